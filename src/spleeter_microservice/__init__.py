@@ -1,0 +1,1 @@
+"""Separates songs into stems with Deezer's Spleeter networks."""

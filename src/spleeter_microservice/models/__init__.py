@@ -1,0 +1,1 @@
+"""The weights: where they come from, what they must be, where they are kept."""

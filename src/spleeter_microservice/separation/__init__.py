@@ -1,0 +1,1 @@
+"""From a waveform to its stems: audio files, spectrograms, networks, masks."""

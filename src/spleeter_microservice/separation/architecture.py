@@ -1,0 +1,180 @@
+"""What a Spleeter model is: its instruments, its spectrogram and its layers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from spleeter_microservice.errors import ConfigurationError
+
+Activation = Literal["LeakyReLU", "ReLU", "ELU"]
+Kind = Literal["unet", "softmax_unet"]
+MaskExtension = Literal["zeros", "average"]
+
+KERNEL_SIZE = 5
+MASK_KERNEL_SIZE = 4
+LAYERS = 6
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One U-Net per instrument over blocks of magnitude spectrogram.
+
+    The definition is Deezer's (``spleeter/model/functions/unet.py``); the field names
+    are the field's own, the letters T and F of Spleeter's configuration files being
+    ``segment_frames`` and ``bins``.
+    """
+
+    instruments: tuple[str, ...]
+    kind: Kind = "unet"
+    conv_activation: Activation = "LeakyReLU"
+    deconv_activation: Activation = "ReLU"
+    conv_n_filters: tuple[int, ...] = (16, 32, 64, 128, 256, 512)
+    bins: int = 1024
+    segment_frames: int = 512
+    sample_rate: int = 44100
+    frame_length: int = 4096
+    frame_step: int = 1024
+    mask_extension: MaskExtension = "zeros"
+
+    def __post_init__(self) -> None:
+        """Refuse what the networks cannot be built or run with.
+
+        Raises:
+            ConfigurationError: naming the field that is wrong.
+        """
+        multiple = 2**LAYERS
+        for problem, wrong in {
+            "instrument_list needs at least two instruments, each named once": len(self.instruments) < 2
+            or len(set(self.instruments)) < len(self.instruments),
+            f"model.type must be one of {get_args(Kind)}": self.kind not in get_args(Kind),
+            f"activations must be among {get_args(Activation)}": not (
+                {self.conv_activation, self.deconv_activation} <= set(get_args(Activation))
+            ),
+            f"conv_n_filters needs {LAYERS} positive numbers": len(self.conv_n_filters) != LAYERS
+            or min(self.conv_n_filters) < 1,
+            f"T and F must be positive multiples of {multiple}": self.bins < 1
+            or self.segment_frames < 1
+            or self.bins % multiple > 0
+            or self.segment_frames % multiple > 0,
+            "frame_step must divide frame_length": self.frame_step < 1
+            or self.frame_length % self.frame_step > 0,
+            "F must not exceed frame_length / 2 + 1": self.bins > self.frame_length // 2 + 1,
+            f"mask_extension must be one of {get_args(MaskExtension)}": self.mask_extension
+            not in get_args(MaskExtension),
+        }.items():
+            if wrong:
+                raise ConfigurationError(f"This model cannot be run: {problem}.")
+
+    @classmethod
+    def from_configuration(cls, configuration: Mapping[str, Any]) -> Self:
+        """Read the part of a Spleeter configuration (parsed JSON) that defines the model.
+
+        Raises:
+            ConfigurationError: when a needed key is missing or has a value that official
+                Spleeter or this program does not know.
+        """
+        try:
+            model = configuration["model"]
+            params = model.get("params") or {}
+            kind = str(model["type"]).removeprefix("unet.")
+            if configuration.get("separation_exponent", 2) != 2:
+                raise ConfigurationError("separation_exponent must be 2.")
+            if configuration.get("n_channels", 2) != 2:
+                raise ConfigurationError("n_channels must be 2.")
+            return cls(
+                instruments=tuple(map(str, configuration["instrument_list"])),
+                kind=kind,  # type: ignore[arg-type]  # checked in __post_init__
+                conv_activation=params.get("conv_activation", "LeakyReLU"),
+                deconv_activation=params.get("deconv_activation", "ReLU"),
+                conv_n_filters=tuple(map(int, params.get("conv_n_filters", (16, 32, 64, 128, 256, 512)))),
+                bins=int(configuration["F"]),
+                segment_frames=int(configuration["T"]),
+                sample_rate=int(configuration["sample_rate"]),
+                frame_length=int(configuration["frame_length"]),
+                frame_step=int(configuration["frame_step"]),
+                mask_extension=configuration.get("mask_extension", "zeros"),
+            )
+        except KeyError as error:
+            raise ConfigurationError(f"The model's configuration lacks the key {error}.") from error
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ConfigurationError(f"The model's configuration cannot be read: {error}.") from error
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what ``to_json`` wrote."""
+        values = json.loads(text)
+        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+
+    def to_json(self) -> str:
+        """Write every field, for the manifest of an installed model."""
+        return json.dumps({field.name: getattr(self, field.name) for field in fields(self)})
+
+    def variables(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the variables in a TensorFlow checkpoint of this model.
+
+        Kernels are (height, width, in, out), those of transposed convolutions
+        (height, width, out, in). The order is by instrument, then by layer.
+        """
+        shapes: dict[str, tuple[int, ...]] = {}
+        for position in range(len(self.instruments)):
+            for layer in self._convolutions(position) + self._transposed(position):
+                shapes |= layer
+        return shapes
+
+    def _convolutions(self, position: int) -> list[dict[str, tuple[int, ...]]]:
+        sizes = (2, *self.conv_n_filters)
+        layers = []
+        for j in range(LAYERS):
+            name = numbered("conv2d", (LAYERS + 1) * position + j)
+            norm = numbered("batch_normalization", 2 * LAYERS * position + j)
+            kernel = (KERNEL_SIZE, KERNEL_SIZE, sizes[j], sizes[j + 1])
+            layers.append(_convolution(name, kernel, sizes[j + 1]) | _norm(norm, sizes[j + 1]))
+        name = numbered("conv2d", (LAYERS + 1) * position + LAYERS)
+        layers.append(_convolution(name, (MASK_KERNEL_SIZE, MASK_KERNEL_SIZE, 1, 2), 2))
+        return layers
+
+    def _transposed(self, position: int) -> list[dict[str, tuple[int, ...]]]:
+        outputs = (*reversed(self.conv_n_filters[:-1]), 1)
+        layers = []
+        for j in range(LAYERS):
+            name = numbered("conv2d_transpose", LAYERS * position + j)
+            norm = numbered("batch_normalization", 2 * LAYERS * position + LAYERS + j)
+            # From the second on, the input is the layer before beside its skip connection.
+            inputs = self.conv_n_filters[-1] if j == 0 else 2 * outputs[j - 1]
+            kernel = (KERNEL_SIZE, KERNEL_SIZE, outputs[j], inputs)
+            layers.append(_convolution(name, kernel, outputs[j]) | _norm(norm, outputs[j]))
+        return layers
+
+
+def read_configuration(path: Path) -> dict[str, Any]:
+    """Parse a configuration file in Spleeter's format.
+
+    Raises:
+        ConfigurationError: when it is missing or is no JSON object.
+    """
+    try:
+        configuration = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"Cannot read the configuration {path}: {error.strerror}.") from error
+    except ValueError as error:
+        raise ConfigurationError(f"The configuration {path} is not JSON: {error}.") from error
+    if not isinstance(configuration, dict):
+        raise ConfigurationError(f"The configuration {path} is not a JSON object.")
+    return configuration
+
+
+def numbered(base: str, k: int) -> str:
+    """Name of the k-th Keras layer of one kind: the first has no number."""
+    return base if k == 0 else f"{base}_{k}"
+
+
+def _convolution(name: str, kernel: tuple[int, ...], filters: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}/kernel": kernel, f"{name}/bias": (filters,)}
+
+
+def _norm(name: str, channels: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}/{part}": (channels,) for part in ("gamma", "beta", "moving_mean", "moving_variance")}
