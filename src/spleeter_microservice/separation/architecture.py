@@ -18,6 +18,10 @@ KERNEL_SIZE = 5
 MASK_KERNEL_SIZE = 4
 LAYERS = 6
 
+GRAPH_VERSION = 1
+"""The form in which ``unet`` writes graphs; when it changes, installed models are rebuilt."""
+GRAPH_INPUT = "magnitude"
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -106,8 +110,10 @@ class Architecture:
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Read what ``to_json`` wrote."""
-        values = json.loads(text)
-        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in json.loads(text).items()
+        }
+        return cls(**values)
 
     def to_json(self) -> str:
         """Write every field, for the manifest of an installed model."""

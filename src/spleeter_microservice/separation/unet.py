@@ -17,13 +17,15 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
-from spleeter_microservice.separation.architecture import LAYERS, Activation, Architecture, numbered
+from spleeter_microservice.separation.architecture import (
+    GRAPH_INPUT,
+    LAYERS,
+    Activation,
+    Architecture,
+    numbered,
+)
 
-GRAPH_VERSION = 1
-"""Number of the form in which graphs are written; a change makes installed models be rebuilt."""
-
-INPUT = "magnitude"
-OUTPUT = "output"
+_OUTPUT = "output"
 
 Array = NDArray[np.float32]
 
@@ -100,8 +102,8 @@ class _Graph:
         graph = helper.make_graph(
             self.nodes,
             instrument,
-            [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, shape)],
-            [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, shape)],
+            [helper.make_tensor_value_info(GRAPH_INPUT, TensorProto.FLOAT, shape)],
+            [helper.make_tensor_value_info(_OUTPUT, TensorProto.FLOAT, shape)],
             list(self.initializers.values()),
         )
         model = helper.make_model(
@@ -117,7 +119,7 @@ class _Graph:
 
 
 def _build(graph: _Graph, architecture: Architecture, position: int) -> None:
-    hidden = INPUT
+    hidden = GRAPH_INPUT
     skips: list[str] = []
     for j in range(LAYERS):
         name = numbered("conv2d", (LAYERS + 1) * position + j)
@@ -162,8 +164,8 @@ def _build(graph: _Graph, architecture: Architecture, position: int) -> None:
     if architecture.kind == "softmax_unet":
         graph.op("Identity", logits)
     else:
-        graph.op("Mul", INPUT, graph.op("Sigmoid", logits))
-    graph.nodes[-1].output[0] = OUTPUT
+        graph.op("Mul", GRAPH_INPUT, graph.op("Sigmoid", logits))
+    graph.nodes[-1].output[0] = _OUTPUT
 
 
 def _batch_norm(graph: _Graph, x: str, name: str, channels: int) -> str:

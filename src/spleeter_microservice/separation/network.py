@@ -1,0 +1,104 @@
+"""Runs the networks of a model with ONNX Runtime."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from spleeter_microservice.errors import ModelCorruptError
+from spleeter_microservice.separation.architecture import GRAPH_INPUT, Architecture
+
+Array = NDArray[np.float32]
+
+# Networks computed at the same time; each holds about 60 MB of activations.
+_MOST_AT_ONCE = 4
+_ERRORS_ONLY = 3
+_GROW_AS_REQUESTED = 1
+
+
+class Networks:
+    """The networks of one model, loaded, to be run from several threads at a time.
+
+    Args:
+        folder: holds ``{instrument}.onnx`` and ``{instrument}.bin`` for each instrument.
+        architecture: of the model.
+        cores: how many to use; by default all that this process may use.
+
+    Attributes:
+        at_once: how many threads should call ``run`` for the cores to be used well.
+
+    Raises:
+        ModelCorruptError: when ONNX Runtime cannot load a graph.
+    """
+
+    def __init__(self, folder: Path, architecture: Architecture, cores: int | None = None) -> None:
+        cores = cores or available_cores()
+        self.provider = _provider()
+        self.at_once = min(cores, _MOST_AT_ONCE)
+        _share_memory()
+        options = _options(architecture, cores // self.at_once)
+
+        def load(instrument: str) -> ort.InferenceSession:
+            return ort.InferenceSession(
+                str(folder / f"{instrument}.onnx"), options, providers=[self.provider]
+            )
+
+        try:
+            with ThreadPoolExecutor(self.at_once) as pool:
+                self._sessions = list(pool.map(load, architecture.instruments))
+        except Exception as error:  # ONNX Runtime's errors share no other base
+            raise ModelCorruptError(f"The networks in {folder} cannot be loaded: {error}") from error
+
+    def run(self, position: int, magnitude: Array) -> Array:
+        """Compute the output for one instrument.
+
+        Args:
+            position: of the instrument in the architecture.
+            magnitude: shape (1, 2, segment_frames, bins).
+
+        Returns:
+            an array of that shape: the instrument's estimate, or its logits.
+        """
+        outputs: Sequence[Array] = self._sessions[position].run(None, {GRAPH_INPUT: magnitude})
+        return outputs[0]
+
+
+def available_cores() -> int:
+    """Cores that this process may use: its affinity, and its control group's quota if it has one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        cores = min(cores, max(1, round(int(quota) / int(period))))
+    return cores
+
+
+def _provider() -> str:
+    cuda = "CUDAExecutionProvider"
+    return cuda if cuda in ort.get_available_providers() else "CPUExecutionProvider"
+
+
+def _options(architecture: Architecture, threads: int) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = _ERRORS_ONLY
+    options.add_free_dimension_override_by_name("bins", architecture.bins)
+    # A planned layout of the activations would be reserved anew for each concurrent run.
+    options.enable_mem_pattern = False
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+@functools.cache
+def _share_memory() -> None:
+    """Let all sessions of this process share one arena: their peaks do not come together."""
+    memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(memory, ort.OrtArenaCfg(0, _GROW_AS_REQUESTED, -1, -1))
