@@ -1,0 +1,234 @@
+"""What the bytes of an audio file say about its end and its protection.
+
+FFmpeg plays what there is and does not say that something lacks. The formats below state how long
+they are, so that a file that was cut can be told from a short one:
+
+- WAV, RF64, AIFF: the size of the chunk of samples. Zero, and sizes near 2^31 or 2^32, are what
+  programs write that cannot go back to the header, and say nothing.
+- MP4, M4A, MOV: the sizes of the boxes; and the index (moov) must be there.
+- Matroska, WebM: the size of the segment, unless it is unknown, as in live recordings.
+- Ogg (Vorbis, Opus, FLAC): the last page must be whole.
+- ASF (WMA): the size of the file, unless it is a broadcast.
+- FLAC, and MP3 with a Xing, Info or VBRI header: the number of samples or frames, to be compared
+  with what was decoded.
+
+What cannot be told: a cut of Ogg exactly between two pages (that the last page is not marked as the
+last proves nothing, as recordings of web radio look the same), of fragmented MP4 or live WebM
+between two fragments, of MP3 without such a header, and of ADTS, AC-3, MPEG-TS and the like, which
+have no header at all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import BinaryIO, Literal
+from uuid import UUID
+
+MAX_CHUNKS = 4096  # a file made of more chunks than this is not worth the time
+WAV_TOLERANCE = 64  # bytes; some programs count the header among the samples
+
+_OGG_MAX_PAGE = 65_307  # bytes
+_ASF_HEADER = UUID("75b22630-668e-11cf-a6d9-00aa0062ce6c").bytes_le
+_ASF_FILE_PROPERTIES = UUID("8cabdca1-a947-11cf-8ee4-00c00c205365").bytes_le
+_ASF_ENCRYPTION = (
+    UUID("2211b3fb-bd23-11d2-b4b7-00a0c955fc6e").bytes_le,
+    UUID("298ae614-2622-4c17-b935-dae07ee9289c").bytes_le,
+)
+_MP4_TOP_LEVEL = frozenset(
+    b"emsg free ftyp mdat meta mfra moof moov pdin pnot prft sidx skip ssix styp udta uuid wide".split()
+)
+_MP4_PARENTS = frozenset((b"moov", b"trak", b"mdia", b"minf", b"stbl"))
+_MP4_ENCRYPTED = frozenset((b"enca", b"drms", b"aavd"))  # Common Encryption, FairPlay, Audible
+
+ByteOrder = Literal["little", "big"]
+Box = tuple[bytes, int, int]  # name, position of the content, position of the end
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What a file's own bytes say.
+
+    ``cut_off``: it ends before the end that it states. ``counts_frames``: its header states how
+    many samples there are, so that the duration of the stream is exact and not estimated.
+    """
+
+    cut_off: bool = False
+    counts_frames: bool = False
+    encrypted: bool = False
+
+
+def examine(file: BinaryIO) -> Structure:
+    """Look at the structure of a file in a known format; others have nothing to say.
+
+    The file is left at its start.
+    """
+    size = file.seek(0, os.SEEK_END)
+    start = _id3_end(file)
+    head = _read(file, start, 16)
+    try:
+        for starts_like, examine_format in _EXAMINERS:
+            if starts_like(head):
+                return examine_format(file, size)
+        return Structure(counts_frames=head[:4] == b"fLaC" or _mp3_counts_frames(_read(file, start, 8192)))
+    finally:
+        file.seek(0)
+
+
+def _read(file: BinaryIO, position: int, size: int) -> bytes:
+    file.seek(position)
+    return file.read(size)
+
+
+def _examine_wav(file: BinaryIO, size: int) -> Structure:
+    large = 0
+    if _read(file, 12, 4) == b"ds64":
+        large = int.from_bytes(_read(file, 28, 8), "little")
+    return Structure(cut_off=_chunk_is_cut_off(file, size, b"data", "little", large))
+
+
+def _examine_aiff(file: BinaryIO, size: int) -> Structure:
+    return Structure(cut_off=_chunk_is_cut_off(file, size, b"SSND", "big", 0))
+
+
+def _chunk_is_cut_off(file: BinaryIO, size: int, name: bytes, order: ByteOrder, large: int) -> bool:
+    position = 12
+    for _ in range(MAX_CHUNKS):
+        header = _read(file, position, 8)
+        if len(header) < 8:
+            return False
+        length = int.from_bytes(header[4:], order)
+        if header[:4] == name:
+            if length == 0xFFFFFFFF and large:
+                length = large
+            elif _is_placeholder(length):
+                return False
+            return position + 8 + length > size + WAV_TOLERANCE
+        position += 8 + length + length % 2
+    return False
+
+
+def _is_placeholder(length: int) -> bool:
+    return length == 0 or 0x7FFF0000 <= length <= 0x80000000 or length >= 0xFFFF0000
+
+
+def _boxes(file: BinaryIO, position: int, end: int) -> Iterator[Box]:
+    while position + 8 <= end:
+        header = _read(file, position, 16)
+        length, start = int.from_bytes(header[:4], "big"), 8
+        if length == 1:
+            length, start = int.from_bytes(header[8:16], "big"), 16
+        elif length == 0:
+            length = end - position
+        yield header[4:8], position + start, position + length
+        position += max(length, start)
+
+
+def _examine_mp4(file: BinaryIO, size: int) -> Structure:
+    boxes = []
+    for box in islice(_boxes(file, 0, size), MAX_CHUNKS):
+        if box[0] not in _MP4_TOP_LEVEL:  # something that was appended
+            break
+        boxes.append(box)
+    names = {name for name, _, _ in boxes}
+    index = next(((start, end) for name, start, end in boxes if name == b"moov"), (0, 0))
+    entries = islice(_descend(file, *index, depth=len(_MP4_PARENTS)), MAX_CHUNKS)
+    return Structure(
+        cut_off=b"moov" not in names or any(end > size for _, _, end in boxes),
+        encrypted=any(name in _MP4_ENCRYPTED for name in entries),
+    )
+
+
+def _descend(file: BinaryIO, start: int, end: int, depth: int) -> Iterator[bytes]:
+    """Names of the boxes within an index, down to the formats of the samples."""
+    for name, content, stop in _boxes(file, start, end):
+        yield name
+        if name in _MP4_PARENTS and depth:
+            yield from _descend(file, content, min(stop, end), depth - 1)
+        elif name == b"stsd" and depth:  # eight bytes of version and count come first
+            yield from _descend(file, content + 8, min(stop, end), 0)
+
+
+def _examine_matroska(file: BinaryIO, size: int) -> Structure:
+    header = _read(file, 4, 8)
+    length, used = _ebml_number(header)
+    position = 4 + used + length
+    segment = _read(file, position, 12)
+    if segment[:4] != b"\x18\x53\x80\x67":
+        return Structure()
+    length, used = _ebml_number(segment[4:])
+    unknown = length == (1 << 7 * used) - 1
+    return Structure(cut_off=not unknown and position + 4 + used + length > size)
+
+
+def _ebml_number(data: bytes) -> tuple[int, int]:
+    """A number of variable length, and the bytes that it takes."""
+    used = 9 - data[0].bit_length() if data and data[0] else 8
+    return int.from_bytes(data[:used], "big") & ((1 << 7 * used) - 1), used
+
+
+def _examine_ogg(file: BinaryIO, size: int) -> Structure:
+    start = max(0, size - 2 * _OGG_MAX_PAGE)
+    tail = _read(file, start, size - start)
+    page = tail[max(0, tail.rfind(b"OggS\x00")) :]
+    # The header ends with the number of segments, which their sizes follow.
+    header_size = 27 + page[26] if len(page) > 26 else 27
+    return Structure(cut_off=len(page) < header_size + sum(page[27:header_size]))
+
+
+def _examine_asf(file: BinaryIO, size: int) -> Structure:
+    end = int.from_bytes(_read(file, 16, 8), "little")
+    position, stated, encrypted = 30, 0, False
+    for _ in range(MAX_CHUNKS):
+        header = _read(file, position, 24)
+        length = int.from_bytes(header[16:], "little")
+        if position >= end or len(header) < 24 or length < 24:
+            break
+        encrypted = encrypted or header[:16] in _ASF_ENCRYPTION
+        if header[:16] == _ASF_FILE_PROPERTIES:
+            content = _read(file, position + 24, 68)
+            broadcast = content[64:65] == b"" or content[64] & 1
+            stated = 0 if broadcast else int.from_bytes(content[16:24], "little")
+        position += length
+    return Structure(cut_off=stated > size, encrypted=encrypted)
+
+
+def _id3_end(file: BinaryIO) -> int:
+    """Where the sound begins behind ID3v2 tags, of which there may be several."""
+    position = 0
+    for _ in range(MAX_CHUNKS):
+        header = _read(file, position, 10)
+        if len(header) < 10 or header[:3] != b"ID3":
+            break
+        length = sum(byte % 128 << shift for byte, shift in zip(header[6:], (21, 14, 7, 0), strict=True))
+        position += 10 + length + (10 if header[5] & 0x10 else 0)
+    return position
+
+
+def _mp3_counts_frames(data: bytes) -> bool:
+    """Whether the first MPEG frame is a Xing, Info or VBRI header with a number of frames."""
+    start = next(
+        (at for at in range(len(data) - 1) if data[at] == 0xFF and data[at + 1] & 0xE0 == 0xE0), None
+    )
+    if start is None:
+        return False
+    frame = data[start : start + 64]
+    if frame[36:40] == b"VBRI":
+        return frame[50:54] > b"\0\0\0\0"
+    # It follows the side information: 17 bytes in mono and 32 in stereo of MPEG 1, else 9 and 17.
+    for at in (13, 21, 36):
+        if frame[at : at + 4] in (b"Xing", b"Info"):
+            return bool(frame[at + 7] & 1) and frame[at + 8 : at + 12] > b"\0\0\0\0"
+    return False
+
+
+_EXAMINERS: tuple[tuple[Callable[[bytes], bool], Callable[[BinaryIO, int], Structure]], ...] = (
+    (lambda head: head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE", _examine_wav),
+    (lambda head: head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"), _examine_aiff),
+    (lambda head: head[4:8] in _MP4_TOP_LEVEL, _examine_mp4),
+    (lambda head: head[:4] == b"\x1a\x45\xdf\xa3", _examine_matroska),
+    (lambda head: head[:4] == b"OggS", _examine_ogg),
+    (lambda head: head == _ASF_HEADER, _examine_asf),
+)
