@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -42,18 +42,18 @@ class Manifest:
     weights_sha256: str
     program_version: str
     folder: str = ""
-    files: Mapping[str, FileRecord] | None = None
+    files: Mapping[str, FileRecord] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
         """Bytes of all files."""
-        return sum(record.size for record in (self.files or {}).values())
+        return sum(record.size for record in self.files.values())
 
     def to_json(self) -> str:
         """Write the manifest as it lies in its file."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         values["architecture"] = json.loads(self.architecture.to_json())
-        values["files"] = {name: vars(record) for name, record in sorted((self.files or {}).items())}
+        values["files"] = {name: vars(record) for name, record in sorted(self.files.items())}
         return json.dumps(values, indent=2) + "\n"
 
     @classmethod

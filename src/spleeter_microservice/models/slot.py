@@ -66,6 +66,10 @@ class Slot:
             raise ModelCorruptError(f"{path} cannot be read ({error}). Repair it: {self.repair}") from error
         return InstalledModel(manifest.name, self.folder / manifest.folder, manifest.architecture, manifest)
 
+    def present(self) -> bool:
+        """Tell whether something is installed, even if damaged."""
+        return (self.folder / _MANIFEST).exists()
+
     def verified(self) -> InstalledModel | None:
         """Give what is installed, every file's hash compared with the manifest's.
 
@@ -75,7 +79,7 @@ class Slot:
         model = self.installed()
         while model is not None:
             try:
-                verify_files(model.folder, model.manifest.files or {}, self.repair)
+                verify_files(model.folder, model.manifest.files, self.repair)
             except ModelCorruptError:
                 before, model = model, self.installed()
                 if model == before:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -141,16 +142,25 @@ class ModelStore:
         return self.find(descriptor)
 
     def installed(self) -> list[InstalledModel]:
-        """Give what is installed, in the catalogue's order, unverified."""
+        """Give what is installed, in the catalogue's order, unverified; skip unreadable manifests."""
         models = []
-        for entry in self.catalogue:
-            try:
-                model = self._slot(entry).installed()
-            except ModelCorruptError:
-                continue
-            if model is not None:
-                models.append(model)
-        return models
+        for name in self.present():
+            with contextlib.suppress(ModelCorruptError):
+                models.append(self.installed_model(name))
+        return [model for model in models if model is not None]
+
+    def installed_model(self, descriptor: str) -> InstalledModel | None:
+        """Give one installed model, unverified.
+
+        Raises:
+            UnknownModelError: when the catalogue has no such model.
+            ModelCorruptError: when its manifest cannot be read.
+        """
+        return self._slot(self.catalogue.resolve(descriptor).entry).installed()
+
+    def present(self) -> list[str]:
+        """Give the names of what is installed, even if its manifest cannot be read."""
+        return [entry.name for entry in self.catalogue if self._slot(entry).present()]
 
     def verify(self, descriptor: str) -> InstalledModel:
         """Compare every file of an installed model with its hash.
@@ -182,7 +192,7 @@ class ModelStore:
             ModelNotInstalledError: when no model with a song is installed.
         """
         for model in self.installed():
-            if EXAMPLE_SONG in (model.manifest.files or {}):
+            if EXAMPLE_SONG in model.manifest.files:
                 return self.find(model.name).folder / EXAMPLE_SONG
         raise ModelNotInstalledError(
             f"No installed model came with an example song. Install one: {_COMMAND} pull 2stems"
