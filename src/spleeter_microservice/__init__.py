@@ -1,1 +1,20 @@
-"""Separates songs into stems with Deezer's Spleeter networks."""
+"""Separates songs into stems with Deezer's Spleeter networks.
+
+``from spleeter_microservice import Separator`` is all that most programs need.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spleeter_microservice.library import Separator
+
+__all__ = ["Separator"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the library at its first use: the command line starts faster without it."""
+    if name == "Separator":
+        from spleeter_microservice.library import Separator  # noqa: PLC0415
+
+        return Separator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

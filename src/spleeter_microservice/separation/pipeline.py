@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, Self, TypeVar
@@ -14,6 +14,11 @@ from numpy.typing import NDArray
 from spleeter_microservice.separation import masks
 from spleeter_microservice.separation.architecture import Architecture
 from spleeter_microservice.separation.network import Networks
+from spleeter_microservice.separation.quality import (
+    MWF_RESIDUAL_MARGIN,
+    RESIDUAL_MARGIN,
+    QualityMeter,
+)
 from spleeter_microservice.separation.spectrogram import Analysis, Segment, Spectrum, Synthesis, Waveform
 from spleeter_microservice.separation.stages import Stages
 from spleeter_microservice.separation.wiener import Covariances, WienerFilter
@@ -69,7 +74,12 @@ class Pipeline:
         self._computing = ThreadPoolExecutor(networks.at_once, thread_name_prefix="network")
         self._inverting = ThreadPoolExecutor(networks.at_once, thread_name_prefix="inverse")
 
-    def pieces(self, source: Source) -> Iterator[Piece]:
+    def meter(self) -> QualityMeter:
+        """Give the measure that fits what this pipeline does by design."""
+        margin = MWF_RESIDUAL_MARGIN if self._mwf else RESIDUAL_MARGIN
+        return QualityMeter(len(self.architecture.instruments), self._extension == "zeros", margin)
+
+    def pieces(self, source: Source) -> Generator[Piece, None, None]:
         """Separate a song; the pieces joined together have exactly its length.
 
         Args:
@@ -95,13 +105,14 @@ class Pipeline:
     def _share_out(
         self, segment: Segment, estimates: Sequence[Array], wiener: WienerFilter | None
     ) -> list[MaskedSpectrum]:
-        if wiener is not None:
-            return [(stem, None) for stem in wiener.apply(segment.spectrum, estimates)]
-        bins = segment.spectrum.shape[2]
-        return [
-            (segment.spectrum, masks.extended(mask, bins, self._extension))
-            for mask in masks.ratio_masks(estimates)
-        ]
+        mix, bins = segment.spectrum, segment.spectrum.shape[2]
+        stems = wiener.apply(mix, estimates) if wiener else []
+        if wiener and self._extension == "zeros":
+            return [(stem, None) for stem in stems]
+        factors = [masks.extended(m, bins, self._extension) for m in masks.ratio_masks(estimates)]
+        if wiener:
+            return [(stem, None) for stem in _completed(mix, stems, factors)]
+        return [(mix, factor) for factor in factors]
 
     def _estimates(self, source: Source) -> Iterator[tuple[Segment, list[Array]]]:
         for segment, outputs in self._outputs(source):
@@ -159,6 +170,18 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
         while (item := upcoming.result()) is not None:
             upcoming = thread.submit(next, items, None)
             yield item
+
+
+def _completed(mix: Spectrum, stems: Sequence[Spectrum], factors: Sequence[Array]) -> list[Spectrum]:
+    """Share out by masks what a filter over the lower bins has left of the mix."""
+    rest = mix.copy()
+    bins = stems[0].shape[2]
+    for stem in stems:
+        rest[..., :bins] -= stem
+    whole = [rest * factor[:, : mix.shape[1]] for factor in factors]
+    for stem, completed in zip(stems, whole, strict=True):
+        completed[..., :bins] += stem
+    return whole
 
 
 def _finished(waiting: deque[tuple[Segment, list[Future[Array]]]]) -> tuple[Segment, list[Array]]:

@@ -1,0 +1,7 @@
+"""Runs the command line as ``python -m spleeter_microservice``."""
+
+import sys
+
+from spleeter_microservice.cli import main
+
+sys.exit(main())

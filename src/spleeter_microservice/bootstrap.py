@@ -1,0 +1,56 @@
+"""From settings to live objects; the only place that wires them together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from spleeter_microservice.errors import DownloadError, ModelNotInstalledError
+from spleeter_microservice.models.configured import load_configured
+from spleeter_microservice.models.slot import InstalledModel
+from spleeter_microservice.models.store import ModelStore
+from spleeter_microservice.separation.network import Networks
+from spleeter_microservice.separation.pipeline import Bandwidth, Pipeline
+from spleeter_microservice.settings import Settings
+
+
+def open_store(settings: Settings) -> ModelStore:
+    """Give the store of installed models."""
+    return ModelStore(settings.models_dir, mirror=settings.models_url)
+
+
+def find_model(descriptor: str, settings: Settings) -> InstalledModel:
+    """Find a model and, if it is a known one that is not installed, pull it first.
+
+    Args:
+        descriptor: ``2stems``, ``spleeter:2stems``, … or the path of a configuration file
+            in Spleeter's format.
+        settings: where models are.
+
+    Raises:
+        ModelNotInstalledError: when it is not there and cannot be pulled.
+        ModelError: when it is unknown or broken.
+        ConfigurationError: when the configuration file cannot be used.
+    """
+    store = open_store(settings)
+    if descriptor.endswith(".json"):
+        return load_configured(store, Path(descriptor), settings.checkpoints_dir)
+    try:
+        return store.find(descriptor)
+    except ModelNotInstalledError as missing:
+        try:
+            store.pull(descriptor)
+        except DownloadError as error:
+            raise ModelNotInstalledError(f"{missing} Pulling it now failed: {error}") from error
+    return store.find(descriptor)
+
+
+@contextmanager
+def open_pipeline(
+    model: InstalledModel, *, mwf: bool = False, bandwidth: Bandwidth = "official", cores: int | None = None
+) -> Iterator[Pipeline]:
+    """Load a model's networks and give a pipeline that separates with them."""
+    networks = Networks(model.folder, model.architecture, cores)
+    with Pipeline(model.architecture, networks, mwf=mwf, bandwidth=bandwidth) as pipeline:
+        yield pipeline

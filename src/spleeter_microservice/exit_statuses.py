@@ -1,0 +1,34 @@
+"""Exit statuses of the command line: what a shell script can tell apart (docs/cli.md)."""
+
+from __future__ import annotations
+
+from spleeter_microservice import errors
+
+EXIT_STATUSES: dict[type[errors.SpleeterError], int] = {
+    errors.ConfigurationError: 2,
+    errors.UnreadableInputError: 10,
+    errors.EmptyInputError: 11,
+    errors.NotAudioError: 12,
+    errors.NoAudioStreamError: 13,
+    errors.EncryptedInputError: 14,
+    errors.TruncatedInputError: 15,
+    errors.NoSamplesError: 16,
+    errors.InvalidSamplesError: 17,
+    errors.UnwritableOutputError: 20,
+    errors.DiskFullError: 21,
+    errors.EncodingError: 22,
+    errors.ConflictingPathsError: 23,
+    errors.UnknownModelError: 30,
+    errors.ModelNotInstalledError: 31,
+    errors.ModelCorruptError: 32,
+    errors.CheckpointError: 33,
+    errors.ArchiveError: 34,
+    errors.DownloadError: 35,
+}
+SOME_FAILED = 3
+"""Of several files, some failed."""
+
+
+def exit_status(error: errors.SpleeterError) -> int:
+    """Give the exit status for an error: its own, or that of the nearest class above it."""
+    return next((EXIT_STATUSES[kind] for kind in type(error).__mro__ if kind in EXIT_STATUSES), 1)

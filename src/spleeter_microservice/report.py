@@ -1,0 +1,60 @@
+"""What is said of each song in ``--json`` and ``--report``."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from spleeter_microservice.errors import SpleeterError
+from spleeter_microservice.models.slot import InstalledModel
+from spleeter_microservice.separation.song import SeparatedSong
+
+_PACKAGES = ("spleeter-microservice", "onnxruntime", "numpy", "av")
+
+
+def succeeded(song: SeparatedSong, model: InstalledModel, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe a song that was separated, in values that JSON has.
+
+    Args:
+        song: the result.
+        model: what it was separated with.
+        parameters: the options in force.
+    """
+    quality = asdict(song.quality)
+    del quality["stems"]
+    return {
+        "source": str(song.source),
+        "state": "succeeded",
+        "model": {
+            "name": model.name,
+            "weights_sha256": model.manifest.weights_sha256,
+            "source": model.manifest.source,
+        },
+        "parameters": dict(parameters),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
+        "duration": song.duration,
+        "samples": song.samples,
+        "elapsed": round(song.elapsed, 3),
+        "realtime_factor": round(song.duration / song.elapsed, 2),
+        "first_block": round(song.first_block, 3),
+        "stages": {stage: round(seconds, 3) for stage, seconds in song.stages.items()},
+        "mix": quality,
+        "stems": {
+            name: {"path": str(stem.path), "clipped_samples": stem.clipped_samples, **asdict(stem.quality)}
+            for name, stem in song.stems.items()
+        },
+        "suspect": song.suspicions,
+    }
+
+
+def failed(source: Path, error: SpleeterError, status: int) -> dict[str, Any]:
+    """Describe a song that was not separated."""
+    return {
+        "source": str(source),
+        "state": "failed",
+        "error": {"type": type(error).__name__, "status": status, "message": str(error)},
+    }

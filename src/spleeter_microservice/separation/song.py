@@ -1,0 +1,195 @@
+"""Separates one audio file into one file per stem."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+from spleeter_microservice.separation.audio import AudioReader, AudioWriter, OutputFormat
+from spleeter_microservice.separation.pipeline import Pipeline
+from spleeter_microservice.separation.quality import Quality, StemQuality
+from spleeter_microservice.separation.spectrogram import Waveform
+from spleeter_microservice.separation.stages import Stages
+
+_BLOCK = 1 << 16
+
+Progress = Callable[[int, int | None], None]
+"""Called with the samples done so far, and the samples that there are if that is known."""
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """The part of a file to separate: offset and length in seconds, by default all of it."""
+
+    offset: float = 0.0
+    duration: float | None = None
+
+
+@dataclass(frozen=True)
+class Stem:
+    """One file that was written.
+
+    ``clipped_samples`` counts the samples beyond full scale that the format had to clip.
+    """
+
+    path: Path
+    clipped_samples: int
+    quality: StemQuality
+
+
+@dataclass(frozen=True)
+class SeparatedSong:
+    """What became of one input file.
+
+    Attributes:
+        source: the input.
+        stems: by instrument.
+        quality: measured of the whole.
+        duration: of each stem, in seconds.
+        samples: of each stem, per channel.
+        elapsed: wall-clock time, in seconds.
+        first_block: time until the first samples of the stems were there, in seconds.
+        stages: processor time by stage, in seconds.
+    """
+
+    source: Path
+    stems: Mapping[str, Stem]
+    quality: Quality
+    duration: float
+    samples: int
+    elapsed: float
+    first_block: float
+    stages: Mapping[str, float] = field(repr=False)
+
+    @property
+    def suspicions(self) -> list[str]:
+        """Everything that speaks against the result, in words."""
+        found = [
+            f"{name}: {stem.quality.suspect}" for name, stem in self.stems.items() if stem.quality.suspect
+        ]
+        return found + ([self.quality.suspect] if self.quality.suspect else [])
+
+
+def separate_song(
+    pipeline: Pipeline,
+    source: Path,
+    paths: Mapping[str, Path],
+    output_format: OutputFormat,
+    excerpt: Excerpt | None = None,
+    progress: Progress | None = None,
+) -> SeparatedSong:
+    """Separate a file; all stems appear under their names together, or none does.
+
+    Args:
+        pipeline: holds the model.
+        source: the input file.
+        paths: where each instrument goes (``stem_paths``); instruments left out are not written.
+        output_format: how stems are written.
+        excerpt: which part of the input to take.
+        progress: called after each segment.
+
+    Raises:
+        AudioError: when the input cannot be read or the stems cannot be written.
+    """
+    start = time.perf_counter()
+    instruments = pipeline.architecture.instruments
+    rate = pipeline.architecture.sample_rate
+    meter = pipeline.meter()
+    samples, first_block = 0, 0.0
+    with _Input(source, rate, excerpt or Excerpt()) as song, Stems(paths, output_format, rate) as stems:
+        with closing(pipeline.pieces(song.blocks)) as pieces:
+            for piece in pieces:
+                first_block = first_block or time.perf_counter() - start
+                with pipeline.stages.measure("quality"):
+                    meter.add(piece.mix, piece.stems, piece.energy)
+                stems.write(
+                    {name: stem.T for name, stem in zip(instruments, piece.stems, strict=True)},
+                    pipeline.stages,
+                )
+                samples += piece.mix.shape[1]
+                if progress:
+                    progress(samples, song.expected_samples)
+        stems.publish()
+    quality = meter.result()
+    measured = dict(zip(instruments, quality.stems, strict=True))
+    return SeparatedSong(
+        source=source,
+        stems={name: Stem(path, stems.clipped_samples(name), measured[name]) for name, path in paths.items()},
+        quality=quality,
+        duration=samples / rate,
+        samples=samples,
+        elapsed=time.perf_counter() - start,
+        first_block=first_block,
+        stages=dict(pipeline.stages.seconds),
+    )
+
+
+class _Input:
+    """Opens the input, anew for each pass over it."""
+
+    def __init__(self, path: Path, sample_rate: int, excerpt: Excerpt) -> None:
+        self._open = partial(
+            AudioReader, path, sample_rate=sample_rate, offset=excerpt.offset, duration=excerpt.duration
+        )
+        self._reader = self._open()
+        self._used = False
+        self.expected_samples = self._reader.expected_frames
+
+    def blocks(self) -> Iterator[Waveform]:
+        if self._used:
+            self._reader.close()
+            self._reader = self._open()
+        self._used = True
+        return self._reader.blocks(_BLOCK)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.close()
+
+
+class Stems:
+    """Writes all stems of a song, each in a thread; leaving without ``publish`` leaves no file."""
+
+    def __init__(self, paths: Mapping[str, Path], output_format: OutputFormat, sample_rate: int) -> None:
+        self._stack = ExitStack()
+        self._writers: dict[str, AudioWriter] = {}
+        with self._stack:
+            for name, path in paths.items():
+                writer = AudioWriter(path, output_format, sample_rate)
+                self._writers[name] = self._stack.enter_context(writer)
+            self._threads = self._stack.enter_context(ThreadPoolExecutor(len(paths) or 1))
+            self._stack = self._stack.pop_all()
+
+    def write(self, waveforms: Mapping[str, Waveform], stages: Stages | None = None) -> None:
+        """Append to each stem what it is given, of shape (samples, 2)."""
+
+        def write(name: str, writer: AudioWriter) -> None:
+            with stages.measure("encode") if stages else nullcontext():
+                writer.write(waveforms[name])
+
+        list(self._threads.map(write, self._writers, self._writers.values()))
+
+    def publish(self) -> None:
+        """Complete all files, then give them their names."""
+        for writer in self._writers.values():
+            writer.finish()
+        for writer in self._writers.values():
+            writer.commit()
+
+    def clipped_samples(self, name: str) -> int:
+        """How many samples of a stem were clipped so far."""
+        return self._writers[name].clipped_samples
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()

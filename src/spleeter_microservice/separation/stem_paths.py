@@ -1,0 +1,51 @@
+"""Names the files that stems are written to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from spleeter_microservice.errors import ConfigurationError, ConflictingPathsError
+
+FILENAME_FORMAT = "{filename}/{instrument}.{codec}"
+
+
+def stem_paths(
+    source: Path, instruments: Collection[str], destination: Path, filename_format: str, codec: str
+) -> dict[str, Path]:
+    """Name the file of each stem.
+
+    Args:
+        source: the input; gives ``{filename}`` and ``{foldername}``.
+        instruments: the stems.
+        destination: folder that the names are relative to.
+        filename_format: a template with ``{filename}``, ``{foldername}``, ``{instrument}``, ``{codec}``.
+        codec: also the files' extension.
+
+    Raises:
+        ConfigurationError: when the template cannot be filled in.
+        ConflictingPathsError: when two stems get one name, or one gets the input's.
+    """
+    paths: dict[str, Path] = {}
+    for instrument in instruments:
+        try:
+            name = filename_format.format(
+                filename=source.stem,
+                foldername=source.resolve().parent.name,
+                instrument=instrument,
+                codec=codec,
+            )
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            raise ConfigurationError(
+                f"The file name format {filename_format!r} cannot be filled in ({error!r}): "
+                "use {filename}, {foldername}, {instrument} and {codec}."
+            ) from error
+        path = destination / name
+        if path in paths.values():
+            raise ConflictingPathsError(
+                f"Separated source path conflict: {path}. Put {{instrument}} into the file name format."
+            )
+        if path.resolve() == source.resolve():
+            raise ConflictingPathsError(f"The stem {instrument} would overwrite the input {source}.")
+        paths[instrument] = path
+    return paths
