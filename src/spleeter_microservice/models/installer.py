@@ -1,0 +1,77 @@
+"""Turns weights into an installed model, and keeps it in the form that this program runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from spleeter_microservice.errors import ModelError
+from spleeter_microservice.models.graphs import GraphForm
+from spleeter_microservice.models.manifest import Manifest
+from spleeter_microservice.models.slot import InstalledModel, Slot
+from spleeter_microservice.models.weights import Weights
+from spleeter_microservice.separation.architecture import Architecture
+
+EXAMPLE_SONG = "example.mp3"
+
+
+class Installer:
+    """Writes networks into slots.
+
+    Args:
+        form: in which they are written.
+    """
+
+    def __init__(self, form: GraphForm) -> None:
+        self.form = form
+
+    def current(self, slot: Slot) -> InstalledModel | None:
+        """Give a slot's model, verified, its networks rewritten if an older program wrote them.
+
+        Raises:
+            ModelCorruptError: naming the damaged file and the command that repairs it.
+            ModelError: when the networks are in a newer form, or cannot be rewritten.
+        """
+        model = slot.verified()
+        if model is not None and model.manifest.graph_version < self.form.version:
+            self._rewrite(slot)
+            model = slot.verified()
+        if model is not None and model.manifest.graph_version > self.form.version:
+            raise ModelError(
+                f"The model in {slot.folder} was installed by a newer version of this program "
+                f"({model.manifest.program_version}). Use that version, or remove the model and install it "
+                f"with this one: {slot.repair}"
+            )
+        return model
+
+    def describe(self, name: str, source: str, licence: str, architecture: Architecture) -> Manifest:
+        """Begin the manifest of what is to be installed, as of now."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        version = metadata.version("spleeter-microservice")
+        return Manifest(name, source, licence, now, architecture, self.form.version, "", version)
+
+    def install(self, slot: Slot, manifest: Manifest, weights: Weights) -> None:
+        """Write the networks, and the song if there is one, into a slot under ``changing``."""
+
+        def fill(folder: Path) -> None:
+            self.form.write(manifest.architecture, weights.arrays, folder)
+            if weights.example_song is not None:
+                (folder / EXAMPLE_SONG).write_bytes(weights.example_song)
+
+        slot.install(replace(manifest, weights_sha256=weights.sha256), fill)
+
+    def weights(self, model: InstalledModel) -> Weights:
+        """Read back what a model was installed from."""
+        song = model.folder / EXAMPLE_SONG
+        arrays = self.form.read(model.manifest.architecture, model.folder)
+        return Weights(arrays, model.manifest.weights_sha256, song.read_bytes() if song.exists() else None)
+
+    def _rewrite(self, slot: Slot) -> None:
+        with slot.changing():
+            model = slot.verified()
+            if model is None or model.manifest.graph_version >= self.form.version:
+                return  # another process was faster
+            manifest = replace(model.manifest, graph_version=self.form.version)
+            self.install(slot, manifest, self.weights(model))
