@@ -7,16 +7,26 @@ from pathlib import Path
 
 import av
 
-from spleeter_microservice.errors import NotAudioError, TruncatedInputError, UnreadableInputError
-from spleeter_microservice.separation.audio_input import AudioInput
+from spleeter_microservice.errors import NotAudioError, TruncatedInputError
+from spleeter_microservice.separation.audio_input import AudioInput, unreadable
 from spleeter_microservice.separation.audio_samples import Samples, at_most_stereo, decoded_samples
 
 # So many packets may fail before the first and behind the last good one, being dirt or a tag.
 BAD_PACKETS_AT_ENDS = 3
 # Frames that a codec may decode behind the end that its container states, to fill its last block.
 CODEC_PADDING = 8192
-MP3_TOLERANCE = 3 * 1152  # frames
 
+# Seconds that may lack of what is stated: Xing headers count more or less than there is, positions
+# in Ogg are those of pages, and others state the duration of the file rather than of its sound.
+_MP3_TOLERANCE = 3 * 1152 / 44100
+_OGG_TOLERANCE = 0.1
+_FILE_TOLERANCE = 1.0
+
+# Jump of the positions in a file, in seconds, that tells that something between was skipped.
+_GAP = 0.05
+
+# Containers whose duration is that of the sound if there is nothing else in them.
+_STATES_DURATION = frozenset(("matroska,webm", "asf"))
 # Containers that say where within the last block the song ends, when decoders do not cut it there.
 _STATES_END = frozenset(("mov,mp4,m4a,3gp,3g2,mj2", "ogg"))
 # Streams without a container: what is not a frame is skipped, as players do.
@@ -28,7 +38,7 @@ class Decoder:
 
     Attributes:
         announced_duration: seconds that the file says it lasts, sometimes an estimate, or None.
-        decoded_frames, decoded_seconds: what there was so far, at the rate of the file.
+        frames, seconds: what was decoded so far; frames at the rate of the file.
     """
 
     def __init__(self, path: Path, source: AudioInput) -> None:
@@ -41,8 +51,9 @@ class Decoder:
             self._context.options = {"err_detect": "crccheck"}
         self._bad_packets = 0
         self._broken = False
-        self.decoded_frames = 0
-        self.decoded_seconds = 0.0
+        self._gap: float | None = None  # seconds at which something was skipped first
+        self.frames = 0
+        self.seconds = 0.0
         self.announced_duration = self._find_duration()
 
     def samples(self) -> Iterator[tuple[int, Samples]]:
@@ -56,17 +67,23 @@ class Decoder:
             UnreadableInputError: when the medium fails.
         """
         end = self._stated_end()
-        held: list[tuple[int, Samples]] = []
-        for rate, samples in self._decode():
-            begin = self.decoded_frames - len(samples)
-            keep = len(samples) if end is None else max(0, min(len(samples), end - begin))
+        held: list[tuple[int, Samples]] = []  # beyond the end
+        for frame in self._decode():
+            rate, samples = frame.sample_rate, at_most_stereo(decoded_samples(frame), frame.layout)
+            keep = len(samples) if end is None else max(0, min(len(samples), end - self.frames))
+            self._count(keep, rate)
             if keep:
                 yield rate, samples[:keep]
             if keep < len(samples):
                 held.append((rate, samples[keep:]))
-            if end is not None and self.decoded_frames > end + CODEC_PADDING:
-                yield from held  # more than any codec fills up: the end was stated wrongly
+            if sum(len(more) for _, more in held) > CODEC_PADDING:
+                # No codec fills up so much: the end was stated wrongly, as in a chain of two files.
+                for rate, samples in held:
+                    self._count(len(samples), rate)
+                    yield rate, samples
                 held, end = [], None
+        if self._source.file.error:
+            raise unreadable(self._path, self._source.file.error)
 
     def check_whole(self, offset: float) -> None:
         """After the last sample, make sure that nothing lacks.
@@ -78,22 +95,28 @@ class Decoder:
             NotAudioError: when there was data, but none of it could be decoded.
             TruncatedInputError: when the file broke, or ended before its end.
         """
-        if not self.decoded_frames and self._bad_packets and not self._source.structure.cut_off:
+        cut_off = self._source.structure.cut_off
+        if not self.frames and self._bad_packets and not cut_off:
             raise NotAudioError(f"{self._path} looks like {self._format}, but nothing in it can be decoded.")
-        too_many_bad = self._bad_packets > BAD_PACKETS_AT_ENDS and self._format not in _BARE
-        if not (self._broken or too_many_bad or self._source.structure.cut_off or self._count_is_short()):
-            return
+        if cut_off or self._is_short() or (self._is_broken() and not self._reached_end()):
+            raise self._truncated(offset)
+
+    def _truncated(self, offset: float) -> TruncatedInputError:
+        read = self.seconds if self._gap is None else self._gap
         announced = self.announced_duration
-        of = f" of {announced:.2f}" if announced and announced > self.decoded_seconds else ""
+        of = f" of {announced:.2f}" if announced and announced > read else ""
         advice = "Copy or download it again"
-        readable = int((self.decoded_seconds - offset) * 100) / 100
+        readable = int((read - offset) * 100) / 100
         if readable > 0:
             advice += f", or separate the part that can be read with -d {readable:.2f}"
-        read = f"only {self.decoded_seconds:.2f}{of} s can be read"
-        raise TruncatedInputError(f"{self._path} is cut off or damaged: {read}. {advice}.")
+        return TruncatedInputError(
+            f"{self._path} is cut off or damaged: only {read:.2f}{of} s can be read. {advice}."
+        )
 
     def _find_duration(self) -> float | None:
         stream, container = self._source.stream, self._source.container
+        if self._source.structure.stated_seconds:
+            return self._source.structure.stated_seconds
         if stream.duration and stream.time_base:
             return float(stream.duration * stream.time_base) - self._opus_preskip()
         return container.duration / av.time_base if container.duration else None
@@ -110,14 +133,32 @@ class Decoder:
             return None
         return round(self.announced_duration * self._context.sample_rate)
 
-    def _count_is_short(self) -> bool:
-        if not self._source.structure.counts_frames or not self.announced_duration:
-            return False
-        rate = self._context.sample_rate
-        tolerance = 0 if self._format == "flac" else MP3_TOLERANCE
-        return self.decoded_frames < round(self.announced_duration * rate) - tolerance
+    def _reached_end(self) -> bool:
+        return self.announced_duration is not None and self.seconds > self.announced_duration - _GAP
 
-    def _decode(self) -> Iterator[tuple[int, Samples]]:
+    def _is_broken(self) -> bool:
+        return self._broken or (self._bad_packets > BAD_PACKETS_AT_ENDS and self._format not in _BARE)
+
+    def _is_short(self) -> bool:
+        """Whether there was less than is reliably stated."""
+        tolerance = self._tolerance()
+        if tolerance is None or not self.announced_duration:
+            return False
+        lacking = self.announced_duration - self.seconds
+        return round(lacking * self._context.sample_rate) > round(tolerance * self._context.sample_rate)
+
+    def _tolerance(self) -> float | None:
+        """Seconds that may lack, or None where the duration is no more than an estimate."""
+        if self._source.structure.counts_frames:
+            return _MP3_TOLERANCE if self._format == "mp3" else 0.0
+        if self._format == "ogg" and self._source.stream.duration:
+            return _OGG_TOLERANCE
+        if self._format in _STATES_DURATION and len(self._source.container.streams) == 1:
+            return _FILE_TOLERANCE
+        return None
+
+    def _decode(self) -> Iterator[av.AudioFrame]:
+        position: float | None = None  # seconds, by the positions in the file
         try:
             for packet in self._source.container.demux(self._source.stream):
                 try:
@@ -125,24 +166,30 @@ class Decoder:
                 except av.FFmpegError:
                     self._bad_packets += 1
                     continue
-                if frames and self._is_gap():
+                if frames and self._skipped_too_much():
                     self._broken = True
                     return
                 for frame in frames:
-                    self.decoded_frames += frame.samples
-                    self.decoded_seconds += frame.samples / frame.sample_rate
-                    yield frame.sample_rate, at_most_stereo(decoded_samples(frame), frame.layout)
+                    if frame.time is not None:
+                        self._note_gap(frame.time, position)
+                        position = frame.time + frame.samples / frame.sample_rate
+                    yield frame
         except av.FFmpegError:
             self._broken = True
-        except OSError as error:
-            raise UnreadableInputError(
-                f"{self._path} cannot be read: {error}. Check the disk or the network that it lies on."
-            ) from error
 
-    def _is_gap(self) -> bool:
+    def _count(self, frames: int, rate: int) -> None:
+        self.frames += frames
+        self.seconds += frames / rate
+
+    def _note_gap(self, time: float, expected: float | None) -> None:
+        if expected is not None and time > expected + _GAP and self._gap is None:
+            self._gap = self.seconds
+
+    def _skipped_too_much(self) -> bool:
         """Whether the packets that just failed leave a hole in the song."""
         bad, self._bad_packets = self._bad_packets, 0
-        if self._source.structure.counts_frames:
-            return False  # the count will tell
-        at_ends = self.decoded_frames == 0 or self._format in _BARE
-        return bad > (BAD_PACKETS_AT_ENDS if at_ends else 0)
+        if bad and self.frames and self._gap is None:
+            self._gap = self.seconds
+        at_ends = not self.frames or self._format in _BARE
+        # Where frames are counted, the count will tell, and better.
+        return bad > (BAD_PACKETS_AT_ENDS if at_ends else 0) and not self._source.structure.counts_frames

@@ -12,7 +12,6 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from numpy.typing import NDArray
 
-from spleeter_microservice.errors import EncodingError
 from spleeter_microservice.separation.audio_formats import OutputFormat, vorbis_quality
 from spleeter_microservice.separation.audio_samples import Resampler, Samples
 
@@ -44,7 +43,11 @@ class StemEncoder:
         self._send(np.zeros((self._encoder.lead, 2), np.float32))
 
     def write(self, waveform: NDArray[np.float32]) -> None:
-        """Encode the next frames, float32 of shape (frames, 2)."""
+        """Encode the next frames, float32 of shape (frames, 2).
+
+        Raises:
+            FloatingPointError: when a sample is not finite.
+        """
         if waveform.ndim != 2 or waveform.shape[1] != 2:
             raise ValueError(f"A stem has the shape (frames, 2), not {waveform.shape}.")
         for start in range(0, len(waveform), CHUNK):
@@ -88,7 +91,7 @@ class StemEncoder:
         if low >= -1 and high <= 1:
             return samples
         if not np.isfinite(low + high):
-            raise EncodingError("The stem has samples that are no finite numbers.")
+            raise FloatingPointError("it has samples that are no finite numbers")
         if not self._encoder.clamps:
             return samples
         self.clipped_samples += int(np.count_nonzero(np.abs(samples) > 1))

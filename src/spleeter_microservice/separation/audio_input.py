@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,46 +24,55 @@ from spleeter_microservice.separation.audio_structure import Structure, examine
 
 # Demuxers of one file that carries sound. None of them reads other files or the network, as those
 # of playlists and session descriptions (hls, dash, concat, sdp, imf) do.
-DEMUXERS = [
-    "aac",
-    "ac3",
-    "aiff",
-    "amr",
-    "ape",
-    "asf",
-    "au",
-    "avi",
-    "caf",
-    "dts",
-    "eac3",
-    "flac",
-    "flv",
-    "matroska",
-    "mov",
-    "mp3",
-    "mpc",
-    "mpc8",
-    "mpeg",
-    "mpegts",
-    "ogg",
-    "tak",
-    "truehd",
-    "tta",
-    "voc",
-    "w64",
-    "wav",
-    "webm",
-    "wv",
-]
+DEMUXERS = (
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dts,eac3,flac,flv,matroska,mov,mp3,mpc,mpc8,mpeg,mpegts,ogg,tak,"
+    "truehd,tta,voc,w64,wav,webm,wv"
+)
 
 _READ_SIZE = 1 << 16  # bytes
+
+
+class WatchedFile:
+    """A file that ends where the medium fails, and remembers why.
+
+    Exceptions must not go through FFmpeg, which calls on and loses all but one of them.
+    """
+
+    def __init__(self, file: BinaryIO, suffix: str) -> None:
+        self._file = file
+        # FFmpeg looks at the ending of the name to tell formats that are alike, and for no more.
+        self.name = f"audio{suffix}"
+        self.error: OSError | None = None
+
+    def read(self, size: int) -> bytes:
+        """Return at most so many bytes, none at the end."""
+        try:
+            return self._file.read(size)
+        except OSError as error:
+            self.error = error
+            return b""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go there and return the position, or a negative number if it does not exist."""
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return -errno.EINVAL
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 @dataclass(frozen=True)
 class AudioInput:
     """An open file: its container, the audio stream to decode, and what its bytes say."""
 
-    file: BinaryIO
+    file: WatchedFile
     container: InputContainer
     stream: AudioStream
     structure: Structure
@@ -88,9 +98,10 @@ def open_audio(path: Path) -> AudioInput:
     try:
         structure = examine(file)
         _refuse_encrypted(path, structure)
-        container = _open_container(path, file, structure)
+        watched = WatchedFile(file, path.suffix)
+        container = _open_container(path, watched, structure)
         try:
-            return AudioInput(file, container, _best_stream(path, container), structure)
+            return AudioInput(watched, container, _best_stream(path, container), structure)
         except BaseException:
             container.close()
             raise
@@ -125,8 +136,8 @@ def _refuse_encrypted(path: Path, structure: Structure) -> None:
         )
 
 
-def _open_container(path: Path, file: BinaryIO, structure: Structure) -> InputContainer:
-    options = {"format_whitelist": ",".join(DEMUXERS), "protocol_whitelist": "", "err_detect": "crccheck"}
+def _open_container(path: Path, file: WatchedFile, structure: Structure) -> InputContainer:
+    options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "", "err_detect": "crccheck"}
     try:
         # FFmpeg never sees the name, in which it would look for protocols, and gets no other file
         # whatever the container asks for.
@@ -139,6 +150,8 @@ def _open_container(path: Path, file: BinaryIO, structure: Structure) -> InputCo
             io_open=_refuse,
         )
     except (av.FFmpegError, ValueError, PermissionError) as error:
+        if file.error:
+            raise unreadable(path, file.error) from error
         if structure.cut_off:
             raise TruncatedInputError(
                 f"{path} is cut off and lacks what is needed to read any of it. Copy or download it again."
@@ -146,9 +159,14 @@ def _open_container(path: Path, file: BinaryIO, structure: Structure) -> InputCo
         raise NotAudioError(
             f"{path} is not audio in a known format. Convert it to WAV, FLAC, MP3, M4A, OGG, Opus or WMA."
         ) from error
-    except OSError as error:
-        raise UnreadableInputError(f"{path} cannot be read: {error}.") from error
     return container
+
+
+def unreadable(path: Path, error: OSError) -> UnreadableInputError:
+    """The error to raise when a medium fails."""
+    return UnreadableInputError(
+        f"{path} cannot be read: {error.strerror}. Check the disk or the network that it lies on."
+    )
 
 
 def _refuse(url: str, flags: int, options: dict[str, str]) -> NoReturn:

@@ -138,11 +138,11 @@ class AudioReader:
             )
 
     def _report_nothing(self) -> None:
-        if not self._decoder.decoded_frames:
+        if not self._decoder.frames:
             raise NoSamplesError(f"{self._path} has no samples: its length is zero. Name another file.")
         raise NoSamplesError(
             f"The offset of {self._offset:g} s lies beyond the end of {self._path}, "
-            f"which lasts {self._decoder.decoded_seconds:.2f} s. Choose a smaller offset."
+            f"which lasts {self._decoder.seconds:.2f} s. Choose a smaller offset."
         )
 
 

@@ -7,15 +7,15 @@ they are, so that a file that was cut can be told from a short one:
   programs write that cannot go back to the header, and say nothing.
 - MP4, M4A, MOV: the sizes of the boxes; and the index (moov) must be there.
 - Matroska, WebM: the size of the segment, unless it is unknown, as in live recordings.
-- Ogg (Vorbis, Opus, FLAC): the last page must be whole.
+- Ogg (Vorbis, Opus, FLAC): the last page must be whole, and its position reached.
 - ASF (WMA): the size of the file, unless it is a broadcast.
-- FLAC, and MP3 with a Xing, Info or VBRI header: the number of samples or frames, to be compared
-  with what was decoded.
+- Matroska and ASF without pictures: also the duration, to the second.
+- FLAC, TTA, and MP3 with a Xing, Info or VBRI header: the number of samples or frames.
 
-What cannot be told: a cut of Ogg exactly between two pages (that the last page is not marked as the
-last proves nothing, as recordings of web radio look the same), of fragmented MP4 or live WebM
-between two fragments, of MP3 without such a header, and of ADTS, AC-3, MPEG-TS and the like, which
-have no header at all.
+What cannot be told: a cut of Ogg exactly between two pages (that no page is marked as the last
+proves nothing, as recordings of web radio look the same), of fragmented MP4 or live WebM between
+two fragments, of MP3 without such a header; nor damage there; nor anything about ADTS, AC-3,
+MPEG-TS, W64, CAF and the like. Damaged samples in WAV and AIFF are samples like others.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import BinaryIO, Literal
 from uuid import UUID
 
 MAX_CHUNKS = 4096  # a file made of more chunks than this is not worth the time
-WAV_TOLERANCE = 64  # bytes; some programs count the header among the samples
+CHUNK_TOLERANCE = 64  # bytes; some programs count the header among the samples
 
 _OGG_MAX_PAGE = 65_307  # bytes
 _ASF_HEADER = UUID("75b22630-668e-11cf-a6d9-00aa0062ce6c").bytes_le
@@ -44,18 +44,21 @@ _MP4_PARENTS = frozenset((b"moov", b"trak", b"mdia", b"minf", b"stbl"))
 _MP4_ENCRYPTED = frozenset((b"enca", b"drms", b"aavd"))  # Common Encryption, FairPlay, Audible
 
 ByteOrder = Literal["little", "big"]
-Box = tuple[bytes, int, int]  # name, position of the content, position of the end
+Box = tuple[bytes, int, int]
 
 
 @dataclass(frozen=True)
 class Structure:
     """What a file's own bytes say.
 
-    ``cut_off``: it ends before the end that it states. ``counts_frames``: its header states how
-    many samples there are, so that the duration of the stream is exact and not estimated.
+    ``cut_off``: it ends before the end that it states. ``stated_seconds``: how long it would be,
+    where FFmpeg goes by the size of the file instead. ``counts_frames``: a header states how many
+    there are, so that the duration of the stream is exact and not estimated. ``encrypted``: it is
+    protected by DRM.
     """
 
     cut_off: bool = False
+    stated_seconds: float | None = None
     counts_frames: bool = False
     encrypted: bool = False
 
@@ -72,7 +75,7 @@ def examine(file: BinaryIO) -> Structure:
         for starts_like, examine_format in _EXAMINERS:
             if starts_like(head):
                 return examine_format(file, size)
-        return Structure(counts_frames=head[:4] == b"fLaC" or _mp3_counts_frames(_read(file, start, 8192)))
+        return Structure(counts_frames=_mp3_counts_frames(_read(file, start, 8192)))
     finally:
         file.seek(0)
 
@@ -83,31 +86,37 @@ def _read(file: BinaryIO, position: int, size: int) -> bytes:
 
 
 def _examine_wav(file: BinaryIO, size: int) -> Structure:
-    large = 0
-    if _read(file, 12, 4) == b"ds64":
-        large = int.from_bytes(_read(file, 28, 8), "little")
-    return Structure(cut_off=_chunk_is_cut_off(file, size, b"data", "little", large))
+    chunks = {name: (position, length) for name, position, length in _chunks(file, "little", b"data")}
+    position, length = chunks.get(b"data", (0, 0))
+    if length == 0xFFFFFFFF and b"ds64" in chunks:
+        length = int.from_bytes(_read(file, chunks[b"ds64"][0] + 8, 8), "little")
+    elif _is_placeholder(length):
+        return Structure()
+    bytes_per_second = int.from_bytes(_read(file, chunks.get(b"fmt ", (0, 0))[0] + 8, 4), "little")
+    return Structure(
+        cut_off=position + length > size + CHUNK_TOLERANCE,
+        stated_seconds=length / bytes_per_second if bytes_per_second else None,
+    )
 
 
 def _examine_aiff(file: BinaryIO, size: int) -> Structure:
-    return Structure(cut_off=_chunk_is_cut_off(file, size, b"SSND", "big", 0))
+    for name, position, length in _chunks(file, "big", b"SSND"):
+        if name == b"SSND" and not _is_placeholder(length):
+            return Structure(cut_off=position + length > size + CHUNK_TOLERANCE)
+    return Structure()
 
 
-def _chunk_is_cut_off(file: BinaryIO, size: int, name: bytes, order: ByteOrder, large: int) -> bool:
+def _chunks(file: BinaryIO, order: ByteOrder, last: bytes) -> Iterator[Box]:
+    """Name, position of the content and its length of the chunks of a RIFF or IFF file."""
     position = 12
     for _ in range(MAX_CHUNKS):
         header = _read(file, position, 8)
-        if len(header) < 8:
-            return False
         length = int.from_bytes(header[4:], order)
-        if header[:4] == name:
-            if length == 0xFFFFFFFF and large:
-                length = large
-            elif _is_placeholder(length):
-                return False
-            return position + 8 + length > size + WAV_TOLERANCE
+        if len(header) == 8:
+            yield header[:4], position + 8, length
+        if len(header) < 8 or header[:4] == last:
+            return
         position += 8 + length + length % 2
-    return False
 
 
 def _is_placeholder(length: int) -> bool:
@@ -115,6 +124,7 @@ def _is_placeholder(length: int) -> bool:
 
 
 def _boxes(file: BinaryIO, position: int, end: int) -> Iterator[Box]:
+    """Name, position of the content and position of its end of the boxes of an MP4 file."""
     while position + 8 <= end:
         header = _read(file, position, 16)
         length, start = int.from_bytes(header[:4], "big"), 8
@@ -195,6 +205,17 @@ def _examine_asf(file: BinaryIO, size: int) -> Structure:
     return Structure(cut_off=stated > size, encrypted=encrypted)
 
 
+def _examine_flac(file: BinaryIO, size: int) -> Structure:
+    start = _id3_end(file)
+    # The last 36 of these bits in the first block, STREAMINFO, are the number of samples or zero.
+    described = int.from_bytes(_read(file, start + 18, 8), "big")
+    return Structure(counts_frames=described % (1 << 36) > 0)
+
+
+def _examine_tta(file: BinaryIO, size: int) -> Structure:
+    return Structure(counts_frames=True)
+
+
 def _id3_end(file: BinaryIO) -> int:
     """Where the sound begins behind ID3v2 tags, of which there may be several."""
     position = 0
@@ -231,4 +252,6 @@ _EXAMINERS: tuple[tuple[Callable[[bytes], bool], Callable[[BinaryIO, int], Struc
     (lambda head: head[:4] == b"\x1a\x45\xdf\xa3", _examine_matroska),
     (lambda head: head[:4] == b"OggS", _examine_ogg),
     (lambda head: head == _ASF_HEADER, _examine_asf),
+    (lambda head: head[:4] == b"fLaC", _examine_flac),
+    (lambda head: head[:4] == b"TTA1", _examine_tta),
 )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
 import av
 import numpy as np
@@ -90,10 +90,8 @@ class AudioWriter:
             return
         with self._reporting():
             self._opened().finish()
-            if self._file:
-                self._file.close()
-                self._file.check()
             self._finished = True
+            self._close_file()
 
     def commit(self) -> None:
         """Give the file its final name, replacing what had it; finish it before, if need be.
@@ -109,8 +107,7 @@ class AudioWriter:
     def discard(self) -> None:
         """Remove the temporary file and the folders made for it; does nothing after ``commit``."""
         if self._file is not None:
-            with suppress(OSError):
-                self._file.close()
+            self._file.close()
         if self._encoder is not None:
             self._encoder.abandon()
         with suppress(OSError):
@@ -123,6 +120,13 @@ class AudioWriter:
         if self._encoder is None or self._finished or self._file is None or self._file.closed:
             raise ValueError("This writer was finished or discarded.")
         return self._encoder
+
+    def _close_file(self) -> None:
+        if self._file is None:
+            return
+        self._file.close()
+        if self._file.error is not None:
+            raise self._file.error
 
     def _make_folders(self) -> None:
         missing = []
@@ -140,20 +144,23 @@ class AudioWriter:
         """Remove everything at an error, and report it as what it means to the user."""
         try:
             yield
-        except (OSError, av.FFmpegError, OutputError) as error:
+        except (OSError, av.FFmpegError, FloatingPointError) as error:
             cause = (self._file and self._file.error) or error
             self.discard()
             raise self._translated(cause) from error
+        except BaseException:
+            self.discard()
+            raise
 
     def _translated(self, error: Exception) -> OutputError:
-        if isinstance(error, OutputError):
-            return error
         folder = self._path.parent
         if isinstance(error, OSError) and error.errno in _FULL:
             return DiskFullError(
                 f"There is no space left in {folder} for {self._path.name} ({error.strerror}). "
                 "Free some, or choose another folder with -o."
             )
+        if isinstance(error, FloatingPointError):
+            return EncodingError(f"{self._path} cannot be written: {error}. Report this as a bug.")
         if isinstance(error, av.FFmpegError):
             return EncodingError(
                 f"{self._path} could not be encoded: {error.strerror}. Choose another codec or bitrate."
@@ -165,11 +172,15 @@ class AudioWriter:
 
 
 class _WatchedFile:
-    """A new file that remembers the first error, as FFmpeg passes on few of them, and late."""
+    """A new file that remembers its first error.
+
+    FFmpeg is told by a negative number, as exceptions must not go through it: it calls on, passes
+    on few errors, and those late.
+    """
 
     def __init__(self, path: Path) -> None:
         self._file: BinaryIO = path.open("xb", buffering=_BUFFER_SIZE)
-        self.name = ""  # FFmpeg would look at it
+        self.name = ""  # FFmpeg shall not look at it
         self.error: OSError | None = None
 
     @property
@@ -177,10 +188,10 @@ class _WatchedFile:
         return self._file.closed
 
     def write(self, data: bytes) -> int:
-        return int(self._watch(self._file.write, data))
+        return self._watch(self._file.write, data)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        return int(self._watch(self._file.seek, offset, whence))
+        return self._watch(self._file.seek, offset, whence)
 
     def tell(self) -> int:
         return self._file.tell()
@@ -188,13 +199,11 @@ class _WatchedFile:
     def close(self) -> None:
         self._watch(self._file.close)
 
-    def check(self) -> None:
-        if self.error is not None:
-            raise self.error
-
-    def _watch(self, action: Any, *arguments: Any) -> Any:
+    def _watch(self, action: Callable[..., int | None], *arguments: int | bytes) -> int:
         try:
-            return action(*arguments)
+            return action(*arguments) or 0
         except OSError as error:
             self.error = self.error or error
-            raise
+            return -(error.errno or errno.EIO)
+        except ValueError:  # closed, as this stem is discarded
+            return -errno.EBADF
