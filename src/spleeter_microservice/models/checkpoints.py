@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -227,7 +228,8 @@ def _read_tensor(prefix: Path, name: str, shape: tuple[int, ...], entry: TensorE
     # The entry's size equals that of the expected shape, so this allocates no more than the model.
     try:
         with path.open("rb") as file:
-            file.seek(min(entry.offset, 1 << 62))
+            end = file.seek(0, os.SEEK_END)
+            file.seek(min(entry.offset, end))
             data = file.read(entry.size)
     except OSError as error:
         raise CheckpointError(f"Cannot read the tensor {name} from {path}: {error.strerror}.") from error
