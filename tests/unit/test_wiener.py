@@ -11,7 +11,7 @@ from spleeter_microservice.separation.wiener import Covariances
 Complex = NDArray[np.complex128]
 
 
-def direct(v: NDArray[Any], x: Complex) -> Complex:
+def direct(v: NDArray[Any], x: NDArray[Any]) -> Complex:
     """Apply one iteration of the published algorithm to a whole song, bin by bin.
 
     Args:

@@ -18,7 +18,7 @@ KERNEL_SIZE = 5
 MASK_KERNEL_SIZE = 4
 LAYERS = 6
 
-GRAPH_VERSION = 1
+GRAPH_VERSION = 2
 """The form in which ``unet`` writes graphs; when it changes, installed models are rebuilt."""
 GRAPH_INPUT = "magnitude"
 

@@ -164,7 +164,11 @@ def _build(graph: _Graph, architecture: Architecture, position: int) -> None:
     if architecture.kind == "softmax_unet":
         graph.op("Identity", logits)
     else:
-        graph.op("Mul", GRAPH_INPUT, graph.op("Sigmoid", logits))
+        # Written out, because ONNX Runtime's own Sigmoid is a rational function that is exact to
+        # 1e-7 of 1, not of itself: where all stems' masks are small, their ratios go wrong.
+        one = graph.constant("one", np.ones(1, np.float32))
+        exponential = graph.op("Exp", graph.op("Neg", logits))
+        graph.op("Div", GRAPH_INPUT, graph.op("Add", exponential, one))
     graph.nodes[-1].output[0] = _OUTPUT
 
 

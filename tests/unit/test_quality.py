@@ -1,0 +1,81 @@
+"""A result that is none is told apart from a separation."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from spleeter_microservice.separation.quality import Quality, QualityMeter
+
+Waveform = NDArray[np.float32]
+
+
+def noise(seed: int, level: float = 0.1) -> Waveform:
+    return (level * np.random.default_rng(seed).standard_normal((2, 20000))).astype(np.float32)
+
+
+def measured(mix: Waveform, stems: list[Waveform], above: float = 0.0) -> Quality:
+    """Measure in two pieces; ``above`` is the share of energy that no stem is to have."""
+    meter = QualityMeter(len(stems), leaves_out=above > 0)
+    for part in (slice(0, 7000), slice(7000, None)):
+        meter.add(mix[:, part], [stem[:, part] for stem in stems], (1 - above, above))
+    return meter.result()
+
+
+def test_a_separation_is_not_suspect() -> None:
+    a, b = noise(0), noise(1, 0.05)
+    quality = measured(a + b, [a, b])
+    assert quality.suspect is None
+    assert [stem.suspect for stem in quality.stems] == [None, None]
+    assert quality.stems[0].level == pytest.approx(-20, abs=0.1)
+    assert quality.stems[0].energy_share == pytest.approx(0.8, abs=0.01)
+    assert quality.stems[0].correlation == pytest.approx(np.sqrt(0.8), abs=0.02)
+    assert quality.level == pytest.approx(10 * np.log10(0.0125), abs=0.1)
+    assert quality.residual is None or quality.residual < -100
+
+
+def test_a_stem_that_equals_the_mix_is_suspect() -> None:
+    mix = noise(0)
+    quality = measured(mix, [mix.copy(), noise(1, 1e-4)])
+    assert quality.stems[0].suspect == "the stem equals the mix"
+
+
+def test_a_stem_that_equals_the_mix_below_the_last_bin_is_suspect() -> None:
+    low, high = noise(0), noise(1, 0.01)
+    quality = measured(low + high, [low, np.zeros_like(low)], above=0.0099)
+    assert quality.stems[0].suspect == "the stem equals the mix"
+    assert quality.stems[1].suspect == "the stem is silent while the mix is not"
+    assert quality.suspect is None
+
+
+def test_stems_that_all_equal_the_mix_are_suspect() -> None:
+    mix = noise(0)
+    quality = measured(mix, [mix.copy(), mix.copy()])
+    assert [stem.suspect for stem in quality.stems] == ["the stem equals the mix"] * 2
+    assert quality.suspect == "the stems do not sum to the mix"
+
+
+def test_energy_that_is_in_no_stem_is_suspect() -> None:
+    a, b = noise(0), noise(1)
+    assert measured(a + b, [a, 0.5 * b]).suspect == "the stems do not sum to the mix"
+
+
+def test_silence_is_not_suspect() -> None:
+    quality = measured(np.zeros((2, 20000), np.float32), [np.zeros((2, 20000), np.float32)] * 2)
+    assert quality.level is None
+    assert quality.suspect is None
+    assert [stem.suspect for stem in quality.stems] == [None, None]
+
+
+def test_stems_that_are_no_numbers_are_suspect() -> None:
+    a, broken = noise(0), noise(1)
+    broken[0, 5] = np.nan
+    quality = measured(a, [a, broken])
+    assert quality.stems[1].suspect == "the stem has samples that are not finite numbers"
+
+
+def test_samples_beyond_full_scale_are_counted() -> None:
+    stem = noise(0, 0.01)
+    stem[0, :3] = 1.5, -2.0, 1.0
+    quality = measured(stem, [stem, np.zeros_like(stem)])
+    assert quality.stems[0].beyond_full_scale == 2
+    assert quality.stems[0].peak == 2.0
