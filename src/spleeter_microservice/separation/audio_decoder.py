@@ -52,6 +52,7 @@ class Decoder:
         self._bad_packets = 0
         self._broken = False
         self._gap: float | None = None  # seconds at which something was skipped first
+        self._first: float | None = None  # position of the first frame in seconds
         self.frames = 0
         self.seconds = 0.0
         self.announced_duration = self._find_duration()
@@ -144,7 +145,8 @@ class Decoder:
         tolerance = self._tolerance()
         if tolerance is None or not self.announced_duration:
             return False
-        lacking = self.announced_duration - self.seconds
+        # Positions in recordings may begin at any time, and the duration be that of the end.
+        lacking = self.announced_duration - max(0.0, self._first or 0.0) - self.seconds
         return round(lacking * self._context.sample_rate) > round(tolerance * self._context.sample_rate)
 
     def _tolerance(self) -> float | None:
@@ -170,9 +172,7 @@ class Decoder:
                     self._broken = True
                     return
                 for frame in frames:
-                    if frame.time is not None:
-                        self._note_gap(frame.time, position)
-                        position = frame.time + frame.samples / frame.sample_rate
+                    position = self._follow(frame, position)
                     yield frame
         except av.FFmpegError:
             self._broken = True
@@ -181,9 +181,15 @@ class Decoder:
         self.frames += frames
         self.seconds += frames / rate
 
-    def _note_gap(self, time: float, expected: float | None) -> None:
-        if expected is not None and time > expected + _GAP and self._gap is None:
+    def _follow(self, frame: av.AudioFrame, expected: float | None) -> float | None:
+        """Note the first frame's position and a gap before this one; return where it ends."""
+        if frame.time is None:
+            return expected
+        if self._first is None:
+            self._first = frame.time
+        if expected is not None and frame.time > expected + _GAP and self._gap is None:
             self._gap = self.seconds
+        return frame.time + frame.samples / frame.sample_rate
 
     def _skipped_too_much(self) -> bool:
         """Whether the packets that just failed leave a hole in the song."""

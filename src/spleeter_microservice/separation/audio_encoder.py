@@ -29,13 +29,15 @@ class StemEncoder:
     def __init__(self, file: Any, output_format: OutputFormat, sample_rate: int) -> None:
         self.clipped_samples = 0
         self._encoder = output_format.encoder
+        self._rate = _possible_rate(self._encoder.name, sample_rate)
         self._container: OutputContainer = av.open(
             file,
             mode="w",
             format=self._encoder.muxer,
-            container_options=dict(self._encoder.container_options),
+            container_options={
+                name: value.format(rate=self._rate) for name, value in self._encoder.container_options
+            },
         )
-        self._rate = _possible_rate(self._encoder.name, sample_rate)
         self._stream = self._add_stream(output_format)
         self._resampler = Resampler(sample_rate, self._rate, 2)
         self._sent = 0  # frames given to the encoder

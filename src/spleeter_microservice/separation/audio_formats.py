@@ -23,7 +23,8 @@ class Encoder:
 
     ``lead`` and ``tail`` are frames of silence put before and after the song for codecs whose
     decoders throw that much away; ``cuts_end`` says that the container can be told where the song
-    ends, and that the encoder does not do so by itself.
+    ends, and that the encoder does not do so by itself. In ``container_options``, {rate} stands for
+    the sample rate.
     """
 
     muxer: str
@@ -58,7 +59,7 @@ ENCODERS: Mapping[str, Mapping[str | None, Encoder]] = MappingProxyType(
         # usual one of a millisecond would cut up to 44 frames.
         "m4a": {
             None: Encoder(
-                "ipod", "aac", kilobits=(16, 512), container_options=(("movie_timescale", "44100"),)
+                "ipod", "aac", kilobits=(16, 512), container_options=(("movie_timescale", "{rate}"),)
             )
         },
         # FFmpeg's own Vorbis encoder, the only one in PyAV's wheels. It knows no bitrate, only a

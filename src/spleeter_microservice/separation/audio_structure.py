@@ -75,7 +75,7 @@ def examine(file: BinaryIO) -> Structure:
         for starts_like, examine_format in _EXAMINERS:
             if starts_like(head):
                 return examine_format(file, size)
-        return Structure(counts_frames=_mp3_counts_frames(_read(file, start, 8192)))
+        return Structure(counts_frames=_mp3_counts_frames(_read(file, start, 8192), size - start))
     finally:
         file.seek(0)
 
@@ -228,21 +228,27 @@ def _id3_end(file: BinaryIO) -> int:
     return position
 
 
-def _mp3_counts_frames(data: bytes) -> bool:
-    """Whether the first MPEG frame is a Xing, Info or VBRI header with a number of frames."""
+def _mp3_counts_frames(data: bytes, size: int) -> bool:
+    """Whether the first MPEG frame is a Xing, Info or VBRI header with a number of frames.
+
+    That of a file which is much larger than its header says, as of several that were joined, goes
+    for nothing; FFmpeg, which draws the line a little later, then estimates the duration.
+    """
     start = next(
-        (at for at in range(len(data) - 1) if data[at] == 0xFF and data[at + 1] & 0xE0 == 0xE0), None
+        (at for at in range(len(data) - 1) if data[at] == 0xFF and data[at + 1] & 0xE0 == 0xE0), len(data)
     )
-    if start is None:
-        return False
     frame = data[start : start + 64]
+    frames = stated_size = b""
     if frame[36:40] == b"VBRI":
-        return frame[50:54] > b"\0\0\0\0"
-    # It follows the side information: 17 bytes in mono and 32 in stereo of MPEG 1, else 9 and 17.
+        stated_size, frames = frame[46:50], frame[50:54]
+    # The others follow the side information: 17 bytes in mono and 32 in stereo of MPEG 1, else 9
+    # and 17. Of the numbers there are those that the flags name.
     for at in (13, 21, 36):
-        if frame[at : at + 4] in (b"Xing", b"Info"):
-            return bool(frame[at + 7] & 1) and frame[at + 8 : at + 12] > b"\0\0\0\0"
-    return False
+        if frame[at : at + 4] in (b"Xing", b"Info") and frame[at + 7] & 1:
+            frames = frame[at + 8 : at + 12]
+            stated_size = frame[at + 12 : at + 16] if frame[at + 7] & 2 else b""
+    largest = int.from_bytes(stated_size, "big") * 21 // 20 or size
+    return any(frames) and size <= largest
 
 
 _EXAMINERS: tuple[tuple[Callable[[bytes], bool], Callable[[BinaryIO, int], Structure]], ...] = (
