@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from spleeter_microservice.errors import DownloadError
 
-_CHUNK = 1 << 18
+_PROGRESS = 1 << 18  # bytes that count as moving on
 _RETRIED = {408, 425, 429, 500, 502, 503, 504}
 _UNSATISFIABLE = 416
 _ADVICE = (
@@ -24,23 +24,21 @@ _ADVICE = (
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to try: number of attempts, and seconds.
+    """How long to try: number of attempts in a row that bring nothing, and seconds.
 
     ``connect`` and ``read`` bound the wait for a connection and for the next bytes;
     between attempts the wait doubles from ``pause``, up to ``longest_pause``.
     """
 
-    attempts: int = 6
+    attempts: int = 4
     connect: float = 15
     read: float = 60
     pause: float = 1
     longest_pause: float = 15
 
-    def pauses(self) -> Iterator[float]:
-        """Give the wait before each attempt."""
-        yield 0
-        for k in range(self.attempts - 1):
-            yield min(self.pause * 2**k, self.longest_pause)
+    def pause_after(self, failures: int) -> float:
+        """Give the wait before the next attempt."""
+        return min(self.pause * 2.0 ** (failures - 1), self.longest_pause)
 
 
 def download(
@@ -122,21 +120,32 @@ class _Part:
 
 
 def _fetch(url: str, part: _Part, patience: Patience, sleep: Callable[[float], None]) -> None:
-    problem: object = "no attempt was made"
     timeout = httpx.Timeout(patience.read, connect=patience.connect)
     try:
         with httpx.Client(follow_redirects=True, timeout=timeout) as client:
-            for pause in patience.pauses():
-                sleep(pause)
-                try:
-                    return _attempt(client, url, part)
-                except (httpx.TransportError, _BusyError) as error:
-                    if isinstance(error, httpx.UnsupportedProtocol):
-                        raise
-                    problem = error if str(error) else type(error).__name__
-    except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError) as error:  # e.g. a proxy's address
-        raise DownloadError(f"The download of {url} failed: {error}. {_ADVICE}") from error
-    raise DownloadError(f"The download of {url} failed {patience.attempts} times: {problem}. {_ADVICE}")
+            _attempt_repeatedly(client, url, part, patience, sleep)
+    # ImportError and ValueError: proxies of the environment that httpx cannot use
+    except (httpx.HTTPError, httpx.InvalidURL, _BusyError, ImportError, ValueError) as error:
+        problem = str(error).rstrip(".") or type(error).__name__
+        raise DownloadError(f"The download of {url} failed: {problem}. {_ADVICE}") from error
+
+
+def _attempt_repeatedly(
+    client: httpx.Client, url: str, part: _Part, patience: Patience, sleep: Callable[[float], None]
+) -> None:
+    failures, reached = 0, part.size()
+    while True:
+        try:
+            return _attempt(client, url, part)
+        except httpx.UnsupportedProtocol:
+            raise
+        except (httpx.TransportError, _BusyError):
+            if part.size() >= reached + _PROGRESS:
+                failures, reached = 0, part.size()
+            failures += 1
+            if failures == patience.attempts:
+                raise
+            sleep(patience.pause_after(failures))
 
 
 class _BusyError(Exception):
@@ -167,7 +176,7 @@ def _receive(response: httpx.Response, part: _Part) -> None:
         # disable=None: no bar unless it goes to a terminal
         tqdm(desc=name, total=total, initial=begin, unit="B", unit_scale=True, disable=None) as bar,
     ):
-        for chunk in response.iter_raw(_CHUNK):
+        for chunk in response.iter_raw():
             file.write(chunk)
             bar.update(len(chunk))
             _bound(response, part, file.tell())
