@@ -15,6 +15,7 @@ from tests.http_servers import Server, content, serving, stall
 from tests.tiny_store import NAME, archived, tiny_store
 
 from spleeter_microservice.errors import ModelNotInstalledError
+from spleeter_microservice.models.slot import Slot
 
 _REPOSITORY = Path(__file__).parents[2]
 
@@ -131,3 +132,13 @@ def test_a_disk_without_space_is_an_error_that_says_so(tmp_path: Path) -> None:
     assert "Cannot write the model into" in output, errors
     assert "SPLEETER_MODELS_DIR" in output
     assert contents(tmp_path) == []
+
+
+def test_a_pull_that_waited_for_a_removal_installs_the_model_anew(tmp_path: Path) -> None:
+    with serving(content(archived())) as mirror, contextlib.ExitStack() as stack:
+        slot = Slot(tmp_path / NAME, "")
+        with slot.changing():
+            process = stack.enter_context(running(PULL_AND_REPORT, tmp_path, mirror.url))
+            time.sleep(0.6)  # until it waits
+            slot.remove()
+        assert process.communicate(timeout=30)[0] == f"{tiny_store(tmp_path).find(NAME).folder}\n"

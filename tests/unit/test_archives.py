@@ -148,7 +148,7 @@ def test_a_missing_archive_is_an_error_of_its_own(tmp_path: Path, folder: Path) 
 
 
 @given(st.binary(max_size=600), st.sampled_from([b"", b"\x1f\x8b\x08", b"PK\x03\x04"]))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_unpack_or_are_an_archive_error(
     tmp_path: Path, folder: Path, content: bytes, start: bytes
 ) -> None:

@@ -170,7 +170,7 @@ def test_an_index_of_any_size_is_not_read_into_memory(tmp_path: Path) -> None:
 
 
 @given(content=st.binary(max_size=200), message=st.binary(max_size=60))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_are_a_checkpoint_or_a_checkpoint_error(
     tmp_path: Path, content: bytes, message: bytes
 ) -> None:
@@ -187,7 +187,7 @@ def test_any_bytes_are_a_checkpoint_or_a_checkpoint_error(
 
 
 @given(position=st.integers(0, 10**6), bit=st.integers(0, 7))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 def test_no_flipped_bit_of_an_index_goes_unnoticed_or_crashes(
     tmp_path: Path, arrays: Arrays, position: int, bit: int
 ) -> None:

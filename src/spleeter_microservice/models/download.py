@@ -114,20 +114,26 @@ class _Part:
             return begin
         self.discard()
         tag = response.headers.get("ETag", "")
-        if tag.startswith('"'):  # a weak one does not promise the same bytes
+        if tag.startswith('"') and tag.isascii():  # a weak one does not promise the same bytes
             self.tag.write_text(tag, encoding="utf-8")
         return 0
 
 
 def _fetch(url: str, part: _Part, patience: Patience, sleep: Callable[[float], None]) -> None:
-    timeout = httpx.Timeout(patience.read, connect=patience.connect)
     try:
-        with httpx.Client(follow_redirects=True, timeout=timeout) as client:
+        with _client(patience) as client:
             _attempt_repeatedly(client, url, part, patience, sleep)
-    # ImportError and ValueError: proxies of the environment that httpx cannot use
-    except (httpx.HTTPError, httpx.InvalidURL, _BusyError, ImportError, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, _BusyError, _SettingsError) as error:
         problem = str(error).rstrip(".") or type(error).__name__
         raise DownloadError(f"The download of {url} failed: {problem}. {_ADVICE}") from error
+
+
+def _client(patience: Patience) -> httpx.Client:
+    timeout = httpx.Timeout(patience.read, connect=patience.connect)
+    try:
+        return httpx.Client(follow_redirects=True, timeout=timeout)
+    except (ImportError, ValueError, OSError) as error:
+        raise _SettingsError(f"the environment's proxies or certificates cannot be used: {error}") from error
 
 
 def _attempt_repeatedly(
@@ -146,6 +152,10 @@ def _attempt_repeatedly(
             if failures == patience.attempts:
                 raise
             sleep(patience.pause_after(failures))
+
+
+class _SettingsError(Exception):
+    """The environment names a proxy or a file of certificates that cannot be used."""
 
 
 class _BusyError(Exception):

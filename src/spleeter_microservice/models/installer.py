@@ -49,8 +49,7 @@ class Installer:
     def describe(self, name: str, source: str, licence: str, architecture: Architecture) -> Manifest:
         """Begin the manifest of what is to be installed, as of now."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        version = metadata.version("spleeter-microservice")
-        return Manifest(name, source, licence, now, architecture, self.form.version, "", version)
+        return Manifest(name, source, licence, now, architecture, self.form.version, "", _program_version())
 
     def install(self, slot: Slot, manifest: Manifest, weights: Weights) -> None:
         """Write the networks, and the song if there is one, into a slot under ``changing``."""
@@ -73,5 +72,11 @@ class Installer:
             model = slot.verified()
             if model is None or model.manifest.graph_version >= self.form.version:
                 return  # another process was faster
-            manifest = replace(model.manifest, graph_version=self.form.version)
+            manifest = replace(
+                model.manifest, graph_version=self.form.version, program_version=_program_version()
+            )
             self.install(slot, manifest, self.weights(model))
+
+
+def _program_version() -> str:
+    return metadata.version("spleeter-microservice")

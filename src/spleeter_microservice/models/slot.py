@@ -98,10 +98,11 @@ class Slot:
             ModelError: when, here or in the body, the disk refuses to be written.
         """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
             with self.folder.with_name(f".{self.folder.name}.lock").open("w") as lock:
                 # The kernel releases it when the process ends, however it ends.
                 fcntl.flock(lock, fcntl.LOCK_EX)
+                self.folder.mkdir(exist_ok=True)
                 self._clean()
                 yield
         except OSError as error:
