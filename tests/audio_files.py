@@ -108,8 +108,45 @@ def encode(
             np.ascontiguousarray(waveform, np.float32).reshape(1, -1), format="flt", layout=layout
         )
         frame.sample_rate, frame.pts = rate, start
-        for resampled in av.AudioResampler(format=context.format, layout=layout, rate=rate).resample(frame):
+        resampler = av.AudioResampler(format=context.format, layout=layout, rate=rate)
+        for resampled in resampler.resample(frame) if len(waveform) else ():
             container.mux(stream.encode(resampled))
+        container.mux(stream.encode(None))
+        container.start_encoding()  # writes the header, if there was nothing to encode
+    return path
+
+
+def with_pictures(
+    path: Path,
+    waveform: Waveform,
+    muxer: str,
+    video: str,
+    sound: str,
+    *,
+    cover: bool = False,
+    pictures: int = 25,
+) -> Path:
+    """Write a film of tiny pictures, or a song with one for a cover."""
+    with av.open(str(path), "w", format=muxer) as container:
+        screen = container.add_stream(video, rate=25)
+        assert isinstance(screen, av.VideoStream)
+        screen.width = screen.height = 32
+        screen.pix_fmt = "yuvj420p" if cover else "yuv420p"
+        stream = container.add_stream(sound, rate=RATE)
+        assert isinstance(stream, av.AudioStream)
+        stream.codec_context.layout = "stereo"
+        if cover:
+            screen.disposition = av.stream.Disposition.attached_pic
+        for position in range(1 if cover else pictures):
+            picture = av.VideoFrame(32, 32, screen.pix_fmt)
+            picture.pts = position
+            container.mux(screen.encode(picture))
+        container.mux(screen.encode(None))
+        frame = av.AudioFrame.from_ndarray(waveform.reshape(1, -1), format="flt", layout="stereo")
+        frame.sample_rate, frame.pts = RATE, 0
+        wanted = stream.codec_context.format
+        for part in av.AudioResampler(format=wanted, layout="stereo", rate=RATE).resample(frame):
+            container.mux(stream.encode(part))
         container.mux(stream.encode(None))
     return path
 

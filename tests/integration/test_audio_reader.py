@@ -6,16 +6,27 @@ import os
 import sys
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
-import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.audio_files import (
+    KINDS,
+    RATE,
+    Waveform,
+    distance,
+    encode,
+    encode_kind,
+    lag,
+    noise,
+    read,
+    with_pictures,
+)
 
 from spleeter_microservice.errors import ConfigurationError, NoSamplesError, UnreadableInputError
 from spleeter_microservice.separation.audio import AudioReader
-from tests.audio_files import KINDS, RATE, Waveform, distance, encode, encode_kind, lag, noise, read
 
 SONG = noise(RATE)
 
@@ -34,7 +45,7 @@ LOSSLESS = {
 
 def rounded(waveform: Waveform, bits: int) -> Waveform:
     scale = 2.0 ** (bits - 1)
-    return (np.clip(np.rint(waveform * scale), -scale, scale - 1) / scale).astype(np.float32)
+    return np.asarray(np.clip(np.rint(waveform * scale), -scale, scale - 1) / scale, np.float32)
 
 
 @pytest.mark.parametrize("kind", LOSSLESS)
@@ -140,7 +151,8 @@ def test_every_sample_rate_gives_the_exact_number_of_frames_and_the_same_tone(
     frames = rate // 3 + 7
 
     def tone(frames: int, rate: int) -> Waveform:
-        return np.repeat(0.5 * np.sin(2 * np.pi * 440 * np.arange(frames) / rate), 2).reshape(-1, 2)
+        wave = 0.5 * np.sin(2 * np.pi * 440 * np.arange(frames) / rate)
+        return np.stack([wave, wave], axis=1).astype(np.float32)
 
     path = encode(tmp_path / "tone.wav", tone(frames, rate), muxer="wav", encoder="pcm_f32le", rate=rate)
     result = read(path)
@@ -160,41 +172,16 @@ def test_a_stream_whose_rate_changes_is_read_on_at_the_new_one(tmp_path: Path) -
 
 @pytest.mark.parametrize(("muxer", "video"), [("mp4", "mpeg4"), ("matroska", "mpeg4"), ("avi", "mpeg4")])
 def test_the_sound_of_a_video_is_read(tmp_path: Path, muxer: str, video: str) -> None:
-    path = with_pictures(tmp_path / f"film.{muxer}", muxer, video, "pcm_s16le" if muxer == "avi" else "aac")
+    path = with_pictures(
+        tmp_path / f"film.{muxer}", SONG, muxer, video, "pcm_s16le" if muxer == "avi" else "aac"
+    )
     assert len(read(path)) == pytest.approx(RATE, abs=2048)
 
 
 @pytest.mark.parametrize(("muxer", "sound"), [("mp3", "libmp3lame"), ("mp4", "aac"), ("flac", "flac")])
 def test_a_cover_picture_does_not_disturb(tmp_path: Path, muxer: str, sound: str) -> None:
-    path = with_pictures(tmp_path / "song", muxer, "mjpeg", sound, cover=True)
+    path = with_pictures(tmp_path / "song", SONG, muxer, "mjpeg", sound, cover=True)
     assert len(read(path)) == pytest.approx(RATE, abs=45)
-
-
-def with_pictures(
-    path: Path, muxer: str, video: str, sound: str, *, cover: bool = False, pictures: int = 25
-) -> Path:
-    with av.open(str(path), "w", format=muxer) as container:
-        screen = container.add_stream(video, rate=25)
-        assert isinstance(screen, av.VideoStream)
-        screen.width = screen.height = 32
-        screen.pix_fmt = "yuvj420p" if cover else "yuv420p"
-        stream = container.add_stream(sound, rate=RATE)
-        assert isinstance(stream, av.AudioStream)
-        stream.codec_context.layout = "stereo"
-        if cover:
-            screen.disposition = av.stream.Disposition.attached_pic
-        for position in range(1 if cover else pictures):
-            picture = av.VideoFrame(32, 32, screen.pix_fmt)
-            picture.pts = position
-            container.mux(screen.encode(picture))
-        container.mux(screen.encode(None))
-        frame = av.AudioFrame.from_ndarray(SONG.reshape(1, -1), format="flt", layout="stereo")
-        frame.sample_rate, frame.pts = RATE, 0
-        wanted = stream.codec_context.format
-        for part in av.AudioResampler(format=wanted, layout="stereo", rate=RATE).resample(frame):
-            container.mux(stream.encode(part))
-        container.mux(stream.encode(None))
-    return path
 
 
 @pytest.mark.parametrize(
@@ -280,7 +267,7 @@ def test_an_offset_beyond_the_end_is_refused_with_the_length_of_the_file(any_fil
     [{"offset": -1}, {"offset": float("nan")}, {"duration": 0}, {"duration": -1}, {"duration": float("inf")}],
 )
 def test_an_offset_or_duration_without_sense_is_refused(
-    any_file: dict[str, Path], options: dict[str, float]
+    any_file: dict[str, Path], options: dict[str, Any]
 ) -> None:
     with pytest.raises(ConfigurationError, match="seconds"):
         read(any_file["wav"], **options)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from spleeter_microservice.separation.audio_samples import (
     Resampler,
@@ -34,7 +37,7 @@ HALF_POWER = 0.5**0.5
 def test_integers_are_divided_by_their_full_scale_and_floats_are_taken_as_they_are(
     sample_format: str, dtype: type, values: list[float], expected: list[float], planar: bool
 ) -> None:
-    channels = np.array([values, values[::-1]], dtype)
+    channels: NDArray[Any] = np.array([values, values[::-1]], dtype)
     array = channels if planar else np.ascontiguousarray(channels.T).reshape(1, -1)
     frame = av.AudioFrame.from_ndarray(array, format=sample_format + "p" * planar, layout="stereo")
     np.testing.assert_array_equal(

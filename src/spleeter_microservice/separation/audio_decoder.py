@@ -97,7 +97,7 @@ class Decoder:
             TruncatedInputError: when the file broke, or ended before its end.
         """
         cut_off = self._source.structure.cut_off
-        if not self.frames and self._bad_packets and not cut_off:
+        if not self.frames and self._bad_packets and not self._source.structure.is_known_audio:
             raise NotAudioError(f"{self._path} looks like {self._format}, but nothing in it can be decoded.")
         if cut_off or self._is_short() or (self._is_broken() and not self._reached_end()):
             raise self._truncated(offset)

@@ -94,14 +94,13 @@ def open_audio(path: Path) -> AudioInput:
         EncryptedInputError: when it is protected by DRM.
         TruncatedInputError: when it is cut off before its index.
     """
-    file = _open_file(path)
+    file = WatchedFile(_open_file(path), path.suffix)
     try:
         structure = examine(file)
         _refuse_encrypted(path, structure)
-        watched = WatchedFile(file, path.suffix)
-        container = _open_container(path, watched, structure)
+        container = _open_container(path, file, structure)
         try:
-            return AudioInput(watched, container, _best_stream(path, container), structure)
+            return AudioInput(file, container, _best_stream(path, container), structure)
         except BaseException:
             container.close()
             raise
@@ -152,7 +151,7 @@ def _open_container(path: Path, file: WatchedFile, structure: Structure) -> Inpu
     except (av.FFmpegError, ValueError, PermissionError) as error:
         if file.error:
             raise unreadable(path, file.error) from error
-        if structure.cut_off:
+        if structure.is_known_audio:
             raise TruncatedInputError(
                 f"{path} is cut off and lacks what is needed to read any of it. Copy or download it again."
             ) from error

@@ -24,7 +24,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import BinaryIO, Literal
+from typing import Literal, Protocol
 from uuid import UUID
 
 MAX_CHUNKS = 4096  # a file made of more chunks than this is not worth the time
@@ -47,6 +47,16 @@ ByteOrder = Literal["little", "big"]
 Box = tuple[bytes, int, int]
 
 
+class SeekableFile(Protocol):
+    """A file whose ``seek`` returns a negative number for what cannot be a position."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Go to a position."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most so many bytes."""
+
+
 @dataclass(frozen=True)
 class Structure:
     """What a file's own bytes say.
@@ -62,8 +72,13 @@ class Structure:
     counts_frames: bool = False
     encrypted: bool = False
 
+    @property
+    def is_known_audio(self) -> bool:
+        """Whether a file that cannot be read is rather cut off than something else."""
+        return self.cut_off or self.counts_frames
 
-def examine(file: BinaryIO) -> Structure:
+
+def examine(file: SeekableFile) -> Structure:
     """Look at the structure of a file in a known format; others have nothing to say.
 
     The file is left at its start.
@@ -80,12 +95,11 @@ def examine(file: BinaryIO) -> Structure:
         file.seek(0)
 
 
-def _read(file: BinaryIO, position: int, size: int) -> bytes:
-    file.seek(position)
-    return file.read(size)
+def _read(file: SeekableFile, position: int, size: int) -> bytes:
+    return file.read(size) if file.seek(position) == position else b""
 
 
-def _examine_wav(file: BinaryIO, size: int) -> Structure:
+def _examine_wav(file: SeekableFile, size: int) -> Structure:
     chunks = {name: (position, length) for name, position, length in _chunks(file, "little", b"data")}
     position, length = chunks.get(b"data", (0, 0))
     if length == 0xFFFFFFFF and b"ds64" in chunks:
@@ -99,14 +113,14 @@ def _examine_wav(file: BinaryIO, size: int) -> Structure:
     )
 
 
-def _examine_aiff(file: BinaryIO, size: int) -> Structure:
+def _examine_aiff(file: SeekableFile, size: int) -> Structure:
     for name, position, length in _chunks(file, "big", b"SSND"):
         if name == b"SSND" and not _is_placeholder(length):
             return Structure(cut_off=position + length > size + CHUNK_TOLERANCE)
     return Structure()
 
 
-def _chunks(file: BinaryIO, order: ByteOrder, last: bytes) -> Iterator[Box]:
+def _chunks(file: SeekableFile, order: ByteOrder, last: bytes) -> Iterator[Box]:
     """Name, position of the content and its length of the chunks of a RIFF or IFF file."""
     position = 12
     for _ in range(MAX_CHUNKS):
@@ -123,7 +137,7 @@ def _is_placeholder(length: int) -> bool:
     return length == 0 or 0x7FFF0000 <= length <= 0x80000000 or length >= 0xFFFF0000
 
 
-def _boxes(file: BinaryIO, position: int, end: int) -> Iterator[Box]:
+def _boxes(file: SeekableFile, position: int, end: int) -> Iterator[Box]:
     """Name, position of the content and position of its end of the boxes of an MP4 file."""
     while position + 8 <= end:
         header = _read(file, position, 16)
@@ -136,7 +150,7 @@ def _boxes(file: BinaryIO, position: int, end: int) -> Iterator[Box]:
         position += max(length, start)
 
 
-def _examine_mp4(file: BinaryIO, size: int) -> Structure:
+def _examine_mp4(file: SeekableFile, size: int) -> Structure:
     boxes = []
     for box in islice(_boxes(file, 0, size), MAX_CHUNKS):
         if box[0] not in _MP4_TOP_LEVEL:  # something that was appended
@@ -151,7 +165,7 @@ def _examine_mp4(file: BinaryIO, size: int) -> Structure:
     )
 
 
-def _descend(file: BinaryIO, start: int, end: int, depth: int) -> Iterator[bytes]:
+def _descend(file: SeekableFile, start: int, end: int, depth: int) -> Iterator[bytes]:
     """Names of the boxes within an index, down to the formats of the samples."""
     for name, content, stop in _boxes(file, start, end):
         yield name
@@ -161,7 +175,7 @@ def _descend(file: BinaryIO, start: int, end: int, depth: int) -> Iterator[bytes
             yield from _descend(file, content + 8, min(stop, end), 0)
 
 
-def _examine_matroska(file: BinaryIO, size: int) -> Structure:
+def _examine_matroska(file: SeekableFile, size: int) -> Structure:
     header = _read(file, 4, 8)
     length, used = _ebml_number(header)
     position = 4 + used + length
@@ -179,7 +193,7 @@ def _ebml_number(data: bytes) -> tuple[int, int]:
     return int.from_bytes(data[:used], "big") & ((1 << 7 * used) - 1), used
 
 
-def _examine_ogg(file: BinaryIO, size: int) -> Structure:
+def _examine_ogg(file: SeekableFile, size: int) -> Structure:
     start = max(0, size - 2 * _OGG_MAX_PAGE)
     tail = _read(file, start, size - start)
     page = tail[max(0, tail.rfind(b"OggS\x00")) :]
@@ -188,7 +202,7 @@ def _examine_ogg(file: BinaryIO, size: int) -> Structure:
     return Structure(cut_off=len(page) < header_size + sum(page[27:header_size]))
 
 
-def _examine_asf(file: BinaryIO, size: int) -> Structure:
+def _examine_asf(file: SeekableFile, size: int) -> Structure:
     end = int.from_bytes(_read(file, 16, 8), "little")
     position, stated, encrypted = 30, 0, False
     for _ in range(MAX_CHUNKS):
@@ -205,18 +219,18 @@ def _examine_asf(file: BinaryIO, size: int) -> Structure:
     return Structure(cut_off=stated > size, encrypted=encrypted)
 
 
-def _examine_flac(file: BinaryIO, size: int) -> Structure:
+def _examine_flac(file: SeekableFile, size: int) -> Structure:
     start = _id3_end(file)
     # The last 36 of these bits in the first block, STREAMINFO, are the number of samples or zero.
     described = int.from_bytes(_read(file, start + 18, 8), "big")
     return Structure(counts_frames=described % (1 << 36) > 0)
 
 
-def _examine_tta(file: BinaryIO, size: int) -> Structure:
+def _examine_tta(file: SeekableFile, size: int) -> Structure:
     return Structure(counts_frames=True)
 
 
-def _id3_end(file: BinaryIO) -> int:
+def _id3_end(file: SeekableFile) -> int:
     """Where the sound begins behind ID3v2 tags, of which there may be several."""
     position = 0
     for _ in range(MAX_CHUNKS):
@@ -251,7 +265,7 @@ def _mp3_counts_frames(data: bytes, size: int) -> bool:
     return any(frames) and size <= largest
 
 
-_EXAMINERS: tuple[tuple[Callable[[bytes], bool], Callable[[BinaryIO, int], Structure]], ...] = (
+_EXAMINERS: tuple[tuple[Callable[[bytes], bool], Callable[[SeekableFile, int], Structure]], ...] = (
     (lambda head: head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE", _examine_wav),
     (lambda head: head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"), _examine_aiff),
     (lambda head: head[4:8] in _MP4_TOP_LEVEL, _examine_mp4),
