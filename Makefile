@@ -11,7 +11,7 @@ help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/installed ## separate the example song into vocals and accompaniment
-	$(BIN)/python -m demo
+	$(BIN)/python scripts/demo.py
 
 test: $(VENV)/installed-dev ## run every test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -1,0 +1,310 @@
+"""The command ``separate`` as a process: files in, files out, exit statuses, interruptions."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tests.random_models import TINY, random_arrays
+from tests.tensorflow_files import write_checkpoint
+
+from spleeter_microservice.exit_statuses import EXIT_STATUSES, SOME_FAILED
+from spleeter_microservice.separation.audio import AudioReader, AudioWriter, OutputFormat
+
+Result = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A configuration file in Spleeter's format, beside its checkpoint of random weights."""
+    folder = tmp_path_factory.mktemp("model")
+    (folder / "tiny").mkdir()
+    write_checkpoint(folder / "tiny" / "model", random_arrays(TINY))
+    configuration = {
+        "instrument_list": list(TINY.instruments),
+        "sample_rate": TINY.sample_rate,
+        "frame_length": TINY.frame_length,
+        "frame_step": TINY.frame_step,
+        "T": TINY.segment_frames,
+        "F": TINY.bins,
+        "model": {"type": "unet.unet", "params": {"conv_n_filters": list(TINY.conv_n_filters)}},
+        "model_dir": "tiny",
+    }
+    path = folder / "config.json"
+    path.write_text(json.dumps(configuration))
+    return path
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return os.environ | {"SPLEETER_MODELS_DIR": str(tmp_path_factory.mktemp("store"))}
+
+
+def song(
+    path: Path, seconds: float = 1.0, seed: int = 0, level: float = 0.1, bit_depth: str | None = None
+) -> Path:
+    samples = round(seconds * 44100)
+    noise = np.random.default_rng(seed).standard_normal((samples, 2)) * level
+    with AudioWriter(path, OutputFormat("wav", bit_depth=bit_depth)) as writer:
+        writer.write(noise.astype(np.float32))
+        writer.finish()
+        writer.commit()
+    return path
+
+
+def read(path: Path) -> NDArray[np.float32]:
+    with AudioReader(path) as reader:
+        return np.concatenate(list(reader.blocks(1 << 16)))
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+class Command:
+    """Runs ``separate`` with the tiny model in a folder of its own."""
+
+    def __init__(self, model: Path, environment: dict[str, str], folder: Path) -> None:
+        self.folder, self.environment = folder, environment
+        self.words = [sys.executable, "-m", "spleeter_microservice", "separate", "-p", str(model)]
+
+    def __call__(self, *arguments: str | Path) -> Result:
+        return subprocess.run(
+            [*self.words, *map(str, arguments)],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def start(self, *arguments: str | Path) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [*self.words, *map(str, arguments)],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+@pytest.fixture
+def separate(model: Path, environment: dict[str, str], tmp_path: Path) -> Command:
+    return Command(model, environment, tmp_path)
+
+
+STEMS = ["drums.wav", "other.wav", "vocals.wav"]
+
+
+def test_stems_are_where_spleeter_puts_them(separate: Command, tmp_path: Path) -> None:
+    song(tmp_path / "My song.wav")
+    result = separate("-o", "out", "My song.wav")
+    assert result.returncode == 0, result.stderr
+    assert files(tmp_path / "out") == [f"My song/{stem}" for stem in STEMS]
+    assert all(len(read(tmp_path / "out" / "My song" / stem)) == 44100 for stem in STEMS)
+    assert "out/My song/vocals.wav" in result.stdout
+    assert "times faster than real time" in result.stdout
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "name", ["-dash.wav", "ünïcödé 歌.wav", "a" * 200 + ".wav", "100%:d.wav", "a'b\"c.wav", "file.tar.wav"]
+)
+def test_odd_file_names_are_taken_as_they_are(separate: Command, tmp_path: Path, name: str) -> None:
+    song(tmp_path / name, 0.1)
+    result = separate("-o", "out", "--", name)
+    assert result.returncode == 0, result.stderr
+    assert files(tmp_path / "out") == [f"{name.removesuffix('.wav')}/{stem}" for stem in STEMS]
+
+
+def test_options_mean_what_spleeter_means_by_them(separate: Command, tmp_path: Path) -> None:
+    song(tmp_path / "song.wav", 2)
+    result = separate(
+        *(
+            "-o",
+            "out",
+            "-c",
+            "flac",
+            "-s",
+            "0.5",
+            "-d",
+            "1",
+            "-f",
+            "{foldername}-{filename}.{instrument}.{codec}",
+        ),
+        "song.wav",
+    )
+    assert result.returncode == 0, result.stderr
+    assert files(tmp_path / "out") == [
+        f"{tmp_path.name}-song.{stem}.flac" for stem in ("drums", "other", "vocals")
+    ]
+    assert len(read(tmp_path / "out" / f"{tmp_path.name}-song.drums.flac")) == 44100
+
+
+def test_bitrate_and_bit_depth_reach_the_encoder(separate: Command, tmp_path: Path) -> None:
+    song(tmp_path / "song.wav", 2)
+    for bitrate in ("64k", "256k"):
+        assert separate("-o", bitrate, "-c", "mp3", "-b", bitrate, "song.wav").returncode == 0
+    small, large = ((tmp_path / b / "song" / "drums.mp3").stat().st_size for b in ("64k", "256k"))
+    assert 3 < large / small < 4.5
+    assert separate("-o", "float", "--bit-depth", "32f", "song.wav").returncode == 0
+    assert (tmp_path / "float" / "song" / "drums.wav").stat().st_size > 2 * 44100 * 8
+
+
+def test_one_bad_file_does_not_keep_others_from_being_separated(separate: Command, tmp_path: Path) -> None:
+    (tmp_path / "text.wav").write_text("not audio at all, but long enough to be looked at closely")
+    song(tmp_path / "good.wav", 0.1)
+    result = separate("-o", "out", "--json", "missing.wav", "text.wav", "good.wav")
+    assert result.returncode == SOME_FAILED
+    songs = json.loads(result.stdout)["songs"]
+    assert [s["state"] for s in songs] == ["failed", "failed", "succeeded"]
+    assert [s["error"]["type"] for s in songs[:2]] == ["UnreadableInputError", "NotAudioError"]
+    assert files(tmp_path / "out") == [f"good/{stem}" for stem in STEMS]
+    assert result.stderr.count("Error: ") == 2
+
+
+def test_every_error_has_an_exit_status_of_its_own() -> None:
+    assert len(set(EXIT_STATUSES.values())) == len(EXIT_STATUSES)
+    assert SOME_FAILED not in EXIT_STATUSES.values()
+
+
+def status(name: str) -> int:
+    return next(value for kind, value in EXIT_STATUSES.items() if kind.__name__ == name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        (["missing.wav"], "UnreadableInputError", "missing.wav"),
+        (["empty.wav"], "EmptyInputError", "empty.wav"),
+        (["text.wav"], "NotAudioError", "text.wav"),
+        (["no-samples.wav"], "NoSamplesError", "no-samples.wav"),
+        (["short.wav"], "TruncatedInputError", "-d"),
+        (["nan.wav"], "InvalidSamplesError", "nan.wav"),
+        (["-s", "99", "song.wav"], "NoSamplesError", "song.wav"),
+        (["-s", "-1", "song.wav"], "ConfigurationError", "offset"),
+        (["-d", "0", "song.wav"], "ConfigurationError", "duration"),
+        (["-b", "fast", "-c", "mp3", "song.wav"], "ConfigurationError", "fast"),
+        (["-f", "{filename}.{codec}", "song.wav"], "ConflictingPathsError", "{instrument}"),
+        (["-f", "{nonsense}", "song.wav"], "ConfigurationError", "{instrument}"),
+        (["-f", "{instrument", "song.wav"], "ConfigurationError", "{instrument}"),
+        (["-o", "song.wav", "song.wav"], "UnwritableOutputError", "song.wav"),
+        (["--report", "nowhere/report.json", "song.wav"], "UnwritableOutputError", "nowhere"),
+        (["-p", "7stems", "song.wav"], "UnknownModelError", "2stems"),
+        (["-p", "missing.json", "song.wav"], "ConfigurationError", "missing.json"),
+    ],
+)
+def test_every_error_is_clear_and_leaves_nothing(
+    separate: Command, tmp_path: Path, arguments: list[str], error: str, words: str
+) -> None:
+    whole = song(tmp_path / "song.wav", 0.2).read_bytes()
+    (tmp_path / "empty.wav").touch()
+    (tmp_path / "text.wav").write_text("no audio " * 100)
+    (tmp_path / "short.wav").write_bytes(whole[: len(whole) // 2])
+    song(tmp_path / "no-samples.wav", 0)
+    header = song(tmp_path / "nan.wav", 0.1, bit_depth="32f").read_bytes()[:-80]
+    (tmp_path / "nan.wav").write_bytes(header + 20 * np.float32(np.nan).tobytes())
+    before = files(tmp_path)
+    result = separate("-o", "out", *arguments)
+    assert result.returncode == status(error), result.stderr
+    assert result.stderr.startswith("Error: ")
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+    assert files(tmp_path) == before
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_inputs_of_one_name_do_not_overwrite_each_other(separate: Command, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        song(tmp_path / folder / "song.wav", 0.1, seed=ord(folder))
+    result = separate("-o", "out", "a/song.wav", "b/song.wav")
+    assert result.returncode == SOME_FAILED
+    assert "{foldername}" in result.stderr
+    result = separate("-o", "out", "-f", "{foldername}/{instrument}.{codec}", "a/song.wav", "b/song.wav")
+    assert result.returncode == 0
+
+
+def test_a_report_tells_what_was_measured(separate: Command, tmp_path: Path) -> None:
+    song(tmp_path / "song.wav", 1)
+    result = separate("-o", "out", "--json", "--report", "report.json", "song.wav")
+    assert result.returncode == 0, result.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report == json.loads(result.stdout)
+    (entry,) = report["songs"]
+    assert entry["duration"] == 1
+    assert entry["samples"] == 44100
+    assert entry["realtime_factor"] == pytest.approx(1 / entry["elapsed"], rel=0.05)
+    assert len(entry["model"]["weights_sha256"]) == 64
+    assert entry["parameters"]["codec"] == "wav"
+    assert set(entry["versions"]) == {"python", "spleeter-microservice", "onnxruntime", "numpy", "av"}
+    for stem in entry["stems"].values():
+        expected = 10 * np.log10(np.square(read(tmp_path / stem["path"]), dtype=np.float64).mean())
+        assert stem["level"] == pytest.approx(expected, abs=0.05)
+
+
+def test_samples_beyond_full_scale_are_counted_and_not_wrapped(separate: Command, tmp_path: Path) -> None:
+    song(tmp_path / "loud.wav", 1, level=3, bit_depth="32f")
+    result = separate("-o", "out", "--json", "--bandwidth", "full", "loud.wav")
+    (entry,) = json.loads(result.stdout)["songs"]
+    for name, stem in entry["stems"].items():
+        assert stem["clipped_samples"] == stem["beyond_full_scale"], name
+    assert sum(stem["clipped_samples"] for stem in entry["stems"].values()) > 0
+
+
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_call_leaves_nothing_half_written(
+    separate: Command, tmp_path: Path, number: signal.Signals, expected: int
+) -> None:
+    song(tmp_path / "long.wav", 120)
+    process = separate.start("-o", "out", "long.wav")
+    deadline = time.monotonic() + 30
+    while not list((tmp_path / "out").rglob(".*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == expected
+    assert "Traceback" not in stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_progress_bar_is_drawn_on_a_terminal_only(separate: Command, tmp_path: Path) -> None:
+    song(tmp_path / "song.wav", 1)
+    assert "%" not in separate("-o", "out", "song.wav").stderr
+    controller, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))
+    process = subprocess.Popen(
+        [*separate.words, "-o", "out", "song.wav"],
+        cwd=tmp_path,
+        env=separate.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
+    )
+    assert process.wait(timeout=60) == 0
+    assert b"song.wav: " in os.read(controller, 4096)
+    os.close(terminal)
+    os.close(controller)
+
+
+def test_output_that_nobody_reads_is_no_error(separate: Command, tmp_path: Path) -> None:
+    song(tmp_path / "song.wav", 0.1)
+    process = separate.start("-o", "out", "song.wav")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    stderr = process.stderr.read()
+    process.stderr.close()
+    process.wait(timeout=60)
+    assert "Traceback" not in stderr
+    assert files(tmp_path / "out") == [f"song/{stem}" for stem in STEMS]
