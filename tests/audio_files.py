@@ -174,4 +174,5 @@ def distance(reference: Waveform, other: Waveform) -> float:
     """Power of the difference over the power of the signal, in dB, over the frames of both."""
     frames = min(len(reference), len(other))
     difference = reference[:frames].astype(np.float64) - other[:frames]
-    return float(10 * np.log10(np.sum(difference**2) / np.sum(reference[:frames].astype(np.float64) ** 2)))
+    power = np.sum(reference[:frames].astype(np.float64) ** 2)
+    return float(10 * np.log10(np.sum(difference**2) / power + 1e-30))

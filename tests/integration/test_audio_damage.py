@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.audio_files import KINDS, RATE, encode, encode_kind, noise, read, with_pictures
 
 from spleeter_microservice.errors import TruncatedInputError
+from tests.audio_files import KINDS, RATE, encode, encode_kind, noise, read, with_pictures
 
 SECONDS = 4
 SONG = noise(SECONDS * RATE)

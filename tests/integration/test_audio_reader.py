@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from spleeter_microservice.errors import ConfigurationError, NoSamplesError, UnreadableInputError
+from spleeter_microservice.separation.audio import AudioReader
 from tests.audio_files import (
     KINDS,
     RATE,
@@ -24,9 +27,6 @@ from tests.audio_files import (
     read,
     with_pictures,
 )
-
-from spleeter_microservice.errors import ConfigurationError, NoSamplesError, UnreadableInputError
-from spleeter_microservice.separation.audio import AudioReader
 
 SONG = noise(RATE)
 

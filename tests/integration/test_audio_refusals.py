@@ -16,7 +16,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from tests.audio_files import RATE, encode, encode_kind, noise, read
 
 from spleeter_microservice.errors import (
     EmptyInputError,
@@ -30,6 +29,7 @@ from spleeter_microservice.errors import (
 )
 from spleeter_microservice.separation import audio_input
 from spleeter_microservice.separation.audio import AudioReader
+from tests.audio_files import RATE, encode, encode_kind, noise, read
 
 SONG = noise(RATE // 2)
 

@@ -42,7 +42,7 @@ class StemEncoder:
         self._resampler = Resampler(sample_rate, self._rate, 2)
         self._sent = 0  # frames given to the encoder
         self._end: int | None = None  # frames that the file shall have
-        self._send(np.zeros((self._encoder.lead, 2), np.float32))
+        self._send(self._silence(self._encoder.lead))
 
     def write(self, waveform: NDArray[np.float32]) -> None:
         """Encode the next frames, float32 of shape (frames, 2).
@@ -61,7 +61,7 @@ class StemEncoder:
         for piece in self._resampler.finish():
             self._send(piece)
         self._end = self._sent
-        self._send(np.zeros((self._encoder.tail, 2), np.float32))
+        self._send(self._silence(self._encoder.tail))
         self._mux(self._stream.encode(None))
         self._container.start_encoding()  # writes the header, if nothing else was written
         self._container.close()
@@ -85,6 +85,7 @@ class StemEncoder:
         if encoder.name == "vorbis":
             context.qscale = True
             context.global_quality = vorbis_quality(output_format.bits_per_second)
+        context.open()
         return stream
 
     def _clamped(self, samples: Samples) -> Samples:
@@ -98,6 +99,9 @@ class StemEncoder:
             return samples
         self.clipped_samples += int(np.count_nonzero(np.abs(samples) > 1))
         return np.clip(samples, -1, 1)
+
+    def _silence(self, blocks: int) -> Samples:
+        return np.zeros((blocks * self._stream.codec_context.frame_size, 2), np.float32)
 
     def _send(self, samples: Samples) -> None:
         if not len(samples):
@@ -114,16 +118,18 @@ class StemEncoder:
 
     def _mux(self, packets: Iterable[av.Packet[Any]]) -> None:
         for packet in packets:
-            if self._encoder.cuts_end and not self._cut(packet):
-                continue
-            self._container.mux(packet)
+            if self._end is None or self._is_needed(packet, self._end):
+                self._container.mux(packet)
 
-    def _cut(self, packet: av.Packet[Any]) -> bool:
-        """Make the last packet say where the song ends; whether any of it is before that."""
-        if self._end is None or packet.pts is None:
-            return True
-        packet.duration = max(0, min(packet.duration or 0, self._end - packet.pts))
-        return packet.duration > 0
+    def _is_needed(self, packet: av.Packet[Any], end: int) -> bool:
+        """Whether a packet of the last ones belongs to the song; it is made to end with it."""
+        position = packet.pts or 0
+        if self._encoder.cuts_end:
+            packet.duration = max(0, min(packet.duration or 0, end - position))
+            return packet.duration > 0
+        if self._encoder.drops_padding:  # the first frame never is too much
+            return position <= end or position < self._stream.codec_context.frame_size
+        return True
 
 
 def _possible_rate(encoder: str, sample_rate: int) -> int:

@@ -21,10 +21,11 @@ _Options = tuple[tuple[str, str], ...]
 class Encoder:
     """One of FFmpeg's encoders, and what it takes to have from it what was put in.
 
-    ``lead`` and ``tail`` are frames of silence put before and after the song for codecs whose
-    decoders throw that much away; ``cuts_end`` says that the container can be told where the song
-    ends, and that the encoder does not do so by itself. In ``container_options``, {rate} stands for
-    the sample rate.
+    ``lead`` and ``tail`` are blocks of silence, each as long as the encoder takes at once, put before
+    and after the song for codecs whose decoders throw that much away; ``cuts_end`` says that the
+    container can be told where the song ends, and that the encoder does not do so by itself;
+    ``drops_padding``, that a last packet of nothing but padding must go, as the header would not
+    count all of it. In ``container_options``, {rate} stands for the sample rate.
     """
 
     muxer: str
@@ -37,11 +38,15 @@ class Encoder:
     lead: int = 0
     tail: int = 0
     cuts_end: bool = False
+    drops_padding: bool = False
     clamps: bool = True
 
 
 # The muxer writes the 64-bit header of RF64 only where a file passes 4 GiB.
 _WAV = (("rf64", "auto"),)
+# Pages of a quarter of a second, as other programs write: FFmpeg misreads the end of a song that is
+# all in one page, and what is lost with a damaged page is less.
+_OGG_PAGES = (("page_duration", "250000"),)
 
 ENCODERS: Mapping[str, Mapping[str | None, Encoder]] = MappingProxyType(
     {
@@ -54,7 +59,7 @@ ENCODERS: Mapping[str, Mapping[str | None, Encoder]] = MappingProxyType(
             "16": Encoder("flac", "flac", "s16", bits=16),
             "24": Encoder("flac", "flac", "s32", bits=24),
         },
-        "mp3": {None: Encoder("mp3", "libmp3lame", kilobits=(32, 320))},
+        "mp3": {None: Encoder("mp3", "libmp3lame", kilobits=(32, 320), drops_padding=True)},
         # The edit list, which says where the song ends, counts in the time scale of the movie; the
         # usual one of a millisecond would cut up to 44 frames.
         "m4a": {
@@ -63,16 +68,22 @@ ENCODERS: Mapping[str, Mapping[str | None, Encoder]] = MappingProxyType(
             )
         },
         # FFmpeg's own Vorbis encoder, the only one in PyAV's wheels. It knows no bitrate, only a
-        # quality, see ``vorbis_quality``. Of a song of less than two blocks it would lose the end.
+        # quality, see ``vorbis_quality``. Of a song of less than two packets, of 16 of its blocks each,
+        # it would lose the end.
         "ogg": {
             None: Encoder(
-                "ogg", "vorbis", kilobits=(64, 500), options=(("strict", "-2"),), tail=4096, cuts_end=True
+                "ogg",
+                "vorbis",
+                kilobits=(64, 500),
+                options=(("strict", "-2"),),
+                container_options=_OGG_PAGES,
+                tail=64,
+                cuts_end=True,
             )
         },
         "opus": {None: Encoder("opus", "libopus", "flt", kilobits=(6, 510))},
-        # FFmpeg's decoder, as others, drops two blocks of 2048 frames at the start, but its encoder
-        # delays by one only.
-        "wma": {None: Encoder("asf", "wmav2", kilobits=(32, 320), lead=2048, tail=2048)},
+        # FFmpeg's decoder drops two blocks at the start, but its encoder delays by one only.
+        "wma": {None: Encoder("asf", "wmav2", kilobits=(32, 320), lead=1, tail=1)},
     }
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -51,8 +52,7 @@ class AudioWriter:
         self._finished = False
         with self._reporting():
             self._make_folders()
-            if path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, "a folder has this name", str(path))
+            self._check_name()
             self._file = _WatchedFile(self._temporary)
             self._encoder = StemEncoder(self._file, output_format, sample_rate)
 
@@ -120,6 +120,17 @@ class AudioWriter:
         if self._encoder is None or self._finished or self._file is None or self._file.closed:
             raise ValueError("This writer was finished or discarded.")
         return self._encoder
+
+    def _check_name(self) -> None:
+        """Find out now, and not when the song is done, that a file cannot have this name."""
+        try:
+            taken = stat.S_ISDIR(self._path.lstat().st_mode)
+        except FileNotFoundError:
+            return
+        except ValueError as error:  # a zero byte
+            raise OSError(errno.EINVAL, str(error)) from error
+        if taken:
+            raise IsADirectoryError(errno.EISDIR, "a folder has this name")
 
     def _close_file(self) -> None:
         if self._file is None:
