@@ -14,8 +14,7 @@ OUTPUT = Path("separated_audio")
 def demo() -> int:
     """Fetch the weights if need be, then do what a user would type."""
     settings = Settings.from_environment(os.environ)
-    print("Fetching Deezer's 2-stem weights (80 MB), unless they are installed ...", flush=True)
-    find_model("2stems", settings)
+    find_model("2stems", settings, announce=print)
     song = open_store(settings).example_song()
     arguments = ["separate", "-p", "2stems", "-o", str(OUTPUT), str(song)]
     print("$ spleeter-microservice " + " ".join(arguments), flush=True)

@@ -37,7 +37,8 @@ def table(*blocks: bytes) -> bytes:
     """A table of the blocks, in which the list of blocks names each by its number."""
     handles, data = [], b""
     for k, content in enumerate(blocks):
-        handles.append((b"%08d" % k, varint(len(data)) + varint(len(content) - 5)))
+        # The key must not be smaller than any in the block, and TensorFlow's are text.
+        handles.append((b"\xff%08d" % k, varint(len(data)) + varint(len(content) - 5)))
         data += content
     listing = block(handles)
     footer = varint(0) + varint(0) + varint(len(data)) + varint(len(listing) - 5)

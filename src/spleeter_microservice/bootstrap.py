@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,13 +20,16 @@ def open_store(settings: Settings) -> ModelStore:
     return ModelStore(settings.models_dir, mirror=settings.models_url)
 
 
-def find_model(descriptor: str, settings: Settings) -> InstalledModel:
+def find_model(
+    descriptor: str, settings: Settings, announce: Callable[[str], None] = lambda _: None
+) -> InstalledModel:
     """Find a model and, if it is a known one that is not installed, pull it first.
 
     Args:
         descriptor: ``2stems``, ``spleeter:2stems``, … or the path of a configuration file
             in Spleeter's format.
         settings: where models are.
+        announce: told, in words, when a model is about to be pulled.
 
     Raises:
         ModelNotInstalledError: when it is not there and cannot be pulled.
@@ -39,6 +42,7 @@ def find_model(descriptor: str, settings: Settings) -> InstalledModel:
     try:
         return store.find(descriptor)
     except ModelNotInstalledError as missing:
+        announce(f"The model {descriptor} is not installed: pulling it now.")
         try:
             store.pull(descriptor)
         except DownloadError as error:

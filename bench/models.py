@@ -1,0 +1,38 @@
+"""Models of the real size with random weights, to measure the time of 4 and 5 networks."""
+
+import json
+from pathlib import Path
+
+from spleeter_microservice.models.catalogue import OFFICIAL
+from tests.random_models import random_arrays
+from tests.tensorflow_files import write_checkpoint
+
+
+def random_model(name: str, folder: Path) -> Path:
+    """Write a checkpoint of random weights and give its configuration file.
+
+    Args:
+        name: of a model of the catalogue, whose architecture is taken.
+        folder: an existing folder.
+    """
+    architecture = OFFICIAL.resolve(name).entry.architecture
+    write_checkpoint(folder / name / "model", random_arrays(architecture))
+    configuration = {
+        "instrument_list": architecture.instruments,
+        "sample_rate": architecture.sample_rate,
+        "frame_length": architecture.frame_length,
+        "frame_step": architecture.frame_step,
+        "T": architecture.segment_frames,
+        "F": architecture.bins,
+        "model": {
+            "type": f"unet.{architecture.kind}",
+            "params": {
+                "conv_activation": architecture.conv_activation,
+                "deconv_activation": architecture.deconv_activation,
+            },
+        },
+        "model_dir": name,
+    }
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(configuration))
+    return path
