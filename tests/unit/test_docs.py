@@ -1,0 +1,85 @@
+"""What the documents promise is what the program has."""
+
+import argparse
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from spleeter_microservice import errors, settings
+from spleeter_microservice.cli import _parser
+from spleeter_microservice.exit_statuses import EXIT_STATUSES, SOME_FAILED
+from spleeter_microservice.models.catalogue import OFFICIAL
+from spleeter_microservice.separation.audio_formats import CODECS
+
+ROOT = Path(__file__).parent.parent.parent
+CLI = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def subparser(name: str) -> argparse.ArgumentParser:
+    actions = _parser()._actions
+    (commands,) = (action for action in actions if isinstance(action, argparse._SubParsersAction))
+    found = commands.choices[name]
+    assert isinstance(found, argparse.ArgumentParser)
+    return found
+
+
+def test_every_option_of_separate_is_documented() -> None:
+    for action in subparser("separate")._actions:
+        for option in action.option_strings:
+            assert option in ("-h", "--help") or f"`{option}" in CLI, option
+
+
+def test_every_codec_and_model_is_documented() -> None:
+    for name in (*CODECS, *(entry.name for entry in OFFICIAL)):
+        assert f"`{name}`" in CLI, name
+
+
+def test_every_environment_variable_is_documented() -> None:
+    used = set(re.findall(r"environ\.get\(\"(\w+)\"", inspect.getsource(settings)))
+    section = CLI[CLI.index("## Environment") : CLI.index("## Exit statuses")]
+    assert used == set(re.findall(r"^\| `(\w+)`", section, re.MULTILINE))
+
+
+def test_every_exit_status_is_documented() -> None:
+    rows = dict(re.findall(r"^\| (\d+) \| `(\w+)`", CLI, re.MULTILINE))
+    assert rows == {str(status): kind.__name__ for kind, status in EXIT_STATUSES.items()}
+    assert f"| {SOME_FAILED} |" in CLI
+
+
+def test_every_error_that_is_raised_has_an_exit_status() -> None:
+    kinds = {
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.SpleeterError) and not kind.__subclasses__()
+    }
+    assert kinds == set(EXIT_STATUSES)
+
+
+def test_every_error_stands_in_the_tree() -> None:
+    tree = errors.__doc__ or ""
+    for name, kind in vars(errors).items():
+        if isinstance(kind, type):
+            assert name in tree
+
+
+@pytest.mark.parametrize("document", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=str)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
+        assert (document.parent / target).exists(), target
+
+
+def test_files_named_in_the_architecture_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    package = ROOT / "src" / "spleeter_microservice"
+    files = {path.name for path in package.rglob("*.py")}
+    for name in re.findall(r"`(?:\w+/)?(\w+\.py)`", text):
+        assert name in files, name
+
+
+def test_make_targets_of_the_readme_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"`?make (\w+)", README)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
