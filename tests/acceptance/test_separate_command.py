@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.random_models import TINY, random_arrays
-from tests.tensorflow_files import write_checkpoint
 
 from spleeter_microservice.exit_statuses import EXIT_STATUSES, SOME_FAILED
 from spleeter_microservice.separation.audio import AudioReader, AudioWriter, OutputFormat
+from tests.random_models import TINY, random_arrays
+from tests.tensorflow_files import write_checkpoint
 
 Result = subprocess.CompletedProcess[str]
 

@@ -4,7 +4,6 @@ import hashlib
 
 import numpy as np
 import pytest
-from tests.shared import shared
 
 from spleeter_microservice.bootstrap import open_store
 from spleeter_microservice.models.catalogue import OFFICIAL
@@ -17,6 +16,7 @@ from spleeter_microservice.models.checkpoints import (
 from spleeter_microservice.models.tables import masked_crc32c
 from spleeter_microservice.separation.architecture import Architecture, read_configuration
 from spleeter_microservice.settings import Settings
+from tests.shared import shared
 
 FLOAT32 = 1
 

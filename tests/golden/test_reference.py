@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.shared import shared
 
 from spleeter_microservice.library import Separator
 from spleeter_microservice.separation.audio import AudioReader
 from spleeter_microservice.settings import Settings
+from tests.shared import shared
 
 Waveform = NDArray[np.float32]
 

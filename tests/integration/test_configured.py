@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.tiny_store import ARCHITECTURE, NAME, archive, arrays, checkpoint, tiny_store
 
 from spleeter_microservice.errors import CheckpointError, ConfigurationError, ModelNotInstalledError
 from spleeter_microservice.models.configured import load_configured
 from spleeter_microservice.models.store import ModelStore
+from tests.tiny_store import ARCHITECTURE, NAME, archive, arrays, checkpoint, tiny_store
 
 
 @pytest.fixture

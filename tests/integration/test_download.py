@@ -5,10 +5,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.http_servers import Answer, chunked, content, forward, redirect, serving, stall, status
 
 from spleeter_microservice.errors import DownloadError
 from spleeter_microservice.models.download import Patience, download
+from tests.http_servers import Answer, chunked, content, forward, redirect, serving, stall, status
 
 BODY = bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(BODY).hexdigest()

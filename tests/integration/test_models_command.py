@@ -5,12 +5,12 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.http_servers import content, serving
-from tests.tiny_store import NAME, archived, checkpoint, tiny_store
 
 from spleeter_microservice.errors import ModelNotInstalledError, UnknownModelError
 from spleeter_microservice.models.commands import add_parser
 from spleeter_microservice.models.store import ModelStore
+from tests.http_servers import content, serving
+from tests.tiny_store import NAME, archived, checkpoint, tiny_store
 
 
 @pytest.fixture

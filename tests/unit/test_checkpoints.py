@@ -9,8 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tests.random_models import TINY, random_arrays
-from tests.tensorflow_files import HEADER, block, entry, sealed, table, write_checkpoint
 
 from spleeter_microservice.errors import CheckpointError
 from spleeter_microservice.models.checkpoints import (
@@ -21,6 +19,8 @@ from spleeter_microservice.models.checkpoints import (
     read_checkpoint,
     read_index,
 )
+from tests.random_models import TINY, random_arrays
+from tests.tensorflow_files import HEADER, block, entry, sealed, table, write_checkpoint
 
 Arrays = dict[str, NDArray[np.float32]]
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.random_models import TINY
 
 from spleeter_microservice.errors import ModelCorruptError
 from spleeter_microservice.models.manifest import FileRecord, Manifest, record_files, verify_files
+from tests.random_models import TINY
 
 MANIFEST = Manifest(
     name="tiny",

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tests.random_models import TINY, written
 
 from spleeter_microservice.separation.network import Networks
 from spleeter_microservice.separation.pipeline import Pipeline, ahead
+from tests.random_models import TINY, written
 
 Waveform = NDArray[np.float32]
 

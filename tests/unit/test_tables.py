@@ -5,10 +5,10 @@ import struct
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.tensorflow_files import MAGIC, block, sealed, table, varint
 
 from spleeter_microservice.models.tables import masked_crc32c, read_table
 from spleeter_microservice.models.wire import read_fields, read_varint
+from tests.tensorflow_files import MAGIC, block, sealed, table, varint
 
 
 def test_a_checksum_is_masked_as_leveldb_masks_it() -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.random_models import TINY, written
 
 from spleeter_microservice.errors import ModelCorruptError
 from spleeter_microservice.separation.architecture import Activation, Architecture, Kind, numbered
 from spleeter_microservice.separation.network import Networks
 from spleeter_microservice.separation.unet import read_arrays
+from tests.random_models import TINY, written
 
 Array = NDArray[np.float64]
 
