@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spleeter_microservice.errors import TruncatedInputError
+from spleeter_microservice.separation.audio import AudioReader
 from tests.audio_files import KINDS, RATE, encode, encode_kind, noise, read, with_pictures
 
 SECONDS = 4
@@ -159,6 +160,21 @@ def test_large_wav_files_state_their_end_in_64_bits(tmp_path: Path) -> None:
     written(path, path.read_bytes()[:300_000])
     with pytest.raises(TruncatedInputError, match=r"of 4\.00 s"):
         read(path)
+
+
+def test_a_wav_file_of_more_than_4_gib_is_read(tmp_path: Path) -> None:
+    options = {"rf64": "always"}
+    path = encode(tmp_path / "large.wav", SONG, muxer="wav", encoder="pcm_s16le", container_options=options)
+    size = 5_000_000_000
+    data = path.read_bytes()
+    at = data.index(b"ds64") + 16
+    with path.open("r+b") as file:  # the rest is a hole, which takes no space
+        file.seek(at)
+        file.write(size.to_bytes(8, "little") + (size // 4).to_bytes(8, "little"))
+        file.truncate(data.index(b"data") + 8 + size)
+    with AudioReader(path, duration=SECONDS) as reader:
+        assert reader.announced_duration == size / 4 / RATE
+        assert sum(map(len, reader.blocks(RATE))) == len(SONG)
 
 
 def test_a_flac_file_from_a_pipe_is_whole(tmp_path: Path, files: Files) -> None:

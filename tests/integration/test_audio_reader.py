@@ -135,6 +135,16 @@ def test_surround_on_the_left_stays_on_the_left(tmp_path: Path, kind: str) -> No
     assert np.abs(result[:, 0]).mean() > 100 * np.abs(result[:, 1]).mean()
 
 
+@pytest.mark.parametrize("kind", ["f32.wav", "opus"])
+def test_more_channels_than_loudspeakers_are_averaged(tmp_path: Path, kind: str) -> None:
+    options = {"mapping_family": "255"} if kind == "opus" else {}
+    song = np.repeat(noise(RATE, 1), 12, axis=1)
+    path = encode(tmp_path / "many", song, layout="12 channels", options=options, **KINDS[kind])
+    result = read(path, sample_rate=KINDS[kind].get("rate", RATE))
+    assert lag(song, result) == 0
+    assert distance(song[:, :2], result) < -8
+
+
 def test_the_effects_channel_of_surround_is_left_out_and_the_centre_is_in_both(tmp_path: Path) -> None:
     surround = np.zeros((1000, 6), np.float32)
     surround[:500, 3] = 1

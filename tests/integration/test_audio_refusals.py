@@ -16,10 +16,13 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from spleeter_microservice.errors import (
     EmptyInputError,
     EncryptedInputError,
+    InputError,
     InvalidSamplesError,
     NoAudioStreamError,
     NoSamplesError,
@@ -206,6 +209,13 @@ def test_the_first_sample_that_is_no_finite_number_is_named(tmp_path: Path, kind
     assert len(read(path, duration=0.24)) == round(0.24 * RATE)
 
 
+def test_a_number_that_is_not_finite_is_found_in_surround_too(tmp_path: Path) -> None:
+    surround = np.zeros((RATE, 6), np.float32)
+    surround[RATE // 2, 4] = np.inf
+    with pytest.raises(InvalidSamplesError, match=r"first at 0\.500 s"):
+        read(encode_kind(tmp_path / "song.wav", surround, "f32.wav"))
+
+
 def test_numbers_at_the_end_of_float32_are_finite(tmp_path: Path) -> None:
     song = np.full((1000, 2), np.finfo(np.float32).max)
     np.testing.assert_array_equal(read(encode_kind(tmp_path / "song.wav", song, "f32.wav")), song)
@@ -290,12 +300,53 @@ def test_deeply_nested_boxes_are_not_followed_for_ever(tmp_path: Path) -> None:
         read(path)
 
 
+@pytest.mark.parametrize("rate", [1, 999, 768_001, 2_000_000_000])
+def test_a_sample_rate_that_no_audio_has_is_refused(tmp_path: Path, rate: int) -> None:
+    path = encode_kind(tmp_path / "song.wav", SONG, "s16.wav")
+    path.write_bytes(path.read_bytes().replace((RATE).to_bytes(4, "little"), rate.to_bytes(4, "little"), 1))
+    with pytest.raises(NotAudioError, match=rf"sample rate of {rate} Hz"):
+        read(path)
+
+
+KINDS_TO_SPOIL = ["s16.wav", "aiff", "flac", "mp3", "index-first.m4a", "ogg", "opus", "wma", "webm"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    for kind in KINDS_TO_SPOIL:
+        encode_kind(folder / kind, SONG[:8000], kind)
+    return folder
+
+
+@given(
+    kind=st.sampled_from(KINDS_TO_SPOIL),
+    changes=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=8)), min_size=1, max_size=6),
+)
+@settings(max_examples=150, deadline=None)
+def test_spoilt_files_are_read_or_refused_but_nothing_else(
+    whole: Path, kind: str, changes: list[tuple[float, bytes]]
+) -> None:
+    data = bytearray((whole / kind).read_bytes())
+    for where, new in changes:
+        # Most of what can go wrong stands in the first bytes.
+        at = int(where**4 * len(data))
+        data[at : at + len(new)] = new
+    path = whole / f"spoilt.{kind}"
+    path.write_bytes(data)
+    with contextlib.suppress(InputError), AudioReader(path, duration=60) as reader:
+        for _ in reader.blocks(RATE):
+            pass
+
+
 def test_the_file_is_closed_after_a_refusal_and_after_reading(tmp_path: Path) -> None:
     path = encode(tmp_path / "song.wav", SONG, muxer="wav", encoder="pcm_s16le")
     (tmp_path / "text").write_text("text")
     before = open_files()
     for _ in range(3):
         read(path)
+        with AudioReader(path) as reader:
+            reader.close()
         with pytest.raises(NotAudioError):
             AudioReader(tmp_path / "text")
     assert open_files() == before

@@ -10,10 +10,19 @@ from typing import Self
 
 import numpy as np
 
-from spleeter_microservice.errors import ConfigurationError, InvalidSamplesError, NoSamplesError
+from spleeter_microservice.errors import (
+    ConfigurationError,
+    InvalidSamplesError,
+    NoSamplesError,
+    NotAudioError,
+)
 from spleeter_microservice.separation.audio_decoder import Decoder
 from spleeter_microservice.separation.audio_input import open_audio
 from spleeter_microservice.separation.audio_samples import Resampler, Samples, as_stereo
+
+# Sample rates, in Hz, that are believed.
+LOWEST_RATE = 1000
+HIGHEST_RATE = 768_000
 
 
 class AudioReader:
@@ -120,10 +129,18 @@ class AudioReader:
         for rate, samples in self._decoder.samples():
             if resampler is None or not resampler.takes(rate, samples.shape[1]):
                 yield from map(as_stereo, resampler.finish() if resampler else ())
-                resampler = Resampler(rate, self.sample_rate, samples.shape[1])
+                resampler = self._resampler(rate, samples.shape[1])
             yield from map(as_stereo, resampler.push(samples))
         yield from map(as_stereo, resampler.finish() if resampler else ())
         self._decoder.check_whole(self._offset)
+
+    def _resampler(self, rate: int, channels: int) -> Resampler:
+        # Made-up rates would take all memory, or make hours of sound from a few bytes.
+        if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+            raise NotAudioError(
+                f"{self._path} states a sample rate of {rate} Hz. It can be {LOWEST_RATE} to {HIGHEST_RATE}."
+            )
+        return Resampler(rate, self.sample_rate, channels)
 
     def _check_finite(self, block: Samples, position: int) -> None:
         with np.errstate(over="ignore", invalid="ignore"):

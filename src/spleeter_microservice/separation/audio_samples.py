@@ -24,6 +24,9 @@ _FORMATS: Mapping[str, tuple[np.dtype[Any], int, int]] = MappingProxyType(
     }
 )
 
+# Of more channels, PyAV does not find the end of the list of planes.
+_MAX_PLANES = 8
+
 # ITU-R BS.775-3, annex 4, table 2: each channel's part in left and right. Low frequency effects
 # are left out there. Heights and wides, which it does not know, are taken for surrounds.
 _HALF_POWER = 0.5**0.5
@@ -44,6 +47,8 @@ def decoded_samples(frame: av.AudioFrame) -> Samples:
 
     Integers are divided by 2^(bits - 1), which loses nothing up to 24 bits.
     """
+    if frame.format.is_planar and frame.layout.nb_channels > _MAX_PLANES:
+        frame = _packed(frame)
     name = frame.format.name
     # Not removesuffix: no packed format ends in "p".
     dtype, rest, scale = _FORMATS[name.rstrip("p")]
@@ -62,6 +67,12 @@ def decoded_samples(frame: av.AudioFrame) -> Samples:
     if scale != 1:
         samples *= np.float32(1 / scale)
     return samples
+
+
+def _packed(frame: av.AudioFrame) -> av.AudioFrame:
+    resampler = av.AudioResampler(format=frame.format.packed, layout=frame.layout, rate=frame.sample_rate)
+    (packed,) = resampler.resample(frame)
+    return packed
 
 
 def _buffer(plane: Any) -> Any:
@@ -84,8 +95,11 @@ def at_most_stereo(samples: Samples, layout: av.AudioLayout) -> Samples:
     Returns:
         float32, shape (frames, 1 or 2).
     """
-    channels = samples.shape[1]
-    return samples if channels <= 2 else samples @ downmix_matrix(layout)
+    if samples.shape[1] <= 2:
+        return samples
+    # Samples that are not finite are found and reported later.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return samples @ downmix_matrix(layout)
 
 
 def downmix_matrix(layout: av.AudioLayout) -> Samples:
