@@ -16,11 +16,12 @@ demo: $(VENV)/installed ## separate the example song into vocals and accompanime
 test: $(VENV)/installed-dev ## run every test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: $(VENV)/installed-dev ## lint, types, import contracts
+check: $(VENV)/installed-dev ## lint, types, import contracts, documents in step
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/unit/test_docs.py
 
 bench: $(VENV)/installed-dev ## measure against official Spleeter, side by side
 	$(BIN)/python -m bench.side_by_side

@@ -46,7 +46,7 @@ def find_model(
         try:
             store.pull(descriptor)
         except DownloadError as error:
-            raise ModelNotInstalledError(f"{missing} Pulling it now failed: {error}") from error
+            raise ModelNotInstalledError(f"{missing}. Pulling it now failed: {error}") from error
     return store.find(descriptor)
 
 

@@ -36,6 +36,7 @@ def succeeded(song: SeparatedSong, model: InstalledModel, parameters: Mapping[st
         },
         "parameters": dict(parameters),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
+        "provider": song.provider,
         "duration": song.duration,
         "samples": song.samples,
         "elapsed": round(song.elapsed, 3),

@@ -247,6 +247,7 @@ def test_a_report_tells_what_was_measured(separate: Command, tmp_path: Path) -> 
     assert entry["samples"] == 44100
     assert entry["realtime_factor"] == pytest.approx(1 / entry["elapsed"], rel=0.05)
     assert len(entry["model"]["weights_sha256"]) == 64
+    assert entry["provider"].endswith("ExecutionProvider")
     assert entry["parameters"]["codec"] == "wav"
     assert set(entry["versions"]) == {"python", "spleeter-microservice", "onnxruntime", "numpy", "av"}
     for stem in entry["stems"].values():

@@ -34,6 +34,7 @@ class Networks:
 
     Attributes:
         at_once: how many threads should call ``run`` for the cores to be used well.
+        provider: what ONNX Runtime runs the networks on, by its name for it.
 
     Raises:
         ModelCorruptError: when ONNX Runtime cannot load a graph.
@@ -41,21 +42,19 @@ class Networks:
 
     def __init__(self, folder: Path, architecture: Architecture, cores: int | None = None) -> None:
         cores = cores or available_cores()
-        self.provider = _provider()
         self.at_once = min(cores, _MOST_AT_ONCE)
         _share_memory()
         options = _options(architecture, cores // self.at_once)
 
         def load(instrument: str) -> ort.InferenceSession:
-            return ort.InferenceSession(
-                str(folder / f"{instrument}.onnx"), options, providers=[self.provider]
-            )
+            return ort.InferenceSession(str(folder / f"{instrument}.onnx"), options, providers=_providers())
 
         try:
             with ThreadPoolExecutor(self.at_once) as pool:
                 self._sessions = list(pool.map(load, architecture.instruments))
         except Exception as error:  # ONNX Runtime's errors share no other base
             raise ModelCorruptError(f"The networks in {folder} cannot be loaded: {error}") from error
+        self.provider: str = self._sessions[0].get_providers()[0]
 
     def run(self, position: int, magnitude: Array) -> Array:
         """Compute the output for one instrument.
@@ -80,9 +79,10 @@ def available_cores() -> int:
     return cores
 
 
-def _provider() -> str:
-    cuda = "CUDAExecutionProvider"
-    return cuda if cuda in ort.get_available_providers() else "CPUExecutionProvider"
+def _providers() -> list[str]:
+    """Prefer CUDA where ONNX Runtime's build for it is installed; the processor is always there."""
+    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+    return [provider for provider in wanted if provider in ort.get_available_providers()]
 
 
 def _options(architecture: Architecture, threads: int) -> ort.SessionOptions:

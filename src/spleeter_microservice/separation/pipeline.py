@@ -74,6 +74,11 @@ class Pipeline:
         self._computing = ThreadPoolExecutor(networks.at_once, thread_name_prefix="network")
         self._inverting = ThreadPoolExecutor(networks.at_once, thread_name_prefix="inverse")
 
+    @property
+    def provider(self) -> str:
+        """What the networks run on."""
+        return self._networks.provider
+
     def meter(self) -> QualityMeter:
         """Give the measure that fits what this pipeline does by design."""
         margin = MWF_RESIDUAL_MARGIN if self._mwf else RESIDUAL_MARGIN

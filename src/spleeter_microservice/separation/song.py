@@ -56,6 +56,7 @@ class SeparatedSong:
         elapsed: wall-clock time, in seconds.
         first_block: time until the first samples of the stems were there, in seconds.
         stages: processor time by stage, in seconds.
+        provider: what the networks ran on, by ONNX Runtime's name for it.
     """
 
     source: Path
@@ -66,6 +67,7 @@ class SeparatedSong:
     elapsed: float
     first_block: float
     stages: Mapping[str, float] = field(repr=False)
+    provider: str
 
     @property
     def suspicions(self) -> list[str]:
@@ -127,6 +129,7 @@ def separate_song(
         elapsed=time.perf_counter() - start,
         first_block=first_block,
         stages=dict(pipeline.stages.seconds),
+        provider=pipeline.provider,
     )
 
 

@@ -1,0 +1,196 @@
+"""``Separator`` can stand in for official Spleeter's class of that name."""
+
+import inspect
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import spleeter_microservice
+from spleeter_microservice import Separator
+from spleeter_microservice.errors import (
+    ConfigurationError,
+    ConflictingPathsError,
+    InvalidSamplesError,
+    NoSamplesError,
+    NotAudioError,
+    SpleeterError,
+    UnknownModelError,
+)
+from spleeter_microservice.separation.audio import AudioReader
+from spleeter_microservice.settings import Settings
+from tests.random_models import TINY, random_arrays
+from tests.tensorflow_files import write_checkpoint
+
+Waveform = NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def descriptor(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("model")
+    write_checkpoint(folder / "tiny" / "model", random_arrays(TINY))
+    configuration = {
+        "instrument_list": TINY.instruments,
+        "sample_rate": TINY.sample_rate,
+        "frame_length": TINY.frame_length,
+        "frame_step": TINY.frame_step,
+        "T": TINY.segment_frames,
+        "F": TINY.bins,
+        "model": {"type": "unet.unet", "params": {"conv_n_filters": TINY.conv_n_filters}},
+        "model_dir": "tiny",
+    }
+    path = folder / "config.json"
+    path.write_text(json.dumps(configuration))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return Settings(models_dir=tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="module")
+def separator(descriptor: str, settings: Settings) -> Separator:
+    return Separator(descriptor, settings=settings)
+
+
+def noise(samples: int = 20000, channels: int = 2) -> Waveform:
+    rng = np.random.default_rng(samples)
+    return (0.1 * rng.standard_normal((samples, channels))).astype(np.float32)
+
+
+def read(path: Path) -> Waveform:
+    with AudioReader(path) as reader:
+        return np.concatenate(list(reader.blocks(4096)))
+
+
+def test_arguments_come_in_official_spleeters_order() -> None:
+    def positional(method: object) -> list[str]:
+        assert callable(method)
+        parameters = inspect.signature(method).parameters.values()
+        return [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
+
+    assert positional(Separator.__init__) == ["model", "mwf", "multiprocess"]
+    assert positional(Separator.separate) == ["waveform", "audio_descriptor"]
+    assert positional(Separator.separate_to_file) == [
+        *("audio_descriptor", "destination", "audio_adapter", "offset", "duration"),
+        *("codec", "bitrate", "filename_format", "synchronous"),
+    ]
+    assert positional(Separator.save_to_file) == [
+        *("sources", "audio_descriptor", "destination", "filename_format"),
+        *("codec", "audio_adapter", "bitrate", "synchronous"),
+    ]
+
+
+def test_a_waveform_becomes_one_waveform_per_instrument(separator: Separator) -> None:
+    waveform = noise()
+    kept = waveform.copy()
+    stems = separator.separate(waveform, "song.wav")
+    assert list(stems) == list(TINY.instruments)
+    for stem in stems.values():
+        assert stem.shape == waveform.shape
+        assert stem.dtype == np.float32
+        assert stem.flags.c_contiguous
+    np.testing.assert_array_equal(waveform, kept)
+
+
+def test_one_channel_is_doubled_and_a_third_is_left_out(separator: Separator) -> None:
+    mono = noise(channels=1)
+    doubled = separator.separate(np.repeat(mono, 2, axis=1))
+    surround = np.concatenate([np.repeat(mono, 2, axis=1), noise(channels=4)], axis=1)
+    for variant in (mono, mono[:, 0], surround, mono.astype(np.float64)):
+        for name, stem in separator.separate(variant).items():
+            np.testing.assert_array_equal(stem, doubled[name])
+
+
+@pytest.mark.parametrize(
+    ("waveform", "error"),
+    [
+        (np.zeros((100, 2), np.int16), ConfigurationError),
+        (np.zeros((100, 0), np.float32), ConfigurationError),
+        (np.zeros((100, 2, 2), np.float32), ConfigurationError),
+        (np.zeros((0, 2), np.float32), NoSamplesError),
+        (np.full((100, 2), np.nan, np.float32), InvalidSamplesError),
+        (np.full((100, 2), np.inf, np.float32), InvalidSamplesError),
+    ],
+)
+def test_what_is_no_waveform_is_refused(
+    separator: Separator, waveform: NDArray[np.generic], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        separator.separate(waveform)
+
+
+def test_a_file_becomes_the_files_that_the_arrays_would(separator: Separator, tmp_path: Path) -> None:
+    waveform = noise(30000)
+    separator.save_to_file({"song": waveform}, "in.wav", tmp_path, "{instrument}.{codec}", "flac")
+    source = tmp_path / "song.flac"
+    song = separator.separate_to_file(str(source), str(tmp_path / "out"), None, 0.1, 0.5, "wav", "128k")
+    expected = separator.separate(read(source)[4410 : 4410 + 22050])
+    for name, stem in expected.items():
+        path = tmp_path / "out" / "song" / f"{name}.wav"
+        assert song.stems[name].path == path
+        np.testing.assert_allclose(read(path), stem, atol=0.51 / 32768)
+    assert song.samples == 22050
+    separator.join()
+
+
+def test_names_that_conflict_are_refused_as_in_official_spleeter(
+    separator: Separator, tmp_path: Path
+) -> None:
+    separator.save_to_file({"song": noise()}, "in.wav", tmp_path, "{instrument}.{codec}")
+    with pytest.raises(ConflictingPathsError, match="Separated source path conflict"):
+        separator.separate_to_file(tmp_path / "song.wav", tmp_path, filename_format="{filename}.x.{codec}")
+    with pytest.raises(ConflictingPathsError, match="overwrite the input"):
+        separator.save_to_file({"song": noise()}, tmp_path / "song.wav", tmp_path, "{instrument}.{codec}")
+    assert issubclass(ConflictingPathsError, SpleeterError)
+    assert [path.name for path in tmp_path.iterdir()] == ["song.wav"]
+
+
+def test_stems_get_their_names_together_or_not_at_all(separator: Separator, tmp_path: Path) -> None:
+    separator.save_to_file({"song": noise()}, "in.wav", tmp_path, "{instrument}.{codec}")
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"RIFF, or so it says" * 9)
+    with pytest.raises(NotAudioError):
+        separator.separate_to_file(broken, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_audio_adapter_is_refused(separator: Separator, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="separate"):
+        separator.separate_to_file("song.wav", tmp_path, audio_adapter=object())  # type: ignore[arg-type]
+
+
+def test_the_filter_can_be_asked_for_by_either_name(descriptor: str, settings: Settings) -> None:
+    waveform = noise()
+    with (
+        Separator(descriptor, True, settings=settings) as ours,
+        Separator(descriptor, MWF=True, settings=settings) as theirs,
+        Separator(descriptor, settings=settings) as neither,
+    ):
+        filtered = ours.separate(waveform)
+        for name, stem in theirs.separate(waveform).items():
+            np.testing.assert_array_equal(stem, filtered[name])
+        assert not np.array_equal(neither.separate(waveform)["vocals"], filtered["vocals"])
+
+
+def test_a_closed_separator_loads_again(descriptor: str, settings: Settings) -> None:
+    separator = Separator(descriptor, settings=settings)
+    first = separator.separate(noise())
+    separator.close()
+    second = separator.separate(noise())
+    separator.close()
+    np.testing.assert_array_equal(first["vocals"], second["vocals"])
+
+
+def test_a_model_is_looked_for_at_the_first_use(settings: Settings) -> None:
+    separator = Separator("spleeter:9stems", settings=settings)
+    with pytest.raises(UnknownModelError, match="2stems"):
+        separator.separate(noise())
+
+
+def test_the_package_has_nothing_else() -> None:
+    with pytest.raises(AttributeError, match="Karaoke"):
+        spleeter_microservice.Karaoke  # noqa: B018
