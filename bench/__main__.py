@@ -17,7 +17,7 @@ from bench import official
 from bench.models import random_model
 from bench.network import matrix_product_rate, operations
 from bench.process import Cost, middle, run
-from bench.songs import looped
+from bench.songs import difference, looped
 from spleeter_microservice.bootstrap import find_model, open_store
 from spleeter_microservice.separation.network import available_cores
 from spleeter_microservice.settings import Settings
@@ -51,6 +51,10 @@ class Bench:
         outputs = ["-o", str(self.folder / "ours"), "--report", str(self.folder / "report.json")]
         return run([*command, *outputs, *options, song])
 
+    def written(self, song: Path, stem: str) -> Path:
+        """Give the file that a stem was written to by ``ours``."""
+        return self.folder / "ours" / song.stem / f"{stem}.wav"
+
     def report(self) -> dict[str, object]:
         """Give what the last run of ours reported."""
         report: dict[str, object] = json.loads((self.folder / "report.json").read_text())["songs"][0]
@@ -76,6 +80,9 @@ class Bench:
         ratios = sorted(t.wall / o.wall for t, o in zip(theirs, ours, strict=True))
         print(f"times faster, pair by pair: {', '.join(f'{r:.1f}' for r in ratios)}")
         print(f"times less memory: {middle(theirs).memory / middle(ours).memory:.1f}")
+        for stem in self.model.architecture.instruments:
+            level = difference(self.folder / "theirs" / song.stem / f"{stem}.wav", self.written(song, stem))
+            print(f"difference of the {stem}, written with 16 bits: {level:.1f} dB")
 
     def length(self) -> None:
         """An hour beside four minutes: memory must not grow, nothing may be cut."""

@@ -23,3 +23,17 @@ def looped(example: Path, seconds: float, path: Path) -> Path:
         writer.finish()
         writer.commit()
     return path
+
+
+def difference(expected: Path, found: Path) -> float:
+    """Give the energy of the difference of two files, in dB relative to the expected one's.
+
+    Raises:
+        ValueError: when they differ in length.
+    """
+    error = energy = 0.0
+    with AudioReader(expected) as one, AudioReader(found) as other:
+        for a, b in zip(one.blocks(1 << 16), other.blocks(1 << 16), strict=True):
+            error += float(np.square(a.astype(np.float64) - b).sum())
+            energy += float(np.square(a.astype(np.float64)).sum())
+    return float(10 * np.log10(error / energy))

@@ -152,7 +152,7 @@ class _Batch:
                 raise ConflictingPathsError(
                     f"Separated source path conflict: {path} was written for "
                     f"{self._written[path.resolve()]} already. "
-                    "Put {foldername} into the file name format (-f)."
+                    "Put {foldername} into the file name format (-f), or choose another folder (-o)."
                 )
         excerpt = Excerpt(options.offset, options.duration)
         with _progress(source) as progress:
