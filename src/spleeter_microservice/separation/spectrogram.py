@@ -159,12 +159,14 @@ class Synthesis:
         out[:, : overlaps - 1] = self._tail.reshape(2, overlaps - 1, self._step)
         if mask is not None:
             spectrum = spectrum[..., : mask.shape[2]]
-        masked = np.empty((2, _CHUNK, spectrum.shape[2]), np.complex64)
+        # Zeros up to the last bin: left to NumPy, padding takes as long as the transform.
+        masked = np.zeros((2, _CHUNK, self._length // 2 + 1), np.complex64)
+        low = masked[..., : spectrum.shape[2]]
         framed = np.empty((2, _CHUNK, self._length), np.float32)
         for start in range(0, frames, _CHUNK):
             n = min(_CHUNK, frames - start)
             chunk = slice(start, start + n)
-            np.multiply(spectrum[:, chunk], 1 if mask is None else mask[:, chunk], out=masked[:, :n])
+            np.multiply(spectrum[:, chunk], 1 if mask is None else mask[:, chunk], out=low[:, :n])
             np.fft.irfft(masked[:, :n], self._length, out=framed[:, :n])  # type: ignore[arg-type]  # as above
             framed[:, :n] *= self._window
             steps = framed[:, :n].reshape(2, n, overlaps, self._step)
