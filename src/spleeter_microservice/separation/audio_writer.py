@@ -105,16 +105,20 @@ class AudioWriter:
             self._folders.clear()
 
     def discard(self) -> None:
-        """Remove the temporary file and the folders made for it; does nothing after ``commit``."""
+        """Remove the temporary file and the folders made for it; does nothing after ``commit``.
+
+        Called again, it removes folders that were not yet empty.
+        """
         if self._file is not None:
             self._file.close()
         if self._encoder is not None:
             self._encoder.abandon()
         with suppress(OSError):
             self._temporary.unlink(missing_ok=True)
-        while self._folders:
-            with suppress(OSError):  # somebody else's file is in it
-                self._folders.pop().rmdir()
+        with suppress(OSError):  # somebody else's file is in it, perhaps until the next call
+            while self._folders:
+                self._folders[-1].rmdir()
+                self._folders.pop()
 
     def _opened(self) -> StemEncoder:
         if self._encoder is None or self._finished or self._file is None or self._file.closed:

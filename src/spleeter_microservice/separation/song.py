@@ -161,8 +161,11 @@ class _Input:
 class Stems:
     """Writes all stems of a song, each in a thread; leaving without ``publish`` leaves no file."""
 
-    def __init__(self, paths: Mapping[str, Path], output_format: OutputFormat, sample_rate: int) -> None:
+    def __init__(
+        self, paths: Mapping[str, Path], output_format: OutputFormat, sample_rate: int = 44100
+    ) -> None:
         self._stack = ExitStack()
+        self._paths = paths
         self._writers: dict[str, AudioWriter] = {}
         with self._stack:
             for name, path in paths.items():
@@ -181,11 +184,18 @@ class Stems:
         list(self._threads.map(write, self._writers, self._writers.values()))
 
     def publish(self) -> None:
-        """Complete all files, then give them their names."""
+        """Complete all files, then give them their names; if one refuses, none keeps its own.
+
+        Raises:
+            OutputError: when a file cannot be completed or named.
+        """
         for writer in self._writers.values():
             writer.finish()
-        for writer in self._writers.values():
-            writer.commit()
+        with ExitStack() as undo:
+            for name, writer in self._writers.items():
+                writer.commit()
+                undo.callback(self._paths[name].unlink, missing_ok=True)
+            undo.pop_all()
 
     def clipped_samples(self, name: str) -> int:
         """How many samples of a stem were clipped so far."""
