@@ -17,13 +17,33 @@ SpleeterError
 │       ├── DiskFullError         no space left
 │       ├── EncodingError         the encoder failed
 │       └── ConflictingPathsError two stems would have one name
-└── ModelError
-    ├── UnknownModelError         no model has this name
-    ├── ModelNotInstalledError    known, but not on this machine
-    ├── ModelCorruptError         installed files are not what was installed
-    ├── CheckpointError           weights that do not fit or do not check out
-    ├── ArchiveError              an archive that is unsafe or not a model
-    └── DownloadError             the download failed
+├── ModelError
+│   ├── UnknownModelError         no model has this name
+│   ├── ModelNotInstalledError    known, but not on this machine
+│   ├── ModelCorruptError         installed files are not what was installed
+│   ├── CheckpointError           weights that do not fit or do not check out
+│   ├── ArchiveError              an archive that is unsafe or not a model
+│   └── DownloadError             the download failed
+└── SecurityError
+    ├── AuthenticationError       nobody knows who is calling
+    │   ├── InvalidKeyError       an API key that opens nothing
+    │   └── InvalidTokenError     a bearer token that does not check out
+    ├── TokenKeysUnavailableError the issuer's public keys cannot be had
+    ├── MissingScopeError         known, but not allowed to do this
+    ├── UnknownKeyError           no API key has this id
+    ├── RateLimitError            too many requests or failed attempts
+    ├── AntivirusError
+    │   ├── InfectedError         the scanner found a virus
+    │   ├── ScannerUnavailableError  the scanner gives no verdict
+    │   └── ScanLimitError        larger than the scanner scans
+    ├── OutgoingError
+    │   ├── ForbiddenAddressError an address that this service does not call
+    │   ├── UnreachableError      the other side did not answer as it should
+    │   └── ResponseTooLargeError it answered with more than is allowed
+    ├── WebhookSignatureError     a webhook that its secret did not sign
+    └── AuditError
+        ├── AuditUnwritableError  the audit log refuses records
+        └── AuditBrokenError      records were changed, removed or moved
 
 Every message says what is wrong and what to do about it. Exit statuses and HTTP
 statuses are the business of ``cli`` and ``web``, not of these classes.
@@ -124,3 +144,131 @@ class ArchiveError(ModelError):
 
 class DownloadError(ModelError):
     """A download failed."""
+
+
+class SecurityError(SpleeterError):
+    """Somebody, or something sent, is not let through."""
+
+
+class AuthenticationError(SecurityError):
+    """Nobody knows who is calling.
+
+    Attributes:
+        reason: a word for the audit log; the message may go to the caller.
+    """
+
+    def __init__(self, message: str, *, reason: str = "missing") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class InvalidKeyError(AuthenticationError):
+    """The API key is mistyped, unknown, expired or revoked."""
+
+
+class InvalidTokenError(AuthenticationError):
+    """The bearer token is not one that this service accepts."""
+
+
+class TokenKeysUnavailableError(SecurityError):
+    """The token issuer's public keys cannot be fetched.
+
+    Attributes:
+        retry_after: seconds until trying again makes sense.
+    """
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class MissingScopeError(SecurityError):
+    """The caller is known, but not allowed to do this.
+
+    Attributes:
+        scope: the one that is missing.
+    """
+
+    def __init__(self, message: str, scope: str) -> None:
+        super().__init__(message)
+        self.scope = scope
+
+
+class UnknownKeyError(SecurityError):
+    """No API key has this id."""
+
+
+class RateLimitError(SecurityError):
+    """There were too many requests, or too many failed attempts.
+
+    Attributes:
+        retry_after: whole seconds until the next one is let through, at least 1.
+    """
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class AntivirusError(SecurityError):
+    """The scanner did not call a file clean."""
+
+
+class InfectedError(AntivirusError):
+    """The scanner found a virus.
+
+    Attributes:
+        signature: its name, as the scanner gives it.
+    """
+
+    def __init__(self, message: str, signature: str) -> None:
+        super().__init__(message)
+        self.signature = signature
+
+
+class ScannerUnavailableError(AntivirusError):
+    """The scanner cannot be reached, or gives no verdict."""
+
+
+class ScanLimitError(AntivirusError):
+    """The file is larger, or deeper, than the scanner is set up to scan."""
+
+
+class OutgoingError(SecurityError):
+    """A request to an address that a caller gave was not made, or failed."""
+
+
+class ForbiddenAddressError(OutgoingError):
+    """The address is one that this service does not call."""
+
+
+class UnreachableError(OutgoingError):
+    """The other side cannot be reached, or did not answer as it should.
+
+    Attributes:
+        status: HTTP status of its answer, if there was one.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ResponseTooLargeError(OutgoingError):
+    """The other side answered with more bytes than are allowed."""
+
+
+class WebhookSignatureError(SecurityError):
+    """A webhook is too old, or not signed with the secret."""
+
+
+class AuditError(SecurityError):
+    """The audit log cannot be kept or trusted."""
+
+
+class AuditUnwritableError(AuditError):
+    """The audit log refuses records."""
+
+
+class AuditBrokenError(AuditError):
+    """Records of the audit log were changed, removed or moved."""

@@ -24,6 +24,21 @@ EXIT_STATUSES: dict[type[errors.SpleeterError], int] = {
     errors.CheckpointError: 33,
     errors.ArchiveError: 34,
     errors.DownloadError: 35,
+    errors.InvalidKeyError: 60,
+    errors.InvalidTokenError: 61,
+    errors.TokenKeysUnavailableError: 62,
+    errors.MissingScopeError: 63,
+    errors.UnknownKeyError: 64,
+    errors.RateLimitError: 65,
+    errors.InfectedError: 66,
+    errors.ScannerUnavailableError: 67,
+    errors.ScanLimitError: 68,
+    errors.ForbiddenAddressError: 69,
+    errors.UnreachableError: 70,
+    errors.ResponseTooLargeError: 71,
+    errors.WebhookSignatureError: 72,
+    errors.AuditUnwritableError: 73,
+    errors.AuditBrokenError: 74,
 }
 SOME_FAILED = 3
 """Of several files, some failed."""
