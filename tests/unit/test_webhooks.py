@@ -38,9 +38,7 @@ def test_another_body_does_not_verify(body: bytes, other: bytes) -> None:
             webhooks.verify(SECRET, signed(body), other, NOW)
 
 
-@given(
-    st.dictionaries(st.sampled_from(["webhook-id", "webhook-timestamp", "webhook-signature"]), st.text())
-)
+@given(st.dictionaries(st.sampled_from(["webhook-id", "webhook-timestamp", "webhook-signature"]), st.text()))
 def test_no_made_up_headers_verify(made_up: dict[str, str]) -> None:
     with pytest.raises(WebhookSignatureError):
         webhooks.verify(SECRET, made_up, BODY, NOW)

@@ -29,9 +29,7 @@ def generate() -> str:
 
 def is_generated(text: str) -> bool:
     """Tell whether a text has the form and the checksum of a generated key."""
-    return (
-        PATTERN.fullmatch(text) is not None and _checksum(text[:-_CHECK_DIGITS]) == text[-_CHECK_DIGITS:]
-    )
+    return PATTERN.fullmatch(text) is not None and _checksum(text[:-_CHECK_DIGITS]) == text[-_CHECK_DIGITS:]
 
 
 def digest(text: str) -> str:

@@ -54,8 +54,7 @@ def parse_configured(text: str, minimum_length: int = MINIMUM_LENGTH) -> tuple[C
         problem = _problem(key, minimum_length)
         if problem:
             raise ConfigurationError(
-                f"Key {position} in SPLEETER_API_KEY {problem}. "
-                "Make one: openssl rand -base64 32"
+                f"Key {position} in SPLEETER_API_KEY {problem}. Make one: openssl rand -base64 32"
             )
     return tuple(ConfiguredKey(f"configured-{i}", key_text.digest(key)) for i, key in enumerate(keys, 1))
 

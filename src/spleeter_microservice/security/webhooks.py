@@ -104,11 +104,15 @@ def verify(
     if not message_id or "." in message_id or not (timestamp.isascii() and timestamp.isdecimal()):
         raise WebhookSignatureError("The webhook lacks its id or its timestamp. Refuse it.")
     if len(timestamp) > len("253402300799") or abs(now - int(timestamp)) > tolerance.total_seconds():
-        raise WebhookSignatureError("The webhook's timestamp is too far from now. Refuse it, check the clock.")
+        raise WebhookSignatureError(
+            "The webhook's timestamp is too far from now. Refuse it, check the clock."
+        )
     expected = sign(secret, message_id, int(timestamp), body).encode()
     signatures = received.get("webhook-signature", "").encode("utf-8", "surrogateescape").split(b" ")
-    if not any([hmac.compare_digest(expected, signature) for signature in signatures]):
-        raise WebhookSignatureError("The webhook's signature does not fit its body and the secret. Refuse it.")
+    if not any(hmac.compare_digest(expected, signature) for signature in signatures):
+        raise WebhookSignatureError(
+            "The webhook's signature does not fit its body and the secret. Refuse it."
+        )
     return message_id
 
 
