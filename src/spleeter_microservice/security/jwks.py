@@ -1,0 +1,227 @@
+"""An issuer's public keys, fetched from its JWKS address and kept (RFC 7517)."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import httpx
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from spleeter_microservice.errors import ConfigurationError, TokenKeysUnavailableError
+
+Algorithm = Literal["RS256", "ES256"]
+PublicKey = RSAPublicKey | EllipticCurvePublicKey
+Keys = dict[tuple[str | None, Algorithm], PublicKey]
+"""Public keys by their id and by the one algorithm that each may be used with."""
+
+_MINIMUM_RSA_BITS = 2048
+_MAXIMUM_KEYS = 100
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """How keys are kept, in seconds and bytes.
+
+    Attributes:
+        maximum_age: after which keys are fetched again.
+        pause: between two attempts to fetch, whatever unknown keys tokens name.
+        stale: how old keys may get while the issuer cannot be reached.
+        timeout: of one attempt, as a whole.
+        maximum_bytes: of the issuer's answer.
+    """
+
+    maximum_age: float = 600
+    pause: float = 30
+    stale: float = 24 * 3600
+    timeout: float = 5
+    maximum_bytes: int = 256 << 10
+
+
+class Jwks:
+    """Public keys of one issuer.
+
+    Args:
+        url: of its key set, from the configuration and never from a token; https, or http on
+            this machine.
+        freshness: when keys are fetched again.
+        client: makes the HTTP client; by default one that heeds the environment's proxies.
+        now: seconds that never go back.
+
+    Raises:
+        ConfigurationError: when the address is not one that can be trusted.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        freshness: Freshness = Freshness(),
+        client: Callable[[], httpx.AsyncClient] = httpx.AsyncClient,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        _check_url(url)
+        self.url = url
+        self._freshness = freshness
+        self._client = client
+        self._now = now
+        self._keys: Keys = {}
+        self._fetched_at = -float("inf")
+        self._tried_at = -float("inf")
+        self._problem = ""
+        self._fetching: asyncio.Task[None] | None = None
+
+    async def find(self, key_id: str | None, algorithm: Algorithm) -> PublicKey | None:
+        """Give the key with an id, or, without an id, the only one for an algorithm.
+
+        A key that is not known makes the set be fetched again, as issuers change their keys,
+        but not more often than the pause allows.
+
+        Raises:
+            TokenKeysUnavailableError: when there are no keys, or none that are recent enough.
+        """
+        if self._age() > self._freshness.maximum_age and not (self._keys and self._is_fetching()):
+            await self._refresh()
+        key = self._known(key_id, algorithm)
+        if key is None:
+            await self._refresh()
+            key = self._known(key_id, algorithm)
+        if self._age() > self._freshness.stale:
+            raise TokenKeysUnavailableError(
+                f"The keys that tokens are checked with cannot be fetched from {self.url} "
+                f"({self._problem}). Use an API key, or try again later.",
+                max(1, int(self._freshness.pause)),
+            )
+        return key
+
+    def _age(self) -> float:
+        return self._now() - self._fetched_at
+
+    def _known(self, key_id: str | None, algorithm: Algorithm) -> PublicKey | None:
+        if key_id is not None:
+            return self._keys.get((key_id, algorithm))
+        fitting = [key for (_, usable_with), key in self._keys.items() if usable_with == algorithm]
+        return fitting[0] if len(fitting) == 1 else None
+
+    async def _refresh(self) -> None:
+        """Fetch unless that was tried just now; who comes meanwhile waits for the same attempt."""
+        if self._fetching is None or not self._is_fetching():
+            if self._now() - self._tried_at < self._freshness.pause:
+                return
+            self._tried_at = self._now()
+            self._fetching = asyncio.create_task(self._attempt())
+        # A caller that goes away does not stop the attempt, which counts for all.
+        await asyncio.shield(self._fetching)
+
+    def _is_fetching(self) -> bool:
+        return self._fetching is not None and not self._fetching.done()
+
+    async def _attempt(self) -> None:
+        try:
+            async with asyncio.timeout(self._freshness.timeout):
+                self._keys = parse_keys(await self._fetch())
+        except TimeoutError:
+            self._problem = f"no answer within {self._freshness.timeout:g} s"
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, RecursionError) as error:
+            self._problem = str(error) or type(error).__name__
+        else:
+            self._fetched_at = self._now()
+
+    async def _fetch(self) -> bytes:
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        async with (
+            self._client() as client,
+            client.stream("GET", self.url, headers=headers, follow_redirects=False) as response,
+        ):
+            if response.status_code != httpx.codes.OK:
+                raise ValueError(f"the server answered {response.status_code}")
+            received = bytearray()
+            async for chunk in response.aiter_raw():
+                received += chunk
+                if len(received) > self._freshness.maximum_bytes:
+                    raise ValueError(f"it has more than {self._freshness.maximum_bytes} bytes")
+            return bytes(received)
+
+
+def parse_keys(document: bytes) -> Keys:
+    """Read a key set; leave out what cannot verify a signature, or should not.
+
+    Left out are symmetric and private keys, keys for encryption, other algorithms and curves,
+    and RSA keys below 2048 bits.
+
+    Raises:
+        ValueError: when it is no key set, or no usable key is in it.
+    """
+    parsed = json.loads(document)
+    entries = parsed.get("keys") if isinstance(parsed, dict) else None
+    if not isinstance(entries, list) or len(entries) > _MAXIMUM_KEYS:
+        raise ValueError("it is not a JSON Web Key Set")
+    keys: Keys = {}
+    for entry in entries:
+        algorithm = _algorithm(entry)
+        if algorithm is not None:
+            key = _public_key(entry, algorithm)
+            if key is not None:
+                keys[entry.get("kid"), algorithm] = key
+    if not keys:
+        raise ValueError("it has no key for RS256 or ES256")
+    return keys
+
+
+def _algorithm(entry: Any) -> Algorithm | None:
+    """Give the algorithm that an entry is for, if it is one of ours and for signatures."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("kid"), str | None):
+        return None
+    operations = entry.get("key_ops", ["verify"])
+    if (
+        "d" in entry
+        or entry.get("use", "sig") != "sig"
+        or not isinstance(operations, list)
+        or "verify" not in operations
+    ):
+        return None
+    algorithm: Algorithm
+    if entry.get("kty") == "RSA":
+        algorithm = "RS256"
+    elif entry.get("kty") == "EC" and entry.get("crv") == "P-256":
+        algorithm = "ES256"
+    else:
+        return None
+    return algorithm if entry.get("alg", algorithm) == algorithm else None
+
+
+def _public_key(entry: dict[str, Any], algorithm: Algorithm) -> PublicKey | None:
+    try:
+        key = jwt.PyJWK(entry, algorithm).key
+    except (jwt.PyJWTError, ValueError, TypeError, KeyError):
+        return None
+    if isinstance(key, RSAPublicKey) and key.key_size >= _MINIMUM_RSA_BITS:
+        return key
+    return key if isinstance(key, EllipticCurvePublicKey) else None
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        host = ""
+    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))):
+        raise ConfigurationError(
+            f"SPLEETER_JWT_JWKS_URL is {url!r}. Set it to the issuer's https address; keys that come "
+            "over plain http could be anybody's."
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,85 @@
+"""An issuer of tokens: real keys, and the key set that it publishes."""
+
+import base64
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+ISSUER = "https://issuer.example"
+AUDIENCE = "spleeter"
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+
+
+@dataclass(frozen=True)
+class Signer:
+    """A key pair of an issuer."""
+
+    kid: str
+    algorithm: str
+    private: PrivateKey
+
+    @classmethod
+    def rsa(cls, kid: str, bits: int = 2048) -> "Signer":
+        return cls(kid, "RS256", rsa.generate_private_key(65537, bits))
+
+    @classmethod
+    def ec(cls, kid: str) -> "Signer":
+        return cls(kid, "ES256", ec.generate_private_key(ec.SECP256R1()))
+
+    @property
+    def pem(self) -> bytes:
+        """The public key, as it is found published."""
+        return self.private.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+
+    def jwk(self, **fields: Any) -> dict[str, Any]:
+        if isinstance(self.private, rsa.RSAPrivateKey):
+            public = RSAAlgorithm.to_jwk(self.private.public_key(), as_dict=True)
+        else:
+            public = ECAlgorithm.to_jwk(self.private.public_key(), as_dict=True)
+        public.pop("key_ops", None)
+        return {**public, "kid": self.kid, "use": "sig", "alg": self.algorithm, **fields}
+
+    def token(self, header: dict[str, Any] | None = None, **claims: Any) -> str:
+        """Sign the usual claims and header with some fields replaced, or left out if ``None``."""
+        headers = {"kid": self.kid, **(header or {})}
+        present = {name: value for name, value in headers.items() if value is not None}
+        # Below the level that refuses to sign claims of a wrong type.
+        payload = json.dumps(usual(**claims)).encode()
+        return jwt.PyJWS().encode(payload, self.private, self.algorithm, present)
+
+
+@dataclass
+class KeySet:
+    """What an issuer publishes."""
+
+    entries: list[dict[str, Any]] = field(default_factory=list)
+
+    def document(self) -> bytes:
+        return json.dumps({"keys": self.entries}).encode()
+
+
+def usual(**claims: Any) -> dict[str, Any]:
+    now = int(time.time())
+    every = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": "someone",
+        "iat": now,
+        "exp": now + 300,
+        "scope": "read separate",
+        **claims,
+    }
+    return {name: value for name, value in every.items() if value is not None}
+
+
+def encoded(part: object) -> str:
+    data = part if isinstance(part, bytes) else json.dumps(part).encode()
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
