@@ -9,9 +9,11 @@ unusual spelling, by a redirect, or by a name that means another address a momen
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
@@ -64,10 +66,15 @@ _NOT_PUBLIC_6 = tuple(
 )
 _NAT64 = IPv6Network("64:ff9b::/96")
 
+# Threads of their own: a look-up that hangs cannot be stopped, and names that hang on purpose
+# should hold up other look-ups at most.
+_LOOKUPS = ThreadPoolExecutor(8, thread_name_prefix="look-up")
+
 
 async def resolve(host: str, port: int) -> list[str]:
     """Give a host's addresses as this machine's resolver knows them."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    look_up = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_LOOKUPS, look_up)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 

@@ -69,7 +69,7 @@ class MemoryRateLimiter:
     ) -> None:
         self.rate = rate
         self._now = now
-        self._maximum_names = maximum_names
+        self.maximum_names = maximum_names
         self._full_at: OrderedDict[str, float] = OrderedDict()
 
     async def take(self, name: str) -> None:
@@ -98,7 +98,7 @@ class MemoryRateLimiter:
     def _forget(self) -> None:
         """Drop the name unused for longest when it is one too many or means nothing any more."""
         oldest, full_at = next(iter(self._full_at.items()))
-        if len(self._full_at) > self._maximum_names or full_at <= self._now():
+        if len(self._full_at) > self.maximum_names or full_at <= self._now():
             del self._full_at[oldest]
 
 
