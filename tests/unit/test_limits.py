@@ -59,6 +59,17 @@ async def test_a_flood_of_names_costs_no_more_memory_than_allowed() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_flood_of_names_does_not_make_those_be_forgotten_that_come_again_and_again() -> None:
+    limiter = MemoryRateLimiter(RATE, Clock(), maximum_names=10)
+    for use in range(RATE.limit):
+        await limiter.take("band")
+        for number in range(9):
+            await limiter.take(f"client {use} {number}")
+    with pytest.raises(RateLimitError):
+        await limiter.take("band")
+
+
+@pytest.mark.asyncio
 async def test_names_that_mean_nothing_any_more_are_forgotten() -> None:
     clock = Clock()
     limiter = MemoryRateLimiter(RATE, clock)

@@ -66,6 +66,8 @@ def test_while_a_secret_is_replaced_both_verify() -> None:
 def test_an_id_with_a_full_stop_is_not_signed_as_it_would_shift_the_parts() -> None:
     with pytest.raises(ValueError, match="full stop"):
         webhooks.sign(SECRET, "msg.1", NOW, BODY)
+    with pytest.raises(WebhookSignatureError, match="lacks its id"):
+        webhooks.verify(SECRET, signed() | {"webhook-id": "msg.1"}, BODY, NOW)
 
 
 @pytest.mark.parametrize(

@@ -180,12 +180,7 @@ def _algorithm(entry: Any) -> Algorithm | None:
     if not isinstance(entry, dict) or not isinstance(entry.get("kid"), str | None):
         return None
     operations = entry.get("key_ops", ["verify"])
-    if (
-        "d" in entry
-        or entry.get("use", "sig") != "sig"
-        or not isinstance(operations, list)
-        or "verify" not in operations
-    ):
+    if entry.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         return None
     algorithm: Algorithm
     if entry.get("kty") == "RSA":
