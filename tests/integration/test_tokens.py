@@ -65,7 +65,7 @@ async def refusal(verifier: TokenVerifier, token: str) -> str:
     with pytest.raises(InvalidTokenError) as caught:
         await verifier.verify(token)
     message = str(caught.value)
-    assert token == "" or token not in message
+    assert len(token) < 16 or token not in message
     return message
 
 

@@ -32,7 +32,7 @@ class Clock:
 async def refusal(keys: ApiKeys, text: str) -> str:
     with pytest.raises(InvalidKeyError) as caught:
         await keys.verify(text)
-    assert text == "" or text not in str(caught.value)
+    assert len(text) < 16 or text not in str(caught.value)
     return caught.value.reason
 
 
