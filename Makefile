@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench format lock clean
+.PHONY: help demo test components check bench format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -13,7 +13,7 @@ help: ## show this list
 demo: $(VENV)/installed ## separate the example song into vocals and accompaniment
 	$(BIN)/python scripts/demo.py
 
-test: $(VENV)/installed-dev ## run every test
+test: $(VENV)/installed-dev components ## run every test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(VENV)/installed-dev ## lint, types, import contracts, documents in step
@@ -26,6 +26,10 @@ check: $(VENV)/installed-dev ## lint, types, import contracts, documents in step
 bench: $(VENV)/installed-dev ## measure against official Spleeter, side by side
 	$(BIN)/python -m bench.side_by_side
 
+components: ## install the programs that tests run, where apt-get and the right to use it are there
+	@if [ -x /usr/sbin/clamd ] || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then exit 0; fi; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends clamav-daemon >/dev/null
+
 format: $(VENV)/installed-dev ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -35,7 +39,7 @@ lock: ## pin the requirements anew, with hashes
 	$(VENV)-lock/bin/pip install --quiet uv
 	$(LOCK) pyproject.toml --output-file requirements.txt
 	$(LOCK) --group build --output-file requirements-build.txt
-	$(LOCK) pyproject.toml --group dev --constraints requirements.txt --output-file requirements-dev.txt
+	$(LOCK) pyproject.toml --all-extras --group dev --constraints requirements.txt --output-file requirements-dev.txt
 
 LOCK := $(VENV)-lock/bin/uv pip compile --quiet --universal --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
