@@ -24,6 +24,17 @@ EXIT_STATUSES: dict[type[errors.SpleeterError], int] = {
     errors.CheckpointError: 33,
     errors.ArchiveError: 34,
     errors.DownloadError: 35,
+    errors.StorageUnavailableError: 40,
+    errors.ObjectNotFoundError: 41,
+    errors.ObjectTooLargeError: 42,
+    errors.ObjectChangedError: 43,
+    errors.InvalidKeyError: 44,
+    errors.JobTimeLimitError: 50,
+    errors.JobMemoryLimitError: 51,
+    errors.JobStoppedError: 52,
+    errors.InferenceCrashedError: 53,
+    errors.InferenceUnavailableError: 54,
+    errors.SelfCheckError: 55,
 }
 SOME_FAILED = 3
 """Of several files, some failed."""
