@@ -180,7 +180,7 @@ class Storage:
         stream = await self.get(key)
         partial = path.with_name(f".{path.name}.part")
         try:
-            with await asyncio.to_thread(partial.open, "wb") as file:
+            with partial.open("wb") as file:  # in this thread: a cancelled call would leave it open
                 async for block in stream:
                     await asyncio.to_thread(file.write, block)
             partial.replace(path)

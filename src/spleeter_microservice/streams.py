@@ -73,8 +73,8 @@ async def file_blocks(path: Path) -> AsyncIterator[bytes]:
         OSError: when it cannot be read, or is a link or anything but a file.
     """
     # Neither a link nor a pipe that someone put in the file's place is followed or waited for.
-    descriptor = await asyncio.to_thread(os.open, path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123  (of a descriptor)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:  # noqa: PTH123  (of a descriptor)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(f"{path} is not a file")
         while block := await asyncio.to_thread(file.read, _FILE_BLOCK_BYTES):
