@@ -12,7 +12,6 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -26,11 +25,11 @@ from spleeter_microservice.errors import (
     JobTimeLimitError,
     SpleeterError,
 )
-from spleeter_microservice.jobs import messages
+from spleeter_microservice.jobs import messages, self_check
 from spleeter_microservice.jobs.frames import Message, ProtocolError
 from spleeter_microservice.jobs.inference_process import InferenceProcess
+from spleeter_microservice.jobs.launcher import HARMLESS, Launcher, Limits
 from spleeter_microservice.jobs.messages import InferenceModel, Separation, SeparationRequest
-from spleeter_microservice.jobs.sandbox import MEASURES
 
 logger = logging.getLogger(__name__)
 
@@ -39,27 +38,6 @@ OnProgress = Callable[[int, int | None], None]
 
 _WATCH_SECONDS = 0.1
 _MESSAGES_PER_SECOND = 40
-# Errors that leave the process as good as before.
-_HARMLESS = (errors.AudioError, errors.ModelError, errors.ConfigurationError)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What an inference process may use.
-
-    Attributes:
-        memory: resident, in bytes.
-        file_size: of any file that it writes, in bytes.
-        open_files: at a time.
-        threads: at a time.
-        start_seconds: until it must be ready.
-    """
-
-    memory: int = 3 << 30
-    file_size: int = 8 << 30
-    open_files: int = 256
-    threads: int = 512
-    start_seconds: float = 60.0
 
 
 class InferenceSlot:
@@ -73,7 +51,6 @@ class InferenceSlot:
         cores: that the process uses; by default all that this one may use.
 
     Attributes:
-        in_force: the ``MEASURES`` of the sandbox that confine the present process.
         ends: how often processes ended, by the name of the error that it meant.
     """
 
@@ -89,10 +66,9 @@ class InferenceSlot:
         self.model = model
         self.work_folder = work_folder.resolve()
         self.limits = limits or Limits()
-        self.in_force: list[str] = []
         self.ends: Counter[str] = Counter()
-        self._models_folder = models_folder or model.folder
-        self._cores = cores
+        readable = (model.folder.resolve(), (models_folder or model.folder).resolve())
+        self._launcher = Launcher(model, self.work_folder, readable, self.limits, cores)
         self._starting: asyncio.Task[InferenceProcess] | None = None
         self._working: InferenceProcess | None = None
         self._turn = asyncio.Lock()
@@ -103,6 +79,11 @@ class InferenceSlot:
         """Number of the process that is ready or at work."""
         process = self._present()
         return process.pid if process else None
+
+    @property
+    def in_force(self) -> list[str]:
+        """Which of the sandbox's ``MEASURES`` confine the process that was started last."""
+        return self._launcher.in_force
 
     async def start(self) -> None:
         """Start the process and wait until it has loaded the model.
@@ -138,7 +119,7 @@ class InferenceSlot:
             try:
                 return await self._conversation(process, request, on_progress)
             except BaseException as error:
-                if not isinstance(error, _HARMLESS):
+                if not isinstance(error, HARMLESS):
                     process.kill(_verdict(error))
                     await process.wait()
                 raise
@@ -147,6 +128,19 @@ class InferenceSlot:
                 self._working = None
                 if not process.alive:
                     self._replace(process)
+
+    async def self_check(self) -> float | None:
+        """Separate a known clip and compare what comes out with what must.
+
+        Returns:
+            the greatest difference in dB, or None for a model whose result is not known: of it,
+            only that the stems are plausible.
+
+        Raises:
+            SelfCheckError: when it comes out wrong.
+            InferenceError, ModelError: as ``separate``.
+        """
+        return await self_check.check(self.separate, self.model, self.work_folder)
 
     async def cancel(self) -> None:
         """Kill the process in the middle of its job, if it has one; return when it is dead."""
@@ -191,7 +185,7 @@ class InferenceSlot:
         return await asyncio.shield(self._starting)
 
     def _start_another(self) -> None:
-        self._starting = asyncio.create_task(self._started())
+        self._starting = asyncio.create_task(self._launcher.launch())
         self._starting.add_done_callback(_log_failure)
 
     def _replace(self, process: InferenceProcess) -> None:
@@ -200,47 +194,6 @@ class InferenceSlot:
         logger.warning("inference process %d has ended: %s%s", process.pid, reason, process.last_words)
         if not self._closed:
             self._start_another()
-
-    async def _started(self) -> InferenceProcess:
-        begin = time.monotonic()
-        process = await InferenceProcess.start(self.work_folder, os.environ)
-        try:
-            async with asyncio.timeout(self.limits.start_seconds):
-                process.send(self._setup())
-                answer = await process.receive()
-            self.in_force = _readiness(answer)
-            process.limit_memory(self.limits.memory)
-        except BaseException as error:
-            process.kill(JobStoppedError("The inference process did not start."))
-            await process.wait()
-            if isinstance(error, InferenceError | ProtocolError | TimeoutError | OSError):
-                raise InferenceUnavailableError(
-                    f"The inference process cannot be started: {error or 'it takes too long'}{process.last_words}"
-                ) from error
-            raise
-        self._log_start(process, answer, time.monotonic() - begin)
-        return process
-
-    def _setup(self) -> Message:
-        readable = {self._models_folder.resolve(), self.model.folder.resolve()}
-        return {
-            "type": "setup",
-            "model": self.model.to_message(),
-            "cores": self._cores,
-            "readable": sorted(map(str, readable)),
-            "writable": str(self.work_folder),
-            "file_size": self.limits.file_size,
-            "open_files": self.limits.open_files,
-        }
-
-    def _log_start(self, process: InferenceProcess, answer: Message, seconds: float) -> None:
-        missing = [measure for measure in MEASURES if measure not in self.in_force]
-        logger.log(
-            logging.WARNING if missing else logging.INFO,
-            "inference process %d is ready after %.2f s; runs on %s; in force: %s; not in force: %s",
-            *(process.pid, seconds, str(answer.get("provider"))[:50]),
-            *(", ".join(self.in_force), ", ".join(missing) or "nothing"),
-        )
 
     async def _conversation(
         self, process: InferenceProcess, request: SeparationRequest, on_progress: OnProgress | None
@@ -292,7 +245,7 @@ class InferenceSlot:
         said = messages.text(message.get("message"))
         if kind is JobMemoryLimitError:
             return self._too_much_memory()
-        if not isinstance(kind, type) or not issubclass(kind, _HARMLESS):
+        if not isinstance(kind, type) or not issubclass(kind, HARMLESS):
             logger.error("inference failed: %s\n%s", said, messages.text(message.get("trace", "")))
             return InferenceCrashedError(f"The inference process failed: {said}")
         said = said.replace(str(request.source.absolute()), request.name or request.source.name)
@@ -314,20 +267,6 @@ def _verdict(error: BaseException) -> InferenceError:
     if isinstance(error, asyncio.CancelledError):
         return JobStoppedError("Nobody waits for the job any more.")
     return InferenceCrashedError(f"The job cannot go on: {error!r}.")
-
-
-def _readiness(answer: Message) -> list[str]:
-    """Read the first answer of a process: what confines it."""
-    if answer["type"] == "error":
-        kind = getattr(errors, messages.text(answer.get("class")), None)
-        said = messages.text(answer.get("message"))
-        if isinstance(kind, type) and issubclass(kind, _HARMLESS):
-            raise kind(said)
-        raise InferenceCrashedError(said)
-    in_force = answer.get("in_force")
-    if answer["type"] != "ready" or not isinstance(in_force, list):
-        raise ProtocolError("it does not say that it is ready")
-    return [measure for measure in MEASURES if measure in in_force]
 
 
 def _log_failure(task: asyncio.Task[InferenceProcess]) -> None:
