@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 OnProgress = Callable[[int, int | None], None]
 """Called with the samples done so far, and the samples that there are if that is known."""
 
+_CPU = "CPUExecutionProvider"
 _WATCH_SECONDS = 0.1
 _MESSAGES_PER_SECOND = 40
 
@@ -79,6 +80,11 @@ class InferenceSlot:
         """Number of the process that is ready or at work."""
         process = self._present()
         return process.pid if process else None
+
+    @property
+    def job_pid(self) -> int | None:
+        """Number of the process that is at work, or None when there is no job."""
+        return self._working.pid if self._working else None
 
     @property
     def in_force(self) -> list[str]:
@@ -140,7 +146,10 @@ class InferenceSlot:
             SelfCheckError: when it comes out wrong.
             InferenceError, ModelError: as ``separate``.
         """
-        return await self_check.check(self.separate, self.model, self.work_folder)
+        await self._process()
+        exact = self._launcher.provider == _CPU
+        tolerance = self_check.TOLERANCE if exact else self_check.GPU_TOLERANCE
+        return await self_check.check(self.separate, self.model, self.work_folder, tolerance)
 
     async def cancel(self) -> None:
         """Kill the process in the middle of its job, if it has one; return when it is dead."""
@@ -179,10 +188,21 @@ class InferenceSlot:
         await asyncio.sleep(0)  # lets the loop see that an idle process has ended
         if self._closed:
             raise InferenceUnavailableError("The slot is closed.")
-        if self._starting is None or (self._starting.done() and self._present() is None):
+        if self._starting is None:
             self._start_another()
+        elif self._starting.done() and self._present() is None:
+            await self._bury(self._starting)
         assert self._starting is not None
         return await asyncio.shield(self._starting)
+
+    async def _bury(self, ended: asyncio.Task[InferenceProcess]) -> None:
+        """Start another process in place of one that ended while it was idle, or did not start."""
+        if ended.cancelled() or ended.exception() is not None:
+            self._start_another()
+        else:
+            await ended.result().wait()
+            if self._starting is ended:
+                self._replace(ended.result())
 
     def _start_another(self) -> None:
         self._starting = asyncio.create_task(self._launcher.launch())

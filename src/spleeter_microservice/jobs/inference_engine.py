@@ -87,6 +87,7 @@ class Ticker:
     def __exit__(self, *_: object) -> None:
         self._finished.set()
         self._thread.join()
+        self._send()  # the last segment's, which may have come too soon after another
 
 
 class Engine:

@@ -59,6 +59,7 @@ class Launcher:
 
     Attributes:
         in_force: the ``MEASURES`` of the sandbox that confine the process started last.
+        provider: of ONNX Runtime, that it runs on.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Launcher:
         cores: int | None = None,
     ) -> None:
         self.in_force: list[str] = []
+        self.provider = ""
         self._work_folder = work_folder
         self._limits = limits
         self._setup: Message = {
@@ -96,23 +98,24 @@ class Launcher:
                 process.send(self._setup)
                 answer = await process.receive()
             self.in_force = _readiness(answer)
+            self.provider = messages.text(answer.get("provider"), 50)
             process.limit_memory(self._limits.memory)
         except BaseException as error:
             process.kill(JobStoppedError("The inference process did not start."))
             await process.wait()
             if isinstance(error, InferenceError | ProtocolError | TimeoutError | OSError):
-                reason = f"{error or 'it takes too long'}{process.last_words}"
+                reason = f"{str(error) or 'it takes too long.'}{process.last_words}"
                 raise InferenceUnavailableError(f"The inference process cannot start: {reason}") from error
             raise
-        self._log(process, answer, time.monotonic() - begin)
+        self._log(process, time.monotonic() - begin)
         return process
 
-    def _log(self, process: InferenceProcess, answer: Message, seconds: float) -> None:
+    def _log(self, process: InferenceProcess, seconds: float) -> None:
         missing = [measure for measure in MEASURES if measure not in self.in_force]
         logger.log(
             logging.WARNING if missing else logging.INFO,
             "inference process %d is ready after %.2f s; runs on %s; in force: %s; not in force: %s",
-            *(process.pid, seconds, str(answer.get("provider"))[:50]),
+            *(process.pid, seconds, self.provider),
             *(", ".join(self.in_force), ", ".join(missing) or "nothing"),
         )
 

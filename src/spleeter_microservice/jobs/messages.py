@@ -21,11 +21,13 @@ class InferenceModel:
         folder: holds ``{instrument}.onnx`` and ``{instrument}.bin``.
         architecture: of the model.
         weights_sha256: by which the self-check knows what must come out.
+        files: SHA-256 of files in the folder, for the self-check.
     """
 
     folder: Path
     architecture: Architecture
     weights_sha256: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def to_message(self) -> Message:
         """Give what the process needs of it."""

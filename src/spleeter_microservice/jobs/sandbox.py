@@ -94,7 +94,11 @@ def environment(environ: Mapping[str, str], work_folder: Path) -> dict[str, str]
     kept = {name: environ[name] for name in _ENVIRONMENT if name in environ}
     if path := kept.get("PYTHONPATH"):  # the process has another current folder
         kept["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in path.split(os.pathsep))
-    return kept | {"TMPDIR": str(work_folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    return kept | {
+        "TMPDIR": str(work_folder),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "ORT_DISABLE_TELEMETRY": "1",  # else ONNX Runtime tells Microsoft about its use
+    }
 
 
 def _python() -> list[Path]:
