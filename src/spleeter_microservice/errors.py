@@ -24,6 +24,19 @@ SpleeterError
 │   ├── CheckpointError           weights that do not fit or do not check out
 │   ├── ArchiveError              an archive that is unsafe or not a model
 │   └── DownloadError             the download failed
+├── StorageError
+│   ├── StorageUnavailableError   the object store does not answer, or refuses
+│   ├── ObjectNotFoundError       no object has this key
+│   ├── ObjectTooLargeError       more bytes than are allowed
+│   ├── ObjectChangedError        replaced while it was read
+│   └── InvalidObjectKeyError     not the key of an object
+├── InferenceError
+│   ├── JobTimeLimitError         took longer than it may
+│   ├── JobMemoryLimitError       needed more memory than it may
+│   ├── JobStoppedError           stopped on request
+│   ├── InferenceCrashedError     the inference process died of the job
+│   ├── InferenceUnavailableError no inference process can be started
+│   └── SelfCheckError            a known clip came out wrong
 └── SecurityError
     ├── AuthenticationError       nobody knows who is calling
     │   ├── InvalidKeyError       an API key that opens nothing
@@ -272,3 +285,62 @@ class AuditUnwritableError(AuditError):
 
 class AuditBrokenError(AuditError):
     """Records of the audit log were changed, removed or moved."""
+
+
+class StorageError(SpleeterError):
+    """An object cannot be stored or had."""
+
+
+class StorageUnavailableError(StorageError):
+    """The object store does not answer, is full, or refuses."""
+
+
+class ObjectNotFoundError(StorageError):
+    """No object has this key."""
+
+
+class ObjectTooLargeError(StorageError):
+    """More bytes came than are allowed."""
+
+
+class ObjectChangedError(StorageError):
+    """The object was replaced while it was read."""
+
+
+class InvalidObjectKeyError(StorageError):
+    """This cannot be the key of an object."""
+
+
+class InferenceError(SpleeterError):
+    """A job was not separated, for reasons outside its audio."""
+
+
+class JobTimeLimitError(InferenceError):
+    """The job took longer than it may."""
+
+
+class JobMemoryLimitError(InferenceError):
+    """The job needed more memory than it may have."""
+
+
+class JobStoppedError(InferenceError):
+    """The job was stopped on request."""
+
+
+class InferenceCrashedError(InferenceError):
+    """The inference process died of the job, or answered what it must not.
+
+    ``signal`` is the number of the signal that ended it, or None.
+    """
+
+    def __init__(self, message: str, signal: int | None = None) -> None:
+        super().__init__(message)
+        self.signal = signal
+
+
+class InferenceUnavailableError(InferenceError):
+    """No inference process can be started, or none runs."""
+
+
+class SelfCheckError(InferenceError):
+    """A known clip was not separated as it must be."""

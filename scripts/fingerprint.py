@@ -1,0 +1,42 @@
+"""Measures what an installed model makes of the self-check's clip, for ``jobs/self_check.json``.
+
+``python scripts/fingerprint.py 2stems 2stems-16kHz`` adds these models, or replaces what is known of
+them. Run it only where the stems agree with official Spleeter's (tests/golden).
+"""
+
+import asyncio
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from spleeter_microservice.bootstrap import find_model
+from spleeter_microservice.jobs import self_check
+from spleeter_microservice.jobs.inference import InferenceSlot
+from spleeter_microservice.jobs.messages import InferenceModel
+from spleeter_microservice.settings import Settings
+
+KNOWN = Path(self_check.__file__).with_name("self_check.json")
+
+
+async def measured(name: str) -> tuple[str, self_check.Fingerprint]:
+    """Separate the clip with a model; give the model's key and the fingerprint."""
+    installed = find_model(name, Settings.from_environment(os.environ))
+    model = InferenceModel(installed.folder, installed.architecture, installed.manifest.weights_sha256)
+    with tempfile.TemporaryDirectory() as work:
+        async with InferenceSlot(model, Path(work)) as slot:
+            return self_check.key(model), await self_check.measure(slot.separate, model, Path(work))
+
+
+def main() -> None:
+    """Measure the models that are named."""
+    known = json.loads(KNOWN.read_text(encoding="utf-8")) if KNOWN.exists() else {}
+    for name in sys.argv[1:]:
+        key, fingerprint = asyncio.run(measured(name))
+        known[key] = fingerprint
+    KNOWN.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""One inference process, seen from its slot: started, talked to, watched and killed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from spleeter_microservice.errors import (
+    InferenceCrashedError,
+    InferenceError,
+    JobTimeLimitError,
+)
+from spleeter_microservice.jobs import frames
+from spleeter_microservice.jobs.frames import Message
+from spleeter_microservice.jobs.sandbox import environment
+
+_MODULE = "spleeter_microservice.jobs.inference_child"
+_PAGE_BYTES = resource.getpagesize()
+_TAIL_BYTES = 4000
+# What is mapped is more than what is used; beyond this, memory is refused before the watch sees it.
+_SPARE_BYTES = 512 << 20
+_SPARE_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a process uses: resident memory in bytes, threads, and processor time in seconds."""
+
+    memory: int
+    threads: int
+    processor: float
+
+
+class InferenceProcess:
+    """A process that runs ``inference_child``; ``start`` makes one.
+
+    Attributes:
+        pid: its number.
+        verdict: why it was killed, if this side did it; the first reason stands.
+    """
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self.pid = process.pid
+        self.verdict: InferenceError | None = None
+        self._process, self._reader, self._writer = process, reader, writer
+        self._tail = b""
+        self._draining = asyncio.create_task(self._drain())
+
+    @classmethod
+    async def start(cls, work_folder: Path, environ: Mapping[str, str]) -> Self:
+        """Start a process, which then waits for its setup as the first message."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-P", "-m", _MODULE, str(theirs.fileno()), str(os.getpid())),
+                    pass_fds=[theirs.fileno()],
+                    env=environment(environ, work_folder),
+                    cwd=work_folder,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.DEVNULL,
+                    stderr=asyncio.subprocess.PIPE,
+                    start_new_session=True,  # Ctrl-C is the slot's business
+                )
+            except BaseException:
+                ours.close()
+                raise
+        ours.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=ours)
+        return cls(process, reader, writer)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended, as far as is known."""
+        return self._process.returncode is None and self.verdict is None
+
+    def send(self, message: Message) -> None:
+        """Send a message; one to a process that has ended is lost."""
+        self._writer.write(frames.packed(message))
+
+    async def receive(self) -> Message:
+        """Wait for the next message.
+
+        Raises:
+            InferenceError: when the process ends instead, saying why.
+            ProtocolError: when what comes is no message.
+        """
+        try:
+            header = await self._reader.readexactly(frames.HEADER.size)
+            body = await self._reader.readexactly(frames.body_length(header))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            await self.wait()
+            raise self.obituary() from None
+        return frames.unpacked(body)
+
+    def obituary(self) -> InferenceError:
+        """Say why the process has ended."""
+        if self.verdict is not None:
+            return self.verdict
+        code = self._process.returncode or 0
+        if code == -signal.SIGXCPU:
+            return JobTimeLimitError("The job took more processor time than it may.")
+        if code >= 0:
+            return InferenceCrashedError(f"The inference process ended with status {code}.")
+        name = signal.Signals(-code).name
+        hint = " Perhaps the machine has no memory left." if code == -signal.SIGKILL else ""
+        return InferenceCrashedError(f"The inference process was ended by {name}.{hint}", signal=-code)
+
+    @property
+    def last_words(self) -> str:
+        """The end of what the process wrote to its standard error, for the log."""
+        text = self._tail.decode(errors="replace").strip()
+        return f" Its last words: {text}" if text else ""
+
+    def usage(self) -> Usage | None:
+        """Tell what the process uses, or None when it has ended or the system does not say."""
+        try:
+            text = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            return None
+        # Fields are counted from behind the name, which may hold anything: see proc(5).
+        fields = text.rpartition(")")[2].split()
+        ticks = int(fields[11]) + int(fields[12])
+        return Usage(int(fields[21]) * _PAGE_BYTES, int(fields[17]), ticks / os.sysconf("SC_CLK_TCK"))
+
+    def limit_memory(self, most_bytes: int) -> None:
+        """Have the kernel refuse what goes far beyond the limit, between two looks of the watch."""
+        usage = self.usage()
+        if usage is not None:
+            status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii", errors="replace")
+            mapped = next(int(line.split()[1]) << 10 for line in status.splitlines() if "VmData" in line)
+            most = mapped + max(0, most_bytes - usage.memory) + _SPARE_BYTES
+            resource.prlimit(self.pid, resource.RLIMIT_DATA, (most, most))
+
+    def limit_processor_time(self, seconds: float) -> None:
+        """Have the kernel end it after so much more processor time, should this side be stuck."""
+        usage = self.usage()
+        if usage is not None:
+            soft = int(usage.processor + seconds) + _SPARE_SECONDS
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(self.pid, resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
+
+    def kill(self, verdict: InferenceError) -> None:
+        """End the process at once, and whatever it has started."""
+        self.verdict = self.verdict or verdict
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    async def wait(self) -> None:
+        """Wait until the process has ended, and let go of it."""
+        await self._process.wait()
+        with contextlib.suppress(OSError):
+            self._writer.close()
+            await self._writer.wait_closed()
+        await asyncio.wait({self._draining}, timeout=1)
+        self._draining.cancel()
+
+    async def _drain(self) -> None:
+        assert self._process.stderr is not None
+        while data := await self._process.stderr.read(1 << 16):
+            self._tail = (self._tail + data)[-_TAIL_BYTES:]

@@ -1,0 +1,76 @@
+"""What is known of a stored object: its key, size, media type and version."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from spleeter_microservice.errors import InvalidObjectKeyError
+
+_SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=@+-]{0,199}")
+_LONGEST_KEY = 800  # S3 allows 1024 bytes, the URL's own prefix included
+
+_CONTENT_TYPES = {
+    "aac": "audio/aac",
+    "aif": "audio/aiff",
+    "aiff": "audio/aiff",
+    "flac": "audio/flac",
+    "json": "application/json",
+    "m4a": "audio/mp4",
+    "mp3": "audio/mpeg",
+    "ogg": "audio/ogg",
+    "opus": "audio/ogg",
+    "wav": "audio/wav",
+    "webm": "audio/webm",
+    "wma": "audio/x-ms-wma",
+    "zip": "application/zip",
+}
+
+
+def content_type(name: str) -> str:
+    """Give the media type that a file's name stands for; unknown ones are mere bytes."""
+    return _CONTENT_TYPES.get(name.rpartition(".")[2].lower(), "application/octet-stream")
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """What is known of an object without reading it.
+
+    Attributes:
+        key: its name.
+        size: in bytes.
+        etag: as it stands in an HTTP header, quotes included; another content has another one.
+        modified: when it was written, in UTC.
+    """
+
+    key: str
+    size: int
+    etag: str
+    modified: datetime
+
+    @property
+    def content_type(self) -> str:
+        """The media type, by the name."""
+        return content_type(self.key)
+
+
+@dataclass(frozen=True)
+class WrittenObject:
+    """What was written: ``size`` in bytes, ``sha256`` in hexadecimal, ``etag`` as in ``StoredObject``."""
+
+    key: str
+    size: int
+    sha256: str
+    etag: str
+
+
+def checked_key(key: str) -> str:
+    """Give a key back if it is one: segments of letters, digits and ``_.=@+-``, parted by slashes.
+
+    Raises:
+        InvalidObjectKeyError: when it is absolute, empty, too long, or has a segment like ``..``.
+    """
+    if len(key) > _LONGEST_KEY or not all(map(_SEGMENT.fullmatch, key.split("/"))):
+        raise InvalidObjectKeyError(f"{key[:100]!r} cannot be the key of an object.")
+    return key

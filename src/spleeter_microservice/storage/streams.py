@@ -1,0 +1,81 @@
+"""Streams of bytes on their way into the object store."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import stat
+from collections.abc import AsyncIterable, AsyncIterator
+from pathlib import Path
+
+from spleeter_microservice.errors import ObjectTooLargeError, StorageError
+
+_FILE_BLOCK_BYTES = 1 << 20
+
+
+class MeasuredStream:
+    """A stream of chunks that counts and hashes what passes, and can be interrupted.
+
+    Attributes:
+        error: what the stream raised, or the reason why it was stopped.
+    """
+
+    def __init__(self, chunks: AsyncIterable[bytes], max_bytes: int) -> None:
+        self.size = 0
+        self.digest = hashlib.sha256()
+        self.error: Exception | None = None
+        self._chunks = aiter(chunks)
+        self._max_bytes = max_bytes
+        self._next: asyncio.Future[bytes | None] | None = None
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            while (chunk := await self._next_chunk()) is not None:
+                self.size += len(chunk)
+                self._check_size()
+                self.digest.update(chunk)
+                yield chunk
+        except Exception as error:
+            self.error = error
+            raise
+
+    def interrupt(self) -> None:
+        """Have the stream raise instead of giving another chunk."""
+        self.error = StorageError("The upload was cancelled.")
+        if self._next is not None:
+            self._next.cancel()
+
+    async def _next_chunk(self) -> bytes | None:
+        if self.error is not None:
+            raise self.error
+        self._next = asyncio.ensure_future(_next(self._chunks))
+        try:
+            return await self._next
+        except asyncio.CancelledError:
+            if self.error is not None:
+                raise self.error from None
+            raise
+
+    def _check_size(self) -> None:
+        if self.size > self._max_bytes:
+            raise ObjectTooLargeError(f"There are more than {self._max_bytes} bytes.")
+
+
+async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
+    return await anext(chunks, None)
+
+
+async def file_blocks(path: Path) -> AsyncIterator[bytes]:
+    """Read a file in blocks, in another thread.
+
+    Raises:
+        OSError: when it cannot be read, or is a link or anything but a file.
+    """
+    # Neither a link nor a pipe that someone put in the file's place is followed or waited for.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:  # noqa: PTH123  (of a descriptor)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(f"{path} is not a file")
+        while block := await asyncio.to_thread(file.read, _FILE_BLOCK_BYTES):
+            yield block
