@@ -17,13 +17,25 @@ SpleeterError
 │       ├── DiskFullError         no space left
 │       ├── EncodingError         the encoder failed
 │       └── ConflictingPathsError two stems would have one name
-└── ModelError
-    ├── UnknownModelError         no model has this name
-    ├── ModelNotInstalledError    known, but not on this machine
-    ├── ModelCorruptError         installed files are not what was installed
-    ├── CheckpointError           weights that do not fit or do not check out
-    ├── ArchiveError              an archive that is unsafe or not a model
-    └── DownloadError             the download failed
+├── ModelError
+│   ├── UnknownModelError         no model has this name
+│   ├── ModelNotInstalledError    known, but not on this machine
+│   ├── ModelCorruptError         installed files are not what was installed
+│   ├── CheckpointError           weights that do not fit or do not check out
+│   ├── ArchiveError              an archive that is unsafe or not a model
+│   └── DownloadError             the download failed
+└── JobError
+    ├── DatabaseError
+    │   ├── DatabaseUnavailableError  it does not answer
+    │   ├── DatabaseTooNewError   a newer version of this program migrated it
+    │   ├── DatabaseStartError    the embedded one does not start or stop
+    │   └── DatabaseInUseError    the embedded one has an owner already
+    ├── UnknownJobError           the tenant has no such job
+    ├── IdempotencyConflictError  one idempotency key, two bodies
+    ├── QueueFullError            the tenant has too many jobs waiting
+    ├── InvalidCursorError        a cursor that no page gave
+    ├── JobCancelledError         work was given up because the job was cancelled
+    └── ProcessDiedError          the process that separated a song died
 
 Every message says what is wrong and what to do about it. Exit statuses and HTTP
 statuses are the business of ``cli`` and ``web``, not of these classes.
@@ -124,3 +136,51 @@ class ArchiveError(ModelError):
 
 class DownloadError(ModelError):
     """A download failed."""
+
+
+class JobError(SpleeterError):
+    """A job cannot be created, found or done."""
+
+
+class DatabaseError(JobError):
+    """The database cannot be used."""
+
+
+class DatabaseUnavailableError(DatabaseError):
+    """The database does not answer, or went away in the middle of a transaction."""
+
+
+class DatabaseTooNewError(DatabaseError):
+    """The database was migrated by a newer version of this program."""
+
+
+class DatabaseStartError(DatabaseError):
+    """The embedded database does not start, or does not stop."""
+
+
+class DatabaseInUseError(DatabaseError):
+    """Another process has started the embedded database of this folder."""
+
+
+class UnknownJobError(JobError):
+    """The tenant has no such job."""
+
+
+class IdempotencyConflictError(JobError):
+    """An idempotency key came again with another body."""
+
+
+class QueueFullError(JobError):
+    """The tenant has as many jobs waiting as are allowed."""
+
+
+class InvalidCursorError(JobError):
+    """A cursor is not one that a page of jobs gave."""
+
+
+class JobCancelledError(JobError):
+    """Work on a job was given up because it was cancelled."""
+
+
+class ProcessDiedError(JobError):
+    """The process that separated a song died."""

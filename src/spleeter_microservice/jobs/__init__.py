@@ -1,0 +1,1 @@
+"""Durable jobs: the database, the queue and the worker."""
