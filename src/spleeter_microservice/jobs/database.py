@@ -8,6 +8,7 @@ from importlib import resources
 from typing import Any, Self
 
 import psycopg
+from procrastinate.exceptions import ConnectorException
 from procrastinate.sql import parse_query_file
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
@@ -27,6 +28,16 @@ CONNECTION_OPTIONS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,  # milliseconds
 }
+
+
+_AWAY = (psycopg.OperationalError, psycopg.InterfaceError)
+
+
+def _unavailable(error: BaseException) -> DatabaseUnavailableError:
+    return DatabaseUnavailableError(
+        f"The database cannot be reached ({error}). Try again later; if it stays so, see that "
+        "PostgreSQL runs and that SPLEETER_DATABASE_URL is right."
+    )
 
 
 class Transaction:
@@ -96,11 +107,12 @@ class Database:
         try:
             async with self.pool.connection() as connection:
                 yield Transaction(connection)
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            raise DatabaseUnavailableError(
-                f"The database cannot be reached ({error}). Try again later; if it stays so, see that "
-                "PostgreSQL runs and that SPLEETER_DATABASE_URL is right."
-            ) from error
+        except ConnectorException as error:  # around what psycopg raised
+            if not isinstance(error.__cause__, _AWAY):
+                raise
+            raise _unavailable(error.__cause__) from error
+        except _AWAY as error:
+            raise _unavailable(error) from error
 
     async def ping(self) -> None:
         """See that the database answers.

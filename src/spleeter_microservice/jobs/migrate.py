@@ -2,8 +2,8 @@
 
 The steps are Procrastinate's schema, Procrastinate's own later migrations, and the files
 ``migrations/NNNN_name.sql`` in the order of their numbers. The table ``spleeter_migrations``
-has the names of those that were run. All that are missing run in one transaction, under a
-lock: of many processes that start together, one migrates and the others find it done.
+has the names of those that were run, each in a transaction of its own. A lock is held all
+the while: of many processes that start together, one migrates and the others find it done.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def migrate(url: str, last: str | None = None) -> list[str]:
         DatabaseUnavailableError: when the database does not answer.
     """
     try:
-        with psycopg.connect(url, connect_timeout=10) as connection:
+        with psycopg.connect(url, connect_timeout=10, autocommit=True) as connection:
             return _migrate(connection, last)
     except psycopg.OperationalError as error:
         raise DatabaseUnavailableError(
@@ -67,7 +67,7 @@ def migrate(url: str, last: str | None = None) -> list[str]:
 
 
 def _migrate(connection: psycopg.Connection, last: str | None) -> list[str]:
-    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+    connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))  # until the connection is closed
     connection.execute(
         "CREATE TABLE IF NOT EXISTS spleeter_migrations"
         " (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
@@ -78,9 +78,10 @@ def _migrate(connection: psycopg.Connection, last: str | None) -> list[str]:
     steps = [step for step in _missing(applied) if last is None or step.names[0] <= last or _is_queue(step)]
     for step in steps:
         logger.info("migrating the database", extra={"migration": step.names[-1]})
-        connection.execute(step.sql.encode())
-        for name in step.names:
-            connection.execute("INSERT INTO spleeter_migrations (name) VALUES (%s)", (name,))
+        with connection.transaction():
+            connection.execute(step.sql.encode())
+            for name in step.names:
+                connection.execute("INSERT INTO spleeter_migrations (name) VALUES (%s)", (name,))
     return [name for step in steps for name in step.names if name in own]
 
 
