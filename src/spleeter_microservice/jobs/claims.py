@@ -83,15 +83,17 @@ class Claims:
         """
         async with self._database.transaction() as transaction:
             await self._queue.beat(transaction.connection, worker)
-            if not await transaction.first("find_worker", worker=worker):
+            if not await transaction.first("lock_worker", worker=worker):
                 return None
             rows = await transaction.rows("list_held", worker=worker)
             return {row["id"]: row["fence"] for row in rows if row["state"] == State.RUNNING}
 
     async def claim(self, worker: int) -> Claim | None:
-        """Take the next job that waits; None when none does."""
+        """Take the next job that waits; None when none does, or when nobody knows the worker."""
         while True:
             async with self._database.transaction() as transaction:
+                if not await transaction.first("lock_worker", worker=worker):
+                    return None
                 taken = await self._queue.take(transaction.connection, worker)
                 if taken is None:
                     return None

@@ -1,5 +1,5 @@
 -- Every statement on our own tables. Procrastinate's come from its package (queue.py).
--- Locks are always taken in this order: tenant, queue entry, job.
+-- Locks are always taken in this order: tenant, worker, queue entry, job.
 
 -- lock_tenant --
 -- Let one transaction at a time create or delete jobs of a tenant
@@ -216,9 +216,9 @@ SELECT * FROM spleeter_jobs WHERE entry_id = %(entry)s FOR UPDATE;
 -- Note what Procrastinate does not know of a worker
 INSERT INTO spleeter_workers (id, name, slots) VALUES (%(worker)s, %(name)s, %(slots)s);
 
--- find_worker --
--- Tell whether a worker is still known
-SELECT id FROM spleeter_workers WHERE id = %(worker)s;
+-- lock_worker --
+-- Tell whether a worker is still known, and see that it stays so until the transaction ends
+SELECT id FROM procrastinate_workers WHERE id = %(worker)s FOR KEY SHARE;
 
 -- list_held --
 -- The jobs that a worker holds
