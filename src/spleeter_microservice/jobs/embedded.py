@@ -5,6 +5,7 @@
     FOLDER/owner.lock     held by the process that started it, and released by its death
     FOLDER/cluster/       PostgreSQL's data
     FOLDER/run/           its socket; there is no network port
+    FOLDER/start.log      what it said while starting; later it writes to cluster/log
 
 Only the package's programs are used: its Python interface keeps locks in a shared temporary
 folder and changes the permissions of every folder above the data.
@@ -20,12 +21,14 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import re
+import shutil
 import socket
 import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Any, Self
 from urllib.parse import quote
 
 import psycopg
@@ -36,7 +39,9 @@ from spleeter_microservice.jobs.account import substitute_for_root
 VERSION = 18
 """Of PostgreSQL; a folder's data belong to one version."""
 _USER = _DATABASE = "spleeter"
+_ORPHANS = 5.0  # seconds that the processes of a killed one may take to notice
 _SOCKET = ".s.PGSQL.5432"
+_PLAIN = re.compile(r"[\w ./+@=-]+")  # a comma would make it two addresses
 _LONGEST_SOCKET_PATH = 103  # bytes; 107 on Linux, 103 on macOS
 _SETTINGS = """\
 # Written at each start of {programs}.
@@ -73,6 +78,7 @@ class EmbeddedPostgres:
         self.cluster = self.folder / "cluster"
         self.patience = patience
         self._lock: IO[str] | None = None
+        self._child: subprocess.Popen[bytes] | None = None
         self._account = substitute_for_root()
 
     def __enter__(self) -> Self:
@@ -110,20 +116,35 @@ class EmbeddedPostgres:
         Raises:
             DatabaseStartError: when it does not start.
         """
-        deadline = time.monotonic() + self.patience
-        changed = self._write_settings()
-        while True:
+        begin = time.monotonic()
+        deadline, hopeless = begin + self.patience, begin + _ORPHANS
+        changed, failed = self._write_settings(), False
+        while time.monotonic() < (hopeless if failed else deadline):
             if self.answers():
                 if not changed:
                     return False
                 self._stop()
-            elif self._postmaster() is None:
-                (self.cluster / "postmaster.pid").unlink(missing_ok=True)
-                if self._control("start", "-l", str(self.cluster / "start.log")):
+            elif self._main_process() is None:
+                if self._launch(deadline):
                     return True
-            if time.monotonic() > deadline:
-                raise DatabaseStartError(f"PostgreSQL in {self.folder} does not start. {self._last_words()}")
+                failed = True
             time.sleep(0.1)
+        raise DatabaseStartError(f"PostgreSQL in {self.folder} does not start. {self._last_words()}")
+
+    def _launch(self, deadline: float) -> bool:
+        """Start PostgreSQL in a session of its own; tell whether it takes connections."""
+        if self._noted_process():  # which is another's: PostgreSQL would take it for its own
+            (self.cluster / "postmaster.pid").unlink()
+        if self._child:
+            self._child.wait()  # it is gone, or about to be
+        with (self.folder / "start.log").open("w", encoding="utf-8") as log:
+            command, switches = self._command("postgres", "-D", str(self.cluster))
+            self._child = subprocess.Popen(command, start_new_session=True, stderr=log, **switches)  # noqa: S603
+        while self._child.poll() is None and time.monotonic() < deadline:
+            if self.answers():
+                return True
+            time.sleep(0.02)
+        return False
 
     def answers(self) -> bool:
         """Tell whether PostgreSQL takes connections."""
@@ -149,9 +170,16 @@ class EmbeddedPostgres:
 
     def _stop(self) -> None:
         for mode in ("fast", "immediate"):
-            if self._postmaster() is None or self._control("stop", "-m", mode):
+            if self._main_process() is None or self._stopped(mode):
                 return
         raise DatabaseStartError(f"PostgreSQL in {self.folder} does not stop. {self._last_words()}")
+
+    def _stopped(self, mode: str) -> bool:
+        limit = str(round(self.patience))
+        done = self._run("pg_ctl", "stop", "-D", str(self.cluster), "-m", mode, "-w", "-t", limit)
+        if done.returncode == 0 and self._child:
+            self._child.wait()
+        return done.returncode == 0
 
     def _become_owner(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -189,6 +217,8 @@ class EmbeddedPostgres:
 
     def _initialize(self) -> None:
         """Make the cluster under a name that nobody mistakes for a whole one."""
+        for leftover in self.folder.glob("new-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix="new-", dir=self.folder) as place:
             Path(place).chmod(0o755)
             new = Path(place) / "cluster"
@@ -203,8 +233,7 @@ class EmbeddedPostgres:
 
     def _write_settings(self) -> bool:
         """Write the settings; tell whether they were others before."""
-        sockets = str(self._sockets()).replace('"', '""').replace("\\", "\\\\").replace("'", "''")
-        text = _SETTINGS.format(programs=_programs(), sockets=f'"{sockets}"')
+        text = _SETTINGS.format(programs=_programs(), sockets=self._sockets())
         path = self.cluster / "postgresql.conf"
         if path.read_text(encoding="utf-8") == text:
             return False
@@ -222,47 +251,48 @@ class EmbeddedPostgres:
             if not known:
                 connection.execute(f"CREATE DATABASE {_DATABASE}")
 
-    def _postmaster(self) -> int | None:
+    def _main_process(self) -> int | None:
         """Give the number of the cluster's main process, if it lives."""
+        pid = self._noted_process()
+        if pid is None or not Path("/proc/self/cwd").exists():
+            return pid
         try:
-            pid = int((self.cluster / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
+            # After a restart of the machine or container the number may be another process's.
+            return pid if Path(f"/proc/{pid}/cwd").readlink() == self.cluster.resolve() else None
+        except PermissionError:
+            return pid
+        except FileNotFoundError:
+            return None
+
+    def _noted_process(self) -> int | None:
+        """Give the number that PostgreSQL noted for its main process, if any process has it."""
+        try:
+            noted = (self.cluster / "postmaster.pid").read_text(encoding="utf-8")
+            pid = int(noted.split("\n", 1)[0])
             os.kill(pid, 0)
         except (FileNotFoundError, ValueError, ProcessLookupError):
             return None
         except PermissionError:
-            pass
-        if Path("/proc/self/cwd").exists():
-            # After a restart of the machine or container the number may be another process's.
-            with contextlib.suppress(PermissionError):
-                try:
-                    return pid if Path(f"/proc/{pid}/cwd").readlink() == self.cluster.resolve() else None
-                except FileNotFoundError:
-                    return None
+            return pid
         return pid
 
-    def _control(self, action: str, *options: str) -> bool:
-        waiting = ["-w", "-t", str(round(self.patience))]
-        return self._run("pg_ctl", action, "-D", str(self.cluster), *waiting, *options).returncode == 0
-
     def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command, switches = self._command(program, *arguments)
+        return subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, **switches)  # noqa: S603
+
+    def _command(self, program: str, *arguments: str) -> tuple[list[str], dict[str, Any]]:
+        """Give what ``subprocess`` needs to run a program of the package under the right account."""
         command = [str(_programs() / program), *arguments]
-        switches: dict[str, object] = {}
+        switches: dict[str, Any] = {
+            "cwd": "/",
+            "env": {"PATH": os.defpath, "LC_ALL": "C"},  # none of the service's secrets
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.DEVNULL,
+        }
         if self._account:
-            command, switches = self._account.command(command, self.folder, _programs())
-        # A file and not a pipe: what the program leaves running would keep a pipe open.
-        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
-            done = subprocess.run(  # noqa: S603 - a program of the package, with arguments of ours
-                command,
-                cwd="/",
-                env={"PATH": os.defpath, "LC_ALL": "C"},  # none of the service's secrets
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-                check=False,
-                **switches,  # type: ignore[call-overload]
-            )
-            said.seek(0)
-            return subprocess.CompletedProcess(command, done.returncode, stderr=said.read())
+            command, identity = self._account.command(command, self.folder, _programs())
+            switches |= identity
+        return command, switches
 
     def _own_folder(self, folder: Path) -> None:
         """Make a folder that only PostgreSQL's account enters."""
@@ -278,9 +308,9 @@ class EmbeddedPostgres:
         folder.chmod(0o700)
 
     def _sockets(self) -> Path:
-        """Give the folder of the socket: within ours, unless that has too long a name for one."""
+        """Give the folder of the socket: within ours, unless that has too long or odd a name."""
         inside = self.folder / "run"
-        if len(os.fsencode(inside / _SOCKET)) <= _LONGEST_SOCKET_PATH:
+        if len(os.fsencode(inside / _SOCKET)) <= _LONGEST_SOCKET_PATH and _PLAIN.fullmatch(str(inside)):
             return inside
         digest = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"spleeter-{digest}"
@@ -289,10 +319,10 @@ class EmbeddedPostgres:
         return f"postgresql://{_USER}@/{database}?host={quote(str(self._sockets()), safe='')}"
 
     def _last_words(self) -> str:
-        with contextlib.suppress(OSError):
-            words = (self.cluster / "start.log").read_text(encoding="utf-8", errors="replace").strip()
-            return f"Its last words: {words[-1000:]}"
-        return "It said nothing."
+        logs = [self.folder / "start.log", *(self.cluster / "log").glob("*.log")]
+        logs = sorted((log for log in logs if log.exists()), key=lambda log: log.stat().st_mtime)
+        words = [log.read_text(encoding="utf-8", errors="replace").strip()[-1000:] for log in logs[-2:]]
+        return f"Its last words: {' '.join(words) or 'none'}"
 
 
 def _programs() -> Path:

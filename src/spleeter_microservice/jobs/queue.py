@@ -67,7 +67,9 @@ class Queue:
 
     async def remove(self, connection: Connection, entry: int) -> None:
         """Remove an entry, taken or not."""
-        await self._one(connection, "finish_job", job_id=entry, status=Status.SUCCEEDED.value, delete_job=True)
+        await self._one(
+            connection, "finish_job", job_id=entry, status=Status.SUCCEEDED.value, delete_job=True
+        )
 
     async def stalled(self, connection: Connection, silence: float) -> list[tuple[int, int | None]]:
         """Give the entries whose workers were silent for so many seconds, with those workers."""
