@@ -1,12 +1,17 @@
-"""What tests share: the installed models."""
+"""What tests share: the installed models, and a real PostgreSQL."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
+import psycopg
 import pytest
 
 from spleeter_microservice.bootstrap import find_model
 from spleeter_microservice.errors import ModelNotInstalledError
+from spleeter_microservice.jobs.embedded import EmbeddedPostgres
+from spleeter_microservice.jobs.migrate import migrate
 from spleeter_microservice.settings import Settings
 from tests.missing import missing
 
@@ -23,3 +28,32 @@ def model_settings() -> Settings:
     except ModelNotInstalledError as error:
         missing(f"the 2-stem weights cannot be had: {error}")
     return settings
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """PostgreSQL, whose own database is migrated and never written to."""
+    with EmbeddedPostgres(tmp_path_factory.mktemp("pg")) as server:
+        migrate(server.url)
+        yield server
+
+
+@pytest.fixture
+def empty_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """Address of an empty database."""
+    yield from _database(postgres, "template1")
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """Address of a database of the test's own, migrated."""
+    yield from _database(postgres, "spleeter")
+
+
+def _database(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
+    name = f"test_{uuid4().hex}"
+    own = postgres.url.replace("/spleeter?", "/postgres?")
+    with psycopg.connect(own, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+        yield postgres.url.replace("/spleeter?", f"/{name}?")
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())

@@ -37,26 +37,38 @@ SpleeterError
 │   ├── InferenceCrashedError     the inference process died of the job
 │   ├── InferenceUnavailableError no inference process can be started
 │   └── SelfCheckError            a known clip came out wrong
-└── SecurityError
-    ├── AuthenticationError       nobody knows who is calling
-    │   ├── InvalidKeyError       an API key that opens nothing
-    │   └── InvalidTokenError     a bearer token that does not check out
-    ├── TokenKeysUnavailableError the issuer's public keys cannot be had
-    ├── MissingScopeError         known, but not allowed to do this
-    ├── UnknownKeyError           no API key has this id
-    ├── RateLimitError            too many requests or failed attempts
-    ├── AntivirusError
-    │   ├── InfectedError         the scanner found a virus
-    │   ├── ScannerUnavailableError  the scanner gives no verdict
-    │   └── ScanLimitError        larger than the scanner scans
-    ├── OutgoingError
-    │   ├── ForbiddenAddressError an address that this service does not call
-    │   ├── UnreachableError      the other side did not answer as it should
-    │   └── ResponseTooLargeError it answered with more than is allowed
-    ├── WebhookSignatureError     a webhook that its secret did not sign
-    └── AuditError
-        ├── AuditUnwritableError  the audit log refuses records
-        └── AuditBrokenError      records were changed, removed or moved
+├── SecurityError
+│   ├── AuthenticationError       nobody knows who is calling
+│   │   ├── InvalidKeyError       an API key that opens nothing
+│   │   └── InvalidTokenError     a bearer token that does not check out
+│   ├── TokenKeysUnavailableError the issuer's public keys cannot be had
+│   ├── MissingScopeError         known, but not allowed to do this
+│   ├── UnknownKeyError           no API key has this id
+│   ├── RateLimitError            too many requests or failed attempts
+│   ├── AntivirusError
+│   │   ├── InfectedError         the scanner found a virus
+│   │   ├── ScannerUnavailableError  the scanner gives no verdict
+│   │   └── ScanLimitError        larger than the scanner scans
+│   ├── OutgoingError
+│   │   ├── ForbiddenAddressError an address that this service does not call
+│   │   ├── UnreachableError      the other side did not answer as it should
+│   │   └── ResponseTooLargeError it answered with more than is allowed
+│   ├── WebhookSignatureError     a webhook that its secret did not sign
+│   └── AuditError
+│       ├── AuditUnwritableError  the audit log refuses records
+│       └── AuditBrokenError      records were changed, removed or moved
+└── JobError
+    ├── DatabaseError
+    │   ├── DatabaseUnavailableError  it does not answer
+    │   ├── DatabaseTooNewError   a newer version of this program migrated it
+    │   ├── DatabaseStartError    the embedded one does not start or stop
+    │   └── DatabaseInUseError    the embedded one has an owner already
+    ├── UnknownJobError           the tenant has no such job
+    ├── IdempotencyConflictError  one idempotency key, two bodies
+    ├── QueueFullError            the tenant has too many jobs waiting
+    ├── InvalidCursorError        a cursor that no page gave
+    ├── JobCancelledError         work was given up because the job was cancelled
+    └── ProcessDiedError          the process that separated a song died
 
 Every message says what is wrong and what to do about it. Exit statuses and HTTP
 statuses are the business of ``cli`` and ``web``, not of these classes.
@@ -344,3 +356,51 @@ class InferenceUnavailableError(InferenceError):
 
 class SelfCheckError(InferenceError):
     """A known clip was not separated as it must be."""
+
+
+class JobError(SpleeterError):
+    """A job cannot be created, found or done."""
+
+
+class DatabaseError(JobError):
+    """The database cannot be used."""
+
+
+class DatabaseUnavailableError(DatabaseError):
+    """The database does not answer, or went away in the middle of a transaction."""
+
+
+class DatabaseTooNewError(DatabaseError):
+    """The database was migrated by a newer version of this program."""
+
+
+class DatabaseStartError(DatabaseError):
+    """The embedded database does not start, or does not stop."""
+
+
+class DatabaseInUseError(DatabaseError):
+    """Another process has started the embedded database of this folder."""
+
+
+class UnknownJobError(JobError):
+    """The tenant has no such job."""
+
+
+class IdempotencyConflictError(JobError):
+    """An idempotency key came again with another body."""
+
+
+class QueueFullError(JobError):
+    """The tenant has as many jobs waiting as are allowed."""
+
+
+class InvalidCursorError(JobError):
+    """A cursor is not one that a page of jobs gave."""
+
+
+class JobCancelledError(JobError):
+    """Work on a job was given up because it was cancelled."""
+
+
+class ProcessDiedError(JobError):
+    """The process that separated a song died."""

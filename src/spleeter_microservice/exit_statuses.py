@@ -50,6 +50,16 @@ EXIT_STATUSES: dict[type[errors.SpleeterError], int] = {
     errors.WebhookSignatureError: 72,
     errors.AuditUnwritableError: 73,
     errors.AuditBrokenError: 74,
+    errors.DatabaseUnavailableError: 80,
+    errors.DatabaseTooNewError: 81,
+    errors.DatabaseStartError: 82,
+    errors.DatabaseInUseError: 83,
+    errors.UnknownJobError: 84,
+    errors.IdempotencyConflictError: 85,
+    errors.QueueFullError: 86,
+    errors.InvalidCursorError: 87,
+    errors.JobCancelledError: 88,
+    errors.ProcessDiedError: 89,
 }
 SOME_FAILED = 3
 """Of several files, some failed."""

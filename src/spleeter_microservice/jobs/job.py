@@ -1,0 +1,228 @@
+"""What a job is: pure data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Literal
+from uuid import UUID
+
+DEFAULT_RETENTION = timedelta(hours=24)
+PRIORITIES = range(-2, 4)
+"""From the least to the most urgent; 0 is normal."""
+
+
+class State(StrEnum):
+    """How far a job is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more happens to the job."""
+        return self in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
+
+def new_job_id() -> UUID:
+    """Make an identifier that sorts by the time of its making (RFC 9562, version 7)."""
+    milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
+    fraction = nanoseconds * 4096 // 1_000_000  # section 6.2, method 3
+    number = milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | secrets.randbits(62)
+    return UUID(int=number)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the client asked for.
+
+    Attributes:
+        stems: how many, 2, 4 or 5.
+        codec: of the stems, as in ``separation.audio_formats``.
+        bitrate: for the lossy ones.
+        offset: seconds of the song to skip.
+        duration: seconds of it to separate; None: all.
+        bandwidth: as in ``separation.pipeline``.
+        mwf: refine by a multichannel Wiener filter.
+        only: the stems wanted; empty: all.
+        metadata: the client's own, kept and given back.
+        callback_url: told when the job ends.
+    """
+
+    stems: int = 2
+    codec: str = "wav"
+    bitrate: str | None = None
+    offset: float = 0.0
+    duration: float | None = None
+    bandwidth: Literal["official", "full"] = "official"
+    mwf: bool = False
+    only: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    callback_url: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the options as JSON can hold them."""
+        return asdict(self) | {"only": list(self.only), "metadata": dict(self.metadata)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Options:
+        """Read what ``to_json`` gave, or an earlier version's did."""
+        known: dict[str, Any] = {item.name: values[item.name] for item in fields(cls) if item.name in values}
+        return cls(**known | {"only": tuple(known.get("only", ()))})
+
+    def digest(self, engine: str) -> str:
+        """Hash what decides the result: all but metadata and callback, and what separates."""
+        deciding = self.to_json() | {"engine": engine, "only": sorted(self.only)}
+        del deciding["metadata"], deciding["callback_url"]
+        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class StoredStem:
+    """A stem in the object store."""
+
+    name: str
+    key: str
+    size: int
+    sha256: str
+    media_type: str = "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a job.
+
+    Attributes:
+        stems: in the model's order.
+        model: its name, as users are told.
+        quality: the quality report, as JSON can hold it.
+        details: whatever else is worth telling: times, hashes, versions.
+    """
+
+    stems: tuple[StoredStem, ...]
+    model: str = ""
+    quality: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the result as JSON can hold it."""
+        return asdict(self) | {"stems": [asdict(stem) for stem in self.stems]}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Result:
+        """Read what ``to_json`` gave."""
+        return cls(**(dict(values) | {"stems": tuple(StoredStem(**stem) for stem in values["stems"])}))
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """What is known of a job when it is created.
+
+    Attributes:
+        tenant: whose it is.
+        prefix: where everything of the job lies in the object store; the job's alone.
+        input_key: of the uploaded file, below the prefix.
+        input_name: as the client called the file.
+        audio_seconds: to be separated.
+        content_hash: of the uploaded file.
+        engine: what separates, model and version: results are reused between equal ones only.
+        priority: one of ``PRIORITIES``.
+        retention: how long everything is kept after the end.
+        idempotency_key: the client's; needs ``body_hash``.
+        body_hash: of everything that the client sent under that key.
+        request_id: for following a request through the logs.
+        id: of the job to be.
+    """
+
+    tenant: str
+    prefix: str
+    input_key: str
+    audio_seconds: float
+    content_hash: str
+    input_name: str = ""
+    options: Options = field(default_factory=Options)
+    engine: str = ""
+    priority: int = 0
+    retention: timedelta = DEFAULT_RETENTION
+    idempotency_key: str | None = None
+    body_hash: str | None = None
+    request_id: str | None = None
+    id: UUID = field(default_factory=new_job_id)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as it stands in the database.
+
+    ``fence`` grows whenever the job changes hands; a holder whose number is not the job's any
+    more can change nothing. ``attempts`` counts how often work on it began, ``deaths`` how often
+    it ended with the death of a process. ``started_at`` is the last attempt's.
+    """
+
+    id: UUID
+    tenant: str
+    state: State
+    progress: float
+    options: Options
+    prefix: str
+    input_key: str
+    input_name: str
+    audio_seconds: float
+    content_hash: str
+    priority: int
+    owner: int | None
+    fence: int
+    attempts: int
+    deaths: int
+    error_type: str | None
+    error_message: str | None
+    result: Result | None
+    retention: timedelta
+    idempotency_key: str | None
+    body_hash: str | None
+    request_id: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Job:
+        """Read a row of ``spleeter_jobs``."""
+        values = {item.name: row[item.name] for item in fields(cls)}
+        result = values["result"]
+        return cls(
+            **values
+            | {
+                "state": State(values["state"]),
+                "options": Options.from_json(values["options"]),
+                "result": Result.from_json(result) if result else None,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class JobEvent:
+    """Something that happened to a job; ``id`` grows with every event of a job."""
+
+    id: int
+    job_id: UUID
+    kind: Literal["state", "progress"]
+    state: State
+    progress: float
+    at: datetime
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> JobEvent:
+        """Read a row of ``spleeter_events``."""
+        values = {item.name: row[item.name] for item in fields(cls)}
+        return cls(**values | {"state": State(values["state"])})

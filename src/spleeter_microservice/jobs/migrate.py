@@ -1,0 +1,115 @@
+"""Brings a database's schema to the state that this program needs, once.
+
+The steps are Procrastinate's schema, Procrastinate's own later migrations, and the files
+``migrations/NNNN_name.sql`` in the order of their numbers. The table ``spleeter_migrations``
+has the names of those that were run, each in a transaction of its own. A lock is held all
+the while: of many processes that start together, one migrates and the others find it done.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+import psycopg
+from procrastinate.schema import SchemaManager
+
+from spleeter_microservice.errors import DatabaseTooNewError, DatabaseUnavailableError
+
+logger = logging.getLogger(__name__)
+
+_LOCK = 0x5350_4C45_4554  # any number that nobody else takes
+_QUEUE = "procrastinate/"
+
+
+@dataclass(frozen=True)
+class Step:
+    """SQL to run, and the names that are then no longer missing."""
+
+    sql: str
+    names: tuple[str, ...]
+
+
+def own_migrations() -> dict[str, str]:
+    """Give the SQL of our migrations by their names, in their order."""
+    return _files(f"{__package__}.migrations")
+
+
+def queue_migrations() -> dict[str, str]:
+    """Give the SQL of Procrastinate's migrations by their names, in their order."""
+    return {_QUEUE + name: sql for name, sql in _files("procrastinate.sql.migrations").items()}
+
+
+def migrate(url: str, last: str | None = None) -> list[str]:
+    """Run the migrations that a database lacks.
+
+    Args:
+        url: of the database.
+        last: the name of our last migration to run; all when None.
+
+    Returns:
+        the names of our migrations that were run now.
+
+    Raises:
+        DatabaseTooNewError: when a newer version of this program migrated it.
+        DatabaseUnavailableError: when the database does not answer.
+    """
+    try:
+        with psycopg.connect(url, connect_timeout=10, autocommit=True) as connection:
+            return _migrate(connection, last)
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailableError(
+            f"The database cannot be reached ({error}). See that PostgreSQL runs and that "
+            "SPLEETER_DATABASE_URL is right."
+        ) from error
+
+
+def _migrate(connection: psycopg.Connection, last: str | None) -> list[str]:
+    connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))  # until the connection is closed
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS spleeter_migrations"
+        " (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
+    )
+    applied = {name for (name,) in connection.execute("SELECT name FROM spleeter_migrations")}
+    own = own_migrations()
+    _refuse_newer(applied - own.keys() - queue_migrations().keys())
+    steps = [step for step in _missing(applied) if last is None or step.names[0] <= last or _is_queue(step)]
+    for step in steps:
+        logger.info("migrating the database", extra={"migration": step.names[-1]})
+        with connection.transaction():
+            connection.execute(step.sql.encode())
+            for name in step.names:
+                connection.execute("INSERT INTO spleeter_migrations (name) VALUES (%s)", (name,))
+    return [name for step in steps for name in step.names if name in own]
+
+
+def _missing(applied: set[str]) -> list[Step]:
+    queue = queue_migrations()
+    if applied & queue.keys():
+        steps = [Step(sql, (name,)) for name, sql in queue.items() if name not in applied]
+    else:
+        steps = [Step(SchemaManager.get_schema(), tuple(queue))]
+    return steps + [Step(sql, (name,)) for name, sql in own_migrations().items() if name not in applied]
+
+
+def _is_queue(step: Step) -> bool:
+    return step.names[0].startswith(_QUEUE)
+
+
+def _refuse_newer(unknown: set[str]) -> None:
+    if unknown:
+        raise DatabaseTooNewError(
+            f"The database was migrated by a newer version of this program ({', '.join(sorted(unknown))}). "
+            "Start that version, or give this one a database of its own with SPLEETER_DATABASE_URL."
+        )
+
+
+def _files(package: str) -> dict[str, str]:
+    found: Sequence[tuple[str, str]] = [
+        (entry.name.removesuffix(".sql"), entry.read_text(encoding="utf-8"))
+        for entry in resources.files(package).iterdir()
+        if entry.name.endswith(".sql")
+    ]
+    return dict(sorted(found))

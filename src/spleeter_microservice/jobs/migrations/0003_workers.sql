@@ -1,0 +1,7 @@
+-- What Procrastinate does not know of a worker. Its own table has the heartbeats.
+
+CREATE TABLE spleeter_workers (
+    id     bigint PRIMARY KEY REFERENCES procrastinate_workers ON DELETE CASCADE,
+    name   text NOT NULL,
+    slots  integer NOT NULL CHECK (slots > 0)
+);

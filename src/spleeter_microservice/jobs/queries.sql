@@ -1,0 +1,225 @@
+-- Every statement on our own tables. Procrastinate's come from its package (queue.py).
+-- Locks are always taken in this order: tenant, worker, queue entry, job.
+
+-- lock_tenant --
+-- Let one transaction at a time create or delete jobs of a tenant
+SELECT pg_advisory_xact_lock(hashtextextended('spleeter tenant ' || %(tenant)s, 0));
+
+-- lock_entry --
+-- Lock an entry of the queue
+SELECT id FROM procrastinate_jobs WHERE id = %(entry)s FOR UPDATE;
+
+-- lock_entry_of_job --
+-- Lock a job's entry of the queue, when it has one
+SELECT id FROM procrastinate_jobs
+WHERE id = (SELECT entry_id FROM spleeter_jobs WHERE id = %(job)s AND tenant = %(tenant)s)
+FOR UPDATE;
+
+-- lock_stalled_entry --
+-- Lock an entry of the queue that is still being worked on, unless someone else does this now
+SELECT id FROM procrastinate_jobs
+WHERE id = %(entry)s AND status = 'doing' AND worker_id IS NOT DISTINCT FROM %(worker)s
+FOR UPDATE SKIP LOCKED;
+
+-- find_by_idempotency_key --
+-- The job that was created under a tenant's idempotency key
+SELECT * FROM spleeter_jobs WHERE tenant = %(tenant)s AND idempotency_key = %(idempotency_key)s;
+
+-- find_result --
+-- A finished job of the tenant with the same audio and options, the one that stays longest
+SELECT * FROM spleeter_jobs
+WHERE tenant = %(tenant)s AND content_hash = %(content_hash)s AND options_hash = %(options_hash)s
+  AND state = 'succeeded' AND NOT deleted AND expires_at > now()
+ORDER BY expires_at DESC LIMIT 1;
+
+-- find_virtual_start --
+-- When a new job starts in virtual time: now, but not before its tenant's earlier jobs end
+SELECT greatest(
+    coalesce(
+        (SELECT max(virtual_start) FROM spleeter_jobs WHERE state = 'running' AND priority = %(priority)s),
+        (SELECT min(virtual_start) FROM spleeter_jobs WHERE state = 'queued' AND priority = %(priority)s),
+        0),
+    (SELECT coalesce(max(virtual_finish), 0) FROM spleeter_jobs
+     WHERE state IN ('queued', 'running') AND tenant = %(tenant)s AND priority = %(priority)s)
+) AS virtual_start;
+
+-- insert_job --
+-- Create a job that waits in the queue
+INSERT INTO spleeter_jobs (
+    id, tenant, state, options, options_hash, prefix, input_key, input_name, audio_seconds, content_hash,
+    priority, virtual_start, virtual_finish, entry_id, retention, idempotency_key, body_hash, request_id)
+VALUES (
+    %(id)s, %(tenant)s, 'queued', %(options)s, %(options_hash)s, %(prefix)s, %(input_key)s, %(input_name)s,
+    %(audio_seconds)s, %(content_hash)s, %(priority)s, %(virtual_start)s, %(virtual_finish)s, %(entry)s,
+    %(retention)s, %(idempotency_key)s, %(body_hash)s, %(request_id)s)
+RETURNING *;
+
+-- insert_reusing_job --
+-- Create a job that has the result of another
+INSERT INTO spleeter_jobs (
+    id, tenant, state, progress, options, options_hash, prefix, input_key, input_name, audio_seconds,
+    content_hash, priority, result, retention, idempotency_key, body_hash, request_id,
+    started_at, finished_at, expires_at)
+SELECT
+    %(id)s, tenant, state, 1, %(options)s, options_hash, prefix, input_key, %(input_name)s, audio_seconds,
+    content_hash, %(priority)s, result, %(retention)s, %(idempotency_key)s, %(body_hash)s, %(request_id)s,
+    now(), now(), now() + %(retention)s
+FROM spleeter_jobs WHERE id = %(source)s
+RETURNING *;
+
+-- get_job --
+-- One job of a tenant
+SELECT * FROM spleeter_jobs WHERE id = %(job)s AND tenant = %(tenant)s AND NOT deleted;
+
+-- list_jobs --
+-- A tenant's jobs, newest first, from the one after a cursor on
+SELECT * FROM spleeter_jobs
+WHERE tenant = %(tenant)s AND NOT deleted
+  AND (%(before)s::uuid IS NULL OR id < %(before)s)
+  AND (%(state)s::text IS NULL OR state = %(state)s)
+ORDER BY id DESC LIMIT %(limit)s;
+
+-- count_queued --
+-- How many jobs of a tenant wait
+SELECT count(*) AS jobs FROM spleeter_jobs WHERE tenant = %(tenant)s AND state = 'queued';
+
+-- list_events --
+-- What happened to a job after a given event
+SELECT event.* FROM spleeter_events AS event JOIN spleeter_jobs AS job ON job.id = event.job_id
+WHERE event.job_id = %(job)s AND job.tenant = %(tenant)s AND NOT job.deleted AND event.id > %(after)s
+ORDER BY event.id LIMIT %(limit)s;
+
+-- find_position --
+-- How many jobs are before a waiting one, and how much audio
+WITH mine AS (
+    SELECT entry.priority, entry.id
+    FROM spleeter_jobs AS job JOIN procrastinate_jobs AS entry ON entry.id = job.entry_id
+    WHERE job.id = %(job)s AND job.tenant = %(tenant)s AND job.state = 'queued')
+SELECT count(job.id) AS jobs_ahead, coalesce(sum(job.audio_seconds), 0) AS audio_seconds_ahead
+FROM mine
+LEFT JOIN procrastinate_jobs AS entry
+    ON entry.status = 'todo' AND (entry.priority, -entry.id) > (mine.priority, -mine.id)
+LEFT JOIN spleeter_jobs AS job ON job.entry_id = entry.id
+GROUP BY mine.id;
+
+-- measure_throughput --
+-- What is being worked on, by how many slots, and how fast the last jobs went
+SELECT
+    (SELECT coalesce(sum(audio_seconds * (1 - progress)), 0) FROM spleeter_jobs WHERE state = 'running')
+        AS audio_seconds_running,
+    (SELECT coalesce(sum(slots), 0) FROM spleeter_workers) AS slots,
+    (SELECT sum(audio_seconds) / nullif(sum(extract(epoch FROM finished_at - started_at)), 0)
+     FROM (SELECT * FROM spleeter_jobs WHERE state = 'succeeded' AND attempts > 0
+           ORDER BY finished_at DESC LIMIT 50) AS last_jobs)::double precision AS speed;
+
+-- measure_queue --
+-- What the metrics show
+SELECT count(*) FILTER (WHERE state = 'queued') AS queued,
+       count(*) FILTER (WHERE state = 'running') AS running,
+       coalesce(sum(audio_seconds) FILTER (WHERE state = 'queued'), 0) AS queued_audio_seconds,
+       coalesce(extract(epoch FROM now() - min(created_at) FILTER (WHERE state = 'queued')), 0)::double precision
+           AS oldest_seconds
+FROM spleeter_jobs WHERE state IN ('queued', 'running');
+
+-- cancel_job --
+-- End a job; when someone works on it, it keeps its entry until they have let go
+UPDATE spleeter_jobs
+SET state = 'cancelled', finished_at = now(), expires_at = now() + retention,
+    entry_id = CASE WHEN owner IS NULL THEN NULL ELSE entry_id END
+WHERE id = %(job)s AND tenant = %(tenant)s AND NOT deleted AND state IN ('queued', 'running')
+RETURNING *;
+
+-- delete_job --
+-- Hide a job, for its objects and then its row to be erased
+UPDATE spleeter_jobs SET deleted = true, idempotency_key = NULL
+WHERE id = %(job)s AND tenant = %(tenant)s AND NOT deleted
+RETURNING *;
+
+-- list_expired --
+-- Jobs whose time is over
+SELECT id, tenant FROM spleeter_jobs
+WHERE expires_at <= now() AND NOT deleted AND state IN ('succeeded', 'failed', 'cancelled')
+ORDER BY expires_at LIMIT %(limit)s;
+
+-- list_erasable --
+-- Deleted jobs that nobody works on; of a shared prefix only the last one's objects may go
+SELECT job.*, EXISTS (
+    SELECT FROM spleeter_jobs AS other WHERE other.prefix = job.prefix AND NOT other.deleted) AS shared
+FROM spleeter_jobs AS job
+WHERE job.deleted AND job.entry_id IS NULL AND (%(job)s::uuid IS NULL OR job.id = %(job)s)
+ORDER BY job.id LIMIT %(limit)s;
+
+-- forget_job --
+-- Erase a deleted job's row and events
+DELETE FROM spleeter_jobs WHERE id = %(job)s AND deleted AND entry_id IS NULL;
+
+-- exists_job --
+-- Tell whether a job's row is still there, deleted or not
+SELECT 1 AS there FROM spleeter_jobs WHERE id = %(job)s;
+
+-- list_known_prefixes --
+-- Of some prefixes of the object store, those that belong to a job
+SELECT DISTINCT prefix FROM spleeter_jobs WHERE prefix = ANY(%(prefixes)s);
+
+-- claim_job --
+-- Make a waiting job a worker's own
+UPDATE spleeter_jobs
+SET state = 'running', owner = %(worker)s, fence = fence + 1, attempts = attempts + 1, progress = 0,
+    started_at = now()
+WHERE id = %(job)s AND state = 'queued' AND entry_id = %(entry)s
+RETURNING *;
+
+-- record_progress --
+-- Note how far a job is, if it is still held under this fence
+UPDATE spleeter_jobs SET progress = %(progress)s
+WHERE id = %(job)s AND fence = %(fence)s AND state = 'running'
+RETURNING id;
+
+-- publish_result --
+-- Make a job's result its result, if it is still held under this fence
+UPDATE spleeter_jobs
+SET state = 'succeeded', progress = 1, result = %(result)s, owner = NULL, entry_id = NULL,
+    error_type = NULL, error_message = NULL, finished_at = now(), expires_at = now() + retention
+WHERE id = %(job)s AND fence = %(fence)s AND state = 'running'
+RETURNING id;
+
+-- find_published --
+-- Tell whether the holder of a fence has published already
+SELECT id FROM spleeter_jobs WHERE id = %(job)s AND fence = %(fence)s AND state = 'succeeded';
+
+-- fail_job --
+-- End a job with an error, if it is still held under this fence
+UPDATE spleeter_jobs
+SET state = 'failed', error_type = %(error_type)s, error_message = %(error_message)s, owner = NULL,
+    entry_id = NULL, deaths = deaths + %(died)s, finished_at = now(), expires_at = now() + retention
+WHERE id = %(job)s AND fence = %(fence)s AND state = 'running'
+RETURNING id;
+
+-- requeue_job --
+-- Put a job back; the fence moves, so that whoever held it can do nothing more to it
+UPDATE spleeter_jobs
+SET state = 'queued', progress = 0, owner = NULL, fence = fence + 1, deaths = deaths + %(died)s
+WHERE id = %(job)s AND fence = %(fence)s AND state = 'running'
+RETURNING id;
+
+-- release_job --
+-- Let go of a cancelled job
+UPDATE spleeter_jobs SET owner = NULL, entry_id = NULL
+WHERE id = %(job)s AND fence = %(fence)s AND state = 'cancelled'
+RETURNING id;
+
+-- find_job_of_entry --
+-- The job of an entry of the queue, locked
+SELECT * FROM spleeter_jobs WHERE entry_id = %(entry)s FOR UPDATE;
+
+-- register_worker --
+-- Note what Procrastinate does not know of a worker
+INSERT INTO spleeter_workers (id, name, slots) VALUES (%(worker)s, %(name)s, %(slots)s);
+
+-- lock_worker --
+-- Tell whether a worker is still known, and see that it stays so until the transaction ends
+SELECT id FROM procrastinate_workers WHERE id = %(worker)s FOR KEY SHARE;
+
+-- list_held --
+-- The jobs that a worker holds
+SELECT id, fence, state FROM spleeter_jobs WHERE owner = %(worker)s;

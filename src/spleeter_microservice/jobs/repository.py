@@ -1,0 +1,264 @@
+"""Jobs as their tenants see them; each call is one transaction.
+
+What a tenant asks for and does not have raises ``UnknownJobError``, whether another tenant
+has it or nobody. Every call raises ``DatabaseUnavailableError`` when the database is away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from spleeter_microservice.errors import (
+    IdempotencyConflictError,
+    InvalidCursorError,
+    QueueFullError,
+    UnknownJobError,
+)
+from spleeter_microservice.jobs.database import Database, Row, Transaction
+from spleeter_microservice.jobs.job import Job, JobEvent, NewJob, State
+from spleeter_microservice.jobs.queue import Queue, entry_priority, virtual_cost
+
+
+class Origin(Enum):
+    """How a job came about."""
+
+    NEW = "new"
+    REPEATED = "repeated"
+    """It was created before, under the same idempotency key."""
+    REUSED = "reused"
+    """It is new and has the result of another, with whose prefix it shares its objects."""
+
+
+@dataclass(frozen=True)
+class Created:
+    """A job, and how it came about; unless it is new, nobody needs what was uploaded for it."""
+
+    job: Job
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some jobs, newest first, and the cursor of those that follow; None: these were the last."""
+
+    jobs: tuple[Job, ...]
+    cursor: str | None
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a waiting job stands.
+
+    Attributes:
+        place: 1 is the next one to start.
+        audio_seconds_ahead: of the jobs before it, those being worked on included.
+        estimate: seconds until it is done; None as long as no job was done to measure by.
+    """
+
+    place: int
+    audio_seconds_ahead: float
+    estimate: float | None
+
+
+@dataclass(frozen=True)
+class Load:
+    """What waits and runs, of all tenants."""
+
+    queued: int
+    running: int
+    queued_audio_seconds: float
+    oldest_seconds: float
+
+
+class Repository:
+    """Jobs of tenants.
+
+    Args:
+        database: open.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._queue = Queue()
+
+    async def create(self, new: NewJob, *, limit: int | None = None) -> Created:
+        """Create a job and its entry in the queue, or give the one that there is already.
+
+        Args:
+            new: what is known of it.
+            limit: how many jobs the tenant may have waiting.
+
+        Raises:
+            IdempotencyConflictError: when the key came before, with another body.
+            QueueFullError: when the tenant has as many jobs waiting as ``limit``.
+        """
+        async with self._database.transaction() as transaction:
+            await transaction.do("lock_tenant", tenant=new.tenant)
+            repeated = await _repeated(transaction, new)
+            if repeated:
+                return Created(Job.from_row(repeated), Origin.REPEATED)
+            source = await transaction.first("find_result", **_values(new))
+            if source:
+                row = await transaction.one("insert_reusing_job", source=source["id"], **_values(new))
+                return Created(Job.from_row(row), Origin.REUSED)
+            await _check_room(transaction, new.tenant, limit)
+            return Created(await self._insert(transaction, new), Origin.NEW)
+
+    async def _insert(self, transaction: Transaction, new: NewJob) -> Job:
+        row = await transaction.one("find_virtual_start", tenant=new.tenant, priority=new.priority)
+        start: int = row["virtual_start"]
+        entry = await self._queue.put(transaction.connection, new.id, entry_priority(new.priority, start))
+        finish = start + virtual_cost(new.audio_seconds)
+        job = await transaction.one(
+            "insert_job", entry=entry, virtual_start=start, virtual_finish=finish, **_values(new)
+        )
+        return Job.from_row(job)
+
+    async def get(self, tenant: str, job: UUID) -> Job:
+        """Give a job.
+
+        Raises:
+            UnknownJobError: when the tenant has no such job.
+        """
+        async with self._database.transaction() as transaction:
+            return Job.from_row(_found(await transaction.first("get_job", tenant=tenant, job=job), job))
+
+    async def page(
+        self, tenant: str, *, cursor: str | None = None, limit: int = 50, state: State | None = None
+    ) -> Page:
+        """Give a page of the tenant's jobs, newest first.
+
+        Args:
+            tenant: whose.
+            cursor: of the page before; None: the first page.
+            limit: at most so many jobs.
+            state: only jobs in this state.
+
+        Raises:
+            InvalidCursorError: when no page gave this cursor.
+        """
+        before = None if cursor is None else _job_of_cursor(cursor)
+        async with self._database.transaction() as transaction:
+            rows = await transaction.rows(
+                "list_jobs", tenant=tenant, before=before, limit=limit + 1, state=state
+            )
+        jobs = tuple(Job.from_row(row) for row in rows[:limit])
+        return Page(jobs, str(jobs[-1].id) if len(rows) > limit else None)
+
+    async def count_queued(self, tenant: str) -> int:
+        """Tell how many jobs of the tenant wait."""
+        async with self._database.transaction() as transaction:
+            return int((await transaction.one("count_queued", tenant=tenant))["jobs"])
+
+    async def position(self, tenant: str, job: UUID) -> Position | None:
+        """Tell where a job stands in the queue; None when it does not wait."""
+        async with self._database.transaction() as transaction:
+            ahead = await transaction.first("find_position", tenant=tenant, job=job)
+            if ahead is None:
+                return None
+            own = _found(await transaction.first("get_job", tenant=tenant, job=job), job)
+            return _position(ahead, own["audio_seconds"], await transaction.one("measure_throughput"))
+
+    async def events(self, tenant: str, job: UUID, after: int = 0, limit: int = 100) -> list[JobEvent]:
+        """Give what happened to a job after a given event; nothing for an unknown job."""
+        async with self._database.transaction() as transaction:
+            rows = await transaction.rows("list_events", tenant=tenant, job=job, after=after, limit=limit)
+        return [JobEvent.from_row(row) for row in rows]
+
+    async def cancel(self, tenant: str, job: UUID) -> Job:
+        """Cancel a job that has not ended; the worker that has it is notified.
+
+        Returns:
+            the job, which may have ended in another way before.
+
+        Raises:
+            UnknownJobError: when the tenant has no such job.
+        """
+        async with self._database.transaction() as transaction:
+            return Job.from_row(await self._cancel(transaction, tenant, job))
+
+    async def delete(self, tenant: str, job: UUID) -> Job:
+        """Cancel a job if need be and hide it from now on; ``Retention`` then erases it.
+
+        Raises:
+            UnknownJobError: when the tenant has no such job.
+        """
+        async with self._database.transaction() as transaction:
+            await transaction.do("lock_tenant", tenant=tenant)
+            await self._cancel(transaction, tenant, job)
+            return Job.from_row(await transaction.one("delete_job", tenant=tenant, job=job))
+
+    async def _cancel(self, transaction: Transaction, tenant: str, job: UUID) -> Row:
+        entry = await transaction.first("lock_entry_of_job", tenant=tenant, job=job)
+        cancelled = await transaction.first("cancel_job", tenant=tenant, job=job)
+        if cancelled is None:
+            return _found(await transaction.first("get_job", tenant=tenant, job=job), job)
+        if entry and cancelled["entry_id"] is None:
+            await self._queue.remove(transaction.connection, entry["id"])
+        return cancelled
+
+    async def load(self) -> Load:
+        """Measure what waits and runs, for the metrics."""
+        async with self._database.transaction() as transaction:
+            return Load(**await transaction.one("measure_queue"))
+
+    async def known_prefixes(self, prefixes: Iterable[str]) -> set[str]:
+        """Of some prefixes of the object store, give those that belong to a job."""
+        async with self._database.transaction() as transaction:
+            rows = await transaction.rows("list_known_prefixes", prefixes=[*prefixes])
+        return {row["prefix"] for row in rows}
+
+
+async def _repeated(transaction: Transaction, new: NewJob) -> Row | None:
+    if new.idempotency_key is None:
+        return None
+    row = await transaction.first("find_by_idempotency_key", **_values(new))
+    if row and row["body_hash"] != new.body_hash:
+        raise IdempotencyConflictError(
+            f"The idempotency key {new.idempotency_key!r} was used before with another body. Send the same "
+            "body again to get the same job, or use a new key."
+        )
+    return row
+
+
+async def _check_room(transaction: Transaction, tenant: str, limit: int | None) -> None:
+    if limit is not None and (await transaction.one("count_queued", tenant=tenant))["jobs"] >= limit:
+        raise QueueFullError(
+            f"{limit} jobs are waiting already, which is as many as are allowed. Wait until some of them "
+            "have started, or cancel some."
+        )
+
+
+def _values(new: NewJob) -> dict[str, Any]:
+    return vars(new) | {
+        "options": Jsonb(new.options.to_json()),
+        "options_hash": new.options.digest(new.engine),
+    }
+
+
+def _found(row: Row | None, job: UUID) -> Row:
+    if row is None:
+        raise UnknownJobError(f"There is no job {job}. It may have been deleted, or its time may be over.")
+    return row
+
+
+def _job_of_cursor(cursor: str) -> UUID:
+    try:
+        return UUID(cursor)
+    except ValueError as error:
+        raise InvalidCursorError(
+            "The cursor is not one that a page of jobs gave. Leave it out to begin with the newest jobs."
+        ) from error
+
+
+def _position(ahead: Row, audio_seconds: float, throughput: Row) -> Position:
+    waiting = ahead["audio_seconds_ahead"] + throughput["audio_seconds_running"]
+    speed, slots = throughput["speed"], max(1, throughput["slots"])
+    estimate = waiting / (speed * slots) + audio_seconds / speed if speed else None
+    return Position(ahead["jobs_ahead"] + 1, waiting, estimate)

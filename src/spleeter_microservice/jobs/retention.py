@@ -1,0 +1,81 @@
+"""Erases what is deleted, and what has been kept long enough."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+from spleeter_microservice.errors import UnknownJobError
+from spleeter_microservice.jobs.database import Database, Row
+from spleeter_microservice.jobs.repository import Repository
+
+logger = logging.getLogger(__name__)
+
+Erase = Callable[[str], Awaitable[None]]
+"""Erases everything below a prefix of the object store; what is not there is no error."""
+_BATCH = 100
+
+
+class Retention:
+    """Erases jobs: first their objects, then their rows, so that nothing is left of a crash.
+
+    Args:
+        database: open.
+        erase: erases a job's objects.
+    """
+
+    def __init__(self, database: Database, erase: Erase) -> None:
+        self._database = database
+        self._erase = erase
+        self._repository = Repository(database)
+
+    async def sweep(self) -> int:
+        """Erase every job whose time is over or that was deleted, unless a worker still has it.
+
+        Returns:
+            how many were erased; one whose objects cannot be erased is left for the next time.
+        """
+        async with self._database.transaction() as transaction:
+            expired = await transaction.rows("list_expired", limit=_BATCH)
+        for row in expired:
+            with contextlib.suppress(UnknownJobError):  # deleted meanwhile
+                await self._repository.delete(row["tenant"], row["id"])
+        return await self._erase_deleted(None)
+
+    async def erase(self, job: UUID, patience: float = 5.0) -> bool:
+        """Erase a deleted job as soon as its worker has let go of it.
+
+        Returns:
+            False when it had not within ``patience`` seconds: a sweep will erase it.
+        """
+        deadline = time.monotonic() + patience
+        while not await self._erase_deleted(job):
+            if await self._is_erased(job):
+                break
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.05)
+        return True
+
+    async def _is_erased(self, job: UUID) -> bool:
+        async with self._database.transaction() as transaction:
+            return await transaction.first("exists_job", job=job) is None
+
+    async def _erase_deleted(self, job: UUID | None) -> int:
+        async with self._database.transaction() as transaction:
+            rows = await transaction.rows("list_erasable", job=job, limit=_BATCH)
+        return sum([await self._erase_one(row) for row in rows])
+
+    async def _erase_one(self, row: Row) -> bool:
+        if not row["shared"]:
+            try:
+                await self._erase(row["prefix"])
+            except Exception:
+                logger.exception("a job's objects cannot be erased", extra={"job_id": str(row["id"])})
+                return False
+        async with self._database.transaction() as transaction:
+            return bool(await transaction.do("forget_job", job=row["id"]))

@@ -1,0 +1,108 @@
+"""Jobs as pure data."""
+
+import time
+from dataclasses import replace
+from typing import Any
+from uuid import RFC_4122, UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spleeter_microservice.jobs.job import Options, Result, State, StoredStem, new_job_id
+from spleeter_microservice.jobs.queue import COST_UNIT, entry_priority, virtual_cost
+
+TEXT = st.text(max_size=8)
+OPTIONS = st.builds(
+    Options,
+    stems=st.sampled_from([2, 4, 5]),
+    bitrate=st.none() | TEXT,
+    offset=st.floats(0, 1e6),
+    duration=st.none() | st.floats(0, 1e6),
+    mwf=st.booleans(),
+    only=st.lists(TEXT, max_size=3).map(tuple),
+    metadata=st.dictionaries(TEXT, TEXT, max_size=3),
+    callback_url=st.none() | TEXT,
+)
+
+
+def test_job_ids_sort_by_the_time_of_their_making_and_are_version_7() -> None:
+    before = time.time()
+    ids = []
+    for _ in range(100):
+        ids.append(new_job_id())
+        time.sleep(0.00002)
+    assert ids == sorted(ids, key=str)
+    assert all((job.version, job.variant) == (7, RFC_4122) for job in ids)
+    assert before - 0.01 < (ids[0].int >> 80) / 1000 < time.time()
+
+
+def test_job_ids_of_many_makers_do_not_meet() -> None:
+    assert len({new_job_id() for _ in range(10_000)}) == 10_000
+
+
+@given(OPTIONS)
+def test_options_come_back_from_json_as_they_were(options: Options) -> None:
+    assert Options.from_json(options.to_json()) == options
+
+
+def test_options_that_another_version_wrote_are_read_as_far_as_they_are_known() -> None:
+    assert Options.from_json({"stems": 4, "colour": "blue"}) == Options(stems=4)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stems": 4},
+        {"codec": "mp3"},
+        {"bitrate": "1k"},
+        {"offset": 1.0},
+        {"duration": 2.0},
+        {"mwf": True},
+        {"bandwidth": "full"},
+        {"only": ("vocals",)},
+    ],
+    ids=str,
+)
+def test_whatever_changes_the_result_changes_the_digest(change: dict[str, Any]) -> None:
+    assert replace(Options(), **change).digest("engine") != Options().digest("engine")
+
+
+def test_what_separates_is_part_of_the_digest() -> None:
+    assert Options().digest("4stems-lite 1") != Options().digest("4stems")
+
+
+def test_metadata_callback_and_the_order_of_stems_do_not_change_the_digest() -> None:
+    one = Options(only=("vocals", "bass"), metadata={"a": "b"}, callback_url="https://example.org")
+    assert one.digest("") == Options(only=("bass", "vocals")).digest("")
+
+
+def test_a_result_comes_back_from_json_as_it_was() -> None:
+    result = Result(
+        (StoredStem("vocals", "key", 5, "hash", "audio/wav"),), "2stems", {"a": None}, {"b": [1.5]}
+    )
+    assert Result.from_json(result.to_json()) == result
+
+
+def test_three_states_are_final() -> None:
+    assert {state for state in State if state.final} == {State.SUCCEEDED, State.FAILED, State.CANCELLED}
+
+
+@given(st.integers(-2, 3), st.integers(-2, 3), st.integers(0, 2**40), st.integers(0, 2**40))
+def test_priority_counts_before_virtual_time_and_fits_the_column(
+    a: int, b: int, early: int, late: int
+) -> None:
+    first, second = entry_priority(a, early), entry_priority(b, late)
+    assert -(2**31) <= first < 2**31
+    if a != b:
+        assert (first > second) == (a > b)
+    elif early <= late:
+        assert first >= second
+
+
+def test_a_job_costs_its_minutes_and_at_least_one() -> None:
+    assert [virtual_cost(seconds) for seconds in (0, 30, COST_UNIT, COST_UNIT + 1)] == [1, 1, 1, 2]
+
+
+def test_job_ids_are_plain_uuids() -> None:
+    assert UUID(str(new_job_id()))
