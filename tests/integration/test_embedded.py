@@ -54,7 +54,8 @@ def folder(made: Path) -> Iterator[Path]:
 @contextmanager
 def owner(folder: Path, account: Account | None = None) -> Iterator[subprocess.Popen[str]]:
     """Run a process that owns the database, until it is killed."""
-    command, switches = [sys.executable, "-c", OWN, str(folder), "stay"], {}
+    command = [sys.executable, "-c", OWN, str(folder), "stay"]
+    switches: dict[str, Any] = {}
     if account:
         command, switches = account.command(command, _REPOSITORY, Path(sys.executable).resolve())
     process = subprocess.Popen(

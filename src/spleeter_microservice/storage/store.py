@@ -31,7 +31,7 @@ from spleeter_microservice.storage.streams import MeasuredStream, file_blocks
 BLOCK_BYTES = 4 << 20
 """Largest block that a stream yields."""
 _PART_BYTES = 5 << 20  # the least that S3 takes as a part
-_PARTS_AT_ONCE = 3
+_PARTS_AT_ONCE = 2
 _ABORTING_SECONDS = 5.0
 
 _STAGED = re.compile(r".+#\d+")  # what LocalStore writes before it gives the file its name
