@@ -124,6 +124,8 @@ class InferenceSlot:
             watching = asyncio.create_task(self._watch(process, request.time_limit))
             try:
                 return await self._conversation(process, request, on_progress)
+            except ProtocolError as error:
+                raise await self._misbehaved(process, error) from error
             except BaseException as error:
                 if not isinstance(error, HARMLESS):
                     process.kill(_verdict(error))
@@ -232,8 +234,9 @@ class InferenceSlot:
                 raise self._reported(message, request)
             if message["type"] != "progress":
                 raise ProtocolError("it sends what is not known")
+            done, total = messages.progress(message)
             if on_progress:
-                on_progress(*messages.progress(message))
+                on_progress(done, total)
         raise AssertionError
 
     async def _watch(self, process: InferenceProcess, time_limit: float) -> None:
@@ -270,6 +273,12 @@ class InferenceSlot:
             return InferenceCrashedError(f"The inference process failed: {said}")
         said = said.replace(str(request.source.absolute()), request.name or request.source.name)
         return kind(said.replace(f"{self.work_folder}/", ""))
+
+    async def _misbehaved(self, process: InferenceProcess, error: ProtocolError) -> InferenceCrashedError:
+        verdict = InferenceCrashedError(f"The inference process misbehaved: {error}.")
+        process.kill(verdict)
+        await process.wait()
+        return verdict
 
     def _check_inside(self, request: SeparationRequest) -> None:
         for path in (request.source, *request.paths.values()):

@@ -8,11 +8,11 @@ import os
 import resource
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 from spleeter_microservice.errors import (
     InferenceCrashedError,
@@ -26,6 +26,8 @@ from spleeter_microservice.jobs.sandbox import environment
 _MODULE = "spleeter_microservice.jobs.inference_child"
 _PAGE_BYTES = resource.getpagesize()
 _TAIL_BYTES = 4000
+_BUFFER_BYTES = 1 << 16
+_POLL_SECONDS = 0.005
 # What is mapped is more than what is used; beyond this, memory is refused before the watch sees it.
 _SPARE_BYTES = 512 << 20
 _SPARE_SECONDS = 10
@@ -41,55 +43,54 @@ class Usage:
 
 
 class InferenceProcess:
-    """A process that runs ``inference_child``; ``start`` makes one.
+    """A process that runs ``inference_child``, and waits for its setup as the first message.
+
+    Args:
+        work_folder: where it runs.
+        environ: of which it gets what it needs.
 
     Attributes:
         pid: its number.
         verdict: why it was killed, if this side did it; the first reason stands.
     """
 
-    def __init__(
-        self,
-        process: asyncio.subprocess.Process,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        self.pid = process.pid
+    def __init__(self, work_folder: Path, environ: Mapping[str, str]) -> None:
         self.verdict: InferenceError | None = None
-        self._process, self._reader, self._writer = process, reader, writer
+        self._ours, theirs = socket.socketpair()
+        self._ours.setblocking(False)
+        self._errors, errors = os.pipe()
+        os.set_blocking(self._errors, False)
+        with theirs, os.fdopen(errors, "wb") as standard_error:
+            # Not asyncio's own processes: those are lost when their start is cancelled, and need a
+            # thread to wait for their end. This takes some milliseconds, without a copy of memory.
+            self._process = subprocess.Popen(  # noqa: S603  (of this program's own)
+                [sys.executable, "-P", "-m", _MODULE, str(theirs.fileno()), str(os.getpid())],
+                pass_fds=[theirs.fileno()],
+                env=environment(environ, work_folder),
+                cwd=work_folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=standard_error,
+                start_new_session=True,  # Ctrl-C is the slot's business
+            )
+        self.pid = self._process.pid
         self._tail = b""
-        self._draining = asyncio.create_task(self._drain())
+        self._reader = asyncio.StreamReader(limit=_BUFFER_BYTES)
+        self._writer: asyncio.StreamWriter | None = None
+        asyncio.get_running_loop().add_reader(self._errors, self._collect)
 
-    @classmethod
-    async def start(cls, work_folder: Path, environ: Mapping[str, str]) -> Self:
-        """Start a process, which then waits for its setup as the first message."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-P", "-m", _MODULE, str(theirs.fileno()), str(os.getpid())),
-                    pass_fds=[theirs.fileno()],
-                    env=environment(environ, work_folder),
-                    cwd=work_folder,
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=asyncio.subprocess.DEVNULL,
-                    stderr=asyncio.subprocess.PIPE,
-                    start_new_session=True,  # Ctrl-C is the slot's business
-                )
-            except BaseException:
-                ours.close()
-                raise
-        ours.setblocking(False)
-        reader, writer = await asyncio.open_connection(sock=ours)
-        return cls(process, reader, writer)
+    async def connect(self) -> None:
+        """Make ready to send and receive."""
+        self._reader, self._writer = await asyncio.open_connection(sock=self._ours, limit=_BUFFER_BYTES)
 
     @property
     def alive(self) -> bool:
-        """Whether it has not ended, as far as is known."""
-        return self._process.returncode is None and self.verdict is None
+        """Whether it runs, and nobody has killed it."""
+        return self.verdict is None and self._process.poll() is None
 
     def send(self, message: Message) -> None:
         """Send a message; one to a process that has ended is lost."""
+        assert self._writer is not None, "connect first"
         self._writer.write(frames.packed(message))
 
     async def receive(self) -> Message:
@@ -111,7 +112,7 @@ class InferenceProcess:
         """Say why the process has ended."""
         if self.verdict is not None:
             return self.verdict
-        code = self._process.returncode or 0
+        code = self._process.poll() or 0
         if code == -signal.SIGXCPU:
             return JobTimeLimitError("The job took more processor time than it may.")
         if code >= 0:
@@ -157,20 +158,31 @@ class InferenceProcess:
     def kill(self, verdict: InferenceError) -> None:
         """End the process at once, and whatever it has started."""
         self.verdict = self.verdict or verdict
-        if self._process.returncode is None:
+        if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
 
     async def wait(self) -> None:
         """Wait until the process has ended, and let go of it."""
-        await self._process.wait()
-        with contextlib.suppress(OSError):
+        while self._process.poll() is None:
+            await asyncio.sleep(_POLL_SECONDS)
+        if self._writer is not None:
             self._writer.close()
-            await self._writer.wait_closed()
-        await asyncio.wait({self._draining}, timeout=1)
-        self._draining.cancel()
+        self._ours.close()
+        if self._errors >= 0:
+            self._collect()
+            self._close_errors()
 
-    async def _drain(self) -> None:
-        assert self._process.stderr is not None
-        while data := await self._process.stderr.read(1 << 16):
-            self._tail = (self._tail + data)[-_TAIL_BYTES:]
+    def _collect(self) -> None:
+        """Keep the end of what the process writes to its standard error."""
+        with contextlib.suppress(BlockingIOError):
+            if data := os.read(self._errors, 1 << 16):
+                self._tail = (self._tail + data)[-_TAIL_BYTES:]
+            else:
+                self._close_errors()
+
+    def _close_errors(self) -> None:
+        if self._errors >= 0:
+            asyncio.get_running_loop().remove_reader(self._errors)
+            os.close(self._errors)
+            self._errors = -1

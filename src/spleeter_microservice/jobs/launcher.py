@@ -92,9 +92,10 @@ class Launcher:
             ModelError: when it cannot load the model.
         """
         begin = time.monotonic()
-        process = await InferenceProcess.start(self._work_folder, os.environ)
+        process = InferenceProcess(self._work_folder, os.environ)
         try:
             async with asyncio.timeout(self._limits.start_seconds):
+                await process.connect()
                 process.send(self._setup)
                 answer = await process.receive()
             self.in_force = _readiness(answer)
