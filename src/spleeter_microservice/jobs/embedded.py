@@ -117,7 +117,7 @@ class EmbeddedPostgres:
             DatabaseStartError: when it does not start.
         """
         begin = time.monotonic()
-        deadline, hopeless = begin + self.patience, begin + _ORPHANS
+        deadline, hopeless = begin + self.patience, begin + min(self.patience, _ORPHANS)
         changed, failed = self._write_settings(), False
         while time.monotonic() < (hopeless if failed else deadline):
             if self.answers():
@@ -208,6 +208,7 @@ class EmbeddedPostgres:
         self._own_folder(self._sockets())
         if not (self.cluster / "PG_VERSION").exists():
             self._initialize()
+        self._clean()
         version = (self.cluster / "PG_VERSION").read_text(encoding="ascii").strip()
         if version != str(VERSION):
             raise DatabaseStartError(
@@ -215,10 +216,15 @@ class EmbeddedPostgres:
                 f"{VERSION}. Move the folder away, or convert it with pg_upgrade."
             )
 
+    def _clean(self) -> None:
+        """Remove what an interrupted making left; it may still be written to for a moment."""
+        for leftover in self.folder.glob("new-*"):
+            deadline = time.monotonic() + _ORPHANS
+            while leftover.exists() and time.monotonic() < deadline:
+                shutil.rmtree(leftover, ignore_errors=True)
+
     def _initialize(self) -> None:
         """Make the cluster under a name that nobody mistakes for a whole one."""
-        for leftover in self.folder.glob("new-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix="new-", dir=self.folder) as place:
             Path(place).chmod(0o755)
             new = Path(place) / "cluster"
