@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -45,7 +46,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def owner(folder: Path, account: Account | None = None) -> Iterator[subprocess.Popen[str]]:
     """Run a process that owns the database, until it is killed."""
-    command, switches = [sys.executable, "-c", OWN, str(folder), "stay"], {}
+    command = [sys.executable, "-c", OWN, str(folder), "stay"]
+    switches: dict[str, Any] = {}
     if account:
         command, switches = account.command(command, _REPOSITORY, Path(sys.executable).resolve())
     process = subprocess.Popen(
