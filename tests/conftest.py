@@ -34,6 +34,9 @@ def model_settings() -> Settings:
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
     """PostgreSQL, whose own database is migrated and never written to."""
     with EmbeddedPostgres(tmp_path_factory.mktemp("pg")) as server:
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")  # tests outlive no power cut
+            connection.execute("SELECT pg_reload_conf()")
         migrate(server.url)
         yield server
 

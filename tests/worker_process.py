@@ -59,7 +59,7 @@ async def main(url: str, folder: Path, seconds: float, values: dict[str, float])
     work = SlowCopy(folder, seconds)
     pace = Pace(**values.pop("pace", {}))  # type: ignore[arg-type]
     options = WorkerOptions(**values, pace=pace)  # type: ignore[arg-type]
-    async with Database(url) as database:
+    async with Database(url, patience=0.5) as database:
         await Worker(database, work, work.erase, options).run_until_signalled()
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -34,21 +35,12 @@ with EmbeddedPostgres(Path(sys.argv[1])) as server:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder whose database was started and stopped once."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose database was started and stopped once; every test leaves it stopped."""
     folder = tmp_path_factory.mktemp("made") / "postgres"
     with EmbeddedPostgres(folder) as server:
         execute(server.url, "CREATE TABLE kept (n integer)")
     return folder
-
-
-@pytest.fixture
-def folder(made: Path) -> Iterator[Path]:
-    """The same folder, left as it was found."""
-    yield made
-    server = EmbeddedPostgres(made)
-    server.start()
-    server.stop()
 
 
 @contextmanager

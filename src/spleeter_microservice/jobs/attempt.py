@@ -186,9 +186,15 @@ class Attempt:
         if await self._insist(lambda: self._claims.release(self.claim)):
             return Ending.CANCELLED
         if await self._insist(lambda: self._claims.is_gone(self.claim)):
-            await self._erase(self.claim.job.prefix)
+            await self._clean()
             return Ending.CANCELLED
         return Ending.LOST
+
+    async def _clean(self) -> None:
+        try:
+            await self._erase(self.claim.job.prefix)
+        except Exception:
+            logger.exception("objects are left over", extra={"job_id": str(self.claim.job.id)})
 
     async def _insist(self, change: Callable[[], Awaitable[T]]) -> T:
         """Make a change, as soon as the database is there."""

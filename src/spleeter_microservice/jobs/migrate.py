@@ -12,6 +12,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
 
 import psycopg
 from procrastinate.schema import SchemaManager
@@ -22,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 _LOCK = 0x5350_4C45_4554  # any number that nobody else takes
 _QUEUE = "procrastinate/"
+_QUEUE_FOLDER = Path(SchemaManager.get_migrations_path())
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,12 @@ class Step:
 
 def own_migrations() -> dict[str, str]:
     """Give the SQL of our migrations by their names, in their order."""
-    return _files(f"{__package__}.migrations")
+    return _files(resources.files(__package__) / "migrations")
 
 
 def queue_migrations() -> dict[str, str]:
     """Give the SQL of Procrastinate's migrations by their names, in their order."""
-    return {_QUEUE + name: sql for name, sql in _files("procrastinate.sql.migrations").items()}
+    return {_QUEUE + name: sql for name, sql in _files(_QUEUE_FOLDER).items()}
 
 
 def migrate(url: str, last: str | None = None) -> list[str]:
@@ -106,10 +109,10 @@ def _refuse_newer(unknown: set[str]) -> None:
         )
 
 
-def _files(package: str) -> dict[str, str]:
+def _files(folder: Traversable) -> dict[str, str]:
     found: Sequence[tuple[str, str]] = [
         (entry.name.removesuffix(".sql"), entry.read_text(encoding="utf-8"))
-        for entry in resources.files(package).iterdir()
+        for entry in folder.iterdir()
         if entry.name.endswith(".sql")
     ]
     return dict(sorted(found))

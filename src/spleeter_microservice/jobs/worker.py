@@ -35,8 +35,8 @@ class WorkerOptions:
         slots: jobs at a time.
         name: for the logs.
         heartbeat: between signs of life.
-        silence: a worker without a sign of life for so long is dead. With ``heartbeat``, this
-            makes a dead worker's jobs start again after at most ``silence + 2 * heartbeat``.
+        silence: a worker without a sign of life for so long is dead; its jobs start again at
+            most ``heartbeat`` later. More than ``heartbeat`` and the database's patience together.
         poll: between looks into the queue, should a notification get lost.
         grace: for running jobs when the worker is told to stop.
         last_words: after that, for putting jobs back while the database is away.
@@ -47,7 +47,7 @@ class WorkerOptions:
     slots: int = 1
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
     heartbeat: float = 2.0
-    silence: float = 8.0
+    silence: float = 6.0
     poll: float = 5.0
     grace: float = 30.0
     last_words: float = 10.0
@@ -175,14 +175,19 @@ class Worker:
         while True:
             try:
                 await self._give_sign()
-                self._last_sign = time.monotonic()
-                if time.monotonic() - self._in_touch_since > self.options.silence:
+                self._note_sign()
+                if self._last_sign - self._in_touch_since > self.options.silence:
                     await self._take_over()
             except DatabaseUnavailableError as error:
-                # Others may not have reached it either: they get time to give their signs.
-                self._in_touch_since = time.monotonic()
                 logger.warning("the database is away: %s", error)
             await asyncio.sleep(self.options.heartbeat)
+
+    def _note_sign(self) -> None:
+        """After a silence of our own, give others time for their signs: they may have had one, too."""
+        now = time.monotonic()
+        if now - self._last_sign > self.options.silence / 2:
+            self._in_touch_since = now
+        self._last_sign = now
 
     async def _give_sign(self) -> None:
         if self._number is None:

@@ -1,0 +1,295 @@
+"""Real worker processes that are killed, stopped and cut off from a real PostgreSQL."""
+
+import asyncio
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import pytest_asyncio
+
+from spleeter_microservice.jobs.claims import DEATHS
+from spleeter_microservice.jobs.database import Database
+from spleeter_microservice.jobs.embedded import EmbeddedPostgres
+from spleeter_microservice.jobs.job import Job, NewJob, State
+from spleeter_microservice.jobs.migrate import migrate
+from spleeter_microservice.jobs.repository import Repository
+from tests.job_samples import killing_job, new_job, until
+
+pytestmark = pytest.mark.asyncio
+
+_REPOSITORY = Path(__file__).parents[2]
+QUICK = {"heartbeat": 0.2, "silence": 1.0, "poll": 0.5, "pace": {"progress": 0.1, "reconnect": 0.1}}
+
+
+class Fleet:
+    """Worker processes, and the folder that they write to."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url = url
+        self.folder = folder
+        self.workers: list[subprocess.Popen[bytes]] = []
+
+    def start(self, seconds: float = 0.05, **options: Any) -> subprocess.Popen[bytes]:
+        """Start a worker that takes so long for each job."""
+        arguments = [self.url, str(self.folder), str(seconds), json.dumps(options)]
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "tests.worker_process", *arguments],
+            cwd=_REPOSITORY,
+            env=os.environ | {"PYTHONPATH": str(_REPOSITORY / "src")},
+        )
+        self.workers.append(worker)
+        return worker
+
+    def attempts(self) -> list[tuple[int, UUID]]:
+        """Give who began which job, in order."""
+        log = self.folder / "attempts"
+        lines = log.read_text().splitlines() if log.exists() else []
+        return [(int(line.split()[0]), UUID(line.split()[1])) for line in lines]
+
+    async def begun(self, count: int = 1, within: float = 20) -> list[tuple[int, UUID]]:
+        """Wait for so many attempts."""
+        async with asyncio.timeout(within):
+            while len(self.attempts()) < count:
+                await asyncio.sleep(0.02)
+        return self.attempts()
+
+    def kill(self, pid: int) -> None:
+        """End a worker without a word."""
+        (worker,) = (one for one in self.workers if one.pid == pid)
+        worker.kill()
+        worker.wait()
+
+
+@contextmanager
+def a_fleet(url: str, folder: Path) -> Iterator[Fleet]:
+    fleet = Fleet(url, folder)
+    try:
+        yield fleet
+    finally:
+        for worker in fleet.workers:
+            worker.kill()
+            worker.wait()
+
+
+@pytest.fixture
+def fleet(database_url: str, tmp_path: Path) -> Iterator[Fleet]:
+    with a_fleet(database_url, tmp_path) as fleet:
+        yield fleet
+
+
+@pytest_asyncio.fixture
+async def repository(database_url: str) -> AsyncIterator[Repository]:
+    async with Database(database_url) as database:
+        yield Repository(database)
+
+
+async def create(repository: Repository, *jobs: NewJob) -> list[Job]:
+    return [(await repository.create(job)).job for job in jobs]
+
+
+def assert_whole(job: Job, folder: Path) -> None:
+    """See that the published result is what was stored."""
+    assert job.result
+    (stem,) = job.result.stems
+    stored = (folder / stem.key).read_bytes()
+    assert stored == str(job.id).encode()
+    assert (stem.size, stem.sha256) == (len(stored), hashlib.sha256(stored).hexdigest())
+
+
+async def test_another_worker_finishes_within_15_seconds_what_a_killed_one_had(
+    fleet: Fleet, repository: Repository
+) -> None:
+    fleet.start(1.0)
+    fleet.start(1.0)  # both with the pace that the service has
+    (job,) = await create(repository, new_job())
+    ((pid, _),) = await fleet.begun()
+    await asyncio.sleep(0.5)
+    fleet.kill(pid)
+    start = time.monotonic()
+    done = await until(repository, job.id, State.SUCCEEDED, within=20)
+    assert time.monotonic() - start < 15
+    assert (done.attempts, done.deaths) == (2, 1)
+    assert [one for one, _ in fleet.attempts() if one != pid]
+    assert_whole(done, fleet.folder)
+
+
+async def test_a_worker_started_anew_takes_over_what_the_only_one_had_when_killed(
+    fleet: Fleet, repository: Repository
+) -> None:
+    fleet.start(1.0, **QUICK)
+    (job,) = await create(repository, new_job())
+    ((pid, _),) = await fleet.begun()
+    fleet.kill(pid)
+    fleet.start(0.1, **QUICK)
+    assert_whole(await until(repository, job.id, State.SUCCEEDED), fleet.folder)
+
+
+async def test_a_job_that_kills_three_processes_fails_with_the_reason_and_others_go_on(
+    fleet: Fleet, repository: Repository
+) -> None:
+    for _ in range(4):
+        fleet.start(0.2, **QUICK)
+    (bad,) = await create(repository, killing_job())
+    good = await create(repository, *(new_job("bob") for _ in range(10)))
+    failed = await until(repository, bad.id, State.FAILED, within=30)
+    assert (failed.error_type, failed.deaths, failed.attempts) == (DEATHS, 3, 3)
+    assert "died 3 times" in (failed.error_message or "")
+    for job in good:
+        await until(repository, job.id, State.SUCCEEDED, tenant="bob", within=30)
+    assert [worker.poll() for worker in fleet.workers].count(-signal.SIGKILL) == 3
+
+
+async def test_two_workers_do_a_hundred_jobs_once_each(fleet: Fleet, repository: Repository) -> None:
+    jobs = await create(repository, *(new_job() for _ in range(100)))
+    for _ in range(2):
+        fleet.start(0.01, slots=2, **QUICK)
+    done = [await until(repository, job.id, State.SUCCEEDED, within=30) for job in jobs]
+    for job in done:
+        assert_whole(job, fleet.folder)
+        states = [event.state for event in await repository.events("ann", job.id)]
+        assert states.count(State.SUCCEEDED) == 1
+    assert set(Counter(job for _, job in fleet.attempts()).values()) == {1}
+    assert len({pid for pid, _ in fleet.attempts()}) == 2
+
+
+async def test_sigterm_lets_a_job_end_within_the_grace_period(fleet: Fleet, repository: Repository) -> None:
+    worker = fleet.start(1.0, **QUICK)
+    first, second = await create(repository, new_job(), new_job())
+    await fleet.begun()
+    worker.terminate()
+    assert worker.wait(10) == 0
+    assert (await repository.get("ann", first.id)).state is State.SUCCEEDED
+    assert (await repository.get("ann", second.id)).state is State.QUEUED
+
+
+async def test_sigterm_puts_back_what_takes_longer_and_another_worker_does_it(
+    fleet: Fleet, repository: Repository
+) -> None:
+    worker = fleet.start(5.0, grace=0.3, **QUICK)
+    (job,) = await create(repository, new_job())
+    await fleet.begun()
+    worker.terminate()
+    assert worker.wait(10) == 0
+    back = await repository.get("ann", job.id)
+    assert (back.state, back.deaths) == (State.QUEUED, 0)
+    fleet.start(0.1, **QUICK)
+    assert_whole(await until(repository, job.id, State.SUCCEEDED), fleet.folder)
+
+
+async def test_a_cancelled_job_is_given_up_within_a_second_and_the_slot_is_free(
+    fleet: Fleet, repository: Repository
+) -> None:
+    fleet.start(3.0, slots=1)
+    long, other = await create(repository, new_job(), new_job())
+    await fleet.begun()
+    start = time.monotonic()
+    await repository.cancel("ann", long.id)
+    (_, _), (_, next_one) = await fleet.begun(2)
+    assert time.monotonic() - start < 1
+    assert next_one == other.id
+    assert (await repository.get("ann", long.id)).state is State.CANCELLED
+
+
+async def test_a_worker_that_was_frozen_publishes_nothing_that_another_has_now(
+    fleet: Fleet, repository: Repository
+) -> None:
+    fleet.start(1.5, **QUICK)
+    (job,) = await create(repository, new_job())
+    ((pid, _),) = await fleet.begun()
+    os.kill(pid, signal.SIGSTOP)
+    fleet.start(1.5, **QUICK)
+    await fleet.begun(2)
+    os.kill(pid, signal.SIGCONT)
+    done = await until(repository, job.id, State.SUCCEEDED)
+    await asyncio.sleep(0.5)
+    assert await repository.get("ann", job.id) == done
+    states = [event.state for event in await repository.events("ann", job.id)]
+    assert states == [State.QUEUED, State.RUNNING, State.QUEUED, State.RUNNING, State.SUCCEEDED]
+
+
+@pytest.fixture(scope="module")
+def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """A PostgreSQL to be stopped and killed."""
+    with EmbeddedPostgres(tmp_path_factory.mktemp("own")) as server:
+        migrate(server.url)
+        yield server
+
+
+def stop_at_once(server: EmbeddedPostgres) -> None:
+    """End PostgreSQL as a power cut would, but for the disk."""
+    pid = (server.cluster / "postmaster.pid").read_text().split()[0]
+    os.kill(int(pid), signal.SIGQUIT)
+    while server.answers():
+        time.sleep(0.02)
+
+
+async def test_an_immediate_stop_of_the_database_in_the_middle_loses_nothing(
+    own_postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    with a_fleet(own_postgres.url, tmp_path) as fleet:
+        async with Database(own_postgres.url) as database:
+            repository = Repository(database)
+            jobs = await create(repository, *(new_job() for _ in range(20)))
+            for _ in range(2):
+                fleet.start(0.2, slots=2, **QUICK)
+            await fleet.begun(6)
+            stop_at_once(own_postgres)
+            await asyncio.sleep(1.0)
+            own_postgres.ensure_running()
+            for job in jobs:
+                assert_whole(await until(repository, job.id, State.SUCCEEDED, within=30), tmp_path)
+        assert max(Counter(job for _, job in fleet.attempts()).values()) <= 2
+
+
+async def test_jobs_that_run_while_the_database_is_away_are_finished_and_not_begun_again(
+    own_postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    with a_fleet(own_postgres.url, tmp_path) as fleet:
+        async with Database(own_postgres.url) as database:
+            repository = Repository(database)
+            jobs = await create(repository, *(new_job() for _ in range(2)))
+            for _ in range(2):
+                fleet.start(1.0, **QUICK | {"silence": 2.5})
+            await fleet.begun(2)
+            stop_at_once(own_postgres)
+            await asyncio.sleep(5.0)
+            own_postgres.ensure_running()
+            done = [await until(repository, job.id, State.SUCCEEDED, within=15) for job in jobs]
+        assert [(job.attempts, job.deaths) for job in done] == [(1, 0), (1, 0)]
+
+
+async def test_a_worker_that_starts_before_its_database_waits_for_it(
+    own_postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    async with Database(own_postgres.url) as database:
+        (job,) = await create(Repository(database), new_job())
+    stop_at_once(own_postgres)
+    with a_fleet(own_postgres.url, tmp_path) as fleet:
+        worker = fleet.start(0.1, **QUICK)
+        await asyncio.sleep(1.5)
+        assert worker.poll() is None
+        own_postgres.ensure_running()
+        async with Database(own_postgres.url) as database:
+            await until(Repository(database), job.id, State.SUCCEEDED, within=15)
+
+
+async def test_a_song_of_another_tenant_does_not_wait_for_a_hundred(
+    fleet: Fleet, repository: Repository
+) -> None:
+    await create(repository, *(new_job() for _ in range(100)))
+    (one,) = await create(repository, replace(new_job(), tenant="bob"))
+    fleet.start(0.05, **QUICK)
+    await until(repository, one.id, State.SUCCEEDED, tenant="bob")
+    assert [job for _, job in fleet.attempts()].index(one.id) <= 1
