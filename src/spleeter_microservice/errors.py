@@ -17,13 +17,19 @@ SpleeterError
 │       ├── DiskFullError         no space left
 │       ├── EncodingError         the encoder failed
 │       └── ConflictingPathsError two stems would have one name
-└── ModelError
-    ├── UnknownModelError         no model has this name
-    ├── ModelNotInstalledError    known, but not on this machine
-    ├── ModelCorruptError         installed files are not what was installed
-    ├── CheckpointError           weights that do not fit or do not check out
-    ├── ArchiveError              an archive that is unsafe or not a model
-    └── DownloadError             the download failed
+├── ModelError
+│   ├── UnknownModelError         no model has this name
+│   ├── ModelNotInstalledError    known, but not on this machine
+│   ├── ModelCorruptError         installed files are not what was installed
+│   ├── CheckpointError           weights that do not fit or do not check out
+│   ├── ArchiveError              an archive that is unsafe or not a model
+│   └── DownloadError             the download failed
+└── EvaluationError
+    ├── NoSongsError              a folder without songs and their stems
+    ├── AmbiguousStemError        two files for one stem
+    ├── UnknownStemError          no true stem for what was separated
+    ├── StemLengthError           true stems, estimates or mixture of other lengths
+    └── MissingEstimateError      no estimates of a song
 
 Every message says what is wrong and what to do about it. Exit statuses and HTTP
 statuses are the business of ``cli`` and ``web``, not of these classes.
@@ -124,3 +130,27 @@ class ArchiveError(ModelError):
 
 class DownloadError(ModelError):
     """A download failed."""
+
+
+class EvaluationError(SpleeterError):
+    """A separation cannot be judged."""
+
+
+class NoSongsError(EvaluationError):
+    """There are no songs with their stems in the folder."""
+
+
+class AmbiguousStemError(EvaluationError):
+    """A song has two files for one stem."""
+
+
+class UnknownStemError(EvaluationError):
+    """A song has the true stem of nothing that was separated."""
+
+
+class StemLengthError(EvaluationError):
+    """A song's true stems, estimates and mixture are not of one length."""
+
+
+class MissingEstimateError(EvaluationError):
+    """There are no estimates of a song."""

@@ -24,6 +24,11 @@ EXIT_STATUSES: dict[type[errors.SpleeterError], int] = {
     errors.CheckpointError: 33,
     errors.ArchiveError: 34,
     errors.DownloadError: 35,
+    errors.NoSongsError: 90,
+    errors.AmbiguousStemError: 91,
+    errors.UnknownStemError: 92,
+    errors.StemLengthError: 93,
+    errors.MissingEstimateError: 94,
 }
 SOME_FAILED = 3
 """Of several files, some failed."""
