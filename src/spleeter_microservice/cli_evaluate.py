@@ -154,7 +154,7 @@ class _Judged:
             from spleeter_microservice.training.evaluation_report import html
 
             title = f"Evaluation of {self._model['name']}"
-            entries = {"Songs": facts, **{name: str(value) for name, value in self._parameters().items()}}
+            entries = {"Result": facts, **{name: str(value) for name, value in self._parameters().items()}}
             write(self._options.html, html(title, entries, self.scores, self._failed))
 
     def _document(self, seconds: float, elapsed: float) -> str:

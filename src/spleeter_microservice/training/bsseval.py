@@ -24,6 +24,7 @@ from spleeter_microservice.training.metrics import decibel
 
 TAPS = 512
 _BLOCK = 1 << 14  # samples correlated at once
+_JITTER = 1e-11  # relative, what makes equations solvable that have several solutions
 
 Floats = NDArray[np.float64]
 
@@ -99,13 +100,16 @@ def _disk_space() -> Iterator[None]:
         ) from error
 
 
-def bss_eval(truths: NDArray[np.float32], estimates: NDArray[np.float32], window: int) -> Floats:
+def bss_eval(
+    truths: NDArray[np.float32], estimates: NDArray[np.float32], window: int, taps: int = TAPS
+) -> Floats:
     """Compute the ratios of each window.
 
     Args:
         truths: shape (samples, channels of all stems), a stem's two channels side by side.
         estimates: the same.
         window: its length in samples; what remains at the end is left out.
+        taps: length of the filters.
 
     Returns:
         shape (stems, windows, 4): SDR, SIR, SAR, ISR in dB; NaN in windows in which a true stem or
@@ -114,7 +118,7 @@ def bss_eval(truths: NDArray[np.float32], estimates: NDArray[np.float32], window
     stems = truths.shape[1] // 2
     if not all(np.any(truths, axis=0).reshape(stems, 2).any(axis=1)):
         return np.full((stems, 1, 4), np.nan)  # no filter fits silence
-    correlations = _correlations(truths, estimates)
+    correlations = _correlations(truths, estimates, taps)
     windows = list(_windows(len(truths), window))
     projection = _Projection(correlations, stems, windows[0].stop)
     ratios = [_window_ratios(projection, truths[part], estimates[part]) for part in windows]
@@ -128,15 +132,15 @@ def _windows(samples: int, window: int) -> Iterator[slice]:
         yield slice(start, start + length)
 
 
-def _correlations(truths: NDArray[np.float32], estimates: NDArray[np.float32]) -> Floats:
+def _correlations(truths: NDArray[np.float32], estimates: NDArray[np.float32], taps: int) -> Floats:
     """Correlate every true channel with every true and estimated one.
 
     Returns:
-        shape (lags, true channels, all channels), where lag d, from −(TAPS − 1) on, is the sum of
+        shape (lags, true channels, all channels), where lag d, from −(taps − 1) to taps − 1, is the sum of
         true(t) · other(t + d).
     """
     samples, channels = truths.shape
-    margin = TAPS - 1
+    margin = taps - 1
     size = _BLOCK
     step = size - 2 * margin  # so that nothing wraps around
     total = np.zeros((size // 2 + 1, channels, 2 * channels), np.complex128)
@@ -161,7 +165,7 @@ class _Projection:
     """
 
     def __init__(self, correlations: Floats, stems: int, window: int) -> None:
-        self.size = window + TAPS - 1
+        self.size = window + len(correlations) // 2
         channels = 2 * stems
         everything = _filters(correlations[..., :channels], correlations[..., channels:])
         self._from_all = np.fft.rfft(everything, self.size, axis=1)
@@ -196,19 +200,22 @@ def _filters(among: Floats, targets: Floats) -> Floats:
         targets: correlations of the inputs with the outputs, shape (lags, inputs, outputs).
 
     Returns:
-        shape (inputs, TAPS, outputs).
+        shape (inputs, taps, outputs).
     """
+    taps = len(among) // 2 + 1
     inputs, outputs = targets.shape[1:]
-    delays = np.arange(TAPS)
-    toeplitz = among[TAPS - 1 + delays[:, None] - delays]  # (TAPS, TAPS, inputs, inputs)
-    matrix = toeplitz.transpose(2, 0, 3, 1).reshape(inputs * TAPS, inputs * TAPS)
-    matrix[np.diag_indices_from(matrix)] += np.finfo(float).eps
-    right = targets[TAPS - 1 :].transpose(1, 0, 2).reshape(inputs * TAPS, outputs)
+    delays = np.arange(taps)
+    toeplitz = among[taps - 1 + delays[:, None] - delays]  # (taps, taps, inputs, inputs)
+    matrix = toeplitz.transpose(2, 0, 3, 1).reshape(inputs * taps, inputs * taps)
+    diagonal = np.diag_indices_from(matrix)
+    matrix[diagonal] += np.finfo(float).eps
+    right = targets[taps - 1 :].transpose(1, 0, 2).reshape(inputs * taps, outputs)
     try:
         solved = np.linalg.solve(matrix, right)
-    except np.linalg.LinAlgError:  # stems that are alike, or silent in one channel
-        solved = np.linalg.lstsq(matrix, right)[0]
-    return solved.reshape(inputs, TAPS, outputs)
+    except np.linalg.LinAlgError:  # channels that are alike; which of them is filtered is no matter
+        matrix[diagonal] += _JITTER * matrix[diagonal].mean()
+        solved = np.linalg.solve(matrix, right)
+    return solved.reshape(inputs, taps, outputs)
 
 
 def _window_ratios(

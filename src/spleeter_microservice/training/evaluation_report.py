@@ -51,7 +51,7 @@ def html(title: str, facts: Mapping[str, str], songs: Sequence[SongScores], fail
         _list({name: escape(value) for name, value in facts.items()}),
         "<h2>Summary</h2><p>Median over the songs (mean), in dB; higher is better.</p>",
         _table(summary_rows(songs)),
-        *(_picture(_boxplot(songs), "SDR of every song") if songs else ""),
+        *([_picture(_boxplot(songs), "SDR over the songs")] if songs else []),
         "<h2>Songs</h2>",
         _table(song_rows(songs)),
         *map(_song, songs),

@@ -12,6 +12,9 @@ from spleeter_microservice.separation.spectrogram import Waveform
 LIMIT = 150.0
 """Ratios are kept within ±150 dB: what lies beyond is the rounding of the samples."""
 
+# So few samples stay in cache, and are not worth BLAS's threads, for which the networks have use.
+_CHUNK = 4096
+
 
 @dataclass(frozen=True)
 class Ratios:
@@ -36,12 +39,13 @@ class Distortion:
 
     def add(self, true: Waveform, estimate: Waveform) -> None:
         """Take in a piece; both have the same shape."""
-        s, e = (np.ravel(x).astype(np.float64) for x in (true, estimate))
-        self._true += float(s @ s)
-        self._estimate += float(e @ e)
-        self._product += float(s @ e)
-        np.subtract(s, e, out=e)
-        self._error += float(e @ e)
+        for start in range(0, true.shape[-1], _CHUNK):
+            s, e = (x[..., start : start + _CHUNK].astype(np.float64).ravel() for x in (true, estimate))
+            self._true += float(s @ s)
+            self._estimate += float(e @ e)
+            self._product += float(s @ e)
+            np.subtract(s, e, out=e)
+            self._error += float(e @ e)
 
     def result(self) -> Ratios | None:
         """Give the ratios, or None when the true stem is silent, which leaves them undefined."""
@@ -60,4 +64,4 @@ def decibel(signal: float, distortion: float) -> float:
         return -LIMIT
     if distortion <= 0:
         return LIMIT
-    return max(-LIMIT, min(LIMIT, 10 * math.log10(signal / distortion)))
+    return max(-LIMIT, min(LIMIT, 10 * (math.log10(signal) - math.log10(distortion))))

@@ -36,7 +36,7 @@ class OracleMasks:
         self._window = hann(_LENGTH)
         # The mixture first, then the stems; a frame of zeros before the signal, as the models have.
         self._buffer = np.zeros((1 + len(overlaps), 2, _SPAN + _OVERLAP), np.float32)
-        self._filled = _LENGTH
+        self._filled = self._silence = _LENGTH
 
     def add(self, mix: Waveform, truths: Sequence[Waveform]) -> None:
         """Take in a piece: the mixture and the true stems, each of shape (2, samples)."""
@@ -61,8 +61,9 @@ class OracleMasks:
         spectra = self._transform()
         for i, mask in enumerate(self._masks(spectra)):
             estimate = self._syntheses[i].add(spectra[0], mask, samples)
-            # Where the zeros before the signal are, both are zero.
-            self._distortions[i].add(self._buffer[1 + i, :, :samples], estimate)
+            true = self._buffer[1 + i, :, self._silence : samples]
+            self._distortions[i].add(true, estimate[:, self._silence :])
+        self._silence = 0
         self._buffer[..., :_OVERLAP] = self._buffer[..., _SPAN:].copy()
         self._filled = max(0, self._filled - _SPAN)
 
