@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spleeter_microservice.errors import ConflictingPathsError, SpleeterError, UnwritableOutputError
+from spleeter_microservice.errors import ConflictingPathsError, SpleeterError
 from spleeter_microservice.exit_statuses import SOME_FAILED, exit_status
+from spleeter_microservice.report_file import check_writable, write
 from spleeter_microservice.separation.audio_formats import CODECS, OutputFormat
 from spleeter_microservice.separation.stem_paths import FILENAME_FORMAT, stem_paths
 from spleeter_microservice.settings import Settings
@@ -87,7 +88,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
     output_format = OutputFormat(options.codec, options.bitrate, options.bit_depth)
     if options.report:
-        _check_writable(options.report)
+        check_writable(options.report)
     model = find_model(options.model, settings, announce=lambda text: print(text, file=sys.stderr))
     with open_pipeline(model, mwf=options.mwf, bandwidth=options.bandwidth) as pipeline:
         batch = _Batch(options, model, pipeline, output_format)
@@ -97,7 +98,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     if options.json:
         print(document)
     if options.report:
-        _write(options.report, document + "\n")
+        write(options.report, document + "\n")
     if batch.statuses and len(options.files) > 1:
         return SOME_FAILED
     return batch.statuses[0] if batch.statuses else 0
@@ -194,21 +195,3 @@ def _progress(source: Path) -> Iterator[Progress | None]:
 
 
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-
-
-def _check_writable(path: Path) -> None:
-    """Find out before the work whether the report can be written after it."""
-    if path.is_dir() or not path.parent.is_dir():
-        raise UnwritableOutputError(
-            f"The report {path} cannot be written: give a file in an existing folder."
-        )
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name[:200]}.part")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UnwritableOutputError(f"The report {path} cannot be written: {error.strerror}.") from error

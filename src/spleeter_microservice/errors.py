@@ -57,18 +57,24 @@ SpleeterError
 │   └── AuditError
 │       ├── AuditUnwritableError  the audit log refuses records
 │       └── AuditBrokenError      records were changed, removed or moved
-└── JobError
-    ├── DatabaseError
-    │   ├── DatabaseUnavailableError  it does not answer
-    │   ├── DatabaseTooNewError   a newer version of this program migrated it
-    │   ├── DatabaseStartError    the embedded one does not start or stop
-    │   └── DatabaseInUseError    the embedded one has an owner already
-    ├── UnknownJobError           the tenant has no such job
-    ├── IdempotencyConflictError  one idempotency key, two bodies
-    ├── QueueFullError            the tenant has too many jobs waiting
-    ├── InvalidCursorError        a cursor that no page gave
-    ├── JobCancelledError         work was given up because the job was cancelled
-    └── ProcessDiedError          the process that separated a song died
+├── JobError
+│   ├── DatabaseError
+│   │   ├── DatabaseUnavailableError  it does not answer
+│   │   ├── DatabaseTooNewError   a newer version of this program migrated it
+│   │   ├── DatabaseStartError    the embedded one does not start or stop
+│   │   └── DatabaseInUseError    the embedded one has an owner already
+│   ├── UnknownJobError           the tenant has no such job
+│   ├── IdempotencyConflictError  one idempotency key, two bodies
+│   ├── QueueFullError            the tenant has too many jobs waiting
+│   ├── InvalidCursorError        a cursor that no page gave
+│   ├── JobCancelledError         work was given up because the job was cancelled
+│   └── ProcessDiedError          the process that separated a song died
+└── EvaluationError
+    ├── NoSongsError              a folder without songs and their stems
+    ├── AmbiguousStemError        two files for one stem
+    ├── UnknownStemError          no true stem for what was separated
+    ├── StemLengthError           true stems, estimates or mixture of other lengths
+    └── MissingEstimateError      no estimates of a song
 
 Every message says what is wrong and what to do about it. Exit statuses and HTTP
 statuses are the business of ``cli`` and ``web``, not of these classes.
@@ -404,3 +410,27 @@ class JobCancelledError(JobError):
 
 class ProcessDiedError(JobError):
     """The process that separated a song died."""
+
+
+class EvaluationError(SpleeterError):
+    """A separation cannot be judged."""
+
+
+class NoSongsError(EvaluationError):
+    """There are no songs with their stems in the folder."""
+
+
+class AmbiguousStemError(EvaluationError):
+    """A song has two files for one stem."""
+
+
+class UnknownStemError(EvaluationError):
+    """A song has the true stem of nothing that was separated."""
+
+
+class StemLengthError(EvaluationError):
+    """A song's true stems, estimates and mixture are not of one length."""
+
+
+class MissingEstimateError(EvaluationError):
+    """There are no estimates of a song."""

@@ -60,6 +60,11 @@ EXIT_STATUSES: dict[type[errors.SpleeterError], int] = {
     errors.InvalidCursorError: 87,
     errors.JobCancelledError: 88,
     errors.ProcessDiedError: 89,
+    errors.NoSongsError: 90,
+    errors.AmbiguousStemError: 91,
+    errors.UnknownStemError: 92,
+    errors.StemLengthError: 93,
+    errors.MissingEstimateError: 94,
 }
 SOME_FAILED = 3
 """Of several files, some failed."""

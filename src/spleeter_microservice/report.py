@@ -29,13 +29,9 @@ def succeeded(song: SeparatedSong, model: InstalledModel, parameters: Mapping[st
     return {
         "source": str(song.source),
         "state": "succeeded",
-        "model": {
-            "name": model.name,
-            "weights_sha256": model.manifest.weights_sha256,
-            "source": model.manifest.source,
-        },
+        "model": describe_model(model),
         "parameters": dict(parameters),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
+        "versions": versions(),
         "provider": song.provider,
         "duration": song.duration,
         "samples": song.samples,
@@ -50,6 +46,20 @@ def succeeded(song: SeparatedSong, model: InstalledModel, parameters: Mapping[st
         },
         "suspect": song.suspicions,
     }
+
+
+def describe_model(model: InstalledModel) -> dict[str, Any]:
+    """Say which weights were used."""
+    return {
+        "name": model.name,
+        "weights_sha256": model.manifest.weights_sha256,
+        "source": model.manifest.source,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Say what was run."""
+    return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
 
 
 def failed(source: Path, error: SpleeterError, status: int) -> dict[str, Any]:

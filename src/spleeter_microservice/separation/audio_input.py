@@ -83,8 +83,8 @@ class AudioInput:
         self.file.close()
 
 
-def open_audio(path: Path) -> AudioInput:
-    """Open a file and find its best audio stream.
+def open_audio(path: Path, position: int | None = None) -> AudioInput:
+    """Open a file and find its best audio stream, or the one at a position among them.
 
     Raises:
         UnreadableInputError: when it is missing, no regular file, or may not be read.
@@ -100,7 +100,7 @@ def open_audio(path: Path) -> AudioInput:
         _refuse_encrypted(path, structure)
         container = _open_container(path, file, structure)
         try:
-            return AudioInput(file, container, _best_stream(path, container), structure)
+            return AudioInput(file, container, _find_stream(path, container, position), structure)
         except BaseException:
             container.close()
             raise
@@ -172,13 +172,8 @@ def _refuse(url: str, flags: int, options: dict[str, str]) -> NoReturn:
     raise PermissionError(f"A media file asked to open {url!r}.")
 
 
-def _best_stream(path: Path, container: InputContainer) -> AudioStream:
-    stream = cast("AudioStream | None", container.streams.best("audio"))
-    if stream is None and container.streams.audio:
-        # FFmpeg ranks none best when it has found no decoder or no samples.
-        stream = container.streams.audio[0]
-    if stream is None:
-        raise NoAudioStreamError(f"{path} has no sound in it. Name a file with an audio track.")
+def _find_stream(path: Path, container: InputContainer, position: int | None) -> AudioStream:
+    stream = _best_stream(path, container) if position is None else _nth_stream(path, container, position)
     context: Any = stream.codec_context
     if context is None:
         raise NotAudioError(
@@ -188,3 +183,23 @@ def _best_stream(path: Path, container: InputContainer) -> AudioStream:
         if other.index != stream.index:
             other.discard = av.stream.Discard.all
     return stream
+
+
+def _best_stream(path: Path, container: InputContainer) -> AudioStream:
+    stream = cast("AudioStream | None", container.streams.best("audio"))
+    if stream is None and container.streams.audio:
+        # FFmpeg ranks none best when it has found no decoder or no samples.
+        stream = container.streams.audio[0]
+    if stream is None:
+        raise NoAudioStreamError(f"{path} has no sound in it. Name a file with an audio track.")
+    return stream
+
+
+def _nth_stream(path: Path, container: InputContainer, position: int) -> AudioStream:
+    streams = container.streams.audio
+    if position >= len(streams):
+        raise NoAudioStreamError(
+            f"{path} has {len(streams)} audio tracks, and number {position + 1} was asked for. "
+            "Name a file with that many."
+        )
+    return streams[position]

@@ -31,6 +31,7 @@ class AudioReader:
     Mono is duplicated, stereo is untouched, and more channels are mixed down (``at_most_stereo``).
     Without a change of rate, samples are those of the decoder, integers divided by their full
     scale. ``offset`` and ``duration``, in seconds, choose a part just as slicing the whole would.
+    ``stream`` chooses among several audio streams, counted from 0; by default it is the best one.
     Memory does not grow with the length of the song.
 
     Attributes:
@@ -45,7 +46,13 @@ class AudioReader:
     """
 
     def __init__(
-        self, path: Path, *, sample_rate: int = 44100, offset: float = 0.0, duration: float | None = None
+        self,
+        path: Path,
+        *,
+        sample_rate: int = 44100,
+        offset: float = 0.0,
+        duration: float | None = None,
+        stream: int | None = None,
     ) -> None:
         if not 0 <= offset < math.inf:
             raise ConfigurationError(f"The offset must be 0 or more seconds, not {offset}.")
@@ -56,7 +63,7 @@ class AudioReader:
         self._offset = offset
         self._start = round(offset * sample_rate)
         self._stop = None if duration is None else self._start + max(1, round(duration * sample_rate))
-        self._input = open_audio(path)
+        self._input = open_audio(path, stream)
         self._decoder = Decoder(path, self._input)
         context = self._input.stream.codec_context
         self.source_sample_rate = int(context.sample_rate)
