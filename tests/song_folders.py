@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
 
 import av
 import numpy as np
-from av.audio.stream import AudioStream
 
 from spleeter_microservice.training.songs import MUSDB_TRACKS
 from tests.audio_files import RATE, Waveform, encode_kind, noise
@@ -22,7 +20,8 @@ def stems(*names: str, samples: int = RATE) -> dict[str, Waveform]:
 
 
 def mixed(waveforms: Mapping[str, Waveform]) -> Waveform:
-    return np.sum(list(waveforms.values()), axis=0, dtype=np.float32)
+    total: Waveform = np.sum(list(waveforms.values()), axis=0, dtype=np.float32)
+    return total
 
 
 def write_song(folder: Path, waveforms: Mapping[str, Waveform], suffix: str = "wav") -> Path:
@@ -38,7 +37,7 @@ def write_musdb(path: Path, waveforms: Mapping[str, Waveform]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     tracks = {"mixture": mixed(waveforms), **waveforms}
     with av.open(str(path), "w", format="mp4") as container:
-        streams = [cast(AudioStream, container.add_stream("alac", rate=RATE)) for _ in MUSDB_TRACKS]
+        streams = [container.add_stream("alac", rate=RATE) for _ in MUSDB_TRACKS]
         for stream in streams:
             stream.codec_context.layout = "stereo"
             stream.codec_context.format = "s16p"

@@ -13,7 +13,8 @@ LENGTH, STEP = 4096, 1024
 
 def noise(seed: int, samples: int = 150_000) -> Waveform:
     smooth = np.random.default_rng(seed).standard_normal((2, samples + seed)).cumsum(axis=1)
-    return (smooth[:, seed:] - smooth[:, :samples]).astype(np.float32) * 0.01
+    steps: Waveform = (smooth[:, seed:] - smooth[:, :samples]).astype(np.float32)
+    return steps * np.float32(0.01)
 
 
 def judged(mix: Waveform, truths: list[Waveform], overlaps: list[bool], cuts: list[int]) -> list[float]:
