@@ -162,6 +162,8 @@ class EmbeddedPostgres:
             return
         try:
             self._stop()
+            if self._sockets().parent != self.folder:
+                self._sockets().rmdir()
         finally:
             self._let_go()
 
