@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import structlog
@@ -85,11 +86,16 @@ async def _handle(request: Request, error: Exception) -> ProblemResponse:
 
 
 async def _handle_invalid(request: Request, error: Exception) -> ProblemResponse:
-    wrong = cast(RequestValidationError, error).errors()
-    fields = {_path(item["loc"]): f"{item['msg']}." for item in wrong}
-    return problem_response(request.scope, InvalidFieldsError(fields))
+    found = cast(RequestValidationError, error).errors()
+    # The first part of a location is that of the request: path, query, header.
+    within = [{**item, "loc": item["loc"][1:] or item["loc"]} for item in found]
+    return problem_response(request.scope, invalid_fields(within))
 
 
-def _path(location: tuple[str | int, ...]) -> str:
-    """Name a field without the part of the request that it is in."""
-    return ".".join(map(str, location[1:] or location))
+def invalid_fields(found: Iterable[Mapping[str, Any]]) -> InvalidFieldsError:
+    """Give the error for what Pydantic found wrong, without any of the values."""
+    return InvalidFieldsError({".".join(map(str, item["loc"])): _reason(item) for item in found})
+
+
+def _reason(item: Mapping[str, Any]) -> str:
+    return f"{str(item['msg']).removeprefix('Value error, ').removesuffix('.')}."
