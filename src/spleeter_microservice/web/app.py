@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from spleeter_microservice.web import errors, health, metrics, models, separations
+from spleeter_microservice.web import errors, health, metrics, models, openapi, separations
 from spleeter_microservice.web.bodies import Bodies, Bounds
 from spleeter_microservice.web.headers import SecurityHeaders
 from spleeter_microservice.web.health import Readiness
@@ -38,6 +38,7 @@ def create_app(services: Services) -> FastAPI:
     _surround(app, services.options)
     for part in (separations, models, health, metrics):
         app.include_router(part.router)
+    openapi.describe(app)
     return app
 
 

@@ -16,7 +16,6 @@ from spleeter_microservice.errors import (
     AuthenticationError,
     CredentialsError,
     MissingScopeError,
-    RateLimitError,
 )
 from spleeter_microservice.security.audit_record import Action
 from spleeter_microservice.security.principal import Principal, Scope
@@ -82,11 +81,7 @@ async def _verify(services: Services, text: str, *, is_bearer: bool) -> Principa
 async def _count_failure(request: Request, services: Services, error: AuthenticationError) -> None:
     reason = getattr(error, "reason", "")
     await record(request, Action.AUTHENTICATION_FAILED, "refused", reason=reason, path=request.scope["path"])
-    try:
-        await services.attempts.take(client_of(request))
-    except RateLimitError:  # others failed between the check and now
-        await record(request, Action.RATE_LIMITED, "refused", path=request.scope["path"])
-        raise
+    await services.attempts.take(client_of(request))
 
 
 Caller = Annotated[Principal, Depends(authenticate)]

@@ -17,6 +17,8 @@ from spleeter_microservice.errors import (
     AuthenticationError,
     CredentialsError,
     InvalidFieldsError,
+    InvalidTokenError,
+    MissingScopeError,
     RateLimitError,
     SpleeterError,
 )
@@ -69,9 +71,20 @@ def _headers(problem: Problem, error: Exception) -> dict[str, str]:
     retry_after = error.retry_after if isinstance(error, RateLimitError) else problem.retry_after
     if retry_after is not None:
         headers["Retry-After"] = str(math.ceil(retry_after))
+    challenge = _challenge(error)
+    return headers | ({"WWW-Authenticate": challenge} if challenge else {})
+
+
+def _challenge(error: Exception) -> str | None:
+    """Say what credentials are wanted (RFC 6750, section 3)."""
+    bearer = 'Bearer realm="spleeter-microservice"'
+    if isinstance(error, MissingScopeError):
+        return f'{bearer}, error="insufficient_scope", scope="{error.scope}"'
+    if isinstance(error, InvalidTokenError):
+        return f'{bearer}, error="invalid_token"'
     if isinstance(error, AuthenticationError | CredentialsError):
-        headers["WWW-Authenticate"] = 'Bearer realm="spleeter-microservice", ApiKey header="X-API-KEY"'
-    return headers
+        return f'{bearer}, ApiKey header="X-API-KEY"'
+    return None
 
 
 def install(app: FastAPI) -> None:

@@ -10,6 +10,7 @@ import structlog
 from fastapi import APIRouter, Request, Response
 
 from spleeter_microservice.errors import ScannerUnavailableError, SpleeterError
+from spleeter_microservice.web.answers import RETRY_AFTER, Answers, open_to_all
 from spleeter_microservice.web.schemas import Alive, Health, Part
 from spleeter_microservice.web.services import Services
 
@@ -18,6 +19,9 @@ _FRESH = 1.0  # seconds for which a report is given again, so that nobody can we
 
 logger = structlog.get_logger(__name__)
 router = APIRouter(tags=["operation"])
+_REPORT: Answers = open_to_all() | {
+    503: {"model": Health, "description": "Songs cannot be separated now.", "headers": RETRY_AFTER}
+}
 
 
 class Readiness:
@@ -78,13 +82,13 @@ async def _workers(services: Services) -> Part:
     return Part(state="ok" if ready else "unavailable", count=ready)
 
 
-@router.get("/health/live", operation_id="getLiveness")
+@router.get("/health/live", operation_id="getLiveness", responses=open_to_all())
 async def live() -> Alive:
     """Tell that the process answers; asks no other part."""
     return Alive()
 
 
-@router.get("/health/ready", operation_id="getReadiness")
+@router.get("/health/ready", operation_id="getReadiness", responses=_REPORT)
 async def ready(request: Request, response: Response) -> Health:
     """Tell whether songs can be separated now, and which part is in the way."""
     readiness: Readiness = request.app.state.readiness
@@ -95,7 +99,7 @@ async def ready(request: Request, response: Response) -> Health:
     return report
 
 
-@router.get("/health", operation_id="getHealth")
+@router.get("/health", operation_id="getHealth", responses=_REPORT)
 async def health(request: Request, response: Response) -> Health:
     """Tell the same as `/health/ready`."""
     return await ready(request, response)

@@ -18,15 +18,19 @@ from spleeter_microservice.telemetry import (
     QUEUE_OLDEST_SECONDS,
     exposition,
 )
+from spleeter_microservice.web.answers import Answers, open_to_all
 from spleeter_microservice.web.services import Live, Services
 
 _PATIENCE = 3.0  # seconds; Prometheus waits ten
 
 logger = structlog.get_logger(__name__)
 router = APIRouter(tags=["operation"])
+_ANSWERS: Answers = open_to_all() | {
+    200: {"description": "The metrics.", "content": {EXPOSITION_TYPE: {"schema": {"type": "string"}}}}
+}
 
 
-@router.get("/metrics", operation_id="getMetrics", response_class=Response)
+@router.get("/metrics", operation_id="getMetrics", response_class=Response, responses=_ANSWERS)
 async def metrics(services: Live) -> Response:
     """Give all metrics in Prometheus's text format.
 

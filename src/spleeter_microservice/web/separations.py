@@ -7,10 +7,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
+from spleeter_microservice.errors import InvalidCursorError, InvalidFieldsError, UnknownJobError
 from spleeter_microservice.jobs.job import Job, State
 from spleeter_microservice.jobs.repository import Origin
 from spleeter_microservice.security.audit_record import Action
 from spleeter_microservice.web.admission import admit
+from spleeter_microservice.web.answers import SUBMISSION_BODY, SUBMITTING, Answers, guarded
 from spleeter_microservice.web.auditing import record
 from spleeter_microservice.web.auth import Reader, Submitter
 from spleeter_microservice.web.representation import separation, separation_path, summary
@@ -18,6 +20,19 @@ from spleeter_microservice.web.schemas import Separation, SeparationPage
 from spleeter_microservice.web.services import Live, Services
 
 router = APIRouter(tags=["separations"])
+
+_LISTING = (InvalidFieldsError, InvalidCursorError)
+_ONE = (InvalidFieldsError, UnknownJobError)
+_LOCATION = {"description": "Path of the separation.", "schema": {"type": "string"}}
+_REPLAYED = {
+    "description": "`true` when this request was sent before.",
+    "schema": {"type": "string", "enum": ["true"]},
+}
+_CREATED_HEADERS = {"Location": _LOCATION, "Idempotent-Replayed": _REPLAYED}
+_CREATED: Answers = {
+    200: {"model": Separation, "description": "It is there at once.", "headers": _CREATED_HEADERS},
+    202: {"description": "It waits, or runs.", "headers": _CREATED_HEADERS},
+}
 
 IdempotencyKey = Annotated[
     str | None,
@@ -29,7 +44,13 @@ IdempotencyKey = Annotated[
 ]
 
 
-@router.post("/v1/separations", status_code=202, operation_id="createSeparation")
+@router.post(
+    "/v1/separations",
+    status_code=202,
+    operation_id="createSeparation",
+    responses=guarded(*SUBMITTING) | _CREATED,
+    openapi_extra={"requestBody": SUBMISSION_BODY},
+)
 async def create(
     request: Request,
     response: Response,
@@ -51,7 +72,7 @@ async def create(
     return await _described(services, created.job)
 
 
-@router.get("/v1/separations", operation_id="listSeparations")
+@router.get("/v1/separations", operation_id="listSeparations", responses=guarded(*_LISTING))
 async def list_(
     services: Live,
     caller: Reader,
@@ -66,13 +87,15 @@ async def list_(
     return SeparationPage(items=[summary(job) for job in page.jobs], next_cursor=page.cursor)
 
 
-@router.get("/v1/separations/{id}", operation_id="getSeparation")
+@router.get("/v1/separations/{id}", operation_id="getSeparation", responses=guarded(*_ONE))
 async def get(services: Live, caller: Reader, id: UUID) -> Separation:  # noqa: A002  (the path's name for it)
     """Look at a separation."""
     return await _described(services, await services.repository.get(caller.tenant, id))
 
 
-@router.delete("/v1/separations/{id}", status_code=204, operation_id="deleteSeparation")
+@router.delete(
+    "/v1/separations/{id}", status_code=204, operation_id="deleteSeparation", responses=guarded(*_ONE)
+)
 async def delete(request: Request, services: Live, caller: Submitter, id: UUID) -> None:  # noqa: A002  (as above)
     """Delete a separation: cancel it if it has not ended, then erase the song, the stems and all else."""
     job = await services.repository.get(caller.tenant, id)
