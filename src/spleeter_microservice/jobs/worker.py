@@ -16,7 +16,7 @@ from uuid import UUID
 import structlog
 
 from spleeter_microservice.errors import DatabaseUnavailableError
-from spleeter_microservice.jobs.attempt import Attempt, Ending, Pace, Separate
+from spleeter_microservice.jobs.attempt import Attempt, Ending, ErrorNames, Pace, Separate, class_name
 from spleeter_microservice.jobs.claims import Claim, Claims
 from spleeter_microservice.jobs.database import Database
 from spleeter_microservice.jobs.job import Job, State
@@ -44,6 +44,7 @@ class WorkerOptions:
         last_words: after that, for putting jobs back while the database is away.
         sweep: between sweeps of what has been kept long enough.
         pace: of the attempts.
+        name_error: names what jobs fail with.
     """
 
     slots: int = 1
@@ -55,6 +56,7 @@ class WorkerOptions:
     last_words: float = 10.0
     sweep: float = 60.0
     pace: Pace = field(default_factory=Pace)
+    name_error: ErrorNames = class_name
 
 
 class Worker:
@@ -161,7 +163,8 @@ class Worker:
             await self._work(claim)
 
     async def _work(self, claim: Claim) -> None:
-        attempt = Attempt(claim, self._claims, self._separate, self._erase, self.options.pace)
+        options = self.options
+        attempt = Attempt(claim, self._claims, self._separate, self._erase, options.pace, options.name_error)
         self._attempts[claim.job.id] = attempt
         start = time.monotonic()
         try:
