@@ -339,3 +339,8 @@ INSERT INTO spleeter_chores AS chore (name, done_at) VALUES (%(name)s, now())
 ON CONFLICT (name) DO UPDATE SET done_at = now()
 WHERE chore.done_at < now() - make_interval(secs => %(period)s)
 RETURNING name;
+
+-- bury_worker --
+-- Have a worker count as dead at once
+UPDATE procrastinate_workers SET last_heartbeat = 'epoch'
+WHERE id IN (SELECT id FROM spleeter_workers WHERE name = %(name)s);

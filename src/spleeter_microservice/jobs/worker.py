@@ -29,13 +29,18 @@ Observe = Callable[[Job, Ending, float], None]
 """Told of the end of every attempt, with the seconds that it took."""
 
 
+def worker_name(pid: int) -> str:
+    """Name the worker that is a process of this machine."""
+    return f"{socket.gethostname()}:{pid}"
+
+
 @dataclass(frozen=True)
 class WorkerOptions:
     """How a worker works; all times in seconds.
 
     Attributes:
         slots: jobs at a time.
-        name: for the logs.
+        name: like no other's.
         heartbeat: between signs of life.
         silence: a worker without a sign of life for so long is dead; its jobs start again at
             most ``heartbeat`` later. More than ``heartbeat`` and the database's patience together.
@@ -48,7 +53,7 @@ class WorkerOptions:
     """
 
     slots: int = 1
-    name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
+    name: str = field(default_factory=lambda: worker_name(os.getpid()))
     heartbeat: float = 2.0
     silence: float = 6.0
     poll: float = 5.0
