@@ -34,7 +34,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def long(tmp_path: Path) -> Path:
     """A song that takes some seconds, and like which there is no other."""
-    return song(tmp_path, 90.0, time.time_ns() % 2**32)
+    return song(tmp_path, 60.0, time.time_ns() % 2**32)
 
 
 def song(folder: Path, seconds: float, seed: int) -> Path:

@@ -317,7 +317,7 @@ ORDER BY webhook.created_at, webhook.id;
 -- claim_webhook --
 -- Take a webhook that is due; if this process dies, it is due again when the lease is over
 UPDATE spleeter_webhooks AS webhook
-SET attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => %(lease)s)
+SET attempts = webhook.attempts + 1, next_attempt_at = now() + make_interval(secs => %(lease)s)
 FROM spleeter_jobs AS job
 WHERE job.id = webhook.job_id AND webhook.id = (
     SELECT due.id FROM spleeter_webhooks AS due JOIN spleeter_jobs AS of_due ON of_due.id = due.job_id
