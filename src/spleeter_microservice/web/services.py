@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Annotated, Protocol, cast
 from uuid import UUID
+
+from fastapi import Depends, Request
 
 from spleeter_microservice.jobs.database import Database
 from spleeter_microservice.jobs.deliveries import Delivery
@@ -143,3 +145,12 @@ class Services:
     workers: Workers
     outgoing: Outgoing | None = None
     version: str = field(default="")
+
+
+def services_of(request: Request) -> Services:
+    """Give the services that ``create_app`` was given."""
+    return cast(Services, request.app.state.services)
+
+
+Live = Annotated[Services, Depends(services_of)]
+"""A route's parameter that is given the services."""
