@@ -6,18 +6,51 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
+
+from fastapi import APIRouter, Header
+from fastapi.responses import Response, StreamingResponse
 
 from spleeter_microservice.errors import DatabaseUnavailableError, UnknownJobError
 from spleeter_microservice.jobs.job import State
 from spleeter_microservice.jobs.listener import DELETED, Notice
 from spleeter_microservice.jobs.repository import Repository
-from spleeter_microservice.web.notices import Following, Notices
+from spleeter_microservice.web.auth import Reader
+from spleeter_microservice.web.notices import Following, Notices, Told
+from spleeter_microservice.web.services import Live
 
 HEARTBEAT = 15.0
 """Seconds of silence after which a comment is sent, so that nobody on the way hangs up."""
 _PAGE = 100
+_LARGEST_ID = 2**63 - 1  # of PostgreSQL's bigint
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx is to pass each event on
+
+router = APIRouter(tags=["separations"])
+LastEventId = Annotated[
+    int,
+    Header(
+        alias="Last-Event-ID",
+        description="The last event that you have; those after it are sent.",
+        ge=0,
+        le=_LARGEST_ID,
+    ),
+]
+
+
+@router.get("/v1/separations/{job_id}/events", summary="Follow a separation")
+async def get_events(
+    services: Live, notices: Told, caller: Reader, job_id: UUID, last_event_id: LastEventId = 0
+) -> Response:
+    """Send what happens to a separation, as server-sent events, until it has ended.
+
+    Answers 204, after which browsers do not ask again, when you have all events and it has ended.
+    """
+    job = await services.repository.get(caller.tenant, job_id)
+    if job.state.final and not await services.repository.events(caller.tenant, job_id, last_event_id, 1):
+        return Response(status_code=204)
+    events = EventStream(services.repository, notices, caller.tenant, job_id, last_event_id)
+    return StreamingResponse(aiter(events), headers=_HEADERS, media_type="text/event-stream")
 
 
 @dataclass(frozen=True)
@@ -68,6 +101,7 @@ class EventStream:
         self._over = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Give the stream, piece by piece."""
         with self._notices.follow(self._job) as following:
             while not (self._over or self._notices.closed):
                 try:

@@ -123,6 +123,11 @@ PROBLEMS: Mapping[type[errors.SpleeterError], Problem] = {
     # What is asked for.
     errors.UnknownJobError: Problem("unknown-separation", 404, "Unknown separation"),
     errors.NotReadyError: Problem("not-ready", 409, "Not ready"),
+    errors.NoSuchStemError: Problem("unknown-stem", 404, "Unknown stem"),
+    errors.UnsatisfiableRangeError: Problem("unsatisfiable-range", 416, "Unsatisfiable range"),
+    errors.SeparationFailedError: Problem("separation-failed", 500, "Separation failed"),
+    errors.WaitedTooLongError: Problem("still-running", 504, "Still running"),
+    errors.StoppingError: Problem("stopping", 503, "Stopping", retry_after=_LATER),
     errors.ObjectNotFoundError: Problem(
         "not-found", 404, "Not found", "There is nothing here, or its time is over."
     ),
