@@ -63,7 +63,7 @@ class Options:
     bitrate: str | None = None
     offset: float = 0.0
     duration: float | None = None
-    bandwidth: Literal["official", "full"] = "official"
+    bandwidth: Literal["official", "16kHz", "full"] = "official"
     mwf: bool = False
     only: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)

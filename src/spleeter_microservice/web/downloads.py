@@ -1,187 +1,123 @@
-"""What came of a job, to be downloaded: stems, all of them as an archive, waveform peaks."""
+"""Downloads: stems, all of them as an archive, waveform peaks."""
 
 from __future__ import annotations
 
-import hashlib
-import zlib
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
-from typing import Annotated
+from typing import Annotated, get_args
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi import APIRouter, Depends, Path, Request
+from fastapi.responses import Response
 
-from spleeter_microservice.errors import NoSuchStemError, NotReadyError, UnsatisfiableRangeError
-from spleeter_microservice.jobs.job import Job, Result, State, StoredStem
-from spleeter_microservice.storage.store import Storage
+from spleeter_microservice.errors import (
+    InvalidFieldsError,
+    NoSuchStemError,
+    NotReadyError,
+    ObjectNotFoundError,
+    StorageUnavailableError,
+    UnknownJobError,
+    UnsatisfiableRangeError,
+)
+from spleeter_microservice.jobs.job import Job
+from spleeter_microservice.storage.objects import content_type
+from spleeter_microservice.web.answers import Answers, guarded
 from spleeter_microservice.web.auth import Reader
-from spleeter_microservice.web.conditions import Part, is_known, requested_part
-from spleeter_microservice.web.file_names import attachment, safe_name, stem_file, stem_name, title
+from spleeter_microservice.web.codecs import Codec
+from spleeter_microservice.web.results import archive_response, peaks_response, stem_response
 from spleeter_microservice.web.services import Live
-from spleeter_microservice.web.zip_stream import Member, ZipStream
 
-router = APIRouter(tags=["results"])
+router = APIRouter(tags=["results"], default_response_class=Response)
 
-# A browser may keep a file, but asks each time whether it may still show it: it may be erased.
-_CACHING = {"Cache-Control": "private, no-cache"}
+_TEXT = {"schema": {"type": "string"}}
+_CACHED = {"ETag": _TEXT, "Cache-Control": _TEXT}
+_FILE = _CACHED | {"Content-Disposition": _TEXT, "Content-Length": {"schema": {"type": "integer"}}}
+_PART = _FILE | {"Accept-Ranges": _TEXT, "Content-Range": _TEXT}
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+SOUND = {content_type(f"stem.{codec}"): _BYTES for codec in get_args(Codec)}
+"""Media types that a stem can have, as the OpenAPI document describes them."""
+ZIP = {"application/zip": _BYTES}
+"""Of an archive, likewise."""
+_PEAKS = {
+    "schema": {"type": "object"},
+    "example": {
+        "version": 1,
+        "channels": 1,
+        "sample_rate": 44100,
+        "samples_per_pixel": 2646,
+        "bits": 8,
+        "length": 2,
+        "data": [-17, 19, -60, 58],
+    },
+}
+_KNOWN: Answers = {304: {"description": "You have it already (`If-None-Match`).", "headers": _CACHED}}
+_WHOLE: Answers = {200: {"description": "All of the file.", "content": SOUND, "headers": _FILE}}
+_RANGE: Answers = {206: {"description": "The range asked for.", "content": SOUND, "headers": _PART}}
+_ARCHIVE: Answers = {200: {"description": "The archive.", "content": ZIP, "headers": _FILE}}
+_HEADERS: Answers = {200: {"description": "It is there.", "headers": _FILE}}
+_DRAWN: Answers = {
+    200: {"description": "The peaks.", "content": {"application/json": _PEAKS}, "headers": _CACHED}
+}
+_NONE = (InvalidFieldsError, UnknownJobError, NotReadyError, ObjectNotFoundError, StorageUnavailableError)
+_NO_STEM = (*_NONE, NoSuchStemError)
+
 StemName = Annotated[str, Path(description="Name of a stem.", examples=["vocals"], max_length=100)]
 
 
-@router.get("/v1/separations/{job_id}/stems/{stem}", summary="Download a stem")
-async def get_stem(
-    request: Request, services: Live, caller: Reader, job_id: UUID, stem: StemName
-) -> Response:
-    """Give a stem's file, or the range of it that ``Range`` asks for."""
-    job = await services.repository.get(caller.tenant, job_id)
+async def find(services: Live, caller: Reader, id: UUID) -> Job:  # noqa: A002  (the path's name for it)
+    """Give the job that the path names."""
+    return await services.repository.get(caller.tenant, id)
+
+
+Found = Annotated[Job, Depends(find)]
+
+
+@router.get(
+    "/v1/separations/{id}/stems/{stem}",
+    operation_id="downloadStem",
+    responses=guarded(*_NO_STEM, UnsatisfiableRangeError) | _KNOWN | _WHOLE | _RANGE,
+)
+async def get_stem(request: Request, services: Live, job: Found, stem: StemName) -> Response:
+    """Download a stem, or with `Range` a part of it."""
     return await stem_response(services.storage, request, job, stem)
 
 
-@router.head("/v1/separations/{job_id}/stems/{stem}", summary="Describe a stem")
-async def head_stem(
-    request: Request, services: Live, caller: Reader, job_id: UUID, stem: StemName
-) -> Response:
-    """Give the headers that a download of the stem has."""
-    job = await services.repository.get(caller.tenant, job_id)
+@router.head(
+    "/v1/separations/{id}/stems/{stem}",
+    operation_id="describeStem",
+    responses=guarded(*_NO_STEM) | _KNOWN | _HEADERS,
+)
+async def head_stem(request: Request, services: Live, job: Found, stem: StemName) -> Response:
+    """Get the headers that a download of the stem has."""
     return await stem_response(services.storage, request, job, stem)
 
 
-@router.get("/v1/separations/{job_id}/archive", summary="Download all stems")
-async def get_archive(request: Request, services: Live, caller: Reader, job_id: UUID) -> Response:
-    """Give all stems as one ZIP archive, not compressed, as it is read from the store."""
-    job = await services.repository.get(caller.tenant, job_id)
+@router.get(
+    "/v1/separations/{id}/archive",
+    operation_id="downloadArchive",
+    responses=guarded(*_NONE) | _KNOWN | _ARCHIVE,
+)
+async def get_archive(request: Request, services: Live, job: Found) -> Response:
+    """Download all stems as one ZIP archive, in which they are not compressed further."""
     return await archive_response(services.storage, request, job)
 
 
-@router.head("/v1/separations/{job_id}/archive", summary="Describe the archive")
-async def head_archive(request: Request, services: Live, caller: Reader, job_id: UUID) -> Response:
-    """Give the headers that a download of the archive has."""
-    job = await services.repository.get(caller.tenant, job_id)
+@router.head(
+    "/v1/separations/{id}/archive",
+    operation_id="describeArchive",
+    responses=guarded(*_NONE) | _KNOWN | _HEADERS,
+)
+async def head_archive(request: Request, services: Live, job: Found) -> Response:
+    """Get the headers that a download of the archive has."""
     return await archive_response(services.storage, request, job)
 
 
-@router.get("/v1/separations/{job_id}/peaks/{stem}", summary="Get a stem's waveform peaks")
-async def get_peaks(
-    request: Request, services: Live, caller: Reader, job_id: UUID, stem: StemName
-) -> Response:
-    """Give the peaks that a player draws, in the JSON format of ``audiowaveform``."""
-    job = await services.repository.get(caller.tenant, job_id)
-    name = _find(_result(job), stem).name
-    stream = await services.storage.get(f"{job.prefix}/peaks/{name}.json")
-    headers = _CACHING | {"ETag": stream.info.etag}
-    if is_known(request.headers.get("If-None-Match"), stream.info.etag):
-        return Response(status_code=304, headers=headers)
-    content = b"".join([block async for block in stream])
-    return Response(content, headers=headers, media_type="application/json")
+@router.get(
+    "/v1/separations/{id}/peaks/{stem}",
+    operation_id="getPeaks",
+    responses=guarded(*_NO_STEM) | _KNOWN | _DRAWN,
+)
+async def get_peaks(request: Request, services: Live, job: Found, stem: StemName) -> Response:
+    """Get what a player draws of a stem: the least and the greatest value per pixel.
 
-
-async def stem_response(storage: Storage, request: Request, job: Job, name: str) -> Response:
-    """Answer with a stem.
-
-    Raises:
-        NotReadyError: when the job has no stems, yet or at all.
-        NoSuchStemError: when it has others.
-        UnsatisfiableRangeError: when the range that is asked for is beyond the end.
-        StorageError: before anything is sent.
+    In the JSON format of `audiowaveform`.
     """
-    stem = _find(_result(job), name)
-    etag = f'"{stem.sha256}"'
-    headers = _CACHING | {"ETag": etag, "Accept-Ranges": "bytes"}
-    if is_known(request.headers.get("If-None-Match"), etag):
-        return Response(status_code=304, headers=headers)
-    headers["Content-Disposition"] = attachment(stem_name(job.input_name, stem.name, stem.key))
-    part = _part(request, etag, stem.size)
-    if part is not None:
-        headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{stem.size}"
-    return await _sent(request, storage, stem, part or Part(0, stem.size), headers)
-
-
-def _part(request: Request, etag: str, size: int) -> Part | None:
-    if request.method != "GET":
-        return None  # of other methods, ranges mean nothing
-    part = requested_part(request.headers.get("Range"), request.headers.get("If-Range"), etag, size)
-    if part is not None and not part.size:
-        raise UnsatisfiableRangeError(
-            f"The range is beyond the end: the file has {size} bytes. Ask for less, or for all of it.", size
-        )
-    return part
-
-
-async def _sent(
-    request: Request, storage: Storage, stem: StoredStem, part: Part, headers: Mapping[str, str]
-) -> Response:
-    stream = await storage.get(stem.key, part.start, part.stop)
-    headers = {**headers, "Content-Length": str(part.size)}
-    if request.method == "HEAD":
-        return Response(headers=headers, media_type=stem.media_type)
-    status = 206 if "Content-Range" in headers else 200
-    return StreamingResponse(await _begun(stream), status, headers, stem.media_type)
-
-
-async def _begun(stream: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """Read the beginning of a stream, so that what is wrong with it is known before an answer begins."""
-    blocks = aiter(stream)
-    first = await anext(blocks, b"")
-
-    async def everything() -> AsyncIterator[bytes]:
-        yield first
-        async for block in blocks:
-            yield block
-
-    return everything()
-
-
-async def archive_response(storage: Storage, request: Request, job: Job) -> Response:
-    """Answer with an archive of all stems.
-
-    Raises:
-        NotReadyError: when the job has no stems, yet or at all.
-        StorageError: before anything is sent.
-    """
-    result = _result(job)
-    etag = _archive_tag(job, result)
-    headers = _CACHING | {"ETag": etag}
-    if is_known(request.headers.get("If-None-Match"), etag):
-        return Response(status_code=304, headers=headers)
-    members = [await _member(storage, title(job.input_name), stem) for stem in result.stems]
-    archive = ZipStream(members, job.finished_at or job.created_at)
-    headers["Content-Disposition"] = attachment(f"{title(job.input_name)}.zip")
-    headers["Content-Length"] = str(archive.size)
-    if request.method == "HEAD":
-        return Response(headers=headers, media_type="application/zip")
-    return StreamingResponse(aiter(archive), headers=headers, media_type="application/zip")
-
-
-def _archive_tag(job: Job, result: Result) -> str:
-    deciding = [job.input_name, job.finished_at, [(stem.key, stem.sha256) for stem in result.stems]]
-    return f'"{hashlib.sha256(repr(deciding).encode()).hexdigest()}"'
-
-
-async def _member(storage: Storage, folder: str, stem: StoredStem) -> Member:
-    """Describe a stem as a file of an archive; it must be there."""
-    stream = await storage.get(stem.key)
-    crc32 = stem.crc32
-    if crc32 is None:
-        crc32 = 0
-        async for block in stream:
-            crc32 = zlib.crc32(block, crc32)
-    return Member(f"{folder}/{stem_file(stem.name, stem.key)}", stream.info.size, crc32, lambda: stream)
-
-
-def _result(job: Job) -> Result:
-    if job.result is not None:
-        return job.result
-    if not job.state.final:
-        raise NotReadyError(
-            f"The separation is {job.state}, at {job.progress:.0%}. Wait until it has succeeded."
-        )
-    if job.state is State.FAILED:
-        raise NotReadyError(f"The separation failed, so there are no stems: {job.error_message}")
-    raise NotReadyError("The separation was cancelled, so there are no stems.")
-
-
-def _find(result: Result, name: str) -> StoredStem:
-    for stem in result.stems:
-        if stem.name == name:
-            return stem
-    names = ", ".join(stem.name for stem in result.stems)
-    raise NoSuchStemError(f"The separation has no stem {safe_name(name)!r}. It has {names}.")
+    return await peaks_response(services.storage, request, job, stem)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import structlog
@@ -16,11 +17,20 @@ from spleeter_microservice.errors import (
     AuthenticationError,
     CredentialsError,
     InvalidFieldsError,
+    InvalidTokenError,
+    MissingScopeError,
     RateLimitError,
+    SeparationFailedError,
     SpleeterError,
 )
 from spleeter_microservice.telemetry import ERRORS
-from spleeter_microservice.web.problems import HTTP_PROBLEMS, INTERNAL, Problem, problem_of
+from spleeter_microservice.web.problems import (
+    HTTP_PROBLEMS,
+    INTERNAL,
+    Problem,
+    problem_of,
+    problem_of_failure,
+)
 
 MEDIA_TYPE = "application/problem+json"
 logger = structlog.get_logger(__name__)
@@ -42,6 +52,8 @@ def problem_response(scope: Scope, error: Exception) -> ProblemResponse:
 
 
 def _problem(error: Exception) -> Problem:
+    if isinstance(error, SeparationFailedError):
+        return problem_of_failure(error.type)
     if isinstance(error, SpleeterError):
         return problem_of(type(error))
     if isinstance(error, HTTPException):
@@ -68,9 +80,20 @@ def _headers(problem: Problem, error: Exception) -> dict[str, str]:
     retry_after = error.retry_after if isinstance(error, RateLimitError) else problem.retry_after
     if retry_after is not None:
         headers["Retry-After"] = str(math.ceil(retry_after))
+    challenge = _challenge(error)
+    return headers | ({"WWW-Authenticate": challenge} if challenge else {})
+
+
+def _challenge(error: Exception) -> str | None:
+    """Say what credentials are wanted (RFC 6750, section 3)."""
+    bearer = 'Bearer realm="spleeter-microservice"'
+    if isinstance(error, MissingScopeError):
+        return f'{bearer}, error="insufficient_scope", scope="{error.scope}"'
+    if isinstance(error, InvalidTokenError):
+        return f'{bearer}, error="invalid_token"'
     if isinstance(error, AuthenticationError | CredentialsError):
-        headers["WWW-Authenticate"] = 'Bearer realm="spleeter-microservice", ApiKey header="X-API-KEY"'
-    return headers
+        return f'{bearer}, ApiKey header="X-API-KEY"'
+    return None
 
 
 def install(app: FastAPI) -> None:
@@ -85,11 +108,16 @@ async def _handle(request: Request, error: Exception) -> ProblemResponse:
 
 
 async def _handle_invalid(request: Request, error: Exception) -> ProblemResponse:
-    wrong = cast(RequestValidationError, error).errors()
-    fields = {_path(item["loc"]): f"{item['msg']}." for item in wrong}
-    return problem_response(request.scope, InvalidFieldsError(fields))
+    found = cast(RequestValidationError, error).errors()
+    # The first part of a location is that of the request: path, query, header.
+    within = [{**item, "loc": item["loc"][1:] or item["loc"]} for item in found]
+    return problem_response(request.scope, invalid_fields(within))
 
 
-def _path(location: tuple[str | int, ...]) -> str:
-    """Name a field without the part of the request that it is in."""
-    return ".".join(map(str, location[1:] or location))
+def invalid_fields(found: Iterable[Mapping[str, Any]]) -> InvalidFieldsError:
+    """Give the error for what Pydantic found wrong, without any of the values."""
+    return InvalidFieldsError({".".join(map(str, item["loc"])): _reason(item) for item in found})
+
+
+def _reason(item: Mapping[str, Any]) -> str:
+    return f"{str(item['msg']).removeprefix('Value error, ').removesuffix('.')}."

@@ -12,10 +12,11 @@ from uuid import UUID
 from fastapi import APIRouter, Header
 from fastapi.responses import Response, StreamingResponse
 
-from spleeter_microservice.errors import DatabaseUnavailableError, UnknownJobError
+from spleeter_microservice.errors import DatabaseUnavailableError, InvalidFieldsError, UnknownJobError
 from spleeter_microservice.jobs.job import State
 from spleeter_microservice.jobs.listener import DELETED, Notice
 from spleeter_microservice.jobs.repository import Repository
+from spleeter_microservice.web.answers import Answers, guarded
 from spleeter_microservice.web.auth import Reader
 from spleeter_microservice.web.notices import Following, Notices, Told
 from spleeter_microservice.web.services import Live
@@ -25,6 +26,19 @@ HEARTBEAT = 15.0
 _PAGE = 100
 _LARGEST_ID = 2**63 - 1  # of PostgreSQL's bigint
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx is to pass each event on
+
+_EXAMPLE = """id: 1041
+event: progress
+data: {"state": "running", "progress": 0.42}
+
+"""
+_FOLLOWED: Answers = {
+    200: {
+        "description": "Events `state` and `progress`, each with the state and the share that is done.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
+    },
+    204: {"description": "It has ended, and you have all events: do not ask again."},
+}
 
 router = APIRouter(tags=["separations"])
 LastEventId = Annotated[
@@ -38,18 +52,28 @@ LastEventId = Annotated[
 ]
 
 
-@router.get("/v1/separations/{job_id}/events", summary="Follow a separation")
-async def get_events(
-    services: Live, notices: Told, caller: Reader, job_id: UUID, last_event_id: LastEventId = 0
+@router.get(
+    "/v1/separations/{id}/events",
+    operation_id="followSeparation",
+    responses=guarded(InvalidFieldsError, UnknownJobError) | _FOLLOWED,
+    response_class=StreamingResponse,
+)
+async def follow(
+    services: Live,
+    notices: Told,
+    caller: Reader,
+    id: UUID,  # noqa: A002  (the path's name for it)
+    last_event_id: LastEventId = 0,
 ) -> Response:
-    """Send what happens to a separation, as server-sent events, until it has ended.
+    """Follow a separation by server-sent events, until it has ended or was deleted.
 
-    Answers 204, after which browsers do not ask again, when you have all events and it has ended.
+    The first events say what has happened so far. A lost connection is resumed with
+    `Last-Event-ID`. Of `progress` events only the last one is kept.
     """
-    job = await services.repository.get(caller.tenant, job_id)
-    if job.state.final and not await services.repository.events(caller.tenant, job_id, last_event_id, 1):
+    job = await services.repository.get(caller.tenant, id)
+    if job.state.final and not await services.repository.events(caller.tenant, id, last_event_id, 1):
         return Response(status_code=204)
-    events = EventStream(services.repository, notices, caller.tenant, job_id, last_event_id)
+    events = EventStream(services.repository, notices, caller.tenant, id, last_event_id)
     return StreamingResponse(aiter(events), headers=_HEADERS, media_type="text/event-stream")
 
 

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Annotated, Self, cast
 from uuid import UUID
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, Request
 
 from spleeter_microservice.jobs.listener import Listener, Notice
 
@@ -133,14 +133,6 @@ def _before_shutdown(close: Callable[[], None]) -> Iterator[None]:
         for number in caught:
             if signal.getsignal(number) is handle:
                 signal.signal(number, earlier[number])
-
-
-@asynccontextmanager
-async def listening(app: FastAPI) -> AsyncIterator[None]:
-    """Listen as long as an application runs; this is its lifespan."""
-    async with Notices(app.state.services.database.url).running() as notices:
-        app.state.notices = notices
-        yield
 
 
 def notices_of(request: Request) -> Notices:

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from spleeter_microservice.telemetry import REQUEST_LATENCY, REQUESTS
@@ -16,6 +17,8 @@ from spleeter_microservice.web.errors import problem_response
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+/=-]{0,127}", re.ASCII)
 UNKNOWN_ROUTE = "unknown"
 """Stands for every path without a route, so that strangers cannot make up labels of metrics."""
+CLIENT_WENT = 499
+"""Stands for the status of requests whose clients went away before there was an answer."""
 logger = structlog.get_logger(__name__)
 
 
@@ -52,6 +55,8 @@ class RequestLog:
 
         try:
             await self.app(scope, receive, send_named)
+        except ClientDisconnect:
+            status = status or CLIENT_WENT
         except Exception as error:
             if status:
                 logger.exception("answer broken off")

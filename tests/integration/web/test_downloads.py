@@ -19,7 +19,7 @@ from spleeter_microservice.jobs.claims import Failure
 from spleeter_microservice.jobs.job import Job, Options, StoredStem
 from spleeter_microservice.security.principal import Scope
 from spleeter_microservice.storage.store import BLOCK_BYTES
-from spleeter_microservice.web.downloads import _member
+from spleeter_microservice.web.results import _member
 from spleeter_microservice.web.services import Services
 from tests.job_samples import new_job
 from tests.web_service import Player
