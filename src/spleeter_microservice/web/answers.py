@@ -110,6 +110,7 @@ def _properties() -> dict[str, Any]:
 def _without_null(value: Mapping[str, Any]) -> dict[str, Any]:
     """Describe a field that is left out rather than null."""
     rest = {key: item for key, item in value.items() if key not in ("anyOf", "default", "title")}
+    kind: dict[str, Any]
     (kind,) = [item for item in value.get("anyOf", [{}]) if item.get("type") != "null"]
     return rest | kind | ({"default": value["default"]} if value.get("default") is not None else {})
 

@@ -19,7 +19,6 @@ from spleeter_microservice.errors import (
     InvalidFieldsError,
     InvalidTokenError,
     MissingScopeError,
-    RateLimitError,
     SeparationFailedError,
     SpleeterError,
 )
@@ -77,7 +76,7 @@ def _document(scope: Scope, problem: Problem, error: Exception) -> dict[str, Any
 
 def _headers(problem: Problem, error: Exception) -> dict[str, str]:
     headers = dict(getattr(error, "headers", None) or {})
-    retry_after = error.retry_after if isinstance(error, RateLimitError) else problem.retry_after
+    retry_after = getattr(error, "retry_after", problem.retry_after)
     if retry_after is not None:
         headers["Retry-After"] = str(math.ceil(retry_after))
     challenge = _challenge(error)

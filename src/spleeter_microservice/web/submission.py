@@ -44,28 +44,33 @@ class Submission(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     source_url: _Url | None = Field(
-        None,
+        default=None,
         description="Where to fetch the song, if it is not sent along. Public addresses only; "
         "off unless the operator has switched it on.",
         examples=["https://example.com/song.mp3"],
     )
     stems: Literal[2, 4, 5] = Field(
-        2,
+        default=2,
         description="2: vocals, accompaniment. 4: vocals, drums, bass, other. "
         "5: vocals, piano, drums, bass, other.",
     )
-    codec: Codec = Field("wav", description="Of the stems.")
+    codec: Codec = Field(default="wav", description="Of the stems.")
     bitrate: str | None = Field(
-        None,
+        default=None,
         pattern=BITRATE,
         description="Of a lossy codec, in bits per second or, with k, thousands of them. 128k by default.",
         examples=["192k"],
     )
     offset: float = Field(
-        0.0, ge=0, le=1e6, allow_inf_nan=False, description="Seconds of the song to skip.", examples=[30]
+        default=0.0,
+        ge=0,
+        le=1e6,
+        allow_inf_nan=False,
+        description="Seconds of the song to skip.",
+        examples=[30],
     )
     duration: float | None = Field(
-        None,
+        default=None,
         gt=0,
         le=1e6,
         allow_inf_nan=False,
@@ -73,12 +78,12 @@ class Submission(BaseModel):
         examples=[60],
     )
     bandwidth: Literal["official", "16kHz", "full"] = Field(
-        "official",
+        default="official",
         description="official: up to 11 kHz, as Spleeter does. 16kHz: up to 16 kHz. full: everything; above "
         "11 kHz it is shared out as just below.",
     )
     mwf: bool = Field(
-        False, description="Refine by a multichannel Wiener filter: less bleeding, twice the time."
+        default=False, description="Refine by a multichannel Wiener filter: less bleeding, twice the time."
     )
     only: list[Stem] = Field(
         default_factory=list,
@@ -93,12 +98,12 @@ class Submission(BaseModel):
         examples=[{"title": "Song", "order": "4711"}],
     )
     callback_url: _Url | None = Field(
-        None,
+        default=None,
         description="Is sent a signed webhook when the job ends, however it ends.",
         examples=["https://example.com/hooks/separated"],
     )
     retention_hours: float | None = Field(
-        None,
+        default=None,
         gt=0,
         le=1e6,
         allow_inf_nan=False,
