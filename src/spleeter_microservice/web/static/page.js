@@ -108,6 +108,8 @@ function present(job) {
   }
   at("result-title").textContent = job.input.name;
   at("model").replaceChildren(`Separated by the model ${job.model}.`, ...labels(job.model_quality, job.experimental));
+  if (job.model_quality === "approximate") at("model").append(" Its weights are this project’s, not Deezer’s.");
+  if (job.experimental) at("model").append(" Not all of its stems are good yet.");
   at("expiry").textContent = `Everything is deleted from the server on ${new Date(job.expires_at).toLocaleString()}.`;
   appear("result");
   show(job, report);

@@ -45,7 +45,7 @@ function player(stem, suspect, onProblem) {
   const fetched = () => (file ??= download(stem.url));
   row.append(
     button(`Play ${stem.name}`, () => fetched().then((found) => play(item, row, found)), onProblem),
-    button(`Download ${stem.name} (${megabytes(stem.size)})`, () => fetched().then(save), onProblem),
+    button(`Download ${stem.name} (${sizeOf(stem.size)})`, () => fetched().then(save), onProblem),
   );
   item.append(title, wave, row);
   getJson(stem.peaks_url).then((peaks) => draw(wave, peaks), () => wave.remove()); // it is decoration
@@ -82,7 +82,7 @@ function play(item, row, { blob }) {
   audio.play().catch(() => {}); // browsers may want another click
 }
 
-const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
+const sizeOf = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 
 function draw(canvas, peaks) {
   const scale = devicePixelRatio || 1;
