@@ -66,9 +66,7 @@ SpleeterError
 │   ├── UnknownJobError           the tenant has no such job
 │   ├── IdempotencyConflictError  one idempotency key, two bodies
 │   ├── QueueFullError            the tenant has too many jobs waiting
-│   ├── InvalidCursorError        a cursor that no page gave
-│   ├── JobCancelledError         work was given up because the job was cancelled
-│   └── ProcessDiedError          the process that separated a song died
+│   └── InvalidCursorError        a cursor that no page gave
 ├── EvaluationError
 │   ├── NoSongsError              a folder without songs and their stems
 │   ├── AmbiguousStemError        two files for one stem
@@ -422,14 +420,6 @@ class QueueFullError(JobError):
 
 class InvalidCursorError(JobError):
     """A cursor is not one that a page of jobs gave."""
-
-
-class JobCancelledError(JobError):
-    """Work on a job was given up because it was cancelled."""
-
-
-class ProcessDiedError(JobError):
-    """The process that separated a song died."""
 
 
 class EvaluationError(SpleeterError):

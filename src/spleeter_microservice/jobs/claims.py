@@ -16,7 +16,7 @@ from spleeter_microservice.jobs.database import Database, Row, Transaction
 from spleeter_microservice.jobs.job import Job, Result, State
 from spleeter_microservice.jobs.queue import Queue
 
-DEATHS = "process_died"
+DEATHS = "process-died"
 """Error type of a job whose processes died too often."""
 
 
