@@ -1,0 +1,53 @@
+"""What the network sees of a spectrogram."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spleeter_microservice.training.lite.bands import averaged
+
+Array = NDArray[np.float32]
+
+CHANNELS = 8
+CONTEXT = 31
+"""Frames and bands over which the classical features average; odd."""
+FLOOR = 1e-3
+"""What is weaker than this share of the segment's root mean square is not told from silence."""
+SCALE = 0.4
+"""Brings the logarithms to about unit variance."""
+
+
+def features(magnitude: Array) -> Array:
+    """Compute the network's input.
+
+    By band: how loud each channel is, relative to the segment's root mean square; how tonal it is
+    (the logarithm of the geometric over the arithmetic mean); how much it exceeds its
+    neighbourhood in time, and in frequency (what tells strokes from steady tones, after D.
+    FitzGerald, "Harmonic/percussive separation using median filtering", 2010).
+
+    Args:
+        magnitude: shape (2, frames, BINS).
+
+    Returns:
+        shape (CHANNELS, frames, BANDS).
+    """
+    level = np.sqrt(np.mean(np.square(magnitude))) + 1e-12
+    relative = magnitude / level + np.float32(FLOOR)
+    loud = SCALE * np.log(averaged(relative))
+    tonal = SCALE * averaged(np.log(relative)) - loud
+    return np.concatenate([loud, tonal, loud - neighbourhood(loud, 1), loud - neighbourhood(loud, 2)]).astype(
+        np.float32
+    )
+
+
+def neighbourhood(values: Array, axis: int) -> Array:
+    """Average over ``CONTEXT`` values along an axis; at the ends over those that there are."""
+    half = CONTEXT // 2
+    sums = np.cumsum(np.moveaxis(values, axis, 0), axis=0, dtype=np.float64)
+    sums = np.concatenate([np.zeros_like(sums[:1]), sums])
+    last = len(sums) - 1
+    at = np.arange(last)
+    start, end = np.maximum(at - half, 0), np.minimum(at + half + 1, last)
+    means = (sums[end] - sums[start]) / (end - start).reshape(-1, *[1] * (values.ndim - 1))
+    return np.moveaxis(means, 0, axis).astype(np.float32)
