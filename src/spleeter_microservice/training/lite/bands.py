@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-GROUPS = ((0, 256, 1), (256, 512, 4), (512, 1024, 8))
-"""(first bin, bin after the last, bins per band): 10.8 Hz each up to 2.8 kHz, then 43 and 86 Hz."""
+GROUPS = ((0, 128, 1), (128, 256, 2), (256, 512, 8), (512, 1024, 16))
+"""(first bin, bin after the last, bins per band): 10.8 Hz up to 1.4 kHz, at last 172 Hz."""
+
+PAIR = 2
+"""Frames, of 23 ms, that have one mask."""
 
 BINS = GROUPS[-1][1]
 BANDS = sum((end - start) // width for start, end, width in GROUPS)
@@ -24,6 +27,11 @@ def summed(values: Array) -> Array:
         ],
         axis=-1,
     )
+
+
+def paired(values: Array) -> Array:
+    """Sum an array of shape (…, frames, bands) over each pair of frames."""
+    return values[..., 0::PAIR, :] + values[..., 1::PAIR, :]
 
 
 def averaged(values: Array) -> Array:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spleeter_microservice.training.lite.bands import averaged
+from spleeter_microservice.training.lite.bands import averaged, paired
 
 Array = NDArray[np.float32]
 
-CHANNELS = 8
+CHANNELS = 10
 CONTEXT = 31
-"""Frames and bands over which the classical features average; odd."""
+"""Bands over which the classical features average, and twice the pairs of frames; odd."""
 FLOOR = 1e-3
 """What is weaker than this share of the segment's root mean square is not told from silence."""
 SCALE = 0.4
@@ -21,29 +21,32 @@ SCALE = 0.4
 def features(magnitude: Array) -> Array:
     """Compute the network's input.
 
-    By band: how loud each channel is, relative to the segment's root mean square; how tonal it is
-    (the logarithm of the geometric over the arithmetic mean); how much it exceeds its
-    neighbourhood in time, and in frequency (what tells strokes from steady tones, after D.
-    FitzGerald, "Harmonic/percussive separation using median filtering", 2010).
+    By band and pair of frames: how loud each channel is in the one and in the other, relative to
+    the segment's root mean square; how tonal it is (the logarithm of the geometric over the
+    arithmetic mean); how much it exceeds its neighbourhood in time, and in frequency (what tells
+    strokes from steady tones, after D. FitzGerald, "Harmonic/percussive separation using median
+    filtering", 2010).
 
     Args:
         magnitude: shape (2, frames, BINS).
 
     Returns:
-        shape (CHANNELS, frames, BANDS).
+        shape (CHANNELS, frames / PAIR, BANDS).
     """
     level = np.sqrt(np.mean(np.square(magnitude))) + 1e-12
     relative = magnitude / level + np.float32(FLOOR)
     loud = SCALE * np.log(averaged(relative))
-    tonal = SCALE * averaged(np.log(relative)) - loud
-    return np.concatenate([loud, tonal, loud - neighbourhood(loud, 1), loud - neighbourhood(loud, 2)]).astype(
+    tonal = paired(SCALE * averaged(np.log(relative)) - loud) / 2
+    mean = paired(loud) / 2
+    steady, broad = neighbourhood(mean, 1, CONTEXT // 2), neighbourhood(mean, 2, CONTEXT)
+    return np.concatenate([loud[:, 0::2], loud[:, 1::2], tonal, mean - steady, mean - broad]).astype(
         np.float32
     )
 
 
-def neighbourhood(values: Array, axis: int) -> Array:
-    """Average over ``CONTEXT`` values along an axis; at the ends over those that there are."""
-    half = CONTEXT // 2
+def neighbourhood(values: Array, axis: int, context: int) -> Array:
+    """Average over an odd number of values along an axis; at the ends over those that there are."""
+    half = context // 2
     sums = np.cumsum(np.moveaxis(values, axis, 0), axis=0, dtype=np.float64)
     sums = np.concatenate([np.zeros_like(sums[:1]), sums])
     last = len(sums) - 1

@@ -36,8 +36,8 @@ class FeedOptions:
     data: Path
     batch: int = 8
     frames: int = 256
-    reuse: int = 3
-    held: int = 900
+    reuse: int = 4
+    held: int = 2400
     workers: int = 1
     seed: int = 1
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from spleeter_microservice.training.lite.bands import BINS, summed
+from spleeter_microservice.training.lite.bands import BINS, paired, summed
 from spleeter_microservice.training.lite.effects import changed, equaliser, placed
 from spleeter_microservice.training.lite.features import Array, features
 from spleeter_microservice.training.lite.score import STEMS
@@ -28,15 +28,15 @@ _PRESENT = {"drums": 0.9, "bass": 0.9, "piano": 0.5, "other": 0.85}
 class Example:
     """What the network is shown, and what decides how good its masks are.
 
-    With masks M of shape (stems, 2, frames, bands), the squared error of a stem is the sum over
-    channels, frames and bands of M² ``power`` − 2 M ``cross``, plus ``energy``: exactly that of the
+    With masks M of shape (stems, 2, pairs, bands), the squared error of a stem is the sum over
+    channels, pairs of frames and bands of M² ``power`` − 2 M ``cross``, plus ``energy``: exactly that of the
     masked complex spectrogram. All is relative to the accompaniment's energy.
 
     Attributes:
-        features: shape (CHANNELS, frames, BANDS).
-        power: of the accompaniment, shape (2, frames, BANDS).
-        cross: of the accompaniment with each stem, shape (stems, 2, frames, BANDS).
-        energy: of each stem, shape (stems,).
+        features: shape (CHANNELS, pairs, BANDS).
+        power: of the accompaniment, shape (2, pairs, BANDS).
+        cross: of the accompaniment with each stem, shape (stems, 2, pairs, BANDS).
+        energy: of each stem, and of piano and other taken together: shape (stems + 1,).
     """
 
     features: Array
@@ -55,10 +55,12 @@ def example(stems: Sequence[Spectrum], accompaniment: Spectrum) -> Example:
     """Measure stems against the accompaniment as it reaches the network."""
     total = power(accompaniment)
     scale = np.float32(1 / (total.sum() + 1e-9))
-    cross = [summed(accompaniment.real * stem.real + accompaniment.imag * stem.imag) * scale for stem in stems]
+    cross = [
+        paired(summed(accompaniment.real * stem.real + accompaniment.imag * stem.imag)) * scale for stem in stems
+    ]
     energies = [*stems, stems[2] + stems[3]]
     energy = np.array([power(stem).sum() * scale for stem in energies], np.float32)
-    return Example(features(np.sqrt(total)), summed(total) * scale, np.stack(cross), energy)
+    return Example(features(np.sqrt(total)), paired(summed(total)) * scale, np.stack(cross), energy)
 
 
 def power(spectrum_: Spectrum) -> Array:

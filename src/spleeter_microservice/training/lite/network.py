@@ -9,12 +9,12 @@ from torch.nn import functional
 from spleeter_microservice.training.lite.features import CHANNELS
 from spleeter_microservice.training.lite.score import STEMS
 
-WIDTHS = (16, 32, 64, 128, 192)
+WIDTHS = (24, 48, 96, 128, 192)
 """Filters of each level."""
 
 
 class LiteNetwork(nn.Module):
-    """A U-Net on what ``features`` makes of the magnitudes; each level halves frames and bands."""
+    """A U-Net on what ``features`` makes of the magnitudes; each level halves both sides."""
 
     def __init__(self, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__()
@@ -37,10 +37,10 @@ class LiteNetwork(nn.Module):
         """Compute masks.
 
         Args:
-            features: shape (batch, CHANNELS, frames, bands), both multiples of 32.
+            features: shape (batch, CHANNELS, pairs, bands), both multiples of 32.
 
         Returns:
-            shape (batch, stems, 2 channels, frames, bands); over the stems they sum to 1.
+            shape (batch, stems, 2 channels, pairs, bands); over the stems they sum to 1.
         """
         x = torch.cat([features, positions(features.shape[3]).expand(len(features), 2, features.shape[2], -1)], 1)
         skips = []

@@ -46,7 +46,7 @@ class TrainingOptions:
     output: Path
     minutes: float
     rate: float = 2e-3
-    threads: int = 2
+    threads: int = 1
 
 
 def errors(masks: Tensor, batch: Batch) -> Tensor:
