@@ -7,17 +7,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from spleeter_microservice.errors import DownloadError, ModelNotInstalledError
+from spleeter_microservice.jobs.messages import InferenceModel
 from spleeter_microservice.models.configured import load_configured
+from spleeter_microservice.models.lite import BASE, BUILT_IN
 from spleeter_microservice.models.slot import InstalledModel
 from spleeter_microservice.models.store import ModelStore
-from spleeter_microservice.separation.network import Networks
+from spleeter_microservice.separation.cascade import load_networks
 from spleeter_microservice.separation.pipeline import Bandwidth, Pipeline
 from spleeter_microservice.settings import Settings
 
 
 def open_store(settings: Settings) -> ModelStore:
     """Give the store of installed models."""
-    return ModelStore(settings.models_dir, mirror=settings.models_url)
+    return ModelStore(settings.models_dir, mirror=settings.models_url, built_in=BUILT_IN)
 
 
 def find_model(
@@ -25,11 +27,17 @@ def find_model(
 ) -> InstalledModel:
     """Find a model and, if it is a known one that is not installed, pull it first.
 
+    ``4stems`` and ``5stems`` mean Deezer's if they are installed and the built-in ones otherwise;
+    ``spleeter:4stems`` means Deezer's and nothing else.
+
     Args:
-        descriptor: ``2stems``, ``spleeter:2stems``, … or the path of a configuration file
-            in Spleeter's format.
+        descriptor: ``2stems``, ``spleeter:2stems``, ``4stems-lite``, … or the path of a
+            configuration file in Spleeter's format.
         settings: where models are.
-        announce: told, in words, when a model is about to be pulled.
+        announce: told, in words, when a model is about to be pulled, or replaced by a built-in one.
+
+    Returns:
+        the model, whose ``name`` and ``quality`` say which one it is.
 
     Raises:
         ModelNotInstalledError: when it is not there and cannot be pulled.
@@ -39,10 +47,17 @@ def find_model(
     store = open_store(settings)
     if descriptor.endswith(".json"):
         return load_configured(store, Path(descriptor), settings.checkpoints_dir)
+    if stand_in := store.stand_in(descriptor):
+        announce(
+            f"Deezer's {descriptor} is not installed: using the built-in {stand_in.name}, whose stems are "
+            f"approximate. To install Deezer's: spleeter-microservice models pull {descriptor}"
+        )
+        descriptor = stand_in.name
     try:
         return store.find(descriptor)
     except ModelNotInstalledError as missing:
-        announce(f"The model {descriptor} is not installed: pulling it now.")
+        needed = BASE if descriptor in store.built_in else descriptor
+        announce(f"The model {needed} is not installed: pulling it now.")
         try:
             store.pull(descriptor)
         except DownloadError as error:
@@ -50,11 +65,39 @@ def find_model(
     return store.find(descriptor)
 
 
+def find_model_for(
+    stems: int, settings: Settings, announce: Callable[[str], None] = lambda _: None
+) -> InstalledModel:
+    """Find the model that separates into so many stems: Deezer's, or else a built-in one.
+
+    Raises:
+        UnknownModelError: when there is none.
+        ModelNotInstalledError, ModelError: as ``find_model``.
+    """
+    return find_model(f"{stems}stems", settings, announce)
+
+
+def inference_model(model: InstalledModel) -> InferenceModel:
+    """Describe a model for an inference process."""
+    parts = [model] if model.base is None else [model, model.base]
+    files = {
+        str(part.folder / name): entry.sha256 for part in parts for name, entry in part.manifest.files.items()
+    }
+    return InferenceModel(
+        model.folder,
+        model.architecture,
+        model.manifest.weights_sha256,
+        files,
+        model.base.folder if model.base else None,
+    )
+
+
 @contextmanager
 def open_pipeline(
     model: InstalledModel, *, mwf: bool = False, bandwidth: Bandwidth = "official", cores: int | None = None
 ) -> Iterator[Pipeline]:
     """Load a model's networks and give a pipeline that separates with them."""
-    networks = Networks(model.folder, model.architecture, cores)
+    base = model.base.folder if model.base else None
+    networks = load_networks(model.folder, model.architecture, cores, base)
     with Pipeline(model.architecture, networks, mwf=mwf, bandwidth=bandwidth) as pipeline:
         yield pipeline

@@ -1,1 +1,1 @@
-"""How the built-in models are made: music is synthesised, a network learns to take it apart, and is exported."""
+"""Makes the built-in models: synthesises music, trains a network to take it apart, and exports it."""

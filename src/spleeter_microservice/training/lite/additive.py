@@ -45,14 +45,30 @@ class Patch:
     @classmethod
     def bass(cls, rng: random.Random) -> Patch:
         """Make up a synthesiser's bass."""
-        return cls(rng.uniform(0.8, 1.6), rng.random() < 0.35, rng.choice((1.5, 3, 6, 12, 25)), rng.uniform(0.2, 1),
-                   rng.uniform(0.05, 0.6), 0.004, rng.choice((1, 1, 2)), rng.uniform(2, 14))  # fmt: skip
+        return cls(
+            rng.uniform(0.8, 1.6),
+            rng.random() < 0.35,
+            rng.choice((1.5, 3, 6, 12, 25)),
+            rng.uniform(0.2, 1),
+            rng.uniform(0.05, 0.6),
+            0.004,
+            rng.choice((1, 1, 2)),
+            rng.uniform(2, 14),
+        )
 
     @classmethod
     def pad(cls, rng: random.Random) -> Patch:
         """Make up a synthesiser's pad, lead or pluck."""
-        return cls(rng.uniform(0.7, 1.5), rng.random() < 0.3, rng.choice((4, 8, 16)), rng.uniform(0.15, 1),
-                   rng.uniform(0.08, 1.0), rng.choice((0.004, 0.01, 0.1)), rng.choice((1, 2, 3)), rng.uniform(4, 25))  # fmt: skip
+        return cls(
+            rng.uniform(0.7, 1.5),
+            rng.random() < 0.3,
+            rng.choice((4, 8, 16)),
+            rng.uniform(0.15, 1),
+            rng.uniform(0.08, 1.0),
+            rng.choice((0.004, 0.01, 0.1)),
+            rng.choice((1, 2, 3)),
+            rng.uniform(4, 25),
+        )
 
 
 def play(rng: random.Random, notes: Sequence[Note], patch: Patch, seconds: float) -> Waveform:
@@ -99,7 +115,9 @@ def sing(rng: random.Random, seconds: float) -> Waveform:
         part = slice(round(start * SAMPLE_RATE), round((start + length) * SAMPLE_RATE))
         steps[part], vowels[part], loud[part] = pitch, vowel, rng.uniform(0.5, 1)
         if consonant:
-            breath[part.start : part.start + round(rng.uniform(0.03, 0.12) * SAMPLE_RATE)] = rng.uniform(0.2, 1)
+            breath[part.start : part.start + round(rng.uniform(0.03, 0.12) * SAMPLE_RATE)] = rng.uniform(
+                0.2, 1
+            )
     steps, loud, breath = _smooth(steps, 0.06), _smooth(loud, 0.04), _smooth(breath, 0.015)
     trembling = 0.35 * np.sin(2 * np.pi * rng.uniform(4.5, 6.5) * time) * rng.random()
     frequency = base * 2 ** ((steps + trembling) / 12)
@@ -112,7 +130,9 @@ def _syllables(rng: random.Random, seconds: float) -> list[tuple[float, float, i
     while now < seconds - 1:
         for _ in range(rng.randint(3, 10)):
             length = rng.choice((0.15, 0.25, 0.25, 0.5, 1.0)) * rng.uniform(0.8, 1.2)
-            found.append((now, length * 0.95, rng.choice((0, 2, 4, 5, 7, 9, 12)), rng.randrange(5), rng.random() < 0.6))
+            found.append(
+                (now, length * 0.95, rng.choice((0, 2, 4, 5, 7, 9, 12)), rng.randrange(5), rng.random() < 0.6)
+            )
             now += length
         now += rng.uniform(0.2, 2.5)
     return [syllable for syllable in found if syllable[0] + syllable[1] < seconds]

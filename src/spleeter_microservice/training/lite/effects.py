@@ -34,7 +34,8 @@ def compressed(waveform: Array, amount: float) -> Array:
     held = np.maximum.reduce([np.roll(level, shift) * 0.9**shift for shift in range(12)])
     gain = (held / held.mean()) ** -amount
     at = np.arange(len(waveform)) / block
-    return waveform * np.interp(at, np.arange(len(gain)) + 0.5, gain).astype(np.float32)[:, None]
+    gains: Array = np.interp(at, np.arange(len(gain)) + 0.5, gain).astype(np.float32)
+    return waveform * gains[:, None]
 
 
 def reverberated(rng: np.random.Generator, waveform: Array) -> Array:
@@ -54,7 +55,8 @@ def equaliser(rng: np.random.Generator) -> Array:
     for _ in range(2):
         centre, width = rng.uniform(-4, 3.5), rng.uniform(0.5, 2)
         decibels += rng.normal(0, 3.5) * np.exp(-(((_OCTAVES - centre) / width) ** 2))
-    return (10 ** (np.clip(decibels, -18, 12) / 20)).astype(np.float32)
+    response: Array = (10 ** (np.clip(decibels, -18, 12) / 20)).astype(np.float32)
+    return response
 
 
 def placed(rng: np.random.Generator, spectrum: Spectrum, stem: str) -> Spectrum:

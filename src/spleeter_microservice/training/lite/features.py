@@ -33,11 +33,12 @@ def features(magnitude: Array) -> Array:
     Returns:
         shape (CHANNELS, frames / PAIR, BANDS).
     """
-    level = np.sqrt(np.mean(np.square(magnitude))) + 1e-12
+    level = np.sqrt(np.mean(np.square(magnitude))) + np.float32(1e-12)
     relative = magnitude / level + np.float32(FLOOR)
-    loud = SCALE * np.log(averaged(relative))
-    tonal = paired(SCALE * averaged(np.log(relative)) - loud) / 2
-    mean = paired(loud) / 2
+    loud: Array = np.log(averaged(relative))
+    loud *= np.float32(SCALE)
+    tonal = paired(np.float32(SCALE) * averaged(np.log(relative)) - loud) / 2
+    mean: Array = paired(loud) / 2
     steady, broad = neighbourhood(mean, 1, CONTEXT // 2), neighbourhood(mean, 2, CONTEXT)
     return np.concatenate([loud[:, 0::2], loud[:, 1::2], tonal, mean - steady, mean - broad]).astype(
         np.float32
@@ -53,4 +54,5 @@ def neighbourhood(values: Array, axis: int, context: int) -> Array:
     at = np.arange(last)
     start, end = np.maximum(at - half, 0), np.minimum(at + half + 1, last)
     means = (sums[end] - sums[start]) / (end - start).reshape(-1, *[1] * (values.ndim - 1))
-    return np.moveaxis(means, 0, axis).astype(np.float32)
+    averages: Array = np.moveaxis(means, 0, axis).astype(np.float32)
+    return averages

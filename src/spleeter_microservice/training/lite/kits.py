@@ -53,14 +53,32 @@ _WORDS = {
     "bell": r"bell|cup|cowbell",
 }
 _PITCHES = {
-    "kick": (35, 36), "stick": (37, 75, 76, 77), "snare": (38, 40), "clap": (39,), "closed": (42, 69, 70, 82),
-    "pedal": (44, 54), "open": (46,), "low tom": (41, 43, 61, 64), "mid tom": (45, 47, 63), "high tom": (48, 50, 60, 62),
-    "crash": (49, 52, 55, 57), "ride": (51, 59), "bell": (53, 56),
-}  # fmt: skip
+    "kick": (35, 36),
+    "stick": (37, 75, 76, 77),
+    "snare": (38, 40),
+    "clap": (39,),
+    "closed": (42, 69, 70, 82),
+    "pedal": (44, 54),
+    "open": (46,),
+    "low tom": (41, 43, 61, 64),
+    "mid tom": (45, 47, 63),
+    "high tom": (48, 50, 60, 62),
+    "crash": (49, 52, 55, 57),
+    "ride": (51, 59),
+    "bell": (53, 56),
+}
 _INSTEAD = {
-    "stick": "snare", "clap": "snare", "pedal": "closed", "open": "closed", "low tom": "mid tom", "mid tom": "high tom",
-    "high tom": "snare", "crash": "open", "ride": "closed", "bell": "ride",
-}  # fmt: skip
+    "stick": "snare",
+    "clap": "snare",
+    "pedal": "closed",
+    "open": "closed",
+    "low tom": "mid tom",
+    "mid tom": "high tom",
+    "high tom": "snare",
+    "crash": "open",
+    "ride": "closed",
+    "bell": "ride",
+}
 
 
 @dataclass(frozen=True)
@@ -93,12 +111,19 @@ def play(rng: random.Random, notes: Sequence[Note], kit: str, seconds: float) ->
         if name not in settings:
             pan = rng.gauss(0, 0.1 if name in {"kick", "snare"} else 0.3)
             tuning = 2 ** (rng.gauss(0, 0.8) / 12)
-            settings[name] = (tuning, pan, 10 ** (rng.gauss(0, 2) / 20), rng.randrange(len(instruments[name])))
+            settings[name] = (
+                tuning,
+                pan,
+                10 ** (rng.gauss(0, 2) / 20),
+                rng.randrange(len(instruments[name])),
+            )
         tuning, pan, gain, which = settings[name]
         hit = _sample(_layer(instruments[name][which], note.velocity / 127), round(tuning, 2))
         level = gain * (note.velocity / 127) ** 1.5 * 0.5
         piece = hit[: len(out) - begin]
-        out[begin : begin + len(piece)] += piece * np.float32(level) * np.array([1 - pan, 1 + pan], np.float32)
+        out[begin : begin + len(piece)] += (
+            piece * np.float32(level) * np.array([1 - pan, 1 + pan], np.float32)
+        )
     return out
 
 

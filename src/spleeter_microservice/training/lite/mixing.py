@@ -20,7 +20,12 @@ Spectrum = NDArray[np.complex64]
 
 LENGTH, STEP = 4096, 1024
 _WINDOW = np.hanning(LENGTH + 1)[:-1].astype(np.float32)
-_LEVELS = {"drums": (0.0, 4.0), "bass": (-1.0, 4.0), "piano": (-2.0, 4.5), "other": (-0.5, 4.5)}  # dB: mean, spread
+_LEVELS = {
+    "drums": (0.0, 4.0),
+    "bass": (-1.0, 4.0),
+    "piano": (-2.0, 4.5),
+    "other": (-0.5, 4.5),
+}  # dB: mean, spread
 _PRESENT = {"drums": 0.9, "bass": 0.9, "piano": 0.5, "other": 0.85}
 
 
@@ -56,7 +61,8 @@ def example(stems: Sequence[Spectrum], accompaniment: Spectrum) -> Example:
     total = power(accompaniment)
     scale = np.float32(1 / (total.sum() + 1e-9))
     cross = [
-        paired(summed(accompaniment.real * stem.real + accompaniment.imag * stem.imag)) * scale for stem in stems
+        paired(summed(accompaniment.real * stem.real + accompaniment.imag * stem.imag)) * scale
+        for stem in stems
     ]
     energies = [*stems, stems[2] + stems[3]]
     energy = np.array([power(stem).sum() * scale for stem in energies], np.float32)
@@ -100,7 +106,9 @@ class Mixer:
         mixed = [self._mixed(stems) for stems in drawn]
         for _ in range(2):
             orders = [self._rng.permutation(size) for _ in STEMS]
-            mixed += [self._mixed([drawn[order[i]][k] for k, order in enumerate(orders)]) for i in range(size)]
+            mixed += [
+                self._mixed([drawn[order[i]][k] for k, order in enumerate(orders)]) for i in range(size)
+            ]
         return mixed
 
     def validation_example(self, piece: int) -> Example:
@@ -118,7 +126,9 @@ class Mixer:
         found = []
         for stem in STEMS:
             if not together or stem not in self._pieces[piece]:
-                waveform = self._read_stem(stem, int(rng.choice(self._with[stem])), rng.uniform(0, 28), self._speed())
+                waveform = self._read_stem(
+                    stem, int(rng.choice(self._with[stem])), rng.uniform(0, 28), self._speed()
+                )
             else:
                 waveform = self._read_stem(stem, piece, at, speed)
             if stem == "other" and rng.random() < 0.25:
@@ -145,7 +155,7 @@ class Mixer:
         wanted = int(self._samples * speed) + 2
         whole = np.memmap(path, "<i2", "r").reshape(-1, 2)
         start = max(0, min(round(at * 44100), len(whole) - wanted))
-        samples = whole[start : start + wanted].astype(np.float32) / 32768
+        samples: Array = whole[start : start + wanted].astype(np.float32) / np.float32(32768)
         if len(samples) < wanted:
             samples = np.pad(samples, ((0, wanted - len(samples)), (0, 0)))
         if speed == 1.0:
@@ -180,7 +190,9 @@ class Mixer:
         guess *= gain**2 * _coarse_noise(rng, sung.shape, 5.0)
         guess[..., 1:-1] += guess[..., 2:] + guess[..., :-2]
         mask = left / (left + guess / 3 + np.float32(1e-9))
-        return (accompaniment + sung * gain) * mask
+        accompaniment += sung * gain
+        accompaniment *= mask
+        return accompaniment
 
 
 def _coarse_noise(rng: np.random.Generator, shape: tuple[int, ...], spread: float) -> Array:

@@ -12,11 +12,35 @@ from spleeter_microservice.training.lite.score import Note, read
 
 STYLES = Path("/usr/share/mma/lib/stdlib")
 HELD_OUT = frozenset(
-    "60srock ballad bossanova countryswing dsoul folkrock jazzrock mambo popballad rb ska softrock".split()
+    [
+        "60srock",
+        "ballad",
+        "bossanova",
+        "countryswing",
+        "dsoul",
+        "folkrock",
+        "jazzrock",
+        "mambo",
+        "popballad",
+        "rb",
+        "ska",
+        "softrock",
+    ]
 )
 """Files of styles that nothing is trained on."""
 
-_SKIPPED = frozenset("none metronome metronome3 metronome6 metronome68 march bwmarch polka".split())
+_SKIPPED = frozenset(
+    [
+        "none",
+        "metronome",
+        "metronome3",
+        "metronome6",
+        "metronome68",
+        "march",
+        "bwmarch",
+        "polka",
+    ]
+)
 _OTHER_METRES = ("68", "128", "54", "waltz")  # in a file's name: MMA refuses bars of four beats in them
 _ENDS = re.compile(r"(Intro|End|Fill|Walk)\d*$")
 

@@ -13,7 +13,7 @@ WIDTHS = (24, 48, 96, 128, 192)
 """Filters of each level."""
 
 
-class LiteNetwork(nn.Module):
+class LiteNetwork(nn.Module):  # type: ignore[misc]  # PyTorch is not there for every check
     """A U-Net on what ``features`` makes of the magnitudes; each level halves both sides."""
 
     def __init__(self, widths: tuple[int, ...] = WIDTHS) -> None:
@@ -42,7 +42,9 @@ class LiteNetwork(nn.Module):
         Returns:
             shape (batch, stems, 2 channels, pairs, bands); over the stems they sum to 1.
         """
-        x = torch.cat([features, positions(features.shape[3]).expand(len(features), 2, features.shape[2], -1)], 1)
+        x = torch.cat(
+            [features, positions(features.shape[3]).expand(len(features), 2, features.shape[2], -1)], 1
+        )
         skips = []
         for level in self.down:
             x = functional.relu(level(x))

@@ -82,7 +82,7 @@ def play(notes: Sequence[Note], font: SoundFont, seconds: float, work: Path, rev
     midi.write_bytes(written([replace(note, program=0) for note in notes] if font.drums_only else notes))
     effects = "1" if reverb else "0"
     subprocess.run(  # noqa: S603
-        [  # noqa: S607
+        [
             *("fluidsynth", "-ni", "-q", "-g", "0.4", "-r", str(SAMPLE_RATE), "-R", effects, "-C", effects),
             *("-o", "synth.dynamic-sample-loading=1", "-O", "float", "-T", "raw", "-E", "little"),
             *("-F", str(raw), str(font.path), str(midi)),

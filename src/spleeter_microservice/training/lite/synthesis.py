@@ -23,7 +23,17 @@ SECONDS = 36.0
 """Length of each piece."""
 
 _SILENT = 1e-3  # a stem whose peak is lower, of full scale, has not been played
-_OTHERS = [*range(8, 15), *range(16, 32), 40, 41, 42, *range(44, 47), *range(48, 55), *range(56, 97), *range(104, 112)]
+_OTHERS = [
+    *range(8, 15),
+    *range(16, 32),
+    40,
+    41,
+    42,
+    *range(44, 47),
+    *range(48, 55),
+    *range(56, 97),
+    *range(104, 112),
+]
 _BASSES = (32, 33, 33, 34, 34, 35, 36, 37, 38, 39)
 _PIANOS = (0, 0, 0, 1, 1, 2, 3, 4, 5)
 _GUITARS = frozenset(range(24, 32))
@@ -48,7 +58,9 @@ class Track:
     sha256: str
 
 
-def synthesise(folder: Path, pieces: Sequence[int], validation: bool, seed: int, processes: int) -> Iterator[Track]:
+def synthesise(
+    folder: Path, pieces: Sequence[int], validation: bool, seed: int, processes: int
+) -> Iterator[Track]:
     """Synthesise pieces into a folder; those that are there already are not made again.
 
     Args:

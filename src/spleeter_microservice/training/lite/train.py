@@ -75,7 +75,7 @@ class Training:
         torch.set_num_threads(options.threads)
         torch.manual_seed(options.feed.seed)
         self._options = options
-        self._network = LiteNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = LiteNetwork().to(memory_format=torch.channels_last)
         self._average = copy.deepcopy(self._network).requires_grad_(requires_grad=False)
         self._optimiser = torch.optim.AdamW(self._network.parameters(), options.rate, weight_decay=1e-2)
         self._steps, self._minutes, self._examples = 0, 0.0, 0
@@ -102,13 +102,17 @@ class Training:
 
     def _step(self, batch: Batch) -> float:
         share = min(1.0, self._minutes / self._options.minutes)
-        rate = self._options.rate * min(1.0, (self._steps + 1) / _WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * share))
+        rate = (
+            self._options.rate
+            * min(1.0, (self._steps + 1) / _WARM_UP)
+            * (0.5 + 0.5 * math.cos(math.pi * share))
+        )
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         self._network.train()
         self._optimiser.zero_grad()
         found = loss(self._network(batch[0].contiguous(memory_format=torch.channels_last)), batch)
-        found.backward()  # type: ignore[no-untyped-call]
+        found.backward()
         torch.nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
         self._optimiser.step()
         self._steps += 1
