@@ -47,6 +47,13 @@ def find_model(
     store = open_store(settings)
     if descriptor.endswith(".json"):
         return load_configured(store, Path(descriptor), settings.checkpoints_dir)
+    return find_known(store, descriptor, announce)
+
+
+def find_known(
+    store: ModelStore, descriptor: str, announce: Callable[[str], None] = lambda _: None
+) -> InstalledModel:
+    """Find a model that has a name, as ``find_model`` does, in a store."""
     if stand_in := store.stand_in(descriptor):
         announce(
             f"Deezer's {descriptor} is not installed: using the built-in {stand_in.name}, whose stems are "

@@ -38,7 +38,7 @@ def features(magnitude: Array) -> Array:
     loud: Array = np.log(averaged(relative))
     loud *= np.float32(SCALE)
     tonal = paired(np.float32(SCALE) * averaged(np.log(relative)) - loud) / 2
-    mean: Array = paired(loud) / 2
+    mean: Array = paired(loud) * np.float32(0.5)
     steady, broad = neighbourhood(mean, 1, CONTEXT // 2), neighbourhood(mean, 2, CONTEXT)
     return np.concatenate([loud[:, 0::2], loud[:, 1::2], tonal, mean - steady, mean - broad]).astype(
         np.float32

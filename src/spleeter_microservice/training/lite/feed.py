@@ -34,7 +34,7 @@ class FeedOptions:
     """
 
     data: Path
-    batch: int = 8
+    batch: int = 4
     frames: int = 256
     reuse: int = 4
     held: int = 2400

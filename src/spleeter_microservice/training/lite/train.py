@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from spleeter_microservice.training.lite.network import LiteNetwork
 from spleeter_microservice.training.lite.score import STEMS
 from spleeter_microservice.training.lite.synthesis import tracks
 
-CHECKPOINT = "lite.pt"
+CHECKPOINT, LOG, ARGUMENTS = "lite.pt", "log.jsonl", "arguments.json"
 
 _EVERY = 240.0  # seconds between checkpoints
 _WARM_UP = 100  # steps
@@ -45,7 +45,7 @@ class TrainingOptions:
     feed: FeedOptions
     output: Path
     minutes: float
-    rate: float = 2e-3
+    rate: float = 1.6e-3
     threads: int = 1
 
 
@@ -80,6 +80,8 @@ class Training:
         self._optimiser = torch.optim.AdamW(self._network.parameters(), options.rate, weight_decay=1e-2)
         self._steps, self._minutes, self._examples = 0, 0.0, 0
         options.output.mkdir(parents=True, exist_ok=True)
+        arguments = json.dumps(asdict(options), default=lambda path: path.name, indent=2)
+        (options.output / ARGUMENTS).write_text(arguments + "\n", encoding="utf-8")
         self._load()
 
     def run(self) -> None:
@@ -158,7 +160,7 @@ class Training:
             "loss": round(loss_, 3),
             **{name: round(score, 2) for name, score in scores.items()},
         }
-        with (self._options.output / "log.jsonl").open("a", encoding="utf-8") as file:
+        with (self._options.output / LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
 
