@@ -16,7 +16,7 @@ from torch import nn
 from spleeter_microservice.separation.architecture import CASCADE_GRAPH
 from spleeter_microservice.training.lite import graph
 from spleeter_microservice.training.lite.features import Array
-from spleeter_microservice.training.lite.network import LiteNetwork
+from spleeter_microservice.training.lite.network import SHORTCUT_GAIN, LiteNetwork
 from spleeter_microservice.training.lite.synthesis import tracks
 from spleeter_microservice.training.lite.train import ARGUMENTS, CHECKPOINT, LOG
 
@@ -34,7 +34,10 @@ def load(checkpoint: Path) -> LiteNetwork:
 
 def folded(network: LiteNetwork) -> Mapping[str, tuple[Array, Array]]:
     """Give kernel and bias of each convolution, the normalisation that follows it folded in."""
-    found = {"last": (_array(network.last.weight), _array(network.last.bias))}
+    found = {
+        name: (_array(layer.weight) * np.float32(gain), _array(layer.bias) * np.float32(gain))
+        for name, layer, gain in (("last", network.last, 1), ("shortcut", network.shortcut, SHORTCUT_GAIN))
+    }
     for part in ("down", "middle", "up"):
         for i, layer in enumerate(getattr(network, part)):
             convolution, norm = layer

@@ -36,7 +36,7 @@ class FeedOptions:
     data: Path
     batch: int = 4
     frames: int = 256
-    reuse: int = 4
+    reuse: int = 6
     held: int = 2400
     workers: int = 1
     seed: int = 1
@@ -92,9 +92,10 @@ class Feed:
 
     def batches(self) -> Iterator[Batch]:
         """Give batches without end."""
-        size, fresh = self._options.batch, max(1, self._options.batch // self._options.reuse)
+        size, share = self._options.batch, self._options.batch / self._options.reuse
         while True:
-            new = [self._queue.get() for _ in range(fresh if len(self._held) > 20 * size else size)]
+            fresh = int(share + self._rng.random()) if len(self._held) > 20 * size else size
+            new = [self._queue.get() for _ in range(fresh)]
             self.taken += len(new)
             self._held += new
             if len(self._held) > self._options.held:

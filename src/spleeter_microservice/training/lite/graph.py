@@ -76,7 +76,7 @@ def write(convolutions: Mapping[str, tuple[Array, Array]], frames: int) -> onnx.
 
     Args:
         convolutions: kernel and bias of each, the normalisation folded in: ``down.0`` …,
-            ``middle.0`` …, ``up.0`` …, ``last``.
+            ``middle.0`` …, ``up.0`` …, ``last``, ``shortcut``.
         frames: of a segment.
 
     Returns:
@@ -84,7 +84,8 @@ def write(convolutions: Mapping[str, tuple[Array, Array]], frames: int) -> onnx.
         (stems, 2, frames, BINS), in the order of ``STEMS``.
     """
     graph = GraphWriter()
-    x, skips = _features(graph, frames), []
+    seen, skips = _features(graph, frames), []
+    x = seen
     for name in _named(convolutions, "down"):
         x = graph.op("Relu", _convolved(graph, x, convolutions[name], stride=2))
         skips.append(x)
@@ -94,7 +95,11 @@ def write(convolutions: Mapping[str, tuple[Array, Array]], frames: int) -> onnx.
         x = graph.op(
             "Relu", graph.op("Add", _enlarged(graph, _convolved(graph, x, convolutions[name])), skip)
         )
-    logits = _enlarged(graph, _convolved(graph, x, convolutions["last"]))
+    logits = graph.op(
+        "Add",
+        _enlarged(graph, _convolved(graph, x, convolutions["last"])),
+        _convolved(graph, seen, convolutions["shortcut"]),
+    )
     shape = graph.constant(np.array([len(STEMS), 2, frames // PAIR, BANDS], np.int64))
     masks = _shared_out(graph, graph.op("Reshape", logits, shape))
     scales = graph.constant(np.array([1, 1, PAIR, 1], np.float32))

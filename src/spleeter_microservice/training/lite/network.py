@@ -12,6 +12,10 @@ from spleeter_microservice.training.lite.score import STEMS
 WIDTHS = (24, 48, 96, 128, 192)
 """Filters of each level."""
 
+SHORTCUT_GAIN = 8.0
+"""The shortcut's weights are to change so many times faster than the others."""
+_CLASSICAL = 2.5 / SHORTCUT_GAIN
+
 
 class LiteNetwork(nn.Module):  # type: ignore[misc]  # PyTorch is not there for every check
     """A U-Net on what ``features`` makes of the magnitudes; each level halves both sides."""
@@ -32,6 +36,15 @@ class LiteNetwork(nn.Module):  # type: ignore[misc]  # PyTorch is not there for 
             for before, after in zip(reversed(widths[1:]), reversed(widths[:-1]), strict=True)
         )
         self.last = nn.Conv2d(widths[0], 4 * 2 * len(STEMS), 3, 1, 1)
+        # What tells strokes from steady tones is a difference of two inputs: it need not go all the
+        # way down and up, and training begins with it.
+        self.shortcut = nn.Conv2d(CHANNELS + 2, 2 * len(STEMS), 3, 1, 1)
+        nn.init.zeros_(self.shortcut.weight)
+        nn.init.zeros_(self.shortcut.bias)
+        with torch.no_grad():
+            for channel in range(2):
+                self.shortcut.weight[channel, CHANNELS - 4 + channel, 1, 1] = _CLASSICAL
+                self.shortcut.weight[channel, CHANNELS - 2 + channel, 1, 1] = -_CLASSICAL
 
     def forward(self, features: Tensor) -> Tensor:
         """Compute masks.
@@ -42,9 +55,9 @@ class LiteNetwork(nn.Module):  # type: ignore[misc]  # PyTorch is not there for 
         Returns:
             shape (batch, stems, 2 channels, pairs, bands); over the stems they sum to 1.
         """
-        x = torch.cat(
-            [features, positions(features.shape[3]).expand(len(features), 2, features.shape[2], -1)], 1
-        )
+        placed = positions(features.shape[3]).expand(len(features), 2, features.shape[2], -1)
+        seen = torch.cat([features, placed], 1)
+        x = seen
         skips = []
         for level in self.down:
             x = functional.relu(level(x))
@@ -53,7 +66,7 @@ class LiteNetwork(nn.Module):  # type: ignore[misc]  # PyTorch is not there for 
             x = functional.relu(x + level(x))
         for level, skip in zip(self.up, reversed(skips[:-1]), strict=True):
             x = functional.relu(functional.pixel_shuffle(level(x), 2) + skip)
-        x = functional.pixel_shuffle(self.last(x), 2)
+        x = functional.pixel_shuffle(self.last(x), 2) + SHORTCUT_GAIN * self.shortcut(seen)
         return torch.softmax(x.unflatten(1, (len(STEMS), 2)), dim=1)
 
 

@@ -59,7 +59,12 @@ class Track:
 
 
 def synthesise(
-    folder: Path, pieces: Sequence[int], validation: bool, seed: int, processes: int
+    folder: Path,
+    pieces: Sequence[int],
+    validation: bool,
+    seed: int,
+    processes: int,
+    seconds: float = SECONDS,
 ) -> Iterator[Track]:
     """Synthesise pieces into a folder; those that are there already are not made again.
 
@@ -69,13 +74,14 @@ def synthesise(
         validation: make them of styles, SoundFonts and kits that no other pieces use.
         seed: of everything random.
         processes: how many pieces to make at once.
+        seconds: length of each.
 
     Yields:
         the stems of each piece.
     """
     folder.mkdir(parents=True, exist_ok=True)
     done = {track.piece for track in tracks(folder)}
-    make = partial(make_piece, folder, validation, seed)
+    make = partial(make_piece, folder, validation, seed, seconds=seconds)
     with ProcessPoolExecutor(processes) as pool, (folder / INDEX).open("a", encoding="utf-8") as index:
         for made in pool.map(make, [piece for piece in pieces if piece not in done]):
             for track in made:
@@ -92,26 +98,28 @@ def tracks(folder: Path) -> list[Track]:
     return [Track(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def make_piece(folder: Path, validation: bool, seed: int, piece: int) -> list[Track]:
+def make_piece(
+    folder: Path, validation: bool, seed: int, piece: int, seconds: float = SECONDS
+) -> list[Track]:
     """Compose and play a piece."""
     rng = random.Random(f"{seed}-{piece}")  # noqa: S311  # music, not secrets
     with tempfile.TemporaryDirectory() as work:
-        notes = _composed(rng, validation, Path(work))
+        notes = _composed(rng, validation, seconds, Path(work))
         made = []
         for stem, part in sorted(by_stem(notes).items()):
-            waveform, source = _played(rng, stem, part, validation, Path(work))
+            waveform, source = _played(rng, stem, part, validation, seconds, Path(work))
             if np.abs(waveform).max() > _SILENT:
                 made.append(_saved(folder, piece, stem, validation, source, waveform))
     return made
 
 
-def _composed(rng: random.Random, validation: bool, work: Path) -> list[Note]:
+def _composed(rng: random.Random, validation: bool, seconds: float, work: Path) -> list[Note]:
     notes: list[Note] = []
     while not notes:
         if rng.random() < 0.5:
-            notes = mma.compose(rng, SECONDS - 1, validation, work)
+            notes = mma.compose(rng, seconds - 1, validation, work)
         else:
-            notes = patterns.compose(rng, SECONDS - 1, validation)
+            notes = patterns.compose(rng, seconds - 1, validation)
     return _reorchestrated(rng, notes)
 
 
@@ -129,18 +137,18 @@ def _reorchestrated(rng: random.Random, notes: Sequence[Note]) -> list[Note]:
 
 
 def _played(
-    rng: random.Random, stem: Stem, notes: list[Note], validation: bool, work: Path
+    rng: random.Random, stem: Stem, notes: list[Note], validation: bool, seconds: float, work: Path
 ) -> tuple[Waveform, str]:
     if stem == "drums" and rng.random() < 0.6:
         kit = kits.choose(rng, validation)
-        return kits.play(rng, notes, kit, SECONDS), kit
+        return kits.play(rng, notes, kit, seconds), kit
     font = soundfonts.choose(rng, validation, stem == "drums")
-    play = partial(soundfonts.play, font=font, seconds=SECONDS, work=work, reverb=rng.random() < 0.5)
-    out, source = np.zeros((round(SECONDS * SAMPLE_RATE), 2), np.float32), font.name
+    play = partial(soundfonts.play, font=font, seconds=seconds, work=work, reverb=rng.random() < 0.5)
+    out, source = np.zeros((round(seconds * SAMPLE_RATE), 2), np.float32), font.name
     for group, effect in _groups(rng, stem, notes):
         if effect == "additive":
             patch = additive.Patch.bass(rng) if stem == "bass" else additive.Patch.pad(rng)
-            out += additive.play(rng, group, patch, SECONDS)
+            out += additive.play(rng, group, patch, seconds)
             source += "+additive"
         elif effect == "amplifier":
             out += amplified(rng, play(group))
