@@ -19,6 +19,8 @@ from spleeter_microservice.jobs.queue import Queue
 DEATHS = "process-died"
 """Error type of a job whose processes died too often."""
 
+_BURIED = 366 * 24 * 3600.0  # seconds; nobody else is silent for so long without being forgotten
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -31,6 +33,15 @@ class Claim:
     def fence(self) -> int:
         """The number that every change to the job is checked against."""
         return self.job.fence
+
+
+@dataclass(frozen=True)
+class Held:
+    """A job that a worker holds as the database knows it; not ``running``: cancelled."""
+
+    job: UUID
+    fence: int
+    running: bool
 
 
 @dataclass(frozen=True)
@@ -74,19 +85,18 @@ class Claims:
         async with self._database.transaction() as transaction:
             await self._queue.unregister(transaction.connection, worker)
 
-    async def beat(self, worker: int) -> dict[UUID, int] | None:
+    async def beat(self, worker: int) -> list[Held] | None:
         """Note that a worker lives.
 
         Returns:
-            the fences of the jobs that it holds and should go on with; None when it was
-            taken for dead and must register anew.
+            the jobs that it holds; None when it was taken for dead and must register anew.
         """
         async with self._database.transaction() as transaction:
             await self._queue.beat(transaction.connection, worker)
             if not await transaction.first("lock_worker", worker=worker):
                 return None
             rows = await transaction.rows("list_held", worker=worker)
-            return {row["id"]: row["fence"] for row in rows if row["state"] == State.RUNNING}
+            return [Held(row["id"], row["fence"], row["state"] == State.RUNNING) for row in rows]
 
     async def claim(self, worker: int) -> Claim | None:
         """Take the next job that waits; None when none does, or when nobody knows the worker."""
@@ -149,6 +159,21 @@ class Claims:
             await transaction.first("lock_entry", entry=claim.entry)
             return await self._release(transaction, claim)
 
+    async def put_back(self, held: Held) -> bool:
+        """Let go of a job that its worker knows nothing of; False when it is not held any more.
+
+        A claim that was committed while its connection broke has no one to work on it.
+        """
+        async with self._database.transaction() as transaction:
+            entry = await transaction.first("lock_entry_held", job=held.job, fence=held.fence)
+            if entry is None:
+                return False
+            row = await transaction.one("find_job_of_entry", entry=entry["id"])
+            claim = Claim(Job.from_row(row), entry["id"])
+            return claim.fence == held.fence and (
+                await self._release(transaction, claim) or await self._requeue(transaction, claim, died=False)
+            )
+
     async def is_gone(self, claim: Claim) -> bool:
         """Tell whether the job's row was erased."""
         async with self._database.transaction() as transaction:
@@ -165,6 +190,12 @@ class Claims:
         async with self._database.transaction() as transaction:
             await self._queue.forget_silent(transaction.connection, silence)
         return [takeover for takeover in taken if takeover]
+
+    async def bury(self, name: str) -> list[Takeover]:
+        """Put back at once the jobs of a worker that is known to be dead, as ``take_over`` does."""
+        async with self._database.transaction() as transaction:
+            await transaction.do("bury_worker", name=name)
+        return await self.take_over(_BURIED)
 
     async def _take_over(self, entry: int, worker: int | None) -> Takeover | None:
         async with self._database.transaction() as transaction:

@@ -15,6 +15,12 @@ SELECT id FROM procrastinate_jobs
 WHERE id = (SELECT entry_id FROM spleeter_jobs WHERE id = %(job)s AND tenant = %(tenant)s)
 FOR UPDATE;
 
+-- lock_entry_held --
+-- Lock the entry of a job that is held under this fence
+SELECT id FROM procrastinate_jobs
+WHERE id = (SELECT entry_id FROM spleeter_jobs WHERE id = %(job)s AND fence = %(fence)s AND owner IS NOT NULL)
+FOR UPDATE;
+
 -- lock_stalled_entry --
 -- Lock an entry of the queue that is still being worked on, unless someone else does this now
 SELECT id FROM procrastinate_jobs
@@ -317,7 +323,7 @@ ORDER BY webhook.created_at, webhook.id;
 -- claim_webhook --
 -- Take a webhook that is due; if this process dies, it is due again when the lease is over
 UPDATE spleeter_webhooks AS webhook
-SET attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => %(lease)s)
+SET attempts = webhook.attempts + 1, next_attempt_at = now() + make_interval(secs => %(lease)s)
 FROM spleeter_jobs AS job
 WHERE job.id = webhook.job_id AND webhook.id = (
     SELECT due.id FROM spleeter_webhooks AS due JOIN spleeter_jobs AS of_due ON of_due.id = due.job_id
@@ -339,3 +345,8 @@ INSERT INTO spleeter_chores AS chore (name, done_at) VALUES (%(name)s, now())
 ON CONFLICT (name) DO UPDATE SET done_at = now()
 WHERE chore.done_at < now() - make_interval(secs => %(period)s)
 RETURNING name;
+
+-- bury_worker --
+-- Have a worker count as dead at once
+UPDATE procrastinate_workers SET last_heartbeat = 'epoch'
+WHERE id IN (SELECT id FROM spleeter_workers WHERE name = %(name)s);
