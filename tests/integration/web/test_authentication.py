@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.asyncio
 
 CONFIGURED = "configured-key-of-the-tests"
 SIGNER = Signer.ec("one")
-ID = uuid4()
+ID = UUID(int=1)
 ROUTES = [
     ("POST", "/v1/separations", Scope.SEPARATE),
     ("GET", "/v1/separations", Scope.READ),

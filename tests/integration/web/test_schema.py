@@ -60,6 +60,7 @@ def running(shared_database_url: str, tmp_path_factory: pytest.TempPathFactory) 
                 started.set()
                 await stopping.wait()
             working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx
 import pytest
@@ -232,7 +232,9 @@ async def test_a_page_that_cannot_be_is_refused(ann: httpx.AsyncClient, query: s
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-@pytest.mark.parametrize(("id_", "status"), [(str(uuid4()), 404), ("x", 422), ("%00", 422), ("..%2f..", 404)])
+@pytest.mark.parametrize(
+    ("id_", "status"), [(str(UUID(int=1)), 404), ("x", 422), ("%00", 422), ("..%2f..", 404)]
+)
 async def test_what_is_not_there_is_not_found(
     ann: httpx.AsyncClient, method: str, id_: str, status: int
 ) -> None:
