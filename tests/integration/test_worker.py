@@ -207,6 +207,22 @@ async def test_a_worker_that_was_taken_for_dead_gives_up_and_starts_afresh(
     assert endings == [Ending.LOST, Ending.SUCCEEDED]
 
 
+async def test_a_job_whose_claim_was_committed_unbeknown_to_the_worker_is_put_back_and_done(
+    database: Database, repository: Repository
+) -> None:
+    songs = Songs(seconds=1.0)
+    first = (await repository.create(new_job())).job
+    async with at_work(worker(database, songs, slots=1)) as working:
+        while not songs.begun:
+            await asyncio.sleep(0.01)
+        second = (await repository.create(new_job())).job
+        assert working.number is not None
+        assert await Claims(database).claim(working.number)  # the answer is lost
+        await until(repository, first.id, State.SUCCEEDED)
+        done = await until(repository, second.id, State.SUCCEEDED)
+    assert (done.attempts, done.deaths) == (2, 0)
+
+
 async def test_expired_jobs_are_swept(database: Database, repository: Repository) -> None:
     songs = Songs()
     job = (await repository.create(new_job(retention=timedelta()))).job

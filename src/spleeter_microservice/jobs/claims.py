@@ -145,6 +145,19 @@ class Claims:
             await transaction.first("lock_entry", entry=claim.entry)
             return await self._requeue(transaction, claim, died, delay)
 
+    async def disown(self, job: UUID, fence: int) -> bool:
+        """Put back a job that a worker holds without knowing: the answer to its claim was lost.
+
+        Returns:
+            False when it is not held under this fence any more.
+        """
+        async with self._database.transaction() as transaction:
+            row = await transaction.first("find_held", job=job, fence=fence)
+            if row is None:
+                return False
+            await transaction.first("lock_entry", entry=row["entry_id"])
+            return await self._requeue(transaction, Claim(Job.from_row(row), row["entry_id"]), died=False)
+
     async def release(self, claim: Claim) -> bool:
         """Let go of a job that was cancelled; False when there is nothing to let go of."""
         async with self._database.transaction() as transaction:

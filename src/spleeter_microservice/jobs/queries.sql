@@ -225,6 +225,10 @@ SELECT id FROM procrastinate_workers WHERE id = %(worker)s FOR KEY SHARE;
 -- The jobs that a worker holds
 SELECT id, fence, state FROM spleeter_jobs WHERE owner = %(worker)s;
 
+-- find_held --
+-- A job that is held under a fence
+SELECT * FROM spleeter_jobs WHERE id = %(job)s AND fence = %(fence)s AND state = 'running';
+
 -- add_key --
 -- Keep a new API key
 INSERT INTO spleeter_keys (

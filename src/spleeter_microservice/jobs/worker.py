@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -91,6 +91,7 @@ class Worker:
         self._erase = erase
         self._observe = observe
         self._attempts: dict[UUID, Attempt] = {}
+        self._claiming = 0  # claims that are under way
         self._stopping = asyncio.Event()
         self._hurrying = asyncio.Event()
         self._news = asyncio.Event()
@@ -158,10 +159,13 @@ class Worker:
     async def _claim(self) -> Claim | None:
         if self._number is None:
             return None
+        self._claiming += 1
         try:
             return await self._claims.claim(self._number)
-        except DatabaseUnavailableError:
+        except DatabaseUnavailableError:  # after the commit, perhaps: see _disown
             return None
+        finally:
+            self._claiming -= 1
 
     async def _attempt(self, claim: Claim) -> None:
         with structlog.contextvars.bound_contextvars(**_described(claim)):
@@ -227,6 +231,17 @@ class Worker:
         for job, attempt in attempts.items():
             if held.get(job) != attempt.claim.fence:
                 attempt.stop(Ending.LOST)
+        await self._disown({job: fence for job, fence in held.items() if job not in attempts})
+
+    async def _disown(self, held: Mapping[UUID, int]) -> None:
+        """Put back what this worker holds and nobody here knows of.
+
+        Such a job's claim was committed just before the database went away. A claim that is under
+        way is none of them: it is looked at with the next sign.
+        """
+        for job, fence in held.items():
+            if not self._claiming and job not in self._attempts and await self._claims.disown(job, fence):
+                logger.warning("a claim was lost and is put back", extra={"job_id": str(job)})
 
     async def _take_over(self) -> None:
         for takeover in await self._claims.take_over(self.options.silence):
