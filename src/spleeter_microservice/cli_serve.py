@@ -43,6 +43,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def run_serve(options: argparse.Namespace, settings: Settings) -> int:
     """Run everything until SIGTERM or Ctrl-C; a second one hastens the end."""
     _share_metrics(settings)
+    from spleeter_microservice.bootstrap.callers import require_callers
     from spleeter_microservice.bootstrap.database import bury_worker
     from spleeter_microservice.bootstrap.parts import make_folder
     from spleeter_microservice.telemetry import configure_logging
@@ -51,6 +52,7 @@ def run_serve(options: argparse.Namespace, settings: Settings) -> int:
     make_folder(settings.data_dir)
     with ExitStack() as stack:
         url, database = _open_database(stack, settings)
+        asyncio.run(require_callers(settings, url))
         listening = stack.enter_context(_listen(settings))
         environ = dict(os.environ) | {"SPLEETER_DATABASE_URL": url}
         programs = [*_api_programs(settings, listening, environ), _program("worker", ["worker"], environ)]

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
+from spleeter_microservice.bootstrap.callers import require_callers
 from spleeter_microservice.bootstrap.database import migrated
 from spleeter_microservice.bootstrap.parts import (
     PROGRAM_VERSION,
@@ -105,14 +106,7 @@ def _database_url(settings: Settings) -> str:
 
 async def _start(stack: AsyncExitStack, settings: Settings, database: Database) -> None:
     """Migrate, and see that callers can be told from strangers."""
-    if settings.env == "production" and not settings.api_key and not settings.accepts_tokens:
-        await migrated(database.url)
-        if not await KeyTable(database).list():
-            raise ConfigurationError(
-                "Nobody may call: with SPLEETER_ENV=production, set SPLEETER_API_KEY or SPLEETER_JWT_ISSUER, "
-                "or create a key first: spleeter-microservice keys create"
-            )
-        return
+    await require_callers(settings, database.url)
     migrating = asyncio.create_task(migrated(database.url))
 
     async def stop() -> None:
