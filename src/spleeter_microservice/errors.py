@@ -69,12 +69,16 @@ SpleeterError
 │   ├── InvalidCursorError        a cursor that no page gave
 │   ├── JobCancelledError         work was given up because the job was cancelled
 │   └── ProcessDiedError          the process that separated a song died
-└── EvaluationError
-    ├── NoSongsError              a folder without songs and their stems
-    ├── AmbiguousStemError        two files for one stem
-    ├── UnknownStemError          no true stem for what was separated
-    ├── StemLengthError           true stems, estimates or mixture of other lengths
-    └── MissingEstimateError      no estimates of a song
+├── EvaluationError
+│   ├── NoSongsError              a folder without songs and their stems
+│   ├── AmbiguousStemError        two files for one stem
+│   ├── UnknownStemError          no true stem for what was separated
+│   ├── StemLengthError           true stems, estimates or mixture of other lengths
+│   └── MissingEstimateError      no estimates of a song
+└── TrainingError
+    ├── TrainingDataError         a list or a song that cannot be trained on
+    ├── TrainingStateError        a state that this training cannot go on from
+    └── TrainingDivergedError     the loss is no number any more
 
 Every message says what is wrong and what to do about it. Exit statuses and HTTP
 statuses are the business of ``cli`` and ``web``, not of these classes.
@@ -434,3 +438,19 @@ class StemLengthError(EvaluationError):
 
 class MissingEstimateError(EvaluationError):
     """There are no estimates of a song."""
+
+
+class TrainingError(SpleeterError):
+    """A model cannot be trained."""
+
+
+class TrainingDataError(TrainingError):
+    """A list of stems, or a song, cannot be trained on."""
+
+
+class TrainingStateError(TrainingError):
+    """The state that was left is broken, or is not one of this model."""
+
+
+class TrainingDivergedError(TrainingError):
+    """The loss is no finite number any more."""
