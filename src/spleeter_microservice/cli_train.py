@@ -65,13 +65,15 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     """Train, and say where the model is."""
     _check_torch()
     from spleeter_microservice.training.configuration import read_training_configuration
-    from spleeter_microservice.training.session import Request, run_training
 
     configuration = read_training_configuration(options.params_filename)
+    output = _output(options, configuration)
+    from spleeter_microservice.training.session import Request, run_training  # PyTorch takes seconds
+
     request = Request(
         configuration,
         options.data,
-        _output(options, configuration),
+        output,
         options.validation,
         _base(options.base, settings) if options.base else None,
         options.device,

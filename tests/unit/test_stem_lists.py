@@ -86,7 +86,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: str) -> None:
 
 
 def test_a_list_that_is_missing_or_no_text_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TrainingDataError, match="missing.csv cannot be read: No such file"):
+    with pytest.raises(TrainingDataError, match=r"missing.csv cannot be read: No such file"):
         read_stem_list(tmp_path / "missing.csv", tmp_path, "mix", INSTRUMENTS)
     path = tmp_path / "binary.csv"
     path.write_bytes(b"\xff\xfe\x00")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spleeter_microservice.separation import masks
-from spleeter_microservice.separation.architecture import Activation, Architecture
+from spleeter_microservice.separation.architecture import Activation, Architecture, Kind
 from spleeter_microservice.separation.network import Networks
 from tests.random_models import TINY, random_arrays, written
 from tests.torch_needed import need_torch
@@ -41,7 +41,7 @@ def by_torch(networks: TorchNetworks, magnitude: Array) -> list[Array]:
 
 @pytest.mark.parametrize("kind", ["unet", "softmax_unet"])
 @pytest.mark.parametrize("activation", get_args(Activation))
-def test_they_compute_what_onnx_runtime_computes(tmp_path: Path, kind: str, activation: Activation) -> None:
+def test_they_compute_what_onnx_runtime_computes(tmp_path: Path, kind: Kind, activation: Activation) -> None:
     architecture = replace(TINY, kind=kind, conv_activation=activation, deconv_activation=activation)
     arrays = written(architecture, tmp_path)
     magnitude = mix(architecture)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spleeter_microservice.errors import StemLengthError
+from spleeter_microservice.errors import NoSamplesError, StemLengthError
 from spleeter_microservice.separation.architecture import Architecture
 from spleeter_microservice.separation.audio import AudioReader
 from spleeter_microservice.separation.spectrogram import Waveform, hann
@@ -124,7 +125,7 @@ def _cut(track: Track, spans: Sequence[tuple[int, int]], rate: int) -> Iterator[
     first, last = spans[0][0], max(stop for _, stop in spans)
     options = {"offset": first / rate, "duration": (last - first) / rate}
     with AudioReader(track.path, sample_rate=rate, stream=track.stream, **options) as reader:
-        blocks, held, position = reader.blocks(_BLOCK), np.empty((0, 2), np.float32), first
+        blocks, held, position = _until_end(reader), np.empty((0, 2), np.float32), first
         for (start, stop), following in pairwise([*spans, (last, last)]):
             parts = [held]
             filled = position + len(held)
@@ -135,3 +136,9 @@ def _cut(track: Track, spans: Sequence[tuple[int, int]], rate: int) -> Iterator[
             yield np.ascontiguousarray(held[start - position : stop - position].T)
             kept = min(following[0], filled)
             held, position = held[kept - position :], kept
+
+
+def _until_end(reader: AudioReader) -> Iterator[Waveform]:
+    """Give what is there: whether it is long enough, ``check_frames`` tells with more to say."""
+    with suppress(NoSamplesError):
+        yield from reader.blocks(_BLOCK)
