@@ -37,9 +37,9 @@ format: $(VENV)/installed-dev ## format the code
 lock: ## pin the requirements anew, with hashes
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/pip install --quiet uv
-	$(LOCK) pyproject.toml --output-file requirements.txt
-	$(LOCK) --group build --output-file requirements-build.txt
-	$(LOCK) pyproject.toml --all-extras --group dev --constraints requirements.txt --output-file requirements-dev.txt
+	$(LOCK) pyproject.toml --all-extras --group dev --output-file requirements-dev.txt
+	$(LOCK) pyproject.toml --extra service --constraints requirements-dev.txt --output-file requirements.txt
+	$(LOCK) --group build --constraints requirements-dev.txt --output-file requirements-build.txt
 
 LOCK := $(VENV)-lock/bin/uv pip compile --quiet --universal --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header

@@ -15,6 +15,12 @@ SELECT id FROM procrastinate_jobs
 WHERE id = (SELECT entry_id FROM spleeter_jobs WHERE id = %(job)s AND tenant = %(tenant)s)
 FOR UPDATE;
 
+-- lock_entry_held --
+-- Lock the entry of a job that is held under this fence
+SELECT id FROM procrastinate_jobs
+WHERE id = (SELECT entry_id FROM spleeter_jobs WHERE id = %(job)s AND fence = %(fence)s AND owner IS NOT NULL)
+FOR UPDATE;
+
 -- lock_stalled_entry --
 -- Lock an entry of the queue that is still being worked on, unless someone else does this now
 SELECT id FROM procrastinate_jobs

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from spleeter_microservice.errors import DatabaseUnavailableError
 from spleeter_microservice.jobs.attempt import Attempt, Ending, Pace, Separate
-from spleeter_microservice.jobs.claims import Claim, Claims
+from spleeter_microservice.jobs.claims import Claim, Claims, Held
 from spleeter_microservice.jobs.database import Database
 from spleeter_microservice.jobs.job import Job, State
 from spleeter_microservice.jobs.listener import DELETED, Listener, Notice
@@ -82,6 +82,7 @@ class Worker:
         self._erase = erase
         self._observe = observe
         self._attempts: dict[UUID, Attempt] = {}
+        self._unknown: set[Held] = set()
         self._stopping = asyncio.Event()
         self._news = asyncio.Event()
         self._number: int | None = None
@@ -198,10 +199,22 @@ class Worker:
         held = await self._claims.beat(self._number)
         if held is None:
             logger.warning("taken for dead by another worker: starting afresh")
-            self._number, held = None, {}
+            self._number, held = None, []
+        running = {one.job: one.fence for one in held if one.running}
         for job, attempt in attempts.items():
-            if held.get(job) != attempt.claim.fence:
+            if running.get(job) != attempt.claim.fence:
                 attempt.stop(Ending.LOST)
+        await self._put_back_unknown({one for one in held if one.job not in self._attempts})
+
+    async def _put_back_unknown(self, unknown: set[Held]) -> None:
+        """Put back what was claimed by an answer that never came; a late one finds its fence moved.
+
+        Only what was unknown at the last sign of life too: claims are under way all the time.
+        """
+        for held in unknown & self._unknown:
+            if await self._claims.put_back(held):
+                logger.warning("a claim was lost and put back", extra={"job_id": str(held.job)})
+        self._unknown = unknown
 
     async def _take_over(self) -> None:
         for takeover in await self._claims.take_over(self.options.silence):
