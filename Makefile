@@ -13,7 +13,7 @@ help: ## show this list
 demo: $(VENV)/installed ## separate the example song into vocals and accompaniment
 	$(BIN)/python scripts/demo.py
 
-test: $(VENV)/installed-dev components ## run every test
+test: $(VENV)/installed-train components ## run every test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(VENV)/installed-dev ## lint, types, import contracts, documents in step
@@ -37,9 +37,16 @@ format: $(VENV)/installed-dev ## format the code
 lock: ## pin the requirements anew, with hashes
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/pip install --quiet uv
-	$(LOCK) pyproject.toml --all-extras --group dev --output-file requirements-dev.txt
+	$(LOCK) pyproject.toml $(EXTRAS:%=--extra %) --group dev --output-file requirements-dev.txt
 	$(LOCK) pyproject.toml --extra service --constraints requirements-dev.txt --output-file requirements.txt
 	$(LOCK) --group build --constraints requirements-dev.txt --output-file requirements-build.txt
+	echo torch==2.13.0 >$(VENV)-lock/torch.txt
+	$(LOCK) pyproject.toml --extra train --constraints requirements-dev.txt --constraints $(VENV)-lock/torch.txt \
+		--output-file $(VENV)-lock/train.txt
+	$(PYTHON) scripts/split_train_lock.py $(VENV)-lock/train.txt
+
+# All but train, which has files of its own.
+EXTRAS := evaluate service tracing
 
 LOCK := $(VENV)-lock/bin/uv pip compile --quiet --universal --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
@@ -56,4 +63,10 @@ $(VENV)/installed: requirements.txt requirements-build.txt pyproject.toml
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.txt
+	@touch $@
+
+# PyTorch's build for processors alone where pip is shown one, else the index's, on Linux with CUDA's libraries.
+$(VENV)/installed-train: requirements-train.txt requirements-train-cpu.txt $(VENV)/installed-dev
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-train-cpu.txt 2>/dev/null || \
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-train.txt
 	@touch $@
