@@ -1,7 +1,7 @@
 """The configuration of a training: a JSON file in Spleeter's format, every key of it known.
 
 The keys, their meaning and their defaults are official Spleeter 2.4.2's (``spleeter/dataset.py``,
-``spleeter/model/__init__.py`` and ``spleeter/__main__.py``). Three more, which start with
+``spleeter/model/__init__.py`` and ``spleeter/__main__.py``). Four more, which start with
 ``random_``, set what official Spleeter has as constants in its code.
 """
 
@@ -110,7 +110,7 @@ def read_training_configuration(path: Path) -> TrainingConfiguration:
         ConfigurationError: naming the key that is unknown, missing or has a wrong value.
     """
     values = read_configuration(path)
-    _refuse_unknown(path, "", values, _ARCHITECTURE_KEYS | _INFERENCE_KEYS | _READERS.keys() | _RANDOM.keys())
+    _refuse_unknown(path, "", values, KNOWN_KEYS)
     model = values.get("model")
     if isinstance(model, dict):
         _refuse_unknown(path, "model.", model, _MODEL_KEYS)
@@ -246,3 +246,6 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "throttle_secs": _number(0, "a number of seconds, at least 0"),
     "random_seed": _number(0, "a whole number, at least 0", whole=True),
 }
+
+KNOWN_KEYS = _ARCHITECTURE_KEYS | _INFERENCE_KEYS | _READERS.keys() | _RANDOM.keys()
+"""Every key that a configuration may have."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -15,6 +16,9 @@ def interruptible() -> Iterator[Callable[[], None]]:
     Yields:
         what raises, if a signal has come, the exception that it would have raised on its own.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None  # only the main thread gets signals
+        return
     held: list[int] = []
 
     def hold(number: int, _frame: FrameType | None) -> None:

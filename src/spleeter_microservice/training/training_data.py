@@ -68,7 +68,8 @@ def find_examples(
     else:
         examples = examples_of_folder(folder, instruments)
     if validation_folder:
-        return Examples(examples.training, examples_of_folder(validation_folder, instruments).training)
+        apart = examples_of_folder(validation_folder, instruments)
+        return Examples(examples.training, [*apart.training, *apart.validation])
     if configuration.validation_csv:
         return Examples(examples.training, listed(configuration.validation_csv))
     return examples
