@@ -225,6 +225,7 @@ def test_fine_tuning_starts_from_the_given_weights(tmp_path: Path, songs: Path) 
     tuned = train(tmp_path, songs, output="tuned", base=base, train_max_steps=1, learning_rate=1e-6)
     for name, array in weights(tuned).items():
         np.testing.assert_allclose(array, given[name], rtol=0, atol=2e-6)
+    train(tmp_path, songs, output="tuned", train_max_steps=2)  # goes on, and knows where it came from
     assert record(tuned.parent)["base"] == {"name": "first", "sha256": "0" * 64}
     renamed = train(
         tmp_path, write_renamed(tmp_path / "renamed"), output="renamed", base=base, train_max_steps=1,

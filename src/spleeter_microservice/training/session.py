@@ -97,6 +97,7 @@ def run_training(request: Request, listener: Listener, progress: Progress) -> Pa
         record = _record(request, data) | {"device": str(compute.device), "bf16": compute.bf16}
         trainer = Trainer(configuration, data, networks, compute, folders, record, listener)
         if state:
+            record["base"] = state.record.get("base")  # this time nothing starts from it
             trainer.resume(state)
         listener.began(trainer.step, str(compute.device), compute.bf16, data)
         return trainer.run()
