@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import resource
 import subprocess
 import sys
 import termios
@@ -27,11 +28,18 @@ def published() -> dict[str, tuple[float, float]]:
     return {name: (float(vocals), float(accompaniment)) for name, vocals, accompaniment in found}
 
 
+def processor_time() -> float:
+    """Seconds that ended processes of this one have computed."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 @pytest.fixture(scope="module")
-def report(model_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
-    """Evaluate the 2-stem model on a terminal; give the JSON file and what was drawn on it."""
+def report(model_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes, float]:
+    """Evaluate the 2-stem model on a terminal; give the JSON, what was drawn, and the seconds of cores."""
     shared()
     path = tmp_path_factory.mktemp("evaluation") / "report.json"
+    before = processor_time()
     words = ("evaluate", "2stems", str(shared("eval")), "--json", str(path))
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 100))
@@ -50,10 +58,11 @@ def report(model_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -
         pass
     os.close(ours)
     assert process.wait(timeout=200) == 0, drawn
-    return path, drawn
+    after = processor_time()
+    return path, drawn, after - before
 
 
-def test_numbers_are_the_published_ones(report: tuple[Path, bytes]) -> None:
+def test_numbers_are_the_published_ones(report: tuple[Path, bytes, float]) -> None:
     songs = {song["song"]: song["stems"] for song in json.loads(report[0].read_text())["songs"]}
     assert len(published()) == 6
     for start, expected in published().items():
@@ -62,7 +71,13 @@ def test_numbers_are_the_published_ones(report: tuple[Path, bytes]) -> None:
             assert songs[name][stem]["sdr"] == pytest.approx(sdr, abs=TOLERANCE), (name, stem)
 
 
-def test_a_bar_shows_how_far_it_is(report: tuple[Path, bytes]) -> None:
+def test_a_bar_shows_how_far_it_is(report: tuple[Path, bytes, float]) -> None:
     text = report[1].decode()
     assert re.search(r"cmt_JohnMcKay_1: +\d+%\|", text)
     assert re.search(r"wp_stems30: +(9\d|100)%\|", text)
+
+
+def test_two_cores_judge_five_times_faster_than_real_time(report: tuple[Path, bytes, float]) -> None:
+    """Measured by processor time, which other programs change little; 10 times for each core is usual."""
+    seconds = json.loads(report[0].read_text())["duration"]
+    assert seconds / (report[2] / 2) > 5

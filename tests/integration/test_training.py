@@ -18,12 +18,14 @@ from spleeter_microservice.errors import (
     TrainingDataError,
     TrainingDivergedError,
     TrainingStateError,
+    TruncatedInputError,
 )
 from spleeter_microservice.models.checkpoints import data_sha256, read_checkpoint
 from spleeter_microservice.separation import masks
 from spleeter_microservice.separation.architecture import Architecture
 from spleeter_microservice.separation.network import Networks
 from spleeter_microservice.settings import Settings
+from tests.song_folders import stems, write_musdb, write_song
 from tests.torch_needed import need_torch
 from tests.training_events import numbers
 from tests.training_songs import INSTRUMENTS, tones_and_noise, write_configuration, write_list, write_songs
@@ -201,6 +203,28 @@ def test_lists_and_folders_of_the_same_songs_train_the_same(tmp_path: Path, song
     assert record(by_list.parent)["losses"][-1]["validation"] is not None
 
 
+def test_a_folder_of_musdb_is_trained_on_as_it_is(tmp_path: Path) -> None:
+    for name in ("A Classic Education - NightOwl", "Young Griffo - Pennies"):
+        write_musdb(
+            tmp_path / "musdb" / "train" / f"{name}.stem.mp4", stems("drums", "bass", "other", "vocals")
+        )
+    (tmp_path / "musdb" / "test").mkdir()
+    (tmp_path / "musdb" / "test" / "never read.stem.mp4").write_text("no audio")
+    four = ["vocals", "drums", "bass", "other"]
+    found = record(train(tmp_path, tmp_path / "musdb", instrument_list=four, train_max_steps=1).parent)
+    assert (found["data"]["training_chunks"], found["data"]["validation_chunks"]) == (2, 1)
+    assert len(found["losses"][0]["validation"]) == 4
+
+
+def test_a_stem_that_breaks_off_is_named(tmp_path: Path) -> None:
+    songs = write_songs(tmp_path / "songs", 1)
+    broken = songs / "song 0" / "vocals.wav"
+    broken.write_bytes(broken.read_bytes()[:100_000])
+    for cache in (None, str(tmp_path / "cache")):
+        with pytest.raises(TruncatedInputError, match=r"vocals\.wav"):
+            train(tmp_path, songs, training_cache=cache, n_chunks_per_song=4)
+
+
 def test_caches_are_filled_once_and_used(tmp_path: Path, songs: Path) -> None:
     caches: dict[str, Any] = {"training_cache": str(tmp_path / "a"), "validation_cache": str(tmp_path / "b")}
     plain = record(train(tmp_path, songs, output="plain", train_max_steps=2).parent)
@@ -241,8 +265,6 @@ def test_fine_tuning_starts_from_the_given_weights(tmp_path: Path, songs: Path) 
 
 
 def write_renamed(folder: Path) -> Path:
-    from tests.song_folders import write_song
-
     waveforms = tones_and_noise(9)
     write_song(folder / "song", {"speech": waveforms["vocals"], "music": waveforms["accompaniment"]})
     return folder
