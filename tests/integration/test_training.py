@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -35,6 +35,7 @@ need_torch()
 import torch  # noqa: E402
 
 from spleeter_microservice.training.configuration import read_training_configuration  # noqa: E402
+from spleeter_microservice.training.devices import Precision, choose  # noqa: E402
 from spleeter_microservice.training.session import Base, Request, run_training  # noqa: E402
 from spleeter_microservice.training.torch_networks import TorchNetworks  # noqa: E402
 from spleeter_microservice.training.training_data import TrainingData  # noqa: E402
@@ -76,10 +77,11 @@ def train(
     output: str = "model",
     base: Base | None = None,
     validation: Path | None = None,
+    precision: Precision = "float32",
     **changes: Any,
 ) -> Path:
     configuration = read_training_configuration(write_configuration(tmp_path / "config.json", **changes))
-    request = Request(configuration, songs, tmp_path / output, validation, base, "cpu", "float32")
+    request = Request(configuration, songs, tmp_path / output, validation, base, "cpu", precision)
     return run_training(request, listener or Listener(), lambda what, done, total: None)
 
 
@@ -232,6 +234,27 @@ def test_caches_are_filled_once_and_used(tmp_path: Path, songs: Path) -> None:
     assert cached["losses"][0]["training"] == pytest.approx(plain["losses"][0]["training"], rel=1e-3)
     assert len(list((tmp_path / "a").rglob("*.npy"))) == 18
     assert len(list((tmp_path / "b").rglob("*.npy"))) == 9
+
+
+def test_bfloat16_trains_nearly_the_same(tmp_path: Path, songs: Path) -> None:
+    found = {
+        precision: record(
+            train(tmp_path, songs, output=precision, precision=precision, train_max_steps=2).parent
+        )
+        for precision in get_args(Precision)[1:]
+    }
+    assert (found["float32"]["bf16"], found["bf16"]["bf16"]) == (False, True)
+    single, half = (sum(found[precision]["losses"][0]["training"]) for precision in ("float32", "bf16"))
+    assert half != single
+    assert half == pytest.approx(single, rel=0.02)
+
+
+def test_what_is_computed_on_is_chosen_by_what_is_there() -> None:
+    assert choose("cpu", "float32").device == torch.device("cpu")
+    assert choose("auto", "auto").device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigurationError, match="CUDA was asked for"):
+            choose("cuda", "auto")
 
 
 @pytest.mark.parametrize("optimizer", ["Adadelta", "SGD"])
