@@ -66,23 +66,41 @@ SpleeterError
 │   ├── UnknownJobError           the tenant has no such job
 │   ├── IdempotencyConflictError  one idempotency key, two bodies
 │   ├── QueueFullError            the tenant has too many jobs waiting
-│   ├── InvalidCursorError        a cursor that no page gave
-│   ├── JobCancelledError         work was given up because the job was cancelled
-│   └── ProcessDiedError          the process that separated a song died
+│   └── InvalidCursorError        a cursor that no page gave
 ├── EvaluationError
 │   ├── NoSongsError              a folder without songs and their stems
 │   ├── AmbiguousStemError        two files for one stem
 │   ├── UnknownStemError          no true stem for what was separated
 │   ├── StemLengthError           true stems, estimates or mixture of other lengths
 │   └── MissingEstimateError      no estimates of a song
-└── TrainingError
-    ├── TrainingDataError         a list or a song that cannot be trained on
-    ├── TrainingStateError        a state that this training cannot go on from
-    └── TrainingDivergedError     the loss is no number any more
+├── TrainingError
+│   ├── TrainingDataError         a list or a song that cannot be trained on
+│   ├── TrainingStateError        a state that this training cannot go on from
+│   └── TrainingDivergedError     the loss is no number any more
+└── RequestError                  an HTTP request is not one that is answered
+    ├── MalformedRequestError     it cannot be understood
+    ├── InvalidFieldsError        fields that are missing, unknown or wrong
+    ├── CredentialsError          none, or two that differ
+    ├── WrongHostError            meant for another host
+    ├── RequestTooLargeError      more bytes than are taken
+    ├── RequestTooSlowError       its body does not arrive
+    ├── UnsupportedTypeError      a body of a kind that is not taken
+    ├── SongTooLongError          more seconds than are taken
+    ├── NotReadyError             what was asked for does not exist yet
+    ├── NoSuchStemError           the separation has no stem of this name
+    ├── UnsatisfiableRangeError   a range beyond the end of the file
+    ├── SeparationFailedError     the separation that was waited for failed
+    └── StillRunningError         the separation that was waited for goes on
+        ├── WaitedTooLongError    it takes longer than a request may wait
+        └── StoppingError         the service stops before it is done
 
 Every message says what is wrong and what to do about it. Exit statuses and HTTP
 statuses are the business of ``cli`` and ``web``, not of these classes.
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class SpleeterError(Exception):
@@ -408,14 +426,6 @@ class InvalidCursorError(JobError):
     """A cursor is not one that a page of jobs gave."""
 
 
-class JobCancelledError(JobError):
-    """Work on a job was given up because it was cancelled."""
-
-
-class ProcessDiedError(JobError):
-    """The process that separated a song died."""
-
-
 class EvaluationError(SpleeterError):
     """A separation cannot be judged."""
 
@@ -454,3 +464,99 @@ class TrainingStateError(TrainingError):
 
 class TrainingDivergedError(TrainingError):
     """The loss is no finite number any more."""
+
+
+class RequestError(SpleeterError):
+    """An HTTP request is not one that is answered."""
+
+
+class MalformedRequestError(RequestError):
+    """The request cannot be understood."""
+
+
+class InvalidFieldsError(RequestError):
+    """Fields of the request are missing, unknown or wrong.
+
+    Attributes:
+        fields: what is wrong with each, by its path such as ``metadata.title``.
+    """
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        super().__init__(" ".join(f"{field}: {reason}" for field, reason in fields.items()))
+        self.fields = fields
+
+
+class CredentialsError(RequestError):
+    """The request has no credentials, or two that differ."""
+
+
+class WrongHostError(RequestError):
+    """The request is meant for another host."""
+
+
+class RequestTooLargeError(RequestError):
+    """The request has more bytes than are taken."""
+
+
+class RequestTooSlowError(RequestError):
+    """The request's body does not arrive."""
+
+
+class UnsupportedTypeError(RequestError):
+    """The request's body, or the file in it, is of a kind that is not taken."""
+
+
+class SongTooLongError(RequestError):
+    """The song has more seconds than are taken."""
+
+
+class NotReadyError(RequestError):
+    """What was asked for does not exist yet, or never will; the job's state tells."""
+
+
+class NoSuchStemError(RequestError):
+    """The separation has no stem of this name."""
+
+
+class UnsatisfiableRangeError(RequestError):
+    """The range that was asked for is beyond the end of the file.
+
+    Attributes:
+        headers: of the answer; they say how many bytes there are.
+    """
+
+    def __init__(self, message: str, size: int) -> None:
+        super().__init__(message)
+        self.headers = {"Content-Range": f"bytes */{size}"}
+
+
+class SeparationFailedError(RequestError):
+    """The separation that the caller waited for failed.
+
+    Attributes:
+        type: of the job's error.
+    """
+
+    def __init__(self, message: str, type: str) -> None:  # noqa: A002 - as the job calls it
+        super().__init__(message)
+        self.type = type
+
+
+class StillRunningError(RequestError):
+    """The separation goes on after the caller's waiting has ended.
+
+    Attributes:
+        headers: of the answer; they say where the separation is found.
+    """
+
+    def __init__(self, message: str, location: str) -> None:
+        super().__init__(message)
+        self.headers = {"Location": location}
+
+
+class WaitedTooLongError(StillRunningError):
+    """The separation takes longer than a request may wait."""
+
+
+class StoppingError(StillRunningError):
+    """The service is being stopped while the caller waits."""

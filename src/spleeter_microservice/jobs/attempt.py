@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, TypeVar
 
-from spleeter_microservice.errors import DatabaseUnavailableError, ProcessDiedError, SpleeterError
+from spleeter_microservice.errors import (
+    DatabaseUnavailableError,
+    InferenceCrashedError,
+    InferenceUnavailableError,
+    SpleeterError,
+    StorageUnavailableError,
+)
 from spleeter_microservice.jobs.claims import Claim, Claims, Failure
 from spleeter_microservice.jobs.job import Job, Result
 from spleeter_microservice.jobs.retention import Erase
@@ -29,8 +35,10 @@ class Separate(Protocol):
 
     Raises:
         SpleeterError: the job fails with it.
-        ProcessDiedError: the job is tried again; one that its processes died of three times fails.
-        Exception: as ``ProcessDiedError``; the message is not shown to the client.
+        InferenceCrashedError: the job is tried again; one that its processes died of three times
+            fails.
+        InferenceUnavailableError, StorageUnavailableError: as that, for a reason within the service.
+        Exception: the same; the message is not shown to the client.
     """
 
     async def __call__(
@@ -42,8 +50,17 @@ class Separate(Protocol):
             job: to be done.
             report_progress: takes the share that is done, 0 to 1; never waits.
             cancelled: set when nobody wants the result any more. Stop within a second and raise
-                ``JobCancelledError``, or anything else, then.
+                ``JobStoppedError``, or anything else, then.
         """
+
+
+ErrorNames = Callable[[SpleeterError], str]
+"""Gives the stable name of an error."""
+
+
+def class_name(error: SpleeterError) -> str:
+    """Name an error by its class."""
+    return type(error).__name__
 
 
 class Ending(Enum):
@@ -85,14 +102,24 @@ class Attempt:
         separate: does the work.
         erase: erases objects of a job that is gone.
         pace: of everything.
+        name_error: names what a job fails with, for programs.
     """
 
-    def __init__(self, claim: Claim, claims: Claims, separate: Separate, erase: Erase, pace: Pace) -> None:
+    def __init__(
+        self,
+        claim: Claim,
+        claims: Claims,
+        separate: Separate,
+        erase: Erase,
+        pace: Pace,
+        name_error: ErrorNames = class_name,
+    ) -> None:
         self.claim = claim
         self._claims = claims
         self._separate = separate
         self._erase = erase
         self._pace = pace
+        self._name_error = name_error
         self._cancelled = asyncio.Event()
         self._reason: Ending | None = None
         self._progress = 0.0
@@ -162,16 +189,16 @@ class Attempt:
         return await self._let_go()
 
     async def _end_with(self, error: Exception) -> Ending:
-        expected = isinstance(error, SpleeterError)
         logger.info("separation failed", extra={"job_id": str(self.claim.job.id)}, exc_info=error)
-        if expected and not isinstance(error, ProcessDiedError):
-            return await self._fail(Failure(type(error).__name__, _storable(error)), died=False)
+        if isinstance(error, SpleeterError) and not isinstance(error, _TRIED_AGAIN):
+            return await self._fail(Failure(self._name_error(error), _storable(error)), died=False)
         deaths = self.claim.job.deaths + 1
         if deaths < self._claims.deaths:
             delay = self._pace.retry * deaths
             held = await self._insist(lambda: self._claims.requeue(self.claim, died=True, delay=delay))
             return Ending.RETRIED if held else await self._let_go()
-        return await self._fail(self._claims.death_failure() if expected else _INTERNAL, died=True)
+        died = isinstance(error, InferenceCrashedError)
+        return await self._fail(self._claims.death_failure() if died else _INTERNAL, died=True)
 
     async def _fail(self, failure: Failure, *, died: bool) -> Ending:
         held = await self._insist(lambda: self._claims.fail(self.claim, failure, died=died))
@@ -206,12 +233,15 @@ class Attempt:
                 await asyncio.sleep(self._pace.reconnect)
 
 
+_TRIED_AGAIN = (InferenceCrashedError, InferenceUnavailableError, StorageUnavailableError)
+
+
 def _storable(error: Exception) -> str:
     return str(error).replace("\0", "�")  # PostgreSQL's text has no NUL
 
 
 _INTERNAL = Failure(
-    "internal",
+    "internal-error",
     "The separation failed repeatedly, for a reason within the service. Try again later; if it stays so, "
     "tell the operator the job's number.",
 )

@@ -13,8 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
+import structlog
+
 from spleeter_microservice.errors import DatabaseUnavailableError
-from spleeter_microservice.jobs.attempt import Attempt, Ending, Pace, Separate
+from spleeter_microservice.jobs.attempt import Attempt, Ending, ErrorNames, Pace, Separate, class_name
 from spleeter_microservice.jobs.claims import Claim, Claims, Held
 from spleeter_microservice.jobs.database import Database
 from spleeter_microservice.jobs.job import Job, State
@@ -27,13 +29,18 @@ Observe = Callable[[Job, Ending, float], None]
 """Told of the end of every attempt, with the seconds that it took."""
 
 
+def worker_name(pid: int) -> str:
+    """Name the worker that is a process of this machine."""
+    return f"{socket.gethostname()}:{pid}"
+
+
 @dataclass(frozen=True)
 class WorkerOptions:
     """How a worker works; all times in seconds.
 
     Attributes:
         slots: jobs at a time.
-        name: for the logs.
+        name: like no other's.
         heartbeat: between signs of life.
         silence: a worker without a sign of life for so long is dead; its jobs start again at
             most ``heartbeat`` later. More than ``heartbeat`` and the database's patience together.
@@ -42,10 +49,11 @@ class WorkerOptions:
         last_words: after that, for putting jobs back while the database is away.
         sweep: between sweeps of what has been kept long enough.
         pace: of the attempts.
+        name_error: names what jobs fail with.
     """
 
     slots: int = 1
-    name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
+    name: str = field(default_factory=lambda: worker_name(os.getpid()))
     heartbeat: float = 2.0
     silence: float = 6.0
     poll: float = 5.0
@@ -53,6 +61,7 @@ class WorkerOptions:
     last_words: float = 10.0
     sweep: float = 60.0
     pace: Pace = field(default_factory=Pace)
+    name_error: ErrorNames = class_name
 
 
 class Worker:
@@ -84,6 +93,7 @@ class Worker:
         self._attempts: dict[UUID, Attempt] = {}
         self._unknown: set[Held] = set()
         self._stopping = asyncio.Event()
+        self._hurrying = asyncio.Event()
         self._news = asyncio.Event()
         self._number: int | None = None
         self._in_touch_since = self._last_sign = time.monotonic()
@@ -98,8 +108,18 @@ class Worker:
         """Whether the database has heard of this worker of late."""
         return self._number is not None and time.monotonic() - self._last_sign < self.options.silence
 
+    @property
+    def number(self) -> int | None:
+        """The number that the database knows this worker by, as long as it does."""
+        return self._number
+
     def stop(self) -> None:
-        """Claim nothing more; finish what runs within the grace period, and put back the rest."""
+        """Claim nothing more; finish what runs within the grace period, and put back the rest.
+
+        Called a second time, put it back at once.
+        """
+        if self._stopping.is_set():
+            self._hurrying.set()
         self._stopping.set()
         self._news.set()
 
@@ -118,7 +138,7 @@ class Worker:
             await self._leave()
 
     async def run_until_signalled(self) -> None:
-        """Work until SIGTERM or SIGINT."""
+        """Work until SIGTERM or SIGINT; a second one hastens."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
@@ -145,7 +165,12 @@ class Worker:
             return None
 
     async def _attempt(self, claim: Claim) -> None:
-        attempt = Attempt(claim, self._claims, self._separate, self._erase, self.options.pace)
+        with structlog.contextvars.bound_contextvars(**_described(claim)):
+            await self._work(claim)
+
+    async def _work(self, claim: Claim) -> None:
+        options = self.options
+        attempt = Attempt(claim, self._claims, self._separate, self._erase, options.pace, options.name_error)
         self._attempts[claim.job.id] = attempt
         start = time.monotonic()
         try:
@@ -230,7 +255,12 @@ class Worker:
 
     async def _drain(self, slots: list[asyncio.Task[None]]) -> None:
         logger.info("stopping", extra={"running": self.running})
-        await asyncio.wait(slots, timeout=self.options.grace)
+        hurrying = asyncio.create_task(self._hurrying.wait())
+        finished = asyncio.gather(*slots, return_exceptions=True)
+        await asyncio.wait(
+            (hurrying, finished), timeout=self.options.grace, return_when=asyncio.FIRST_COMPLETED
+        )
+        hurrying.cancel()
         for attempt in self._attempts.values():
             attempt.stop(Ending.PUT_BACK)
         await asyncio.wait(slots, timeout=self.options.pace.give_up + self.options.last_words)

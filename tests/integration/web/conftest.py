@@ -1,0 +1,96 @@
+"""A running API, and clients of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+import pytest_asyncio
+
+from spleeter_microservice.jobs.database import Database
+from spleeter_microservice.jobs.embedded import EmbeddedPostgres
+from spleeter_microservice.web.app import create_app
+from spleeter_microservice.web.services import Services
+from tests.conftest import new_database
+from tests.web_service import ALL, Fleet, Player, build_services, served
+
+_EMPTY = """
+DO $$
+BEGIN
+    EXECUTE (
+        SELECT 'TRUNCATE ' || string_agg(quote_ident(tablename), ', ') || ' CASCADE' FROM pg_tables
+        WHERE schemaname = 'public' AND tablename NOT LIKE '%migrations');
+END $$
+"""
+
+
+@pytest.fixture(scope="module")
+def shared_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """Address of a migrated database that a module's tests share: making one takes longer than most tests."""
+    yield from new_database(postgres, "spleeter")
+
+
+@pytest.fixture
+def database_url(shared_database_url: str) -> Iterator[str]:
+    """Address of the shared database, empty."""
+    yield shared_database_url
+    with psycopg.connect(shared_database_url) as connection:
+        connection.execute(_EMPTY)
+
+
+@pytest_asyncio.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with Database(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    return Fleet()
+
+
+@pytest.fixture
+def services(database: Database, fleet: Fleet, tmp_path: Path) -> Services:
+    """The services; a module of tests may have others by a fixture of this name."""
+    return build_services(database, tmp_path, fleet)
+
+
+@pytest.fixture
+def player(services: Services) -> Player:
+    return Player(services)
+
+
+@pytest_asyncio.fixture
+async def address(services: Services) -> AsyncIterator[str]:
+    async with served(create_app(services)) as url:
+        yield url
+
+
+@pytest_asyncio.fixture
+async def stranger(address: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client without a key."""
+    async with httpx.AsyncClient(base_url=address, verify=False, timeout=30) as client:
+        yield client
+
+
+@pytest_asyncio.fixture
+async def ann(address: str, services: Services) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the tenant ``ann``, who may do everything."""
+    key, _ = await services.keys.create("ann", ALL)
+    async with httpx.AsyncClient(
+        base_url=address, verify=False, timeout=30, headers={"X-API-KEY": key}
+    ) as client:
+        yield client
+
+
+@pytest_asyncio.fixture
+async def bob(address: str, services: Services) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of another tenant."""
+    key, _ = await services.keys.create("bob", ALL)
+    async with httpx.AsyncClient(
+        base_url=address, verify=False, timeout=30, headers={"X-API-KEY": key}
+    ) as client:
+        yield client
