@@ -35,7 +35,7 @@ data: {"state": "running", "progress": 0.42}
 _FOLLOWED: Answers = {
     200: {
         "description": "Events `state` and `progress`, each with the state and the share that is done.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
+        "content": {"text/event-stream": {"example": _EXAMPLE}},
     },
     204: {"description": "It has ended, and you have all events: do not ask again."},
 }
@@ -129,7 +129,8 @@ class EventStream:
         with self._notices.follow(self._job) as following:
             while not (self._over or self._notices.closed):
                 try:
-                    notice = await asyncio.wait_for(following.notices.get(), self._heartbeat)
+                    async with asyncio.timeout(self._heartbeat):
+                        notice = await following.notices.get()
                 except TimeoutError:
                     yield b":\n\n"
                     continue
