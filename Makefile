@@ -47,7 +47,7 @@ lock: ## pin the requirements anew, with hashes
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/pip install --quiet uv
 	$(LOCK) pyproject.toml $(EXTRAS:%=--extra %) --group dev --output-file requirements-dev.txt
-	$(LOCK) pyproject.toml --extra service --constraints requirements-dev.txt --output-file requirements.txt
+	$(LOCK) pyproject.toml --extra service --extra tracing --constraints requirements-dev.txt --output-file requirements.txt
 	$(LOCK) --group build --constraints requirements-dev.txt --output-file requirements-build.txt
 	echo torch==2.13.0 >$(VENV)-lock/torch.txt
 	$(LOCK) pyproject.toml --extra train --constraints requirements-dev.txt --constraints $(VENV)-lock/torch.txt \
