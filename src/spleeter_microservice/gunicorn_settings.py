@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from uvicorn_worker import UvicornWorker
 
-from spleeter_microservice.bootstrap.parts import metrics_folder
+from spleeter_microservice.bootstrap.parts import make_folder, metrics_folder
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.web.server import UVICORN_OPTIONS
 
@@ -15,6 +15,7 @@ _settings = Settings.from_environment(os.environ)
 os.environ.setdefault(
     "PROMETHEUS_MULTIPROC_DIR", str(metrics_folder(_settings))
 )  # before telemetry is imported
+make_folder(metrics_folder(_settings))  # telemetry writes there as soon as it is imported
 
 bind = [f"{_settings.host}:{_settings.port}"]
 workers = _settings.api_processes

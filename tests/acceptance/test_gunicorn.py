@@ -1,0 +1,58 @@
+"""The API under Gunicorn, as containers of a fleet run it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+
+from tests.service import KEY, free_port
+
+ARGUMENTS = ("-c", "python:spleeter_microservice.gunicorn_settings", "spleeter_microservice.asgi:create()")
+
+
+def test_it_serves_from_an_empty_data_folder_before_the_database_is_there_and_stops_in_order(
+    tmp_path: Path,
+) -> None:
+    """Two processes add up their metrics; the status at the end is 0."""
+    port = free_port()
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("SPLEETER_")}
+    settings = {
+        "SPLEETER_ENV": "production",
+        "SPLEETER_API_KEY": KEY,
+        "SPLEETER_API_PROCESSES": "2",
+        "SPLEETER_DATABASE_URL": f"postgresql://nobody@127.0.0.1:{free_port()}/nothing",
+        "SPLEETER_DATA_DIR": str(tmp_path / "new"),
+        "SPLEETER_PORT": str(port),
+        "PYTHONPATH": str(Path(__file__).parents[2] / "src"),
+    }
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", *ARGUMENTS],
+            env=environ | settings,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        assert alive(port, process), log.read_text()
+        metrics = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
+        assert 'spleeter_requests_total{method="GET",route="/health/live",status="200"}' in metrics
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0, log.read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def alive(port: int, process: "subprocess.Popen[bytes]", within: float = 60.0) -> bool:
+    deadline = time.monotonic() + within
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}/health/live", timeout=5).status_code == 200
+        except httpx.TransportError:
+            time.sleep(0.1)
+    return False
