@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test components check bench format lock clean
+.PHONY: help demo serve test components check bench image format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,19 +19,25 @@ serve: $(VENV)/installed ## run the service; prints the page's address and a key
 test: $(VENV)/installed-dev components ## run every test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: $(VENV)/installed-dev ## lint, types, import contracts, documents in step
+check: $(VENV)/installed-dev ## lint, types, import contracts, documents in step, known holes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/unit/test_docs.py
+	$(BIN)/python scripts/audit_dependencies.py
 
 bench: $(VENV)/installed-dev ## measure against official Spleeter, side by side
 	$(BIN)/python -m bench.side_by_side
 
 components: ## install the programs that tests run, where apt-get and the right to use it are there
-	@if [ -x /usr/sbin/clamd ] || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then exit 0; fi; \
-	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends clamav-daemon >/dev/null
+	@if [ -x /usr/sbin/clamd ] && [ -x /usr/bin/chromedriver ] && command -v promtool >/dev/null \
+		|| ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then exit 0; fi; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends clamav-daemon chromium chromium-driver fonts-dejavu-core >/dev/null && \
+	command -v promtool >/dev/null || scripts/install_promtool.sh
+
+image: ## build the image and try it, as root on Debian with buildah and podman; with Docker: docker build .
+	PYTHON=$(PYTHON) scripts/image_proof.sh
 
 format: $(VENV)/installed-dev ## format the code
 	$(BIN)/ruff check --fix .

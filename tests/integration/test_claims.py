@@ -125,7 +125,29 @@ async def test_a_silent_worker_learns_that_it_was_taken_for_dead(bench: Bench) -
     await bench.silence(bench.first)
     await bench.claims.take_over(10)
     assert await bench.claims.beat(bench.first) is None
-    assert await bench.claims.beat(bench.second) == {}
+    assert await bench.claims.beat(bench.second) == []
+
+
+async def test_a_job_that_its_worker_knows_nothing_of_waits_again_and_a_late_holder_can_do_nothing(
+    bench: Bench,
+) -> None:
+    await bench.waiting()
+    claim = await claimed(bench.claims, bench.first)
+    (held,) = await bench.claims.beat(bench.first) or []
+    assert await bench.claims.put_back(held)
+    assert not await bench.claims.put_back(held)
+    assert not await bench.claims.publish(claim, RESULT)
+    again = await claimed(bench.claims, bench.second)
+    assert (again.job.id, again.job.deaths) == (claim.job.id, 0)
+
+
+async def test_a_cancelled_job_that_its_worker_knows_nothing_of_is_let_go(bench: Bench) -> None:
+    waiting = await bench.waiting()
+    await claimed(bench.claims, bench.first)
+    await bench.repository.cancel("ann", waiting.id)
+    (held,) = await bench.claims.beat(bench.first) or []
+    assert await bench.claims.put_back(held)
+    assert await bench.entries() == []
 
 
 async def test_a_sign_of_life_tells_which_jobs_are_still_held(bench: Bench) -> None:
@@ -133,7 +155,13 @@ async def test_a_sign_of_life_tells_which_jobs_are_still_held(bench: Bench) -> N
     held = [await claimed(bench.claims, bench.first) for _ in jobs]
     await bench.repository.cancel("ann", held[0].job.id)
     await bench.repository.delete("ann", held[1].job.id)
-    assert await bench.claims.beat(bench.first) == {held[2].job.id: held[2].fence}
+    known = await bench.claims.beat(bench.first)
+    assert known is not None
+    assert {one.job: (one.fence, one.running) for one in known} == {
+        held[0].job.id: (held[0].fence, False),
+        held[1].job.id: (held[1].fence, False),
+        held[2].job.id: (held[2].fence, True),
+    }
 
 
 async def test_two_watchers_take_a_dead_workers_jobs_over_once(bench: Bench) -> None:

@@ -15,6 +15,7 @@ from spleeter_microservice.separation.audio_formats import CODECS
 
 ROOT = Path(__file__).parent.parent.parent
 CLI = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -41,6 +42,13 @@ def test_every_environment_variable_is_documented() -> None:
     used = set(re.findall(r"\"(SPLEETER_\w+|OTEL_\w+|MODEL_PATH)\"", inspect.getsource(settings)))
     section = CLI[CLI.index("## Environment") : CLI.index("## Exit statuses")]
     assert used == set(re.findall(r"^\| `(\w+)`", section, re.MULTILINE))
+
+
+def test_operators_are_told_of_every_environment_variable() -> None:
+    used = set(re.findall(r"\"(SPLEETER_\w+|OTEL_\w+|MODEL_PATH)\"", inspect.getsource(settings)))
+    section = OPERATIONS[OPERATIONS.index("## Settings") : OPERATIONS.index("## How large")]
+    rows = [row.split("|")[1] for row in section.splitlines() if row.startswith("| `")]
+    assert used == set(re.findall(r"`(\w+)`", " ".join(rows)))
 
 
 def test_every_exit_status_is_documented() -> None:

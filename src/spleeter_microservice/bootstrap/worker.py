@@ -21,8 +21,6 @@ from spleeter_microservice.errors import (
     AuditUnwritableError,
     ConfigurationError,
     DatabaseUnavailableError,
-    JobMemoryLimitError,
-    JobTimeLimitError,
     SpleeterError,
     StorageUnavailableError,
 )
@@ -120,10 +118,6 @@ async def _work(
 
 def job_problem(error: SpleeterError) -> str:
     """Name what a job failed with, as problems of requests are named."""
-    if isinstance(error, JobTimeLimitError):
-        return "time-limit"
-    if isinstance(error, JobMemoryLimitError):
-        return "memory-limit"
     return problem_of(type(error)).name
 
 

@@ -36,6 +36,15 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Held:
+    """A job that a worker holds as the database knows it; not ``running``: cancelled."""
+
+    job: UUID
+    fence: int
+    running: bool
+
+
+@dataclass(frozen=True)
 class Failure:
     """Why a job failed: a stable type for programs, and a message that says what to do."""
 
@@ -76,19 +85,18 @@ class Claims:
         async with self._database.transaction() as transaction:
             await self._queue.unregister(transaction.connection, worker)
 
-    async def beat(self, worker: int) -> dict[UUID, int] | None:
+    async def beat(self, worker: int) -> list[Held] | None:
         """Note that a worker lives.
 
         Returns:
-            the fences of the jobs that it holds and should go on with; None when it was
-            taken for dead and must register anew.
+            the jobs that it holds; None when it was taken for dead and must register anew.
         """
         async with self._database.transaction() as transaction:
             await self._queue.beat(transaction.connection, worker)
             if not await transaction.first("lock_worker", worker=worker):
                 return None
             rows = await transaction.rows("list_held", worker=worker)
-            return {row["id"]: row["fence"] for row in rows if row["state"] == State.RUNNING}
+            return [Held(row["id"], row["fence"], row["state"] == State.RUNNING) for row in rows]
 
     async def claim(self, worker: int) -> Claim | None:
         """Take the next job that waits; None when none does, or when nobody knows the worker."""
@@ -145,24 +153,26 @@ class Claims:
             await transaction.first("lock_entry", entry=claim.entry)
             return await self._requeue(transaction, claim, died, delay)
 
-    async def disown(self, job: UUID, fence: int) -> bool:
-        """Put back a job that a worker holds without knowing: the answer to its claim was lost.
-
-        Returns:
-            False when it is not held under this fence any more.
-        """
-        async with self._database.transaction() as transaction:
-            row = await transaction.first("find_held", job=job, fence=fence)
-            if row is None:
-                return False
-            await transaction.first("lock_entry", entry=row["entry_id"])
-            return await self._requeue(transaction, Claim(Job.from_row(row), row["entry_id"]), died=False)
-
     async def release(self, claim: Claim) -> bool:
         """Let go of a job that was cancelled; False when there is nothing to let go of."""
         async with self._database.transaction() as transaction:
             await transaction.first("lock_entry", entry=claim.entry)
             return await self._release(transaction, claim)
+
+    async def put_back(self, held: Held) -> bool:
+        """Let go of a job that its worker knows nothing of; False when it is not held any more.
+
+        A claim that was committed while its connection broke has no one to work on it.
+        """
+        async with self._database.transaction() as transaction:
+            entry = await transaction.first("lock_entry_held", job=held.job, fence=held.fence)
+            if entry is None:
+                return False
+            row = await transaction.one("find_job_of_entry", entry=entry["id"])
+            claim = Claim(Job.from_row(row), entry["id"])
+            return claim.fence == held.fence and (
+                await self._release(transaction, claim) or await self._requeue(transaction, claim, died=False)
+            )
 
     async def is_gone(self, claim: Claim) -> bool:
         """Tell whether the job's row was erased."""

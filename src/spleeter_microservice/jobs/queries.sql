@@ -15,6 +15,12 @@ SELECT id FROM procrastinate_jobs
 WHERE id = (SELECT entry_id FROM spleeter_jobs WHERE id = %(job)s AND tenant = %(tenant)s)
 FOR UPDATE;
 
+-- lock_entry_held --
+-- Lock the entry of a job that is held under this fence
+SELECT id FROM procrastinate_jobs
+WHERE id = (SELECT entry_id FROM spleeter_jobs WHERE id = %(job)s AND fence = %(fence)s AND owner IS NOT NULL)
+FOR UPDATE;
+
 -- lock_stalled_entry --
 -- Lock an entry of the queue that is still being worked on, unless someone else does this now
 SELECT id FROM procrastinate_jobs
@@ -224,10 +230,6 @@ SELECT id FROM procrastinate_workers WHERE id = %(worker)s FOR KEY SHARE;
 -- list_held --
 -- The jobs that a worker holds
 SELECT id, fence, state FROM spleeter_jobs WHERE owner = %(worker)s;
-
--- find_held --
--- A job that is held under a fence
-SELECT * FROM spleeter_jobs WHERE id = %(job)s AND fence = %(fence)s AND state = 'running';
 
 -- add_key --
 -- Keep a new API key

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -17,7 +17,7 @@ import structlog
 
 from spleeter_microservice.errors import DatabaseUnavailableError
 from spleeter_microservice.jobs.attempt import Attempt, Ending, ErrorNames, Pace, Separate, class_name
-from spleeter_microservice.jobs.claims import Claim, Claims
+from spleeter_microservice.jobs.claims import Claim, Claims, Held
 from spleeter_microservice.jobs.database import Database
 from spleeter_microservice.jobs.job import Job, State
 from spleeter_microservice.jobs.listener import DELETED, Listener, Notice
@@ -91,7 +91,7 @@ class Worker:
         self._erase = erase
         self._observe = observe
         self._attempts: dict[UUID, Attempt] = {}
-        self._claiming = 0  # claims that are under way
+        self._unknown: set[Held] = set()
         self._stopping = asyncio.Event()
         self._hurrying = asyncio.Event()
         self._news = asyncio.Event()
@@ -159,13 +159,10 @@ class Worker:
     async def _claim(self) -> Claim | None:
         if self._number is None:
             return None
-        self._claiming += 1
         try:
             return await self._claims.claim(self._number)
-        except DatabaseUnavailableError:  # after the commit, perhaps: see _disown
+        except DatabaseUnavailableError:  # after the commit, perhaps: see _put_back_unknown
             return None
-        finally:
-            self._claiming -= 1
 
     async def _attempt(self, claim: Claim) -> None:
         with structlog.contextvars.bound_contextvars(**_described(claim)):
@@ -227,21 +224,22 @@ class Worker:
         held = await self._claims.beat(self._number)
         if held is None:
             logger.warning("taken for dead by another worker: starting afresh")
-            self._number, held = None, {}
+            self._number, held = None, []
+        running = {one.job: one.fence for one in held if one.running}
         for job, attempt in attempts.items():
-            if held.get(job) != attempt.claim.fence:
+            if running.get(job) != attempt.claim.fence:
                 attempt.stop(Ending.LOST)
-        await self._disown({job: fence for job, fence in held.items() if job not in attempts})
+        await self._put_back_unknown({one for one in held if one.job not in self._attempts})
 
-    async def _disown(self, held: Mapping[UUID, int]) -> None:
-        """Put back what this worker holds and nobody here knows of.
+    async def _put_back_unknown(self, unknown: set[Held]) -> None:
+        """Put back what was claimed by an answer that never came; a late one finds its fence moved.
 
-        Such a job's claim was committed just before the database went away. A claim that is under
-        way is none of them: it is looked at with the next sign.
+        Only what was unknown at the last sign of life too: claims are under way all the time.
         """
-        for job, fence in held.items():
-            if not self._claiming and job not in self._attempts and await self._claims.disown(job, fence):
-                logger.warning("a claim was lost and is put back", extra={"job_id": str(job)})
+        for held in unknown & self._unknown:
+            if await self._claims.put_back(held):
+                logger.warning("a claim was lost and put back", extra={"job_id": str(held.job)})
+        self._unknown = unknown
 
     async def _take_over(self) -> None:
         for takeover in await self._claims.take_over(self.options.silence):

@@ -39,6 +39,9 @@ SUBMITTING: tuple[type[errors.SpleeterError], ...] = (
     errors.NoSamplesError,
     errors.InvalidSamplesError,
     errors.InputError,
+    errors.JobTimeLimitError,
+    errors.JobMemoryLimitError,
+    errors.InferenceCrashedError,
     errors.SongTooLongError,
     errors.InfectedError,
     errors.ScanLimitError,
@@ -58,6 +61,10 @@ _PROBLEM = {"$ref": "#/components/schemas/ProblemDocument"}
 RETRY_AFTER = {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
 }
+LOCATION = {"Location": {"description": "Path of the separation.", "schema": {"type": "string"}}}
+_CONTENT_RANGE = {"Content-Range": {"description": "`bytes */` and the size.", "schema": {"type": "string"}}}
+_HEADERS = {416: _CONTENT_RANGE, 429: RETRY_AFTER, 503: RETRY_AFTER, 504: LOCATION}
+"""Of refusals, by their status."""
 
 
 def open_to_all(*kinds: type[errors.SpleeterError]) -> Answers:
@@ -83,7 +90,8 @@ def _answer(problems: list[Problem]) -> dict[str, Any]:
         "description": "; ".join(dict.fromkeys(problem.title for problem in problems)) + ".",
         "content": {MEDIA_TYPE: {"schema": _PROBLEM, "examples": examples}},
     }
-    return answer | ({"headers": RETRY_AFTER} if problems[0].status in (429, 503) else {})
+    headers = _HEADERS.get(problems[0].status)
+    return answer | ({"headers": headers} if headers else {})
 
 
 def _example(problem: Problem) -> dict[str, Any]:
@@ -126,6 +134,11 @@ def _body(description: str, properties: Mapping[str, Any], required: str) -> dic
 
 
 _FILE = {"type": "string", "format": "binary", "description": "The song; its name must have an extension."}
+_FILE_NAME = {
+    "description": "The file's name must end as songs' names do.",
+    "schema": {"type": "string"},
+    "example": 'form-data; name="file"; filename="song.wav"',
+}
 _OPTIONS = {name: value for name, value in _properties().items() if name != "source_url"}
 BODIES: dict[str, Any] = {
     "SeparationForm": _body("A song that is sent along.", {"file": _FILE} | _OPTIONS, "file"),
@@ -138,7 +151,10 @@ FORM_BODY: dict[str, Any] = {
     "content": {
         "multipart/form-data": {
             "schema": {"$ref": "#/components/schemas/SeparationForm"},
-            "encoding": {"metadata": {"contentType": "application/json"}},
+            "encoding": {
+                "metadata": {"contentType": "application/json"},
+                "file": {"headers": {"Content-Disposition": _FILE_NAME}},
+            },
         }
     },
 }

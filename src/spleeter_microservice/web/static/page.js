@@ -85,11 +85,10 @@ async function finish(job) {
   };
   try {
     work(name, null, "Waiting …");
-    queue();
     await follow(job.events_url, stopping.signal, (event) => {
       state = event.state;
       if (state === "running") work(name, event.progress, `Separating: ${percent(event.progress)}`);
-      if (state === "queued") work(name, null, "Waiting …");
+      if (state === "queued") queue();
     });
   } finally {
     clearInterval(look);
@@ -110,6 +109,8 @@ function present(job) {
   at("model").replaceChildren(`Separated by the model ${job.model}.`, ...labels(job.model_quality, job.experimental));
   if (job.model_quality === "approximate") at("model").append(" Its weights are this project’s, not Deezer’s.");
   if (job.experimental) at("model").append(" Not all of its stems are good yet.");
+  at("suspect").textContent = `Listen carefully: ${job.quality.suspect.join("; ")}.`;
+  at("suspect").hidden = job.quality.suspect.length === 0;
   at("expiry").textContent = `Everything is deleted from the server on ${new Date(job.expires_at).toLocaleString()}.`;
   appear("result");
   show(job, report);
