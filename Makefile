@@ -16,7 +16,7 @@ demo: $(VENV)/installed ## start the service, separate the example song through 
 serve: $(VENV)/installed ## run the service; prints the page's address and a key
 	$(BIN)/spleeter-microservice serve
 
-test: $(VENV)/installed-dev components ## run every test
+test: $(VENV)/installed-train components ## run every test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: $(VENV)/installed-dev ## lint, types, import contracts, documents in step, known holes
@@ -46,9 +46,16 @@ format: $(VENV)/installed-dev ## format the code
 lock: ## pin the requirements anew, with hashes
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/pip install --quiet uv
-	$(LOCK) pyproject.toml --all-extras --group dev --output-file requirements-dev.txt
-	$(LOCK) pyproject.toml --extra service --constraints requirements-dev.txt --output-file requirements.txt
+	$(LOCK) pyproject.toml $(EXTRAS:%=--extra %) --group dev --output-file requirements-dev.txt
+	$(LOCK) pyproject.toml --extra service --extra tracing --constraints requirements-dev.txt --output-file requirements.txt
 	$(LOCK) --group build --constraints requirements-dev.txt --output-file requirements-build.txt
+	echo torch==2.13.0 >$(VENV)-lock/torch.txt
+	$(LOCK) pyproject.toml --extra train --constraints requirements-dev.txt --constraints $(VENV)-lock/torch.txt \
+		--output-file $(VENV)-lock/train.txt
+	$(PYTHON) scripts/split_train_lock.py $(VENV)-lock/train.txt
+
+# All but train, which has files of its own.
+EXTRAS := evaluate service tracing
 
 LOCK := $(VENV)-lock/bin/uv pip compile --quiet --universal --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
@@ -65,4 +72,10 @@ $(VENV)/installed: requirements.txt requirements-build.txt pyproject.toml
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.txt
+	@touch $@
+
+# PyTorch's build for processors alone where pip is shown one, else the index's, on Linux with CUDA's libraries.
+$(VENV)/installed-train: requirements-train.txt requirements-train-cpu.txt $(VENV)/installed-dev
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-train-cpu.txt 2>/dev/null || \
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-train.txt
 	@touch $@

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any, ClassVar
 
 from uvicorn_worker import UvicornWorker
@@ -13,9 +12,10 @@ from spleeter_microservice.settings import Settings
 from spleeter_microservice.web.server import UVICORN_OPTIONS
 
 _settings = Settings.from_environment(os.environ)
-# Before telemetry is imported, which opens files there.
-_metrics = os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(metrics_folder(_settings)))
-make_folder(Path(_metrics))
+os.environ.setdefault(
+    "PROMETHEUS_MULTIPROC_DIR", str(metrics_folder(_settings))
+)  # before telemetry is imported
+make_folder(metrics_folder(_settings))  # telemetry writes there as soon as it is imported
 
 bind = [f"{_settings.host}:{_settings.port}"]
 workers = _settings.api_processes
@@ -36,7 +36,7 @@ def on_starting(_server: Any) -> None:
     from spleeter_microservice.telemetry import clean_metrics, configure_logging  # noqa: PLC0415  (see above)
 
     configure_logging(_settings.log_level)
-    clean_metrics(Path(_metrics))
+    clean_metrics(metrics_folder(_settings))
 
 
 def child_exit(_server: Any, worker: Any) -> None:

@@ -12,6 +12,7 @@ from spleeter_microservice.cli import _parser
 from spleeter_microservice.exit_statuses import EXIT_STATUSES, SOME_FAILED
 from spleeter_microservice.models.catalogue import OFFICIAL
 from spleeter_microservice.separation.audio_formats import CODECS
+from spleeter_microservice.training.configuration import KNOWN_KEYS
 
 ROOT = Path(__file__).parent.parent.parent
 CLI = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
@@ -27,8 +28,9 @@ def subparser(name: str) -> argparse.ArgumentParser:
     return found
 
 
-def test_every_option_of_separate_is_documented() -> None:
-    for action in subparser("separate")._actions:
+@pytest.mark.parametrize("command", ["separate", "evaluate", "train"])
+def test_every_option_is_documented(command: str) -> None:
+    for action in subparser(command)._actions:
         for option in action.option_strings:
             assert option in ("-h", "--help") or f"`{option}" in CLI, option
 
@@ -74,6 +76,12 @@ def test_every_error_stands_in_the_tree() -> None:
     for name, kind in vars(errors).items():
         if isinstance(kind, type) and issubclass(kind, errors.SpleeterError):
             assert name in tree
+
+
+def test_every_key_of_a_training_is_documented() -> None:
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    for key in KNOWN_KEYS:
+        assert f"`{key}`" in text, key
 
 
 @pytest.mark.parametrize("document", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=str)
