@@ -158,13 +158,19 @@ def free_port() -> int:
 
 @contextmanager
 def running(
-    folder: Path, models: Path, command: str = "serve", environ: Mapping[str, str] | None = None
+    folder: Path,
+    models: Path,
+    command: str = "serve",
+    environ: Mapping[str, str] | None = None,
+    *,
+    ready: bool = True,
 ) -> Iterator[Service]:
-    """Run a command, ready, and see that nothing of it is left at the end."""
+    """Run a command, wait until it is ready if asked to, and see that nothing of it is left at the end."""
     service = Service(folder, models, command, environ)
     service.start()
     try:
-        service.wait_until_ready()
+        if ready:
+            service.wait_until_ready()
         yield service
     finally:
         service.client.close()

@@ -45,7 +45,8 @@ def run_serve(options: argparse.Namespace, settings: Settings) -> int:
     _share_metrics(settings)
     from spleeter_microservice.bootstrap.api import require_access
     from spleeter_microservice.bootstrap.database import bury_worker
-    from spleeter_microservice.bootstrap.parts import make_folder
+    from spleeter_microservice.bootstrap.parts import PROGRAM_VERSION, make_folder, open_audit
+    from spleeter_microservice.security.audit_record import Action, Event
     from spleeter_microservice.telemetry import configure_logging
 
     configure_logging(settings.log_level)
@@ -57,6 +58,9 @@ def run_serve(options: argparse.Namespace, settings: Settings) -> int:
         environ = dict(os.environ) | {"SPLEETER_DATABASE_URL": url}
         programs = [*_api_programs(settings, listening, environ), _program("worker", ["worker"], environ)]
         _announce(settings)
+        audit = open_audit(settings)
+        audit.append(Event(Action.SERVICE_STARTED, details={"version": PROGRAM_VERSION, "pid": os.getpid()}))
+        stack.callback(audit.append, Event(Action.SERVICE_STOPPED, details={"pid": os.getpid()}))
         supervising = _supervise(
             settings, programs, _upkeep(database) if database else None, lambda pid: bury_worker(url, pid)
         )

@@ -3,13 +3,15 @@
 import os
 import signal
 import time
+import wave
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from spleeter_microservice.settings import Settings
-from tests.audio_files import RATE, encode_kind, noise
+from tests.audio_files import RATE, noise
 from tests.service import Service, gone, running
 
 pytestmark = pytest.mark.timeout(300)
@@ -28,17 +30,26 @@ def service(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return song(tmp_path_factory.mktemp("songs"), 4.0, 1)
+    return song(tmp_path_factory.mktemp("songs"), 4, 1)
 
 
 @pytest.fixture
 def long(tmp_path: Path) -> Path:
     """A song that takes some seconds, and like which there is no other."""
-    return song(tmp_path, 60.0, time.time_ns() % 2**32)
+    return song(tmp_path, 60, time.time_ns() % 2**32)
 
 
-def song(folder: Path, seconds: float, seed: int) -> Path:
-    return encode_kind(folder / "song.s16.wav", noise(round(seconds * RATE), seed=seed), "s16.wav")
+def song(folder: Path, seconds: int, seed: int) -> Path:
+    """Write a second of noise, over and over."""
+    tile = (noise(RATE, seed=seed) * 32767).astype("<i2").tobytes()
+    path = folder / "song.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        for _ in range(seconds):
+            file.writeframesraw(tile)
+    return path
 
 
 def begun(service: Service, job: str) -> None:
@@ -137,10 +148,30 @@ def test_sigterm_puts_a_job_back_and_leaves_no_process(
     service: Service, tmp_path: Path, models: Path
 ) -> None:
     with running(tmp_path / "data", models, environ={"SPLEETER_GRACE_S": "0.5"}) as own:
-        job = own.submit(song(tmp_path, 200.0, 7))["id"]
+        job = own.submit(song(tmp_path, 300, 7))["id"]
         begun(own, job)
         assert own.stop() == 0
         assert gone(own.folder)
         own.start()
         own.wait_until_ready()
-        assert own.wait_for(job, within=120)["state"] == "succeeded"
+        assert own.job(job)["state"] in ("queued", "running")
+        assert own.client.delete(f"/v1/separations/{job}").status_code == 204
+
+
+def test_two_apis_and_two_workers_share_a_database_and_a_store(
+    database_url: str, tmp_path: Path, models: Path
+) -> None:
+    shared = {"SPLEETER_DATABASE_URL": database_url, "SPLEETER_STORAGE_URL": str(tmp_path / "objects")}
+    with ExitStack() as stack:
+        apis = [
+            stack.enter_context(running(tmp_path / f"api{number}", models, "api", shared, ready=False))
+            for number in range(2)
+        ]
+        for number in range(2):
+            stack.enter_context(running(tmp_path / f"worker{number}", models, "worker", shared, ready=False))
+        for api in apis:
+            api.wait_until_ready()
+        jobs = [apis[number % 2].submit(song(tmp_path, 4, number + 10))["id"] for number in range(6)]
+        for number, job in enumerate(jobs):  # each asked of the API that did not take it
+            done = apis[(number + 1) % 2].wait_for(job, within=90)
+            assert done["state"] == "succeeded", done

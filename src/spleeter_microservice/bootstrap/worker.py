@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from spleeter_microservice.bootstrap.parts import (
     webhook_secrets,
 )
 from spleeter_microservice.errors import (
+    AuditUnwritableError,
     ConfigurationError,
     DatabaseUnavailableError,
     SpleeterError,
@@ -37,6 +38,8 @@ from spleeter_microservice.jobs.webhook_sender import WebhookSender
 from spleeter_microservice.jobs.work_folder import empty, open_work_folder
 from spleeter_microservice.jobs.worker import Worker, WorkerOptions
 from spleeter_microservice.security.addresses import AddressGuard
+from spleeter_microservice.security.audit import AuditLog
+from spleeter_microservice.security.audit_record import Action, Event
 from spleeter_microservice.security.outgoing import Outgoing
 from spleeter_microservice.separation.network import available_cores
 from spleeter_microservice.settings import Settings
@@ -66,28 +69,51 @@ async def run_worker(settings: Settings) -> None:
         )
     async with AsyncExitStack() as stack:
         work = stack.enter_context(open_work_folder(make_folder(settings.data_dir) / "work"))
-        storage = open_objects(settings)
         inventory = Inventory(open_store(settings), PROGRAM_VERSION)
-        model = await asyncio.to_thread(first_model, inventory)
-        slots = [_slot(settings, inventory, model, work / str(number)) for number in range(settings.workers)]
-        for slot in slots:
-            await stack.enter_async_context(slot)
-        await asyncio.gather(*map(_checked, slots))
+        slots = await _open_slots(stack, settings, inventory, work)
         await migrated(settings.database_url)
         database = await stack.enter_async_context(
             Database(settings.database_url, connections=settings.workers + 4)
         )
-        audit = open_audit(settings)
-        separation = SlotSeparation(storage, inventory, slots, _job_limits(settings))
-        options = WorkerOptions(slots=settings.workers, grace=settings.grace_s, name_error=job_problem)
-        worker = Worker(database, separation, storage.delete_prefix, options, note_ending)
+        await _work(settings, database, inventory, slots)
+
+
+async def _open_slots(
+    stack: AsyncExitStack, settings: Settings, inventory: Inventory, work: Path
+) -> list[InferenceSlot]:
+    """Start the slots, and see that each separates the known clip as it must."""
+    model = await asyncio.to_thread(first_model, inventory)
+    slots = [_slot(settings, inventory, model, work / str(number)) for number in range(settings.workers)]
+    for slot in slots:
+        await stack.enter_async_context(slot)
+    await asyncio.gather(*map(_checked, slots))
+    return slots
+
+
+async def _work(
+    settings: Settings, database: Database, inventory: Inventory, slots: Sequence[InferenceSlot]
+) -> None:
+    """Do jobs, and other things meanwhile; when one of those goes wrong, everything ends."""
+    storage, audit = open_objects(settings), open_audit(settings)
+    separation = SlotSeparation(storage, inventory, slots, JobLimits(seconds=settings.job_time_limit_s))
+    options = WorkerOptions(slots=settings.workers, grace=settings.grace_s, name_error=job_problem)
+    async with asyncio.TaskGroup() as group:
+
+        def observe(job: Job, ending: Ending, seconds: float) -> None:
+            note_ending(job, ending, seconds)
+            group.create_task(_record_ending(audit, job, ending))
+
+        worker = Worker(database, separation, storage.delete_prefix, options, observe)
         duties = [
-            _report_models(worker, Fleet(database), inventory),
-            _sweep_leftovers(Leftovers(database, storage)),
+            group.create_task(_report_models(worker, Fleet(database), inventory)),
+            group.create_task(_sweep_leftovers(Leftovers(database, storage))),
         ]
         if secrets := webhook_secrets(settings):
-            duties.append(WebhookSender(database, Outgoing(AddressGuard()), secrets, audit).run())
-        await _with_duties(worker, duties)
+            sender = WebhookSender(database, Outgoing(AddressGuard()), secrets, audit)
+            duties.append(group.create_task(sender.run()))
+        await worker.run_until_signalled()
+        for duty in duties:
+            duty.cancel()
 
 
 def job_problem(error: SpleeterError) -> str:
@@ -125,10 +151,6 @@ async def _checked(slot: InferenceSlot) -> None:
     logger.info("the known clip came out right", extra={"difference_db": difference, "pid": slot.pid})
 
 
-def _job_limits(settings: Settings) -> JobLimits:
-    return JobLimits(seconds=settings.job_time_limit_s)
-
-
 def note_ending(job: Job, ending: Ending, seconds: float) -> None:
     """Count an attempt's end in the metrics."""
     model = job.engine.partition(":")[0] or f"{job.options.stems}stems"
@@ -136,15 +158,6 @@ def note_ending(job: Job, ending: Ending, seconds: float) -> None:
     if ending is Ending.SUCCEEDED:
         SEPARATION_SECONDS.labels(model).observe(seconds)
         REALTIME_FACTOR.labels(model).observe(job.audio_seconds / max(seconds, 1e-3))
-
-
-async def _with_duties(worker: Worker, duties: Sequence[Coroutine[None, None, None]]) -> None:
-    """Work, with other things done meanwhile; when one of them goes wrong, everything ends."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(duty) for duty in duties]
-        await worker.run_until_signalled()
-        for task in tasks:
-            task.cancel()
 
 
 async def _report_models(worker: Worker, fleet: Fleet, inventory: Inventory) -> None:
@@ -170,3 +183,19 @@ async def _sweep_leftovers(leftovers: Leftovers) -> None:
         except (DatabaseUnavailableError, StorageUnavailableError) as error:
             logger.warning("leftovers cannot be swept now: %s", error)
         await asyncio.sleep(_SWEEP_SECONDS)
+
+
+async def _record_ending(audit: AuditLog, job: Job, ending: Ending) -> None:
+    """Record in the audit log how an attempt ended."""
+    event = Event(
+        Action.JOB_FINISHED,
+        "succeeded" if ending is Ending.SUCCEEDED else "failed",
+        tenant=job.tenant,
+        job=str(job.id),
+        request=job.request_id or "",
+        details={"ending": ending.value, "attempt": job.attempts},
+    )
+    try:
+        await audit.record(event)
+    except AuditUnwritableError:
+        logger.exception("the end of a job could not be recorded")
