@@ -21,6 +21,7 @@ from prometheus_client import (
     Gauge,
     Histogram,
     generate_latest,
+    start_http_server,
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
@@ -68,6 +69,11 @@ def exposition() -> bytes:
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)
+
+
+def serve_metrics(port: int) -> None:
+    """Answer with this process's metrics on a port of their own, from a thread."""
+    start_http_server(port)
 
 
 def clean_metrics(folder: Path) -> None:

@@ -313,3 +313,9 @@ SELECT * FROM spleeter_models ORDER BY name;
 SELECT count(*) AS workers
 FROM spleeter_workers JOIN procrastinate_workers USING (id)
 WHERE last_heartbeat > now() - make_interval(secs => %(silence)s);
+
+-- list_webhooks --
+-- The webhooks of a tenant's job, oldest first
+SELECT webhook.* FROM spleeter_webhooks AS webhook JOIN spleeter_jobs AS job ON job.id = webhook.job_id
+WHERE webhook.job_id = %(job)s AND job.tenant = %(tenant)s AND NOT job.deleted
+ORDER BY webhook.created_at, webhook.id;
