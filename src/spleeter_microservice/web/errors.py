@@ -19,7 +19,6 @@ from spleeter_microservice.errors import (
     InvalidFieldsError,
     InvalidTokenError,
     MissingScopeError,
-    RateLimitError,
     SeparationFailedError,
     SpleeterError,
 )
