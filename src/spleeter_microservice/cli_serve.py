@@ -102,14 +102,11 @@ def _run_server(settings: Settings, listening: socket.socket) -> int:
     import uvicorn
 
     from spleeter_microservice.bootstrap.application import Application
+    from spleeter_microservice.web.server import UVICORN_OPTIONS
 
     config = uvicorn.Config(
         Application(settings),
-        log_config=None,
-        access_log=False,  # the application logs requests itself
-        lifespan="on",
-        server_header=False,
-        date_header=True,
+        **UVICORN_OPTIONS,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_graceful_shutdown=5,

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, ClassVar
+
+from uvicorn_worker import UvicornWorker
 
 from spleeter_microservice.bootstrap.parts import metrics_folder
 from spleeter_microservice.settings import Settings
+from spleeter_microservice.web.server import UVICORN_OPTIONS
 
 _settings = Settings.from_environment(os.environ)
 os.environ.setdefault(
     "PROMETHEUS_MULTIPROC_DIR", str(metrics_folder(_settings))
 )  # before telemetry is imported
 
+
+class BoundedWorker(UvicornWorker):
+    """Runs the API with the bounds on requests that ``api`` has, too."""
+
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {**UVICORN_OPTIONS}
+
+
 bind = [f"{_settings.host}:{_settings.port}"]
 workers = _settings.api_processes
-worker_class = "uvicorn_worker.UvicornWorker"
+worker_class = BoundedWorker
 graceful_timeout = 10  # seconds
 accesslog = None  # the application logs requests itself
 forwarded_allow_ips = ",".join(_settings.trusted_proxies)

@@ -26,6 +26,7 @@ from spleeter_microservice.jobs.worker import Worker, WorkerOptions
 from spleeter_microservice.separation.network import available_cores
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.telemetry import FILES_PROCESSED, REALTIME_FACTOR, SEPARATION_SECONDS
+from spleeter_microservice.tracing import configure_tracing
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ async def run_worker(settings: Settings) -> None:
             "A worker alone needs a database: set SPLEETER_DATABASE_URL. With the embedded one, start "
             "everything together: spleeter-microservice serve"
         )
+    configure_tracing(settings.otlp_endpoint, "worker", PROGRAM_VERSION)
     async with AsyncExitStack() as stack:
         work = stack.enter_context(open_work_folder(make_folder(settings.data_dir) / "work"))
         storage = open_objects(settings)
