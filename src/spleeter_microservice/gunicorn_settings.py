@@ -12,12 +12,13 @@ from spleeter_microservice.settings import Settings
 from spleeter_microservice.web.server import UVICORN_OPTIONS
 
 _settings = Settings.from_environment(os.environ)
+metrics_folder(_settings).mkdir(parents=True, exist_ok=True)
 os.environ.setdefault(
     "PROMETHEUS_MULTIPROC_DIR", str(metrics_folder(_settings))
 )  # before telemetry is imported
 
 
-class BoundedWorker(UvicornWorker):
+class BoundedWorker(UvicornWorker):  # type: ignore[misc]  # has no types
     """Runs the API with the bounds on requests that ``api`` has, too."""
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {**UVICORN_OPTIONS}
