@@ -12,24 +12,22 @@ from spleeter_microservice.settings import Settings
 from spleeter_microservice.web.server import UVICORN_OPTIONS
 
 _settings = Settings.from_environment(os.environ)
-metrics_folder(_settings).mkdir(parents=True, exist_ok=True)
 os.environ.setdefault(
     "PROMETHEUS_MULTIPROC_DIR", str(metrics_folder(_settings))
 )  # before telemetry is imported
 
-
-class BoundedWorker(UvicornWorker):  # type: ignore[misc]  # has no types
-    """Runs the API with the bounds on requests that ``api`` has, too."""
-
-    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {**UVICORN_OPTIONS}
-
-
 bind = [f"{_settings.host}:{_settings.port}"]
 workers = _settings.api_processes
-worker_class = BoundedWorker
+worker_class = "spleeter_microservice.gunicorn_settings.ApiWorker"
 graceful_timeout = 10  # seconds
 accesslog = None  # the application logs requests itself
 forwarded_allow_ips = ",".join(_settings.trusted_proxies)
+
+
+class ApiWorker(UvicornWorker):  # type: ignore[misc]  # it has no types
+    """Uvicorn under Gunicorn, with the bounds that it has under ``serve``."""
+
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {"loop": "auto", **UVICORN_OPTIONS}
 
 
 def on_starting(_server: Any) -> None:

@@ -52,7 +52,11 @@ def originals(tmp_path: Path) -> dict[str, bytes]:
 
 
 async def test_300_damaged_files_cost_no_server_error_no_worker_and_no_byte(
-    ann: httpx.AsyncClient, services: Services, worker: TinyWorker, originals: dict[str, bytes], tmp_path: Path
+    ann: httpx.AsyncClient,
+    services: Services,
+    worker: TinyWorker,
+    originals: dict[str, bytes],
+    tmp_path: Path,
 ) -> None:
     """Each is refused with a reason or becomes a job that ends, and the next good song is separated."""
     answers: Counter[str] = Counter()
