@@ -29,15 +29,17 @@ _ARGUMENTS = (
 PATIENCE = 30.0  # seconds, on a busy machine
 
 
-def program(name: str, package: str) -> str:
-    """Find a program, or say that it is missing."""
-    return shutil.which(name) or missing(f"{name} is not installed (Debian package {package})")
+def program(package: str, *names: str) -> str:
+    """Find a program by one of its names, or say that it is missing."""
+    found = filter(None, map(shutil.which, names))
+    return next(found, None) or missing(f"{names[0]} is not installed (Debian package {package})")
 
 
 @contextlib.contextmanager
 def running() -> Iterator[str]:
     """Start a browser and give the address of its session; close it at the end."""
-    chromium, driver = program("chromium", "chromium"), program("chromedriver", "chromium-driver")
+    chromium = program("chromium", "chromium", "google-chrome")
+    driver = program("chromium-driver", "chromedriver")
     with tempfile.TemporaryDirectory(prefix="chromium-") as folder, _driver(driver) as address:
         options = {"binary": chromium, "args": [*_ARGUMENTS, f"--user-data-dir={folder}"]}
         wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}

@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from spleeter_microservice.jobs.claims import Claim, Failure
+from spleeter_microservice.jobs.job import Result
 from spleeter_microservice.web.services import Services
 from tests.chromium import PATIENCE, Browser
 from tests.web_service import ALL, Fleet, Player, song
@@ -137,6 +138,25 @@ async def test_models_are_labelled_as_what_they_are(
     await page.shows("small[data-stems='4']", "approximate")
     assert await page.text("small[data-stems='2']") == ""
     assert await page.run("return document.querySelector('input[value=\"5\"]').disabled")
+
+
+async def test_a_doubtful_result_is_called_so(
+    page: Browser, services: Services, player: Player, song_file: Path
+) -> None:
+    await send(page, song_file)
+    claim = await the_claim(services, player)
+    await player.claims.publish(
+        claim,
+        Result(
+            stems=(),
+            model="4stems-lite",
+            quality={"suspect": ["vocals: silent", "bass: equals the mix"]},
+            details={"model_quality": "approximate", "experimental": True},
+        ),
+    )
+    await page.shows("#suspect", "vocals: silent; bass: equals the mix.")
+    await page.shows("#model", "Separated by the model 4stems-lite. approximate experimental")
+    await picture(page, "suspect")
 
 
 async def test_a_reload_goes_on_where_it_was(

@@ -27,16 +27,13 @@ export function save({ name, blob }) {
 
 export function show(job, onProblem) {
   forget();
-  const suspect = job.quality?.stems ?? {};
-  const items = job.stems.map((stem) => player(stem, suspect[stem.name]?.suspect ?? [], onProblem));
-  document.getElementById("players").append(...items);
+  document.getElementById("players").append(...job.stems.map((stem) => player(stem, onProblem)));
 }
 
-function player(stem, suspect, onProblem) {
+function player(stem, onProblem) {
   const item = document.createElement("li");
   const title = document.createElement("h3");
   title.textContent = stem.name;
-  title.append(...suspect.flatMap((word) => [" ", label(word)]));
   const wave = document.createElement("canvas");
   wave.setAttribute("aria-hidden", "true");
   const row = document.createElement("p");
