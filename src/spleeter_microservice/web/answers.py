@@ -39,6 +39,7 @@ SUBMITTING: tuple[type[errors.SpleeterError], ...] = (
     errors.NoSamplesError,
     errors.InvalidSamplesError,
     errors.InputError,
+    errors.InferenceCrashedError,
     errors.SongTooLongError,
     errors.InfectedError,
     errors.ScanLimitError,
