@@ -39,7 +39,6 @@ SUBMITTING: tuple[type[errors.SpleeterError], ...] = (
     errors.NoSamplesError,
     errors.InvalidSamplesError,
     errors.InputError,
-    errors.InferenceCrashedError,
     errors.SongTooLongError,
     errors.InfectedError,
     errors.ScanLimitError,

@@ -49,12 +49,6 @@ INTERNAL = Problem(
     "Internal error",
     "Something went wrong within the service. If it stays so, give the request id to the operator.",
 )
-_UNINSPECTABLE = Problem(
-    "uninspectable-audio",
-    422,
-    "Uninspectable audio",
-    "Looking into the file takes too much time or memory, or ends the process that looks. Export it again.",
-)
 
 PROBLEMS: Mapping[type[errors.SpleeterError], Problem] = {
     errors.SpleeterError: INTERNAL,
@@ -93,10 +87,6 @@ PROBLEMS: Mapping[type[errors.SpleeterError], Problem] = {
         "Invalid samples",
         "The file has samples that are not finite numbers. Export it again.",
     ),
-    # What looking into a file costs is the file's doing: sending it again would cost as much.
-    errors.InferenceCrashedError: _UNINSPECTABLE,
-    errors.JobTimeLimitError: _UNINSPECTABLE,
-    errors.JobMemoryLimitError: _UNINSPECTABLE,
     errors.InfectedError: Problem("infected-file", 422, "Infected file"),
     errors.ScanLimitError: Problem("beyond-scanner", 422, "Beyond what is scanned"),
     errors.SongTooLongError: Problem("too-long", 422, "Too long"),

@@ -17,11 +17,8 @@ from prometheus_client import REGISTRY
 from spleeter_microservice.errors import (
     DatabaseUnavailableError,
     DiskFullError,
-    InferenceCrashedError,
     InferenceUnavailableError,
     InvalidSamplesError,
-    JobMemoryLimitError,
-    JobTimeLimitError,
     StorageUnavailableError,
 )
 from spleeter_microservice.jobs.database import Database
@@ -195,9 +192,6 @@ async def test_another_body_is_refused(
     ("error", "status", "kind"),
     [
         (InferenceUnavailableError("/srv"), 503, "inspection-unavailable"),
-        (InferenceCrashedError("/srv"), 422, "uninspectable-audio"),
-        (JobTimeLimitError("/srv"), 422, "uninspectable-audio"),
-        (JobMemoryLimitError("/srv"), 422, "uninspectable-audio"),
         (InvalidSamplesError("/srv"), 422, "invalid-samples"),
         (RuntimeError("/srv"), 500, "internal-error"),
     ],
