@@ -7,10 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from spleeter_microservice.bootstrap.worker import job_problem
 from spleeter_microservice.jobs.fleet import Fleet
 from spleeter_microservice.jobs.inference import InferenceSlot
 from spleeter_microservice.jobs.inventory import Inventory
@@ -61,7 +64,10 @@ async def working(
     async with InferenceSlot(inventory.load("2stems"), work, models_folder=store.folder, cores=1) as slot:
         separation = SlotSeparation(services.storage, inventory, [slot], limits)
         worker = Worker(
-            services.database, separation, services.storage.delete_prefix, WorkerOptions(grace=0.1)
+            services.database,
+            separation,
+            services.storage.delete_prefix,
+            WorkerOptions(grace=0.1, name_error=job_problem),
         )
         task = asyncio.create_task(worker.run())
         try:
@@ -72,3 +78,13 @@ async def working(
         finally:
             worker.stop()
             await task
+
+
+async def ended(client: httpx.AsyncClient, created: httpx.Response) -> dict[str, Any]:
+    """Wait for the end of a separation that was created, and give it."""
+    async with asyncio.timeout(60):
+        while True:
+            job: dict[str, Any] = (await client.get(created.headers["location"])).json()
+            if job["finished_at"]:
+                return job
+            await asyncio.sleep(0.05)

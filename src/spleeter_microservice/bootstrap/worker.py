@@ -128,7 +128,7 @@ async def _checked(slot: InferenceSlot) -> None:
 
 
 def _job_limits(settings: Settings) -> JobLimits:
-    return JobLimits(seconds=settings.job_time_limit_s)
+    return JobLimits(seconds=settings.job_time_limit_s, audio_seconds=settings.max_duration_s)
 
 
 def note_ending(job: Job, ending: Ending, seconds: float) -> None:

@@ -8,6 +8,7 @@ import logging
 import random
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -26,6 +27,7 @@ from spleeter_microservice.security import webhooks
 from spleeter_microservice.security.audit import AuditLog
 from spleeter_microservice.security.audit_record import Action, Event
 from spleeter_microservice.security.outgoing import Answer, Outgoing
+from spleeter_microservice.tracing import Span, span
 
 logger = logging.getLogger(__name__)
 
@@ -113,11 +115,16 @@ class WebhookSender:
             "request_id": webhook["request_id"],
         }
         try:
-            with structlog.contextvars.bound_contextvars(**described):
+            with structlog.contextvars.bound_contextvars(**described), _span(webhook) as told:
                 outcome = await self._attempt(webhook)
+                told.note({"http.response.status_code": outcome.status, "spleeter.state": outcome.state})
+                if outcome.state != "delivered":
+                    told.fail(outcome.state)
                 await self._note(webhook, outcome)
         except DatabaseUnavailableError:
             logger.warning("a webhook will be sent again: its end could not be noted", extra=described)
+        except Exception:  # one that nobody thought of must not stop all the others
+            logger.exception("a webhook went wrong", extra=described)
         finally:
             self._turns.release()
 
@@ -173,6 +180,16 @@ class WebhookSender:
 def body_of(event: dict[str, Any]) -> bytes:
     """Write an event; always the same bytes, which the signature covers."""
     return json.dumps(event, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _span(webhook: Row) -> AbstractContextManager[Span]:
+    about = {
+        "spleeter.webhook_id": webhook["id"],
+        "spleeter.job_id": str(webhook["job_id"]),
+        "spleeter.request_id": webhook["request_id"],
+        "spleeter.attempt": webhook["attempts"],
+    }
+    return span("webhook", "client", about, webhook["traceparent"])
 
 
 def _judged(webhook: Row, answer: Answer) -> _Outcome:
