@@ -35,7 +35,7 @@ data: {"state": "running", "progress": 0.42}
 _FOLLOWED: Answers = {
     200: {
         "description": "Events `state` and `progress`, each with the state and the share that is done.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
+        "content": {"text/event-stream": {"example": _EXAMPLE}},
     },
     204: {"description": "It has ended, and you have all events: do not ask again."},
 }

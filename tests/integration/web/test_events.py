@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -227,7 +227,7 @@ async def test_no_connection_is_held_while_waiting(ann: httpx.AsyncClient, servi
 
 
 @pytest.fixture
-def outage(database_url: str) -> Callable[[bool], None]:
+def outage(database_url: str) -> Iterator[Callable[[bool], None]]:
     """Gives a function that takes the database away, and back."""
     name = database_url.split("?", maxsplit=1)[0].rpartition("/")[2]
     own = database_url.replace(f"/{name}?", "/postgres?")
@@ -240,7 +240,8 @@ def outage(database_url: str) -> Callable[[bool], None]:
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
                 )
 
-    return switch
+    yield switch
+    switch(False)
 
 
 async def test_a_stream_outlives_the_database_s_absence(
