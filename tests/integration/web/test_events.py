@@ -259,6 +259,18 @@ async def test_a_stream_outlives_the_database_s_absence(
         assert [told.state for told in await events.rest()][-1] == SUCCEEDED
 
 
+async def test_nonsense_from_the_database_stops_nobody(
+    ann: httpx.AsyncClient, services: Services, player: Player
+) -> None:
+    job = (await services.repository.create(new_job())).job
+    async with following(ann, job.id) as events:
+        assert await events.next()
+        async with services.database.transaction() as transaction:
+            await transaction.connection.execute("NOTIFY spleeter_jobs, 'nonsense'")
+        await player.separate()
+        assert [told.state for told in await events.rest()][-1] == SUCCEEDED
+
+
 async def test_a_look_up_that_fails_is_repeated(
     services: Services, database_url: str, outage: Callable[[bool], None]
 ) -> None:
