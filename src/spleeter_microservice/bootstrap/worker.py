@@ -10,6 +10,7 @@ from pathlib import Path
 
 from spleeter_microservice.bootstrap import open_store
 from spleeter_microservice.bootstrap.database import migrated
+from spleeter_microservice.bootstrap.endings import Endings
 from spleeter_microservice.bootstrap.parts import (
     PROGRAM_VERSION,
     make_folder,
@@ -23,12 +24,10 @@ from spleeter_microservice.errors import (
     SpleeterError,
     StorageUnavailableError,
 )
-from spleeter_microservice.jobs.attempt import Ending
 from spleeter_microservice.jobs.database import Database
 from spleeter_microservice.jobs.fleet import Fleet
 from spleeter_microservice.jobs.inference import InferenceSlot
 from spleeter_microservice.jobs.inventory import Inventory
-from spleeter_microservice.jobs.job import Job
 from spleeter_microservice.jobs.launcher import Limits
 from spleeter_microservice.jobs.leftovers import Leftovers
 from spleeter_microservice.jobs.messages import InferenceModel
@@ -40,7 +39,6 @@ from spleeter_microservice.security.addresses import AddressGuard
 from spleeter_microservice.security.outgoing import Outgoing
 from spleeter_microservice.separation.network import available_cores
 from spleeter_microservice.settings import Settings
-from spleeter_microservice.telemetry import FILES_PROCESSED, REALTIME_FACTOR, SEPARATION_SECONDS
 from spleeter_microservice.tracing import configure_tracing
 from spleeter_microservice.web.problems import problem_of
 
@@ -82,7 +80,7 @@ async def run_worker(settings: Settings) -> None:
         audit = open_audit(settings)
         separation = SlotSeparation(storage, inventory, slots, _job_limits(settings))
         options = WorkerOptions(slots=settings.workers, grace=settings.grace_s, name_error=job_problem)
-        worker = Worker(database, separation, storage.delete_prefix, options, note_ending)
+        worker = Worker(database, separation, storage.delete_prefix, options, Endings(audit).note)
         duties = [
             _report_models(worker, Fleet(database), inventory),
             _sweep_leftovers(Leftovers(database, storage)),
@@ -129,15 +127,6 @@ async def _checked(slot: InferenceSlot) -> None:
 
 def _job_limits(settings: Settings) -> JobLimits:
     return JobLimits(seconds=settings.job_time_limit_s, audio_seconds=settings.max_duration_s)
-
-
-def note_ending(job: Job, ending: Ending, seconds: float) -> None:
-    """Count an attempt's end in the metrics."""
-    model = job.engine.partition(":")[0] or f"{job.options.stems}stems"
-    FILES_PROCESSED.labels(model, ending.value).inc()
-    if ending is Ending.SUCCEEDED:
-        SEPARATION_SECONDS.labels(model).observe(seconds)
-        REALTIME_FACTOR.labels(model).observe(job.audio_seconds / max(seconds, 1e-3))
 
 
 async def _with_duties(worker: Worker, duties: Sequence[Coroutine[None, None, None]]) -> None:
