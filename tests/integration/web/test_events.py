@@ -283,3 +283,19 @@ async def test_a_look_up_that_fails_is_repeated(
     await asyncio.to_thread(outage, False)
     assert b"queued" in await first
     await stream.aclose()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("count", [99, 100, 101, 200])
+async def test_a_long_history_is_told_whole(
+    ann: httpx.AsyncClient, services: Services, player: Player, count: int
+) -> None:
+    job = (await services.repository.create(new_job())).job
+    async with services.database.transaction() as transaction:
+        await transaction.connection.execute(
+            "INSERT INTO spleeter_events (job_id, kind, state, progress)"
+            " SELECT %s, 'state', 'queued', 0 FROM generate_series(3, %s)",
+            [job.id, count],
+        )
+    await services.repository.cancel("ann", job.id)
+    async with following(ann, job.id) as events:
+        assert len(await events.rest()) == count
