@@ -16,9 +16,10 @@ from spleeter_microservice.jobs.embedded import EmbeddedPostgres
 from spleeter_microservice.security import key_text, webhooks
 from spleeter_microservice.settings import Settings
 from tests.audio_files import RATE, encode_kind, noise
-from tests.http_servers import Server, content, serving
+from tests.http_servers import Server, content, serving, status
 from tests.issuer import AUDIENCE, ISSUER, KeySet, Signer, encoded, usual
 from tests.service import KEY, Service, running
+from tests.traces import spans
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -44,9 +45,17 @@ def issuer() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
+def collector() -> Iterator[Server]:
+    """Takes traces."""
+    with serving(status(200)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
 def service(
     database: EmbeddedPostgres,
     issuer: Server,
+    collector: Server,
     tmp_path_factory: pytest.TempPathFactory,
     model_settings: Settings,
 ) -> Iterator[Service]:
@@ -61,6 +70,7 @@ def service(
         "SPLEETER_JWT_AUDIENCE": AUDIENCE,
         "SPLEETER_JWT_JWKS_URL": issuer.url,
         "AWS_SECRET_ACCESS_KEY": STORE_SECRET,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
     }
     folder = tmp_path_factory.mktemp("service")
     with running(folder, model_settings.models_dir, environ=environ) as service:
@@ -90,7 +100,25 @@ def test_a_token_counts_only_if_the_issuer_s_key_signed_it_for_this_service(serv
         assert (answer.status_code, answer.json()["type"]) == (401, "/problems/unauthenticated"), token
 
 
-def test_no_secret_and_no_sound_is_in_logs_metrics_or_answers(service: Service, tmp_path: Path) -> None:
+def test_a_trace_leads_from_the_api_s_process_to_the_worker_s(
+    service: Service, collector: Server, tmp_path: Path
+) -> None:
+    job = service.wait_for(service.submit(clip(tmp_path))["id"])
+    deadline = time.monotonic() + 30  # batches are sent every 5 s
+    while (
+        len(told := [one for one in spans(collector) if one.get("spleeter.request_id") == job["request_id"]])
+        < 2
+    ):
+        assert time.monotonic() < deadline, told
+        time.sleep(0.1)
+    api, worker = sorted(told, key=lambda one: str(one["service"]))
+    assert (api["service"], worker["service"]) == ("spleeter-api", "spleeter-worker")
+    assert (worker["trace"], worker["parent"]) == (api["trace"], api["id"])
+
+
+def test_no_secret_and_no_sound_is_in_logs_metrics_traces_or_answers(
+    service: Service, collector: Server, tmp_path: Path
+) -> None:
     guess, hook = key_text.generate(), "https://hooks.example.com/T0?sig=secret-of-the-receiver"
     token, bad = SIGNER.token(), SIGNER.token(aud="somebody else")
     song = tmp_path / "song.wav"
@@ -118,6 +146,7 @@ def test_no_secret_and_no_sound_is_in_logs_metrics_or_answers(service: Service, 
     answers.append(service.client.post("/v1/separations", files={"file": ("a.wav", MARK)}))
     told = {str(answer.url): answer.content for answer in answers}
     told |= {str(path): path.read_bytes() for path in [service.log, *(service.folder / "audit").iterdir()]}
+    told["traces"] = b"".join(collector.bodies)
     assert b"job ended" in told[str(service.log)]
     secrets = {
         "key": KEY,
@@ -151,13 +180,13 @@ def test_what_decodes_has_no_secret_and_no_privilege(service: Service, part: str
         assert not [entry for entry in environ if entry.startswith(("SPLEETER_", "AWS_", "PG"))]
         for secret in (KEY, DATABASE_PASSWORD, STORE_SECRET, WEBHOOK_SECRET):
             assert not [entry for entry in environ if secret in entry]
-        status = dict(
+        state = dict(
             line.split(":\t", 1)
             for line in Path(f"/proc/{pid}/status").read_text().splitlines()
             if ":\t" in line
         )
-        assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
-        assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0
+        assert (state["NoNewPrivs"], state["Seccomp"]) == ("1", "2")
+        assert int(state["CapEff"], 16) == int(state["CapBnd"], 16) == 0
     assert service.pids(part)
     said = [line for line in service.log.read_text().splitlines() if "in force: " in line]
     assert any("seccomp" in line and "no_new_privileges" in line for line in said)

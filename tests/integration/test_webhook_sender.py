@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -22,7 +23,7 @@ from spleeter_microservice.jobs.webhook_sender import SenderOptions, WebhookSend
 from spleeter_microservice.security import webhooks
 from spleeter_microservice.security.addresses import AddressGuard
 from spleeter_microservice.security.audit import AuditLog
-from spleeter_microservice.security.outgoing import Outgoing
+from spleeter_microservice.security.outgoing import Answer, Outgoing
 from tests.http_servers import Server, serving, status
 from tests.job_samples import RESULT, claimed, new_job, succeed
 
@@ -177,6 +178,26 @@ async def test_an_attempt_whose_sender_was_killed_is_made_again(database: Databa
             assert await transaction.first("claim_webhook", lease=0.3)
         delivery = await sent(sender(database, server), database, job, delivered)
     assert delivery.attempts == 2
+
+
+class Unforeseen(Outgoing):
+    """Breaks on one address in a way that nobody thought of."""
+
+    async def post(self, url: str, *arguments: Any, **options: Any) -> Answer:
+        if url.endswith("/breaks"):
+            raise ZeroDivisionError
+        return await super().post(url, *arguments, **options)
+
+
+async def test_a_webhook_that_breaks_the_sender_does_not_stop_the_others(database: Database) -> None:
+    with serving(status(204)) as server:
+        breaking = telling(server)
+        options = replace(breaking.options, callback_url=f"{server.url}/breaks")
+        await succeed(database, replace(breaking, options=options))
+        job = await succeed(database, telling(server))
+        guard = AddressGuard(frozenset({server.server_port}), (IPv4Network("127.0.0.1/32"),))
+        sending = WebhookSender(database, Unforeseen(guard), (SECRET,), None, QUICK)
+        await sent(sending, database, job, delivered)
 
 
 async def test_two_senders_share_the_work_and_send_nothing_twice(database: Database) -> None:
