@@ -37,8 +37,8 @@ class RateTable:
         await self._run("check_rate", name)
 
     async def _run(self, statement: str, name: str) -> None:
-        async with self._database.transaction() as transaction:
-            row = await transaction.one(
+        async with self._database.statement() as single:
+            row = await single.one(
                 statement,
                 name=f"{self._kind}:{name}",
                 now=self._now(),
