@@ -75,14 +75,10 @@ def configure_tracing(endpoint: str | None, part: str, version: str) -> None:
         version: of the program.
 
     Raises:
-        ConfigurationError: when the packages for it are not installed, or the address is none.
+        ConfigurationError: when the packages for it are not installed.
     """
     if endpoint is None or _provider is not None:
         return
-    if not endpoint.startswith(("http://", "https://")):
-        raise ConfigurationError(
-            "OTEL_EXPORTER_OTLP_ENDPOINT must begin with http:// or https://, as in http://collector:4318"
-        )
     try:
         _start(f"{endpoint.rstrip('/')}/v1/traces", part, version)
     except ModuleNotFoundError as error:
