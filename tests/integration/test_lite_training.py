@@ -15,15 +15,15 @@ from tests.torch_needed import need_torch
 
 need_torch()
 
-import onnxruntime as ort
-import torch
+import onnxruntime as ort  # noqa: E402
+import torch  # noqa: E402
 
-from spleeter_microservice.training.lite.bands import BINS, spread
-from spleeter_microservice.training.lite.export import FRAMES, export, export_with_record
-from spleeter_microservice.training.lite.features import features
-from spleeter_microservice.training.lite.feed import FeedOptions
-from spleeter_microservice.training.lite.network import LiteNetwork
-from spleeter_microservice.training.lite.train import CHECKPOINT, LOG, Training, TrainingOptions
+from spleeter_microservice.training.lite.bands import BINS, spread  # noqa: E402
+from spleeter_microservice.training.lite.export import FRAMES, export, export_with_record  # noqa: E402
+from spleeter_microservice.training.lite.features import features  # noqa: E402
+from spleeter_microservice.training.lite.feed import FeedOptions  # noqa: E402
+from spleeter_microservice.training.lite.network import LiteNetwork  # noqa: E402
+from spleeter_microservice.training.lite.train import CHECKPOINT, LOG, Training, TrainingOptions  # noqa: E402
 
 SEED, SECONDS = 1, 6.0
 
