@@ -1,6 +1,6 @@
 """The API for servers that start it themselves: ``gunicorn 'spleeter_microservice.asgi:create()'``.
 
-With ``-c python:spleeter_microservice.gunicorn_settings -k uvicorn_worker.UvicornWorker``.
+With ``-c python:spleeter_microservice.gunicorn_settings``.
 """
 
 from __future__ import annotations

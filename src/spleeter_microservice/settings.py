@@ -188,6 +188,10 @@ class Settings:
                 "SPLEETER_ANTIVIRUS=required needs a scanner. Set SPLEETER_CLAMD_URL to tcp://host:3310 or "
                 "unix:///path."
             )
+        if self.otlp_endpoint and not self.otlp_endpoint.startswith(("http://", "https://")):
+            raise ConfigurationError(
+                "OTEL_EXPORTER_OTLP_ENDPOINT must begin with http:// or https://, as in http://collector:4318"
+            )
 
     @property
     def accepts_tokens(self) -> bool:

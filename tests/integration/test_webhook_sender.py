@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -22,8 +24,8 @@ from spleeter_microservice.jobs.webhook_sender import SenderOptions, WebhookSend
 from spleeter_microservice.security import webhooks
 from spleeter_microservice.security.addresses import AddressGuard
 from spleeter_microservice.security.audit import AuditLog
-from spleeter_microservice.security.outgoing import Outgoing
-from tests.http_servers import Server, serving, status
+from spleeter_microservice.security.outgoing import Answer, Outgoing
+from tests.http_servers import Server, serving, stall, status
 from tests.job_samples import RESULT, claimed, new_job, succeed
 
 pytestmark = pytest.mark.asyncio
@@ -51,16 +53,16 @@ def sender(
 
 
 async def sent(
-    sending: WebhookSender, database: Database, job: Job, until: Callable[[Delivery], bool]
+    sending: WebhookSender, database: Database, job: Job, until: Callable[[Delivery], bool], *others: Job
 ) -> Delivery:
-    """Run a sender until a job's only delivery is as wanted."""
+    """Run a sender until a job's only delivery is as wanted, and those of others, too."""
     running = asyncio.create_task(sending.run())
     try:
         async with asyncio.timeout(20):
             while True:
-                (delivery,) = await Deliveries(database).of_job(job.tenant, job.id)
-                if until(delivery):
-                    return delivery
+                found = [await Deliveries(database).of_job(one.tenant, one.id) for one in (job, *others)]
+                if all(until(delivery) for (delivery,) in found):
+                    return found[0][0]
                 assert not running.done()
                 await asyncio.sleep(0.02)
     finally:
@@ -112,11 +114,10 @@ async def test_a_failure_a_cancellation_and_a_reused_result_are_told_too(databas
         waiting = (await repository.create(telling(server))).job
         await repository.cancel("ann", waiting.id)
         first = telling(server)
-        await succeed(database, first)
+        done = await succeed(database, first)
         again = replace(telling(server), content_hash=first.content_hash)
         reused = (await repository.create(again)).job
-        for job in (failing, waiting, reused):
-            await sent(sender(database, server), database, job, delivered)
+        await sent(sender(database, server), database, failing, delivered, waiting, done, reused)
     events = {event["data"]["id"]: event for event in map(json.loads, server.bodies)}
     assert len(server.bodies) == 4
     assert events[str(failing.id)]["data"]["error"] == {
@@ -174,9 +175,43 @@ async def test_an_attempt_whose_sender_was_killed_is_made_again(database: Databa
     with serving(status(200)) as server:
         job = await succeed(database, telling(server))
         async with database.transaction() as transaction:  # as the killed one did
-            assert await transaction.first("claim_webhook", lease=0.3)
+            assert await transaction.first("claim_webhook", busy=[], lease=0.3)
         delivery = await sent(sender(database, server), database, job, delivered)
     assert delivery.attempts == 2
+
+
+class Unforeseen(Outgoing):
+    """Breaks on one address in a way that nobody thought of."""
+
+    async def post(self, url: str, *arguments: Any, **options: Any) -> Answer:
+        if url.endswith("/breaks"):
+            raise ZeroDivisionError
+        return await super().post(url, *arguments, **options)
+
+
+async def test_a_webhook_that_breaks_the_sender_does_not_stop_the_others(database: Database) -> None:
+    with serving(status(204)) as server:
+        breaking = telling(server)
+        options = replace(breaking.options, callback_url=f"{server.url}/breaks")
+        await succeed(database, replace(breaking, options=options))
+        job = await succeed(database, telling(server))
+        guard = AddressGuard(frozenset({server.server_port}), (IPv4Network("127.0.0.1/32"),))
+        sending = WebhookSender(database, Unforeseen(guard), (SECRET,), None, QUICK)
+        await sent(sending, database, job, delivered)
+
+
+async def test_a_tenant_with_slow_receivers_holds_up_no_other(database: Database) -> None:
+    released = threading.Event()
+    with serving(stall(b"slow", released)) as slow, serving(status(204)) as quick:
+        for _ in range(6):
+            await succeed(database, telling(slow, "bob"))
+        job = await succeed(database, telling(quick, "ann"))
+        guard = AddressGuard(frozenset({slow.server_port, quick.server_port}), (IPv4Network("127.0.0.1/32"),))
+        options = SenderOptions(at_once=3, at_once_per_tenant=2, poll=0.05, patience=60.0)
+        sending = WebhookSender(database, Outgoing(guard), (SECRET,), None, options)
+        await sent(sending, database, job, delivered)
+        assert len(slow.requests) == 2
+        released.set()
 
 
 async def test_two_senders_share_the_work_and_send_nothing_twice(database: Database) -> None:
@@ -201,5 +236,5 @@ async def test_another_tenant_s_deliveries_are_not_seen_and_a_deleted_job_tells_
         assert await Deliveries(database).of_job("bob", job.id) == []
         await Repository(database).delete("ann", job.id)
         async with database.transaction() as transaction:
-            assert await transaction.first("claim_webhook", lease=1.0) is None
+            assert await transaction.first("claim_webhook", busy=[], lease=1.0) is None
     assert RESULT.model

@@ -43,6 +43,7 @@ def test_lists_are_separated_by_commas() -> None:
     ("name", "value"),
     [
         ("SPLEETER_ENV", "staging"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
         ("SPLEETER_LOG_LEVEL", "loud"),
         ("SPLEETER_PORT", "eighty"),
         ("SPLEETER_PORT", "65536"),

@@ -8,7 +8,9 @@ from contextlib import AsyncExitStack
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from spleeter_microservice.bootstrap.api import open_services
+from spleeter_microservice.bootstrap.parts import PROGRAM_VERSION
 from spleeter_microservice.settings import Settings
+from spleeter_microservice.tracing import configure_tracing
 from spleeter_microservice.web.app import create_app
 
 logger = logging.getLogger(__name__)
@@ -41,6 +43,7 @@ class Application:
         await receive()
         async with AsyncExitStack() as stack:
             try:
+                configure_tracing(self._settings.otlp_endpoint, "api", PROGRAM_VERSION)
                 services = await stack.enter_async_context(open_services(self._settings))
                 app = create_app(services)
                 await stack.enter_async_context(app.router.lifespan_context(app))

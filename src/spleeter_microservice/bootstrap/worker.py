@@ -10,6 +10,7 @@ from pathlib import Path
 
 from spleeter_microservice.bootstrap import open_store
 from spleeter_microservice.bootstrap.database import migrated
+from spleeter_microservice.bootstrap.endings import Endings
 from spleeter_microservice.bootstrap.parts import (
     PROGRAM_VERSION,
     make_folder,
@@ -18,7 +19,6 @@ from spleeter_microservice.bootstrap.parts import (
     webhook_secrets,
 )
 from spleeter_microservice.errors import (
-    AuditUnwritableError,
     ConfigurationError,
     DatabaseUnavailableError,
     SpleeterError,
@@ -38,12 +38,10 @@ from spleeter_microservice.jobs.webhook_sender import WebhookSender
 from spleeter_microservice.jobs.work_folder import empty, open_work_folder
 from spleeter_microservice.jobs.worker import Worker, WorkerOptions
 from spleeter_microservice.security.addresses import AddressGuard
-from spleeter_microservice.security.audit import AuditLog
-from spleeter_microservice.security.audit_record import Action, Event
 from spleeter_microservice.security.outgoing import Outgoing
 from spleeter_microservice.separation.network import available_cores
 from spleeter_microservice.settings import Settings
-from spleeter_microservice.telemetry import FILES_PROCESSED, REALTIME_FACTOR, SEPARATION_SECONDS
+from spleeter_microservice.tracing import configure_tracing
 from spleeter_microservice.web.problems import problem_of
 
 logger = logging.getLogger(__name__)
@@ -67,6 +65,7 @@ async def run_worker(settings: Settings) -> None:
             "A worker alone needs a database: set SPLEETER_DATABASE_URL. With the embedded one, start "
             "everything together: spleeter-microservice serve"
         )
+    configure_tracing(settings.otlp_endpoint, "worker", PROGRAM_VERSION)
     async with AsyncExitStack() as stack:
         work = stack.enter_context(open_work_folder(make_folder(settings.data_dir) / "work"))
         inventory = Inventory(open_store(settings), PROGRAM_VERSION)
@@ -95,13 +94,13 @@ async def _work(
 ) -> None:
     """Do jobs, and other things meanwhile; when one of those goes wrong, everything ends."""
     storage, audit = open_objects(settings), open_audit(settings)
-    separation = SlotSeparation(storage, inventory, slots, JobLimits(seconds=settings.job_time_limit_s))
+    endings = Endings(audit)
+    separation = SlotSeparation(storage, inventory, slots, _job_limits(settings))
     options = WorkerOptions(slots=settings.workers, grace=settings.grace_s, name_error=job_problem)
     async with asyncio.TaskGroup() as group:
 
         def observe(job: Job, ending: Ending, seconds: float) -> None:
-            note_ending(job, ending, seconds)
-            group.create_task(_record_ending(audit, job, ending))
+            group.create_task(asyncio.to_thread(endings.note, job, ending, seconds))  # waits for the disk
 
         worker = Worker(database, separation, storage.delete_prefix, options, observe)
         duties = [
@@ -151,13 +150,8 @@ async def _checked(slot: InferenceSlot) -> None:
     logger.info("the known clip came out right", extra={"difference_db": difference, "pid": slot.pid})
 
 
-def note_ending(job: Job, ending: Ending, seconds: float) -> None:
-    """Count an attempt's end in the metrics."""
-    model = job.engine.partition(":")[0] or f"{job.options.stems}stems"
-    FILES_PROCESSED.labels(model, ending.value).inc()
-    if ending is Ending.SUCCEEDED:
-        SEPARATION_SECONDS.labels(model).observe(seconds)
-        REALTIME_FACTOR.labels(model).observe(job.audio_seconds / max(seconds, 1e-3))
+def _job_limits(settings: Settings) -> JobLimits:
+    return JobLimits(seconds=settings.job_time_limit_s, audio_seconds=settings.max_duration_s)
 
 
 async def _report_models(worker: Worker, fleet: Fleet, inventory: Inventory) -> None:
@@ -183,19 +177,3 @@ async def _sweep_leftovers(leftovers: Leftovers) -> None:
         except (DatabaseUnavailableError, StorageUnavailableError) as error:
             logger.warning("leftovers cannot be swept now: %s", error)
         await asyncio.sleep(_SWEEP_SECONDS)
-
-
-async def _record_ending(audit: AuditLog, job: Job, ending: Ending) -> None:
-    """Record in the audit log how an attempt ended."""
-    event = Event(
-        Action.JOB_FINISHED,
-        "succeeded" if ending is Ending.SUCCEEDED else "failed",
-        tenant=job.tenant,
-        job=str(job.id),
-        request=job.request_id or "",
-        details={"ending": ending.value, "attempt": job.attempts},
-    )
-    try:
-        await audit.record(event)
-    except AuditUnwritableError:
-        logger.exception("the end of a job could not be recorded")

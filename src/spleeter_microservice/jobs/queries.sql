@@ -321,13 +321,14 @@ WHERE webhook.job_id = %(job)s AND job.tenant = %(tenant)s AND NOT job.deleted
 ORDER BY webhook.created_at, webhook.id;
 
 -- claim_webhook --
--- Take a webhook that is due; if this process dies, it is due again when the lease is over
+-- Take a webhook that is due, of no busy tenant; if this process dies, it is due again when the lease is over
 UPDATE spleeter_webhooks AS webhook
 SET attempts = webhook.attempts + 1, next_attempt_at = now() + make_interval(secs => %(lease)s)
 FROM spleeter_jobs AS job
 WHERE job.id = webhook.job_id AND webhook.id = (
     SELECT due.id FROM spleeter_webhooks AS due JOIN spleeter_jobs AS of_due ON of_due.id = due.job_id
     WHERE due.state = 'pending' AND due.next_attempt_at <= now() AND NOT of_due.deleted
+      AND of_due.tenant <> ALL(%(busy)s)
     ORDER BY due.next_attempt_at LIMIT 1 FOR UPDATE OF due SKIP LOCKED)
 RETURNING webhook.*, job.tenant, job.request_id, job.traceparent;
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from spleeter_microservice.errors import JobStoppedError, StorageUnavailableError
+from spleeter_microservice.errors import JobStoppedError, SongTooLongError, StorageUnavailableError
 from spleeter_microservice.jobs.fleet import Model
 from spleeter_microservice.jobs.inference import InferenceSlot
 from spleeter_microservice.jobs.inventory import Inventory
@@ -34,6 +35,7 @@ Report = Callable[[float], None]
 
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
 _FETCHED, _SEPARATED = 0.02, 0.95  # of the whole, as progress shows it
+_OVERRUN = 1.0  # seconds; encoders add some silence
 _PAUSES = (1.0, 2.0, 4.0)  # seconds; the last one is repeated
 
 
@@ -43,11 +45,13 @@ class JobLimits:
 
     Attributes:
         seconds: for separating.
+        audio_seconds: of the song, or of the part asked for.
         file_size: of the input, and of a stem.
         storage_patience: how long the object store may be away.
     """
 
     seconds: float = 3600.0
+    audio_seconds: float = 3600.0
     file_size: int = 8 << 30
     storage_patience: float = 120.0
 
@@ -94,6 +98,7 @@ class SlotSeparation:
         start = time.monotonic()
         separation = await slot.separate(request, _reporting(report, job.audio_seconds))
         seconds = time.monotonic() - start
+        self._check_duration(separation.duration)
         stems = tuple([await self._store(job, name, stem) for name, stem in separation.stems.items()])
         report(1.0)
         return Result(
@@ -120,13 +125,21 @@ class SlotSeparation:
             codec=options.codec,
             bitrate=options.bitrate,
             offset=options.offset,
-            duration=options.duration,
+            duration=min(options.duration or math.inf, self.limits.audio_seconds + _OVERRUN),
             mwf=options.mwf,
             bandwidth="full" if options.bandwidth == "full" else "official",
             time_limit=self.limits.seconds,
             name=job.input_name or "The file",
             model=inference,
         )
+
+    def _check_duration(self, separated: float) -> None:
+        """See that a song is no longer than allowed: headers, which were looked into, may say anything."""
+        if separated > self.limits.audio_seconds + _OVERRUN / 2:
+            raise SongTooLongError(
+                f"The song is longer than it announces, and than the {self.limits.audio_seconds:g} s that "
+                "are allowed. Send it in parts, or ask for a part of it (offset, duration)."
+            )
 
     async def _store(self, job: Job, name: str, stem: SeparatedStem) -> StoredStem:
         key = f"{job.prefix}/stems/{name}.{job.options.codec}"

@@ -7,7 +7,9 @@ import json
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -26,6 +28,7 @@ from spleeter_microservice.security import webhooks
 from spleeter_microservice.security.audit import AuditLog
 from spleeter_microservice.security.audit_record import Action, Event
 from spleeter_microservice.security.outgoing import Answer, Outgoing
+from spleeter_microservice.tracing import Span, span
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +41,14 @@ class SenderOptions:
 
     Attributes:
         at_once: as many attempts may be under way.
+        at_once_per_tenant: and so many of one tenant, whose receivers may be slow.
         poll: between looks for what is due.
         patience: with a receiver.
         lease: after which an attempt of which nothing is heard counts as failed.
     """
 
     at_once: int = 8
+    at_once_per_tenant: int = 4
     poll: float = 1.0
     patience: float = 15.0
     lease: float = 60.0
@@ -84,6 +89,7 @@ class WebhookSender:
         self._secrets = secrets
         self._audit = audit
         self._turns = asyncio.Semaphore(self.options.at_once)
+        self._under_way: Counter[str] = Counter()
 
     async def run(self) -> None:
         """Send until cancelled; the database may be away at any time."""
@@ -98,11 +104,16 @@ class WebhookSender:
                     group.create_task(self._deliver(webhook))
 
     async def _claim(self) -> Row | None:
+        most = self.options.at_once_per_tenant
+        busy = [tenant for tenant, attempts in self._under_way.items() if attempts >= most]
         try:
             async with self._database.transaction() as transaction:
-                return await transaction.first("claim_webhook", lease=self.options.lease)
+                webhook = await transaction.first("claim_webhook", lease=self.options.lease, busy=busy)
         except DatabaseUnavailableError:
             return None
+        if webhook:
+            self._under_way[webhook["tenant"]] += 1
+        return webhook
 
     async def _deliver(self, webhook: Row) -> None:
         """Make one attempt, and note what became of it."""
@@ -113,12 +124,19 @@ class WebhookSender:
             "request_id": webhook["request_id"],
         }
         try:
-            with structlog.contextvars.bound_contextvars(**described):
+            with structlog.contextvars.bound_contextvars(**described), _span(webhook) as told:
                 outcome = await self._attempt(webhook)
+                told.note({"http.response.status_code": outcome.status, "spleeter.state": outcome.state})
+                if outcome.state != "delivered":
+                    told.fail(outcome.state)
                 await self._note(webhook, outcome)
         except DatabaseUnavailableError:
             logger.warning("a webhook will be sent again: its end could not be noted", extra=described)
+        except Exception:  # one that nobody thought of must not stop all the others
+            logger.exception("a webhook went wrong", extra=described)
         finally:
+            self._under_way[webhook["tenant"]] -= 1
+            self._under_way += Counter()  # which drops what is zero
             self._turns.release()
 
     async def _attempt(self, webhook: Row) -> _Outcome:
@@ -173,6 +191,16 @@ class WebhookSender:
 def body_of(event: dict[str, Any]) -> bytes:
     """Write an event; always the same bytes, which the signature covers."""
     return json.dumps(event, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _span(webhook: Row) -> AbstractContextManager[Span]:
+    about = {
+        "spleeter.webhook_id": webhook["id"],
+        "spleeter.job_id": str(webhook["job_id"]),
+        "spleeter.request_id": webhook["request_id"],
+        "spleeter.attempt": webhook["attempts"],
+    }
+    return span("webhook", "client", about, webhook["traceparent"])
 
 
 def _judged(webhook: Row, answer: Answer) -> _Outcome:

@@ -10,6 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from spleeter_microservice.jobs.database import Database
 from spleeter_microservice.jobs.job import Job, State
 from spleeter_microservice.jobs.listener import DELETED, Listener, Notice
 from spleeter_microservice.jobs.retention import Erase, Retention
+from spleeter_microservice.tracing import Span, span
 
 logger = logging.getLogger(__name__)
 
@@ -165,10 +167,13 @@ class Worker:
             return None
 
     async def _attempt(self, claim: Claim) -> None:
-        with structlog.contextvars.bound_contextvars(**_described(claim)):
-            await self._work(claim)
+        with structlog.contextvars.bound_contextvars(**_described(claim)), _span(claim) as told:
+            ending = await self._work(claim)
+            told.note({"spleeter.ending": ending.value})
+            if ending is Ending.FAILED:
+                told.fail(ending.value)
 
-    async def _work(self, claim: Claim) -> None:
+    async def _work(self, claim: Claim) -> Ending:
         options = self.options
         attempt = Attempt(claim, self._claims, self._separate, self._erase, options.pace, options.name_error)
         self._attempts[claim.job.id] = attempt
@@ -183,6 +188,7 @@ class Worker:
         seconds = time.monotonic() - start
         logger.info("job ended", extra=_described(claim) | {"ending": ending.value, "seconds": seconds})
         self._observe(claim.job, ending, seconds)
+        return ending
 
     async def _wait_for_news(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -290,3 +296,15 @@ def _described(claim: Claim) -> dict[str, str | int | None]:
         "request_id": job.request_id,
         "attempt": job.attempts,
     }
+
+
+def _span(claim: Claim) -> AbstractContextManager[Span]:
+    job = claim.job
+    about = {
+        "spleeter.job_id": str(job.id),
+        "spleeter.request_id": job.request_id,
+        "spleeter.attempt": job.attempts,
+        "spleeter.engine": job.engine,
+        "spleeter.audio_seconds": job.audio_seconds,
+    }
+    return span("separation", "consumer", about, job.traceparent)

@@ -33,6 +33,7 @@ from spleeter_microservice.security.audit_record import Action
 from spleeter_microservice.security.principal import Principal
 from spleeter_microservice.storage.streams import file_blocks
 from spleeter_microservice.telemetry import ANTIVIRUS_SCANS, UPLOADS_REJECTED
+from spleeter_microservice.tracing import traceparent
 from spleeter_microservice.web.auditing import record
 from spleeter_microservice.web.intake import Intake
 from spleeter_microservice.web.problems import problem_of
@@ -102,6 +103,7 @@ async def _new_job(
         engine=model.engine,
         retention=submission.retention(services.options),
         request_id=intake.request.state.request_id,
+        traceparent=traceparent(),
     )
 
 

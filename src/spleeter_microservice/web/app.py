@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
+from spleeter_microservice.tracing import is_tracing
 from spleeter_microservice.web import (
     downloads,
     errors,
@@ -29,6 +30,7 @@ from spleeter_microservice.web.notices import Notices
 from spleeter_microservice.web.request_log import RequestLog
 from spleeter_microservice.web.services import Services, WebOptions
 from spleeter_microservice.web.spool import remove_leftovers
+from spleeter_microservice.web.traces import Traces
 
 _READABLE = [
     "Accept-Ranges",
@@ -95,4 +97,6 @@ def _surround(app: FastAPI, options: WebOptions) -> None:
             expose_headers=_READABLE,
         )
     app.add_middleware(RequestLog)
+    if is_tracing():
+        app.add_middleware(Traces)
     app.add_middleware(SecurityHeaders)

@@ -17,9 +17,13 @@ _REFUSAL = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Uvicorn's HTTP protocol, which by itself takes headers of any size, and waits for them for ever."""
+    """Uvicorn's HTTP protocol, which by itself takes headers of any size, and waits for them for ever.
 
-    _header_bytes = 0
+    What is between the chunks of a body and after the last one (chunk extensions, trailers) is
+    bounded in the same way. Trailers are dropped: by itself it would take them for headers.
+    """
+
+    _idle_bytes = 0  # since there was a body's byte, or headers ended
     _in_headers = True
     _timer: TimerHandle | None = None
 
@@ -29,12 +33,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._expect_headers()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes, and refuse headers that do not end."""
-        if self._in_headers:
-            self._header_bytes += len(data)
+        """Take bytes, and refuse headers and trailers that do not end."""
+        self._idle_bytes += len(data)
         super().data_received(data)
-        if self._in_headers and self._header_bytes > HEADER_BYTES and not self.transport.is_closing():
-            self.transport.write(_REFUSAL)
+        if self._idle_bytes > HEADER_BYTES and not self.transport.is_closing():
+            if self._in_headers:
+                self.transport.write(_REFUSAL)
             self.transport.close()
 
     def on_message_begin(self) -> None:
@@ -43,11 +47,26 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self._in_headers:  # else they have been expected since the connection was made
             self._expect_headers()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, but no trailer."""
+        if self._in_headers:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Go on to the body."""
-        self._in_headers = False
+        self._in_headers, self._idle_bytes = False, 0
         self._stop_timer()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take some of the body."""
+        self._idle_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Take the end of the body."""
+        self._idle_bytes = 0
+        super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget everything."""
@@ -56,7 +75,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _expect_headers(self) -> None:
         self._stop_timer()
-        self._in_headers, self._header_bytes = True, 0
+        self._in_headers, self._idle_bytes = True, 0
         self._timer = self.loop.call_later(HEADER_SECONDS, self.transport.close)
 
     def _stop_timer(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -144,6 +145,31 @@ async def test_headers_without_an_end_are_refused(url: str, head: bytes) -> None
             status = 0  # reset while sending
         assert status in (0, 400, 431)
         assert await connection.is_closed()
+
+
+@pytest.mark.parametrize(
+    "tail", [b"0\r\n" + b"A: b\r\n" * 60_000, b"0\r\nA: " + b"x" * 300_000, b"1;" + b"x" * 300_000],
+    ids=["trailers", "trailer", "extension"],
+)  # fmt: skip
+async def test_what_surrounds_a_body_s_chunks_has_an_end(tail: bytes) -> None:
+    """Trailers would be kept in memory, however many there are."""
+    app = application(replace(BOUNDS, patience=20))
+    async with served(app) as url, connected(url) as connection:
+        await connection.send(request("POST /read", Transfer_Encoding="chunked") + b"1\r\nx\r\n")
+        with contextlib.suppress(ConnectionError):
+            await connection.send(tail)
+        assert await connection.is_closed(10)
+
+
+async def test_a_body_in_many_small_chunks_is_read_and_its_trailers_dropped(url: str) -> None:
+    async with connected(url) as connection:
+        chunks = b"1;a=b\r\nx\r\n" * 900 + b"0\r\nX-Request-ID: trailer\r\n\r\n"
+        await connection.send(request("POST /read", Transfer_Encoding="chunked") + chunks)
+        status, headers, body = await connection.answer()
+        assert (status, body) == (200, b"900")
+        assert headers["x-request-id"] != "trailer"  # which is no header
+        await connection.send(request("POST /read", Content_Length=0))
+        assert (await connection.answer())[0] == 200
 
 
 @pytest.mark.parametrize("beginning", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\n"])
