@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from spleeter_microservice.errors import JobCancelledError
+from spleeter_microservice.errors import JobStoppedError
 from spleeter_microservice.jobs.attempt import Pace
 from spleeter_microservice.jobs.database import Database
 from spleeter_microservice.jobs.job import Job, Result, StoredStem
@@ -41,7 +41,7 @@ class SlowCopy:
         for step in range(10):
             await asyncio.sleep(self.step)
             if cancelled.is_set():
-                raise JobCancelledError("given up")
+                raise JobStoppedError("given up")
             if step == 5 and job.options.metadata.get("deed") == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             stem.write_text(str(job.id))

@@ -42,7 +42,7 @@ def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
 def _parser() -> argparse.ArgumentParser:
     from importlib.metadata import version
 
-    from spleeter_microservice import cli_evaluate, cli_separate
+    from spleeter_microservice import cli_evaluate, cli_keys, cli_separate, cli_serve
     from spleeter_microservice.models import commands as models
 
     parser = argparse.ArgumentParser(
@@ -53,6 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     cli_separate.add_parser(commands)
     cli_evaluate.add_parser(commands)
     models.add_parser(commands)
+    cli_serve.add_parsers(commands)
+    cli_keys.add_parsers(commands)
     parser.set_defaults(run=_run_models)
     return parser
 

@@ -66,19 +66,31 @@ SpleeterError
 │   ├── UnknownJobError           the tenant has no such job
 │   ├── IdempotencyConflictError  one idempotency key, two bodies
 │   ├── QueueFullError            the tenant has too many jobs waiting
-│   ├── InvalidCursorError        a cursor that no page gave
-│   ├── JobCancelledError         work was given up because the job was cancelled
-│   └── ProcessDiedError          the process that separated a song died
-└── EvaluationError
-    ├── NoSongsError              a folder without songs and their stems
-    ├── AmbiguousStemError        two files for one stem
-    ├── UnknownStemError          no true stem for what was separated
-    ├── StemLengthError           true stems, estimates or mixture of other lengths
-    └── MissingEstimateError      no estimates of a song
+│   └── InvalidCursorError        a cursor that no page gave
+├── EvaluationError
+│   ├── NoSongsError              a folder without songs and their stems
+│   ├── AmbiguousStemError        two files for one stem
+│   ├── UnknownStemError          no true stem for what was separated
+│   ├── StemLengthError           true stems, estimates or mixture of other lengths
+│   └── MissingEstimateError      no estimates of a song
+└── RequestError                  an HTTP request is not one that is answered
+    ├── MalformedRequestError     it cannot be understood
+    ├── InvalidFieldsError        fields that are missing, unknown or wrong
+    ├── CredentialsError          none, or two that differ
+    ├── WrongHostError            meant for another host
+    ├── RequestTooLargeError      more bytes than are taken
+    ├── RequestTooSlowError       its body does not arrive
+    ├── UnsupportedTypeError      a body of a kind that is not taken
+    ├── SongTooLongError          more seconds than are taken
+    └── NotReadyError             what was asked for does not exist yet
 
 Every message says what is wrong and what to do about it. Exit statuses and HTTP
 statuses are the business of ``cli`` and ``web``, not of these classes.
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class SpleeterError(Exception):
@@ -404,14 +416,6 @@ class InvalidCursorError(JobError):
     """A cursor is not one that a page of jobs gave."""
 
 
-class JobCancelledError(JobError):
-    """Work on a job was given up because it was cancelled."""
-
-
-class ProcessDiedError(JobError):
-    """The process that separated a song died."""
-
-
 class EvaluationError(SpleeterError):
     """A separation cannot be judged."""
 
@@ -434,3 +438,51 @@ class StemLengthError(EvaluationError):
 
 class MissingEstimateError(EvaluationError):
     """There are no estimates of a song."""
+
+
+class RequestError(SpleeterError):
+    """An HTTP request is not one that is answered."""
+
+
+class MalformedRequestError(RequestError):
+    """The request cannot be understood."""
+
+
+class InvalidFieldsError(RequestError):
+    """Fields of the request are missing, unknown or wrong.
+
+    Attributes:
+        fields: what is wrong with each, by its path such as ``metadata.title``.
+    """
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        super().__init__(" ".join(f"{field}: {reason}" for field, reason in fields.items()))
+        self.fields = fields
+
+
+class CredentialsError(RequestError):
+    """The request has no credentials, or two that differ."""
+
+
+class WrongHostError(RequestError):
+    """The request is meant for another host."""
+
+
+class RequestTooLargeError(RequestError):
+    """The request has more bytes than are taken."""
+
+
+class RequestTooSlowError(RequestError):
+    """The request's body does not arrive."""
+
+
+class UnsupportedTypeError(RequestError):
+    """The request's body, or the file in it, is of a kind that is not taken."""
+
+
+class SongTooLongError(RequestError):
+    """The song has more seconds than are taken."""
+
+
+class NotReadyError(RequestError):
+    """What was asked for does not exist yet, or never will; the job's state tells."""

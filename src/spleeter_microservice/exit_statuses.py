@@ -58,8 +58,6 @@ EXIT_STATUSES: dict[type[errors.SpleeterError], int] = {
     errors.IdempotencyConflictError: 85,
     errors.QueueFullError: 86,
     errors.InvalidCursorError: 87,
-    errors.JobCancelledError: 88,
-    errors.ProcessDiedError: 89,
     errors.NoSongsError: 90,
     errors.AmbiguousStemError: 91,
     errors.UnknownStemError: 92,

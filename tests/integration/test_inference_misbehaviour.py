@@ -22,7 +22,7 @@ pytestmark = pytest.mark.asyncio
 # Replaces what the process sends after a request.
 _TAKEN_OVER = """
 import os, struct, sys
-Channel = sys.modules["__main__"].Channel
+Channel = sys.modules["spleeter_microservice.jobs.channel"].Channel
 def next_request(self):
     request = self._requests.get()
     def send(data):

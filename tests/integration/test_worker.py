@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from spleeter_microservice.errors import NotAudioError, ProcessDiedError
+from spleeter_microservice.errors import InferenceCrashedError, NotAudioError
 from spleeter_microservice.jobs.attempt import Ending
 from spleeter_microservice.jobs.claims import DEATHS, Claims
 from spleeter_microservice.jobs.database import Database
@@ -88,7 +88,7 @@ async def test_an_error_of_the_song_fails_the_job_at_once(database: Database, re
 async def test_a_job_whose_separating_process_dies_is_tried_three_times(
     database: Database, repository: Repository
 ) -> None:
-    songs = Songs(error=lambda job: ProcessDiedError("killed"))
+    songs = Songs(error=lambda job: InferenceCrashedError("killed"))
     job = (await repository.create(new_job())).job
     async with at_work(worker(database, songs)):
         failed = await until(repository, job.id, State.FAILED)

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, TypeVar
 
-from spleeter_microservice.errors import DatabaseUnavailableError, ProcessDiedError, SpleeterError
+from spleeter_microservice.errors import (
+    DatabaseUnavailableError,
+    InferenceCrashedError,
+    InferenceUnavailableError,
+    SpleeterError,
+    StorageUnavailableError,
+)
 from spleeter_microservice.jobs.claims import Claim, Claims, Failure
 from spleeter_microservice.jobs.job import Job, Result
 from spleeter_microservice.jobs.retention import Erase
@@ -29,8 +35,10 @@ class Separate(Protocol):
 
     Raises:
         SpleeterError: the job fails with it.
-        ProcessDiedError: the job is tried again; one that its processes died of three times fails.
-        Exception: as ``ProcessDiedError``; the message is not shown to the client.
+        InferenceCrashedError: the job is tried again; one that its processes died of three times
+            fails.
+        InferenceUnavailableError, StorageUnavailableError: as that, for a reason within the service.
+        Exception: the same; the message is not shown to the client.
     """
 
     async def __call__(
@@ -42,7 +50,7 @@ class Separate(Protocol):
             job: to be done.
             report_progress: takes the share that is done, 0 to 1; never waits.
             cancelled: set when nobody wants the result any more. Stop within a second and raise
-                ``JobCancelledError``, or anything else, then.
+                ``JobStoppedError``, or anything else, then.
         """
 
 
@@ -162,16 +170,16 @@ class Attempt:
         return await self._let_go()
 
     async def _end_with(self, error: Exception) -> Ending:
-        expected = isinstance(error, SpleeterError)
         logger.info("separation failed", extra={"job_id": str(self.claim.job.id)}, exc_info=error)
-        if expected and not isinstance(error, ProcessDiedError):
+        if isinstance(error, SpleeterError) and not isinstance(error, _TRIED_AGAIN):
             return await self._fail(Failure(type(error).__name__, _storable(error)), died=False)
         deaths = self.claim.job.deaths + 1
         if deaths < self._claims.deaths:
             delay = self._pace.retry * deaths
             held = await self._insist(lambda: self._claims.requeue(self.claim, died=True, delay=delay))
             return Ending.RETRIED if held else await self._let_go()
-        return await self._fail(self._claims.death_failure() if expected else _INTERNAL, died=True)
+        died = isinstance(error, InferenceCrashedError)
+        return await self._fail(self._claims.death_failure() if died else _INTERNAL, died=True)
 
     async def _fail(self, failure: Failure, *, died: bool) -> Ending:
         held = await self._insist(lambda: self._claims.fail(self.claim, failure, died=died))
@@ -204,6 +212,9 @@ class Attempt:
             except DatabaseUnavailableError:
                 logger.warning("waiting for the database", extra={"job_id": str(self.claim.job.id)})
                 await asyncio.sleep(self._pace.reconnect)
+
+
+_TRIED_AGAIN = (InferenceCrashedError, InferenceUnavailableError, StorageUnavailableError)
 
 
 def _storable(error: Exception) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Literal
+from uuid import UUID
+
+from spleeter_microservice.jobs.database import Database
 
 
 @dataclass(frozen=True)
@@ -19,3 +23,24 @@ class Delivery:
     last_error: str | None
     next_attempt_at: datetime | None
     delivered_at: datetime | None
+
+
+class Deliveries:
+    """The webhooks of jobs, for those who own them.
+
+    Args:
+        database: open.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def of_job(self, tenant: str, job: UUID) -> Sequence[Delivery]:
+        """Give a job's deliveries; none for an unknown job.
+
+        Raises:
+            DatabaseUnavailableError: when the database is away.
+        """
+        async with self._database.transaction() as transaction:
+            rows = await transaction.rows("list_webhooks", tenant=tenant, job=job)
+        return [Delivery(**{item.name: row[item.name] for item in fields(Delivery)}) for row in rows]

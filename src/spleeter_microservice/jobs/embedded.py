@@ -143,6 +143,10 @@ class EmbeddedPostgres:
             time.sleep(0.02)
         return False
 
+    def lives(self) -> bool:
+        """Tell, cheaply, whether PostgreSQL's main process is there."""
+        return self._main_process() is not None
+
     def answers(self) -> bool:
         """Tell whether PostgreSQL takes connections."""
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:

@@ -30,6 +30,7 @@ from spleeter_microservice.jobs.frames import Message, ProtocolError
 from spleeter_microservice.jobs.inference_process import InferenceProcess
 from spleeter_microservice.jobs.launcher import HARMLESS, Launcher, Limits
 from spleeter_microservice.jobs.messages import InferenceModel, Separation, SeparationRequest
+from spleeter_microservice.telemetry import WORKER_RESTARTS
 
 logger = logging.getLogger(__name__)
 
@@ -213,6 +214,7 @@ class InferenceSlot:
     def _replace(self, process: InferenceProcess) -> None:
         reason = process.obituary()
         self.ends[type(reason).__name__] += 1
+        WORKER_RESTARTS.labels(type(reason).__name__).inc()
         logger.warning("inference process %d has ended: %s%s", process.pid, reason, process.last_words)
         if not self._closed:
             self._start_another()

@@ -7,34 +7,25 @@ import sys
 import threading
 import time
 import traceback
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 from spleeter_microservice.errors import SpleeterError
+from spleeter_microservice.jobs.channel import Channel
 from spleeter_microservice.jobs.frames import Message
 from spleeter_microservice.jobs.messages import InferenceModel, SeparationRequest
 from spleeter_microservice.separation.audio_formats import OutputFormat
 from spleeter_microservice.separation.network import Networks
+from spleeter_microservice.separation.peaks import Peaks
 from spleeter_microservice.separation.pipeline import Pipeline
 from spleeter_microservice.separation.song import Excerpt, SeparatedSong, separate_song
+from spleeter_microservice.separation.spectrogram import Waveform
 
 _PROGRESS_SECONDS = 0.4
 _PROGRESS_AT_MOST_EVERY = 0.05
 _LARGEST = sys.float_info.max
 # How ONNX Runtime, whose errors have no classes, says that there is no memory.
 _NO_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory")
-
-
-class Channel(Protocol):
-    """The way to the slot."""
-
-    def send(self, message: Message) -> None:
-        """Send a message; any thread may."""
-
-    def listen(self) -> None:
-        """Collect requests in another thread, and end the process when the slot is gone."""
-
-    def next_request(self) -> Message:
-        """Wait for a request."""
 
 
 def run(channel: Channel, setup: Message, in_force: list[str]) -> None:
@@ -112,22 +103,33 @@ class Engine:
         excerpt = Excerpt(request.offset, request.duration)
         networks = self.load(request.model)
         architecture = (request.model or self._default).architecture
+        peaks = {name: Peaks() for name in request.paths}
+
+        def watch(waveforms: Mapping[str, Waveform]) -> None:
+            for name, peak in peaks.items():
+                peak.add(waveforms[name])
+
         with (
             Ticker(self._channel) as ticker,
             Pipeline(architecture, networks, mwf=request.mwf, bandwidth=request.bandwidth) as pipeline,
         ):
             song = separate_song(
-                pipeline, request.source, request.paths, output_format, excerpt, ticker.update
+                pipeline, request.source, request.paths, output_format, excerpt, ticker.update, watch
             )
-        return described(song)
+        return described(song, peaks)
 
 
-def described(song: SeparatedSong) -> Message:
+def described(song: SeparatedSong, peaks: Mapping[str, Peaks]) -> Message:
     """Give a result as a message; what is no finite number becomes one, as JSON has no others."""
     return {
         "type": "result",
         "stems": {
-            name: {"clipped_samples": stem.clipped_samples, "quality": _finite(vars(stem.quality))}
+            name: {
+                "clipped_samples": stem.clipped_samples,
+                "quality": _finite(vars(stem.quality)),
+                "samples_per_pixel": peaks[name].samples_per_pixel,
+                "peaks": peaks[name].data(),
+            }
             for name, stem in song.stems.items()
         },
         "quality": _finite({**vars(song.quality), "stems": None}),

@@ -1,4 +1,4 @@
-"""One inference process, seen from its slot: started, talked to, watched and killed."""
+"""One confined process, seen from its starter: started, talked to, watched and killed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from spleeter_microservice.jobs import frames
 from spleeter_microservice.jobs.frames import Message
 from spleeter_microservice.jobs.sandbox import environment
 
-_MODULE = "spleeter_microservice.jobs.inference_child"
+INFERENCE = "spleeter_microservice.jobs.inference_child"
 _PAGE_BYTES = resource.getpagesize()
 _TAIL_BYTES = 4000
 _BUFFER_BYTES = 1 << 16
@@ -43,18 +43,19 @@ class Usage:
 
 
 class InferenceProcess:
-    """A process that runs ``inference_child``, and waits for its setup as the first message.
+    """A process that runs a module of ours, and waits for its setup as the first message.
 
     Args:
         work_folder: where it runs.
         environ: of which it gets what it needs.
+        module: that it runs, see ``channel.confine``.
 
     Attributes:
         pid: its number.
         verdict: why it was killed, if this side did it; the first reason stands.
     """
 
-    def __init__(self, work_folder: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, work_folder: Path, environ: Mapping[str, str], module: str = INFERENCE) -> None:
         self.verdict: InferenceError | None = None
         self._ours, theirs = socket.socketpair()
         self._ours.setblocking(False)
@@ -64,7 +65,7 @@ class InferenceProcess:
             # Not asyncio's own processes: those are lost when their start is cancelled, and need a
             # thread to wait for their end. This takes some milliseconds, without a copy of memory.
             self._process = subprocess.Popen(  # noqa: S603  (of this program's own)
-                [sys.executable, "-P", "-m", _MODULE, str(theirs.fileno()), str(os.getpid())],
+                [sys.executable, "-P", "-m", module, str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
                 env=environment(environ, work_folder),
                 cwd=work_folder,

@@ -51,7 +51,8 @@ class Options:
         bitrate: for the lossy ones.
         offset: seconds of the song to skip.
         duration: seconds of it to separate; None: all.
-        bandwidth: as in ``separation.pipeline``.
+        bandwidth: ``official`` up to 11 kHz, ``16kHz`` up to 16, ``full`` with everything above
+            shared out.
         mwf: refine by a multichannel Wiener filter.
         only: the stems wanted; empty: all.
         metadata: the client's own, kept and given back.
@@ -63,7 +64,7 @@ class Options:
     bitrate: str | None = None
     offset: float = 0.0
     duration: float | None = None
-    bandwidth: Literal["official", "full"] = "official"
+    bandwidth: Literal["official", "16kHz", "full"] = "official"
     mwf: bool = False
     only: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -140,6 +141,7 @@ class NewJob:
         idempotency_key: the client's; needs ``body_hash``.
         body_hash: of everything that the client sent under that key.
         request_id: for following a request through the logs.
+        traceparent: of the request's trace, as W3C Trace Context writes it.
         id: of the job to be.
     """
 
@@ -156,6 +158,7 @@ class NewJob:
     idempotency_key: str | None = None
     body_hash: str | None = None
     request_id: str | None = None
+    traceparent: str | None = None
     id: UUID = field(default_factory=new_job_id)
 
 
@@ -178,6 +181,7 @@ class Job:
     input_name: str
     audio_seconds: float
     content_hash: str
+    engine: str
     priority: int
     owner: int | None
     fence: int
@@ -190,6 +194,7 @@ class Job:
     idempotency_key: str | None
     body_hash: str | None
     request_id: str | None
+    traceparent: str | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

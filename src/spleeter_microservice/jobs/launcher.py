@@ -79,7 +79,7 @@ class Launcher:
             "model": model.to_message(),
             "cores": cores,
             "readable": sorted(map(str, readable)),
-            "writable": str(work_folder),
+            "writable": [str(work_folder)],
             "file_size": limits.file_size,
             "open_files": limits.open_files,
         }

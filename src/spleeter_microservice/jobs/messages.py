@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -11,6 +11,8 @@ from typing import Literal
 from spleeter_microservice.jobs.frames import Message, ProtocolError
 from spleeter_microservice.separation.architecture import Architecture
 from spleeter_microservice.separation.quality import Quality, StemQuality
+
+_MOST_PEAKS = 10_000
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,20 @@ class SeparationRequest:
 
 @dataclass(frozen=True)
 class SeparatedStem:
-    """One file that was written; ``clipped_samples`` as in ``separation.song.Stem``."""
+    """One file that was written.
+
+    Attributes:
+        path: of the file.
+        clipped_samples: as in ``separation.song.Stem``.
+        quality: what was measured of it.
+        samples_per_pixel, peaks: as in ``separation.peaks.Peaks``.
+    """
 
     path: Path
     clipped_samples: int
     quality: StemQuality
+    samples_per_pixel: int = 0
+    peaks: Sequence[int] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -129,11 +140,7 @@ def separation(message: Message, paths: Mapping[str, Path]) -> Separation:
     """
     try:
         whole = message["quality"]
-        stems = {
-            name: SeparatedStem(path, _count(stem["clipped_samples"]), _stem_quality(stem["quality"]))
-            for name, path in paths.items()
-            for stem in (message["stems"][name],)
-        }
+        stems = {name: _stem(message["stems"][name], path) for name, path in paths.items()}
         quality = Quality(
             stems=[stem.quality for stem in stems.values()],
             level=_maybe(whole["level"]),
@@ -171,6 +178,24 @@ def text(value: object, longest: int = 2000) -> str:
     if not isinstance(value, str):
         raise ProtocolError("a text is expected")
     return value[:longest]
+
+
+def _stem(values: Message, path: Path) -> SeparatedStem:
+    return SeparatedStem(
+        path,
+        _count(values["clipped_samples"]),
+        _stem_quality(values["quality"]),
+        _count(values["samples_per_pixel"]),
+        _peaks(values["peaks"]),
+    )
+
+
+def _peaks(values: object) -> list[int]:
+    if not isinstance(values, list) or len(values) > _MOST_PEAKS or len(values) % 2:
+        raise ProtocolError("peaks are expected")
+    if not all(type(value) is int and -128 <= value <= 127 for value in values):
+        raise ProtocolError("peaks of 8 bits are expected")
+    return values
 
 
 def _stem_quality(values: Message) -> StemQuality:

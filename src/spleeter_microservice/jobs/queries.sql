@@ -53,23 +53,24 @@ SELECT greatest(
 -- Create a job that waits in the queue
 INSERT INTO spleeter_jobs (
     id, tenant, state, options, options_hash, prefix, input_key, input_name, audio_seconds, content_hash,
-    priority, virtual_start, virtual_finish, entry_id, retention, idempotency_key, body_hash, request_id)
+    engine, priority, virtual_start, virtual_finish, entry_id, retention, idempotency_key, body_hash, request_id,
+    traceparent)
 VALUES (
     %(id)s, %(tenant)s, 'queued', %(options)s, %(options_hash)s, %(prefix)s, %(input_key)s, %(input_name)s,
-    %(audio_seconds)s, %(content_hash)s, %(priority)s, %(virtual_start)s, %(virtual_finish)s, %(entry)s,
-    %(retention)s, %(idempotency_key)s, %(body_hash)s, %(request_id)s)
+    %(audio_seconds)s, %(content_hash)s, %(engine)s, %(priority)s, %(virtual_start)s, %(virtual_finish)s,
+    %(entry)s, %(retention)s, %(idempotency_key)s, %(body_hash)s, %(request_id)s, %(traceparent)s)
 RETURNING *;
 
 -- insert_reusing_job --
 -- Create a job that has the result of another
 INSERT INTO spleeter_jobs (
     id, tenant, state, progress, options, options_hash, prefix, input_key, input_name, audio_seconds,
-    content_hash, priority, result, retention, idempotency_key, body_hash, request_id,
+    content_hash, engine, priority, result, retention, idempotency_key, body_hash, request_id, traceparent,
     started_at, finished_at, expires_at)
 SELECT
     %(id)s, tenant, state, 1, %(options)s, options_hash, prefix, input_key, %(input_name)s, audio_seconds,
-    content_hash, %(priority)s, result, %(retention)s, %(idempotency_key)s, %(body_hash)s, %(request_id)s,
-    now(), now(), now() + %(retention)s
+    content_hash, engine, %(priority)s, result, %(retention)s, %(idempotency_key)s, %(body_hash)s,
+    %(request_id)s, %(traceparent)s, now(), now(), now() + %(retention)s
 FROM spleeter_jobs WHERE id = %(source)s
 RETURNING *;
 
@@ -229,3 +230,92 @@ SELECT id FROM procrastinate_workers WHERE id = %(worker)s FOR KEY SHARE;
 -- list_held --
 -- The jobs that a worker holds
 SELECT id, fence, state FROM spleeter_jobs WHERE owner = %(worker)s;
+
+-- add_key --
+-- Keep a new API key
+INSERT INTO spleeter_keys (
+    key_id, digest, tenant, scopes, name, created_at, expires_at, last_used_at, revoked_at)
+VALUES (
+    %(key_id)s, %(digest)s, %(tenant)s, %(scopes)s, %(name)s, %(created_at)s, %(expires_at)s, %(last_used_at)s,
+    %(revoked_at)s);
+
+-- find_key --
+-- The API key with a hash
+SELECT * FROM spleeter_keys WHERE digest = %(digest)s;
+
+-- list_keys --
+-- All API keys, or those of a tenant
+SELECT * FROM spleeter_keys WHERE %(tenant)s::text IS NULL OR tenant = %(tenant)s ORDER BY created_at, key_id;
+
+-- revoke_key --
+-- End an API key; the first time counts
+UPDATE spleeter_keys SET revoked_at = coalesce(revoked_at, %(at)s) WHERE key_id = %(key_id)s RETURNING *;
+
+-- touch_key --
+-- Note that an API key was used
+UPDATE spleeter_keys SET last_used_at = greatest(last_used_at, %(at)s) WHERE key_id = %(key_id)s;
+
+-- take_rate --
+-- Count one more of a name if it may come now, else tell the seconds until it may
+WITH moment AS (
+    SELECT coalesce(%(now)s, extract(epoch FROM clock_timestamp()))::double precision AS now
+), taken AS (
+    INSERT INTO spleeter_rates AS rate (name, full_at) SELECT %(name)s, now + %(interval)s FROM moment
+    ON CONFLICT (name) DO UPDATE
+        SET full_at = greatest(rate.full_at, EXCLUDED.full_at - %(interval)s) + %(interval)s
+        WHERE greatest(rate.full_at, EXCLUDED.full_at - %(interval)s) - (EXCLUDED.full_at - %(interval)s)
+            + %(interval)s <= %(period)s
+    RETURNING name)
+SELECT CASE WHEN EXISTS (SELECT FROM taken) THEN 0 ELSE greatest(
+    coalesce(greatest(rate.full_at - now, 0), 0) + %(interval)s - %(period)s, 0.001) END AS wait
+FROM moment LEFT JOIN spleeter_rates AS rate ON rate.name = %(name)s;
+
+-- check_rate --
+-- The seconds until one more of a name may come
+SELECT coalesce(max(greatest(
+        full_at - coalesce(%(now)s, extract(epoch FROM clock_timestamp()))::double precision, 0)), 0)
+    + %(interval)s - %(period)s AS wait
+FROM spleeter_rates WHERE name = %(name)s;
+
+-- prune_rates --
+-- Forget names whose whole allowance is there again
+DELETE FROM spleeter_rates WHERE full_at < extract(epoch FROM clock_timestamp());
+
+-- note_models --
+-- Note which models a worker has
+UPDATE spleeter_workers SET models = %(models)s WHERE id = %(worker)s;
+
+-- put_model --
+-- Note a model; one that another worker has stays installed
+INSERT INTO spleeter_models AS model (
+    name, stems, installed, engine, bandwidth, quality, experimental, licence)
+VALUES (
+    %(name)s, %(stems)s, %(installed)s, %(engine)s, %(bandwidth)s, %(quality)s, %(experimental)s, %(licence)s)
+ON CONFLICT (name) DO UPDATE SET
+    stems = EXCLUDED.stems, installed = EXCLUDED.installed, engine = EXCLUDED.engine,
+    bandwidth = EXCLUDED.bandwidth, quality = EXCLUDED.quality, experimental = EXCLUDED.experimental,
+    licence = EXCLUDED.licence
+WHERE EXCLUDED.installed
+   OR NOT EXISTS (SELECT FROM spleeter_workers WHERE model.name = ANY(models) AND id <> %(worker)s);
+
+-- drop_models --
+-- Forget models that a worker does not know and no other has
+DELETE FROM spleeter_models AS model
+WHERE model.name <> ALL(%(known)s)
+  AND NOT EXISTS (SELECT FROM spleeter_workers WHERE model.name = ANY(models) AND id <> %(worker)s);
+
+-- list_models --
+-- All models
+SELECT * FROM spleeter_models ORDER BY name;
+
+-- count_workers --
+-- How many workers gave a sign of life of late
+SELECT count(*) AS workers
+FROM spleeter_workers JOIN procrastinate_workers USING (id)
+WHERE last_heartbeat > now() - make_interval(secs => %(silence)s);
+
+-- list_webhooks --
+-- The webhooks of a tenant's job, oldest first
+SELECT webhook.* FROM spleeter_webhooks AS webhook JOIN spleeter_jobs AS job ON job.id = webhook.job_id
+WHERE webhook.job_id = %(job)s AND job.tenant = %(tenant)s AND NOT job.deleted
+ORDER BY webhook.created_at, webhook.id;

@@ -46,13 +46,13 @@ class Sandbox:
 
     Attributes:
         readable: folders that it may read, besides Python and the system's libraries.
-        writable: the folder that it may also write.
+        writable: folders that it may also write.
         file_size: largest file that it may write, in bytes.
         open_files: how many at a time.
     """
 
     readable: tuple[Path, ...]
-    writable: Path
+    writable: tuple[Path, ...]
     file_size: int
     open_files: int
 
@@ -78,7 +78,7 @@ class Sandbox:
             raise SystemExit("The parent is gone.")
         readable = [*self.readable, *_python(), *map(Path, _SYSTEM)]
         devices = [Path("/dev/null"), *Path("/dev").glob("nvidia*")]
-        in_force += landlock.restrict(readable, [self.writable], devices)
+        in_force += landlock.restrict(readable, self.writable, devices)
         return in_force + ["seccomp"] * seccomp.install()
 
     def _limit(self) -> None:

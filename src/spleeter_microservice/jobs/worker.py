@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
+import structlog
+
 from spleeter_microservice.errors import DatabaseUnavailableError
 from spleeter_microservice.jobs.attempt import Attempt, Ending, Pace, Separate
 from spleeter_microservice.jobs.claims import Claim, Claims, Held
@@ -84,6 +86,7 @@ class Worker:
         self._attempts: dict[UUID, Attempt] = {}
         self._unknown: set[Held] = set()
         self._stopping = asyncio.Event()
+        self._hurrying = asyncio.Event()
         self._news = asyncio.Event()
         self._number: int | None = None
         self._in_touch_since = self._last_sign = time.monotonic()
@@ -98,8 +101,18 @@ class Worker:
         """Whether the database has heard of this worker of late."""
         return self._number is not None and time.monotonic() - self._last_sign < self.options.silence
 
+    @property
+    def number(self) -> int | None:
+        """The number that the database knows this worker by, as long as it does."""
+        return self._number
+
     def stop(self) -> None:
-        """Claim nothing more; finish what runs within the grace period, and put back the rest."""
+        """Claim nothing more; finish what runs within the grace period, and put back the rest.
+
+        Called a second time, put it back at once.
+        """
+        if self._stopping.is_set():
+            self._hurrying.set()
         self._stopping.set()
         self._news.set()
 
@@ -118,7 +131,7 @@ class Worker:
             await self._leave()
 
     async def run_until_signalled(self) -> None:
-        """Work until SIGTERM or SIGINT."""
+        """Work until SIGTERM or SIGINT; a second one hastens."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
@@ -145,6 +158,10 @@ class Worker:
             return None
 
     async def _attempt(self, claim: Claim) -> None:
+        with structlog.contextvars.bound_contextvars(**_described(claim)):
+            await self._work(claim)
+
+    async def _work(self, claim: Claim) -> None:
         attempt = Attempt(claim, self._claims, self._separate, self._erase, self.options.pace)
         self._attempts[claim.job.id] = attempt
         start = time.monotonic()
@@ -230,7 +247,12 @@ class Worker:
 
     async def _drain(self, slots: list[asyncio.Task[None]]) -> None:
         logger.info("stopping", extra={"running": self.running})
-        await asyncio.wait(slots, timeout=self.options.grace)
+        hurrying = asyncio.create_task(self._hurrying.wait())
+        finished = asyncio.gather(*slots, return_exceptions=True)
+        await asyncio.wait(
+            (hurrying, finished), timeout=self.options.grace, return_when=asyncio.FIRST_COMPLETED
+        )
+        hurrying.cancel()
         for attempt in self._attempts.values():
             attempt.stop(Ending.PUT_BACK)
         await asyncio.wait(slots, timeout=self.options.pace.give_up + self.options.last_words)

@@ -37,6 +37,7 @@ class AudioReader:
     Attributes:
         sample_rate: frames per second of the blocks.
         source_sample_rate, source_channels, codec_name: of the stream in the file.
+        format_name: of the file, as FFmpeg calls it.
         announced_duration: seconds that the file says it lasts, sometimes an estimate, or None.
         expected_frames: frames that the blocks should have together, an estimate, or None.
 
@@ -69,6 +70,7 @@ class AudioReader:
         self.source_sample_rate = int(context.sample_rate)
         self.source_channels = int(context.layout.nb_channels)
         self.codec_name = str(context.codec.name)
+        self.format_name = str(self._input.container.format.name)
         self.announced_duration = self._decoder.announced_duration
         self.expected_frames = self._expected_frames()
 

@@ -22,6 +22,9 @@ _BLOCK = 1 << 16
 Progress = Callable[[int, int | None], None]
 """Called with the samples done so far, and the samples that there are if that is known."""
 
+Watch = Callable[[Mapping[str, Waveform]], None]
+"""Called with the next samples of every instrument's stem, of shape (samples, 2)."""
+
 
 @dataclass(frozen=True)
 class Excerpt:
@@ -85,6 +88,7 @@ def separate_song(
     output_format: OutputFormat,
     excerpt: Excerpt | None = None,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> SeparatedSong:
     """Separate a file; all stems appear under their names together, or none does.
 
@@ -95,6 +99,7 @@ def separate_song(
         output_format: how stems are written.
         excerpt: which part of the input to take.
         progress: called after each segment.
+        watch: shown everything that is written.
 
     Raises:
         AudioError: when the input cannot be read or the stems cannot be written.
@@ -110,10 +115,10 @@ def separate_song(
                 first_block = first_block or time.perf_counter() - start
                 with pipeline.stages.measure("quality"):
                     meter.add(piece.mix, piece.stems, piece.energy)
-                stems.write(
-                    {name: stem.T for name, stem in zip(instruments, piece.stems, strict=True)},
-                    pipeline.stages,
-                )
+                waveforms = {name: stem.T for name, stem in zip(instruments, piece.stems, strict=True)}
+                stems.write(waveforms, pipeline.stages)
+                if watch:
+                    watch(waveforms)
                 samples += piece.mix.shape[1]
                 if progress:
                     progress(samples, song.expected_samples)

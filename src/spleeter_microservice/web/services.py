@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Annotated, Protocol, cast
 from uuid import UUID
+
+from fastapi import Depends, Request
 
 from spleeter_microservice.jobs.database import Database
 from spleeter_microservice.jobs.deliveries import Delivery
@@ -15,6 +17,7 @@ from spleeter_microservice.jobs.fleet import Model
 from spleeter_microservice.jobs.prober import AudioFacts
 from spleeter_microservice.jobs.repository import Repository
 from spleeter_microservice.jobs.retention import Retention
+from spleeter_microservice.security.addresses import AddressGuard
 from spleeter_microservice.security.antivirus import Antivirus
 from spleeter_microservice.security.audit import AuditLog
 from spleeter_microservice.security.keys import ApiKeys
@@ -78,6 +81,7 @@ class WebOptions:
         allowed_hosts: values of ``Host`` that are answered; ``*`` for any.
         cors_origins: that browsers may call from; none by default.
         max_body_bytes: of requests other than uploads.
+        body_patience: seconds that a request's body may pause.
         sync_patience: seconds that ``POST /separate`` waits.
         production: whether details that help only developers are left out.
         signing_webhooks: whether there is a secret, so that ``callback_url`` is taken.
@@ -111,6 +115,7 @@ class WebOptions:
     allowed_hosts: tuple[str, ...] = ("*",)
     cors_origins: tuple[str, ...] = ()
     max_body_bytes: int = 1 << 20
+    body_patience: float = 20.0
     sync_patience: float = 600.0
     production: bool = True
     signing_webhooks: bool = False
@@ -124,6 +129,7 @@ class Services:
         attempts: counts failed authentication by client address (``limits.client_name``).
         requests: counts requests by tenant.
         outgoing: fetches ``source_url``; None when the operator has not switched that on.
+        guard: says which addresses webhooks may have.
     """
 
     options: WebOptions
@@ -142,4 +148,14 @@ class Services:
     deliveries: Deliveries
     workers: Workers
     outgoing: Outgoing | None = None
+    guard: AddressGuard = field(default_factory=AddressGuard)
     version: str = field(default="")
+
+
+def services_of(request: Request) -> Services:
+    """Give the services that ``create_app`` was given."""
+    return cast(Services, request.app.state.services)
+
+
+Live = Annotated[Services, Depends(services_of)]
+"""A route's parameter that is given the services."""

@@ -1,22 +1,28 @@
-"""From settings to live objects; the only place that wires them together."""
+"""From settings to live objects; the only place that wires them together.
+
+What separates is imported where it is needed: the API, which is wired here too, stays light.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spleeter_microservice.errors import DownloadError, ModelNotInstalledError
-from spleeter_microservice.models.configured import load_configured
-from spleeter_microservice.models.slot import InstalledModel
-from spleeter_microservice.models.store import ModelStore
-from spleeter_microservice.separation.network import Networks
-from spleeter_microservice.separation.pipeline import Bandwidth, Pipeline
 from spleeter_microservice.settings import Settings
+
+if TYPE_CHECKING:
+    from spleeter_microservice.models.slot import InstalledModel
+    from spleeter_microservice.models.store import ModelStore
+    from spleeter_microservice.separation.pipeline import Bandwidth, Pipeline
 
 
 def open_store(settings: Settings) -> ModelStore:
     """Give the store of installed models."""
+    from spleeter_microservice.models.store import ModelStore
+
     return ModelStore(settings.models_dir, mirror=settings.models_url)
 
 
@@ -36,6 +42,8 @@ def find_model(
         ModelError: when it is unknown or broken.
         ConfigurationError: when the configuration file cannot be used.
     """
+    from spleeter_microservice.models.configured import load_configured
+
     store = open_store(settings)
     if descriptor.endswith(".json"):
         return load_configured(store, Path(descriptor), settings.checkpoints_dir)
@@ -55,6 +63,9 @@ def open_pipeline(
     model: InstalledModel, *, mwf: bool = False, bandwidth: Bandwidth = "official", cores: int | None = None
 ) -> Iterator[Pipeline]:
     """Load a model's networks and give a pipeline that separates with them."""
+    from spleeter_microservice.separation.network import Networks
+    from spleeter_microservice.separation.pipeline import Pipeline
+
     networks = Networks(model.folder, model.architecture, cores)
     with Pipeline(model.architecture, networks, mwf=mwf, bandwidth=bandwidth) as pipeline:
         yield pipeline

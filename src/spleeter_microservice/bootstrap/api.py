@@ -1,0 +1,136 @@
+"""The live objects of an API process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+from spleeter_microservice.bootstrap.database import migrated
+from spleeter_microservice.bootstrap.parts import (
+    PROGRAM_VERSION,
+    development_key,
+    generates_key,
+    make_folder,
+    open_audit,
+    open_objects,
+)
+from spleeter_microservice.errors import ConfigurationError
+from spleeter_microservice.jobs.database import Database
+from spleeter_microservice.jobs.deliveries import Deliveries
+from spleeter_microservice.jobs.fleet import Fleet
+from spleeter_microservice.jobs.key_table import KeyTable
+from spleeter_microservice.jobs.prober import Prober
+from spleeter_microservice.jobs.rate_table import RateTable
+from spleeter_microservice.jobs.repository import Repository
+from spleeter_microservice.jobs.retention import Retention
+from spleeter_microservice.security.addresses import AddressGuard
+from spleeter_microservice.security.antivirus import Antivirus
+from spleeter_microservice.security.jwks import Jwks
+from spleeter_microservice.security.keys import ApiKeys, parse_configured
+from spleeter_microservice.security.limits import Rate
+from spleeter_microservice.security.outgoing import Outgoing
+from spleeter_microservice.security.tokens import TokenRules, TokenVerifier
+from spleeter_microservice.settings import Settings
+from spleeter_microservice.web.services import Services, WebOptions
+
+_CONNECTIONS = 16
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Open everything that requests need.
+
+    The database need not be there yet; until it is, requests that need it are told so.
+
+    Raises:
+        ConfigurationError: when a setting is wrong, or, in production, nobody could be told from
+            a stranger.
+    """
+    async with AsyncExitStack() as stack:
+        url = _database_url(settings)
+        database = await stack.enter_async_context(Database(url, connections=_CONNECTIONS))
+        await _start(stack, settings, database)
+        options = web_options(settings)
+        storage = open_objects(settings)
+        yield Services(
+            options=options,
+            database=database,
+            repository=Repository(database),
+            retention=Retention(database, storage.delete_prefix),
+            storage=storage,
+            keys=_keys(settings, database),
+            tokens=_tokens(settings),
+            requests=RateTable(database, Rate(settings.requests_per_minute), "requests"),
+            attempts=RateTable(database, Rate(settings.failed_attempts_per_minute), "attempts"),
+            antivirus=Antivirus.from_settings(settings.antivirus, settings.clamd_url),
+            audit=open_audit(settings),
+            prober=await stack.enter_async_context(Prober(options.spool)),
+            models=Fleet(database),
+            deliveries=Deliveries(database),
+            workers=Fleet(database),
+            outgoing=Outgoing(AddressGuard()) if settings.source_urls else None,
+            version=PROGRAM_VERSION,
+        )
+
+
+def web_options(settings: Settings) -> WebOptions:
+    """Give what the operator decided about the API."""
+    return WebOptions(
+        spool=make_folder(settings.data_dir / "spool"),
+        max_file_bytes=settings.max_file_size_mb << 20,
+        max_duration=settings.max_duration_s,
+        allowed_extensions=frozenset(settings.allowed_extensions),
+        max_queued=settings.max_queued,
+        default_retention=timedelta(hours=settings.retention_hours),
+        max_retention=timedelta(hours=settings.max_retention_hours),
+        allowed_hosts=settings.allowed_hosts,
+        cors_origins=settings.cors_origins,
+        production=settings.env == "production",
+        signing_webhooks=settings.webhook_secret is not None,
+    )
+
+
+def _database_url(settings: Settings) -> str:
+    if settings.database_url is None:
+        raise ConfigurationError(
+            "The API alone needs a database: set SPLEETER_DATABASE_URL. With the embedded one, start "
+            "everything together: spleeter-microservice serve"
+        )
+    return settings.database_url
+
+
+async def _start(stack: AsyncExitStack, settings: Settings, database: Database) -> None:
+    """Migrate, and see that callers can be told from strangers."""
+    if settings.env == "production" and not settings.api_key and not settings.accepts_tokens:
+        await migrated(database.url)
+        if not await KeyTable(database).list():
+            raise ConfigurationError(
+                "Nobody may call: with SPLEETER_ENV=production, set SPLEETER_API_KEY or SPLEETER_JWT_ISSUER, "
+                "or create a key first: spleeter-microservice keys create"
+            )
+        return
+    migrating = asyncio.create_task(migrated(database.url))
+
+    async def stop() -> None:
+        migrating.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await migrating
+
+    stack.push_async_callback(stop)
+
+
+def _keys(settings: Settings, database: Database) -> ApiKeys:
+    text = development_key(settings) if generates_key(settings) else settings.api_key
+    return ApiKeys(KeyTable(database), parse_configured(text) if text else ())
+
+
+def _tokens(settings: Settings) -> TokenVerifier | None:
+    if not settings.jwt_issuer or not settings.jwt_audience or not settings.jwt_jwks_url:
+        return None
+    rules = TokenRules(
+        settings.jwt_issuer, settings.jwt_audience, settings.jwt_tenant_claim, settings.jwt_scope_prefix
+    )
+    return TokenVerifier(rules, Jwks(settings.jwt_jwks_url))

@@ -1,0 +1,50 @@
+"""The API as a server runs it: opened when the server starts, closed when it stops."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AsyncExitStack
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from spleeter_microservice.bootstrap.api import open_services
+from spleeter_microservice.settings import Settings
+from spleeter_microservice.web.app import create_app
+
+logger = logging.getLogger(__name__)
+
+
+class Application:
+    """Opens the services within the server's event loop, and then is ``web.app``'s application.
+
+    Args:
+        settings: of the process.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request, or the server's start and stop."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        else:
+            assert self._app is not None, "servers start the lifespan first"
+            await self._app(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        async with AsyncExitStack() as stack:
+            try:
+                services = await stack.enter_async_context(open_services(self._settings))
+                app = create_app(services)
+                await stack.enter_async_context(app.router.lifespan_context(app))
+            except Exception as error:
+                logger.exception("the API does not start")
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                raise
+            self._app = app
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})

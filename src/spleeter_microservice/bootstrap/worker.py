@@ -1,0 +1,133 @@
+"""A worker process: its slots, its duties, and what it tells of its jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from spleeter_microservice.bootstrap import open_store
+from spleeter_microservice.bootstrap.database import migrated
+from spleeter_microservice.bootstrap.parts import PROGRAM_VERSION, make_folder, open_objects
+from spleeter_microservice.errors import ConfigurationError, DatabaseUnavailableError
+from spleeter_microservice.jobs.attempt import Ending
+from spleeter_microservice.jobs.database import Database
+from spleeter_microservice.jobs.fleet import Fleet
+from spleeter_microservice.jobs.inference import InferenceSlot
+from spleeter_microservice.jobs.inventory import Inventory
+from spleeter_microservice.jobs.job import Job
+from spleeter_microservice.jobs.launcher import Limits
+from spleeter_microservice.jobs.messages import InferenceModel
+from spleeter_microservice.jobs.separation import JobLimits, SlotSeparation
+from spleeter_microservice.jobs.work_folder import empty, open_work_folder
+from spleeter_microservice.jobs.worker import Worker, WorkerOptions
+from spleeter_microservice.separation.network import available_cores
+from spleeter_microservice.settings import Settings
+from spleeter_microservice.telemetry import FILES_PROCESSED, REALTIME_FACTOR, SEPARATION_SECONDS
+
+logger = logging.getLogger(__name__)
+
+FIRST_MODEL = "2stems"
+"""Pulled when no model is installed: without one there is nothing to do."""
+_REPORT_SECONDS = 10.0
+
+
+async def run_worker(settings: Settings) -> None:
+    """Work until SIGTERM.
+
+    Raises:
+        ConfigurationError: when a setting is wrong.
+        ModelError: when there is no model and none can be pulled.
+        InferenceError: when the known clip cannot be separated as it must.
+    """
+    if settings.database_url is None:
+        raise ConfigurationError(
+            "A worker alone needs a database: set SPLEETER_DATABASE_URL. With the embedded one, start "
+            "everything together: spleeter-microservice serve"
+        )
+    async with AsyncExitStack() as stack:
+        work = stack.enter_context(open_work_folder(make_folder(settings.data_dir) / "work"))
+        storage = open_objects(settings)
+        inventory = Inventory(open_store(settings), PROGRAM_VERSION)
+        model = await asyncio.to_thread(first_model, inventory)
+        slots = [_slot(settings, inventory, model, work / str(number)) for number in range(settings.workers)]
+        for slot in slots:
+            await stack.enter_async_context(slot)
+        await asyncio.gather(*map(_checked, slots))
+        await migrated(settings.database_url)
+        database = await stack.enter_async_context(
+            Database(settings.database_url, connections=settings.workers + 4)
+        )
+        separation = SlotSeparation(storage, inventory, slots, _job_limits(settings))
+        options = WorkerOptions(slots=settings.workers, grace=settings.grace_s)
+        worker = Worker(database, separation, storage.delete_prefix, options, note_ending)
+        await _with_duties(worker, [_report_models(worker, Fleet(database), inventory)])
+
+
+def first_model(inventory: Inventory) -> InferenceModel:
+    """Give the model that slots hold from the start, pulled if no model is installed.
+
+    Raises:
+        ModelError: when there is none, or it is damaged.
+    """
+    installed = [model.name for model in inventory.models() if model.installed]
+    if not installed:
+        logger.info("pulling a model", extra={"model": FIRST_MODEL})
+        inventory.store.pull(FIRST_MODEL)
+        installed = [FIRST_MODEL]
+    return inventory.load(FIRST_MODEL if FIRST_MODEL in installed else installed[0])
+
+
+def _slot(settings: Settings, inventory: Inventory, model: InferenceModel, folder: Path) -> InferenceSlot:
+    empty(folder)
+    return InferenceSlot(
+        model,
+        folder,
+        models_folder=inventory.store.folder,
+        limits=Limits(memory=settings.job_memory_mb << 20),
+        cores=max(1, available_cores() // settings.workers),
+    )
+
+
+async def _checked(slot: InferenceSlot) -> None:
+    difference = await slot.self_check()
+    logger.info("the known clip came out right", extra={"difference_db": difference, "pid": slot.pid})
+
+
+def _job_limits(settings: Settings) -> JobLimits:
+    return JobLimits(seconds=settings.job_time_limit_s)
+
+
+def note_ending(job: Job, ending: Ending, seconds: float) -> None:
+    """Count an attempt's end in the metrics."""
+    model = job.engine.partition(":")[0] or f"{job.options.stems}stems"
+    FILES_PROCESSED.labels(model, ending.value).inc()
+    if ending is Ending.SUCCEEDED:
+        SEPARATION_SECONDS.labels(model).observe(seconds)
+        REALTIME_FACTOR.labels(model).observe(job.audio_seconds / max(seconds, 1e-3))
+
+
+async def _with_duties(worker: Worker, duties: Sequence[Coroutine[None, None, None]]) -> None:
+    """Work, with other things done meanwhile; when one of them goes wrong, everything ends."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(duty) for duty in duties]
+        await worker.run_until_signalled()
+        for task in tasks:
+            task.cancel()
+
+
+async def _report_models(worker: Worker, fleet: Fleet, inventory: Inventory) -> None:
+    """Tell the fleet which models are here, at once and whenever that has changed."""
+    told: object = None
+    while True:
+        models = await asyncio.to_thread(inventory.models)
+        number = worker.number
+        if number is not None and told != (number, models):
+            try:
+                await fleet.report(number, models)
+                told = (number, models)
+            except DatabaseUnavailableError as error:
+                logger.warning("the models cannot be told: %s", error)
+        await asyncio.sleep(0.2 if told is None else _REPORT_SECONDS)

@@ -1,0 +1,36 @@
+"""Gunicorn's settings for the API: ``gunicorn -c python:spleeter_microservice.gunicorn_settings``."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from spleeter_microservice.bootstrap.parts import metrics_folder
+from spleeter_microservice.settings import Settings
+
+_settings = Settings.from_environment(os.environ)
+os.environ.setdefault(
+    "PROMETHEUS_MULTIPROC_DIR", str(metrics_folder(_settings))
+)  # before telemetry is imported
+
+bind = [f"{_settings.host}:{_settings.port}"]
+workers = _settings.api_processes
+worker_class = "uvicorn_worker.UvicornWorker"
+graceful_timeout = 10  # seconds
+accesslog = None  # the application logs requests itself
+forwarded_allow_ips = ",".join(_settings.trusted_proxies)
+
+
+def on_starting(_server: Any) -> None:
+    """Forget the metrics of an earlier run."""
+    from spleeter_microservice.telemetry import clean_metrics, configure_logging  # noqa: PLC0415  (see above)
+
+    configure_logging(_settings.log_level)
+    clean_metrics(metrics_folder(_settings))
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Take what meant a worker that has ended out of the metrics."""
+    from spleeter_microservice.telemetry import forget_process  # noqa: PLC0415  (see above)
+
+    forget_process(worker.pid)

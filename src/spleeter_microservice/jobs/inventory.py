@@ -1,0 +1,75 @@
+"""The models of this machine, as the fleet knows them and as slots load them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from spleeter_microservice.errors import ModelCorruptError
+from spleeter_microservice.jobs.fleet import Model, best
+from spleeter_microservice.jobs.messages import InferenceModel
+from spleeter_microservice.models.catalogue import Entry
+from spleeter_microservice.models.manifest import Manifest
+from spleeter_microservice.models.slot import InstalledModel
+from spleeter_microservice.models.store import ModelStore
+
+
+class Inventory:
+    """What can be separated with here.
+
+    Args:
+        store: of models.
+        version: of this program, on which results depend, too.
+    """
+
+    def __init__(self, store: ModelStore, version: str) -> None:
+        self.store = store
+        self.version = version
+        self._verified: dict[str, tuple[Manifest, InferenceModel]] = {}
+
+    def models(self) -> list[Model]:
+        """Give every model that there is, and every one that could be."""
+        return [model for entry in self.store.catalogue for model in self._variants(entry)]
+
+    def choose(self, engine: str, stems: int, bandwidth: str) -> Model:
+        """Give the model of an engine, or the best one for a number of stems when it is gone.
+
+        Raises:
+            ModelNotInstalledError: when there is none.
+        """
+        models = [model for model in self.models() if model.installed]
+        named = (model for model in models if model.engine == engine)
+        return next(named, None) or best(models, stems, bandwidth)
+
+    def load(self, name: str) -> InferenceModel:
+        """Give what a slot needs of an installed model; its files are verified once.
+
+        Raises:
+            ModelError: when it is not installed, or damaged.
+        """
+        present = self.store.installed_model(name)
+        known = self._verified.get(name)
+        if known is None or present is None or present.manifest != known[0]:
+            model = self.store.find(name)
+            known = self._verified[name] = (model.manifest, _for_inference(model))
+        return known[1]
+
+    def _variants(self, entry: Entry) -> Iterator[Model]:
+        try:
+            installed = self.store.installed_model(entry.name)
+        except ModelCorruptError:
+            installed = None
+        weights = installed.manifest.weights_sha256 if installed else ""
+        for name in (entry.name, entry.variant):
+            yield Model(
+                name=name,
+                stems=entry.architecture.instruments,
+                installed=installed is not None,
+                engine=f"{name}:{weights[:16]}:{self.version}" if installed else "",
+                bandwidth="16kHz" if name == entry.variant else "official",
+                licence=entry.licence,
+            )
+
+
+def _for_inference(model: InstalledModel) -> InferenceModel:
+    files = {name: record.sha256 for name, record in model.manifest.files.items()}
+    return InferenceModel(model.folder, model.architecture, model.manifest.weights_sha256, files)

@@ -1,0 +1,67 @@
+"""The application: routes, and what lies around all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+from spleeter_microservice.web import errors, health, metrics, models, openapi, separations
+from spleeter_microservice.web.bodies import Bodies, Bounds
+from spleeter_microservice.web.headers import SecurityHeaders
+from spleeter_microservice.web.health import Readiness
+from spleeter_microservice.web.hosts import Hosts
+from spleeter_microservice.web.request_log import RequestLog
+from spleeter_microservice.web.services import Services, WebOptions
+from spleeter_microservice.web.spool import remove_leftovers
+
+_READABLE = ["Content-Disposition", "ETag", "Idempotent-Replayed", "Location", "Retry-After", "X-Request-ID"]
+_SENDABLE = ["Authorization", "Content-Type", "Idempotency-Key", "If-Range", "Last-Event-ID", "Range"]
+
+
+def create_app(services: Services) -> FastAPI:
+    """Make the application; the services stay their maker's to open and close."""
+    app = FastAPI(
+        title="spleeter-microservice",
+        version=services.version or "0",
+        docs_url=None,  # its page would load scripts from elsewhere, which our headers forbid
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+    )
+    app.state.services = services
+    app.state.readiness = Readiness(services)
+    errors.install(app)
+    _surround(app, services.options)
+    for part in (separations, models, health, metrics):
+        app.include_router(part.router)
+    openapi.describe(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services: Services = app.state.services
+    await asyncio.to_thread(remove_leftovers, services.options.spool)
+    yield
+
+
+def _surround(app: FastAPI, options: WebOptions) -> None:
+    """Lay middleware around the routes; the last one is the outermost."""
+    upload = options.max_file_bytes + options.max_body_bytes
+    bounds = Bounds(upload=upload, other=options.max_body_bytes, patience=options.body_patience)
+    app.add_middleware(Bodies, bounds=bounds)
+    app.add_middleware(Hosts, allowed=options.allowed_hosts)
+    if options.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=options.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=[*_SENDABLE, "X-API-KEY", "X-Request-ID"],
+            expose_headers=_READABLE,
+        )
+    app.add_middleware(RequestLog)
+    app.add_middleware(SecurityHeaders)

@@ -1,0 +1,110 @@
+"""Who is calling: API keys and bearer tokens of requests, with what their owners may do.
+
+A key may come as ``X-API-KEY`` or as ``Authorization: Bearer``, for clients that know no other
+header. A bearer of three parts is a token wherever the operator has set up an issuer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+
+from spleeter_microservice.errors import (
+    AuthenticationError,
+    CredentialsError,
+    MissingScopeError,
+)
+from spleeter_microservice.security.audit_record import Action
+from spleeter_microservice.security.principal import Principal, Scope
+from spleeter_microservice.web.auditing import client_of, record
+from spleeter_microservice.web.services import Live, Services
+
+_KEY = APIKeyHeader(
+    name="X-API-KEY",
+    scheme_name="ApiKey",
+    description="A key that `spleeter-microservice keys create` gave, or one of `SPLEETER_API_KEY`.",
+    auto_error=False,
+)
+_BEARER = HTTPBearer(
+    scheme_name="Bearer",
+    bearerFormat="JWT",
+    description="A token of the issuer that the operator has set up, or an API key.",
+    auto_error=False,
+)
+_FULL_STOPS_OF_A_TOKEN = 2
+
+
+async def authenticate(
+    request: Request,
+    services: Live,
+    key: Annotated[str | None, Security(_KEY)],
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
+) -> Principal:
+    """Give the caller of a request.
+
+    Raises:
+        CredentialsError: when there are no credentials, or two that differ.
+        AuthenticationError: when they open nothing.
+        RateLimitError: when too many attempts from this address failed, or the tenant asked
+            too often.
+    """
+    text = _credentials(request, bearer)
+    await services.attempts.check(client_of(request))
+    try:
+        principal = await _verify(services, text, is_bearer=key is None)
+    except AuthenticationError as error:
+        await _count_failure(request, services, error)
+        raise
+    request.state.principal = principal
+    await services.requests.take(principal.tenant)
+    return principal
+
+
+def _credentials(request: Request, bearer: HTTPAuthorizationCredentials | None) -> str:
+    given = {*request.headers.getlist("X-API-KEY")} | ({bearer.credentials} if bearer else set())
+    if not given:
+        raise CredentialsError("This needs a key. Send it as X-API-KEY, or as Authorization: Bearer.")
+    if len(given) > 1:
+        raise CredentialsError("The request has several credentials that differ. Send one.")
+    return given.pop()
+
+
+async def _verify(services: Services, text: str, *, is_bearer: bool) -> Principal:
+    if is_bearer and services.tokens and text.count(".") == _FULL_STOPS_OF_A_TOKEN:
+        return await services.tokens.verify(text)
+    return await services.keys.verify(text)
+
+
+async def _count_failure(request: Request, services: Services, error: AuthenticationError) -> None:
+    reason = getattr(error, "reason", "")
+    await record(request, Action.AUTHENTICATION_FAILED, "refused", reason=reason, path=request.scope["path"])
+    await services.attempts.take(client_of(request))
+
+
+Caller = Annotated[Principal, Depends(authenticate)]
+"""A route's parameter that is given whoever calls, whatever the caller may do."""
+
+
+def needing(scope: Scope) -> Callable[..., Awaitable[Principal]]:
+    """Give the dependency of routes that need a scope."""
+
+    async def check(request: Request, caller: Caller) -> Principal:
+        try:
+            caller.require(scope)
+        except MissingScopeError:
+            await record(
+                request, Action.ACCESS_DENIED, "refused", scope=str(scope), path=request.scope["path"]
+            )
+            raise
+        return caller
+
+    return check
+
+
+Reader = Annotated[Principal, Depends(needing(Scope.READ))]
+"""A caller who may see separations."""
+Submitter = Annotated[Principal, Depends(needing(Scope.SEPARATE))]
+"""A caller who may submit, cancel and erase separations."""

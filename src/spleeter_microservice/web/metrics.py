@@ -1,0 +1,56 @@
+"""What Prometheus reads; no key is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+import structlog
+from fastapi import APIRouter, Response
+
+from spleeter_microservice.errors import DatabaseUnavailableError
+from spleeter_microservice.jobs.repository import Load
+from spleeter_microservice.telemetry import (
+    CURRENT_JOBS,
+    EXPOSITION_TYPE,
+    QUEUE_AUDIO_SECONDS,
+    QUEUE_DEPTH,
+    QUEUE_OLDEST_SECONDS,
+    exposition,
+)
+from spleeter_microservice.web.answers import Answers, open_to_all
+from spleeter_microservice.web.services import Live, Services
+
+_PATIENCE = 3.0  # seconds; Prometheus waits ten
+
+logger = structlog.get_logger(__name__)
+router = APIRouter(tags=["operation"])
+_ANSWERS: Answers = open_to_all() | {
+    200: {"description": "The metrics.", "content": {EXPOSITION_TYPE: {"schema": {"type": "string"}}}}
+}
+
+
+@router.get("/metrics", operation_id="getMetrics", response_class=Response, responses=_ANSWERS)
+async def metrics(services: Live) -> Response:
+    """Give all metrics in Prometheus's text format.
+
+    When the database is away, those of the queue are not a number.
+    """
+    _note_load(await _load(services))
+    return Response(await asyncio.to_thread(exposition), media_type=EXPOSITION_TYPE)
+
+
+async def _load(services: Services) -> Load | None:
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await services.repository.load()
+    except (DatabaseUnavailableError, TimeoutError):
+        logger.warning("the queue cannot be measured", exc_info=True)
+        return None
+
+
+def _note_load(load: Load | None) -> None:
+    CURRENT_JOBS.set(load.running if load else math.nan)
+    QUEUE_DEPTH.set(load.queued if load else math.nan)
+    QUEUE_AUDIO_SECONDS.set(load.queued_audio_seconds if load else math.nan)
+    QUEUE_OLDEST_SECONDS.set(load.oldest_seconds if load else math.nan)

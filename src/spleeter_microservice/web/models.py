@@ -1,0 +1,19 @@
+"""The models that separate."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from spleeter_microservice.web.answers import guarded
+from spleeter_microservice.web.auth import Reader
+from spleeter_microservice.web.schemas import ModelInfo, ModelList
+from spleeter_microservice.web.services import Live
+
+router = APIRouter(tags=["models"])
+
+
+@router.get("/v1/models", operation_id="listModels", responses=guarded())
+async def list_(services: Live, caller: Reader) -> ModelList:
+    """List the models that are installed, and those that could be."""
+    models = await services.models.all()
+    return ModelList(models=[ModelInfo.model_validate(model, from_attributes=True) for model in models])
