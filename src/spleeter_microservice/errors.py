@@ -82,7 +82,13 @@ SpleeterError
     ├── RequestTooSlowError       its body does not arrive
     ├── UnsupportedTypeError      a body of a kind that is not taken
     ├── SongTooLongError          more seconds than are taken
-    └── NotReadyError             what was asked for does not exist yet
+    ├── NotReadyError             what was asked for does not exist yet
+    ├── NoSuchStemError           the separation has no stem of this name
+    ├── UnsatisfiableRangeError   a range beyond the end of the file
+    ├── SeparationFailedError     the separation that was waited for failed
+    └── StillRunningError         the separation that was waited for goes on
+        ├── WaitedTooLongError    it takes longer than a request may wait
+        └── StoppingError         the service stops before it is done
 
 Every message says what is wrong and what to do about it. Exit statuses and HTTP
 statuses are the business of ``cli`` and ``web``, not of these classes.
@@ -486,3 +492,51 @@ class SongTooLongError(RequestError):
 
 class NotReadyError(RequestError):
     """What was asked for does not exist yet, or never will; the job's state tells."""
+
+
+class NoSuchStemError(RequestError):
+    """The separation has no stem of this name."""
+
+
+class UnsatisfiableRangeError(RequestError):
+    """The range that was asked for is beyond the end of the file.
+
+    Attributes:
+        headers: of the answer; they say how many bytes there are.
+    """
+
+    def __init__(self, message: str, size: int) -> None:
+        super().__init__(message)
+        self.headers = {"Content-Range": f"bytes */{size}"}
+
+
+class SeparationFailedError(RequestError):
+    """The separation that the caller waited for failed.
+
+    Attributes:
+        type: of the job's error.
+    """
+
+    def __init__(self, message: str, type: str) -> None:  # noqa: A002 - as the job calls it
+        super().__init__(message)
+        self.type = type
+
+
+class StillRunningError(RequestError):
+    """The separation goes on after the caller's waiting has ended.
+
+    Attributes:
+        headers: of the answer; they say where the separation is found.
+    """
+
+    def __init__(self, message: str, location: str) -> None:
+        super().__init__(message)
+        self.headers = {"Location": location}
+
+
+class WaitedTooLongError(StillRunningError):
+    """The separation takes longer than a request may wait."""
+
+
+class StoppingError(StillRunningError):
+    """The service is being stopped while the caller waits."""

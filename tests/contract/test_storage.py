@@ -9,6 +9,7 @@ import os
 import random
 import subprocess
 import sys
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -73,6 +74,7 @@ async def test_what_was_put_is_got(storage: Storage, size: int) -> None:
     written = await storage.put("a/song.wav", stream(*chunks), max_bytes=size)
     assert (written.key, written.size) == ("a/song.wav", size)
     assert written.sha256 == hashlib.sha256(data).hexdigest()
+    assert written.crc32 == zlib.crc32(data)
     assert await content(storage, "a/song.wav") == data
 
 

@@ -89,13 +89,14 @@ class Options:
 
 @dataclass(frozen=True)
 class StoredStem:
-    """A stem in the object store."""
+    """A stem in the object store; ``crc32`` is None where nobody noted it when it was written."""
 
     name: str
     key: str
     size: int
     sha256: str
     media_type: str = "application/octet-stream"
+    crc32: int | None = None
 
 
 @dataclass(frozen=True)

@@ -57,12 +57,16 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class WrittenObject:
-    """What was written: ``size`` in bytes, ``sha256`` in hexadecimal, ``etag`` as in ``StoredObject``."""
+    """What was written: ``size`` in bytes, ``sha256`` in hexadecimal, ``etag`` as in ``StoredObject``.
+
+    ``crc32`` is what ZIP archives need, so that nobody has to read everything for it again.
+    """
 
     key: str
     size: int
     sha256: str
     etag: str
+    crc32: int
 
 
 def checked_key(key: str) -> str:

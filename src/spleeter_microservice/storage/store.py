@@ -95,7 +95,8 @@ class Storage:
             if isinstance(error, ObjectNotFoundError):  # the bucket is what was not found
                 raise StorageUnavailableError(str(error)) from error
             raise
-        return WrittenObject(key, source.size, source.digest.hexdigest(), _quoted(result["e_tag"]))
+        digest, etag = source.digest.hexdigest(), _quoted(result["e_tag"])
+        return WrittenObject(key, source.size, digest, etag, source.crc32)
 
     async def _whole_put(self, path: str, source: MeasuredStream) -> obstore.PutResult:
         """Send everything; when cancelled, wait until the store was told to forget what it has."""

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import stat
+import zlib
 from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
 
@@ -24,6 +25,7 @@ class MeasuredStream:
     def __init__(self, chunks: AsyncIterable[bytes], max_bytes: int) -> None:
         self.size = 0
         self.digest = hashlib.sha256()
+        self.crc32 = 0
         self.error: Exception | None = None
         self._chunks = aiter(chunks)
         self._max_bytes = max_bytes
@@ -35,6 +37,7 @@ class MeasuredStream:
                 self.size += len(chunk)
                 self._check_size()
                 self.digest.update(chunk)
+                self.crc32 = zlib.crc32(chunk, self.crc32)
                 yield chunk
         except Exception as error:
             self.error = error

@@ -9,11 +9,23 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from spleeter_microservice.web import errors, health, metrics, models, openapi, separations
+from spleeter_microservice.web import (
+    downloads,
+    errors,
+    events,
+    health,
+    metrics,
+    models,
+    openapi,
+    page,
+    separate,
+    separations,
+)
 from spleeter_microservice.web.bodies import Bodies, Bounds
 from spleeter_microservice.web.headers import SecurityHeaders
 from spleeter_microservice.web.health import Readiness
 from spleeter_microservice.web.hosts import Hosts
+from spleeter_microservice.web.notices import Notices
 from spleeter_microservice.web.request_log import RequestLog
 from spleeter_microservice.web.services import Services, WebOptions
 from spleeter_microservice.web.spool import remove_leftovers
@@ -36,7 +48,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.readiness = Readiness(services)
     errors.install(app)
     _surround(app, services.options)
-    for part in (separations, models, health, metrics):
+    for part in (separations, events, downloads, separate, models, health, metrics, page):
         app.include_router(part.router)
     openapi.describe(app)
     return app
@@ -46,7 +58,9 @@ def create_app(services: Services) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     await asyncio.to_thread(remove_leftovers, services.options.spool)
-    yield
+    async with Notices(services.database.url).running() as notices:
+        app.state.notices = notices
+        yield
 
 
 def _surround(app: FastAPI, options: WebOptions) -> None:

@@ -19,10 +19,17 @@ from spleeter_microservice.errors import (
     InvalidFieldsError,
     InvalidTokenError,
     MissingScopeError,
+    SeparationFailedError,
     SpleeterError,
 )
 from spleeter_microservice.telemetry import ERRORS
-from spleeter_microservice.web.problems import HTTP_PROBLEMS, INTERNAL, Problem, problem_of
+from spleeter_microservice.web.problems import (
+    HTTP_PROBLEMS,
+    INTERNAL,
+    Problem,
+    problem_of,
+    problem_of_failure,
+)
 
 MEDIA_TYPE = "application/problem+json"
 logger = structlog.get_logger(__name__)
@@ -44,6 +51,8 @@ def problem_response(scope: Scope, error: Exception) -> ProblemResponse:
 
 
 def _problem(error: Exception) -> Problem:
+    if isinstance(error, SeparationFailedError):
+        return problem_of_failure(error.type)
     if isinstance(error, SpleeterError):
         return problem_of(type(error))
     if isinstance(error, HTTPException):

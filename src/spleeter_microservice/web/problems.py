@@ -7,7 +7,7 @@ answered as the nearest class above it that is.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spleeter_microservice import errors
 
@@ -123,6 +123,11 @@ PROBLEMS: Mapping[type[errors.SpleeterError], Problem] = {
     # What is asked for.
     errors.UnknownJobError: Problem("unknown-separation", 404, "Unknown separation"),
     errors.NotReadyError: Problem("not-ready", 409, "Not ready"),
+    errors.NoSuchStemError: Problem("unknown-stem", 404, "Unknown stem"),
+    errors.UnsatisfiableRangeError: Problem("unsatisfiable-range", 416, "Unsatisfiable range"),
+    errors.SeparationFailedError: Problem("separation-failed", 500, "Separation failed"),
+    errors.WaitedTooLongError: Problem("still-running", 504, "Still running"),
+    errors.StoppingError: Problem("stopping", 503, "Stopping", retry_after=_LATER),
     errors.ObjectNotFoundError: Problem(
         "not-found", 404, "Not found", "There is nothing here, or its time is over."
     ),
@@ -166,3 +171,12 @@ HTTP_PROBLEMS: Mapping[int, Problem] = {
 def problem_of(error: type[errors.SpleeterError]) -> Problem:
     """Give the problem of an error's class, or of the nearest class above."""
     return next(PROBLEMS[kind] for kind in error.__mro__ if kind in PROBLEMS)
+
+
+def problem_of_failure(kind: str) -> Problem:
+    """Give the problem of a job's error: the caller's if its type is that of a wrong file, else ours."""
+    name = kind.removeprefix("/problems/") or "separation-failed"
+    for problem in PROBLEMS.values():
+        if problem.name == name and problem.status < 500:
+            return replace(problem, detail=None)  # the job's message says more
+    return replace(PROBLEMS[errors.SeparationFailedError], name=name)

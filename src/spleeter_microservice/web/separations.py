@@ -98,12 +98,16 @@ async def get(services: Live, caller: Reader, id: UUID) -> Separation:  # noqa: 
 )
 async def delete(request: Request, services: Live, caller: Submitter, id: UUID) -> None:  # noqa: A002  (as above)
     """Delete a separation: cancel it if it has not ended, then erase the song, the stems and all else."""
-    job = await services.repository.get(caller.tenant, id)
+    await erase(request, services, await services.repository.get(caller.tenant, id))
+
+
+async def erase(request: Request, services: Services, job: Job) -> None:
+    """Cancel a job if it has not ended, and erase everything about it."""
     if not job.state.final:
-        await record(request, Action.JOB_CANCELLED, job=id)
-    await record(request, Action.JOB_ERASED, job=id)
-    await services.repository.delete(caller.tenant, id)
-    await services.retention.erase(id)
+        await record(request, Action.JOB_CANCELLED, job=job.id)
+    await record(request, Action.JOB_ERASED, job=job.id)
+    await services.repository.delete(job.tenant, job.id)
+    await services.retention.erase(job.id)
 
 
 async def _described(services: Services, job: Job) -> Separation:

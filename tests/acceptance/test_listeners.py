@@ -1,0 +1,92 @@
+"""One API process and all who listen to it."""
+
+import asyncio
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from spleeter_microservice.jobs.database import Database
+from spleeter_microservice.jobs.repository import Repository
+from tests.job_samples import new_job
+from tests.web_process import WebProcess, running
+from tests.web_service import Player, build_services
+
+pytestmark = pytest.mark.asyncio
+
+LISTENERS = 1000
+MEMORY_PER_LISTENER = 100_000  # bytes
+SECONDS = 30  # for telling all of them something
+
+
+class Listener:
+    """A raw connection that follows a job: a thousand HTTP clients would be slower than the server."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    async def connect(cls, api: WebProcess, job: object) -> "Listener":
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+        headers = f"Host: localhost\r\nX-API-KEY: {api.key}\r\n"
+        writer.write(f"GET /v1/separations/{job}/events HTTP/1.1\r\n{headers}\r\n".encode())
+        return cls(reader, writer)
+
+    async def hear(self, what: bytes) -> bytes:
+        return await self.reader.readuntil(what)
+
+
+async def listen(api: WebProcess, job: object, count: int) -> list[Listener]:
+    """Connect, some at a time, and wait until each was told the job's state."""
+    listeners: list[Listener] = []
+    while len(listeners) < count:
+        some = [await Listener.connect(api, job) for _ in range(min(100, count - len(listeners)))]
+        await asyncio.gather(*(listener.hear(b'"queued"') for listener in some))
+        listeners += some
+    return listeners
+
+
+async def test_a_thousand_listeners_are_told_at_once_and_cost_little(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with Database(database_url) as database, running(database_url, tmp_path) as api:
+        job = (await Repository(database).create(new_job())).job
+        first = await listen(api, job.id, 10)
+        before = api.memory()
+        listeners = await listen(api, job.id, LISTENERS - len(first))
+        cost = (api.memory() - before) / len(listeners)
+        started = time.monotonic()
+        await Player(build_services(database, tmp_path)).separate()
+        async with asyncio.timeout(SECONDS):
+            await asyncio.gather(*(one.hear(b'"succeeded"') for one in [*first, *listeners]))
+            told = time.monotonic() - started
+            await asyncio.gather(*(one.hear(b"0\r\n\r\n") for one in [*first, *listeners]))
+        print(f"{LISTENERS} listeners: {cost:.0f} bytes each; all told within {told:.2f} s")  # noqa: T201
+        assert cost < MEMORY_PER_LISTENER
+        for listener in [*first, *listeners]:
+            listener.writer.close()
+
+
+async def test_listeners_that_go_away_are_forgotten(database_url: str, tmp_path: Path) -> None:
+    async with Database(database_url) as database, running(database_url, tmp_path) as api:
+        job = (await Repository(database).create(new_job())).job
+        for listener in await listen(api, job.id, 100):
+            listener.writer.close()
+        files = Path(f"/proc/{api.process.pid}/fd")
+        async with asyncio.timeout(20):
+            while len(list(files.iterdir())) > 60:  # those that it has anyway
+                await asyncio.sleep(0.05)
+
+
+async def test_a_server_that_is_told_to_stop_ends_its_streams(database_url: str, tmp_path: Path) -> None:
+    async with Database(database_url) as database, running(database_url, tmp_path) as api:
+        job = (await Repository(database).create(new_job())).job
+        listeners = await listen(api, job.id, 3)
+        started = time.monotonic()
+        api.process.send_signal(signal.SIGTERM)
+        for listener in listeners:
+            assert (await listener.hear(b"\r\n0\r\n\r\n")).endswith(b"\n\r\n0\r\n\r\n")  # ended, not cut
+            listener.writer.close()
+        await asyncio.wait_for(api.process.wait(), 20)
+        assert time.monotonic() - started < 15  # seconds; the server would wait for 20
