@@ -131,7 +131,7 @@ def _described(record: KeyRecord) -> dict[str, Any]:
 
 
 def _time(time: datetime | None) -> str | None:
-    return time and time.isoformat(timespec="seconds")
+    return time.isoformat(timespec="seconds") if time else None
 
 
 def _with_keys(settings: Settings, action: Callable[[ApiKeys], Awaitable[T]]) -> T:
