@@ -34,9 +34,17 @@ def open_work_folder(parent: Path) -> Iterator[Path]:
 
 
 def empty(folder: Path) -> None:
-    """Have an empty folder, whatever was in it."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Have an empty folder, whatever was in it.
+
+    It stays the folder that it is: to a process that is confined to it, one of the same name in its
+    place would be another, which it may not enter.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _remove_abandoned(parent: Path, after: int) -> None:
