@@ -198,13 +198,9 @@ class Fleet:
 
     def leftovers(self) -> list[str]:
         """Name all files of objects, uploads and work that there are, locks aside."""
-        found = [*self.objects.rglob("*"), *self.data.rglob("*")]
-        kept = {".lock", ".jsonl"}
-        return sorted(
-            str(path.relative_to(self.folder))
-            for path in found
-            if path.is_file() and path.suffix not in kept and not path.is_relative_to(self.data / "models")
-        )
+        folders = (self.objects, self.data / "spool", self.data / "work")
+        found = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+        return sorted(str(path.relative_to(self.folder)) for path in found if path.suffix != ".lock")
 
     async def leftovers_in_the_end(self) -> list[str]:
         """Name the ``leftovers`` that are still there after all that is to remove them had its time."""
