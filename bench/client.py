@@ -77,7 +77,7 @@ class Client:
 
     async def running(self, job: str, within: float) -> Separation:
         """Wait until a separation runs; errors are as of ``succeeded``."""
-        return await self._until(job, {"running"} | FINAL, "running", within)
+        return await self._until(job, FINAL | {"running"}, "running", within)
 
     async def _until(self, job: str, states: frozenset[str], wanted: str, within: float) -> Separation:
         async with asyncio.timeout(within):

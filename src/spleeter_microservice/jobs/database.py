@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import resources
@@ -79,11 +80,11 @@ class Database:
         self.patience = patience
         self.pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
-            kwargs=CONNECTION_OPTIONS | {"row_factory": dict_row},
+            kwargs=CONNECTION_OPTIONS | {"row_factory": dict_row, "autocommit": True},
             min_size=1,
             max_size=connections,
             timeout=patience,
-            check=AsyncConnectionPool.check_connection,  # none from before a restart is handed out
+            check=_check,  # none from before a restart is handed out
             reconnect_timeout=patience,
             open=False,
         )
@@ -104,9 +105,23 @@ class Database:
             DatabaseUnavailableError: when the database is away, or goes away in the middle;
                 the transaction may have been committed nevertheless.
         """
+        async with self._connection() as connection, connection.transaction():
+            yield Transaction(connection)
+
+    @asynccontextmanager
+    async def single(self) -> AsyncIterator[Transaction]:
+        """Give a transaction of one statement, which asks the database once and not three times.
+
+        Of several statements each would be a transaction of its own. Errors are as of ``transaction``.
+        """
+        async with self._connection() as connection:
+            yield Transaction(connection)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
         try:
             async with self.pool.connection() as connection:
-                yield Transaction(connection)
+                yield connection
         except ConnectorException as error:  # around what psycopg raised
             if not isinstance(error.__cause__, _AWAY):
                 raise
@@ -120,5 +135,17 @@ class Database:
         Raises:
             DatabaseUnavailableError: when it does not.
         """
-        async with self.transaction() as transaction:
+        async with self.single() as transaction:
             await transaction.connection.execute("SELECT 1")
+
+
+async def _check(connection: Connection) -> None:
+    """See that the database has not hung up; ask it only when there are signs that it has.
+
+    A connection that waits in the pool hears nothing, so what can be read is the end, or news that
+    an answer brings to light.
+    """
+    signs = select.poll()
+    signs.register(connection.fileno(), select.POLLIN)
+    if signs.poll(0):
+        await AsyncConnectionPool.check_connection(connection)

@@ -73,12 +73,12 @@ class Fleet:
 
     async def ready(self) -> int:
         """Tell how many workers live; each separated the known clip as it must before it began."""
-        async with self._database.transaction() as transaction:
+        async with self._database.single() as transaction:
             return int((await transaction.one("count_workers", silence=self._silence))["workers"])
 
     async def all(self) -> Sequence[Model]:
         """Give the models that are installed, and those that could be."""
-        async with self._database.transaction() as transaction:
+        async with self._database.single() as transaction:
             return [_model(row) for row in await transaction.rows("list_models")]
 
     async def choose(self, stems: int, bandwidth: str) -> Model:

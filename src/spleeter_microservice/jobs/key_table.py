@@ -24,24 +24,24 @@ class KeyTable:
 
     async def add(self, record: KeyRecord) -> None:
         """Keep a new record."""
-        async with self._database.transaction() as transaction:
+        async with self._database.single() as transaction:
             await transaction.do("add_key", **asdict(record) | {"scopes": sorted(record.scopes)})
 
     async def find(self, digest: str) -> KeyRecord | None:
         """Give the record with a digest."""
-        async with self._database.transaction() as transaction:
+        async with self._database.single() as transaction:
             row = await transaction.first("find_key", digest=digest)
         return _record(row) if row else None
 
     async def list(self, tenant: str | None = None) -> list[KeyRecord]:
         """Give all records, or those of one tenant."""
-        async with self._database.transaction() as transaction:
+        async with self._database.single() as transaction:
             rows = await transaction.rows("list_keys", tenant=tenant)
         return [_record(row) for row in rows]
 
     async def revoke(self, key_id: str, at: datetime) -> KeyRecord:
         """Mark a key as revoked."""
-        async with self._database.transaction() as transaction:
+        async with self._database.single() as transaction:
             row = await transaction.first("revoke_key", key_id=key_id, at=at)
         if row is None:
             raise unknown(key_id)
@@ -49,7 +49,7 @@ class KeyTable:
 
     async def touch(self, key_id: str, at: datetime) -> None:
         """Note a use."""
-        async with self._database.transaction() as transaction:
+        async with self._database.single() as transaction:
             await transaction.do("touch_key", key_id=key_id, at=at)
 
 

@@ -114,4 +114,6 @@ async def _described(services: Services, job: Job) -> Separation:
     position = None
     if job.state is State.QUEUED:
         position = await services.repository.position(job.tenant, job.id)
-    return separation(job, position, await services.deliveries.of_job(job.tenant, job.id))
+    told = job.options.callback_url is not None
+    deliveries = await services.deliveries.of_job(job.tenant, job.id) if told else ()
+    return separation(job, position, deliveries)
