@@ -27,8 +27,8 @@ bench: $(VENV)/installed-dev ## measure against official Spleeter, side by side
 	$(BIN)/python -m bench.side_by_side
 
 components: ## install the programs that tests run, where apt-get and the right to use it are there
-	@if [ -x /usr/sbin/clamd ] || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then exit 0; fi; \
-	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends clamav-daemon >/dev/null
+	@if [ -x /usr/sbin/clamd ] && [ -x /usr/bin/chromedriver ] || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then exit 0; fi; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends clamav-daemon chromium chromium-driver fonts-dejavu-core >/dev/null
 
 format: $(VENV)/installed-dev ## format the code
 	$(BIN)/ruff check --fix .

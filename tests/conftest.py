@@ -44,16 +44,17 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
 @pytest.fixture
 def empty_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
     """Address of an empty database."""
-    yield from _database(postgres, "template1")
+    yield from new_database(postgres, "template1")
 
 
 @pytest.fixture
 def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
     """Address of a database of the test's own, migrated."""
-    yield from _database(postgres, "spleeter")
+    yield from new_database(postgres, "spleeter")
 
 
-def _database(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
+def new_database(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
+    """Make a database, give its address, and drop it in the end."""
     name = f"test_{uuid4().hex}"
     own = postgres.url.replace("/spleeter?", "/postgres?")
     with psycopg.connect(own, autocommit=True) as connection:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import structlog
 import uvicorn
 from fastapi import FastAPI
 
@@ -40,8 +41,13 @@ from spleeter_microservice.security.keys import ApiKeys
 from spleeter_microservice.security.limits import MemoryRateLimiter, Rate
 from spleeter_microservice.security.principal import Scope
 from spleeter_microservice.storage.store import open_storage
+from spleeter_microservice.web.server import UVICORN_OPTIONS
 from spleeter_microservice.web.services import Services, WebOptions
 
+# Structlog's default shows whole tracebacks with all variables, which takes seconds.
+structlog.configure(
+    processors=[structlog.contextvars.merge_contextvars, structlog.processors.KeyValueRenderer()]
+)
 ALL = frozenset(Scope)
 STEMS = {
     2: ("vocals", "accompaniment"),
@@ -160,7 +166,7 @@ def build_services(database: Database, folder: Path, fleet: Fleet | None = None,
 @asynccontextmanager
 async def served(app: FastAPI, **options: Any) -> AsyncIterator[str]:
     """Serve an application on a port of its own and give its address."""
-    config = uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1, **options)
+    config = uvicorn.Config(app, port=0, timeout_graceful_shutdown=1, **{**UVICORN_OPTIONS, **options})
     server = uvicorn.Server(config)
     running = asyncio.create_task(server._serve())  # ``serve`` would take the test's signals
     try:
@@ -230,7 +236,7 @@ def _result(job: Job, stems: tuple[StoredStem, ...]) -> Result:
             "suspect": [],
             "level": -18.0,
             "residual": -90.0,
-            "stems": {stem.name: each | {"suspect": []} for stem in stems},
+            "stems": {stem.name: each | {"suspect": None} for stem in stems},
         },
         details={
             "model_quality": "official",

@@ -9,7 +9,6 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from spleeter_microservice.settings import Settings
 
 if TYPE_CHECKING:
     from spleeter_microservice.jobs.embedded import EmbeddedPostgres
-    from spleeter_microservice.supervisor import Program
+    from spleeter_microservice.supervisor import Mourn, Program, Upkeep
 
 _PORT_PATIENCE = 10.0  # seconds for the API of a supervisor that was killed to let go of its port
 _BACKLOG = 2048
@@ -44,6 +43,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def run_serve(options: argparse.Namespace, settings: Settings) -> int:
     """Run everything until SIGTERM or Ctrl-C; a second one hastens the end."""
     _share_metrics(settings)
+    from spleeter_microservice.bootstrap.database import bury_worker
     from spleeter_microservice.bootstrap.parts import make_folder
     from spleeter_microservice.telemetry import configure_logging
 
@@ -55,7 +55,10 @@ def run_serve(options: argparse.Namespace, settings: Settings) -> int:
         environ = dict(os.environ) | {"SPLEETER_DATABASE_URL": url}
         programs = [*_api_programs(settings, listening, environ), _program("worker", ["worker"], environ)]
         _announce(settings)
-        asyncio.run(_supervise(settings, programs, _upkeep(database) if database else None))
+        supervising = _supervise(
+            settings, programs, _upkeep(database) if database else None, lambda pid: bury_worker(url, pid)
+        )
+        asyncio.run(supervising)
     return 0
 
 
@@ -94,7 +97,7 @@ def _run_api_processes(settings: Settings) -> int:
     configure_logging(settings.log_level)
     with _listen(settings) as listening:
         _announce(settings)
-        asyncio.run(_supervise(settings, _api_programs(settings, listening, dict(os.environ)), None))
+        asyncio.run(_supervise(settings, _api_programs(settings, listening, dict(os.environ))))
     return 0
 
 
@@ -102,14 +105,11 @@ def _run_server(settings: Settings, listening: socket.socket) -> int:
     import uvicorn
 
     from spleeter_microservice.bootstrap.application import Application
+    from spleeter_microservice.web.server import UVICORN_OPTIONS
 
     config = uvicorn.Config(
         Application(settings),
-        log_config=None,
-        access_log=False,  # the application logs requests itself
-        lifespan="on",
-        server_header=False,
-        date_header=True,
+        **UVICORN_OPTIONS,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_graceful_shutdown=5,
@@ -147,7 +147,7 @@ def _open_database(stack: ExitStack, settings: Settings) -> tuple[str, EmbeddedP
     return database.url, database
 
 
-def _upkeep(database: EmbeddedPostgres) -> Callable[[], Awaitable[None]]:
+def _upkeep(database: EmbeddedPostgres) -> Upkeep:
     from spleeter_microservice.telemetry import WORKER_RESTARTS
 
     async def see_that_it_runs() -> None:
@@ -159,11 +159,11 @@ def _upkeep(database: EmbeddedPostgres) -> Callable[[], Awaitable[None]]:
 
 
 async def _supervise(
-    settings: Settings, programs: list[Program], upkeep: Callable[[], Awaitable[None]] | None
+    settings: Settings, programs: list[Program], upkeep: Upkeep | None = None, mourn: Mourn | None = None
 ) -> None:
     from spleeter_microservice.supervisor import Patience, Supervisor
 
-    await Supervisor(programs, upkeep, Patience(drain=settings.grace_s + 30)).run()
+    await Supervisor(programs, upkeep, mourn, Patience(drain=settings.grace_s + 30)).run()
 
 
 def _api_programs(settings: Settings, listening: socket.socket, environ: dict[str, str]) -> list[Program]:

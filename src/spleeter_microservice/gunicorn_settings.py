@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, ClassVar
+
+from uvicorn_worker import UvicornWorker
 
 from spleeter_microservice.bootstrap.parts import metrics_folder
 from spleeter_microservice.settings import Settings
+from spleeter_microservice.web.server import UVICORN_OPTIONS
 
 _settings = Settings.from_environment(os.environ)
 os.environ.setdefault(
@@ -15,10 +18,16 @@ os.environ.setdefault(
 
 bind = [f"{_settings.host}:{_settings.port}"]
 workers = _settings.api_processes
-worker_class = "uvicorn_worker.UvicornWorker"
+worker_class = "spleeter_microservice.gunicorn_settings.ApiWorker"
 graceful_timeout = 10  # seconds
 accesslog = None  # the application logs requests itself
 forwarded_allow_ips = ",".join(_settings.trusted_proxies)
+
+
+class ApiWorker(UvicornWorker):  # type: ignore[misc]  # it has no types
+    """Uvicorn under Gunicorn, with the bounds that it has under ``serve``."""
+
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {"loop": "auto", **UVICORN_OPTIONS}
 
 
 def on_starting(_server: Any) -> None:

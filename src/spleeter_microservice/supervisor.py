@@ -21,6 +21,9 @@ from spleeter_microservice.telemetry import WORKER_RESTARTS, forget_process
 
 logger = logging.getLogger(__name__)
 
+Upkeep = Callable[[], Awaitable[None]]
+Mourn = Callable[[int], Awaitable[None]]
+
 _POLL_SECONDS = 0.05
 _STEADY_SECONDS = 30.0  # who lived so long starts anew without delay
 
@@ -64,17 +67,20 @@ class Supervisor:
     Args:
         programs: to keep running.
         upkeep: done again and again meanwhile; what goes wrong in it is logged.
+        mourn: told the number of each process that died; what goes wrong in it is logged.
         patience: with everything.
     """
 
     def __init__(
         self,
         programs: Sequence[Program],
-        upkeep: Callable[[], Awaitable[None]] | None = None,
+        upkeep: Upkeep | None = None,
+        mourn: Mourn | None = None,
         patience: Patience | None = None,
     ) -> None:
         self._programs = programs
         self._upkeep = upkeep
+        self._mourn = mourn
         self._patience = patience or Patience()
         self._stopping = asyncio.Event()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -116,9 +122,11 @@ class Supervisor:
         deaths = 0
         while not self._stopping.is_set():
             began = time.monotonic()
-            status = await self._run(program)
+            pid, status = await self._run(program)
             if self._stopping.is_set():
                 return
+            if self._mourn:
+                await _carefully(self._mourn(pid))
             deaths = 1 if time.monotonic() - began > _STEADY_SECONDS else deaths + 1
             reason = f"{program.name}_{'killed' if status < 0 else 'ended'}"
             WORKER_RESTARTS.labels(reason).inc()
@@ -130,8 +138,8 @@ class Supervisor:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
 
-    async def _run(self, program: Program) -> int:
-        """Start a program, wait for its end, and give its status, negative for a signal."""
+    async def _run(self, program: Program) -> tuple[int, int]:
+        """Start a program, wait for its end, and give its number and status, negative for a signal."""
         process = self._start(program)
         self._processes[program.name] = process
         try:
@@ -141,7 +149,7 @@ class Supervisor:
             if process.poll() is not None:
                 del self._processes[program.name]
                 forget_process(process.pid)
-        return process.returncode
+        return process.pid, process.returncode
 
     def _start(self, program: Program) -> subprocess.Popen[bytes]:
         assert self._lifeline is not None, "run first"
@@ -156,10 +164,7 @@ class Supervisor:
     async def _keep_up(self) -> None:
         while not self._stopping.is_set() or self._processes:
             if self._upkeep:
-                try:
-                    await self._upkeep()
-                except Exception:
-                    logger.exception("upkeep went wrong")
+                await _carefully(self._upkeep())
             await asyncio.sleep(self._patience.upkeep)
 
     async def _limit_draining(self) -> None:
@@ -176,3 +181,10 @@ class Supervisor:
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(number)
+
+
+async def _carefully(action: Awaitable[None]) -> None:
+    try:
+        await action
+    except Exception:
+        logger.exception("the supervisor could not do something; processes run on")

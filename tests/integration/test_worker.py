@@ -105,7 +105,7 @@ async def test_an_unexpected_error_is_retried_and_its_text_not_shown(
     two = (await repository.create(new_job())).job
     async with at_work(worker(database, Songs(error=lambda job: OSError("/secret/path")))):
         failed = await until(repository, two.id, State.FAILED)
-    assert failed.error_type == "internal"
+    assert failed.error_type == "internal-error"
     assert "secret" not in (failed.error_message or "")
 
 
@@ -121,7 +121,7 @@ async def test_a_result_that_cannot_be_stored_fails_its_job_and_no_other(
     async with at_work(worker(database, Wrong())):
         await until(repository, good.id, State.SUCCEEDED)
         failed = await until(repository, bad.id, State.FAILED, tenant="bob")
-    assert failed.error_type == "internal"
+    assert failed.error_type == "internal-error"
 
 
 @pytest.mark.parametrize("how", ["cancel", "delete"])

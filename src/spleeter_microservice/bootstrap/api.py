@@ -16,6 +16,7 @@ from spleeter_microservice.bootstrap.parts import (
     make_folder,
     open_audit,
     open_objects,
+    webhook_secrets,
 )
 from spleeter_microservice.errors import ConfigurationError
 from spleeter_microservice.jobs.database import Database
@@ -89,7 +90,7 @@ def web_options(settings: Settings) -> WebOptions:
         allowed_hosts=settings.allowed_hosts,
         cors_origins=settings.cors_origins,
         production=settings.env == "production",
-        signing_webhooks=settings.webhook_secret is not None,
+        signing_webhooks=bool(webhook_secrets(settings)),
     )
 
 

@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from spleeter_microservice.errors import DatabaseInUseError, DatabaseUnavailableError
+from spleeter_microservice.jobs.claims import Claims
+from spleeter_microservice.jobs.database import Database
 from spleeter_microservice.jobs.embedded import EmbeddedPostgres
 from spleeter_microservice.jobs.migrate import migrate
+from spleeter_microservice.jobs.worker import worker_name
 from spleeter_microservice.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -60,3 +63,10 @@ async def migrated(url: str) -> None:
             await asyncio.sleep(_PAUSE)
         else:
             return
+
+
+async def bury_worker(url: str, pid: int) -> None:
+    """Have other workers do at once what a worker of this machine did that is known to be dead."""
+    async with Database(url, connections=1) as database:
+        for takeover in await Claims(database).bury(worker_name(pid)):
+            logger.warning("a worker died", extra={"job_id": str(takeover.job.id)})

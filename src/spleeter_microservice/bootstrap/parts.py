@@ -10,6 +10,7 @@ from pathlib import Path
 from spleeter_microservice.errors import ConfigurationError
 from spleeter_microservice.security import key_text
 from spleeter_microservice.security.audit import AuditLog
+from spleeter_microservice.security.webhooks import sign
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.storage.store import Storage, open_storage
 
@@ -51,6 +52,19 @@ def open_audit(settings: Settings) -> AuditLog:
 def metrics_folder(settings: Settings) -> Path:
     """Give the folder that processes of one machine share their metrics in."""
     return settings.data_dir.absolute() / "metrics"
+
+
+def webhook_secrets(settings: Settings) -> tuple[str, ...]:
+    """Give the secrets that sign webhooks; none when webhooks are not sent.
+
+    Raises:
+        ConfigurationError: when one has another form than it must.
+    """
+    text = settings.webhook_secret or ""
+    secrets = tuple(part.strip() for part in text.split(",") if part.strip())
+    for secret in secrets:
+        sign(secret, "check", 0, b"")
+    return secrets
 
 
 def generates_key(settings: Settings) -> bool:

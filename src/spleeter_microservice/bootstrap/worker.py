@@ -10,8 +10,21 @@ from pathlib import Path
 
 from spleeter_microservice.bootstrap import open_store
 from spleeter_microservice.bootstrap.database import migrated
-from spleeter_microservice.bootstrap.parts import PROGRAM_VERSION, make_folder, open_objects
-from spleeter_microservice.errors import ConfigurationError, DatabaseUnavailableError
+from spleeter_microservice.bootstrap.parts import (
+    PROGRAM_VERSION,
+    make_folder,
+    open_audit,
+    open_objects,
+    webhook_secrets,
+)
+from spleeter_microservice.errors import (
+    ConfigurationError,
+    DatabaseUnavailableError,
+    JobMemoryLimitError,
+    JobTimeLimitError,
+    SpleeterError,
+    StorageUnavailableError,
+)
 from spleeter_microservice.jobs.attempt import Ending
 from spleeter_microservice.jobs.database import Database
 from spleeter_microservice.jobs.fleet import Fleet
@@ -19,19 +32,25 @@ from spleeter_microservice.jobs.inference import InferenceSlot
 from spleeter_microservice.jobs.inventory import Inventory
 from spleeter_microservice.jobs.job import Job
 from spleeter_microservice.jobs.launcher import Limits
+from spleeter_microservice.jobs.leftovers import Leftovers
 from spleeter_microservice.jobs.messages import InferenceModel
 from spleeter_microservice.jobs.separation import JobLimits, SlotSeparation
+from spleeter_microservice.jobs.webhook_sender import WebhookSender
 from spleeter_microservice.jobs.work_folder import empty, open_work_folder
 from spleeter_microservice.jobs.worker import Worker, WorkerOptions
+from spleeter_microservice.security.addresses import AddressGuard
+from spleeter_microservice.security.outgoing import Outgoing
 from spleeter_microservice.separation.network import available_cores
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.telemetry import FILES_PROCESSED, REALTIME_FACTOR, SEPARATION_SECONDS
+from spleeter_microservice.web.problems import problem_of
 
 logger = logging.getLogger(__name__)
 
 FIRST_MODEL = "2stems"
 """Pulled when no model is installed: without one there is nothing to do."""
 _REPORT_SECONDS = 10.0
+_SWEEP_SECONDS = 300.0
 
 
 async def run_worker(settings: Settings) -> None:
@@ -60,10 +79,26 @@ async def run_worker(settings: Settings) -> None:
         database = await stack.enter_async_context(
             Database(settings.database_url, connections=settings.workers + 4)
         )
+        audit = open_audit(settings)
         separation = SlotSeparation(storage, inventory, slots, _job_limits(settings))
-        options = WorkerOptions(slots=settings.workers, grace=settings.grace_s)
+        options = WorkerOptions(slots=settings.workers, grace=settings.grace_s, name_error=job_problem)
         worker = Worker(database, separation, storage.delete_prefix, options, note_ending)
-        await _with_duties(worker, [_report_models(worker, Fleet(database), inventory)])
+        duties = [
+            _report_models(worker, Fleet(database), inventory),
+            _sweep_leftovers(Leftovers(database, storage)),
+        ]
+        if secrets := webhook_secrets(settings):
+            duties.append(WebhookSender(database, Outgoing(AddressGuard()), secrets, audit).run())
+        await _with_duties(worker, duties)
+
+
+def job_problem(error: SpleeterError) -> str:
+    """Name what a job failed with, as problems of requests are named."""
+    if isinstance(error, JobTimeLimitError):
+        return "time-limit"
+    if isinstance(error, JobMemoryLimitError):
+        return "memory-limit"
+    return problem_of(type(error)).name
 
 
 def first_model(inventory: Inventory) -> InferenceModel:
@@ -131,3 +166,13 @@ async def _report_models(worker: Worker, fleet: Fleet, inventory: Inventory) -> 
             except DatabaseUnavailableError as error:
                 logger.warning("the models cannot be told: %s", error)
         await asyncio.sleep(0.2 if told is None else _REPORT_SECONDS)
+
+
+async def _sweep_leftovers(leftovers: Leftovers) -> None:
+    """Sweep now and then."""
+    while True:
+        try:
+            await leftovers.sweep_if_due()
+        except (DatabaseUnavailableError, StorageUnavailableError) as error:
+            logger.warning("leftovers cannot be swept now: %s", error)
+        await asyncio.sleep(_SWEEP_SECONDS)

@@ -54,6 +54,15 @@ class Separate(Protocol):
         """
 
 
+ErrorNames = Callable[[SpleeterError], str]
+"""Gives the stable name of an error."""
+
+
+def class_name(error: SpleeterError) -> str:
+    """Name an error by its class."""
+    return type(error).__name__
+
+
 class Ending(Enum):
     """How an attempt ended."""
 
@@ -93,14 +102,24 @@ class Attempt:
         separate: does the work.
         erase: erases objects of a job that is gone.
         pace: of everything.
+        name_error: names what a job fails with, for programs.
     """
 
-    def __init__(self, claim: Claim, claims: Claims, separate: Separate, erase: Erase, pace: Pace) -> None:
+    def __init__(
+        self,
+        claim: Claim,
+        claims: Claims,
+        separate: Separate,
+        erase: Erase,
+        pace: Pace,
+        name_error: ErrorNames = class_name,
+    ) -> None:
         self.claim = claim
         self._claims = claims
         self._separate = separate
         self._erase = erase
         self._pace = pace
+        self._name_error = name_error
         self._cancelled = asyncio.Event()
         self._reason: Ending | None = None
         self._progress = 0.0
@@ -172,7 +191,7 @@ class Attempt:
     async def _end_with(self, error: Exception) -> Ending:
         logger.info("separation failed", extra={"job_id": str(self.claim.job.id)}, exc_info=error)
         if isinstance(error, SpleeterError) and not isinstance(error, _TRIED_AGAIN):
-            return await self._fail(Failure(type(error).__name__, _storable(error)), died=False)
+            return await self._fail(Failure(self._name_error(error), _storable(error)), died=False)
         deaths = self.claim.job.deaths + 1
         if deaths < self._claims.deaths:
             delay = self._pace.retry * deaths
@@ -222,7 +241,7 @@ def _storable(error: Exception) -> str:
 
 
 _INTERNAL = Failure(
-    "internal",
+    "internal-error",
     "The separation failed repeatedly, for a reason within the service. Try again later; if it stays so, "
     "tell the operator the job's number.",
 )

@@ -16,8 +16,10 @@ from spleeter_microservice.jobs.database import Database, Row, Transaction
 from spleeter_microservice.jobs.job import Job, Result, State
 from spleeter_microservice.jobs.queue import Queue
 
-DEATHS = "process_died"
+DEATHS = "process-died"
 """Error type of a job whose processes died too often."""
+
+_BURIED = 366 * 24 * 3600.0  # seconds; nobody else is silent for so long without being forgotten
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,12 @@ class Claims:
         async with self._database.transaction() as transaction:
             await self._queue.forget_silent(transaction.connection, silence)
         return [takeover for takeover in taken if takeover]
+
+    async def bury(self, name: str) -> list[Takeover]:
+        """Put back at once the jobs of a worker that is known to be dead, as ``take_over`` does."""
+        async with self._database.transaction() as transaction:
+            await transaction.do("bury_worker", name=name)
+        return await self.take_over(_BURIED)
 
     async def _take_over(self, entry: int, worker: int | None) -> Takeover | None:
         async with self._database.transaction() as transaction:

@@ -319,3 +319,34 @@ WHERE last_heartbeat > now() - make_interval(secs => %(silence)s);
 SELECT webhook.* FROM spleeter_webhooks AS webhook JOIN spleeter_jobs AS job ON job.id = webhook.job_id
 WHERE webhook.job_id = %(job)s AND job.tenant = %(tenant)s AND NOT job.deleted
 ORDER BY webhook.created_at, webhook.id;
+
+-- claim_webhook --
+-- Take a webhook that is due; if this process dies, it is due again when the lease is over
+UPDATE spleeter_webhooks AS webhook
+SET attempts = webhook.attempts + 1, next_attempt_at = now() + make_interval(secs => %(lease)s)
+FROM spleeter_jobs AS job
+WHERE job.id = webhook.job_id AND webhook.id = (
+    SELECT due.id FROM spleeter_webhooks AS due JOIN spleeter_jobs AS of_due ON of_due.id = due.job_id
+    WHERE due.state = 'pending' AND due.next_attempt_at <= now() AND NOT of_due.deleted
+    ORDER BY due.next_attempt_at LIMIT 1 FOR UPDATE OF due SKIP LOCKED)
+RETURNING webhook.*, job.tenant, job.request_id, job.traceparent;
+
+-- note_webhook --
+-- Note what became of an attempt, unless another attempt has begun since
+UPDATE spleeter_webhooks
+SET state = %(state)s, last_status = %(status)s, last_error = %(error)s,
+    next_attempt_at = CASE WHEN %(state)s = 'pending' THEN now() + %(wait)s::interval END,
+    delivered_at = CASE WHEN %(state)s = 'delivered' THEN now() END
+WHERE id = %(id)s AND attempts = %(attempts)s AND state = 'pending';
+
+-- claim_chore --
+-- Take on something that is done now and then, if it was not done of late
+INSERT INTO spleeter_chores AS chore (name, done_at) VALUES (%(name)s, now())
+ON CONFLICT (name) DO UPDATE SET done_at = now()
+WHERE chore.done_at < now() - make_interval(secs => %(period)s)
+RETURNING name;
+
+-- bury_worker --
+-- Have a worker count as dead at once
+UPDATE procrastinate_workers SET last_heartbeat = 'epoch'
+WHERE id IN (SELECT id FROM spleeter_workers WHERE name = %(name)s);

@@ -137,7 +137,7 @@ class SlotSeparation:
         await self._patiently(
             lambda: self._storage.put(f"{job.prefix}/peaks/{name}.json", _chunks(peaks), max_bytes=len(peaks))
         )
-        return StoredStem(name, key, written.size, written.sha256, content_type(key))
+        return StoredStem(name, key, written.size, written.sha256, content_type(key), written.crc32)
 
     async def _patiently(self, action: Callable[[], Awaitable[T]]) -> T:
         """Do something with the object store, as soon as it is there."""

@@ -36,8 +36,7 @@ def open_work_folder(parent: Path) -> Iterator[Path]:
 def empty(folder: Path) -> None:
     """Have an empty folder, whatever was in it.
 
-    It stays the folder that it is: to a process that is confined to it, one of the same name in its
-    place would be another, which it may not enter.
+    A folder that is there stays: processes that are confined to it know no other of its name.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():

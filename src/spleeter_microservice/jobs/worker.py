@@ -16,7 +16,7 @@ from uuid import UUID
 import structlog
 
 from spleeter_microservice.errors import DatabaseUnavailableError
-from spleeter_microservice.jobs.attempt import Attempt, Ending, Pace, Separate
+from spleeter_microservice.jobs.attempt import Attempt, Ending, ErrorNames, Pace, Separate, class_name
 from spleeter_microservice.jobs.claims import Claim, Claims, Held
 from spleeter_microservice.jobs.database import Database
 from spleeter_microservice.jobs.job import Job, State
@@ -29,13 +29,18 @@ Observe = Callable[[Job, Ending, float], None]
 """Told of the end of every attempt, with the seconds that it took."""
 
 
+def worker_name(pid: int) -> str:
+    """Name the worker that is a process of this machine."""
+    return f"{socket.gethostname()}:{pid}"
+
+
 @dataclass(frozen=True)
 class WorkerOptions:
     """How a worker works; all times in seconds.
 
     Attributes:
         slots: jobs at a time.
-        name: for the logs.
+        name: like no other's.
         heartbeat: between signs of life.
         silence: a worker without a sign of life for so long is dead; its jobs start again at
             most ``heartbeat`` later. More than ``heartbeat`` and the database's patience together.
@@ -44,10 +49,11 @@ class WorkerOptions:
         last_words: after that, for putting jobs back while the database is away.
         sweep: between sweeps of what has been kept long enough.
         pace: of the attempts.
+        name_error: names what jobs fail with.
     """
 
     slots: int = 1
-    name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
+    name: str = field(default_factory=lambda: worker_name(os.getpid()))
     heartbeat: float = 2.0
     silence: float = 6.0
     poll: float = 5.0
@@ -55,6 +61,7 @@ class WorkerOptions:
     last_words: float = 10.0
     sweep: float = 60.0
     pace: Pace = field(default_factory=Pace)
+    name_error: ErrorNames = class_name
 
 
 class Worker:
@@ -162,7 +169,8 @@ class Worker:
             await self._work(claim)
 
     async def _work(self, claim: Claim) -> None:
-        attempt = Attempt(claim, self._claims, self._separate, self._erase, self.options.pace)
+        options = self.options
+        attempt = Attempt(claim, self._claims, self._separate, self._erase, options.pace, options.name_error)
         self._attempts[claim.job.id] = attempt
         start = time.monotonic()
         try:

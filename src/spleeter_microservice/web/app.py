@@ -30,8 +30,25 @@ from spleeter_microservice.web.request_log import RequestLog
 from spleeter_microservice.web.services import Services, WebOptions
 from spleeter_microservice.web.spool import remove_leftovers
 
-_READABLE = ["Content-Disposition", "ETag", "Idempotent-Replayed", "Location", "Retry-After", "X-Request-ID"]
-_SENDABLE = ["Authorization", "Content-Type", "Idempotency-Key", "If-Range", "Last-Event-ID", "Range"]
+_READABLE = [
+    "Accept-Ranges",
+    "Content-Disposition",
+    "Content-Range",
+    "ETag",
+    "Idempotent-Replayed",
+    "Location",
+    "Retry-After",
+    "X-Request-ID",
+]
+_SENDABLE = [
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-None-Match",
+    "If-Range",
+    "Last-Event-ID",
+    "Range",
+]
 
 
 def create_app(services: Services) -> FastAPI:

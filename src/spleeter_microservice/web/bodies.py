@@ -84,6 +84,7 @@ class _Body:
     def __init__(self, scope: Scope, receive: Receive, bounds: Bounds) -> None:
         headers = Headers(scope=scope)
         self._length = headers.get("Content-Length", "0")
+        self._awaits_leave = "Expect" in headers
         self._receive = receive
         self._bounds = bounds
         self._largest = bounds.largest(scope)
@@ -104,7 +105,7 @@ class _Body:
     @property
     def small(self) -> bool:
         """Whether all of it is likely to have arrived with the headers."""
-        return 0 < self._announced <= _SMALL
+        return 0 < self._announced <= _SMALL and not self._awaits_leave
 
     async def receive(self) -> Message:
         """Give the next message; after the body's end, wait for the client to go, however long."""

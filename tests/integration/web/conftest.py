@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 import pytest_asyncio
 
 from spleeter_microservice.jobs.database import Database
+from spleeter_microservice.jobs.embedded import EmbeddedPostgres
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
+from tests.conftest import new_database
 from tests.web_service import ALL, Fleet, Player, build_services, served
+
+_EMPTY = """
+DO $$
+BEGIN
+    EXECUTE (
+        SELECT 'TRUNCATE ' || string_agg(quote_ident(tablename), ', ') || ' CASCADE' FROM pg_tables
+        WHERE schemaname = 'public' AND tablename NOT LIKE '%migrations');
+END $$
+"""
+
+
+@pytest.fixture(scope="module")
+def shared_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """Address of a migrated database that a module's tests share: making one takes longer than most tests."""
+    yield from new_database(postgres, "spleeter")
+
+
+@pytest.fixture
+def database_url(shared_database_url: str) -> Iterator[str]:
+    """Address of the shared database, empty."""
+    yield shared_database_url
+    with psycopg.connect(shared_database_url) as connection:
+        connection.execute(_EMPTY)
 
 
 @pytest_asyncio.fixture

@@ -36,9 +36,8 @@ BEGIN
                      FROM jsonb_array_elements(NEW.result->'stems') WITH ORDINALITY AS stems (stem, number)),
                     '[]'),
                 'error', CASE WHEN NEW.error_type IS NULL THEN NULL ELSE
-                    jsonb_build_object('type', NEW.error_type, 'message', NEW.error_message) END,
+                    jsonb_build_object('type', '/problems/' || NEW.error_type, 'message', NEW.error_message) END,
                 'request_id', NEW.request_id)));
-    PERFORM pg_notify('spleeter_webhooks', NEW.id::text);
     RETURN NULL;
 END;
 $$;

@@ -1,0 +1,188 @@
+// The page: a form, the work in progress, its result.
+
+import { download, follow, getJson, key, Problem, remove, submit } from "./api.js";
+import { forget, label, save, show } from "./players.js";
+
+const JOB = "spleeter-job"; // path of the separation that this tab follows
+const POLL = 5000; // milliseconds between looks at the queue
+const at = (id) => document.getElementById(id);
+let stopping = new AbortController();
+let path = sessionStorage.getItem(JOB);
+
+function appear(name) {
+  for (const part of ["form", "work", "result"]) at(part).hidden = part !== name;
+}
+
+function report(error) {
+  if (error.name === "AbortError") return;
+  if (!(error instanceof Problem)) console.error(error);
+  at("problem").textContent = error instanceof Problem ? error.message : "Something went wrong in this page.";
+  at("problem").hidden = false;
+  at("problem").focus();
+}
+
+function remember(found) {
+  path = found;
+  if (found) sessionStorage.setItem(JOB, found);
+  else sessionStorage.removeItem(JOB);
+}
+
+function startOver(error) {
+  stopping.abort();
+  remember(null);
+  forget();
+  appear("form");
+  if (error) report(error);
+}
+
+function work(title, share, status) {
+  at("work-title").textContent = title;
+  if (share === null) at("progress").removeAttribute("value");
+  else at("progress").value = share;
+  at("status").textContent = status;
+}
+
+const percent = (share) => `${Math.round(100 * share)} %`;
+
+async function begin() {
+  const file = at("file").files[0];
+  if (!key.get()) return complain("key", "Enter your key first.");
+  if (!file) return complain("file", "Choose a song first.");
+  const form = new FormData();
+  form.append("stems", document.querySelector("input[name=stems]:checked").value);
+  form.append("codec", at("codec").value);
+  form.append("file", file);
+  at("problem").hidden = true;
+  stopping = new AbortController();
+  work(file.name, 0, "Sending …");
+  appear("work");
+  at("work-title").focus();
+  try {
+    const job = await submit(form, stopping.signal, (share) => {
+      work(file.name, share, share < 1 ? `Sending: ${percent(share)}` : "Checking the file …");
+    });
+    remember(job.url);
+    await finish(job);
+  } catch (error) {
+    startOver(error);
+  }
+}
+
+function complain(field, text) {
+  report(new Problem({ detail: text }));
+  at(field).focus();
+}
+
+// Follows a job to its end and shows what came of it.
+async function finish(job) {
+  const name = job.input.name;
+  appear("work");
+  let state = job.state;
+  const look = setInterval(() => state === "queued" && queue(), POLL);
+  const queue = async () => {
+    const now = await getJson(job.url).catch(() => null);
+    if (now?.queue && state === "queued") work(name, null, waiting(now.queue));
+  };
+  try {
+    work(name, null, "Waiting …");
+    queue();
+    await follow(job.events_url, stopping.signal, (event) => {
+      state = event.state;
+      if (state === "running") work(name, event.progress, `Separating: ${percent(event.progress)}`);
+      if (state === "queued") work(name, null, "Waiting …");
+    });
+  } finally {
+    clearInterval(look);
+  }
+  present(await getJson(job.url));
+}
+
+function waiting({ position, estimated_seconds: seconds }) {
+  const time = seconds === null ? "" : `, about ${Math.max(1, Math.round(seconds))} s until it is done`;
+  return position === 1 ? `Next in the queue${time}.` : `Number ${position} in the queue${time}.`;
+}
+
+function present(job) {
+  if (job.state !== "succeeded") {
+    return startOver(new Problem({ detail: job.error?.message ?? "The separation was cancelled." }));
+  }
+  at("result-title").textContent = job.input.name;
+  at("model").replaceChildren(`Separated by the model ${job.model}.`, ...labels(job.model_quality, job.experimental));
+  if (job.model_quality === "approximate") at("model").append(" Its weights are this project’s, not Deezer’s.");
+  if (job.experimental) at("model").append(" Not all of its stems are good yet.");
+  at("suspect").textContent = `Listen carefully: ${job.quality.suspect.join("; ")}.`;
+  at("suspect").hidden = job.quality.suspect.length === 0;
+  at("expiry").textContent = `Everything is deleted from the server on ${new Date(job.expires_at).toLocaleString()}.`;
+  appear("result");
+  show(job, report);
+  at("result-title").focus();
+}
+
+function labels(quality, experimental) {
+  const found = [];
+  if (quality === "approximate") found.push(" ", label("approximate"));
+  if (experimental) found.push(" ", label("experimental"));
+  return found;
+}
+
+async function showModels() {
+  for (const note of document.querySelectorAll("[data-stems]")) note.replaceChildren();
+  if (!key.get()) return;
+  const { models } = await getJson("/v1/models");
+  at("problem").hidden = true;
+  for (const note of document.querySelectorAll("[data-stems]")) {
+    const model = models.find((one) => one.installed && one.stems.length === Number(note.dataset.stems));
+    if (model) note.append(...labels(model.quality, model.experimental));
+    else note.append("not installed");
+    note.closest("label").querySelector("input").disabled = !model;
+  }
+}
+
+function takeDrops(area) {
+  const over = (is) => (event) => {
+    event.preventDefault();
+    area.classList.toggle("over", is);
+  };
+  area.addEventListener("dragover", over(true));
+  area.addEventListener("dragleave", over(false));
+  area.addEventListener("drop", (event) => {
+    over(false)(event);
+    if (event.dataTransfer.files.length) at("file").files = event.dataTransfer.files;
+  });
+}
+
+async function cancel() {
+  const job = path;
+  startOver();
+  if (job) await remove(job).catch(report);
+}
+
+async function resume() {
+  if (!path) return;
+  try {
+    await finish(await getJson(path));
+  } catch (error) {
+    startOver(error);
+  }
+}
+
+at("key").value = key.get();
+at("key").addEventListener("change", () => {
+  key.set(at("key").value.trim());
+  showModels().catch(report);
+});
+at("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  begin();
+});
+at("cancel").addEventListener("click", cancel);
+at("delete").addEventListener("click", cancel);
+at("another").addEventListener("click", () => {
+  startOver();
+  at("file").value = "";
+  at("file").focus();
+});
+at("archive").addEventListener("click", () => download(`${path}/archive`).then(save, report));
+takeDrops(at("drop"));
+showModels().catch(report);
+resume();

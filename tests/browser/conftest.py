@@ -1,0 +1,27 @@
+"""The API's fixtures, and a browser."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from tests import chromium
+from tests.chromium import Browser
+from tests.integration.web.conftest import address, database, fleet, player, services
+
+__all__ = ["address", "database", "fleet", "player", "services"]
+
+
+@pytest.fixture(scope="session")
+def browser_session() -> Iterator[str]:
+    with chromium.running() as session:
+        yield session
+
+
+@pytest_asyncio.fixture
+async def browser(browser_session: str) -> AsyncIterator[Browser]:
+    async with httpx.AsyncClient(base_url=browser_session, timeout=60, verify=False) as client:
+        yield Browser(client)
