@@ -5,13 +5,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test components check bench format lock clean
+.PHONY: help demo serve test components check bench format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(VENV)/installed ## separate the example song into vocals and accompaniment
+demo: $(VENV)/installed ## start the service, separate the example song through its API, stop
 	$(BIN)/python scripts/demo.py
+
+serve: $(VENV)/installed ## run the service; prints the page's address and a key
+	$(BIN)/spleeter-microservice serve
 
 test: $(VENV)/installed-dev components ## run every test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

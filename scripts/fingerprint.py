@@ -14,7 +14,7 @@ from pathlib import Path
 from spleeter_microservice.bootstrap import find_model
 from spleeter_microservice.jobs import self_check
 from spleeter_microservice.jobs.inference import InferenceSlot
-from spleeter_microservice.jobs.messages import InferenceModel
+from spleeter_microservice.jobs.inventory import inference_model
 from spleeter_microservice.settings import Settings
 
 KNOWN = Path(self_check.__file__).with_name("self_check.json")
@@ -23,7 +23,7 @@ KNOWN = Path(self_check.__file__).with_name("self_check.json")
 async def measured(name: str) -> tuple[str, self_check.Fingerprint]:
     """Separate the clip with a model; give the model's key and the fingerprint."""
     installed = find_model(name, Settings.from_environment(os.environ))
-    model = InferenceModel(installed.folder, installed.architecture, installed.manifest.weights_sha256)
+    model = inference_model(installed)
     with tempfile.TemporaryDirectory() as work:
         async with InferenceSlot(model, Path(work)) as slot:
             return self_check.key(model), await self_check.measure(slot.separate, model, Path(work))

@@ -49,7 +49,7 @@ class Service:
             **(environ or {}),
         }
         self.process: subprocess.Popen[bytes] | None = None
-        self.client = httpx.Client(base_url=self.url, headers={"X-API-KEY": KEY}, timeout=30)
+        self.client = httpx.Client(base_url=self.url, headers={"X-API-KEY": KEY}, timeout=30, trust_env=False)
 
     @property
     def log(self) -> Path:

@@ -49,9 +49,11 @@ def succeeded(song: SeparatedSong, model: InstalledModel, parameters: Mapping[st
 
 
 def describe_model(model: InstalledModel) -> dict[str, Any]:
-    """Say which weights were used."""
+    """Say which weights were used, and what they are worth."""
     return {
         "name": model.name,
+        "quality": model.quality,
+        "experimental": model.experimental,
         "weights_sha256": model.manifest.weights_sha256,
         "source": model.manifest.source,
     }

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 def open_store(settings: Settings) -> ModelStore:
     """Give the store of installed models."""
+    from spleeter_microservice.models.lite import BUILT_IN
     from spleeter_microservice.models.store import ModelStore
 
-    return ModelStore(settings.models_dir, mirror=settings.models_url)
+    return ModelStore(settings.models_dir, mirror=settings.models_url, built_in=BUILT_IN)
 
 
 def find_model(
@@ -31,11 +32,17 @@ def find_model(
 ) -> InstalledModel:
     """Find a model and, if it is a known one that is not installed, pull it first.
 
+    ``4stems`` and ``5stems`` mean Deezer's if they are installed and the built-in ones otherwise;
+    ``spleeter:4stems`` means Deezer's and nothing else.
+
     Args:
-        descriptor: ``2stems``, ``spleeter:2stems``, … or the path of a configuration file
-            in Spleeter's format.
+        descriptor: ``2stems``, ``spleeter:2stems``, ``4stems-lite``, … or the path of a
+            configuration file in Spleeter's format.
         settings: where models are.
-        announce: told, in words, when a model is about to be pulled.
+        announce: told, in words, when a model is about to be pulled, or replaced by a built-in one.
+
+    Returns:
+        the model, whose ``name`` and ``quality`` say which one it is.
 
     Raises:
         ModelNotInstalledError: when it is not there and cannot be pulled.
@@ -47,10 +54,26 @@ def find_model(
     store = open_store(settings)
     if descriptor.endswith(".json"):
         return load_configured(store, Path(descriptor), settings.checkpoints_dir)
+    return find_known(store, descriptor, announce)
+
+
+def find_known(
+    store: ModelStore, descriptor: str, announce: Callable[[str], None] = lambda _: None
+) -> InstalledModel:
+    """Find a model that has a name, as ``find_model`` does, in a store."""
+    if stand_in := store.stand_in(descriptor):
+        announce(
+            f"Deezer's {descriptor} is not installed: using the built-in {stand_in.name}, whose stems are "
+            f"approximate. To install Deezer's: spleeter-microservice models pull {descriptor}"
+        )
+        descriptor = stand_in.name
     try:
         return store.find(descriptor)
     except ModelNotInstalledError as missing:
-        announce(f"The model {descriptor} is not installed: pulling it now.")
+        from spleeter_microservice.models.lite import BASE
+
+        needed = BASE if descriptor in store.built_in else descriptor
+        announce(f"The model {needed} is not installed: pulling it now.")
         try:
             store.pull(descriptor)
         except DownloadError as error:
@@ -58,14 +81,27 @@ def find_model(
     return store.find(descriptor)
 
 
+def find_model_for(
+    stems: int, settings: Settings, announce: Callable[[str], None] = lambda _: None
+) -> InstalledModel:
+    """Find the model that separates into so many stems: Deezer's, or else a built-in one.
+
+    Raises:
+        UnknownModelError: when there is none.
+        ModelNotInstalledError, ModelError: as ``find_model``.
+    """
+    return find_model(f"{stems}stems", settings, announce)
+
+
 @contextmanager
 def open_pipeline(
     model: InstalledModel, *, mwf: bool = False, bandwidth: Bandwidth = "official", cores: int | None = None
 ) -> Iterator[Pipeline]:
     """Load a model's networks and give a pipeline that separates with them."""
-    from spleeter_microservice.separation.network import Networks
+    from spleeter_microservice.separation.cascade import load_networks
     from spleeter_microservice.separation.pipeline import Pipeline
 
-    networks = Networks(model.folder, model.architecture, cores)
+    base = model.base.folder if model.base else None
+    networks = load_networks(model.folder, model.architecture, cores, base)
     with Pipeline(model.architecture, networks, mwf=mwf, bandwidth=bandwidth) as pipeline:
         yield pipeline

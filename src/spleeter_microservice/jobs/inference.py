@@ -69,7 +69,7 @@ class InferenceSlot:
         self.work_folder = work_folder.resolve()
         self.limits = limits or Limits()
         self.ends: Counter[str] = Counter()
-        readable = (model.folder.resolve(), (models_folder or model.folder).resolve())
+        readable = tuple(folder.resolve() for folder in (*model.folders, models_folder or model.folder))
         self._launcher = Launcher(model, self.work_folder, readable, self.limits, cores)
         self._starting: asyncio.Task[InferenceProcess] | None = None
         self._working: InferenceProcess | None = None

@@ -15,6 +15,7 @@ from spleeter_microservice.jobs.channel import Channel
 from spleeter_microservice.jobs.frames import Message
 from spleeter_microservice.jobs.messages import InferenceModel, SeparationRequest
 from spleeter_microservice.separation.audio_formats import OutputFormat
+from spleeter_microservice.separation.cascade import load_networks
 from spleeter_microservice.separation.network import Networks
 from spleeter_microservice.separation.peaks import Peaks
 from spleeter_microservice.separation.pipeline import Pipeline
@@ -94,7 +95,8 @@ class Engine:
         model = model or self._default
         if self._networks is None or model != self._model:
             self._networks = None  # the memory of one model, not of two
-            self._networks, self._model = Networks(model.folder, model.architecture, self._cores), model
+            self._networks = load_networks(model.folder, model.architecture, self._cores, model.base)
+            self._model = model
         return self._networks
 
     def separate(self, request: SeparationRequest) -> Message:

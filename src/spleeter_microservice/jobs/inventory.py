@@ -8,6 +8,7 @@ from spleeter_microservice.errors import ModelCorruptError
 from spleeter_microservice.jobs.fleet import Model, best
 from spleeter_microservice.jobs.messages import InferenceModel
 from spleeter_microservice.models.catalogue import Entry
+from spleeter_microservice.models.lite import BASE, BuiltIn
 from spleeter_microservice.models.manifest import Manifest
 from spleeter_microservice.models.slot import InstalledModel
 from spleeter_microservice.models.store import ModelStore
@@ -28,7 +29,8 @@ class Inventory:
 
     def models(self) -> list[Model]:
         """Give every model that there is, and every one that could be."""
-        return [model for entry in self.store.catalogue for model in self._variants(entry)]
+        listed = [model for entry in self.store.catalogue for model in self._variants(entry)]
+        return listed + [self._built_in(model) for model in self.store.built_in.values()]
 
     def choose(self, engine: str, stems: int, bandwidth: str) -> Model:
         """Give the model of an engine, or the best one for a number of stems when it is gone.
@@ -46,18 +48,35 @@ class Inventory:
         Raises:
             ModelError: when it is not installed, or damaged.
         """
-        present = self.store.installed_model(name)
+        present = self._present(BASE if name in self.store.built_in else name)
         known = self._verified.get(name)
         if known is None or present is None or present.manifest != known[0]:
             model = self.store.find(name)
-            known = self._verified[name] = (model.manifest, _for_inference(model))
+            known = self._verified[name] = ((model.base or model).manifest, inference_model(model))
         return known[1]
 
-    def _variants(self, entry: Entry) -> Iterator[Model]:
+    def _present(self, name: str) -> InstalledModel | None:
         try:
-            installed = self.store.installed_model(entry.name)
+            return self.store.installed_model(name)
         except ModelCorruptError:
-            installed = None
+            return None
+
+    def _built_in(self, model: BuiltIn) -> Model:
+        base = self._present(BASE)
+        manifest = model.manifest()
+        weights = f"{manifest.weights_sha256[:16]}-{base.manifest.weights_sha256[:16]}" if base else ""
+        return Model(
+            name=model.name,
+            stems=model.instruments,
+            installed=base is not None,
+            engine=f"{model.name}:{weights}:{self.version}" if base else "",
+            quality="approximate",
+            experimental=model.experimental,
+            licence=manifest.licence,
+        )
+
+    def _variants(self, entry: Entry) -> Iterator[Model]:
+        installed = self._present(entry.name)
         weights = installed.manifest.weights_sha256 if installed else ""
         for name in (entry.name, entry.variant):
             yield Model(
@@ -70,6 +89,16 @@ class Inventory:
             )
 
 
-def _for_inference(model: InstalledModel) -> InferenceModel:
-    files = {name: record.sha256 for name, record in model.manifest.files.items()}
-    return InferenceModel(model.folder, model.architecture, model.manifest.weights_sha256, files)
+def inference_model(model: InstalledModel) -> InferenceModel:
+    """Describe a model for an inference process."""
+    parts = [model] if model.base is None else [model, model.base]
+    files = {
+        str(part.folder / name): entry.sha256 for part in parts for name, entry in part.manifest.files.items()
+    }
+    return InferenceModel(
+        model.folder,
+        model.architecture,
+        model.manifest.weights_sha256,
+        files,
+        model.base.folder if model.base else None,
+    )

@@ -20,25 +20,34 @@ class InferenceModel:
     """A model to separate with.
 
     Attributes:
-        folder: holds ``{instrument}.onnx`` and ``{instrument}.bin``.
+        folder: holds ``{instrument}.onnx`` and ``{instrument}.bin``, or a cascade's second network.
         architecture: of the model.
         weights_sha256: by which the self-check knows what must come out.
         files: SHA-256 of files in the folder, for the self-check.
+        base: folder of a cascade's first networks.
     """
 
     folder: Path
     architecture: Architecture
     weights_sha256: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
+    base: Path | None = None
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Every folder that it lies in."""
+        return (self.folder,) if self.base is None else (self.folder, self.base)
 
     def to_message(self) -> Message:
         """Give what the process needs of it."""
-        return {"folder": str(self.folder), "architecture": self.architecture.to_json()}
+        base = None if self.base is None else str(self.base)
+        return {"folder": str(self.folder), "architecture": self.architecture.to_json(), "base": base}
 
     @classmethod
     def from_message(cls, message: Message) -> InferenceModel:
         """Read what ``to_message`` gave."""
-        return cls(Path(message["folder"]), Architecture.from_json(message["architecture"]))
+        base = message["base"] and Path(message["base"])
+        return cls(Path(message["folder"]), Architecture.from_json(message["architecture"]), base=base)
 
 
 @dataclass(frozen=True)

@@ -110,8 +110,12 @@ def _levels(samples: Waveform) -> list[list[float]]:
 
 
 def key(model: InferenceModel) -> str:
-    """Name what decides on the result: the weights, and how much of the spectrum they are used on."""
-    return f"{model.weights_sha256}-{model.architecture.bins}"
+    """Name what decides on the result: the weights, and how much of the spectrum they are used on.
+
+    The networks of a cascade serve models of four stems and of five.
+    """
+    stems = f"-{len(model.architecture.instruments)}" if model.architecture.kind == "cascade" else ""
+    return f"{model.weights_sha256}-{model.architecture.bins}{stems}"
 
 
 @cache

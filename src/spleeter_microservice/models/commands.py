@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from spleeter_microservice.errors import ModelCorruptError
 from spleeter_microservice.models.catalogue import Entry
+from spleeter_microservice.models.lite import BASE, BuiltIn
 from spleeter_microservice.models.store import ModelStore
 
 Handler: TypeAlias = Callable[[ModelStore, argparse.Namespace], int]
@@ -52,6 +53,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def list_models(store: ModelStore, arguments: argparse.Namespace) -> int:
     """Show every model: installed since when and whence, or how to install it."""
     rows = [_describe(store, entry) for entry in store.catalogue]
+    rows += [_describe_built_in(model) for model in store.built_in.values()]
     if arguments.json:
         print(json.dumps(rows, indent=2))
         return 0
@@ -67,7 +69,8 @@ def list_models(store: ModelStore, arguments: argparse.Namespace) -> int:
 def pull_models(store: ModelStore, arguments: argparse.Namespace) -> int:
     """Install each model, unless it is installed and whole."""
     for name in arguments.names:
-        _report("installed", store.pull(name).manifest.name, store)
+        model = store.pull(name)
+        _report("installed", (model.base or model).manifest.name, store)
     return 0
 
 
@@ -79,7 +82,8 @@ def import_model(store: ModelStore, arguments: argparse.Namespace) -> int:
 
 def verify_models(store: ModelStore, arguments: argparse.Namespace) -> int:
     """Verify the models named, or all; the status is 1 when one is damaged."""
-    names = arguments.names or store.present()
+    # The built-in models need 2stems, and are verified with it.
+    names = arguments.names or [*store.present(), *(store.built_in if BASE in store.present() else ())]
     status = 0
     for name in names:
         try:
@@ -110,6 +114,8 @@ def _describe(store: ModelStore, entry: Entry) -> dict[str, Any]:
     row: dict[str, Any] = {
         "name": entry.name,
         "state": "available",
+        "quality": "official",
+        "experimental": False,
         "size": entry.size,
         "instruments": list(entry.architecture.instruments),
         "licence": entry.licence,
@@ -132,8 +138,24 @@ def _describe(store: ModelStore, entry: Entry) -> dict[str, Any]:
     }
 
 
+def _describe_built_in(model: BuiltIn) -> dict[str, Any]:
+    manifest = model.manifest()
+    return {
+        "name": model.name,
+        "state": "built in",
+        "quality": "approximate",
+        "experimental": model.experimental,
+        "size": manifest.size,
+        "instruments": list(model.instruments),
+        "licence": manifest.licence,
+        "source": f"for {model.stands_for} until that is installed; needs {BASE}",
+        "variants": [],
+        "installed": manifest.installed,
+    }
+
+
 def _line(row: dict[str, Any]) -> tuple[str, ...]:
-    since = f" {row['installed'][:10]}" if row["installed"] else ""
+    since = f" {row['installed'][:10]}" if row["state"] == "installed" else ""
     return (
         row["name"],
         row["state"] + since,

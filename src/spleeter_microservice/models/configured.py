@@ -45,7 +45,7 @@ def load_configured(store: ModelStore, config_path: Path, model_path: Path | Non
     folders = _candidates(config_path, model_dir, model_path)
     folder = next((folder for folder in folders if folder.is_dir()), None)
     model = configured.from_name(model_dir) if folder is None else configured.from_folder(folder)
-    return replace(model, name=str(config_path), architecture=architecture)
+    return replace(model, name=str(config_path), architecture=architecture, quality="own")
 
 
 class _Configured:

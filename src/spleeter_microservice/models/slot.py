@@ -21,22 +21,39 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from spleeter_microservice.errors import ModelCorruptError, ModelError
 from spleeter_microservice.models.manifest import Manifest, record_files, verify_files
 from spleeter_microservice.separation.architecture import Architecture
+
+ModelQuality = Literal["official", "approximate", "own"]
 
 _MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
 class InstalledModel:
-    """A model that can be run: ``folder`` holds ``{instrument}.onnx`` and ``{instrument}.bin``."""
+    """A model that can be run.
+
+    Attributes:
+        name: by which it was asked for.
+        folder: holds ``{instrument}.onnx`` and ``{instrument}.bin``, or a cascade's second network.
+        architecture: of the model.
+        manifest: what was installed.
+        base: the model whose networks a cascade runs first.
+        quality: ``official`` for Deezer's weights, ``approximate`` for the built-in ones, ``own``
+            for those that a configuration file names.
+        experimental: whether some stem is not good enough to be relied on.
+    """
 
     name: str
     folder: Path
     architecture: Architecture
     manifest: Manifest
+    base: InstalledModel | None = None
+    quality: ModelQuality = "official"
+    experimental: bool = False
 
 
 class Slot:

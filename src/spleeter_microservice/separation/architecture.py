@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, get_args
 from spleeter_microservice.errors import ConfigurationError
 
 Activation = Literal["LeakyReLU", "ReLU", "ELU"]
-Kind = Literal["unet", "softmax_unet"]
+Kind = Literal["unet", "softmax_unet", "cascade"]
 MaskExtension = Literal["zeros", "average"]
 
 KERNEL_SIZE = 5
@@ -22,6 +22,9 @@ GRAPH_VERSION = 2
 """The form in which ``unet`` writes graphs; when it changes, installed models are rebuilt."""
 GRAPH_INPUT = "magnitude"
 
+CASCADE_GRAPH = "lite.onnx"
+"""File of a cascade's second network: the accompaniment's magnitudes in, masks out."""
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -29,7 +32,8 @@ class Architecture:
 
     The definition is Deezer's (``spleeter/model/functions/unet.py``); the field names
     are the field's own, the letters T and F of Spleeter's configuration files being
-    ``segment_frames`` and ``bins``.
+    ``segment_frames`` and ``bins``. A ``cascade`` is no model of Deezer's: its networks are
+    those of 2 stems and one more (``cascade.py``).
     """
 
     instruments: tuple[str, ...]
@@ -85,6 +89,8 @@ class Architecture:
             model = configuration["model"]
             params = model.get("params") or {}
             kind = str(model["type"]).removeprefix("unet.")
+            if kind == "cascade":
+                raise ConfigurationError("model.type must be one of unet.unet, unet.softmax_unet.")
             if configuration.get("separation_exponent", 2) != 2:
                 raise ConfigurationError("separation_exponent must be 2.")
             if configuration.get("n_channels", 2) != 2:

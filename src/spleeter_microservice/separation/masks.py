@@ -20,10 +20,14 @@ def estimates(architecture: Architecture, outputs: Sequence[Array], magnitude: A
     """Give each stem's magnitude spectrogram.
 
     Args:
-        architecture: whether the outputs are estimates already, or logits of a softmax.
-        outputs: of the networks, one per stem; they are overwritten.
+        architecture: whether the outputs are estimates already, logits of a softmax, or masks.
+        outputs: of the networks, one per stem, or one array of all stems' masks; they are overwritten.
         magnitude: of the mix, of the outputs' shape.
     """
+    if architecture.kind == "cascade":
+        np.sqrt(outputs[0], out=outputs[0])
+        np.multiply(outputs[0], magnitude, out=outputs[0])
+        return list(outputs[0])
     if architecture.kind == "unet":
         return list(outputs)
     highest = outputs[0].copy()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import onnxruntime as ort
@@ -17,6 +18,8 @@ from spleeter_microservice.errors import ModelCorruptError
 from spleeter_microservice.separation.architecture import GRAPH_INPUT, Architecture
 
 Array = NDArray[np.float32]
+Start: TypeAlias = Callable[[Callable[[], Array]], Future[Array]]
+"""Runs a computation in another thread."""
 
 # Networks computed at the same time; each holds about 60 MB of activations.
 _MOST_AT_ONCE = 4
@@ -34,6 +37,7 @@ class Networks:
 
     Attributes:
         at_once: how many threads should call ``run`` for the cores to be used well.
+        threads: that each call of ``run`` uses.
         provider: what ONNX Runtime runs the networks on, by its name for it.
 
     Raises:
@@ -44,7 +48,8 @@ class Networks:
         cores = cores or available_cores()
         self.at_once = min(cores, _MOST_AT_ONCE)
         _share_memory()
-        options = _options(architecture, cores // self.at_once)
+        self.threads = cores // self.at_once
+        options = session_options(architecture, self.threads)
 
         def load(instrument: str) -> ort.InferenceSession:
             return ort.InferenceSession(str(folder / f"{instrument}.onnx"), options, providers=_providers())
@@ -55,6 +60,17 @@ class Networks:
         except Exception as error:  # ONNX Runtime's errors share no other base
             raise ModelCorruptError(f"The networks in {folder} cannot be loaded: {error}") from error
         self.provider: str = self._sessions[0].get_providers()[0]
+
+    def submit(self, start: Start, magnitude: Array) -> list[Future[Array]]:
+        """Compute the outputs of a segment, one array of ``run`` per instrument.
+
+        Args:
+            start: runs a computation in another thread.
+            magnitude: shape (1, 2, segment_frames, bins).
+        """
+        return [
+            start(functools.partial(self.run, position, magnitude)) for position in range(len(self._sessions))
+        ]
 
     def run(self, position: int, magnitude: Array) -> Array:
         """Compute the output for one instrument.
@@ -85,7 +101,8 @@ def _providers() -> list[str]:
     return [provider for provider in wanted if provider in ort.get_available_providers()]
 
 
-def _options(architecture: Architecture, threads: int) -> ort.SessionOptions:
+def session_options(architecture: Architecture, threads: int) -> ort.SessionOptions:
+    """Say how ONNX Runtime is to run a network of a model."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _ERRORS_ONLY

@@ -141,11 +141,14 @@ class Pipeline:
             yield _finished(waiting)
 
     def _submit(self, segment: Segment) -> list[Future[Array]]:
-        def run(position: int) -> Array:
+        def timed(compute: Callable[[], Array]) -> Array:
             with self.stages.measure("network"):
-                return self._networks.run(position, segment.magnitude)
+                return compute()
 
-        return [self._computing.submit(run, i) for i in range(len(self.architecture.instruments))]
+        def start(compute: Callable[[], Array]) -> Future[Array]:
+            return self._computing.submit(timed, compute)
+
+        return self._networks.submit(start, segment.magnitude)
 
     def _inverse(
         self, syntheses: Sequence[Synthesis], spectra: Sequence[MaskedSpectrum], samples: int

@@ -1,0 +1,83 @@
+"""Makes the built-in models, step by step: ``synthesise``, ``train``, ``validate``, ``export``.
+
+The first needs what ``docs/models.md`` lists from Debian; the others need PyTorch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+from pathlib import Path
+
+from spleeter_microservice.models.lite import FOLDER
+from spleeter_microservice.training.lite import synthesis
+
+_FIRST_VALIDATION_PIECE = 100_000
+_VOICES = 40
+
+
+def main() -> None:
+    """Do one step."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    steps = parser.add_subparsers(required=True)
+    for step in (synthesise, train, validate, export):
+        step_parser = steps.add_parser(step.__name__, help=step.__doc__)
+        step_parser.add_argument("--data", type=Path, default=Path("lite/data"), help="folder of pieces")
+        step_parser.add_argument(
+            "--output", type=Path, default=Path("lite/run"), help="folder of checkpoints"
+        )
+        step_parser.set_defaults(step=step)
+        if step is synthesise:
+            step_parser.add_argument("--pieces", type=int, default=300, help="to train on, of 36 s each")
+            step_parser.add_argument("--validation", type=int, default=36, help="pieces to choose by")
+            step_parser.add_argument("--processes", type=int, default=2)
+        if step is train:
+            step_parser.add_argument("--minutes", type=float, default=82)
+            step_parser.add_argument("--batch", type=int, default=4)
+            step_parser.add_argument("--workers", type=int, default=1, help="processes that make examples")
+        if step is export:
+            step_parser.add_argument("--evaluation", type=Path, help="what evaluate --json wrote")
+    options = parser.parse_args()
+    options.step(options)
+
+
+def synthesise(options: argparse.Namespace) -> None:
+    """Synthesise pieces, and voices."""
+    held_out = range(_FIRST_VALIDATION_PIECE, _FIRST_VALIDATION_PIECE + options.validation)
+    synthesis.make_voices(options.data, _VOICES, seed=1)
+    for pieces, validation in ((held_out, True), (range(options.pieces), False)):
+        for track in synthesis.synthesise(options.data, pieces, validation, 1, options.processes):
+            print(f"{track.file}  {track.source}")
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train, going on where a training in the folder was interrupted."""
+    from spleeter_microservice.training.lite.feed import FeedOptions  # noqa: PLC0415  (PyTorch)
+    from spleeter_microservice.training.lite.train import Training, TrainingOptions  # noqa: PLC0415
+
+    feed = FeedOptions(options.data, batch=options.batch, workers=options.workers)
+    Training(TrainingOptions(feed, options.output, options.minutes)).run()
+
+
+def validate(options: argparse.Namespace) -> None:
+    """Judge a training's network on the validation pieces."""
+    from spleeter_microservice.training.lite import export as exporting  # noqa: PLC0415
+    from spleeter_microservice.training.lite import train as training  # noqa: PLC0415
+
+    network = exporting.load(options.output / training.CHECKPOINT)
+    print(json.dumps(training.evaluated(network, training.validation_batches(options.data)), indent=2))
+
+
+def export(options: argparse.Namespace) -> None:
+    """Write the network into the program, with a record of where it comes from."""
+    from spleeter_microservice.training.lite import export as exporting  # noqa: PLC0415
+
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout  # noqa: S607
+    exporting.export_with_record(options.output, options.data, FOLDER, commit.strip(), options.evaluation)
+
+
+if __name__ == "__main__":
+    main()

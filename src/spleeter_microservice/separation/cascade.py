@@ -1,0 +1,102 @@
+"""Runs two models one after the other: voice and accompaniment, then what the accompaniment is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from spleeter_microservice.errors import ModelCorruptError
+from spleeter_microservice.separation.architecture import CASCADE_GRAPH, GRAPH_INPUT, Architecture
+from spleeter_microservice.separation.network import Networks, Start, session_options
+
+Array = NDArray[np.float32]
+
+PARTS = ("drums", "bass", "piano", "other")
+"""What the masks of the second model are of, which have the shape (parts, 2, frames, bins)."""
+
+BASE = Architecture(("vocals", "accompaniment"))
+"""Of the first model, Deezer's."""
+
+_EPSILON = np.float32(1e-10)
+
+
+class Cascade(Networks):
+    """Deezer's 2-stem networks and one that shares the accompaniment out.
+
+    A part that is no instrument of the architecture belongs to its last one: without a piano,
+    ``other`` is piano and other.
+
+    Args:
+        folder: holds ``lite.onnx``.
+        architecture: of the whole; vocals come first.
+        base: folder of the 2-stem networks.
+        cores: how many to use; by default all that this process may use.
+
+    Raises:
+        ModelCorruptError: when ONNX Runtime cannot load a graph.
+    """
+
+    def __init__(
+        self, folder: Path, architecture: Architecture, base: Path, cores: int | None = None
+    ) -> None:
+        super().__init__(base, BASE, cores)
+        self._instruments = architecture.instruments[1:]
+        options = session_options(architecture, self.threads)
+        try:
+            self._second = ort.InferenceSession(
+                str(folder / CASCADE_GRAPH), options, providers=self._sessions[0].get_providers()
+            )
+        except Exception as error:  # ONNX Runtime's errors share no other base
+            raise ModelCorruptError(
+                f"The network {folder / CASCADE_GRAPH} cannot be loaded: {error}"
+            ) from error
+
+    def submit(self, start: Start, magnitude: Array) -> list[Future[Array]]:
+        """Compute the outputs of a segment: one array of masks, of shape (1, instruments, 2, frames, bins).
+
+        Args:
+            start: runs a computation in another thread, in the order of the calls.
+            magnitude: shape (1, 2, segment_frames, bins).
+        """
+        first = super().submit(start, magnitude)
+        # Whoever takes this up waits for computations that others have begun before it.
+        return [start(lambda: self._masks([future.result()[0] for future in first], magnitude[0]))]
+
+    def _masks(self, estimates: Sequence[Array], magnitude: Array) -> Array:
+        energies = [np.square(estimate) for estimate in estimates]
+        total = energies[0] + energies[1] + _EPSILON
+        accompaniment = (energies[1] + _EPSILON / 2) / total
+        parts: Array = self._second.run(None, {GRAPH_INPUT: (magnitude * accompaniment)[np.newaxis]})[0]
+        masks = np.empty((1 + len(self._instruments), *magnitude.shape), np.float32)
+        np.subtract(1, accompaniment, out=masks[0])
+        for mask, instrument in zip(masks[1:], self._instruments, strict=True):
+            np.multiply(parts[PARTS.index(instrument)], accompaniment, out=mask)
+        for part, name in zip(parts, PARTS, strict=True):
+            if name not in self._instruments:
+                masks[-1] += part * accompaniment
+        return masks[np.newaxis]
+
+
+def load_networks(
+    folder: Path, architecture: Architecture, cores: int | None = None, base: Path | None = None
+) -> Networks:
+    """Load the networks of any model.
+
+    Args:
+        folder: of the model.
+        architecture: of the model.
+        cores: how many to use; by default all that this process may use.
+        base: folder of a cascade's first networks.
+
+    Raises:
+        ModelCorruptError: when ONNX Runtime cannot load a graph.
+    """
+    if architecture.kind != "cascade":
+        return Networks(folder, architecture, cores)
+    assert base is not None, "a cascade needs a base"
+    return Cascade(folder, architecture, base, cores)

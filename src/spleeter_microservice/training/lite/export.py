@@ -1,0 +1,108 @@
+"""Brings a trained network into the file that the service runs, with a record of where it comes from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+from spleeter_microservice.separation.architecture import CASCADE_GRAPH
+from spleeter_microservice.training.lite import graph
+from spleeter_microservice.training.lite.features import Array
+from spleeter_microservice.training.lite.network import SHORTCUT_GAIN, LiteNetwork
+from spleeter_microservice.training.lite.synthesis import tracks
+from spleeter_microservice.training.lite.train import ARGUMENTS, CHECKPOINT, LOG
+
+FRAMES = 512
+"""Of a segment in the service."""
+
+
+def load(checkpoint: Path) -> LiteNetwork:
+    """Give the averaged network of a checkpoint of ``train``."""
+    network = LiteNetwork()
+    network.load_state_dict(torch.load(checkpoint, weights_only=True)["average"])
+    network.eval()
+    return network
+
+
+def folded(network: LiteNetwork) -> Mapping[str, tuple[Array, Array]]:
+    """Give kernel and bias of each convolution, the normalisation that follows it folded in."""
+    found = {
+        name: (_array(layer.weight) * np.float32(gain), _array(layer.bias) * np.float32(gain))
+        for name, layer, gain in (("last", network.last, 1), ("shortcut", network.shortcut, SHORTCUT_GAIN))
+    }
+    for part in ("down", "middle", "up"):
+        for i, layer in enumerate(getattr(network, part)):
+            convolution, norm = layer
+            assert isinstance(norm, nn.BatchNorm2d)
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            scale = _array(norm.weight) / np.sqrt(_array(norm.running_var) + norm.eps)
+            kernel = _array(convolution.weight) * scale[:, None, None, None]
+            found[f"{part}.{i}"] = kernel, _array(norm.bias) - _array(norm.running_mean) * scale
+    return found
+
+
+def export(network: LiteNetwork, path: Path) -> None:
+    """Write a network as the service runs it."""
+    model = graph.write(folded(network), FRAMES)
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+
+
+def export_with_record(output: Path, data: Path, folder: Path, commit: str, evaluation: Path | None) -> None:
+    """Write the network of a training and what there is to know of it.
+
+    Args:
+        output: folder of the training.
+        data: what it was trained on.
+        folder: gets ``lite.onnx`` and ``lite.json``.
+        commit: of the program that trained it.
+        evaluation: what ``evaluate --json`` wrote of it.
+    """
+    export(load(output / CHECKPOINT), folder / CASCADE_GRAPH)
+    content = (folder / CASCADE_GRAPH).read_bytes()
+    log = [json.loads(line) for line in (output / LOG).read_text(encoding="utf-8").splitlines()]
+    record = {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "size": len(content),
+        "licence": "MIT",
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": commit,
+        "arguments": json.loads((output / ARGUMENTS).read_text(encoding="utf-8")),
+        "training": log[-1],
+        "data": _data(data),
+        "evaluation": None if evaluation is None else _medians(evaluation),
+    }
+    (folder / "lite.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def _data(folder: Path) -> Mapping[str, object]:
+    """Describe the pieces; the hash is of all tracks' hashes in the order of their names."""
+    found = sorted(tracks(folder), key=lambda track: track.file)
+    digest = hashlib.sha256("".join(track.sha256 for track in found).encode("ascii"))
+    return {
+        "tracks": len(found),
+        "pieces": len({track.piece for track in found if not track.validation}),
+        "validation_pieces": len({track.piece for track in found if track.validation}),
+        "sha256": digest.hexdigest(),
+    }
+
+
+def _medians(evaluation: Path) -> Mapping[str, object]:
+    """Take the median SDR of each stem out of a report."""
+    summary = json.loads(evaluation.read_text(encoding="utf-8"))["summary"]
+    return {stem: round(scores["sdr"]["median"], 2) for stem, scores in summary.items()}
+
+
+def _array(tensor: torch.Tensor | None) -> Array:
+    assert tensor is not None
+    array: Array = tensor.detach().numpy().astype(np.float32)
+    return array

@@ -1,0 +1,96 @@
+"""SoundFonts, and FluidSynth that plays them (Debian's package ``fluidsynth``)."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spleeter_microservice.training.lite.score import Note, written
+
+SAMPLE_RATE = 44100
+Waveform = NDArray[np.float32]
+"""Of shape (samples, 2), full scale being 1."""
+
+_FOLDER = Path("/usr/share/sounds")
+
+
+@dataclass(frozen=True)
+class SoundFont:
+    """A file of instruments; ``drums_only`` of those that hold nothing else."""
+
+    name: str
+    path: Path
+    package: str
+    licence: str
+    weight: float = 1.0
+    drums_only: bool = False
+
+
+HELD_OUT = SoundFont("TimGM6mb", _FOLDER / "sf2/TimGM6mb.sf2", "timgm6mb-soundfont", "GPL-2")
+"""Nothing is trained on it."""
+
+TRAINED = (
+    SoundFont("FluidR3", _FOLDER / "sf2/FluidR3_GM.sf2", "fluid-soundfont-gm", "MIT", 3),
+    SoundFont(
+        "MuseScore_General_Lite",
+        _FOLDER / "sf3/MuseScore_General_Lite.sf3",
+        "musescore-general-soundfont-small",
+        "MIT, parts public domain and CC0",
+        3,
+    ),
+    SoundFont("GMbank", _FOLDER / "sf2/sf_GMbank.sf2", "csound-soundfont", "public domain", 1.5),
+    SoundFont("OPL-3_FM", _FOLDER / "sf2/OPL-3_FM_128M.sf2", "opl3-soundfont", "CC-BY-SA-4.0", 0.5),
+    SoundFont(
+        "Black_Pearl", _FOLDER / "sf2/Black_Pearl_4_LV2.sf2", "avldrums.lv2-soundfont", "GPL-2+", 3, True
+    ),
+    SoundFont(
+        "Red_Zeppelin", _FOLDER / "sf2/Red_Zeppelin_4_LV2.sf2", "avldrums.lv2-soundfont", "GPL-2+", 3, True
+    ),
+)
+
+
+def choose(rng: random.Random, held_out: bool, drums: bool) -> SoundFont:
+    """Choose a SoundFont."""
+    if held_out:
+        return HELD_OUT
+    fonts = [font for font in TRAINED if drums or not font.drums_only]
+    return rng.choices(fonts, [font.weight for font in fonts])[0]
+
+
+def play(notes: Sequence[Note], font: SoundFont, seconds: float, work: Path, reverb: bool) -> Waveform:
+    """Play notes.
+
+    Args:
+        notes: of one stem.
+        font: to play them with.
+        seconds: length of the result.
+        work: folder for what is passed to FluidSynth and back.
+        reverb: whether to let FluidSynth add reverberation and chorus.
+
+    Raises:
+        FileNotFoundError: when FluidSynth is not installed.
+        subprocess.CalledProcessError: when it fails, as without the SoundFont.
+    """
+    midi, raw = work / "stem.mid", work / "stem.raw"
+    # Such fonts keep their drums where others have the piano.
+    midi.write_bytes(written([replace(note, program=0) for note in notes] if font.drums_only else notes))
+    effects = "1" if reverb else "0"
+    subprocess.run(  # noqa: S603
+        [
+            *("fluidsynth", "-ni", "-q", "-g", "0.4", "-r", str(SAMPLE_RATE), "-R", effects, "-C", effects),
+            *("-o", "synth.dynamic-sample-loading=1", "-O", "float", "-T", "raw", "-E", "little"),
+            *("-F", str(raw), str(font.path), str(midi)),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
+    samples = np.fromfile(raw, "<f4").reshape(-1, 2)[: round(seconds * SAMPLE_RATE)]
+    raw.unlink()
+    return np.pad(samples, ((0, round(seconds * SAMPLE_RATE) - len(samples)), (0, 0))).astype(np.float32)

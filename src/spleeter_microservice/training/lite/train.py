@@ -1,0 +1,184 @@
+"""Trains the lite network on what ``mixing`` makes of synthesised tracks."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spleeter_microservice.training.lite.feed import Batch, Feed, FeedOptions, collated
+from spleeter_microservice.training.lite.mixing import Mixer
+from spleeter_microservice.training.lite.network import LiteNetwork
+from spleeter_microservice.training.lite.score import STEMS
+from spleeter_microservice.training.lite.synthesis import tracks
+
+CHECKPOINT, LOG, ARGUMENTS = "lite.pt", "log.jsonl", "arguments.json"
+
+_EVERY = 300.0  # seconds between checkpoints
+_WARM_UP = 100  # steps
+_AVERAGING = 0.998
+_VALIDATION_FRAMES = 512
+_NEGLIGIBLE = 0.01
+"""Of the accompaniment's energy: an error that small is not worth making smaller."""
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How to train.
+
+    Attributes:
+        feed: how to make examples.
+        output: folder for checkpoints and the log; what is there is continued.
+        minutes: after which the learning rate has fallen to zero.
+        rate: the highest learning rate.
+        threads: of the training itself.
+    """
+
+    feed: FeedOptions
+    output: Path
+    minutes: float
+    rate: float = 1.6e-3
+    threads: int = 1
+
+
+def errors(masks: Tensor, batch: Batch) -> Tensor:
+    """Compute squared errors relative to the accompaniment's energy.
+
+    Returns:
+        shape (batch, stems + 1): of each stem, and of piano and other taken together.
+    """
+    _, power, cross, energy = batch
+    masks = torch.cat([masks, masks[:, 2:].sum(1, keepdim=True)], 1)
+    cross = torch.cat([cross, cross[:, 2:].sum(1, keepdim=True)], 1)
+    return (masks * (masks * power[:, None] - 2 * cross)).flatten(2).sum(2) + energy
+
+
+def loss(masks: Tensor, batch: Batch) -> Tensor:
+    """Average the logarithms of the errors (10 times that, in dB, is what SDR measures)."""
+    weights = masks.new_tensor([1.0, 1.0, 0.5, 0.5, 1.0])
+    found = torch.log10(errors(masks, batch).clamp(min=0) + _NEGLIGIBLE)
+    return (found * weights).sum(1).mean() / weights.sum() * 10
+
+
+class Training:
+    """One run, which goes on where it was interrupted."""
+
+    def __init__(self, options: TrainingOptions) -> None:
+        torch.set_num_threads(options.threads)
+        torch.manual_seed(options.feed.seed)
+        self._options = options
+        self._network = LiteNetwork().to(memory_format=torch.channels_last)
+        self._average = copy.deepcopy(self._network).requires_grad_(requires_grad=False)
+        self._optimiser = torch.optim.AdamW(self._network.parameters(), options.rate, weight_decay=1e-2)
+        self._steps, self._minutes, self._examples = 0, 0.0, 0
+        options.output.mkdir(parents=True, exist_ok=True)
+        arguments = json.dumps(asdict(options), default=lambda path: path.name, indent=2)
+        (options.output / ARGUMENTS).write_text(arguments + "\n", encoding="utf-8")
+        self._load()
+
+    def run(self) -> None:
+        """Train until the time is up, with a checkpoint and a validation every few minutes."""
+        feed, validation = Feed(self._options.feed), validation_batches(self._options.feed.data)
+        started, last, losses = time.monotonic() - 60 * self._minutes, time.monotonic(), []
+        for batch in feed.batches():
+            self._minutes = (time.monotonic() - started) / 60
+            losses.append(self._step(batch))
+            done = self._minutes >= self._options.minutes
+            if done or time.monotonic() - last > _EVERY:
+                self._examples += feed.taken
+                feed.taken = 0
+                self._save()
+                self._log(float(np.mean(losses)), evaluated(self._average, validation))
+                last, losses = time.monotonic(), []
+            if done:
+                break
+        feed.close()
+
+    def _step(self, batch: Batch) -> float:
+        share = min(1.0, self._minutes / self._options.minutes)
+        rate = (
+            self._options.rate
+            * min(1.0, (self._steps + 1) / _WARM_UP)
+            * (0.5 + 0.5 * math.cos(math.pi * share))
+        )
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate
+        self._network.train()
+        self._optimiser.zero_grad()
+        found = loss(self._network(batch[0].contiguous(memory_format=torch.channels_last)), batch)
+        found.backward()
+        torch.nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
+        self._optimiser.step()
+        self._steps += 1
+        self._follow(min(_AVERAGING, (1 + self._steps) / (10 + self._steps)))
+        return float(found.detach())
+
+    def _follow(self, decay: float) -> None:
+        """Move the average of the weights towards the present ones."""
+        present = self._network.state_dict()
+        for name, value in self._average.state_dict().items():
+            if value.dtype.is_floating_point:
+                value.lerp_(present[name], 1 - decay)
+            else:
+                value.copy_(present[name])
+
+    def _save(self) -> None:
+        state = {
+            "network": self._network.state_dict(),
+            "average": self._average.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "progress": {"steps": self._steps, "minutes": self._minutes, "examples": self._examples},
+        }
+        path = self._options.output / CHECKPOINT
+        torch.save(state, path.with_suffix(".new"))
+        path.with_suffix(".new").replace(path)
+
+    def _load(self) -> None:
+        path = self._options.output / CHECKPOINT
+        if path.exists():
+            state = torch.load(path, weights_only=True)
+            self._network.load_state_dict(state["network"])
+            self._average.load_state_dict(state["average"])
+            self._optimiser.load_state_dict(state["optimiser"])
+            progress = state["progress"]
+            self._steps, self._minutes = progress["steps"], progress["minutes"]
+            self._examples = progress["examples"]
+
+    def _log(self, loss_: float, scores: Mapping[str, float]) -> None:
+        row = {
+            "minutes": round(self._minutes, 1),
+            "steps": self._steps,
+            "examples": self._examples,
+            "loss": round(loss_, 3),
+            **{name: round(score, 2) for name, score in scores.items()},
+        }
+        with (self._options.output / LOG).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def validation_batches(data: Path) -> list[Batch]:
+    """Make the examples of all validation pieces, each a batch of its own."""
+    mixer = Mixer(data, _VALIDATION_FRAMES, 0, validation=True)
+    pieces = sorted({track.piece for track in tracks(data) if track.validation})
+    return [collated([mixer.validation_example(piece)]) for piece in pieces]
+
+
+def evaluated(network: LiteNetwork, batches: Sequence[Batch]) -> dict[str, float]:
+    """Give the median SDR of each stem, in dB; "rest" is piano and other together."""
+    network.eval()
+    found: dict[str, list[float]] = {name: [] for name in (*STEMS, "rest")}
+    with torch.no_grad():
+        for batch in batches:
+            error, energy = errors(network(batch[0]), batch)[0], batch[3][0]
+            for name, stem_error, stem_energy in zip(found, error.tolist(), energy.tolist(), strict=True):
+                if stem_energy > _NEGLIGIBLE:
+                    found[name].append(10 * math.log10(stem_energy / max(stem_error, 1e-9)))
+    return {name: float(np.median(scores)) for name, scores in found.items() if scores}

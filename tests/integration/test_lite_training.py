@@ -1,0 +1,99 @@
+"""Music is synthesised reproducibly; a network learns from it, goes on after a break, and is exported."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spleeter_microservice.separation.architecture import CASCADE_GRAPH
+from spleeter_microservice.training.lite import kits, mma, soundfonts, synthesis
+from tests.missing import missing
+from tests.torch_needed import need_torch
+
+need_torch()
+
+import onnxruntime as ort
+import torch
+
+from spleeter_microservice.training.lite.bands import BINS, spread
+from spleeter_microservice.training.lite.export import FRAMES, export, export_with_record
+from spleeter_microservice.training.lite.features import features
+from spleeter_microservice.training.lite.feed import FeedOptions
+from spleeter_microservice.training.lite.network import LiteNetwork
+from spleeter_microservice.training.lite.train import CHECKPOINT, LOG, Training, TrainingOptions
+
+SEED, SECONDS = 1, 6.0
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pieces to train on and to choose by, and a voice."""
+    fonts = [*soundfonts.TRAINED, soundfonts.HELD_OUT]
+    for path in (mma.STYLES, kits.FOLDER, *(font.path for font in fonts)):
+        if not path.exists():
+            missing(f"{path} is not there (make components installs what music is synthesised with)")
+    for program in ("mma", "fluidsynth"):
+        if shutil.which(program) is None:
+            missing(f"{program} is not installed")
+    folder = tmp_path_factory.mktemp("data")
+    list(synthesis.synthesise(folder, [0, 1], False, SEED, 1, SECONDS))
+    list(synthesis.synthesise(folder, [100_000], True, SEED, 1, SECONDS))
+    synthesis.make_voices(folder, 1, SEED)
+    return folder
+
+
+def test_a_piece_depends_on_its_number_and_the_seed_alone(data: Path, tmp_path: Path) -> None:
+    first = [track for track in synthesis.tracks(data) if track.piece == 0]
+    assert synthesis.make_piece(tmp_path, False, SEED, 0, SECONDS) == first
+    assert len({track.stem for track in first}) == len(first) > 1
+    for track in first:
+        assert (data / track.file).stat().st_size == track.samples * 4
+
+
+def test_validation_uses_only_what_was_held_out(data: Path) -> None:
+    for track in synthesis.tracks(data):
+        held_out = {soundfonts.HELD_OUT.name, kits.HELD_OUT, f"{soundfonts.HELD_OUT.name}+additive"}
+        assert (track.source in held_out) == track.validation
+
+
+def test_a_training_learns_goes_on_and_is_exported_with_its_record(data: Path, tmp_path: Path) -> None:
+    feed = FeedOptions(data, batch=2, frames=64, held=8)
+    options = TrainingOptions(feed, tmp_path / "run", minutes=0.02)
+    Training(options).run()
+    Training(replace(options, minutes=0.04)).run()
+    log = [json.loads(line) for line in (tmp_path / "run" / LOG).read_text().splitlines()]
+    assert log[-1]["steps"] > log[0]["steps"] > 0
+    assert np.isfinite(log[-1]["loss"])
+    assert (tmp_path / "run" / CHECKPOINT).exists()
+
+    export_with_record(tmp_path / "run", data, tmp_path, "0" * 40, None)
+    record = json.loads((tmp_path / "lite.json").read_text())
+    assert record["data"]["pieces"] == 2
+    assert record["size"] == (tmp_path / CASCADE_GRAPH).stat().st_size
+    assert record["arguments"]["feed"]["data"] == data.name
+
+
+def test_an_exported_network_gives_the_masks_of_the_trained_one(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = LiteNetwork()
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(layer.running_mean, 0, 0.1)
+            torch.nn.init.uniform_(layer.running_var, 0.5, 2)
+    network.eval()
+    export(network, tmp_path / CASCADE_GRAPH)
+    rng = np.random.default_rng(0)
+    magnitude = np.abs(rng.standard_normal((2, FRAMES, BINS))).astype(np.float32) ** 3
+    session = ort.InferenceSession(tmp_path / CASCADE_GRAPH)
+    found = session.run(None, {"magnitude": magnitude[np.newaxis]})[0]
+    np.testing.assert_allclose(found.sum(axis=0), 1, atol=1e-5)
+    with torch.no_grad():
+        wanted = spread(network(torch.from_numpy(features(magnitude))[None])[0].numpy())
+    # Between the pairs of frames the exported network goes a quarter of the way to the next.
+    before = np.concatenate([wanted[:, :, :1], wanted[:, :, :-1]], axis=2)
+    after = np.concatenate([wanted[:, :, 1:], wanted[:, :, -1:]], axis=2)
+    np.testing.assert_allclose(found[:, :, 0::2], 0.75 * wanted + 0.25 * before, atol=5e-3)
+    np.testing.assert_allclose(found[:, :, 1::2], 0.75 * wanted + 0.25 * after, atol=5e-3)
