@@ -23,6 +23,11 @@ EXTRA: dict[type[SpleeterError], dict[str, Any]] = {
     errors.RateLimitError: {"retry_after": 7},
     errors.TokenKeysUnavailableError: {"retry_after": 7},
     errors.InfectedError: {"signature": "Eicar"},
+    errors.UnsatisfiableRangeError: {"size": 5},
+    errors.SeparationFailedError: {"type": "internal-error"},
+    errors.StillRunningError: {"location": "/"},
+    errors.WaitedTooLongError: {"location": "/"},
+    errors.StoppingError: {"location": "/"},
     errors.InvalidKeyError: {"reason": "unknown"},
     errors.InvalidTokenError: {"reason": "expired"},
 }
@@ -50,6 +55,11 @@ SPEAKING = {
     errors.QueueFullError,
     errors.UnknownJobError,
     errors.NotReadyError,
+    errors.NoSuchStemError,
+    errors.UnsatisfiableRangeError,
+    errors.SeparationFailedError,
+    errors.WaitedTooLongError,
+    errors.StoppingError,
 }
 
 

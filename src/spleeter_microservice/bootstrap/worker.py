@@ -20,8 +20,6 @@ from spleeter_microservice.bootstrap.parts import (
 from spleeter_microservice.errors import (
     ConfigurationError,
     DatabaseUnavailableError,
-    JobMemoryLimitError,
-    JobTimeLimitError,
     SpleeterError,
     StorageUnavailableError,
 )
@@ -94,10 +92,6 @@ async def run_worker(settings: Settings) -> None:
 
 def job_problem(error: SpleeterError) -> str:
     """Name what a job failed with, as problems of requests are named."""
-    if isinstance(error, JobTimeLimitError):
-        return "time-limit"
-    if isinstance(error, JobMemoryLimitError):
-        return "memory-limit"
     return problem_of(type(error)).name
 
 

@@ -150,6 +150,18 @@ PROBLEMS: Mapping[type[errors.SpleeterError], Problem] = {
     errors.AuditUnwritableError: _away(
         "audit-unwritable", "Audit log unwritable", "What is done cannot be recorded now, so nothing is done."
     ),
+    errors.JobTimeLimitError: Problem(
+        "time-limit", 422, "Time limit", "The file takes longer than a file may. Convert it to WAV or FLAC."
+    ),
+    errors.JobMemoryLimitError: Problem(
+        "memory-limit", 422, "Memory limit", "The file needs more memory than a file may. Convert it to FLAC."
+    ),
+    errors.InferenceCrashedError: Problem(
+        "process-died",
+        422,
+        "Process died",
+        "The process that looked into the file died, most likely of the file. Convert it to WAV or FLAC.",
+    ),
     errors.InferenceError: _away(
         "inspection-unavailable", "Inspection unavailable", "Files cannot be looked into now."
     ),

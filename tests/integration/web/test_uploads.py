@@ -17,8 +17,11 @@ from prometheus_client import REGISTRY
 from spleeter_microservice.errors import (
     DatabaseUnavailableError,
     DiskFullError,
+    InferenceCrashedError,
     InferenceUnavailableError,
     InvalidSamplesError,
+    JobMemoryLimitError,
+    JobTimeLimitError,
     StorageUnavailableError,
 )
 from spleeter_microservice.jobs.database import Database
@@ -192,6 +195,9 @@ async def test_another_body_is_refused(
     ("error", "status", "kind"),
     [
         (InferenceUnavailableError("/srv"), 503, "inspection-unavailable"),
+        (InferenceCrashedError("/srv"), 422, "process-died"),
+        (JobTimeLimitError("/srv"), 422, "time-limit"),
+        (JobMemoryLimitError("/srv"), 422, "memory-limit"),
         (InvalidSamplesError("/srv"), 422, "invalid-samples"),
         (RuntimeError("/srv"), 500, "internal-error"),
     ],
