@@ -119,6 +119,12 @@ async def test_any_range_is_exact_across_blocks(storage: Storage) -> None:
         assert max(map(len, blocks), default=0) <= BLOCK_BYTES
 
 
+async def test_blocks_are_as_small_as_asked_for(storage: Storage) -> None:
+    await put(storage, "a", bytes(range(10)))
+    stream = await storage.get("a", 1, 9, block_bytes=3)
+    assert [block async for block in stream] == [b"\1\2\3", b"\4\5\6", b"\7\10"]
+
+
 async def test_nothing_is_visible_before_the_end(storage: Storage) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(12):

@@ -29,7 +29,7 @@ from spleeter_microservice.storage.places import Place, open_place
 from spleeter_microservice.storage.streams import MeasuredStream, file_blocks
 
 BLOCK_BYTES = 4 << 20
-"""Largest block that a stream yields."""
+"""Largest block that a stream yields, unless it was asked for others."""
 _PART_BYTES = 5 << 20  # the least that S3 takes as a part
 _PARTS_AT_ONCE = 2
 _ABORTING_SECONDS = 5.0
@@ -51,13 +51,14 @@ class ObjectStream:
         StorageUnavailableError: when the store is away.
     """
 
-    def __init__(self, storage: Storage, info: StoredObject, start: int, stop: int) -> None:
+    def __init__(self, storage: Storage, info: StoredObject, start: int, stop: int, block_bytes: int) -> None:
         self.info, self.start, self.stop = info, start, stop
         self._storage = storage
+        self._block_bytes = block_bytes
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for position in range(self.start, self.stop, BLOCK_BYTES):
-            end = min(position + BLOCK_BYTES, self.stop)
+        for position in range(self.start, self.stop, self._block_bytes):
+            end = min(position + self._block_bytes, self.stop)
             yield await self._storage.read_block(self.info, position, end)
 
 
@@ -151,10 +152,13 @@ class Storage:
         with self._reporting(key):
             return _described(await obstore.head_async(self._store, path))
 
-    async def get(self, key: str, start: int = 0, stop: int | None = None) -> ObjectStream:
+    async def get(
+        self, key: str, start: int = 0, stop: int | None = None, *, block_bytes: int = BLOCK_BYTES
+    ) -> ObjectStream:
         """Open an object, or the bytes from ``start`` up to, but not with, ``stop``.
 
-        A range is cut to what there is; beyond the end there is nothing.
+        A range is cut to what there is; beyond the end there is nothing. Smaller blocks are
+        slower to fetch, and less to hold for a reader that is slow itself.
 
         Raises:
             ObjectNotFoundError: when there is none.
@@ -162,7 +166,7 @@ class Storage:
         """
         info = await self.head(key)
         stop = info.size if stop is None else min(stop, info.size)
-        return ObjectStream(self, info, max(start, 0), stop)
+        return ObjectStream(self, info, max(start, 0), stop, block_bytes)
 
     async def read_block(self, info: StoredObject, start: int, stop: int) -> bytes:
         """Read a range, which must lie within the object; a replaced object is not read."""

@@ -61,6 +61,10 @@ _PROBLEM = {"$ref": "#/components/schemas/ProblemDocument"}
 RETRY_AFTER = {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
 }
+LOCATION = {"Location": {"description": "Path of the separation.", "schema": {"type": "string"}}}
+_CONTENT_RANGE = {"Content-Range": {"description": "`bytes */` and the size.", "schema": {"type": "string"}}}
+_HEADERS = {416: _CONTENT_RANGE, 429: RETRY_AFTER, 503: RETRY_AFTER, 504: LOCATION}
+"""Of refusals, by their status."""
 
 
 def open_to_all(*kinds: type[errors.SpleeterError]) -> Answers:
@@ -86,7 +90,8 @@ def _answer(problems: list[Problem]) -> dict[str, Any]:
         "description": "; ".join(dict.fromkeys(problem.title for problem in problems)) + ".",
         "content": {MEDIA_TYPE: {"schema": _PROBLEM, "examples": examples}},
     }
-    return answer | ({"headers": RETRY_AFTER} if problems[0].status in (429, 503) else {})
+    headers = _HEADERS.get(problems[0].status)
+    return answer | ({"headers": headers} if headers else {})
 
 
 def _example(problem: Problem) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, get_args
+from typing import Annotated, Any, get_args
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Request
@@ -59,6 +59,20 @@ _DRAWN: Answers = {
 _NONE = (InvalidFieldsError, UnknownJobError, NotReadyError, ObjectNotFoundError, StorageUnavailableError)
 _NO_STEM = (*_NONE, NoSuchStemError)
 
+
+_ASKED = {
+    "If-None-Match": "The `ETag` of what you have: it is not sent again.",
+    "If-Range": "The `ETag` of what you have a part of: if it is another now, all of it is sent.",
+    "Range": "One range of bytes, such as `bytes=0-1023`.",
+}
+
+
+def _asking(*names: str) -> dict[str, Any]:
+    """Describe request headers, which the answers look at themselves."""
+    text = {"schema": {"type": "string"}, "in": "header", "required": False}
+    return {"parameters": [text | {"name": name, "description": _ASKED[name]} for name in names]}
+
+
 StemName = Annotated[str, Path(description="Name of a stem.", examples=["vocals"], max_length=100)]
 
 
@@ -74,6 +88,7 @@ Found = Annotated[Job, Depends(find)]
     "/v1/separations/{id}/stems/{stem}",
     operation_id="downloadStem",
     responses=guarded(*_NO_STEM, UnsatisfiableRangeError) | _KNOWN | _WHOLE | _RANGE,
+    openapi_extra=_asking("Range", "If-Range", "If-None-Match"),
 )
 async def get_stem(request: Request, services: Live, job: Found, stem: StemName) -> Response:
     """Download a stem, or with `Range` a part of it."""
@@ -84,6 +99,7 @@ async def get_stem(request: Request, services: Live, job: Found, stem: StemName)
     "/v1/separations/{id}/stems/{stem}",
     operation_id="describeStem",
     responses=guarded(*_NO_STEM) | _KNOWN | _HEADERS,
+    openapi_extra=_asking("If-None-Match"),
 )
 async def head_stem(request: Request, services: Live, job: Found, stem: StemName) -> Response:
     """Get the headers that a download of the stem has."""
@@ -94,6 +110,7 @@ async def head_stem(request: Request, services: Live, job: Found, stem: StemName
     "/v1/separations/{id}/archive",
     operation_id="downloadArchive",
     responses=guarded(*_NONE) | _KNOWN | _ARCHIVE,
+    openapi_extra=_asking("If-None-Match"),
 )
 async def get_archive(request: Request, services: Live, job: Found) -> Response:
     """Download all stems as one ZIP archive, in which they are not compressed further."""
@@ -104,6 +121,7 @@ async def get_archive(request: Request, services: Live, job: Found) -> Response:
     "/v1/separations/{id}/archive",
     operation_id="describeArchive",
     responses=guarded(*_NONE) | _KNOWN | _HEADERS,
+    openapi_extra=_asking("If-None-Match"),
 )
 async def head_archive(request: Request, services: Live, job: Found) -> Response:
     """Get the headers that a download of the archive has."""
@@ -114,6 +132,7 @@ async def head_archive(request: Request, services: Live, job: Found) -> Response
     "/v1/separations/{id}/peaks/{stem}",
     operation_id="getPeaks",
     responses=guarded(*_NO_STEM) | _KNOWN | _DRAWN,
+    openapi_extra=_asking("If-None-Match"),
 )
 async def get_peaks(request: Request, services: Live, job: Found, stem: StemName) -> Response:
     """Get what a player draws of a stem: the least and the greatest value per pixel.

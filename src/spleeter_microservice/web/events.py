@@ -129,7 +129,8 @@ class EventStream:
         with self._notices.follow(self._job) as following:
             while not (self._over or self._notices.closed):
                 try:
-                    notice = await asyncio.wait_for(following.notices.get(), self._heartbeat)
+                    async with asyncio.timeout(self._heartbeat):
+                        notice = await following.notices.get()
                 except TimeoutError:
                     yield b":\n\n"
                     continue

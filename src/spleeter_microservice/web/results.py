@@ -16,6 +16,10 @@ from spleeter_microservice.web.conditions import Part, is_known, requested_part
 from spleeter_microservice.web.file_names import attachment, safe_name, stem_file, stem_name, title
 from spleeter_microservice.web.zip_stream import Member, ZipStream
 
+# A client that is slow, or asleep, holds a block and what the server buffers, hardly more than a piece.
+_BLOCK_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 16
+
 # A browser may keep a file, but asks each time whether it may still show it: it may be erased.
 _CACHING = {"Cache-Control": "private, no-cache"}
 
@@ -59,25 +63,31 @@ def _part(request: Request, etag: str, size: int) -> Part | None:
 async def _sent(
     request: Request, storage: Storage, stem: StoredStem, part: Part, headers: Mapping[str, str]
 ) -> Response:
-    stream = await storage.get(stem.key, part.start, part.stop)
+    stream = await storage.get(stem.key, part.start, part.stop, block_bytes=_BLOCK_BYTES)
     headers = {**headers, "Content-Length": str(part.size)}
     if request.method == "HEAD":
         return Response(headers=headers, media_type=stem.media_type)
     status = 206 if "Content-Range" in headers else 200
-    return StreamingResponse(await _begun(stream), status, headers, stem.media_type)
+    return StreamingResponse(_in_pieces(await _begun(stream)), status, headers, stem.media_type)
 
 
 async def _begun(stream: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
     """Read the beginning of a stream, so that what is wrong with it is known before an answer begins."""
     blocks = aiter(stream)
-    first = await anext(blocks, b"")
+    first = [await anext(blocks, b"")]
 
     async def everything() -> AsyncIterator[bytes]:
-        yield first
+        yield first.pop()  # and hold it no longer
         async for block in blocks:
             yield block
 
     return everything()
+
+
+async def _in_pieces(blocks: AsyncIterable[bytes]) -> AsyncIterator[memoryview]:
+    async for block in blocks:
+        for start in range(0, len(block), _PIECE_BYTES):
+            yield memoryview(block)[start : start + _PIECE_BYTES]
 
 
 async def archive_response(storage: Storage, request: Request, job: Job) -> Response:
@@ -98,7 +108,7 @@ async def archive_response(storage: Storage, request: Request, job: Job) -> Resp
     headers["Content-Length"] = str(archive.size)
     if request.method == "HEAD":
         return Response(headers=headers, media_type="application/zip")
-    return StreamingResponse(aiter(archive), headers=headers, media_type="application/zip")
+    return StreamingResponse(_in_pieces(archive), headers=headers, media_type="application/zip")
 
 
 def _archive_tag(job: Job, result: Result) -> str:
@@ -108,7 +118,7 @@ def _archive_tag(job: Job, result: Result) -> str:
 
 async def _member(storage: Storage, folder: str, stem: StoredStem) -> Member:
     """Describe a stem as a file of an archive; it must be there."""
-    stream = await storage.get(stem.key)
+    stream = await storage.get(stem.key, block_bytes=_BLOCK_BYTES)
     crc32 = stem.crc32
     if crc32 is None:
         crc32 = 0

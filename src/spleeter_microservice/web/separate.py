@@ -22,7 +22,7 @@ from spleeter_microservice.jobs.job import Job, State
 from spleeter_microservice.jobs.listener import DELETED, Notice
 from spleeter_microservice.jobs.repository import Repository
 from spleeter_microservice.web.admission import admit
-from spleeter_microservice.web.answers import SUBMISSION_BODY, SUBMITTING, Answers, guarded
+from spleeter_microservice.web.answers import LOCATION, SUBMISSION_BODY, SUBMITTING, Answers, guarded
 from spleeter_microservice.web.auth import Reader, Submitter
 from spleeter_microservice.web.downloads import SOUND, ZIP
 from spleeter_microservice.web.notices import Notices, Told
@@ -34,9 +34,8 @@ from spleeter_microservice.web.submission import Stem
 
 router = APIRouter(tags=["separations"], default_response_class=Response)
 
-_LOCATION = {"Location": {"description": "Path of the separation.", "schema": {"type": "string"}}}
 _SEPARATED: Answers = {
-    200: {"description": "The archive, or the stem.", "content": ZIP | SOUND, "headers": _LOCATION}
+    200: {"description": "The archive, or the stem.", "content": ZIP | SOUND, "headers": LOCATION}
 }
 _REFUSALS = (
     *SUBMITTING,

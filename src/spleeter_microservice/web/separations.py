@@ -12,7 +12,7 @@ from spleeter_microservice.jobs.job import Job, State
 from spleeter_microservice.jobs.repository import Origin
 from spleeter_microservice.security.audit_record import Action
 from spleeter_microservice.web.admission import admit
-from spleeter_microservice.web.answers import SUBMISSION_BODY, SUBMITTING, Answers, guarded
+from spleeter_microservice.web.answers import LOCATION, SUBMISSION_BODY, SUBMITTING, Answers, guarded
 from spleeter_microservice.web.auditing import record
 from spleeter_microservice.web.auth import Reader, Submitter
 from spleeter_microservice.web.representation import separation, separation_path, summary
@@ -23,12 +23,11 @@ router = APIRouter(tags=["separations"])
 
 _LISTING = (InvalidFieldsError, InvalidCursorError)
 _ONE = (InvalidFieldsError, UnknownJobError)
-_LOCATION = {"description": "Path of the separation.", "schema": {"type": "string"}}
 _REPLAYED = {
     "description": "`true` when this request was sent before.",
     "schema": {"type": "string", "enum": ["true"]},
 }
-_CREATED_HEADERS = {"Location": _LOCATION, "Idempotent-Replayed": _REPLAYED}
+_CREATED_HEADERS = LOCATION | {"Idempotent-Replayed": _REPLAYED}
 _CREATED: Answers = {
     200: {"model": Separation, "description": "It is there at once.", "headers": _CREATED_HEADERS},
     202: {"description": "It waits, or runs.", "headers": _CREATED_HEADERS},
