@@ -40,7 +40,8 @@ class Plan:
         clips: that are separated.
         seconds: that the shortest and the longest of them last.
         workers: processes.
-        interval: seconds between kills of a worker or of what a worker has started.
+        interval: seconds between kills of a worker or of what a worker has started; more when no clip
+            was done meanwhile, as on a machine that takes longer to start a worker.
         kills: the most of these.
         api_kills: of the API, spread over the run.
         database_stops: of PostgreSQL, spread over the run.
@@ -144,7 +145,7 @@ class Mayhem:
     @asynccontextmanager
     async def at_work(self, run: Run) -> AsyncIterator[None]:
         """Kill until the end."""
-        tasks = [asyncio.create_task(self._kill_workers()), asyncio.create_task(self._follow(run))]
+        tasks = [asyncio.create_task(self._kill_workers(run)), asyncio.create_task(self._follow(run))]
         try:
             yield
         finally:
@@ -155,9 +156,13 @@ class Mayhem:
                     await task
             await self._fleet.start_database()
 
-    async def _kill_workers(self) -> None:
+    async def _kill_workers(self, run: Run) -> None:
+        done = -1
         while self.kills["worker"] + self.kills["child"] < self._plan.kills:
             await asyncio.sleep(self._plan.interval)
+            while len(run.jobs) == done:
+                await asyncio.sleep(0.05)
+            done = len(run.jobs)
             workers = [found for one in self._fleet.workers if one.pid and (found := process(one.pid))]
             helpers = [helper for one in self._fleet.workers for helper in self._fleet.helpers(one)]
             self.seen |= {*self._fleet.family()}
@@ -270,8 +275,8 @@ def _print(outcome: Outcome) -> None:
     row("requests sent again", *(str(run.repeats) for run in runs))
     row("separations, succeeded", *(f"{_succeeded(run)} of {plan.clips}" for run in runs))
     print(f"killed: {', '.join(f'{count} × {what}' for what, count in sorted(outcome.kills.items()))}")
-    attempts = sum(outcome.kills[kind] for kind in ("worker", "child"))
-    print(f"one worker or child was killed for each {plan.clips / max(1, attempts):.1f} clips")
+    killed = sum(outcome.kills[kind] for kind in ("worker", "child"))
+    print(f"a worker or a child every {outcome.disturbed.elapsed / max(1, killed):.1f} s")
     for problem in outcome.problems or ["nothing lost, stuck, different or left over"]:
         print(problem)
 

@@ -9,23 +9,25 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import IO, Self
 
 from bench.client import Client
 from bench.processes import Process, children, process
 from spleeter_microservice.bootstrap import find_model
+from spleeter_microservice.jobs.database import Database
 from spleeter_microservice.jobs.embedded import EmbeddedPostgres
+from spleeter_microservice.jobs.leftovers import Leftovers
 from spleeter_microservice.settings import Settings
+from spleeter_microservice.storage.store import open_storage
 
 _ROOT = Path(__file__).parent.parent
 _LOOK = 0.05  # seconds between looks at the processes
 _PAUSE = 0.2  # seconds before one is started again
 _START = 120.0  # seconds that the service may take to be ready, on a busy machine
 _STOP = 30.0
-_SWEEP = 90.0
 
 
 class Program:
@@ -203,11 +205,10 @@ class Fleet:
         return sorted(str(path.relative_to(self.folder)) for path in found if path.suffix != ".lock")
 
     async def leftovers_in_the_end(self) -> list[str]:
-        """Name the ``leftovers`` that are still there after all that is to remove them had its time."""
-        deadline = time.monotonic() + _SWEEP
-        while (found := self.leftovers()) and time.monotonic() < deadline:
-            await asyncio.sleep(0.2)
-        return found
+        """Name what is still there after the sweep that workers do once an hour; nothing may go on."""
+        async with Database(self.postgres.url) as database:
+            await Leftovers(database, open_storage(str(self.objects)), age=timedelta()).sweep()
+        return self.leftovers()
 
     async def _supervise(self) -> None:
         while True:
