@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test components check bench format lock clean
+.PHONY: help demo serve test components check bench image format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,22 +16,28 @@ demo: $(VENV)/installed ## start the service, separate the example song through 
 serve: $(VENV)/installed ## run the service; prints the page's address and a key
 	$(BIN)/spleeter-microservice serve
 
-test: $(VENV)/installed-dev components ## run every test
+test: $(VENV)/installed-train components ## run every test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: $(VENV)/installed-dev ## lint, types, import contracts, documents in step
+check: $(VENV)/installed-dev ## lint, types, import contracts, documents in step, known holes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/unit/test_docs.py
+	$(BIN)/python scripts/audit_dependencies.py
 
 bench: $(VENV)/installed-dev ## measure against official Spleeter, side by side
 	$(BIN)/python -m bench.side_by_side
 
 components: ## install the programs that tests run, where apt-get and the right to use it are there
-	@if [ -x /usr/sbin/clamd ] && [ -x /usr/bin/chromedriver ] || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then exit 0; fi; \
-	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends clamav-daemon chromium chromium-driver fonts-dejavu-core >/dev/null
+	@if [ -x /usr/sbin/clamd ] && [ -x /usr/bin/chromedriver ] && command -v promtool >/dev/null \
+		|| ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then exit 0; fi; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends clamav-daemon chromium chromium-driver fonts-dejavu-core >/dev/null && \
+	command -v promtool >/dev/null || scripts/install_promtool.sh
+
+image: ## build the image and try it, as root on Debian with buildah and podman; with Docker: docker build .
+	PYTHON=$(PYTHON) scripts/image_proof.sh
 
 format: $(VENV)/installed-dev ## format the code
 	$(BIN)/ruff check --fix .
@@ -40,9 +46,16 @@ format: $(VENV)/installed-dev ## format the code
 lock: ## pin the requirements anew, with hashes
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/pip install --quiet uv
-	$(LOCK) pyproject.toml --all-extras --group dev --output-file requirements-dev.txt
+	$(LOCK) pyproject.toml $(EXTRAS:%=--extra %) --group dev --output-file requirements-dev.txt
 	$(LOCK) pyproject.toml --extra service --constraints requirements-dev.txt --output-file requirements.txt
 	$(LOCK) --group build --constraints requirements-dev.txt --output-file requirements-build.txt
+	echo torch==2.13.0 >$(VENV)-lock/torch.txt
+	$(LOCK) pyproject.toml --extra train --constraints requirements-dev.txt --constraints $(VENV)-lock/torch.txt \
+		--output-file $(VENV)-lock/train.txt
+	$(PYTHON) scripts/split_train_lock.py $(VENV)-lock/train.txt
+
+# All but train, which has files of its own.
+EXTRAS := evaluate service tracing
 
 LOCK := $(VENV)-lock/bin/uv pip compile --quiet --universal --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
@@ -59,4 +72,10 @@ $(VENV)/installed: requirements.txt requirements-build.txt pyproject.toml
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.txt
+	@touch $@
+
+# PyTorch's build for processors alone where pip is shown one, else the index's, on Linux with CUDA's libraries.
+$(VENV)/installed-train: requirements-train.txt requirements-train-cpu.txt $(VENV)/installed-dev
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-train-cpu.txt 2>/dev/null || \
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-train.txt
 	@touch $@

@@ -35,9 +35,10 @@ from spleeter_microservice.settings import Settings
 _JOBS = 30
 _CLIP_SECONDS = 30.0
 _RATE, _LOAD_SECONDS = 200.0, 15.0
-_LONG_SONG_SECONDS = 900.0
+_LONG_SONG_SECONDS = 600.0
 _UPLOAD_BYTES = 2_000_000_000
 _LISTENERS = 1000
+_AHEAD_SECONDS = 240.0
 _PATIENCE = 300.0
 _MB = 1e6
 
@@ -187,7 +188,7 @@ class Bench:
         async with self.service() as (fleet, client):
             pid = fleet.api.pid
             assert pid is not None
-            ahead = await client.submit(self.clip(_LONG_SONG_SECONDS))
+            ahead = await client.submit(self.clip(_AHEAD_SECONDS))
             await client.running(ahead["id"], _PATIENCE)
             job = await client.submit(self.clip(_CLIP_SECONDS))
             before = memory(pid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -75,9 +76,11 @@ async def until(
     repository: Repository, job: UUID, *states: State, tenant: str = "ann", within: float = 10
 ) -> Job:
     """Wait for a job to be in one of some states."""
-    async with asyncio.timeout(within):
-        while (found := await repository.get(tenant, job)).state not in states:
-            await asyncio.sleep(0.02)
+    deadline = time.monotonic() + within
+    while (found := await repository.get(tenant, job)).state not in states:
+        assert not found.state.final, found
+        assert time.monotonic() < deadline, found
+        await asyncio.sleep(0.02)
     return found
 
 

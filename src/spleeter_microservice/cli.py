@@ -42,7 +42,7 @@ def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
 def _parser() -> argparse.ArgumentParser:
     from importlib.metadata import version
 
-    from spleeter_microservice import cli_evaluate, cli_keys, cli_separate, cli_serve
+    from spleeter_microservice import cli_evaluate, cli_keys, cli_separate, cli_serve, cli_train
     from spleeter_microservice.models import commands as models
 
     parser = argparse.ArgumentParser(
@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     cli_separate.add_parser(commands)
     cli_evaluate.add_parser(commands)
+    cli_train.add_parser(commands)
     models.add_parser(commands)
     cli_serve.add_parsers(commands)
     cli_keys.add_parsers(commands)

@@ -212,4 +212,4 @@ def _progress(songs: Sequence[Song], sample_rate: int) -> Iterator[Callable[[Son
         yield begin
 
 
-_BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+_BAR = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}"

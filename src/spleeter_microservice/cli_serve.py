@@ -43,6 +43,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def run_serve(options: argparse.Namespace, settings: Settings) -> int:
     """Run everything until SIGTERM or Ctrl-C; a second one hastens the end."""
     _share_metrics(settings)
+    from spleeter_microservice.bootstrap.api import require_access
     from spleeter_microservice.bootstrap.database import bury_worker
     from spleeter_microservice.bootstrap.parts import make_folder
     from spleeter_microservice.telemetry import configure_logging
@@ -51,6 +52,7 @@ def run_serve(options: argparse.Namespace, settings: Settings) -> int:
     make_folder(settings.data_dir)
     with ExitStack() as stack:
         url, database = _open_database(stack, settings)
+        asyncio.run(require_access(settings, url))
         listening = stack.enter_context(_listen(settings))
         environ = dict(os.environ) | {"SPLEETER_DATABASE_URL": url}
         programs = [*_api_programs(settings, listening, environ), _program("worker", ["worker"], environ)]
@@ -107,8 +109,9 @@ def _run_server(settings: Settings, listening: socket.socket) -> int:
     from spleeter_microservice.bootstrap.application import Application
     from spleeter_microservice.web.server import UVICORN_OPTIONS
 
+    application = Application(settings)
     config = uvicorn.Config(
-        Application(settings),
+        application,
         **UVICORN_OPTIONS,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
@@ -119,7 +122,13 @@ def _run_server(settings: Settings, listening: socket.socket) -> int:
     # The server raises the signals that stopped it once more when it has stopped.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    server.run(sockets=[listening])
+    try:
+        server.run(sockets=[listening])
+    except SystemExit:
+        if application.failure is None:
+            raise
+    if application.failure:
+        raise application.failure
     return 0 if server.started else 1
 
 

@@ -73,6 +73,10 @@ SpleeterError
 │   ├── UnknownStemError          no true stem for what was separated
 │   ├── StemLengthError           true stems, estimates or mixture of other lengths
 │   └── MissingEstimateError      no estimates of a song
+├── TrainingError
+│   ├── TrainingDataError         a list or a song that cannot be trained on
+│   ├── TrainingStateError        a state that this training cannot go on from
+│   └── TrainingDivergedError     the loss is no number any more
 └── RequestError                  an HTTP request is not one that is answered
     ├── MalformedRequestError     it cannot be understood
     ├── InvalidFieldsError        fields that are missing, unknown or wrong
@@ -444,6 +448,22 @@ class StemLengthError(EvaluationError):
 
 class MissingEstimateError(EvaluationError):
     """There are no estimates of a song."""
+
+
+class TrainingError(SpleeterError):
+    """A model cannot be trained."""
+
+
+class TrainingDataError(TrainingError):
+    """A list of stems, or a song, cannot be trained on."""
+
+
+class TrainingStateError(TrainingError):
+    """The state that was left is broken, or is not one of this model."""
+
+
+class TrainingDivergedError(TrainingError):
+    """The loss is no finite number any more."""
 
 
 class RequestError(SpleeterError):

@@ -63,6 +63,9 @@ EXIT_STATUSES: dict[type[errors.SpleeterError], int] = {
     errors.UnknownStemError: 92,
     errors.StemLengthError: 93,
     errors.MissingEstimateError: 94,
+    errors.TrainingDataError: 95,
+    errors.TrainingStateError: 96,
+    errors.TrainingDivergedError: 97,
 }
 SOME_FAILED = 3
 """Of several files, some failed."""

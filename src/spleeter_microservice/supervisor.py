@@ -17,6 +17,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from spleeter_microservice.orphans import Orphans
 from spleeter_microservice.telemetry import WORKER_RESTARTS, forget_process
 
 logger = logging.getLogger(__name__)
@@ -85,6 +86,8 @@ class Supervisor:
         self._stopping = asyncio.Event()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._lifeline: int | None = None
+        # As the first process of a container this one inherits what others leave behind.
+        self._orphans = Orphans() if os.getpid() == 1 else None
 
     @property
     def pids(self) -> dict[str, int]:
@@ -165,6 +168,8 @@ class Supervisor:
         while not self._stopping.is_set() or self._processes:
             if self._upkeep:
                 await _carefully(self._upkeep())
+            if self._orphans:
+                self._orphans.reap()
             await asyncio.sleep(self._patience.upkeep)
 
     async def _limit_draining(self) -> None:

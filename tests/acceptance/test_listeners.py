@@ -47,6 +47,7 @@ async def listen(api: WebProcess, job: object, count: int) -> list[Listener]:
     return listeners
 
 
+@pytest.mark.timeout(300)  # most of which is connecting, on a busy machine
 async def test_a_thousand_listeners_are_told_at_once_and_cost_little(
     database_url: str, tmp_path: Path
 ) -> None:

@@ -10,9 +10,17 @@ import pytest_asyncio
 
 from tests import chromium
 from tests.chromium import Browser
-from tests.integration.web.conftest import address, database, fleet, player, services
+from tests.integration.web.conftest import (
+    address,
+    database,
+    database_url,
+    fleet,
+    player,
+    services,
+    shared_database_url,
+)
 
-__all__ = ["address", "database", "fleet", "player", "services"]
+__all__ = ["address", "database", "database_url", "fleet", "player", "services", "shared_database_url"]
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,11 @@ from spleeter_microservice.cli import _parser
 from spleeter_microservice.exit_statuses import EXIT_STATUSES, SOME_FAILED
 from spleeter_microservice.models.catalogue import OFFICIAL
 from spleeter_microservice.separation.audio_formats import CODECS
+from spleeter_microservice.training.configuration import KNOWN_KEYS
 
 ROOT = Path(__file__).parent.parent.parent
 CLI = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -26,8 +28,9 @@ def subparser(name: str) -> argparse.ArgumentParser:
     return found
 
 
-def test_every_option_of_separate_is_documented() -> None:
-    for action in subparser("separate")._actions:
+@pytest.mark.parametrize("command", ["separate", "evaluate", "train"])
+def test_every_option_is_documented(command: str) -> None:
+    for action in subparser(command)._actions:
         for option in action.option_strings:
             assert option in ("-h", "--help") or f"`{option}" in CLI, option
 
@@ -41,6 +44,13 @@ def test_every_environment_variable_is_documented() -> None:
     used = set(re.findall(r"\"(SPLEETER_\w+|OTEL_\w+|MODEL_PATH)\"", inspect.getsource(settings)))
     section = CLI[CLI.index("## Environment") : CLI.index("## Exit statuses")]
     assert used == set(re.findall(r"^\| `(\w+)`", section, re.MULTILINE))
+
+
+def test_operators_are_told_of_every_environment_variable() -> None:
+    used = set(re.findall(r"\"(SPLEETER_\w+|OTEL_\w+|MODEL_PATH)\"", inspect.getsource(settings)))
+    section = OPERATIONS[OPERATIONS.index("## Settings") : OPERATIONS.index("## How large")]
+    rows = [row.split("|")[1] for row in section.splitlines() if row.startswith("| `")]
+    assert used == set(re.findall(r"`(\w+)`", " ".join(rows)))
 
 
 def test_every_exit_status_is_documented() -> None:
@@ -66,6 +76,12 @@ def test_every_error_stands_in_the_tree() -> None:
     for name, kind in vars(errors).items():
         if isinstance(kind, type) and issubclass(kind, errors.SpleeterError):
             assert name in tree
+
+
+def test_every_key_of_a_training_is_documented() -> None:
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    for key in KNOWN_KEYS:
+        assert f"`{key}`" in text, key
 
 
 @pytest.mark.parametrize("document", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=str)

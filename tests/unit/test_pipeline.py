@@ -106,7 +106,7 @@ def test_leaving_early_stops_the_source() -> None:
 
     items = ahead(source())
     assert next(items) == 0
-    items.close()  # type: ignore[attr-defined]  # a generator
+    items.close()
     assert len(produced) <= 3
 
 

@@ -10,6 +10,10 @@ from spleeter_microservice.security.jwks import Freshness
 from spleeter_microservice.security.limits import MemoryRateLimiter, Rate
 from spleeter_microservice.security.outgoing import Bounds
 from spleeter_microservice.security.principal import Scope
+from spleeter_microservice.web.bodies import Bounds as Bodies
+from spleeter_microservice.web.multipart import MAXIMUM_FIELD_BYTES, MAXIMUM_PARTS
+from spleeter_microservice.web.server import HEADER_BYTES, HEADER_SECONDS
+from spleeter_microservice.web.services import WebOptions
 
 ROOT = Path(__file__).parent.parent.parent
 TEXT = " ".join((ROOT / "docs" / "security.md").read_text(encoding="utf-8").split())
@@ -29,6 +33,11 @@ TEXT = " ".join((ROOT / "docs" / "security.md").read_text(encoding="utf-8").spli
         f"at most {Bounds(1).redirects}; none from https to http",
         f"ports {' and '.join(map(str, sorted(AddressGuard().ports)))} unless configured",
         f"threads of their own, and {AddressGuard().patience} s",
+        f"{HEADER_BYTES >> 10} KiB and {HEADER_SECONDS:g} s",
+        f"all others {WebOptions(Path()).max_body_bytes >> 20} MiB",
+        f"after {WebOptions(Path()).body_patience:g} s without a byte, or below "
+        f"{int(Bodies(0, 0).rate) >> 10} KiB/s",
+        f"at most {MAXIMUM_PARTS} parts and {MAXIMUM_FIELD_BYTES >> 10} KiB of fields",
     ],
 )
 def test_a_number_that_is_promised_is_the_one_in_force(promise: str) -> None:

@@ -52,8 +52,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """
     async with AsyncExitStack() as stack:
         url = _database_url(settings)
+        await require_access(settings, url)
         database = await stack.enter_async_context(Database(url, connections=_CONNECTIONS))
-        await _start(stack, settings, database)
+        await stack.enter_async_context(_migrating(url))
         options = web_options(settings)
         storage = open_objects(settings)
         yield Services(
@@ -103,24 +104,33 @@ def _database_url(settings: Settings) -> str:
     return settings.database_url
 
 
-async def _start(stack: AsyncExitStack, settings: Settings, database: Database) -> None:
-    """Migrate, and see that callers can be told from strangers."""
-    if settings.env == "production" and not settings.api_key and not settings.accepts_tokens:
-        await migrated(database.url)
+async def require_access(settings: Settings, url: str) -> None:
+    """See that callers can be told from strangers where that is asked for.
+
+    Raises:
+        ConfigurationError: in production, when no key and no token would open anything.
+    """
+    if settings.env != "production" or settings.api_key or settings.accepts_tokens:
+        return
+    await migrated(url)
+    async with Database(url, connections=1, patience=10.0) as database:
         if not await KeyTable(database).list():
             raise ConfigurationError(
                 "Nobody may call: with SPLEETER_ENV=production, set SPLEETER_API_KEY or SPLEETER_JWT_ISSUER, "
                 "or create a key first: spleeter-microservice keys create"
             )
-        return
-    migrating = asyncio.create_task(migrated(database.url))
 
-    async def stop() -> None:
+
+@asynccontextmanager
+async def _migrating(url: str) -> AsyncIterator[None]:
+    """Bring the schema up to date meanwhile."""
+    migrating = asyncio.create_task(migrated(url))
+    try:
+        yield
+    finally:
         migrating.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await migrating
-
-    stack.push_async_callback(stop)
 
 
 def _keys(settings: Settings, database: Database) -> ApiKeys:

@@ -19,9 +19,13 @@ class Application:
 
     Args:
         settings: of the process.
+
+    Attributes:
+        failure: why it could not be opened.
     """
 
     def __init__(self, settings: Settings) -> None:
+        self.failure: Exception | None = None
         self._settings = settings
         self._app: ASGIApp | None = None
 
@@ -41,7 +45,8 @@ class Application:
                 app = create_app(services)
                 await stack.enter_async_context(app.router.lifespan_context(app))
             except Exception as error:
-                logger.exception("the API does not start")
+                self.failure = error
+                logger.error("the API does not start: %s", error)  # noqa: TRY400  (raised below)
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 raise
             self._app = app

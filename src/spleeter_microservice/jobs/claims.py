@@ -120,7 +120,7 @@ class Claims:
 
     async def progress(self, claim: Claim, progress: float) -> bool:
         """Note how far a job is; False when it is not held any more."""
-        async with self._database.single() as transaction:
+        async with self._database.statement() as transaction:
             return bool(
                 await transaction.do(
                     "record_progress",
@@ -181,7 +181,7 @@ class Claims:
 
     async def is_gone(self, claim: Claim) -> bool:
         """Tell whether the job's row was erased."""
-        async with self._database.single() as transaction:
+        async with self._database.statement() as transaction:
             return await transaction.first("exists_job", job=claim.job.id) is None
 
     async def take_over(self, silence: float) -> list[Takeover]:

@@ -41,6 +41,6 @@ class Deliveries:
         Raises:
             DatabaseUnavailableError: when the database is away.
         """
-        async with self._database.single() as transaction:
-            rows = await transaction.rows("list_webhooks", tenant=tenant, job=job)
+        async with self._database.statement() as statement:
+            rows = await statement.rows("list_webhooks", tenant=tenant, job=job)
         return [Delivery(**{item.name: row[item.name] for item in fields(Delivery)}) for row in rows]

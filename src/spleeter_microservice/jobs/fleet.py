@@ -73,13 +73,13 @@ class Fleet:
 
     async def ready(self) -> int:
         """Tell how many workers live; each separated the known clip as it must before it began."""
-        async with self._database.single() as transaction:
-            return int((await transaction.one("count_workers", silence=self._silence))["workers"])
+        async with self._database.statement() as statement:
+            return int((await statement.one("count_workers", silence=self._silence))["workers"])
 
     async def all(self) -> Sequence[Model]:
         """Give the models that are installed, and those that could be."""
-        async with self._database.single() as transaction:
-            return [_model(row) for row in await transaction.rows("list_models")]
+        async with self._database.statement() as statement:
+            return [_model(row) for row in await statement.rows("list_models")]
 
     async def choose(self, stems: int, bandwidth: str) -> Model:
         """Give the best installed model for a number of stems.

@@ -24,33 +24,33 @@ class KeyTable:
 
     async def add(self, record: KeyRecord) -> None:
         """Keep a new record."""
-        async with self._database.single() as transaction:
-            await transaction.do("add_key", **asdict(record) | {"scopes": sorted(record.scopes)})
+        async with self._database.statement() as statement:
+            await statement.do("add_key", **asdict(record) | {"scopes": sorted(record.scopes)})
 
     async def find(self, digest: str) -> KeyRecord | None:
         """Give the record with a digest."""
-        async with self._database.single() as transaction:
-            row = await transaction.first("find_key", digest=digest)
+        async with self._database.statement() as statement:
+            row = await statement.first("find_key", digest=digest)
         return _record(row) if row else None
 
     async def list(self, tenant: str | None = None) -> list[KeyRecord]:
         """Give all records, or those of one tenant."""
-        async with self._database.single() as transaction:
-            rows = await transaction.rows("list_keys", tenant=tenant)
+        async with self._database.statement() as statement:
+            rows = await statement.rows("list_keys", tenant=tenant)
         return [_record(row) for row in rows]
 
     async def revoke(self, key_id: str, at: datetime) -> KeyRecord:
         """Mark a key as revoked."""
-        async with self._database.single() as transaction:
-            row = await transaction.first("revoke_key", key_id=key_id, at=at)
+        async with self._database.statement() as statement:
+            row = await statement.first("revoke_key", key_id=key_id, at=at)
         if row is None:
             raise unknown(key_id)
         return _record(row)
 
     async def touch(self, key_id: str, at: datetime) -> None:
         """Note a use."""
-        async with self._database.single() as transaction:
-            await transaction.do("touch_key", key_id=key_id, at=at)
+        async with self._database.statement() as statement:
+            await statement.do("touch_key", key_id=key_id, at=at)
 
 
 def _record(row: Row) -> KeyRecord:

@@ -69,8 +69,8 @@ class RateTable:
 
     async def _wait(self, statement: str, name: str, count: int) -> float:
         """Give the seconds until so many more may come."""
-        async with self._database.single() as transaction:
-            row = await transaction.one(
+        async with self._database.statement() as single:
+            row = await single.one(
                 statement,
                 name=f"{self._kind}:{name}",
                 now=self._now(),
@@ -88,5 +88,5 @@ def _bound(names: dict[str, int] | dict[str, float]) -> None:
 
 async def prune_rates(database: Database) -> int:
     """Forget names whose whole allowance is there again; tell how many."""
-    async with database.single() as transaction:
-        return await transaction.do("prune_rates")
+    async with database.statement() as statement:
+        return await statement.do("prune_rates")

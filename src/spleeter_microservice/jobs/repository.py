@@ -126,8 +126,8 @@ class Repository:
         Raises:
             UnknownJobError: when the tenant has no such job.
         """
-        async with self._database.single() as transaction:
-            return Job.from_row(_found(await transaction.first("get_job", tenant=tenant, job=job), job))
+        async with self._database.statement() as statement:
+            return Job.from_row(_found(await statement.first("get_job", tenant=tenant, job=job), job))
 
     async def page(
         self, tenant: str, *, cursor: str | None = None, limit: int = 50, state: State | None = None
@@ -144,8 +144,8 @@ class Repository:
             InvalidCursorError: when no page gave this cursor.
         """
         before = None if cursor is None else _job_of_cursor(cursor)
-        async with self._database.single() as transaction:
-            rows = await transaction.rows(
+        async with self._database.statement() as statement:
+            rows = await statement.rows(
                 "list_jobs", tenant=tenant, before=before, limit=limit + 1, state=state
             )
         jobs = tuple(Job.from_row(row) for row in rows[:limit])
@@ -153,8 +153,8 @@ class Repository:
 
     async def count_queued(self, tenant: str) -> int:
         """Tell how many jobs of the tenant wait."""
-        async with self._database.single() as transaction:
-            return int((await transaction.one("count_queued", tenant=tenant))["jobs"])
+        async with self._database.statement() as statement:
+            return int((await statement.one("count_queued", tenant=tenant))["jobs"])
 
     async def position(self, tenant: str, job: UUID) -> Position | None:
         """Tell where a job stands in the queue; None when it does not wait."""
@@ -167,8 +167,8 @@ class Repository:
 
     async def events(self, tenant: str, job: UUID, after: int = 0, limit: int = 100) -> list[JobEvent]:
         """Give what happened to a job after a given event; nothing for an unknown job."""
-        async with self._database.single() as transaction:
-            rows = await transaction.rows("list_events", tenant=tenant, job=job, after=after, limit=limit)
+        async with self._database.statement() as statement:
+            rows = await statement.rows("list_events", tenant=tenant, job=job, after=after, limit=limit)
         return [JobEvent.from_row(row) for row in rows]
 
     async def cancel(self, tenant: str, job: UUID) -> Job:
@@ -205,13 +205,13 @@ class Repository:
 
     async def load(self) -> Load:
         """Measure what waits and runs, for the metrics."""
-        async with self._database.single() as transaction:
-            return Load(**await transaction.one("measure_queue"))
+        async with self._database.statement() as statement:
+            return Load(**await statement.one("measure_queue"))
 
     async def known_prefixes(self, prefixes: Iterable[str]) -> set[str]:
         """Of some prefixes of the object store, give those that belong to a job."""
-        async with self._database.single() as transaction:
-            rows = await transaction.rows("list_known_prefixes", prefixes=[*prefixes])
+        async with self._database.statement() as statement:
+            rows = await statement.rows("list_known_prefixes", prefixes=[*prefixes])
         return {row["prefix"] for row in rows}
 
 

@@ -161,7 +161,7 @@ class Worker:
             return None
         try:
             return await self._claims.claim(self._number)
-        except DatabaseUnavailableError:
+        except DatabaseUnavailableError:  # after the commit, perhaps: see _put_back_unknown
             return None
 
     async def _attempt(self, claim: Claim) -> None:

@@ -68,7 +68,7 @@ class _Configured:
 
     def from_name(self, name: str) -> InstalledModel:
         model = self._find(name)
-        if _same_graph(model.architecture, self.architecture):
+        if model.architecture.has_networks_of(self.architecture):
             return model
         return self._keep(model.manifest.weights_sha256, model.folder, lambda: self._borrow(model))
 
@@ -78,7 +78,7 @@ class _Configured:
         if (
             kept is not None
             and kept.manifest.weights_sha256 == sha256
-            and _same_graph(kept.architecture, self.architecture)
+            and kept.architecture.has_networks_of(self.architecture)
         ):
             return kept
         weights, installer = read(), self.store.installer
@@ -125,16 +125,3 @@ def _candidates(config_path: Path, model_dir: str, model_path: Path | None) -> l
     if model_path is not None:
         candidates.append(model_path / model_dir)
     return candidates
-
-
-def _same_graph(one: Architecture, other: Architecture) -> bool:
-    """Tell whether both are run by the same networks: these serve any number of bins."""
-    same = replace(
-        one,
-        bins=other.bins,
-        sample_rate=other.sample_rate,
-        frame_length=other.frame_length,
-        frame_step=other.frame_step,
-        mask_extension=other.mask_extension,
-    )
-    return same == other

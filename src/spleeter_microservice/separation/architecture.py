@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
@@ -124,6 +124,18 @@ class Architecture:
     def to_json(self) -> str:
         """Write every field, for the manifest of an installed model."""
         return json.dumps({field.name: getattr(self, field.name) for field in fields(self)})
+
+    def has_networks_of(self, other: Self) -> bool:
+        """Tell whether both are run by the same networks: these serve any number of bins."""
+        same = replace(
+            self,
+            bins=other.bins,
+            sample_rate=other.sample_rate,
+            frame_length=other.frame_length,
+            frame_step=other.frame_step,
+            mask_extension=other.mask_extension,
+        )
+        return same == other
 
     def variables(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the variables in a TensorFlow checkpoint of this model.

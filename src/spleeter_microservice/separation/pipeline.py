@@ -171,7 +171,7 @@ class Pipeline:
         self.close()
 
 
-def ahead(items: Iterator[T]) -> Iterator[T]:
+def ahead(items: Iterator[T]) -> Generator[T, None, None]:
     """Compute the next item, which must not be None, in another thread while this one is used."""
     with ThreadPoolExecutor(1, thread_name_prefix="ahead") as thread:
         upcoming = thread.submit(next, items, None)

@@ -134,6 +134,11 @@ def _body(description: str, properties: Mapping[str, Any], required: str) -> dic
 
 
 _FILE = {"type": "string", "format": "binary", "description": "The song; its name must have an extension."}
+_FILE_NAME = {
+    "description": "The file's name must end as songs' names do.",
+    "schema": {"type": "string"},
+    "example": 'form-data; name="file"; filename="song.wav"',
+}
 _OPTIONS = {name: value for name, value in _properties().items() if name != "source_url"}
 BODIES: dict[str, Any] = {
     "SeparationForm": _body("A song that is sent along.", {"file": _FILE} | _OPTIONS, "file"),
@@ -146,7 +151,10 @@ FORM_BODY: dict[str, Any] = {
     "content": {
         "multipart/form-data": {
             "schema": {"$ref": "#/components/schemas/SeparationForm"},
-            "encoding": {"metadata": {"contentType": "application/json"}},
+            "encoding": {
+                "metadata": {"contentType": "application/json"},
+                "file": {"headers": {"Content-Disposition": _FILE_NAME}},
+            },
         }
     },
 }

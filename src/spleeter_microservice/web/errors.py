@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from typing import Any, cast
 
 import structlog
@@ -11,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from spleeter_microservice.errors import (
@@ -31,6 +33,7 @@ from spleeter_microservice.web.problems import (
     problem_of_failure,
 )
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 MEDIA_TYPE = "application/problem+json"
 logger = structlog.get_logger(__name__)
 
@@ -103,7 +106,21 @@ def install(app: FastAPI) -> None:
 
 
 async def _handle(request: Request, error: Exception) -> ProblemResponse:
-    return problem_response(request.scope, error)
+    response = problem_response(request.scope, error)
+    if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        response.headers["Allow"] = ", ".join(_methods(request))
+    return response
+
+
+def _methods(request: Request) -> list[str]:
+    """Give the methods that the path has, not only those of its first route, which the framework names."""
+    scope = {key: value for key, value in request.scope.items() if key != "fastapi"}
+    routes: list[BaseRoute] = request.app.router.routes
+    return [
+        method
+        for method in METHODS
+        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
 
 
 async def _handle_invalid(request: Request, error: Exception) -> ProblemResponse:

@@ -35,7 +35,7 @@ data: {"state": "running", "progress": 0.42}
 _FOLLOWED: Answers = {
     200: {
         "description": "Events `state` and `progress`, each with the state and the share that is done.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
+        "content": {"text/event-stream": {"example": _EXAMPLE}},
     },
     204: {"description": "It has ended, and you have all events: do not ask again."},
 }
@@ -161,11 +161,19 @@ class EventStream:
     async def _look_up(self) -> Sequence[Message]:
         """Give the events that the client does not have; the job's state first, as it may be all."""
         job = await self._repository.get(self._tenant, self._job)
-        found: list[Message] = []
-        last = self._last
-        while events := await self._repository.events(self._tenant, self._job, last, _PAGE):
-            found += [Message(event.id, event.kind, event.state, event.progress) for event in events]
-            last = events[-1].id
-        self._last, self._state = last, found[-1].state if found else job.state
+        found = await self._recorded()
+        if found:
+            self._last = found[-1].id
+        self._state = found[-1].state if found else job.state
         self._over = State(self._state).final
+        return found
+
+    async def _recorded(self) -> Sequence[Message]:
+        found: list[Message] = []
+        while len(found) % _PAGE == 0:
+            last = found[-1].id if found else self._last
+            page = await self._repository.events(self._tenant, self._job, last, _PAGE)
+            found += [Message(event.id, event.kind, event.state, event.progress) for event in page]
+            if not page:
+                break
         return found

@@ -12,9 +12,12 @@ from types import FrameType
 from typing import Annotated, Self, cast
 from uuid import UUID
 
+import structlog
 from fastapi import Depends, Request
 
 from spleeter_microservice.jobs.listener import Listener, Notice
+
+logger = structlog.get_logger(__name__)
 
 _CAPACITY = 16
 """Notices that are kept for a follower who is busy; beyond that, it is to look everything up."""
@@ -70,7 +73,7 @@ class Notices:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Listen; stop at the end, or as soon as the server is told to stop."""
-        listening = asyncio.create_task(self._listener.run())
+        listening = asyncio.create_task(self._listen())
         try:
             with _before_shutdown(self.close):
                 yield self
@@ -79,6 +82,14 @@ class Notices:
             listening.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await listening
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                await self._listener.run()
+            except Exception:
+                logger.exception("listening to the database failed, and begins anew")
+            await asyncio.sleep(self.pause)
 
     @contextmanager
     def follow(self, job: UUID) -> Iterator[Following]:

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from spleeter_microservice.web.answers import BODIES
+from spleeter_microservice.web.examples import SUCCEEDED, WAITING
 from spleeter_microservice.web.schemas import ProblemDocument
 
 DESCRIPTION = """\
@@ -55,6 +56,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schema = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas = document["components"]["schemas"]
     schemas |= schema.pop("$defs") | {"ProblemDocument": schema} | BODIES
+    schemas["Separation"]["examples"] = [WAITING, SUCCEEDED]  # here, as the framework drops what is null
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     for path in document["paths"].values():

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from spleeter_microservice.telemetry import REQUEST_LATENCY, REQUESTS
-from spleeter_microservice.web.errors import problem_response
+from spleeter_microservice.web.errors import METHODS, problem_response
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+/=-]{0,127}", re.ASCII)
 UNKNOWN_ROUTE = "unknown"
@@ -73,7 +73,7 @@ def _request_id(scope: Scope) -> str:
 
 def _note(scope: Scope, status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", UNKNOWN_ROUTE)
-    method = scope["method"] if scope["method"] in _METHODS else "other"
+    method = scope["method"] if scope["method"] in METHODS else "other"
     REQUESTS.labels(method, route, str(status)).inc()
     REQUEST_LATENCY.labels(method, route).observe(seconds)
     principal = scope["state"].get("principal")
@@ -86,6 +86,3 @@ def _note(scope: Scope, status: int, seconds: float) -> None:
         seconds=round(seconds, 6),
         tenant=principal.tenant if principal else None,
     )
-
-
-_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}

@@ -11,7 +11,9 @@ from fastapi.responses import Response, StreamingResponse
 
 from spleeter_microservice.errors import NoSuchStemError, NotReadyError, UnsatisfiableRangeError
 from spleeter_microservice.jobs.job import Job, Result, State, StoredStem
+from spleeter_microservice.security.audit_record import Action
 from spleeter_microservice.storage.store import Storage
+from spleeter_microservice.web.auditing import record
 from spleeter_microservice.web.conditions import Part, is_known, requested_part
 from spleeter_microservice.web.file_names import attachment, safe_name, stem_file, stem_name, title
 from spleeter_microservice.web.zip_stream import Member, ZipStream
@@ -31,7 +33,7 @@ async def stem_response(storage: Storage, request: Request, job: Job, name: str)
         NotReadyError: when the job has no stems, yet or at all.
         NoSuchStemError: when it has others.
         UnsatisfiableRangeError: when the range that is asked for is beyond the end.
-        StorageError: before anything is sent.
+        StorageError, AuditUnwritableError: before anything is sent.
     """
     stem = stem_of(result_of(job), name)
     etag = f'"{stem.sha256}"'
@@ -42,7 +44,7 @@ async def stem_response(storage: Storage, request: Request, job: Job, name: str)
     part = _part(request, etag, stem.size)
     if part is not None:
         headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{stem.size}"
-    return await _sent(request, storage, stem, part or Part(0, stem.size), headers)
+    return await _sent(request, storage, job, stem, part or Part(0, stem.size), headers)
 
 
 def _is_known(request: Request, etag: str) -> bool:
@@ -61,14 +63,17 @@ def _part(request: Request, etag: str, size: int) -> Part | None:
 
 
 async def _sent(
-    request: Request, storage: Storage, stem: StoredStem, part: Part, headers: Mapping[str, str]
+    request: Request, storage: Storage, job: Job, stem: StoredStem, part: Part, headers: Mapping[str, str]
 ) -> Response:
     stream = await storage.get(stem.key, part.start, part.stop, block_bytes=_BLOCK_BYTES)
     headers = {**headers, "Content-Length": str(part.size)}
     if request.method == "HEAD":
         return Response(headers=headers, media_type=stem.media_type)
+    begun = await _begun(stream)
+    if part.start == 0:  # else it goes on with a download that is recorded already
+        await record(request, Action.RESULT_DOWNLOADED, job=job.id, stem=stem.name)
     status = 206 if "Content-Range" in headers else 200
-    return StreamingResponse(_in_pieces(await _begun(stream)), status, headers, stem.media_type)
+    return StreamingResponse(_in_pieces(begun), status, headers, stem.media_type)
 
 
 async def _begun(stream: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
@@ -95,7 +100,7 @@ async def archive_response(storage: Storage, request: Request, job: Job) -> Resp
 
     Raises:
         NotReadyError: when the job has no stems, yet or at all.
-        StorageError: before anything is sent.
+        StorageError, AuditUnwritableError: before anything is sent.
     """
     result = result_of(job)
     etag = _archive_tag(job, result)
@@ -108,6 +113,7 @@ async def archive_response(storage: Storage, request: Request, job: Job) -> Resp
     headers["Content-Length"] = str(archive.size)
     if request.method == "HEAD":
         return Response(headers=headers, media_type="application/zip")
+    await record(request, Action.RESULT_DOWNLOADED, job=job.id, stem="all")
     return StreamingResponse(_in_pieces(archive), headers=headers, media_type="application/zip")
 
 

@@ -87,9 +87,11 @@ async def separate(
 
 async def _check(services: Services, job: Job, stem: str | None) -> None:
     """See that a stem will be there, before anybody waits for it."""
+    if stem is None:
+        return
     model = await services.models.choose(job.options.stems, job.options.bandwidth)
     names = job.options.only or model.stems
-    if stem is not None and stem not in names:
+    if stem not in names:
         raise InvalidFieldsError({"stem": f"There will be no {stem}, but {', '.join(names)}."})
 
 

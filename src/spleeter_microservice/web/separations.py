@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from spleeter_microservice.errors import InvalidCursorError, InvalidFieldsError, UnknownJobError
+from spleeter_microservice.jobs.deliveries import Delivery
 from spleeter_microservice.jobs.job import Job, State
 from spleeter_microservice.jobs.repository import Origin
 from spleeter_microservice.security.audit_record import Action
@@ -113,6 +115,7 @@ async def _described(services: Services, job: Job) -> Separation:
     position = None
     if job.state is State.QUEUED:
         position = await services.repository.position(job.tenant, job.id)
-    told = job.options.callback_url is not None
-    deliveries = await services.deliveries.of_job(job.tenant, job.id) if told else ()
+    deliveries: Sequence[Delivery] = ()
+    if job.options.callback_url:
+        deliveries = await services.deliveries.of_job(job.tenant, job.id)
     return separation(job, position, deliveries)

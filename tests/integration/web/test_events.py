@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -227,7 +227,7 @@ async def test_no_connection_is_held_while_waiting(ann: httpx.AsyncClient, servi
 
 
 @pytest.fixture
-def outage(database_url: str) -> Callable[[bool], None]:
+def outage(database_url: str) -> Iterator[Callable[[bool], None]]:
     """Gives a function that takes the database away, and back."""
     name = database_url.split("?", maxsplit=1)[0].rpartition("/")[2]
     own = database_url.replace(f"/{name}?", "/postgres?")
@@ -240,7 +240,8 @@ def outage(database_url: str) -> Callable[[bool], None]:
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
                 )
 
-    return switch
+    yield switch
+    switch(False)
 
 
 async def test_a_stream_outlives_the_database_s_absence(
@@ -258,6 +259,18 @@ async def test_a_stream_outlives_the_database_s_absence(
         assert [told.state for told in await events.rest()][-1] == SUCCEEDED
 
 
+async def test_nonsense_from_the_database_stops_nobody(
+    ann: httpx.AsyncClient, services: Services, player: Player
+) -> None:
+    job = (await services.repository.create(new_job())).job
+    async with following(ann, job.id) as events:
+        assert await events.next()
+        async with services.database.transaction() as transaction:
+            await transaction.connection.execute("NOTIFY spleeter_jobs, 'nonsense'")
+        await player.separate()
+        assert [told.state for told in await events.rest()][-1] == SUCCEEDED
+
+
 async def test_a_look_up_that_fails_is_repeated(
     services: Services, database_url: str, outage: Callable[[bool], None]
 ) -> None:
@@ -270,3 +283,19 @@ async def test_a_look_up_that_fails_is_repeated(
     await asyncio.to_thread(outage, False)
     assert b"queued" in await first
     await stream.aclose()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("count", [99, 100, 101, 200])
+async def test_a_long_history_is_told_whole(
+    ann: httpx.AsyncClient, services: Services, player: Player, count: int
+) -> None:
+    job = (await services.repository.create(new_job())).job
+    async with services.database.transaction() as transaction:
+        await transaction.connection.execute(
+            "INSERT INTO spleeter_events (job_id, kind, state, progress)"
+            " SELECT %s, 'state', 'queued', 0 FROM generate_series(3, %s)",
+            [job.id, count],
+        )
+    await services.repository.cancel("ann", job.id)
+    async with following(ann, job.id) as events:
+        assert len(await events.rest()) == count

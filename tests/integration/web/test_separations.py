@@ -102,7 +102,7 @@ async def test_a_failure_says_why(ann: httpx.AsyncClient, player: Player) -> Non
 
 
 async def test_webhooks_are_shown(ann: httpx.AsyncClient, fleet: Fleet) -> None:
-    body = (await submit(ann)).json()
+    body = (await submit(ann, callback_url="https://example.com/")).json()
     delivery = Delivery(
         "msg_1", "https://example.com/", "pending", 2, 500, "It answered 500.", datetime.now(UTC), None
     )

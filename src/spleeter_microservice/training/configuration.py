@@ -1,0 +1,251 @@
+"""The configuration of a training: a JSON file in Spleeter's format, every key of it known.
+
+The keys, their meaning and their defaults are official Spleeter 2.4.2's (``spleeter/dataset.py``,
+``spleeter/model/__init__.py`` and ``spleeter/__main__.py``). Four more, which start with
+``random_``, set what official Spleeter has as constants in its code.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from spleeter_microservice.errors import ConfigurationError
+from spleeter_microservice.separation.architecture import Architecture, read_configuration
+
+Loss = Literal["L1_mask", "weighted_L1_mask"]
+Optimizer = Literal["Adam", "Adadelta", "SGD"]
+Range = tuple[float, float]
+
+VALIDATION_SECONDS = 12.0
+"""Official Spleeter's length of a chunk for validation; it is longer where T needs more."""
+
+# What ``random_data_augmentation`` turns on in official Spleeter's code.
+_TIME_STRETCH: Range = (0.9, 1.1)
+_PITCH_SHIFT: Range = (-1.0, 1.0)
+
+_ARCHITECTURE_KEYS = frozenset(
+    (
+        *("instrument_list", "sample_rate", "frame_length", "frame_step", "T", "F", "n_channels"),
+        *("separation_exponent", "mask_extension", "model"),
+    )
+)
+_MODEL_KEYS = frozenset(("type", "params"))
+_PARAMETER_KEYS = frozenset(("conv_activation", "deconv_activation", "conv_n_filters"))
+_INFERENCE_KEYS = frozenset(("MWF", "stft_backend"))
+"""Known to official Spleeter, of no meaning for a training; kept in what is exported."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is changed at random in each segment, alike in the mix and in all stems.
+
+    Attributes:
+        time_stretch: factors of the length.
+        pitch_shift: in semitones.
+        volume: in dB.
+    """
+
+    time_stretch: Range | None = None
+    pitch_shift: Range | None = None
+    volume: Range | None = None
+
+
+@dataclass(frozen=True)
+class TrainingConfiguration:
+    """What a configuration file says.
+
+    Attributes:
+        path: of the file.
+        architecture: of the networks.
+        values: the file's content, for what is exported.
+        train_csv, validation_csv: lists of stems; None for the songs of a folder.
+        training_cache, validation_cache: folders that keep spectrograms; None to compute them anew.
+        chunk_duration: seconds of each of the ``n_chunks_per_song`` pieces that are cut from a song.
+        throttle_secs: seconds between two validations, at least.
+    """
+
+    path: Path
+    architecture: Architecture
+    values: Mapping[str, Any] = field(repr=False)
+    train_max_steps: int
+    model_dir: str | None = None
+    train_csv: str | None = None
+    validation_csv: str | None = None
+    training_cache: str | None = None
+    validation_cache: str | None = None
+    mix_name: str = "mix"
+    n_chunks_per_song: int = 2
+    chunk_duration: float = 20.0
+    batch_size: int = 8
+    learning_rate: float = 1e-4
+    optimizer: Optimizer = "Adam"
+    loss_type: Loss = "L1_mask"
+    save_checkpoints_steps: int = 1000
+    save_summary_steps: int = 100
+    throttle_secs: float = 600.0
+    random_seed: int = 0
+    augmentation: Augmentation = Augmentation()
+
+    def validation_duration(self) -> float:
+        """Length of a chunk for validation, in seconds."""
+        return max(VALIDATION_SECONDS, segment_seconds(self.architecture))
+
+
+def segment_seconds(architecture: Architecture) -> float:
+    """Shortest chunk that has one segment of T frames."""
+    frames = architecture.segment_frames
+    samples = (frames - 1) * architecture.frame_step + architecture.frame_length
+    return samples / architecture.sample_rate
+
+
+def read_training_configuration(path: Path) -> TrainingConfiguration:
+    """Read a file, and refuse all that cannot be honoured.
+
+    Raises:
+        ConfigurationError: naming the key that is unknown, missing or has a wrong value.
+    """
+    values = read_configuration(path)
+    _refuse_unknown(path, "", values, KNOWN_KEYS)
+    model = values.get("model")
+    if isinstance(model, dict):
+        _refuse_unknown(path, "model.", model, _MODEL_KEYS)
+        if isinstance(model.get("params"), dict):
+            _refuse_unknown(path, "model.params.", model["params"], _PARAMETER_KEYS)
+    if "train_max_steps" not in values:
+        raise ConfigurationError(f"The configuration {path} lacks the key 'train_max_steps'.")
+    read = {key: _read(path, key, values[key], reader) for key, reader in _READERS.items() if key in values}
+    configuration = TrainingConfiguration(
+        path,
+        Architecture.from_configuration(values),
+        values,
+        augmentation=_augmentation(path, values),
+        **{key: value for key, value in read.items() if value is not None},
+    )
+    _check_chunks(configuration)
+    return configuration
+
+
+def _refuse_unknown(path: Path, where: str, values: Mapping[str, Any], known: Iterable[str]) -> None:
+    names = sorted(known)
+    problems = []
+    for key in values.keys() - set(names):
+        near = difflib.get_close_matches(key, names, 1)
+        problems.append(f"'{where}{key}'" + (f" (did you mean '{where}{near[0]}'?)" if near else ""))
+    if problems:
+        raise ConfigurationError(
+            f"The configuration {path} has keys that are not known: {', '.join(sorted(problems))}. "
+            "Correct or remove them; docs/training.md lists all keys."
+        )
+
+
+def _check_chunks(configuration: TrainingConfiguration) -> None:
+    needed = segment_seconds(configuration.architecture)
+    if configuration.chunk_duration < needed:
+        raise ConfigurationError(
+            f"The configuration {configuration.path} cuts chunks of {configuration.chunk_duration:g} s, but "
+            f"T frames need {needed:.2f} s. Raise chunk_duration, or lower T."
+        )
+
+
+def _read(path: Path, key: str, value: Any, reader: Callable[[Any], Any]) -> Any:
+    try:
+        return reader(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"The configuration {path} has {value!r} for '{key}', which must be {error}."
+        ) from error
+
+
+def _number(low: float, what: str, *, whole: bool = False, above: bool = False) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        kinds: tuple[type, ...] = (int,) if whole else (int, float)
+        if isinstance(value, float) and whole and value.is_integer():
+            value = int(value)
+        wrong = isinstance(value, bool) or not isinstance(value, kinds)
+        if wrong or not math.isfinite(value) or value < low or (above and value == low):
+            raise ValueError(what)
+        return value
+
+    return read
+
+
+def _text(value: Any) -> str | None:
+    if value is not None and (not isinstance(value, str) or not value):
+        raise ValueError("a text")
+    return value
+
+
+def _choice(known: tuple[str, ...]) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        if value not in known:
+            raise ValueError(f"one of {', '.join(known)}")
+        return value
+
+    return read
+
+
+def _switch(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false")  # noqa: TRY004  # one kind of error says what is wanted
+    return value
+
+
+def _range(low: float, what: str) -> Callable[[Any], Range]:
+    number = _number(low, what)
+
+    def read(value: Any) -> Range:
+        if not isinstance(value, list) or len(value) != 2:
+            raise ValueError(what)
+        smaller, larger = map(float, map(number, value))
+        if smaller > larger:
+            raise ValueError(what)
+        return smaller, larger
+
+    return read
+
+
+def _augmentation(path: Path, values: Mapping[str, Any]) -> Augmentation:
+    found = {key: _read(path, key, values[key], reader) for key, reader in _RANDOM.items() if key in values}
+    usual = found.get("random_data_augmentation", False)
+    return Augmentation(
+        found.get("random_time_stretch", _TIME_STRETCH if usual else None),
+        found.get("random_pitch_shift", _PITCH_SHIFT if usual else None),
+        found.get("random_volume"),
+    )
+
+
+_RANDOM: dict[str, Callable[[Any], Any]] = {
+    "random_data_augmentation": _switch,
+    "random_time_stretch": _range(0.25, "two factors, the smaller one first, none below 0.25"),
+    "random_pitch_shift": _range(-24, "two numbers of semitones, the smaller one first"),
+    "random_volume": _range(-60, "two numbers of dB, the smaller one first"),
+}
+
+_STEPS = _number(1, "a whole number, at least 1", whole=True)
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "train_csv": _text,
+    "validation_csv": _text,
+    "model_dir": _text,
+    "training_cache": _text,
+    "validation_cache": _text,
+    "mix_name": _text,
+    "n_chunks_per_song": _STEPS,
+    "chunk_duration": _number(0, "a number of seconds above 0", above=True),
+    "batch_size": _STEPS,
+    "learning_rate": _number(0, "a number above 0", above=True),
+    "optimizer": _choice(get_args(Optimizer)),
+    "loss_type": _choice(get_args(Loss)),
+    "train_max_steps": _STEPS,
+    "save_checkpoints_steps": _STEPS,
+    "save_summary_steps": _STEPS,
+    "throttle_secs": _number(0, "a number of seconds, at least 0"),
+    "random_seed": _number(0, "a whole number, at least 0", whole=True),
+}
+
+KNOWN_KEYS = _ARCHITECTURE_KEYS | _INFERENCE_KEYS | _READERS.keys() | _RANDOM.keys()
+"""Every key that a configuration may have."""

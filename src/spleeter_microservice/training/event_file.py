@@ -1,0 +1,59 @@
+"""Writes numbers for TensorBoard, which need neither TensorFlow nor TensorBoard itself.
+
+Format: records of https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/lib/io/record_writer.h,
+each an ``Event`` of ``tensorflow/core/util/event.proto``.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import struct
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from spleeter_microservice.models.tables import masked_crc32c
+from spleeter_microservice.models.wire_writer import bytes_field, double_field, float_field, integer_field
+
+_VERSION = b"brain.Event:2"
+
+
+class EventFile:
+    """A file of its own for each start of the program; TensorBoard joins those of one folder.
+
+    Args:
+        folder: of the curve; it is made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"events.out.tfevents.{time.time():.6f}.{platform.node() or 'host'}.{os.getpid()}"
+        self._file = (folder / name).open("ab")
+        self._write(bytes_field(3, _VERSION))
+
+    def add(self, step: int, numbers: Mapping[str, float]) -> None:
+        """Write numbers of one step."""
+        values = (
+            bytes_field(1, bytes_field(1, name.encode()) + float_field(2, number))
+            for name, number in numbers.items()
+        )
+        self._write(integer_field(2, step) + bytes_field(5, b"".join(values)))
+
+    def _write(self, event: bytes) -> None:
+        record = double_field(1, time.time()) + event
+        length = struct.pack("<Q", len(record))
+        self._file.write(length + struct.pack("<I", masked_crc32c(length)))
+        self._file.write(record + struct.pack("<I", masked_crc32c(record)))
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,42 @@
+"""Lets a step end before Ctrl-C or SIGTERM ends the program."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], None]]:
+    """Hold back the first signal of a kind; the second acts at once.
+
+    Yields:
+        what raises, if a signal has come, the exception that it would have raised on its own.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None  # only the main thread gets signals
+        return
+    held: list[int] = []
+
+    def hold(number: int, _frame: FrameType | None) -> None:
+        held.append(number)
+        signal.signal(number, former[signal.Signals(number)])
+
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def check() -> None:
+        for number in held:
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            raise SystemExit(128 + number)
+
+    for number in former:
+        signal.signal(number, hold)
+    try:
+        yield check
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

@@ -1,0 +1,153 @@
+"""The networks of a model in PyTorch, for training; ``separation.unet`` writes the same as ONNX graphs.
+
+As in official Spleeter's training, which runs its layers in their inference form, batch
+normalisation uses the stored mean and variance (0 and 1 in all of Deezer's weights) and learns its scale
+and shift alone, and there is no dropout. So what is trained is exactly what is exported.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from spleeter_microservice.separation.architecture import LAYERS, Activation, Architecture, numbered
+
+Array = NDArray[np.float32]
+
+_NORM_EPSILON = 1e-3
+_LEAKY_SLOPE = 0.2
+_TRAINED = ("kernel", "bias", "gamma", "beta")
+# TensorFlow's "same" padding of a stride-2 convolution with a 5×5 kernel over an even size.
+_SAME = (1, 2, 1, 2)
+_MASK_PADDING, _MASK_DILATION = 3, 2
+
+
+class TorchNetworks:
+    """One U-Net for each instrument.
+
+    Args:
+        architecture: of the model.
+        arrays: all of ``architecture.variables()``, in TensorFlow's layout.
+        device: where to compute.
+
+    Attributes:
+        variables: by TensorFlow's names, kernels as (out, in, height, width), transposed ones as
+            (in, out, height, width).
+    """
+
+    def __init__(
+        self, architecture: Architecture, arrays: Mapping[str, Array], device: torch.device | str = "cpu"
+    ) -> None:
+        self.architecture = architecture
+        self.variables: dict[str, torch.Tensor] = {}
+        for name in architecture.variables():
+            # Its kernel dimensions are the reverse of TensorFlow's two pairs, in either kind of layer.
+            array = arrays[name].transpose(3, 2, 0, 1) if name.endswith("/kernel") else arrays[name]
+            tensor = torch.tensor(np.ascontiguousarray(array), dtype=torch.float32, device=device)
+            self.variables[name] = _channels_last(tensor).requires_grad_(name.endswith(_TRAINED))
+
+    def trained(self) -> list[torch.Tensor]:
+        """Give the variables that are to be optimised, in a fixed order."""
+        return [tensor for tensor in self.variables.values() if tensor.requires_grad]
+
+    def load(self, variables: Mapping[str, torch.Tensor]) -> None:
+        """Take over variables of the same networks."""
+        with torch.no_grad():
+            for name, tensor in self.variables.items():
+                tensor.copy_(variables[name])
+
+    def arrays(self) -> dict[str, Array]:
+        """Give all variables as NumPy arrays in TensorFlow's layout."""
+        arrays = {}
+        for name, tensor in self.variables.items():
+            array = tensor.detach().cpu().numpy()
+            arrays[name] = np.ascontiguousarray(
+                array.transpose(2, 3, 1, 0) if name.endswith("/kernel") else array
+            )
+        return arrays
+
+    def estimates(self, mix: torch.Tensor) -> torch.Tensor:
+        """Estimate the stems.
+
+        Args:
+            mix: magnitude spectrograms, shape (segments, 2, segment_frames, bins).
+
+        Returns:
+            shape (instruments, segments, 2, segment_frames, bins), single precision.
+        """
+        count = len(self.architecture.instruments)
+        inputs = _channels_last(mix)
+        logits = torch.stack([self.logits(position, inputs).float() for position in range(count)])
+        softmax = self.architecture.kind == "softmax_unet"
+        return mix * (torch.softmax(logits, dim=0) if softmax else torch.sigmoid(logits))
+
+    def logits(self, position: int, mix: torch.Tensor) -> torch.Tensor:
+        """Run one instrument's network up to its last convolution; shapes as of ``mix``."""
+        hidden, skips = mix, []
+        for j in range(LAYERS):
+            skips.append(self._convolution(hidden, (LAYERS + 1) * position + j))
+            if j < LAYERS - 1:
+                normed = self._norm(skips[j], 2 * LAYERS * position + j)
+                hidden = _activate(normed, self.architecture.conv_activation)
+        hidden = skips.pop()
+        for j in range(LAYERS):
+            hidden = self._transposed(hidden, LAYERS * position + j)
+            hidden = _activate(hidden, self.architecture.deconv_activation)
+            hidden = self._norm(hidden, 2 * LAYERS * position + LAYERS + j)
+            if skips:
+                hidden = torch.cat([skips.pop(), hidden], dim=1)
+        kernel, bias = self._weights("conv2d", (LAYERS + 1) * position + LAYERS)
+        return functional.conv2d(hidden, kernel, bias, padding=_MASK_PADDING, dilation=_MASK_DILATION)
+
+    def _convolution(self, x: torch.Tensor, k: int) -> torch.Tensor:
+        return functional.conv2d(functional.pad(x, _SAME), *self._weights("conv2d", k), stride=2)
+
+    def _transposed(self, x: torch.Tensor, k: int) -> torch.Tensor:
+        whole = functional.conv_transpose2d(x, *self._weights("conv2d_transpose", k), stride=2, padding=1)
+        return whole[..., :-1, :-1]
+
+    def _weights(self, base: str, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+        name = numbered(base, k)
+        return self.variables[f"{name}/kernel"], self.variables[f"{name}/bias"]
+
+    def _norm(self, x: torch.Tensor, k: int) -> torch.Tensor:
+        name = numbered("batch_normalization", k)
+        parts = ("moving_mean", "moving_variance", "gamma", "beta")
+        return functional.batch_norm(
+            x, *(self.variables[f"{name}/{part}"] for part in parts), training=False, eps=_NORM_EPSILON
+        )
+
+
+def initial_arrays(architecture: Architecture, seed: int) -> dict[str, Array]:
+    """Draw the weights to start from, as Keras does for official Spleeter.
+
+    Kernels are uniform within ±√(6 / fan-in) (He et al., "Delving deep into rectifiers", 2015), the
+    fan-in being kernel height × width × the last dimension but one of TensorFlow's layout; biases
+    and shifts are 0, scales 1.
+    """
+    random = np.random.default_rng(seed)
+    arrays = {}
+    for name, shape in architecture.variables().items():
+        if name.endswith("/kernel"):
+            limit = math.sqrt(6 / math.prod(shape[:3]))
+            arrays[name] = random.uniform(-limit, limit, shape).astype(np.float32)
+        else:
+            ones = name.endswith(("gamma", "moving_variance"))
+            arrays[name] = np.full(shape, float(ones), np.float32)
+    return arrays
+
+
+def _channels_last(tensor: torch.Tensor) -> torch.Tensor:
+    """Lay kernels and spectrograms out so that convolutions are faster: by a sixth on a processor."""
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+
+
+def _activate(x: torch.Tensor, activation: Activation) -> torch.Tensor:
+    if activation == "LeakyReLU":
+        return functional.leaky_relu(x, _LEAKY_SLOPE)
+    return functional.relu(x) if activation == "ReLU" else functional.elu(x)

@@ -1,0 +1,211 @@
+"""Trains networks, step by step, and leaves them as a model that the service runs."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from spleeter_microservice.errors import TrainingDivergedError
+from spleeter_microservice.separation.pipeline import ahead
+from spleeter_microservice.training.batches import Batch, TrainingBatches, validation_batches
+from spleeter_microservice.training.configuration import TrainingConfiguration
+from spleeter_microservice.training.devices import Compute
+from spleeter_microservice.training.event_file import EventFile
+from spleeter_microservice.training.export import export_model
+from spleeter_microservice.training.interruption import interruptible
+from spleeter_microservice.training.loss import stem_losses
+from spleeter_microservice.training.torch_networks import TorchNetworks
+from spleeter_microservice.training.training_data import TrainingData
+from spleeter_microservice.training.training_state import TrainingState, save_state
+
+
+class Listener(Protocol):
+    """Is told what happens."""
+
+    def began(self, step: int, device: str, bf16: bool, data: TrainingData) -> None:
+        """All is ready; the training starts after this step."""
+
+    def stepped(self, step: int, loss: float | None) -> None:
+        """A step is done; its loss, when it was looked at."""
+
+    def saved(self, step: int, training: float, validation: float | None) -> None:
+        """The model is saved; the mean loss since the last time, and that of the validation."""
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where a training writes: the exported model, and below it states and logs."""
+
+    model: Path
+
+    @property
+    def states(self) -> Path:
+        """What is needed to go on."""
+        return self.model / "training"
+
+    @property
+    def logs(self) -> Path:
+        """What TensorBoard shows."""
+        return self.model / "logs"
+
+
+class Trainer:
+    """One training, from a state to its last step.
+
+    Args:
+        configuration: what to do.
+        data: ready to be read.
+        networks: to start from.
+        compute: on what, and how precisely.
+        folders: that exist.
+        record: arguments, commit and data hashes, for the checkpoints.
+        listener: is told what happens.
+    """
+
+    def __init__(
+        self,
+        configuration: TrainingConfiguration,
+        data: TrainingData,
+        networks: TorchNetworks,
+        compute: Compute,
+        folders: Folders,
+        record: Mapping[str, Any],
+        listener: Listener,
+    ) -> None:
+        self.step = 0
+        self.losses: list[dict[str, Any]] = []
+        self._configuration, self._data, self._networks = configuration, data, networks
+        self._compute, self._folders, self._listener = compute, folders, listener
+        self._record = record
+        self._optimizer = _optimizer(configuration, networks)
+        self._since_saved = torch.zeros(len(configuration.architecture.instruments), device=compute.device)
+        self._steps_since_saved = 0
+        self._validated = -math.inf
+
+    def resume(self, state: TrainingState) -> None:
+        """Go on from a state."""
+        self._networks.load(state.variables)
+        self._optimizer.load_state_dict(state.optimizer)
+        self.step = state.step
+        self.losses = list(state.record.get("losses", ()))
+
+    def run(self) -> Path:
+        """Train up to the last step; a signal ends it after a step, with all of it saved.
+
+        Returns:
+            the exported configuration file.
+
+        Raises:
+            TrainingDivergedError: when a loss is no finite number.
+            AudioError: when a song cannot be read.
+            DiskFullError: when the model cannot be written.
+        """
+        last = self._configuration.train_max_steps
+        with ExitStack() as stack:
+            pool = stack.enter_context(ThreadPoolExecutor(self._compute.workers))
+            log = stack.enter_context(EventFile(self._folders.logs / "train"))
+            check = stack.enter_context(interruptible())
+            for batch in stack.enter_context(closing(ahead(self._batches(pool).from_step(self.step, last)))):
+                self._train(batch, log)
+                try:
+                    check()
+                except BaseException:
+                    self._save(pool, validate=False)
+                    raise
+                if self.step % self._configuration.save_checkpoints_steps == 0 and self.step < last:
+                    self._save(pool, validate=self._is_due())
+            return self._save(pool, validate=True)
+
+    def _batches(self, pool: ThreadPoolExecutor) -> TrainingBatches:
+        c, training = self._configuration, self._data.training
+        return TrainingBatches(
+            training.segments, training.chunks, c.batch_size, c.random_seed, c.augmentation, pool
+        )
+
+    def _train(self, batch: Batch, log: EventFile) -> None:
+        start = time.perf_counter()
+        self._optimizer.zero_grad(set_to_none=True)
+        losses = self._losses(batch)
+        losses.sum().backward()
+        self._optimizer.step()
+        self.step += 1
+        self._since_saved += losses.detach()
+        self._steps_since_saved += 1
+        loss = None
+        if self.step % self._configuration.save_summary_steps == 0 or self.step == 1:
+            loss = self._log(log, losses.tolist(), time.perf_counter() - start)
+        self._listener.stepped(self.step, loss)
+
+    def _losses(self, batch: Batch) -> torch.Tensor:
+        """Compute each instrument's loss, of shape (instruments,)."""
+        tensor = torch.from_numpy(batch).to(self._compute.device)
+        with self._compute.precision():
+            estimates = self._networks.estimates(tensor[:, 0])
+        return stem_losses(estimates, tensor[:, 1:].transpose(0, 1), self._configuration.loss_type)
+
+    def _log(self, log: EventFile, losses: list[float], seconds: float) -> float:
+        total = self._finite(sum(losses))
+        log.add(self.step, self._named(losses) | {"steps_per_second": 1 / seconds})
+        return total
+
+    def _named(self, losses: list[float]) -> dict[str, float]:
+        names = self._configuration.architecture.instruments
+        return {"loss": sum(losses)} | {f"loss/{n}": x for n, x in zip(names, losses, strict=True)}
+
+    def _finite(self, loss: float) -> float:
+        if not math.isfinite(loss):
+            raise TrainingDivergedError(
+                f"The loss at step {self.step} is no finite number. Lower learning_rate, and start again "
+                f"with the same output folder to go on from its last checkpoint."
+            )
+        return loss
+
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._validated >= self._configuration.throttle_secs
+
+    def _save(self, pool: ThreadPoolExecutor, *, validate: bool) -> Path:
+        """Validate, and write the state and the model, unless nothing was done since they were."""
+        if self._steps_since_saved:
+            means = (self._since_saved / self._steps_since_saved).tolist()
+            training = self._finite(sum(means))
+            validation = self._validate(pool) if validate and self._data.validation.chunks else None
+            self.losses.append({"step": self.step, "training": means, "validation": validation})
+            self._since_saved.zero_()
+            self._steps_since_saved = 0
+            self._listener.saved(self.step, training, None if validation is None else sum(validation))
+        record = {**self._record, "step": self.step, "losses": self.losses}
+        state = TrainingState(self.step, self._networks.variables, self._optimizer.state_dict(), record)
+        save_state(self._folders.states, state)
+        arrays, values = self._networks.arrays(), self._configuration.values
+        return export_model(self._folders.model, self.step, arrays, values, record)
+
+    def _validate(self, pool: ThreadPoolExecutor) -> list[float]:
+        """Give each instrument's loss over the songs of the validation."""
+        data, size = self._data.validation, self._configuration.batch_size
+        total = torch.zeros_like(self._since_saved)
+        with torch.no_grad():
+            for batch in validation_batches(data.segments, data.chunks, size, pool):
+                total += len(batch) * self._losses(batch)
+        losses: list[float] = (total / len(data.chunks)).tolist()
+        with EventFile(self._folders.logs / "validation") as log:
+            log.add(self.step, self._named(losses))
+        self._validated = time.monotonic()
+        return losses
+
+
+def _optimizer(configuration: TrainingConfiguration, networks: TorchNetworks) -> torch.optim.Optimizer:
+    """Make the optimizer, with the constants that TensorFlow has for it."""
+    variables, rate = networks.trained(), configuration.learning_rate
+    if configuration.optimizer == "Adadelta":  # official Spleeter leaves its rate alone
+        return torch.optim.Adadelta(variables, lr=1e-3, rho=0.95, eps=1e-8)
+    if configuration.optimizer == "SGD":
+        return torch.optim.SGD(variables, lr=rate)
+    return torch.optim.Adam(variables, lr=rate, betas=(0.9, 0.999), eps=1e-8)

@@ -1,0 +1,28 @@
+"""Where the service must not start."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from spleeter_microservice.errors import ConfigurationError
+from spleeter_microservice.exit_statuses import exit_status
+from tests.service import free_port
+
+
+def test_in_production_without_authentication_nothing_starts(tmp_path: Path) -> None:
+    """The status is that of a wrong setting, the message says what to do, and no process is left to retry."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("SPLEETER_")}
+    settings = {
+        "SPLEETER_ENV": "production",
+        "SPLEETER_DATA_DIR": str(tmp_path),
+        "SPLEETER_PORT": str(free_port()),
+        "PYTHONPATH": str(Path(__file__).parents[2] / "src"),
+    }
+    command = [sys.executable, "-m", "spleeter_microservice", "serve"]
+    done = subprocess.run(
+        command, env=environ | settings, capture_output=True, text=True, check=False, timeout=90
+    )
+    assert done.returncode == exit_status(ConfigurationError("")), done.stderr
+    assert "SPLEETER_API_KEY" in done.stderr.splitlines()[-1]
+    assert "Page and API" not in done.stdout

@@ -1,0 +1,78 @@
+"""The commands around the service: keys, the audit log, and what refuses to start."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spleeter_microservice.jobs.embedded import EmbeddedPostgres
+from spleeter_microservice.security import key_text
+from tests.service import free_port
+
+_REPOSITORY = Path(__file__).parents[2]
+
+
+def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SPLEETER_")}
+    return subprocess.run(
+        [sys.executable, "-m", "spleeter_microservice", *arguments],
+        env=kept | {"PYTHONPATH": str(_REPOSITORY / "src")} | environ,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def test_a_key_is_created_listed_revoked_and_recorded(database_url: str, tmp_path: Path) -> None:
+    place = {"SPLEETER_DATABASE_URL": database_url, "SPLEETER_DATA_DIR": str(tmp_path)}
+    created = run("keys", "create", "--tenant", "band", "--scopes", "read", "--name", "desk", **place)
+    text = created.stdout.strip()
+    assert key_text.is_generated(text), created.stderr
+    listed = run("keys", "list", **place).stdout
+    assert "band" in listed
+    assert text not in listed
+    (key_id,) = (word for word in listed.split() if word.startswith("key_"))
+    assert run("keys", "revoke", key_id, **place).stdout == f"{key_id}: revoked.\n"
+    assert run("keys", "revoke", "key_0", **place).returncode == 64
+    assert run("keys", "create", "--scopes", "all", **place).returncode == 2
+    checked = run("audit", "verify", **place)
+    assert checked.stdout.startswith("2 records, whole.")
+    log = tmp_path / "audit" / "audit.jsonl"
+    assert text not in log.read_text()
+    log.write_text(log.read_text().replace("band", "bend"))
+    assert run("audit", "verify", **place).returncode == 74
+
+
+def test_keys_are_made_in_the_embedded_database_too(tmp_path: Path) -> None:
+    place = {"SPLEETER_DATA_DIR": str(tmp_path)}
+    assert key_text.is_generated(run("keys", "create", **place).stdout.strip())
+    with EmbeddedPostgres(tmp_path / "postgres"):  # as serve has it
+        assert "key_" in run("keys", "list", **place).stdout
+
+
+@pytest.mark.parametrize("command", ["api", "worker"])
+def test_a_part_alone_needs_a_database(tmp_path: Path, command: str) -> None:
+    done = run(command, SPLEETER_DATA_DIR=str(tmp_path), SPLEETER_PORT=str(free_port()))
+    assert done.returncode != 0
+    assert "SPLEETER_DATABASE_URL" in done.stdout + done.stderr
+
+
+def test_in_production_nothing_starts_where_nobody_may_call(database_url: str, tmp_path: Path) -> None:
+    place = {
+        "SPLEETER_DATABASE_URL": database_url,
+        "SPLEETER_DATA_DIR": str(tmp_path),
+        "SPLEETER_ENV": "production",
+        "SPLEETER_PORT": str(free_port()),
+    }
+    done = run("api", **place)
+    assert done.returncode == 2
+    assert "SPLEETER_API_KEY" in done.stderr
+    assert "keys create" in done.stderr
+
+
+def test_a_wrong_setting_ends_every_command_with_its_name(tmp_path: Path) -> None:
+    done = run("serve", SPLEETER_DATA_DIR=str(tmp_path), SPLEETER_WORKERS="none")
+    assert (done.returncode, "SPLEETER_WORKERS" in done.stderr) == (2, True)

@@ -1,0 +1,130 @@
+"""The command ``train`` as a process: it survives kills, ends in order on signals, and leaves a model."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spleeter_microservice.exit_statuses import EXIT_STATUSES
+from tests.torch_needed import need_torch
+from tests.training_songs import INSTRUMENTS, write_configuration, write_songs
+
+need_torch()
+
+Result = subprocess.CompletedProcess[str]
+
+
+class Command:
+    """Runs the program in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        # The networks are small, and one thread does not wait for another.
+        self.environment = os.environ | {"SPLEETER_MODELS_DIR": str(folder / "store"), "OMP_NUM_THREADS": "1"}
+
+    def words(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "spleeter_microservice", *arguments]
+
+    def __call__(self, *arguments: str) -> Result:
+        return subprocess.run(
+            self.words(*arguments),
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+
+    def until_saved(self, number: int, *arguments: str) -> tuple[int, str, str]:
+        """Send a signal when the first checkpoint is written; give status, output and errors."""
+        process = subprocess.Popen(
+            self.words(*arguments),
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        output = ""
+        while not output.rpartition("\n")[0].rpartition("\n")[2].startswith("step "):
+            output += (line := process.stdout.readline())
+            assert line, process.communicate()
+        # The line is printed before the files are written; the next one is after that.
+        output += process.stdout.readline()
+        process.send_signal(number)
+        rest, errors = process.communicate(timeout=100)
+        return process.returncode, output + rest, errors
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    return Command(tmp_path)
+
+
+TRAIN = ("train", "-p", "config.json", "-d", "songs")
+
+
+def state_of(output: str) -> int:
+    match = re.search(r"going on after step (\d+)", output)
+    assert match, output
+    return int(match[1])
+
+
+def test_a_training_survives_a_kill_ends_on_a_signal_and_leaves_a_model(
+    command: Command, tmp_path: Path
+) -> None:
+    songs = write_songs(tmp_path / "songs")
+    endless = {"train_max_steps": 1_000_000, "save_checkpoints_steps": 3}
+    write_configuration(tmp_path / "config.json", **endless)
+    status, output, _ = command.until_saved(signal.SIGKILL, *TRAIN)
+    assert status == -signal.SIGKILL
+    assert "starting: 6 chunks, on cpu in single precision" in output
+
+    status, output, errors = command.until_saved(signal.SIGTERM, *TRAIN, "--validation", "songs")
+    assert status == 128 + signal.SIGTERM
+    assert state_of(output) >= 3
+    assert "Traceback" not in errors
+    (last,) = re.findall(r"step (\d+) of 1000000", output)[-1:]
+    assert "validation" in output
+
+    write_configuration(tmp_path / "config.json", **endless | {"train_max_steps": int(last) + 1})
+    done = command(*TRAIN, "--validation", "songs")
+    assert done.returncode == 0, done.stderr
+    assert state_of(done.stdout) == int(last)
+    assert "tiny/config.json: the model" in done.stdout
+    assert json.loads((tmp_path / "tiny" / "training.json").read_text())["step"] == int(last) + 1
+
+    separated = command(
+        "separate", "-p", "tiny/config.json", "-o", "out", str(songs / "song 0" / "mixture.wav")
+    )
+    assert separated.returncode == 0, separated.stderr
+    assert {path.stem for path in (tmp_path / "out" / "mixture").iterdir()} == set(INSTRUMENTS)
+
+
+def status_of(name: str) -> int:
+    return next(status for kind, status in EXIT_STATUSES.items() if kind.__name__ == name)
+
+
+def test_what_is_wrong_is_one_line_and_a_status_of_its_own(command: Command, tmp_path: Path) -> None:
+    write_configuration(tmp_path / "config.json", batch_sise=3)
+    unknown = command(*TRAIN)
+    assert unknown.returncode == status_of("ConfigurationError")
+    assert unknown.stderr.startswith(
+        "Error: The configuration config.json has keys that are not known: 'batch_sise'"
+    )
+    assert unknown.stderr.count("\n") == 1
+
+    write_configuration(tmp_path / "config.json", train_csv="train.csv")
+    (tmp_path / "train.csv").write_text("mix_path,vocals_path,accompaniment_path,duration\na.wav,b.wav,,3\n")
+    (tmp_path / "songs").mkdir()
+    missing = command(*TRAIN)
+    assert missing.returncode == status_of("TrainingDataError")
+    assert "train.csv, line 2: there is no file songs/a.wav (column mix_path)" in missing.stderr
+    assert missing.stderr.count("\n") == 1
