@@ -5,10 +5,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test components check bench image format lock clean
+.PHONY: help demo serve test components check bench bench-service bench-crash image format lock clean
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: $(VENV)/installed ## start the service, separate the example song through its API, stop
 	$(BIN)/python scripts/demo.py
@@ -28,7 +28,13 @@ check: $(VENV)/installed-dev ## lint, types, import contracts, documents in step
 	$(BIN)/python scripts/audit_dependencies.py
 
 bench: $(VENV)/installed-dev ## measure against official Spleeter, side by side
-	$(BIN)/python -m bench.side_by_side
+	$(BIN)/python -m bench
+
+bench-service: $(VENV)/installed-dev ## measure the service through its API
+	$(BIN)/python -m bench.service
+
+bench-crash: $(VENV)/installed-dev ## separate many clips while processes are killed, and compare the stems
+	$(BIN)/python -m bench.crashes
 
 components: ## install the programs that tests run, where apt-get and the right to use it are there
 	@if [ -x /usr/sbin/clamd ] && [ -x /usr/bin/chromedriver ] && command -v promtool >/dev/null \

@@ -7,17 +7,18 @@ reading, separating and writing. Sections can be named: ``python -m bench offici
 import argparse
 import json
 import os
-import platform
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from bench import official
+from bench.machine import machine
 from bench.models import random_model
 from bench.network import matrix_product_rate, operations
 from bench.process import Cost, middle, run
 from bench.songs import difference, looped
+from bench.tables import row
 from spleeter_microservice.bootstrap import find_model, open_store
 from spleeter_microservice.separation.network import available_cores
 from spleeter_microservice.settings import Settings
@@ -132,22 +133,9 @@ class Bench:
         )
 
 
-def row(*cells: str) -> None:
-    """Print one row of a table."""
-    print(f"{cells[0]:26}" + "".join(f"{cell:>16}" for cell in cells[1:]))
-
-
 def cost_row(name: str, cost: Cost, *more: str) -> None:
     """Print one row of figures."""
     row(name, f"{cost.wall:.2f}", f"{cost.cpu:.2f}", f"{cost.memory:.0f}", *more)
-
-
-def machine() -> str:
-    """Describe what is measured on."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    processor = names[0] if names else platform.processor()
-    return f"{processor}, {available_cores()} cores, Python {platform.python_version()}"
 
 
 def main() -> None:

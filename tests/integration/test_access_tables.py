@@ -49,6 +49,16 @@ class TestRateTable(RateLimiterContract):
         assert len(results) - len(refused) == RATE.limit
         assert all(error.retry_after >= 1 for error in refused)
 
+    async def test_portions_add_up_to_the_limit_in_all_processes_together(
+        self, database: Database, clock: Clock
+    ) -> None:
+        one, other = (RateTable(database, Rate(300), "requests", clock) for _ in range(2))
+        for _ in range(100):
+            await one.take("band")
+        left = await taken(other, attempts=1000)
+        assert 300 - 100 - 3 <= left <= 200  # a portion is three
+        assert left + 100 + await taken(one, attempts=1000) == 300
+
     async def test_names_that_mean_nothing_any_more_are_forgotten(self, database: Database) -> None:
         short, long = (RateTable(database, Rate(1, period), "requests") for period in (0.001, 60))
         await short.take("band")

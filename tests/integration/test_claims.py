@@ -188,6 +188,19 @@ async def test_the_third_death_fails_the_job_and_says_why(bench: Bench) -> None:
     assert await bench.entries() == []
 
 
+async def test_a_job_is_not_blamed_while_others_processes_die_too_but_not_for_ever(bench: Bench) -> None:
+    jobs = [await bench.waiting() for _ in range(2)]
+    claims = Claims(bench.database, most_deaths=5)
+    for deaths in range(1, 6):
+        worker = await claims.register("short-lived", 2)
+        for _ in jobs:
+            await claimed(claims, worker)
+        await bench.silence(worker)
+        taken = await claims.take_over(10)
+        assert [one.failed for one in taken] == [deaths == 5] * 2
+    assert {(await bench.look(job)).deaths for job in jobs} == {5}
+
+
 async def test_a_job_put_back_keeps_its_place_and_counts_no_death(bench: Bench) -> None:
     first, second = await bench.waiting(), await bench.waiting()
     claim = await claimed(bench.claims, bench.first)

@@ -34,6 +34,7 @@ from spleeter_microservice.errors import (
     SelfCheckError,
 )
 from spleeter_microservice.jobs.inference import InferenceSlot
+from spleeter_microservice.jobs.inference_child import NICENESS
 from spleeter_microservice.jobs.launcher import Limits
 from spleeter_microservice.jobs.messages import InferenceModel
 from spleeter_microservice.separation.audio import OutputFormat
@@ -139,6 +140,12 @@ async def test_a_slot_keeps_its_process_from_job_to_job(
     assert {result.samples for result in results} == {2 * RATE}
     assert slot.pid == pid
     assert not slot.ends
+
+
+async def test_a_slots_process_leaves_the_processor_to_whoever_answers_requests(slot: InferenceSlot) -> None:
+    assert slot.pid is not None
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.getpriority(os.PRIO_PROCESS, slot.pid) == min(19, own + NICENESS)
 
 
 async def test_a_request_may_name_another_model(

@@ -17,7 +17,7 @@ from spleeter_microservice.errors import (
     SpleeterError,
     StorageUnavailableError,
 )
-from spleeter_microservice.jobs.claims import Claim, Claims, Failure
+from spleeter_microservice.jobs.claims import Claim, Claims, Failure, death_failure
 from spleeter_microservice.jobs.job import Job, Result
 from spleeter_microservice.jobs.retention import Erase
 
@@ -193,12 +193,12 @@ class Attempt:
         if isinstance(error, SpleeterError) and not isinstance(error, _TRIED_AGAIN):
             return await self._fail(Failure(self._name_error(error), _storable(error)), died=False)
         deaths = self.claim.job.deaths + 1
-        if deaths < self._claims.deaths:
+        if not await self._insist(lambda: self._claims.is_deadly(self.claim)):
             delay = self._pace.retry * deaths
             held = await self._insist(lambda: self._claims.requeue(self.claim, died=True, delay=delay))
             return Ending.RETRIED if held else await self._let_go()
         died = isinstance(error, InferenceCrashedError)
-        return await self._fail(self._claims.death_failure() if died else _INTERNAL, died=True)
+        return await self._fail(death_failure(deaths) if died else _INTERNAL, died=True)
 
     async def _fail(self, failure: Failure, *, died: bool) -> Ending:
         held = await self._insist(lambda: self._claims.fail(self.claim, failure, died=died))

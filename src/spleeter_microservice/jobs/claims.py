@@ -19,6 +19,8 @@ from spleeter_microservice.jobs.queue import Queue
 DEATHS = "process-died"
 """Error type of a job whose processes died too often."""
 
+_WAVE = 60.0
+"""Seconds within which deaths of others' processes speak for a job."""
 _BURIED = 366 * 24 * 3600.0  # seconds; nobody else is silent for so long without being forgotten
 
 
@@ -66,12 +68,15 @@ class Claims:
     Args:
         database: open.
         deaths: a job that this many processes died of fails.
+        most_deaths: with so many it fails even when others' processes die, too, so that
+            something else may be what kills them.
     """
 
-    def __init__(self, database: Database, *, deaths: int = 3) -> None:
+    def __init__(self, database: Database, *, deaths: int = 3, most_deaths: int = 10) -> None:
         self._database = database
         self._queue = Queue()
         self.deaths = deaths
+        self.most_deaths = most_deaths
 
     async def register(self, name: str, slots: int) -> int:
         """Register a worker and give its number."""
@@ -115,7 +120,7 @@ class Claims:
 
     async def progress(self, claim: Claim, progress: float) -> bool:
         """Note how far a job is; False when it is not held any more."""
-        async with self._database.transaction() as transaction:
+        async with self._database.statement() as transaction:
             return bool(
                 await transaction.do(
                     "record_progress",
@@ -176,13 +181,13 @@ class Claims:
 
     async def is_gone(self, claim: Claim) -> bool:
         """Tell whether the job's row was erased."""
-        async with self._database.transaction() as transaction:
+        async with self._database.statement() as transaction:
             return await transaction.first("exists_job", job=claim.job.id) is None
 
     async def take_over(self, silence: float) -> list[Takeover]:
         """Put back the jobs of workers that were silent for so many seconds.
 
-        A job that as many processes as ``deaths`` died of fails instead.
+        A job that ``is_deadly`` fails instead.
         """
         async with self._database.transaction() as transaction:
             stalled = await self._queue.stalled(transaction.connection, silence)
@@ -210,20 +215,24 @@ class Claims:
     async def _take_over_job(self, transaction: Transaction, claim: Claim) -> Takeover | None:
         if await self._release(transaction, claim):
             return None
-        failed = claim.job.deaths + 1 >= self.deaths
+        failed = await self._is_deadly(transaction, claim.job)
         if failed:
-            await self._fail(transaction, claim, self.death_failure(), died=True)
+            await self._fail(transaction, claim, death_failure(claim.job.deaths + 1), died=True)
         else:
             await self._requeue(transaction, claim, died=True)
         return Takeover(claim.job, failed)
 
-    def death_failure(self) -> Failure:
-        """Say why a job that its processes died of fails."""
-        return Failure(
-            DEATHS,
-            f"The process that separated this song died {self.deaths} times, most likely of this song. Check "
-            "that the file plays, convert it to WAV or FLAC, or separate it in parts (offset, duration).",
-        )
+    async def is_deadly(self, claim: Claim) -> bool:
+        """Tell whether a job, of which a process has just died once more, is to blame for that."""
+        async with self._database.transaction() as transaction:
+            return await self._is_deadly(transaction, claim.job)
+
+    async def _is_deadly(self, transaction: Transaction, job: Job) -> bool:
+        deaths = job.deaths + 1
+        if deaths < self.deaths or deaths >= self.most_deaths:
+            return deaths >= self.deaths
+        others = await transaction.one("count_other_deaths", job=job.id, seconds=_WAVE)
+        return not others["jobs"]
 
     async def _fail(self, transaction: Transaction, claim: Claim, failure: Failure, died: bool) -> bool:
         row: Row | None = await transaction.first(
@@ -251,3 +260,12 @@ class Claims:
             return False
         await self._queue.remove(transaction.connection, claim.entry)
         return True
+
+
+def death_failure(deaths: int) -> Failure:
+    """Say why a job that so many processes died of fails."""
+    return Failure(
+        DEATHS,
+        f"The process that separated this song died {deaths} times, most likely of this song. Check "
+        "that the file plays, convert it to WAV or FLAC, or separate it in parts (offset, duration).",
+    )

@@ -202,6 +202,14 @@ SET state = 'failed', error_type = %(error_type)s, error_message = %(error_messa
 WHERE id = %(job)s AND fence = %(fence)s AND state = 'running'
 RETURNING id;
 
+-- count_other_deaths --
+-- How many other jobs there are of which a process died of late: they ended, or wait again, since then
+SELECT count(*) AS jobs FROM spleeter_jobs AS other
+WHERE other.id <> %(job)s AND other.deaths > 0 AND EXISTS (
+    SELECT FROM spleeter_events AS event
+    WHERE event.job_id = other.id AND event.kind = 'state' AND event.state IN ('queued', 'failed')
+      AND event.at > now() - %(seconds)s * interval '1 s');
+
 -- requeue_job --
 -- Put a job back; the fence moves, so that whoever held it can do nothing more to it
 UPDATE spleeter_jobs

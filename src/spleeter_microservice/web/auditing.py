@@ -39,4 +39,5 @@ async def record(
         request=request.state.request_id,
         details=details,
     )
-    await services_of(request).audit.record(event)
+    services = await services_of(request)
+    await services.audit.record(event)

@@ -146,8 +146,8 @@ def _before_shutdown(close: Callable[[], None]) -> Iterator[None]:
                 signal.signal(number, earlier[number])
 
 
-def notices_of(request: Request) -> Notices:
-    """Give what the application's lifespan started."""
+async def notices_of(request: Request) -> Notices:
+    """Give what the application's lifespan started; as ``services_of``, not in another thread."""
     return cast(Notices, request.app.state.notices)
 
 

@@ -152,8 +152,11 @@ class Services:
     version: str = field(default="")
 
 
-def services_of(request: Request) -> Services:
-    """Give the services that ``create_app`` was given."""
+async def services_of(request: Request) -> Services:
+    """Give the services that ``create_app`` was given.
+
+    It waits for nothing, but FastAPI would call a plain function in another thread.
+    """
     return cast(Services, request.app.state.services)
 
 

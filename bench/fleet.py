@@ -1,0 +1,241 @@
+"""The service as processes of its own, on a PostgreSQL of its own, started again when they end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import IO, Self
+
+from bench.client import Client
+from bench.processes import Process, children, process
+from spleeter_microservice.bootstrap import find_model
+from spleeter_microservice.jobs.database import Database
+from spleeter_microservice.jobs.embedded import EmbeddedPostgres
+from spleeter_microservice.jobs.leftovers import Leftovers
+from spleeter_microservice.settings import Settings
+from spleeter_microservice.storage.store import open_storage
+
+_ROOT = Path(__file__).parent.parent
+_LOOK = 0.05  # seconds between looks at the processes
+_PAUSE = 0.2  # seconds before one is started again
+_START = 120.0  # seconds that the service may take to be ready, on a busy machine
+_STOP = 30.0
+
+
+class Program:
+    """One command of the service, started again whenever it ends.
+
+    Args:
+        command: such as ``worker``.
+        name: of its log.
+        environment: all of it.
+        folder: for its log.
+
+    Attributes:
+        starts: how often it was started.
+    """
+
+    def __init__(self, command: str, name: str, environment: Mapping[str, str], folder: Path) -> None:
+        self.name = name
+        self.log = folder / f"{name}.log"
+        self.starts = 0
+        self._command = [sys.executable, "-m", "spleeter_microservice", command]
+        self._environment = environment
+        self._process: subprocess.Popen[bytes] | None = None
+        self._output: IO[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Number of its process, if it runs."""
+        running = self._process is not None and self._process.poll() is None
+        return self._process.pid if self._process and running else None
+
+    def start(self) -> None:
+        """Start it; what it prints goes to its log."""
+        if self._output is None:
+            self._output = self.log.open("ab")
+        self.starts += 1
+        self._process = subprocess.Popen(
+            self._command,
+            cwd=_ROOT,
+            env=dict(self._environment),
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=self._output,
+            start_new_session=True,
+        )
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+
+    def wait(self) -> None:
+        """Wait until it has ended; one that does not is killed."""
+        if self._process is not None:
+            try:
+                self._process.wait(_STOP)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise RuntimeError(f"{self.name} does not stop. {self.last_words()}") from None
+        if self._output is not None:
+            self._output.close()
+            self._output = None
+
+    def last_words(self) -> str:
+        """Give the end of its log."""
+        return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
+
+
+class Fleet:
+    """One API and some workers; an asynchronous context manager that starts and stops all.
+
+    Args:
+        folder: for all that they keep.
+        workers: how many processes.
+        environment: settings that differ from the usual ones.
+    """
+
+    def __init__(self, folder: Path, workers: int = 1, environment: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self.data, self.objects = folder / "data", folder / "objects"
+        self.key = secrets.token_urlsafe(32)
+        self.port = _free_port()
+        self.postgres = EmbeddedPostgres(folder / "postgres")
+        self._changes = dict(environment or {})
+        self._names = [f"worker{number}" for number in range(1, workers + 1)]
+        self._supervisor: asyncio.Task[None] | None = None
+        self.api: Program
+        self.workers: list[Program] = []
+
+    @property
+    def url(self) -> str:
+        """Address of the API."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self) -> Client:
+        """Give a client that may do everything."""
+        return Client(self.url, self.key)
+
+    async def __aenter__(self) -> Self:
+        settings = Settings.from_environment(os.environ)
+        find_model("2stems", settings)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(self.postgres.start)
+        environment = self._environment(settings.models_dir)
+        self.api = Program("api", "api", environment, self.folder)
+        self.workers = [Program("worker", name, environment, self.folder) for name in self._names]
+        try:
+            for program in self.programs:
+                program.start()
+            self._supervisor = asyncio.create_task(self._supervise())
+            await self.ready()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._supervisor:
+            self._supervisor.cancel()
+        for program in self.programs:
+            program.terminate()
+        try:
+            for program in self.programs:
+                await asyncio.to_thread(program.wait)
+        finally:
+            await asyncio.to_thread(self.postgres.stop)
+
+    @property
+    def programs(self) -> list[Program]:
+        """All of them."""
+        return [self.api, *self.workers]
+
+    async def ready(self) -> None:
+        """Wait until songs can be separated, by every worker.
+
+        Raises:
+            RuntimeError: when it takes too long, with what the programs said last.
+        """
+        try:
+            async with asyncio.timeout(_START), self.client() as client:
+                while not (await client.is_ready() and all(map(self.helpers, self.workers))):
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            said = "\n".join(f"{program.name}: {program.last_words()}" for program in self.programs)
+            raise RuntimeError(f"The service is not ready after {_START:g} s.\n{said}") from None
+
+    def helpers(self, program: Program) -> list[Process]:
+        """Give the processes that a program has started."""
+        pid = program.pid
+        return children(pid) if pid else []
+
+    def family(self) -> list[Process]:
+        """Give every process of the service that runs now, but for the database's."""
+        own = [found for program in self.programs if program.pid and (found := process(program.pid))]
+        return own + [helper for program in self.programs for helper in self.helpers(program)]
+
+    def stop_database(self) -> None:
+        """End PostgreSQL at once, as a crash would."""
+        pid = int((self.postgres.cluster / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGQUIT)
+
+    async def start_database(self) -> None:
+        """Start PostgreSQL when it does not run."""
+        await asyncio.to_thread(self.postgres.ensure_running)
+
+    def leftovers(self) -> list[str]:
+        """Name all files of objects, uploads and work that there are, locks aside."""
+        folders = (self.objects, self.data / "spool", self.data / "work")
+        found = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+        return sorted(str(path.relative_to(self.folder)) for path in found if path.suffix != ".lock")
+
+    async def leftovers_in_the_end(self) -> list[str]:
+        """Name what is still there after the sweep that workers do once an hour; nothing may go on."""
+        async with Database(self.postgres.url) as database:
+            await Leftovers(database, open_storage(str(self.objects)), age=timedelta()).sweep()
+        return self.leftovers()
+
+    async def _supervise(self) -> None:
+        while True:
+            for program in self.programs:
+                if program.pid is None:
+                    await asyncio.sleep(_PAUSE)
+                    program.start()
+            await asyncio.sleep(_LOOK)
+
+    def _environment(self, models: Path) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("SPLEETER_")}
+        return inherited | {
+            "PYTHONPATH": str(_ROOT / "src"),
+            "SPLEETER_ENV": "production",
+            "SPLEETER_API_KEY": self.key,
+            "SPLEETER_DATABASE_URL": self.postgres.url,
+            "SPLEETER_STORAGE_URL": str(self.objects),
+            "SPLEETER_DATA_DIR": str(self.data),
+            "SPLEETER_MODELS_DIR": str(models.absolute()),
+            "SPLEETER_PORT": str(self.port),
+            "SPLEETER_MAX_QUEUED": "100000",
+            "SPLEETER_REQUESTS_PER_MINUTE": "1000000",
+            **self._changes,
+        }
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port

@@ -1,0 +1,18 @@
+"""What is measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+from spleeter_microservice.separation.network import available_cores
+
+
+def machine() -> str:
+    """Describe the machine, and how busy it is."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    processor = names[0] if names else platform.processor()
+    load = f"{os.getloadavg()[0]:.1f}"
+    return f"{processor}, {available_cores()} cores, Python {platform.python_version()}, load {load}"
