@@ -29,6 +29,12 @@ bench: $(VENV)/installed-dev ## measure against official Spleeter, side by side
 components: ## install the programs that tests run, where apt-get and the right to use it are there
 	@if [ -x /usr/sbin/clamd ] || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then exit 0; fi; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends clamav-daemon >/dev/null
+	@if { [ -x /usr/bin/fluidsynth ] && [ -x /usr/bin/mma ]; } || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then exit 0; fi; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SYNTHESIS) >/dev/null
+
+# What the built-in models' music is synthesised with.
+SYNTHESIS := mma fluidsynth fluid-soundfont-gm timgm6mb-soundfont musescore-general-soundfont-small \
+	csound-soundfont opl3-soundfont avldrums.lv2-soundfont hydrogen-drumkits
 
 format: $(VENV)/installed-dev ## format the code
 	$(BIN)/ruff check --fix .

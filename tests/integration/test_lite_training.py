@@ -1,3 +1,4 @@
+# ruff: noqa: E402  (what needs PyTorch is imported once it is known to be there)
 """Music is synthesised reproducibly; a network learns from it, goes on after a break, and is exported."""
 
 import json

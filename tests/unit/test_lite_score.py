@@ -38,7 +38,8 @@ def test_what_is_no_midi_file_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "stem"), [(-1, "drums"), (0, "piano"), (7, "piano"), (33, "bass"), (43, "bass"), (48, "other")]
+    ("program", "stem"),
+    [(-1, "drums"), (0, "piano"), (7, "piano"), (33, "bass"), (43, "bass"), (48, "other")],
 )
 def test_an_instrument_decides_on_the_stem(program: int, stem: str) -> None:
     assert Note(program, 60, 100, 0.0, 1.0).stem == stem
