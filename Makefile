@@ -37,10 +37,16 @@ bench-crash: $(VENV)/installed-dev ## separate many clips while processes are ki
 	$(BIN)/python -m bench.crashes
 
 components: ## install the programs that tests run, where apt-get and the right to use it are there
-	@if [ -x /usr/sbin/clamd ] && [ -x /usr/bin/chromedriver ] && command -v promtool >/dev/null \
+	@if [ -x /usr/sbin/clamd ] && [ -x /usr/bin/chromedriver ] && [ -x /usr/bin/fluidsynth ] && [ -x /usr/bin/mma ] \
+		&& command -v promtool >/dev/null \
 		|| ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then exit 0; fi; \
-	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends clamav-daemon chromium chromium-driver fonts-dejavu-core >/dev/null && \
-	command -v promtool >/dev/null || scripts/install_promtool.sh
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+		clamav-daemon chromium chromium-driver fonts-dejavu-core $(SYNTHESIS) >/dev/null && \
+	{ command -v promtool >/dev/null || scripts/install_promtool.sh; }
+
+# What the built-in models' music is synthesised with.
+SYNTHESIS := mma fluidsynth fluid-soundfont-gm timgm6mb-soundfont musescore-general-soundfont-small \
+	csound-soundfont opl3-soundfont avldrums.lv2-soundfont hydrogen-drumkits
 
 image: ## build the image and try it, as root on Debian with buildah and podman; with Docker: docker build .
 	PYTHON=$(PYTHON) scripts/image_proof.sh

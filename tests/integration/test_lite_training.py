@@ -1,3 +1,4 @@
+# ruff: noqa: E402  (what needs PyTorch is imported once it is known to be there)
 """Music is synthesised reproducibly; a network learns from it, goes on after a break, and is exported."""
 
 import json
@@ -15,15 +16,15 @@ from tests.torch_needed import need_torch
 
 need_torch()
 
-import onnxruntime as ort  # noqa: E402
-import torch  # noqa: E402
+import onnxruntime as ort
+import torch
 
-from spleeter_microservice.training.lite.bands import BINS, spread  # noqa: E402
-from spleeter_microservice.training.lite.export import FRAMES, export, export_with_record  # noqa: E402
-from spleeter_microservice.training.lite.features import features  # noqa: E402
-from spleeter_microservice.training.lite.feed import FeedOptions  # noqa: E402
-from spleeter_microservice.training.lite.network import LiteNetwork  # noqa: E402
-from spleeter_microservice.training.lite.train import CHECKPOINT, LOG, Training, TrainingOptions  # noqa: E402
+from spleeter_microservice.training.lite.bands import BINS, spread
+from spleeter_microservice.training.lite.export import FRAMES, export, export_with_record
+from spleeter_microservice.training.lite.features import features
+from spleeter_microservice.training.lite.feed import FeedOptions
+from spleeter_microservice.training.lite.network import LiteNetwork
+from spleeter_microservice.training.lite.train import CHECKPOINT, LOG, Training, TrainingOptions
 
 SEED, SECONDS = 1, 6.0
 

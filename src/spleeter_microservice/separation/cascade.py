@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -60,12 +62,13 @@ class Cascade(Networks):
         """Compute the outputs of a segment: one array of masks, of shape (1, instruments, 2, frames, bins).
 
         Args:
-            start: runs a computation in another thread, in the order of the calls.
+            start: runs a computation in another thread.
             magnitude: shape (1, 2, segment_frames, bins).
         """
-        first = super().submit(start, magnitude)
-        # Whoever takes this up waits for computations that others have begun before it.
-        return [start(lambda: self._masks([future.result()[0] for future in first], magnitude[0]))]
+        pair = _Pair(lambda estimates: self._masks(estimates, magnitude[0]))
+        for position in range(len(BASE.instruments)):
+            start(functools.partial(pair.add, position, functools.partial(self.run, position, magnitude)))
+        return [pair.result]
 
     def _masks(self, estimates: Sequence[Array], magnitude: Array) -> Array:
         energies = [np.square(estimate) for estimate in estimates]
@@ -80,6 +83,36 @@ class Cascade(Networks):
             if name not in self._instruments:
                 masks[-1] += part * accompaniment
         return masks[np.newaxis]
+
+
+class _Pair:
+    """Two computations and a third on their results, which whoever is last carries out: nobody waits.
+
+    Attributes:
+        result: of the third.
+    """
+
+    def __init__(self, join: Callable[[Sequence[Array]], Array]) -> None:
+        self.result: Future[Array] = Future()
+        self._join = join
+        self._found: dict[int, Array] = {}
+        self._lock = threading.Lock()
+
+    def add(self, position: int, compute: Callable[[], Array]) -> Array:
+        """Carry out one of the two."""
+        try:
+            output = compute()
+            with self._lock:
+                self._found[position] = output[0]
+                last = len(self._found) == len(BASE.instruments)
+            if last:
+                self.result.set_result(self._join([self._found[i] for i in sorted(self._found)]))
+        except BaseException as error:
+            with self._lock:
+                if not self.result.done():
+                    self.result.set_exception(error)
+            raise
+        return output
 
 
 def load_networks(

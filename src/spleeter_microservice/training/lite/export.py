@@ -23,6 +23,11 @@ from spleeter_microservice.training.lite.train import ARGUMENTS, CHECKPOINT, LOG
 FRAMES = 512
 """Of a segment in the service."""
 
+SOFTNESS = 0.65
+"""Exponent of the masks before they are shared out: what is trained briefly is too sure of itself.
+
+Chosen on the validation pieces (docs/decisions/0010-lite-models.md)."""
+
 
 def load(checkpoint: Path) -> LiteNetwork:
     """Give the averaged network of a checkpoint of ``train``."""
@@ -32,12 +37,17 @@ def load(checkpoint: Path) -> LiteNetwork:
     return network
 
 
-def folded(network: LiteNetwork) -> Mapping[str, tuple[Array, Array]]:
-    """Give kernel and bias of each convolution, the normalisation that follows it folded in."""
-    found = {
-        name: (_array(layer.weight) * np.float32(gain), _array(layer.bias) * np.float32(gain))
-        for name, layer, gain in (("last", network.last, 1), ("shortcut", network.shortcut, SHORTCUT_GAIN))
-    }
+def folded(network: LiteNetwork, softness: float = 1.0) -> Mapping[str, tuple[Array, Array]]:
+    """Give kernel and bias of each convolution, what follows it folded in.
+
+    Args:
+        network: trained.
+        softness: exponent of the masks, which is a factor of their logits.
+    """
+    found = {}
+    for name, layer, gain in (("last", network.last, 1.0), ("shortcut", network.shortcut, SHORTCUT_GAIN)):
+        factor = np.float32(gain * softness)
+        found[name] = _array(layer.weight) * factor, _array(layer.bias) * factor
     for part in ("down", "middle", "up"):
         for i, layer in enumerate(getattr(network, part)):
             convolution, norm = layer
@@ -50,9 +60,9 @@ def folded(network: LiteNetwork) -> Mapping[str, tuple[Array, Array]]:
     return found
 
 
-def export(network: LiteNetwork, path: Path) -> None:
-    """Write a network as the service runs it."""
-    model = graph.write(folded(network), FRAMES)
+def export(network: LiteNetwork, path: Path, softness: float = 1.0) -> None:
+    """Write a network as the service runs it; ``softness`` as in ``folded``."""
+    model = graph.write(folded(network, softness), FRAMES)
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
 
@@ -67,7 +77,7 @@ def export_with_record(output: Path, data: Path, folder: Path, commit: str, eval
         commit: of the program that trained it.
         evaluation: what ``evaluate --json`` wrote of it.
     """
-    export(load(output / CHECKPOINT), folder / CASCADE_GRAPH)
+    export(load(output / CHECKPOINT), folder / CASCADE_GRAPH, SOFTNESS)
     content = (folder / CASCADE_GRAPH).read_bytes()
     log = [json.loads(line) for line in (output / LOG).read_text(encoding="utf-8").splitlines()]
     record = {
@@ -77,6 +87,7 @@ def export_with_record(output: Path, data: Path, folder: Path, commit: str, eval
         "date": datetime.now(UTC).date().isoformat(),
         "commit": commit,
         "arguments": json.loads((output / ARGUMENTS).read_text(encoding="utf-8")),
+        "softness": SOFTNESS,
         "training": log[-1],
         "data": _data(data),
         "evaluation": None if evaluation is None else _medians(evaluation),

@@ -164,6 +164,7 @@ class Composer:
         self._step = 15 / rng.uniform(*style.tempo)
         self._bars = int(seconds / (16 * self._step)) + 1
         self._key = rng.randrange(12)
+        self._bass_program = 0  # none yet
         self._loose = rng.choice((0.0, 0.003, 0.008))  # seconds by which players are early or late
 
     def notes(self) -> list[Note]:
@@ -198,7 +199,8 @@ class Composer:
 
     def _choose_lines(self) -> None:
         self._bass_line = self._rng.choice(self._style.bass_lines)
-        self._bass_program = getattr(self, "_bass_program", self._rng.choice(self._style.basses))
+        program = self._rng.choice(self._style.basses)
+        self._bass_program = self._bass_program or program  # one bass, in all sections
         self._bass_walks = self._rng.random()
         self._lead_program = self._rng.choice(self._style.leads)
         self._motif = [

@@ -47,10 +47,20 @@ TRAINED = (
     SoundFont("GMbank", _FOLDER / "sf2/sf_GMbank.sf2", "csound-soundfont", "public domain", 1.5),
     SoundFont("OPL-3_FM", _FOLDER / "sf2/OPL-3_FM_128M.sf2", "opl3-soundfont", "CC-BY-SA-4.0", 0.5),
     SoundFont(
-        "Black_Pearl", _FOLDER / "sf2/Black_Pearl_4_LV2.sf2", "avldrums.lv2-soundfont", "GPL-2+", 3, True
+        "Black_Pearl",
+        _FOLDER / "sf2/Black_Pearl_4_LV2.sf2",
+        "avldrums.lv2-soundfont",
+        "CC-BY-SA-3.0",
+        3,
+        True,
     ),
     SoundFont(
-        "Red_Zeppelin", _FOLDER / "sf2/Red_Zeppelin_4_LV2.sf2", "avldrums.lv2-soundfont", "GPL-2+", 3, True
+        "Red_Zeppelin",
+        _FOLDER / "sf2/Red_Zeppelin_4_LV2.sf2",
+        "avldrums.lv2-soundfont",
+        "CC-BY-SA-3.0",
+        3,
+        True,
     ),
 )
 

@@ -22,7 +22,7 @@ from spleeter_microservice.training.lite.synthesis import tracks
 
 CHECKPOINT, LOG, ARGUMENTS = "lite.pt", "log.jsonl", "arguments.json"
 
-_EVERY = 300.0  # seconds between checkpoints
+_EVERY = 600.0  # seconds between checkpoints
 _WARM_UP = 100  # steps
 _AVERAGING = 0.998
 _VALIDATION_FRAMES = 512

@@ -1,0 +1,53 @@
+"""Four stems without a download, by the command line, and said to be approximate."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from spleeter_microservice.exit_statuses import EXIT_STATUSES
+from spleeter_microservice.separation.audio import AudioWriter, OutputFormat
+from spleeter_microservice.settings import Settings
+
+_UNREACHABLE = "http://127.0.0.1:9"
+
+
+def separate(settings: Settings, folder: Path, model: str) -> subprocess.CompletedProcess[str]:
+    noise = 0.1 * np.random.default_rng(0).standard_normal((44100, 2))
+    with AudioWriter(folder / "song.wav", OutputFormat("wav")) as writer:
+        writer.write(noise.astype(np.float32))
+        writer.finish()
+        writer.commit()
+    command = ["separate", "-p", model, "--json", "-o", str(folder / "stems"), str(folder / "song.wav")]
+    return subprocess.run(
+        [sys.executable, "-m", "spleeter_microservice", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ
+        | {"SPLEETER_MODELS_DIR": str(settings.models_dir), "SPLEETER_MODELS_URL": _UNREACHABLE},
+    )
+
+
+def test_4stems_are_the_built_in_models_where_deezers_is_not_installed(
+    model_settings: Settings, tmp_path: Path
+) -> None:
+    result = separate(model_settings, tmp_path, "4stems")
+    assert result.returncode == 0, result.stderr
+    assert "using the built-in 4stems-lite, whose stems are approximate" in result.stderr
+    (song,) = json.loads(result.stdout)["songs"]
+    assert song["model"]["name"] == "4stems-lite"
+    assert song["model"]["quality"] == "approximate"
+    assert {path.stem for path in (tmp_path / "stems" / "song").iterdir()} == {
+        *("vocals", "drums", "bass", "other")
+    }
+
+
+def test_deezers_4stems_by_their_full_name_are_not_replaced(model_settings: Settings, tmp_path: Path) -> None:
+    result = separate(model_settings, tmp_path, "spleeter:4stems")
+    names = {status: kind.__name__ for kind, status in EXIT_STATUSES.items()}
+    assert names[result.returncode] == "ModelNotInstalledError", result.stderr
+    assert not (tmp_path / "stems").exists()
