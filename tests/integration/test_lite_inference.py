@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from spleeter_microservice.bootstrap import find_model, inference_model
+from spleeter_microservice.bootstrap import find_model
 from spleeter_microservice.jobs import self_check
 from spleeter_microservice.jobs.inference import InferenceSlot
+from spleeter_microservice.jobs.inventory import inference_model
 from spleeter_microservice.settings import Settings
 from tests.inference_models import request_for, song
 
