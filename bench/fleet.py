@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -205,10 +206,16 @@ class Fleet:
         return sorted(str(path.relative_to(self.folder)) for path in found if path.suffix != ".lock")
 
     async def leftovers_in_the_end(self) -> list[str]:
-        """Name what is still there after the sweep that workers do once an hour; nothing may go on."""
+        """Name what stays after the sweep that workers do once an hour, no request being under way.
+
+        Workers that were killed may be starting again, and separate the known clip in their work folders.
+        """
         async with Database(self.postgres.url) as database:
             await Leftovers(database, open_storage(str(self.objects)), age=timedelta()).sweep()
-        return self.leftovers()
+        deadline = time.monotonic() + _START
+        while (found := self.leftovers()) and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
+        return found
 
     async def _supervise(self) -> None:
         while True:
