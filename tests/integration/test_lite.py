@@ -2,6 +2,7 @@
 
 import json
 import re
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from spleeter_microservice.errors import (
     UnknownModelError,
 )
 from spleeter_microservice.jobs.inventory import inference_model
+from spleeter_microservice.models.commands import list_models, verify_models
 from spleeter_microservice.models.lite import BUILT_IN, FOLDER, record
 from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.report import describe_model
@@ -103,6 +105,21 @@ def test_a_built_in_model_is_neither_imported_nor_removed(store: ModelStore, tmp
         store.remove("4stems-lite")
     with pytest.raises(UnknownModelError, match="comes with this program"):
         store.import_("5stems-lite", tmp_path)
+
+
+def test_built_in_models_are_listed_and_verified_with_2stems(
+    store: ModelStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert list_models(store, Namespace(json=True)) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["4stems-lite"]["state"] == "built in"
+    assert rows["4stems-lite"]["quality"] == "approximate"
+    assert rows["2stems"]["quality"] == "official"
+    assert verify_models(store, Namespace(names=[])) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "4stems-lite: whole, 1 files.",
+        "5stems-lite: whole, 1 files.",
+    ]
 
 
 def test_a_report_says_that_the_stems_are_approximate(store: ModelStore) -> None:
