@@ -122,7 +122,6 @@ def configure_logging(level: str = "info", stream: TextIO | None = None) -> None
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
     )
 
 

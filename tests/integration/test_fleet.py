@@ -34,10 +34,11 @@ async def worker(database: Database) -> int:
     return await Claims(database).register("test", 1)
 
 
-async def test_live_workers_are_counted(database: Database, fleet: Fleet) -> None:
+async def test_live_workers_that_have_models_are_counted(database: Database, fleet: Fleet) -> None:
+    number, other = await worker(database), await worker(database)
     assert await fleet.ready() == 0
-    number = await worker(database)
-    await worker(database)
+    for one in (number, other):
+        await fleet.report(one, [TWO])
     assert await fleet.ready() == 2
     await Claims(database).unregister(number)
     assert await fleet.ready() == 1

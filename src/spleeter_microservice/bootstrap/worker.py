@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -49,6 +50,7 @@ logger = logging.getLogger(__name__)
 FIRST_MODEL = "2stems"
 """Pulled when no model is installed: without one there is nothing to do."""
 _REPORT_SECONDS = 10.0
+_NOTICE_SECONDS = 0.1
 _SWEEP_SECONDS = 300.0
 
 
@@ -166,7 +168,15 @@ async def _report_models(worker: Worker, fleet: Fleet, inventory: Inventory) -> 
                 told = (number, models)
             except DatabaseUnavailableError as error:
                 logger.warning("the models cannot be told: %s", error)
-        await asyncio.sleep(0.2 if told is None else _REPORT_SECONDS)
+        await _until_due(worker, number if told == (number, models) else None)
+
+
+async def _until_due(worker: Worker, told: int | None) -> None:
+    """Wait for the next look, or for a number that the worker's models were not told under."""
+    deadline = time.monotonic() + _REPORT_SECONDS
+    await asyncio.sleep(_NOTICE_SECONDS)
+    while worker.number in (None, told) and time.monotonic() < deadline:
+        await asyncio.sleep(_NOTICE_SECONDS)
 
 
 async def _sweep_leftovers(leftovers: Leftovers) -> None:

@@ -22,6 +22,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -103,9 +104,16 @@ class EmbeddedPostgres:
             self.ensure_running()
             self._create_database()
         except BaseException:
-            self._let_go()
+            self._give_up()
             raise
         return self.url
+
+    def _give_up(self) -> None:
+        """Leave nothing running that was started in vain, for then nobody owns it."""
+        if self._child and self._child.poll() is None:
+            self._child.send_signal(signal.SIGQUIT)
+            self._child.wait()
+        self._let_go()
 
     def ensure_running(self) -> bool:
         """Start PostgreSQL unless it runs; tell whether it had to be started.

@@ -72,7 +72,10 @@ class Fleet:
         self._silence = silence
 
     async def ready(self) -> int:
-        """Tell how many workers live; each separated the known clip as it must before it began."""
+        """Tell how many workers live and have models.
+
+        Each of them separated the known clip as it must before it began.
+        """
         async with self._database.statement() as statement:
             return int((await statement.one("count_workers", silence=self._silence))["workers"])
 

@@ -317,10 +317,10 @@ WHERE model.name <> ALL(%(known)s)
 SELECT * FROM spleeter_models ORDER BY name;
 
 -- count_workers --
--- How many workers gave a sign of life of late
+-- How many workers gave a sign of life of late, and have told which models they have
 SELECT count(*) AS workers
 FROM spleeter_workers JOIN procrastinate_workers USING (id)
-WHERE last_heartbeat > now() - make_interval(secs => %(silence)s);
+WHERE models <> '{}' AND last_heartbeat > now() - make_interval(secs => %(silence)s);
 
 -- list_webhooks --
 -- The webhooks of a tenant's job, oldest first
