@@ -121,12 +121,8 @@ async def test_a_request_s_id_is_in_every_line_about_it_and_at_the_receiver(
 
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
     mine = [line for line in lines if line.get("request_id") == ID]
-    assert [line["event"] for line in mine if line["event"] in ("request", "job ended", "webhook")] == [
-        "request",
-        "job ended",
-        "webhook",
-        "webhook",
-    ]
+    events = [line["event"] for line in mine if line["event"] in ("request", "job ended", "webhook")]
+    assert sorted(events) == ["job ended", "request", "webhook", "webhook"]  # some at the same time
     assert all(line["tenant"] == "ann" for line in mine if line["event"] in ("request", "job ended"))
     assert all(line["job_id"] == job["id"] for line in mine if line["event"] == "webhook")
 
