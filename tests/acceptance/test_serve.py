@@ -122,7 +122,7 @@ def test_a_database_that_ends_at_once_is_started_again_and_loses_nothing(
     service.wait_until_ready()
 
 
-def test_deleting_a_running_job_frees_its_slot_within_a_second_and_leaves_nothing(
+def test_deleting_a_running_job_ends_its_process_and_leaves_nothing(
     service: Service, long: Path, clip: Path
 ) -> None:
     job = service.submit(long)["id"]
