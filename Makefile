@@ -38,6 +38,7 @@ bench-crash: $(VENV)/installed-dev ## separate many clips while processes are ki
 
 components: ## install the programs that tests run, where apt-get and the right to use it are there
 	@if [ -x /usr/sbin/clamd ] && [ -x /usr/bin/chromedriver ] && [ -x /usr/bin/fluidsynth ] && [ -x /usr/bin/mma ] \
+		&& [ -x /usr/bin/timidity ] \
 		&& command -v promtool >/dev/null \
 		|| ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then exit 0; fi; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
@@ -46,7 +47,8 @@ components: ## install the programs that tests run, where apt-get and the right 
 
 # What the built-in models' music is synthesised with.
 SYNTHESIS := mma fluidsynth fluid-soundfont-gm timgm6mb-soundfont musescore-general-soundfont-small \
-	csound-soundfont opl3-soundfont avldrums.lv2-soundfont hydrogen-drumkits
+	csound-soundfont opl3-soundfont avldrums.lv2-soundfont timidity freepats \
+	hydrogen-drumkits hydrogen-data lmms-common sonic-pi-samples
 
 image: ## build the image and try it, as root on Debian with buildah and podman; with Docker: docker build .
 	PYTHON=$(PYTHON) scripts/image_proof.sh

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from spleeter_microservice.models.lite import FOLDER
 from spleeter_microservice.training.lite import synthesis
+from spleeter_microservice.training.lite.cast import Cast
 
-_FIRST_VALIDATION_PIECE = 100_000
+_SECOND_CAST, _HELD_OUT = 50_000, 100_000
+"""Numbers of their first pieces."""
 _VOICES = 40
 
 
@@ -31,13 +33,14 @@ def main() -> None:
         )
         step_parser.set_defaults(step=step)
         if step is synthesise:
-            step_parser.add_argument("--pieces", type=int, default=300, help="to train on, of 36 s each")
+            step_parser.add_argument("--pieces", type=int, default=310, help="by the first cast, 36 s each")
+            step_parser.add_argument("--second", type=int, default=400, help="pieces by the second cast")
             step_parser.add_argument("--validation", type=int, default=36, help="pieces to choose by")
             step_parser.add_argument("--processes", type=int, default=2)
         if step is train:
             step_parser.add_argument("--minutes", type=float, default=82)
             step_parser.add_argument("--batch", type=int, default=4)
-            step_parser.add_argument("--workers", type=int, default=1, help="processes that make examples")
+            step_parser.add_argument("--processes", type=int, default=1, help="that train together")
         if step is export:
             step_parser.add_argument("--evaluation", type=Path, help="what evaluate --json wrote")
     options = parser.parse_args()
@@ -46,20 +49,27 @@ def main() -> None:
 
 def synthesise(options: argparse.Namespace) -> None:
     """Synthesise pieces, and voices."""
-    held_out = range(_FIRST_VALIDATION_PIECE, _FIRST_VALIDATION_PIECE + options.validation)
+    by_cast = (
+        (Cast.HELD_OUT, _HELD_OUT, options.validation),
+        (Cast.FIRST, 0, options.pieces),
+        (Cast.SECOND, _SECOND_CAST, options.second),
+    )
     synthesis.make_voices(options.data, _VOICES, seed=1)
-    for pieces, validation in ((held_out, True), (range(options.pieces), False)):
-        for track in synthesis.synthesise(options.data, pieces, validation, 1, options.processes):
+    for cast, first, count in by_cast:
+        pieces = range(first, first + count)
+        for track in synthesis.synthesise(options.data, pieces, cast, 1, options.processes):
             print(f"{track.file}  {track.source}")
 
 
 def train(options: argparse.Namespace) -> None:
     """Train, going on where a training in the folder was interrupted."""
+    from spleeter_microservice.training.lite import train as training  # noqa: PLC0415
     from spleeter_microservice.training.lite.feed import FeedOptions  # noqa: PLC0415  (PyTorch)
-    from spleeter_microservice.training.lite.train import Training, TrainingOptions  # noqa: PLC0415
 
-    feed = FeedOptions(options.data, batch=options.batch, workers=options.workers)
-    Training(TrainingOptions(feed, options.output, options.minutes)).run()
+    feed = FeedOptions(options.data, batch=options.batch)
+    training.train(
+        training.TrainingOptions(feed, options.output, options.minutes, processes=options.processes)
+    )
 
 
 def validate(options: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from spleeter_microservice.separation.architecture import CASCADE_GRAPH
 from spleeter_microservice.training.lite import kits, mma, soundfonts, synthesis
+from spleeter_microservice.training.lite.cast import Cast
 from tests.missing import missing
 from tests.torch_needed import need_torch
 
@@ -19,36 +20,45 @@ need_torch()
 import onnxruntime as ort
 import torch
 
+from spleeter_microservice.training.lite import train as training
 from spleeter_microservice.training.lite.bands import BINS, spread
 from spleeter_microservice.training.lite.export import FRAMES, export, export_with_record
 from spleeter_microservice.training.lite.features import features
 from spleeter_microservice.training.lite.feed import FeedOptions
 from spleeter_microservice.training.lite.network import LiteNetwork
-from spleeter_microservice.training.lite.train import CHECKPOINT, LOG, Training, TrainingOptions
+from spleeter_microservice.training.lite.train import CHECKPOINT, LOG, TrainingOptions
 
 SEED, SECONDS = 1, 6.0
+
+
+PIECES = ((Cast.FIRST, 0), (Cast.SECOND, 50_001))
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pieces to train on and to choose by, and a voice."""
-    fonts = [*soundfonts.TRAINED, soundfonts.HELD_OUT]
-    for path in (mma.STYLES, kits.FOLDER, *(font.path for font in fonts)):
+    fonts = [*soundfonts.TRAINED, *soundfonts.SECOND, soundfonts.HELD_OUT]
+    drums = [kits.FOLDER / kit for kit in (*kits.TRAINED, *kits.SECOND, kits.HELD_OUT)]
+    for path in (mma.STYLES, *drums, *(font.path for font in fonts)):
         if not path.exists():
             missing(f"{path} is not there (make components installs what music is synthesised with)")
-    for program in ("mma", "fluidsynth"):
+    for program in ("mma", "fluidsynth", "timidity"):
         if shutil.which(program) is None:
             missing(f"{program} is not installed")
     folder = tmp_path_factory.mktemp("data")
-    list(synthesis.synthesise(folder, [0, 1], False, SEED, 1, SECONDS))
-    list(synthesis.synthesise(folder, [100_000], True, SEED, 1, SECONDS))
+    list(synthesis.synthesise(folder, [0, 1], Cast.FIRST, SEED, 1, SECONDS))
+    list(synthesis.synthesise(folder, [50_001], Cast.SECOND, SEED, 1, SECONDS))
+    list(synthesis.synthesise(folder, [100_000], Cast.HELD_OUT, SEED, 1, SECONDS))
     synthesis.make_voices(folder, 1, SEED)
     return folder
 
 
-def test_a_piece_depends_on_its_number_and_the_seed_alone(data: Path, tmp_path: Path) -> None:
-    first = [track for track in synthesis.tracks(data) if track.piece == 0]
-    assert synthesis.make_piece(tmp_path, False, SEED, 0, SECONDS) == first
+@pytest.mark.parametrize(("cast", "piece"), PIECES)
+def test_a_piece_depends_on_its_number_and_the_seed_alone(
+    data: Path, tmp_path: Path, cast: Cast, piece: int
+) -> None:
+    first = [track for track in synthesis.tracks(data) if track.piece == piece]
+    assert synthesis.make_piece(tmp_path, cast, SEED, piece, SECONDS) == first
     assert len({track.stem for track in first}) == len(first) > 1
     for track in first:
         assert (data / track.file).stat().st_size == track.samples * 4
@@ -63,8 +73,8 @@ def test_validation_uses_only_what_was_held_out(data: Path) -> None:
 def test_a_training_learns_goes_on_and_is_exported_with_its_record(data: Path, tmp_path: Path) -> None:
     feed = FeedOptions(data, batch=2, frames=64, held=8)
     options = TrainingOptions(feed, tmp_path / "run", minutes=0.02)
-    Training(options).run()
-    Training(replace(options, minutes=0.04)).run()
+    training.train(options)
+    training.train(replace(options, minutes=0.04))
     log = [json.loads(line) for line in (tmp_path / "run" / LOG).read_text().splitlines()]
     assert log[-1]["steps"] > log[0]["steps"] > 0
     assert np.isfinite(log[-1]["loss"])
@@ -72,9 +82,28 @@ def test_a_training_learns_goes_on_and_is_exported_with_its_record(data: Path, t
 
     export_with_record(tmp_path / "run", data, tmp_path, "0" * 40, None)
     record = json.loads((tmp_path / "lite.json").read_text())
-    assert record["data"]["pieces"] == 2
+    assert record["data"]["pieces"] == 3
     assert record["size"] == (tmp_path / CASCADE_GRAPH).stat().st_size
     assert record["arguments"]["feed"]["data"] == data.name
+
+
+def test_processes_that_train_together_learn_the_same_from_examples_of_their_own(
+    data: Path, tmp_path: Path
+) -> None:
+    options = TrainingOptions(FeedOptions(data, batch=2, frames=64, held=8), tmp_path, 0.05, processes=2)
+    torch.multiprocessing.spawn(train_and_save, (options, f"file://{tmp_path}/peers"), 2)
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
+    trained = dict(LiteNetwork().named_parameters())
+    assert all(torch.equal(first[name], second[name]) for name in trained)
+    averages = [name for name in first if name.endswith("running_mean")]
+    assert not any(torch.equal(first[name], second[name]) for name in averages)
+
+
+def train_and_save(rank: int, options: TrainingOptions, meeting: str) -> None:
+    with training.joined(rank, options, meeting):
+        trained = training.Training(options, rank)
+        trained.run()
+    torch.save(trained.network.state_dict(), options.output / f"{rank}.pt")
 
 
 def test_an_exported_network_gives_the_masks_of_the_trained_one(tmp_path: Path) -> None:

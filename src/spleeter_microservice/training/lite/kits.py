@@ -1,4 +1,4 @@
-"""Drum kits of recorded samples: those of Hydrogen (Debian's package ``hydrogen-drumkits``)."""
+"""Drum kits of recorded samples (Debian's ``hydrogen-drumkits``, ``hydrogen-data`` and others)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from spleeter_microservice.separation.audio_reader import AudioReader
+from spleeter_microservice.training.lite.cast import Cast
 from spleeter_microservice.training.lite.score import Note
 from spleeter_microservice.training.lite.soundfonts import SAMPLE_RATE, Waveform
 
@@ -36,11 +37,21 @@ TRAINED = {
 
 _WEIGHTS = (1, 2, 1, 4, 1, 2, 2, 2, 3, 1)
 
+SECOND = {
+    "GMRockKit": "GPL-2+",
+    "TR808EmulationKit": "GPL-2+",
+    "/usr/share/lmms/samples/drums": "GPL-2+",
+    "/usr/share/sonic-pi/samples": "CC0",
+}
+"""Those of the second cast; folders of single samples have no list of instruments."""
+
+_SECOND_WEIGHTS = (4, 1, 5, 1)
+
 # In a sample's name, for a pitch of General MIDI; the first that any instrument of the kit fits.
 _WORDS = {
-    "kick": r"kick|bass ?drum",
+    "kick": r"kick|bass ?drum|^bd_",
     "stick": r"stick|rim ?click|click",
-    "snare": r"snare(?!.*roll)",
+    "snare": r"snare(?!.*roll)|^sn_",
     "clap": r"clap",
     "closed": r"(closed|cl\b|hat low|hat ring)",
     "pedal": r"pedal|\bpd\b",
@@ -89,9 +100,13 @@ class Layer:
     up_to: float
 
 
-def choose(rng: random.Random, held_out: bool) -> str:
+def choose(rng: random.Random, cast: Cast) -> str:
     """Choose a kit."""
-    return HELD_OUT if held_out else rng.choices(list(TRAINED), _WEIGHTS)[0]
+    if cast is Cast.HELD_OUT:
+        return HELD_OUT
+    if cast is Cast.SECOND:
+        return rng.choices(list(SECOND), _SECOND_WEIGHTS)[0]
+    return rng.choices(list(TRAINED), _WEIGHTS)[0]
 
 
 def play(rng: random.Random, notes: Sequence[Note], kit: str, seconds: float) -> Waveform:
@@ -137,11 +152,8 @@ def _instrument(instruments: dict[str, list[list[Layer]]], pitch: int) -> str | 
 @lru_cache(maxsize=16)
 def _instruments(kit: str) -> dict[str, list[list[Layer]]]:
     """Give for each kind of instrument those of the kit, each as its layers, the softest first."""
-    folder, found = FOLDER / kit, {}
-    listed = [
-        (element.findtext("name", "").lower(), _layers(folder, element))
-        for element in ElementTree.parse(folder / "drumkit.xml").iter("instrument")  # noqa: S314  # from Debian
-    ]
+    found = {}
+    listed = _listed(FOLDER / kit)
     for name, words in _WORDS.items():
         fitting = [layers for label, layers in listed if layers and re.search(words, label)]
         if fitting:
@@ -149,13 +161,25 @@ def _instruments(kit: str) -> dict[str, list[list[Layer]]]:
     return found
 
 
+def _listed(folder: Path) -> list[tuple[str, list[Layer]]]:
+    """Give name and layers of every instrument."""
+    index = folder / "drumkit.xml"
+    if not index.exists():
+        samples = sorted(path for path in folder.iterdir() if path.suffix in {".ogg", ".flac"})
+        return [(path.stem, [Layer(path, 1.0)]) for path in samples]
+    return [
+        (element.findtext("{*}name", "").lower(), _layers(folder, element))
+        for element in ElementTree.parse(index).iterfind(".//{*}instrument")  # noqa: S314  # from Debian
+    ]
+
+
 def _layers(folder: Path, element: ElementTree.Element) -> list[Layer]:
     layers = []
-    for layer in element.iter("layer"):
-        path = folder / layer.findtext("filename", "")
+    for layer in element.iterfind(".//{*}layer"):
+        path = folder / layer.findtext("{*}filename", "")
         if path.is_file():
-            layers.append(Layer(path, float(layer.findtext("max", "1"))))
-    path = folder / element.findtext("filename", "")
+            layers.append(Layer(path, float(layer.findtext("{*}max", "1"))))
+    path = folder / element.findtext("{*}filename", "")
     if not layers and path.is_file():
         layers.append(Layer(path, 1.0))
     return sorted(layers, key=lambda layer: layer.up_to)

@@ -1,4 +1,4 @@
-"""SoundFonts, and FluidSynth that plays them (Debian's package ``fluidsynth``)."""
+"""SoundFonts, and FluidSynth and TiMidity++ that play them (Debian's ``fluidsynth``, ``timidity``)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from spleeter_microservice.training.lite.cast import Cast
 from spleeter_microservice.training.lite.score import Note, written
 
 SAMPLE_RATE = 44100
@@ -22,7 +23,10 @@ _FOLDER = Path("/usr/share/sounds")
 
 @dataclass(frozen=True)
 class SoundFont:
-    """A file of instruments; ``drums_only`` of those that hold nothing else."""
+    """A file of instruments; ``drums_only`` of those that hold nothing else.
+
+    A ``.cfg`` lists patches of the Gravis Ultrasound, for TiMidity++.
+    """
 
     name: str
     path: Path
@@ -65,11 +69,25 @@ TRAINED = (
 )
 
 
-def choose(rng: random.Random, held_out: bool, drums: bool) -> SoundFont:
+SECOND = (
+    SoundFont(
+        "FreePats",
+        Path("/etc/timidity/freepats.cfg"),
+        "freepats",
+        "GPL-2 with composition exception",
+        8,
+    ),
+    *(replace(font, weight=1) for font in TRAINED if not font.drums_only),
+)
+"""Those of the second cast."""
+
+
+def choose(rng: random.Random, cast: Cast, drums: bool) -> SoundFont:
     """Choose a SoundFont."""
-    if held_out:
+    if cast is Cast.HELD_OUT:
         return HELD_OUT
-    fonts = [font for font in TRAINED if drums or not font.drums_only]
+    cast_fonts = TRAINED if cast is Cast.FIRST else SECOND
+    fonts = [font for font in cast_fonts if drums or not font.drums_only]
     return rng.choices(fonts, [font.weight for font in fonts])[0]
 
 
@@ -80,27 +98,41 @@ def play(notes: Sequence[Note], font: SoundFont, seconds: float, work: Path, rev
         notes: of one stem.
         font: to play them with.
         seconds: length of the result.
-        work: folder for what is passed to FluidSynth and back.
-        reverb: whether to let FluidSynth add reverberation and chorus.
+        work: folder for what is passed to the synthesiser and back.
+        reverb: whether to let it add reverberation and chorus.
 
     Raises:
-        FileNotFoundError: when FluidSynth is not installed.
+        FileNotFoundError: when the synthesiser is not installed.
         subprocess.CalledProcessError: when it fails, as without the SoundFont.
     """
     midi, raw = work / "stem.mid", work / "stem.raw"
     # Such fonts keep their drums where others have the piano.
     midi.write_bytes(written([replace(note, program=0) for note in notes] if font.drums_only else notes))
-    effects = "1" if reverb else "0"
-    subprocess.run(  # noqa: S603
-        [
-            *("fluidsynth", "-ni", "-q", "-g", "0.4", "-r", str(SAMPLE_RATE), "-R", effects, "-C", effects),
-            *("-o", "synth.dynamic-sample-loading=1", "-O", "float", "-T", "raw", "-E", "little"),
-            *("-F", str(raw), str(font.path), str(midi)),
-        ],
-        check=True,
-        capture_output=True,
-        timeout=300,
-    )
-    samples = np.fromfile(raw, "<f4").reshape(-1, 2)[: round(seconds * SAMPLE_RATE)]
+    command = _timidity if font.path.suffix == ".cfg" else _fluidsynth
+    subprocess.run(command(font, midi, raw, reverb), check=True, capture_output=True, timeout=300)  # noqa: S603
+    samples = _read(raw, font)[: round(seconds * SAMPLE_RATE)]
     raw.unlink()
     return np.pad(samples, ((0, round(seconds * SAMPLE_RATE) - len(samples)), (0, 0))).astype(np.float32)
+
+
+def _fluidsynth(font: SoundFont, midi: Path, raw: Path, reverb: bool) -> Sequence[str]:
+    effects = "1" if reverb else "0"
+    return (
+        *("fluidsynth", "-ni", "-q", "-g", "0.4", "-r", str(SAMPLE_RATE), "-R", effects, "-C", effects),
+        *("-o", "synth.dynamic-sample-loading=1", "-O", "float", "-T", "raw", "-E", "little"),
+        *("-F", str(raw), str(font.path), str(midi)),
+    )
+
+
+def _timidity(font: SoundFont, midi: Path, raw: Path, reverb: bool) -> Sequence[str]:
+    effects = "1" if reverb else "0"
+    return (
+        *("timidity", "-c", str(font.path), "-Or1sl", "-s", str(SAMPLE_RATE), "-A", "50"),
+        *(f"-EFreverb={effects}", f"-EFchorus={effects}", "-o", str(raw), str(midi)),
+    )
+
+
+def _read(raw: Path, font: SoundFont) -> Waveform:
+    if font.path.suffix == ".cfg":
+        return np.fromfile(raw, "<i2").reshape(-1, 2).astype(np.float32) / np.float32(32768)
+    return np.fromfile(raw, "<f4").reshape(-1, 2)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from spleeter_microservice.training.lite import additive, kits, mma, patterns, soundfonts
+from spleeter_microservice.training.lite.cast import Cast
 from spleeter_microservice.training.lite.score import Note, Stem, by_stem
 from spleeter_microservice.training.lite.soundfonts import SAMPLE_RATE, Waveform
 
@@ -61,7 +62,7 @@ class Track:
 def synthesise(
     folder: Path,
     pieces: Sequence[int],
-    validation: bool,
+    cast: Cast,
     seed: int,
     processes: int,
     seconds: float = SECONDS,
@@ -71,7 +72,7 @@ def synthesise(
     Args:
         folder: to which files and lines of the index are added.
         pieces: their numbers; a piece depends on its number and the seed alone.
-        validation: make them of styles, SoundFonts and kits that no other pieces use.
+        cast: who plays them; what is held out plays in styles of its own, for validation.
         seed: of everything random.
         processes: how many pieces to make at once.
         seconds: length of each.
@@ -81,7 +82,7 @@ def synthesise(
     """
     folder.mkdir(parents=True, exist_ok=True)
     done = {track.piece for track in tracks(folder)}
-    make = partial(make_piece, folder, validation, seed, seconds=seconds)
+    make = partial(make_piece, folder, cast, seed, seconds=seconds)
     with ProcessPoolExecutor(processes) as pool, (folder / INDEX).open("a", encoding="utf-8") as index:
         for made in pool.map(make, [piece for piece in pieces if piece not in done]):
             for track in made:
@@ -98,28 +99,26 @@ def tracks(folder: Path) -> list[Track]:
     return [Track(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def make_piece(
-    folder: Path, validation: bool, seed: int, piece: int, seconds: float = SECONDS
-) -> list[Track]:
+def make_piece(folder: Path, cast: Cast, seed: int, piece: int, seconds: float = SECONDS) -> list[Track]:
     """Compose and play a piece."""
     rng = random.Random(f"{seed}-{piece}")  # noqa: S311  # music, not secrets
     with tempfile.TemporaryDirectory() as work:
-        notes = _composed(rng, validation, seconds, Path(work))
+        notes = _composed(rng, cast is Cast.HELD_OUT, seconds, Path(work))
         made = []
         for stem, part in sorted(by_stem(notes).items()):
-            waveform, source = _played(rng, stem, part, validation, seconds, Path(work))
+            waveform, source = _played(rng, stem, part, cast, seconds, Path(work))
             if np.abs(waveform).max() > _SILENT:
-                made.append(_saved(folder, piece, stem, validation, source, waveform))
+                made.append(_saved(folder, piece, stem, cast is Cast.HELD_OUT, source, waveform))
     return made
 
 
-def _composed(rng: random.Random, validation: bool, seconds: float, work: Path) -> list[Note]:
+def _composed(rng: random.Random, held_out: bool, seconds: float, work: Path) -> list[Note]:
     notes: list[Note] = []
     while not notes:
         if rng.random() < 0.5:
-            notes = mma.compose(rng, seconds - 1, validation, work)
+            notes = mma.compose(rng, seconds - 1, held_out, work)
         else:
-            notes = patterns.compose(rng, seconds - 1, validation)
+            notes = patterns.compose(rng, seconds - 1, held_out)
     return _reorchestrated(rng, notes)
 
 
@@ -137,12 +136,12 @@ def _reorchestrated(rng: random.Random, notes: Sequence[Note]) -> list[Note]:
 
 
 def _played(
-    rng: random.Random, stem: Stem, notes: list[Note], validation: bool, seconds: float, work: Path
+    rng: random.Random, stem: Stem, notes: list[Note], cast: Cast, seconds: float, work: Path
 ) -> tuple[Waveform, str]:
     if stem == "drums" and rng.random() < 0.6:
-        kit = kits.choose(rng, validation)
+        kit = kits.choose(rng, cast)
         return kits.play(rng, notes, kit, seconds), kit
-    font = soundfonts.choose(rng, validation, stem == "drums")
+    font = soundfonts.choose(rng, cast, stem == "drums")
     play = partial(soundfonts.play, font=font, seconds=seconds, work=work, reverb=rng.random() < 0.5)
     out, source = np.zeros((round(seconds * SAMPLE_RATE), 2), np.float32), font.name
     for group, effect in _groups(rng, stem, notes):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 import json
 import math
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, distributed, multiprocessing
 
 from spleeter_microservice.training.lite.feed import Batch, Feed, FeedOptions, collated
 from spleeter_microservice.training.lite.mixing import Mixer
@@ -28,6 +30,11 @@ _AVERAGING = 0.998
 _VALIDATION_FRAMES = 512
 _NEGLIGIBLE = 0.01
 """Of the accompaniment's energy: an error that small is not worth making smaller."""
+_HARD = 0.1
+"""The same for piano and for other alone.
+
+With 0.01, keeping quiet where there is no piano pays so much more than finding one that the
+network never says piano."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +46,14 @@ class TrainingOptions:
         output: folder for checkpoints and the log; what is there is continued.
         minutes: after which the learning rate has fallen to zero.
         rate: the highest learning rate.
-        threads: of the training itself.
+        processes: that train together, one core each; every one makes its own examples.
     """
 
     feed: FeedOptions
     output: Path
     minutes: float
     rate: float = 1.6e-3
-    threads: int = 1
+    processes: int = 1
 
 
 def errors(masks: Tensor, batch: Batch) -> Tensor:
@@ -64,45 +71,88 @@ def errors(masks: Tensor, batch: Batch) -> Tensor:
 def loss(masks: Tensor, batch: Batch) -> Tensor:
     """Average the logarithms of the errors (10 times that, in dB, is what SDR measures)."""
     weights = masks.new_tensor([1.0, 1.0, 0.5, 0.5, 1.0])
-    found = torch.log10(errors(masks, batch).clamp(min=0) + _NEGLIGIBLE)
+    negligible = masks.new_tensor([_NEGLIGIBLE, _NEGLIGIBLE, _HARD, _HARD, _NEGLIGIBLE])
+    found = torch.log10(errors(masks, batch).clamp(min=0) + negligible)
     return (found * weights).sum(1).mean() / weights.sum() * 10
 
 
-class Training:
-    """One run, which goes on where it was interrupted."""
+def train(options: TrainingOptions) -> None:
+    """Train with as many processes as wanted."""
+    if options.processes == 1:
+        Training(options).run()
+        return
+    options.output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as meeting:
+        multiprocessing.spawn(_join, (options, f"file://{meeting}/peers"), options.processes)
 
-    def __init__(self, options: TrainingOptions) -> None:
-        torch.set_num_threads(options.threads)
+
+def _join(rank: int, options: TrainingOptions, meeting: str) -> None:
+    with joined(rank, options, meeting):
+        Training(options, rank).run()
+
+
+@contextmanager
+def joined(rank: int, options: TrainingOptions, meeting: str) -> Iterator[None]:
+    """Be one of the processes that train together.
+
+    Args:
+        rank: of this process, from 0.
+        options: say how many there are.
+        meeting: URL of a file, not there yet, by which they find each other.
+    """
+    distributed.init_process_group("gloo", meeting, rank=rank, world_size=options.processes)
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+class Training:
+    """One run, which goes on where it was interrupted.
+
+    Args:
+        options: how to train.
+        rank: of this process among those that train together; the first keeps the record.
+
+    Attributes:
+        network: in training.
+    """
+
+    def __init__(self, options: TrainingOptions, rank: int = 0) -> None:
+        torch.set_num_threads(1)
         torch.manual_seed(options.feed.seed)
-        self._options = options
-        self._network = LiteNetwork().to(memory_format=torch.channels_last)
-        self._average = copy.deepcopy(self._network).requires_grad_(requires_grad=False)
-        self._optimiser = torch.optim.AdamW(self._network.parameters(), options.rate, weight_decay=1e-2)
+        self._options, self._rank = options, rank
+        self.network = LiteNetwork().to(memory_format=torch.channels_last)
+        self._average = copy.deepcopy(self.network).requires_grad_(requires_grad=False)
+        self._optimiser = torch.optim.AdamW(self.network.parameters(), options.rate, weight_decay=1e-2)
         self._steps, self._minutes, self._examples = 0, 0.0, 0
-        options.output.mkdir(parents=True, exist_ok=True)
-        arguments = json.dumps(asdict(options), default=lambda path: path.name, indent=2)
-        (options.output / ARGUMENTS).write_text(arguments + "\n", encoding="utf-8")
         self._load()
+        if rank == 0:
+            options.output.mkdir(parents=True, exist_ok=True)
+            arguments = json.dumps(asdict(options), default=lambda path: path.name, indent=2)
+            (options.output / ARGUMENTS).write_text(arguments + "\n", encoding="utf-8")
 
     def run(self) -> None:
         """Train until the time is up, with a checkpoint and a validation every few minutes."""
-        feed, validation = Feed(self._options.feed), validation_batches(self._options.feed.data)
-        started, last, losses = time.monotonic() - 60 * self._minutes, time.monotonic(), []
+        feed = Feed(replace(self._options.feed, seed=self._options.feed.seed + self._rank))
+        validation = validation_batches(self._options.feed.data) if self._rank == 0 else []
+        started, last = time.monotonic() - 60 * self._minutes, time.monotonic()
+        losses: list[float] = []
         for batch in feed.batches():
-            self._minutes = (time.monotonic() - started) / 60
-            losses.append(self._step(batch))
+            # What all have agreed on a step before, so that all stop at the same one.
             done = self._minutes >= self._options.minutes
-            if done or time.monotonic() - last > _EVERY:
-                self._examples += feed.taken
+            if self._rank == 0 and (done or time.monotonic() - last > _EVERY):
+                self._examples += feed.taken * self._options.processes
                 feed.taken = 0
                 self._save()
                 self._log(float(np.mean(losses)), evaluated(self._average, validation))
                 last, losses = time.monotonic(), []
             if done:
                 break
+            losses.append(self._step(batch, (time.monotonic() - started) / 60))
         feed.close()
 
-    def _step(self, batch: Batch) -> float:
+    def _step(self, batch: Batch, minutes: float) -> float:
         share = min(1.0, self._minutes / self._options.minutes)
         rate = (
             self._options.rate
@@ -111,19 +161,33 @@ class Training:
         )
         for group in self._optimiser.param_groups:
             group["lr"] = rate
-        self._network.train()
+        self.network.train()
         self._optimiser.zero_grad()
-        found = loss(self._network(batch[0].contiguous(memory_format=torch.channels_last)), batch)
+        found = loss(self.network(batch[0].contiguous(memory_format=torch.channels_last)), batch)
         found.backward()
-        torch.nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
+        self._minutes = self._agree(minutes)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self._optimiser.step()
         self._steps += 1
         self._follow(min(_AVERAGING, (1 + self._steps) / (10 + self._steps)))
         return float(found.detach())
 
+    def _agree(self, minutes: float) -> float:
+        """Average the gradients, and the time, over the processes that train together."""
+        if self._options.processes == 1:
+            return minutes
+        gradients = [parameter.grad for parameter in self.network.parameters() if parameter.grad is not None]
+        together = torch.cat([*(gradient.flatten() for gradient in gradients), torch.tensor([minutes])])
+        distributed.all_reduce(together)
+        together /= self._options.processes
+        parts = together.split([*(gradient.numel() for gradient in gradients), 1])
+        for gradient, part in zip(gradients, parts[:-1], strict=True):
+            gradient.copy_(part.view_as(gradient))
+        return float(together[-1])
+
     def _follow(self, decay: float) -> None:
         """Move the average of the weights towards the present ones."""
-        present = self._network.state_dict()
+        present = self.network.state_dict()
         for name, value in self._average.state_dict().items():
             if value.dtype.is_floating_point:
                 value.lerp_(present[name], 1 - decay)
@@ -132,7 +196,7 @@ class Training:
 
     def _save(self) -> None:
         state = {
-            "network": self._network.state_dict(),
+            "network": self.network.state_dict(),
             "average": self._average.state_dict(),
             "optimiser": self._optimiser.state_dict(),
             "progress": {"steps": self._steps, "minutes": self._minutes, "examples": self._examples},
@@ -145,7 +209,7 @@ class Training:
         path = self._options.output / CHECKPOINT
         if path.exists():
             state = torch.load(path, weights_only=True)
-            self._network.load_state_dict(state["network"])
+            self.network.load_state_dict(state["network"])
             self._average.load_state_dict(state["average"])
             self._optimiser.load_state_dict(state["optimiser"])
             progress = state["progress"]

@@ -1,0 +1,17 @@
+"""Who plays a piece: sounds are split in three, so that some are kept for validation."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Cast(StrEnum):
+    """A set of SoundFonts and drum kits.
+
+    ``SECOND`` was added when pieces by ``FIRST`` were there already, which thus stayed as they
+    were. Nothing is trained on ``HELD_OUT``, nor on the styles that its pieces are in.
+    """
+
+    FIRST = "first"
+    SECOND = "second"
+    HELD_OUT = "held out"
