@@ -38,9 +38,9 @@ def main() -> None:
             step_parser.add_argument("--validation", type=int, default=36, help="pieces to choose by")
             step_parser.add_argument("--processes", type=int, default=2)
         if step is train:
-            step_parser.add_argument("--minutes", type=float, default=82)
+            step_parser.add_argument("--minutes", type=float, default=124)
             step_parser.add_argument("--batch", type=int, default=4)
-            step_parser.add_argument("--processes", type=int, default=1, help="that train together")
+            step_parser.add_argument("--processes", type=int, default=2, help="that train together")
         if step is export:
             step_parser.add_argument("--evaluation", type=Path, help="what evaluate --json wrote")
     options = parser.parse_args()

@@ -46,6 +46,8 @@ SECOND = {
 """Those of the second cast; folders of single samples have no list of instruments."""
 
 _SECOND_WEIGHTS = (4, 1, 5, 1)
+_NOT_A_SOUND = "kick04.ogg"
+"""Of LMMS: PyAV cannot decode it."""
 
 # In a sample's name, for a pitch of General MIDI; the first that any instrument of the kit fits.
 _WORDS = {
@@ -166,7 +168,7 @@ def _listed(folder: Path) -> list[tuple[str, list[Layer]]]:
     index = folder / "drumkit.xml"
     if not index.exists():
         samples = sorted(path for path in folder.iterdir() if path.suffix in {".ogg", ".flac"})
-        return [(path.stem, [Layer(path, 1.0)]) for path in samples]
+        return [(path.stem, [Layer(path, 1.0)]) for path in samples if path.name != _NOT_A_SOUND]
     return [
         (element.findtext("{*}name", "").lower(), _layers(folder, element))
         for element in ElementTree.parse(index).iterfind(".//{*}instrument")  # noqa: S314  # from Debian
