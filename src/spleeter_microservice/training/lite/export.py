@@ -23,8 +23,8 @@ from spleeter_microservice.training.lite.train import ARGUMENTS, CHECKPOINT, LOG
 FRAMES = 512
 """Of a segment in the service."""
 
-SOFTNESS = 0.65
-"""Exponent of the masks before they are shared out: what is trained briefly is too sure of itself.
+SOFTNESS = 0.8
+"""Exponent of the masks before they are shared out: what is trained on few sounds is too sure of itself.
 
 Chosen on the validation pieces (docs/decisions/0010-lite-models.md)."""
 
