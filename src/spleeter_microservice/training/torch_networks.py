@@ -118,9 +118,8 @@ class TorchNetworks:
     def _norm(self, x: torch.Tensor, k: int) -> torch.Tensor:
         name = numbered("batch_normalization", k)
         parts = ("moving_mean", "moving_variance", "gamma", "beta")
-        return functional.batch_norm(
-            x, *(self.variables[f"{name}/{part}"] for part in parts), training=False, eps=_NORM_EPSILON
-        )
+        mean, variance, gamma, beta = (self.variables[f"{name}/{part}"] for part in parts)
+        return functional.batch_norm(x, mean, variance, gamma, beta, training=False, eps=_NORM_EPSILON)
 
 
 def initial_arrays(architecture: Architecture, seed: int) -> dict[str, Array]:
