@@ -37,8 +37,7 @@ bench-crash: $(VENV)/installed-dev ## separate many clips while processes are ki
 	$(BIN)/python -m bench.crashes
 
 components: ## install the programs that tests run, where apt-get and the right to use it are there
-	@if [ -x /usr/sbin/clamd ] && [ -x /usr/bin/chromedriver ] && [ -x /usr/bin/fluidsynth ] && [ -x /usr/bin/mma ] \
-		&& [ -x /usr/bin/timidity ] \
+	@if [ -x /usr/sbin/clamd ] && [ -x /usr/bin/chromedriver ] && dpkg -s $(SYNTHESIS) >/dev/null 2>&1 \
 		&& command -v promtool >/dev/null \
 		|| ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then exit 0; fi; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \

@@ -24,13 +24,11 @@ from spleeter_microservice.training.lite import train as training
 from spleeter_microservice.training.lite.bands import BINS, spread
 from spleeter_microservice.training.lite.export import FRAMES, export, export_with_record
 from spleeter_microservice.training.lite.features import features
-from spleeter_microservice.training.lite.feed import FeedOptions
+from spleeter_microservice.training.lite.feed import Feed, FeedOptions
 from spleeter_microservice.training.lite.network import LiteNetwork
 from spleeter_microservice.training.lite.train import CHECKPOINT, LOG, TrainingOptions
 
 SEED, SECONDS = 1, 6.0
-
-
 PIECES = ((Cast.FIRST, 0), (Cast.SECOND, 50_001))
 
 
@@ -104,6 +102,25 @@ def train_and_save(rank: int, options: TrainingOptions, meeting: str) -> None:
         trained = training.Training(options, rank)
         trained.run()
     torch.save(trained.network.state_dict(), options.output / f"{rank}.pt")
+
+
+def test_examples_that_nobody_makes_any_more_end_the_training(tmp_path: Path) -> None:
+    with pytest.raises(ChildProcessError, match="run the command again"):
+        next(Feed(FeedOptions(tmp_path / "nothing")).batches())
+
+
+def test_the_same_examples_come_again_and_others_after_a_break_or_for_another_process(data: Path) -> None:
+    options = FeedOptions(data, batch=2, frames=64)
+
+    def first(rank: int, steps: int) -> torch.Tensor:
+        feed = Feed(options, rank, steps)
+        batch = next(feed.batches())
+        feed.close()
+        return batch[0]
+
+    assert torch.equal(first(0, 0), first(0, 0))
+    assert not torch.equal(first(0, 0), first(1, 0))
+    assert not torch.equal(first(0, 0), first(0, 1))
 
 
 def test_an_exported_network_gives_the_masks_of_the_trained_one(tmp_path: Path) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.queues import Queue
 from pathlib import Path
+from queue import Empty
 
 import numpy as np
 import torch
@@ -51,7 +51,10 @@ def collated(examples: Sequence[Example]) -> Batch:
     return joined("features"), joined("power"), joined("cross"), joined("energy")
 
 
-def _produce(options: FeedOptions, seed: int, queue: Queue[Example]) -> None:
+_PATIENCE = 5.0  # seconds without an example until a look at who makes them
+
+
+def _produce(options: FeedOptions, seed: tuple[int, ...], queue: Queue[Example]) -> None:
     torch.set_num_threads(1)
     mixer = Mixer(options.data, options.frames, seed)
     while True:
@@ -72,30 +75,39 @@ def _halved(example: Example) -> Example:
 
 
 class Feed:
-    """Takes examples from the processes that make them, and some of those that it has kept."""
+    """Takes examples from the processes that make them, and some of those that it has kept.
 
-    def __init__(self, options: FeedOptions) -> None:
+    Args:
+        options: how to make examples.
+        rank: of the process that trains on them, which gets others than its fellows.
+        steps: that it has trained before, so that a training that goes on gets new ones.
+    """
+
+    def __init__(self, options: FeedOptions, rank: int = 0, steps: int = 0) -> None:
         self._options = options
         context = multiprocessing.get_context("fork")
         self._queue: Queue[Example] = context.Queue(48)
         self._held: list[Example] = []
-        self._rng = np.random.default_rng(options.seed)
+        seed = (options.seed, rank, steps)
+        self._rng = np.random.default_rng(seed)
         self.taken = 0
         self._processes = [
-            context.Process(
-                target=_produce, args=(options, time.time_ns() % (1 << 40) + i, self._queue), daemon=True
-            )
+            context.Process(target=_produce, args=(options, (*seed, i), self._queue), daemon=True)
             for i in range(options.workers)
         ]
         for process in self._processes:
             process.start()
 
     def batches(self) -> Iterator[Batch]:
-        """Give batches without end."""
+        """Give batches without end.
+
+        Raises:
+            ChildProcessError: when a process that makes examples has ended.
+        """
         size, share = self._options.batch, self._options.batch / self._options.reuse
         while True:
             fresh = int(share + self._rng.random()) if len(self._held) > 20 * size else size
-            new = [self._queue.get() for _ in range(fresh)]
+            new = [self._next() for _ in range(fresh)]
             self.taken += len(new)
             self._held += new
             if len(self._held) > self._options.held:
@@ -103,6 +115,17 @@ class Feed:
                     self._held.pop(int(self._rng.integers(len(self._held) - len(new))))
             picked = [self._held[i] for i in self._rng.integers(len(self._held), size=size - len(new))]
             yield self._scaled(collated([*new, *picked]))
+
+    def _next(self) -> Example:
+        while True:
+            try:
+                return self._queue.get(timeout=_PATIENCE)
+            except Empty:
+                if not all(process.is_alive() for process in self._processes):
+                    raise ChildProcessError(
+                        "A process that makes examples has ended; its message above says why. What was "
+                        "trained until the last checkpoint is kept: run the command again to go on."
+                    ) from None
 
     def _scaled(self, batch: Batch) -> Batch:
         features, power, cross, energy = batch

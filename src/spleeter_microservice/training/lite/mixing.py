@@ -84,7 +84,9 @@ class Mixer:
         validation: use the tracks for validation, without changing them.
     """
 
-    def __init__(self, folder: Path, frames: int, seed: int, validation: bool = False) -> None:
+    def __init__(
+        self, folder: Path, frames: int, seed: int | tuple[int, ...], validation: bool = False
+    ) -> None:
         self._folder, self._frames, self._validation = folder, frames, validation
         self._rng = np.random.default_rng(seed)
         self._voices = sorted(folder.glob("voice-*.i16"))

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -134,7 +134,7 @@ class Training:
 
     def run(self) -> None:
         """Train until the time is up, with a checkpoint and a validation every few minutes."""
-        feed = Feed(replace(self._options.feed, seed=self._options.feed.seed + self._rank))
+        feed = Feed(self._options.feed, self._rank, self._steps)
         validation = validation_batches(self._options.feed.data) if self._rank == 0 else []
         started, last = time.monotonic() - 60 * self._minutes, time.monotonic()
         losses: list[float] = []
