@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spleeter_microservice.errors import ConfigurationError, NoSamplesError, UnreadableInputError
+from spleeter_microservice.separation import audio_decoder
 from spleeter_microservice.separation.audio import AudioReader
+from spleeter_microservice.separation.audio_samples import decoded_samples
 from tests.audio_files import (
     KINDS,
     RATE,
@@ -308,3 +314,25 @@ def test_a_medium_that_fails_is_reported_as_such(any_file: dict[str, Path]) -> N
         os.dup2(failing.fileno(), mine)
         with pytest.raises(UnreadableInputError, match=r"song\.wav cannot be read: Input/output error"):
             list(blocks)
+
+
+def test_closing_waits_until_no_other_thread_decodes(
+    any_file: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoding, decoded = threading.Event(), threading.Event()
+
+    def decode_slowly(frame: av.AudioFrame) -> Waveform:
+        decoding.set()
+        time.sleep(0.2)
+        samples = decoded_samples(frame)
+        decoded.set()
+        return samples
+
+    monkeypatch.setattr(audio_decoder, "decoded_samples", decode_slowly)
+    with AudioReader(any_file["wav"]) as reader, ThreadPoolExecutor(1) as thread:
+        blocks = thread.submit(list, reader.blocks(100))
+        assert decoding.wait(10)
+        reader.close()
+        assert decoded.is_set()
+        with pytest.raises(ValueError, match="closed"):
+            blocks.result(10)

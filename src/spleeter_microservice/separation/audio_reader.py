@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -64,6 +65,10 @@ class AudioReader:
         self._offset = offset
         self._start = round(offset * sample_rate)
         self._stop = None if duration is None else self._start + max(1, round(duration * sample_rate))
+        self._closed = False
+        # FFmpeg crashes when a file is closed while another thread decodes it. That can happen: an
+        # interrupted executor does not wait for a thread that it was starting just then.
+        self._in_use = threading.Lock()
         self._input = open_audio(path, stream)
         self._decoder = Decoder(path, self._input)
         context = self._input.stream.codec_context
@@ -83,8 +88,10 @@ class AudioReader:
         self.close()
 
     def close(self) -> None:
-        """Close the file; more than once does no harm."""
-        self._input.close()
+        """Close the file, once no thread decodes it; more than once does no harm."""
+        with self._in_use:
+            self._closed = True
+            self._input.close()
 
     def blocks(self, frames: int) -> Iterator[Samples]:
         """Decode from the first frame to the last, once in the life of a reader.
@@ -105,14 +112,25 @@ class AudioReader:
             InvalidSamplesError: at the first block with a sample that is not finite.
             NotAudioError: when nothing in it can be decoded.
             UnreadableInputError: when the medium fails.
+            ValueError: when the reader was closed.
         """
         position = self._start
-        for block in _in_blocks(self._wanted(), frames):
+        for block in self._while_open(_in_blocks(self._wanted(), frames)):
             self._check_finite(block, position)
             position += len(block)
             yield block
         if position == self._start:
             self._report_nothing()
+
+    def _while_open(self, blocks: Iterator[Samples]) -> Iterator[Samples]:
+        while True:
+            with self._in_use:
+                if self._closed:
+                    raise ValueError("This reader was closed.")
+                block = next(blocks, None)
+            if block is None:
+                return
+            yield block
 
     def _expected_frames(self) -> int | None:
         if self.announced_duration is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import secrets
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,6 +51,8 @@ class AudioWriter:
         self._file: _WatchedFile | None = None
         self._encoder: StemEncoder | None = None
         self._finished = False
+        # As for a reader: nothing may be closed while another thread encodes into it.
+        self._in_use = threading.RLock()
         with self._reporting():
             self._make_folders()
             self._check_name()
@@ -109,16 +112,17 @@ class AudioWriter:
 
         Called again, it removes folders that were not yet empty.
         """
-        if self._file is not None:
-            self._file.close()
-        if self._encoder is not None:
-            self._encoder.abandon()
-        with suppress(OSError):
-            self._temporary.unlink(missing_ok=True)
-        with suppress(OSError):  # somebody else's file is in it, perhaps until the next call
-            while self._folders:
-                self._folders[-1].rmdir()
-                self._folders.pop()
+        with self._in_use:
+            if self._file is not None:
+                self._file.close()
+            if self._encoder is not None:
+                self._encoder.abandon()
+            with suppress(OSError):
+                self._temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # somebody else's file is in it, perhaps until the next call
+                while self._folders:
+                    self._folders[-1].rmdir()
+                    self._folders.pop()
 
     def _opened(self) -> StemEncoder:
         if self._encoder is None or self._finished or self._file is None or self._file.closed:
@@ -157,15 +161,16 @@ class AudioWriter:
     @contextmanager
     def _reporting(self) -> Iterator[None]:
         """Remove everything at an error, and report it as what it means to the user."""
-        try:
-            yield
-        except (OSError, av.FFmpegError, FloatingPointError) as error:
-            cause = (self._file and self._file.error) or error
-            self.discard()
-            raise self._translated(cause) from error
-        except BaseException:
-            self.discard()
-            raise
+        with self._in_use:
+            try:
+                yield
+            except (OSError, av.FFmpegError, FloatingPointError) as error:
+                cause = (self._file and self._file.error) or error
+                self.discard()
+                raise self._translated(cause) from error
+            except BaseException:
+                self.discard()
+                raise
 
     def _translated(self, error: Exception) -> OutputError:
         folder = self._path.parent
