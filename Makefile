@@ -46,7 +46,7 @@ components: ## install the programs that tests run, where apt-get and the right 
 
 # What the built-in models' music is synthesised with.
 SYNTHESIS := mma fluidsynth fluid-soundfont-gm timgm6mb-soundfont musescore-general-soundfont-small \
-	csound-soundfont opl3-soundfont avldrums.lv2-soundfont timidity freepats \
+	csound-soundfont opl3-soundfont avldrums.lv2-soundfont timidity freepats flite \
 	hydrogen-drumkits hydrogen-data lmms-common sonic-pi-samples
 
 image: ## build the image and try it, as root on Debian with buildah and podman; with Docker: docker build .

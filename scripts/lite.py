@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 from pathlib import Path
 
-from spleeter_microservice.models.lite import FOLDER
+from spleeter_microservice.bootstrap import find_model
+from spleeter_microservice.models.lite import BASE, FOLDER
+from spleeter_microservice.settings import Settings
 from spleeter_microservice.training.lite import synthesis
 from spleeter_microservice.training.lite.cast import Cast
 
-_SECOND_CAST, _HELD_OUT = 50_000, 100_000
+_SECOND_CAST, _THIRD_CAST, _HELD_OUT = 50_000, 60_000, 100_000
 """Numbers of their first pieces."""
-_VOICES = 40
+_VOICES = 120
 
 
 def main() -> None:
@@ -35,12 +38,20 @@ def main() -> None:
         if step is synthesise:
             step_parser.add_argument("--pieces", type=int, default=310, help="by the first cast, 36 s each")
             step_parser.add_argument("--second", type=int, default=400, help="pieces by the second cast")
+            step_parser.add_argument("--third", type=int, default=160, help="pieces by the third cast")
             step_parser.add_argument("--validation", type=int, default=36, help="pieces to choose by")
             step_parser.add_argument("--processes", type=int, default=2)
         if step is train:
             step_parser.add_argument("--minutes", type=float, default=124)
+            step_parser.add_argument("--rate", type=float, default=1.6e-3, help="the highest learning rate")
             step_parser.add_argument("--batch", type=int, default=4)
             step_parser.add_argument("--processes", type=int, default=2, help="that train together")
+        if step in {train, export}:
+            step_parser.add_argument(
+                "--begin",
+                type=Path,
+                help="lite.onnx of an earlier training, to begin with and to average the result with",
+            )
         if step is export:
             step_parser.add_argument("--evaluation", type=Path, help="what evaluate --json wrote")
     options = parser.parse_args()
@@ -53,6 +64,7 @@ def synthesise(options: argparse.Namespace) -> None:
         (Cast.HELD_OUT, _HELD_OUT, options.validation),
         (Cast.FIRST, 0, options.pieces),
         (Cast.SECOND, _SECOND_CAST, options.second),
+        (Cast.THIRD, _THIRD_CAST, options.third),
     )
     synthesis.make_voices(options.data, _VOICES, seed=1)
     for cast, first, count in by_cast:
@@ -66,9 +78,11 @@ def train(options: argparse.Namespace) -> None:
     from spleeter_microservice.training.lite import train as training  # noqa: PLC0415
     from spleeter_microservice.training.lite.feed import FeedOptions  # noqa: PLC0415  (PyTorch)
 
-    feed = FeedOptions(options.data, batch=options.batch)
+    feed = FeedOptions(options.data, _base(), batch=options.batch)
     training.train(
-        training.TrainingOptions(feed, options.output, options.minutes, processes=options.processes)
+        training.TrainingOptions(
+            feed, options.output, options.minutes, options.rate, options.begin, options.processes
+        )
     )
 
 
@@ -78,7 +92,14 @@ def validate(options: argparse.Namespace) -> None:
     from spleeter_microservice.training.lite import train as training  # noqa: PLC0415
 
     network = exporting.load(options.output / training.CHECKPOINT)
-    print(json.dumps(training.evaluated(network, training.validation_batches(options.data)), indent=2))
+    print(
+        json.dumps(training.evaluated(network, training.validation_batches(options.data, _base())), indent=2)
+    )
+
+
+def _base() -> Path:
+    """Find 2stems, or pull it."""
+    return find_model(BASE, Settings.from_environment(os.environ)).folder
 
 
 def export(options: argparse.Namespace) -> None:
@@ -86,7 +107,9 @@ def export(options: argparse.Namespace) -> None:
     from spleeter_microservice.training.lite import export as exporting  # noqa: PLC0415
 
     commit = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout  # noqa: S607
-    exporting.export_with_record(options.output, options.data, FOLDER, commit.strip(), options.evaluation)
+    exporting.export_with_record(
+        options.output, options.data, FOLDER, commit.strip(), options.evaluation, options.begin
+    )
 
 
 if __name__ == "__main__":

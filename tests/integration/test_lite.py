@@ -3,6 +3,8 @@
 import json
 import re
 from argparse import Namespace
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from spleeter_microservice.models.commands import list_models, verify_models
 from spleeter_microservice.models.lite import BUILT_IN, FOLDER, record
 from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.report import describe_model
+from spleeter_microservice.separation.cascade import PARTS, Cascade, accompaniment_share
 from spleeter_microservice.separation.pipeline import Bandwidth
 from tests.lite_models import install, lite_store
 
@@ -154,10 +157,35 @@ def test_without_a_piano_stem_the_piano_belongs_to_the_others(store: ModelStore)
     np.testing.assert_allclose(four["other"], five["other"] + five["piano"], atol=1e-5)
 
 
-def test_the_vocals_are_those_of_2stems(store: ModelStore) -> None:
-    song = noise(3)
-    two, four = (separate(store, name, song, len(song)) for name in ("2stems", "4stems-lite"))
-    np.testing.assert_allclose(four["vocals"], two["vocals"], atol=1e-5)
+@pytest.mark.parametrize(("left", "returned"), [(0.0, 0.0), (0.25, 0.0), (0.0, 0.25), (1.0, 0.0), (0.0, 1.0)])
+def test_the_second_network_moves_shares_between_the_vocals_and_the_rest(
+    store: ModelStore, left: float, returned: float
+) -> None:
+    model = store.find("4stems-lite")
+    assert model.base is not None
+    networks = Cascade(model.folder, model.architecture, model.base.folder, cores=1)
+    networks._second = Shares(left, returned)
+    magnitude = np.abs(np.random.default_rng(0).standard_normal((1, 2, 512, 1024))).astype(np.float32)
+    with ThreadPoolExecutor(1) as thread:
+        (pending,) = networks.submit(thread.submit, magnitude)
+        vocals, drums, bass, other = pending.result(60)[0]
+    estimates = [networks.run(position, magnitude)[0] for position in range(2)]
+    share = accompaniment_share(estimates)
+    np.testing.assert_allclose(vocals, (1 - share) * (1 - returned) + share * left, atol=1e-5)
+    np.testing.assert_allclose(vocals + drums + bass + other, 1, atol=1e-5)
+    np.testing.assert_allclose(drums, bass, atol=1e-6)
+    np.testing.assert_allclose(other, 2 * drums, atol=1e-5)  # piano and other
+
+
+class Shares:
+    """Stands in for the second network: every part has the same share, and so have mistakes of the first."""
+
+    def __init__(self, left: float, returned: float) -> None:
+        self._shares = [1 / len(PARTS)] * len(PARTS) + [left, returned]
+
+    def run(self, _outputs: None, inputs: Mapping[str, Waveform]) -> list[Waveform]:
+        (shape,) = {array.shape[1:] for array in inputs.values()}
+        return [np.stack([np.full(shape, share, np.float32) for share in self._shares])]
 
 
 def test_an_inference_process_is_told_every_file_of_the_model(store: ModelStore) -> None:

@@ -4,14 +4,17 @@
 import json
 import shutil
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from spleeter_microservice.separation.architecture import CASCADE_GRAPH
-from spleeter_microservice.training.lite import kits, mma, soundfonts, synthesis
+from spleeter_microservice.separation.cascade import ACCOMPANIMENT_INPUT, PARTS, VOCALS_INPUT
+from spleeter_microservice.training.lite import kits, mma, sampler, soundfonts, synthesis
 from spleeter_microservice.training.lite.cast import Cast
+from tests.lite_models import install, lite_store
 from tests.missing import missing
 from tests.torch_needed import need_torch
 
@@ -20,16 +23,18 @@ need_torch()
 import onnxruntime as ort
 import torch
 
+from spleeter_microservice.training.lite import convolutions, graph
 from spleeter_microservice.training.lite import train as training
-from spleeter_microservice.training.lite.bands import BINS, spread
-from spleeter_microservice.training.lite.export import FRAMES, export, export_with_record
-from spleeter_microservice.training.lite.features import features
+from spleeter_microservice.training.lite.bands import BANDS, BINS, spread
+from spleeter_microservice.training.lite.export import FRAMES, export, export_with_record, folded
+from spleeter_microservice.training.lite.features import CHANNELS, features
 from spleeter_microservice.training.lite.feed import Feed, FeedOptions
-from spleeter_microservice.training.lite.network import LiteNetwork
+from spleeter_microservice.training.lite.network import TRUSTING, LiteNetwork
+from spleeter_microservice.training.lite.start import begin
 from spleeter_microservice.training.lite.train import CHECKPOINT, LOG, TrainingOptions
 
 SEED, SECONDS = 1, 6.0
-PIECES = ((Cast.FIRST, 0), (Cast.SECOND, 50_001))
+PIECES = ((Cast.FIRST, 0), (Cast.SECOND, 50_001), (Cast.THIRD, 60_001))
 
 
 @pytest.fixture(scope="module")
@@ -37,18 +42,28 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pieces to train on and to choose by, and a voice."""
     fonts = [*soundfonts.TRAINED, *soundfonts.SECOND, soundfonts.HELD_OUT]
     drums = [kits.FOLDER / kit for kit in (*kits.TRAINED, *kits.SECOND, kits.HELD_OUT)]
-    for path in (mma.STYLES, *drums, *(font.path for font in fonts)):
+    for path in (mma.STYLES, sampler.FOLDER, *drums, *(font.path for font in fonts)):
         if not path.exists():
             missing(f"{path} is not there (make components installs what music is synthesised with)")
-    for program in ("mma", "fluidsynth", "timidity"):
+    for program in ("mma", "fluidsynth", "timidity", "flite"):
         if shutil.which(program) is None:
             missing(f"{program} is not installed")
-    folder = tmp_path_factory.mktemp("data")
+    folder = tmp_path_factory.mktemp("data") / "made"
+    synthesis.make_voices(folder, 2, SEED)
     list(synthesis.synthesise(folder, [0, 1], Cast.FIRST, SEED, 1, SECONDS))
     list(synthesis.synthesise(folder, [50_001], Cast.SECOND, SEED, 1, SECONDS))
+    list(synthesis.synthesise(folder, [60_001], Cast.THIRD, SEED, 1, SECONDS))
     list(synthesis.synthesise(folder, [100_000], Cast.HELD_OUT, SEED, 1, SECONDS))
-    synthesis.make_voices(folder, 1, SEED)
     return folder
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small 2-stem model's folder."""
+    folder = tmp_path_factory.mktemp("base")
+    store = lite_store(folder / "store")
+    install(store, "2stems", folder / "checkpoints")
+    return store.find("2stems").folder
 
 
 @pytest.mark.parametrize(("cast", "piece"), PIECES)
@@ -62,14 +77,24 @@ def test_a_piece_depends_on_its_number_and_the_seed_alone(
         assert (data / track.file).stat().st_size == track.samples * 4
 
 
+def test_a_voice_depends_on_its_number_and_the_seed_alone(data: Path, tmp_path: Path) -> None:
+    synthesis.make_voices(tmp_path, 2, SEED)
+    made = sorted(path.name for path in tmp_path.iterdir())
+    assert made == ["held-out-voice-000.i16", "voice-000.i16", "voice-001.i16"]
+    for name in made:
+        assert (tmp_path / name).read_bytes() == (data / name).read_bytes()
+
+
 def test_validation_uses_only_what_was_held_out(data: Path) -> None:
     for track in synthesis.tracks(data):
         held_out = {soundfonts.HELD_OUT.name, kits.HELD_OUT, f"{soundfonts.HELD_OUT.name}+additive"}
         assert (track.source in held_out) == track.validation
 
 
-def test_a_training_learns_goes_on_and_is_exported_with_its_record(data: Path, tmp_path: Path) -> None:
-    feed = FeedOptions(data, batch=2, frames=64, held=8)
+def test_a_training_learns_goes_on_and_is_exported_with_its_record(
+    data: Path, base: Path, tmp_path: Path
+) -> None:
+    feed = FeedOptions(data, base, batch=2, frames=64, held=8)
     options = TrainingOptions(feed, tmp_path / "run", minutes=0.02)
     training.train(options)
     training.train(replace(options, minutes=0.04))
@@ -78,17 +103,25 @@ def test_a_training_learns_goes_on_and_is_exported_with_its_record(data: Path, t
     assert np.isfinite(log[-1]["loss"])
     assert (tmp_path / "run" / CHECKPOINT).exists()
 
-    export_with_record(tmp_path / "run", data, tmp_path, "0" * 40, None)
+    (tmp_path / "earlier").mkdir()
+    export_with_record(tmp_path / "run", data, tmp_path / "earlier", "0" * 40, None)
+    earlier = tmp_path / "earlier" / CASCADE_GRAPH
+    again = replace(options, output=tmp_path / "again", begin=earlier)
+    training.train(again)
+    export_with_record(again.output, data, tmp_path, "0" * 40, None, earlier)
     record = json.loads((tmp_path / "lite.json").read_text())
-    assert record["data"]["pieces"] == 3
+    assert record["data"]["pieces"] == 4
     assert record["size"] == (tmp_path / CASCADE_GRAPH).stat().st_size
     assert record["arguments"]["feed"]["data"] == data.name
+    assert record["arguments"]["begin"] == record["averaged_with"] == sha256(earlier.read_bytes()).hexdigest()
 
 
 def test_processes_that_train_together_learn_the_same_from_examples_of_their_own(
-    data: Path, tmp_path: Path
+    data: Path, base: Path, tmp_path: Path
 ) -> None:
-    options = TrainingOptions(FeedOptions(data, batch=2, frames=64, held=8), tmp_path, 0.05, processes=2)
+    options = TrainingOptions(
+        FeedOptions(data, base, batch=2, frames=64, held=8), tmp_path, 0.05, processes=2
+    )
     torch.multiprocessing.spawn(train_and_save, (options, f"file://{tmp_path}/peers"), 2)
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
     trained = dict(LiteNetwork().named_parameters())
@@ -104,13 +137,15 @@ def train_and_save(rank: int, options: TrainingOptions, meeting: str) -> None:
     torch.save(trained.network.state_dict(), options.output / f"{rank}.pt")
 
 
-def test_examples_that_nobody_makes_any_more_end_the_training(tmp_path: Path) -> None:
+def test_examples_that_nobody_makes_any_more_end_the_training(base: Path, tmp_path: Path) -> None:
     with pytest.raises(ChildProcessError, match="run the command again"):
-        next(Feed(FeedOptions(tmp_path / "nothing")).batches())
+        next(Feed(FeedOptions(tmp_path / "nothing", base)).batches())
 
 
-def test_the_same_examples_come_again_and_others_after_a_break_or_for_another_process(data: Path) -> None:
-    options = FeedOptions(data, batch=2, frames=64)
+def test_the_same_examples_come_again_and_others_after_a_break_or_for_another_process(
+    data: Path, base: Path
+) -> None:
+    options = FeedOptions(data, base, batch=2, frames=64)
 
     def first(rank: int, steps: int) -> torch.Tensor:
         feed = Feed(options, rank, steps)
@@ -123,24 +158,64 @@ def test_the_same_examples_come_again_and_others_after_a_break_or_for_another_pr
     assert not torch.equal(first(0, 0), first(0, 1))
 
 
-def test_an_exported_network_gives_the_masks_of_the_trained_one(tmp_path: Path) -> None:
-    torch.manual_seed(0)
+def test_exported_networks_give_the_mean_of_their_shares_softened(tmp_path: Path) -> None:
+    networks = [random_network(seed) for seed in range(2)]
+    export([folded(network) for network in networks], tmp_path / CASCADE_GRAPH, softness=0.5)
+    rng = np.random.default_rng(0)
+    magnitudes = np.abs(rng.standard_normal((2, 2, FRAMES, BINS))).astype(np.float32) ** 3
+    session = ort.InferenceSession(tmp_path / CASCADE_GRAPH)
+    inputs = dict(zip((ACCOMPANIMENT_INPUT, VOCALS_INPUT), magnitudes[:, np.newaxis], strict=True))
+    found = session.run(None, inputs)[0]
+    np.testing.assert_allclose(found[: len(PARTS)].sum(axis=0), 1, atol=1e-5)
+    with torch.no_grad():
+        seen = torch.from_numpy(features(*magnitudes))[None]
+        shares = torch.stack([network(seen)[0] for network in networks]).mean(0).numpy()
+    shares[: len(PARTS)] **= 0.5
+    shares[: len(PARTS)] /= shares[: len(PARTS)].sum(axis=0)
+    wanted = spread(shares)
+    # Between the pairs of frames the exported network goes a quarter of the way to the next.
+    before = np.concatenate([wanted[:, :, :1], wanted[:, :, :-1]], axis=2)
+    after = np.concatenate([wanted[:, :, 1:], wanted[:, :, -1:]], axis=2)
+    np.testing.assert_allclose(found[:, :, 0::2], 0.75 * wanted + 0.25 * before, atol=5e-3)
+    np.testing.assert_allclose(found[:, :, 1::2], 0.75 * wanted + 0.25 * after, atol=5e-3)
+
+
+def test_a_training_begins_with_what_a_smaller_network_has_learned(tmp_path: Path) -> None:
+    earlier = random_network()
+    unseen = (CHANNELS - 2, CHANNELS - 1)  # inputs that the smaller network does not have
+    with torch.no_grad():
+        for layer in (earlier.down[0][0], earlier.shortcut):
+            layer.weight[:, unseen] = 0
+        for layer, rows in ((earlier.last, 4 * 2 * len(PARTS)), (earlier.shortcut, 2 * len(PARTS))):
+            layer.weight[rows:] = 0
+            layer.bias[rows:] = TRUSTING if layer is earlier.last else 0
+    smaller = dict(folded(earlier))
+    for name in ("down.0", "shortcut"):
+        smaller[name] = np.delete(smaller[name][0], unseen, 1), smaller[name][1]
+    for name, rows in (("last", 4 * 2 * len(PARTS)), ("shortcut", 2 * len(PARTS))):
+        smaller[name] = smaller[name][0][:rows], smaller[name][1][:rows]
+    (tmp_path / "lite.onnx").write_bytes(graph.write([smaller], FRAMES).SerializeToString())
+    seen = torch.rand(3, CHANNELS, 32, BANDS, generator=torch.Generator().manual_seed(1))
+    network = LiteNetwork()
+    begin(network, convolutions.read(tmp_path / "lite.onnx"), seen)
+    for training_ in (False, True):  # normalised as in the service, and by the batch itself
+        network.train(training_)
+        with torch.no_grad():
+            np.testing.assert_allclose(network(seen), earlier(seen), atol=5e-3)
+
+
+def test_a_training_does_not_begin_with_an_average_of_networks(tmp_path: Path) -> None:
+    export([folded(random_network(seed)) for seed in range(2)], tmp_path / "lite.onnx")
+    with pytest.raises(ValueError, match="export without --begin"):
+        convolutions.read(tmp_path / "lite.onnx")
+
+
+def random_network(seed: int = 0) -> LiteNetwork:
+    torch.manual_seed(seed)
     network = LiteNetwork()
     for layer in network.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             torch.nn.init.normal_(layer.running_mean, 0, 0.1)
             torch.nn.init.uniform_(layer.running_var, 0.5, 2)
     network.eval()
-    export(network, tmp_path / CASCADE_GRAPH)
-    rng = np.random.default_rng(0)
-    magnitude = np.abs(rng.standard_normal((2, FRAMES, BINS))).astype(np.float32) ** 3
-    session = ort.InferenceSession(tmp_path / CASCADE_GRAPH)
-    found = session.run(None, {"magnitude": magnitude[np.newaxis]})[0]
-    np.testing.assert_allclose(found.sum(axis=0), 1, atol=1e-5)
-    with torch.no_grad():
-        wanted = spread(network(torch.from_numpy(features(magnitude))[None])[0].numpy())
-    # Between the pairs of frames the exported network goes a quarter of the way to the next.
-    before = np.concatenate([wanted[:, :, :1], wanted[:, :, :-1]], axis=2)
-    after = np.concatenate([wanted[:, :, 1:], wanted[:, :, -1:]], axis=2)
-    np.testing.assert_allclose(found[:, :, 0::2], 0.75 * wanted + 0.25 * before, atol=5e-3)
-    np.testing.assert_allclose(found[:, :, 1::2], 0.75 * wanted + 0.25 * after, atol=5e-3)
+    return network

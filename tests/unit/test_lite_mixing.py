@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from spleeter_microservice.training.lite import bands
 from spleeter_microservice.training.lite.features import CHANNELS, features, neighbourhood
 from spleeter_microservice.training.lite.mixing import example
+from spleeter_microservice.training.lite.score import STEMS
 
 FRAMES = 8
 
@@ -25,22 +26,27 @@ def test_bands_cover_every_bin_once() -> None:
 
 
 def test_the_measured_error_is_that_of_the_masked_spectrogram() -> None:
-    stems = [noise(seed) for seed in range(4)]
-    accompaniment = np.sum(stems, axis=0) + noise(9) * 0.1
-    measured = example(stems, accompaniment)
-    masks = np.random.default_rng(1).uniform(0, 1, measured.cross.shape).astype(np.float32)
-    total = np.sum(np.abs(accompaniment) ** 2)
-    for k, stem in enumerate(stems):
-        whole = np.repeat(bands.spread(masks[k]), bands.PAIR, axis=1)
-        wanted = np.sum(np.abs(whole * accompaniment - stem) ** 2) / total
-        mask = masks[k]
-        found = np.sum(mask**2 * measured.power - 2 * mask * measured.cross[k]) + measured.energy[k]
-        np.testing.assert_allclose(found, wanted, rtol=1e-3)
+    sources = [noise(seed) for seed in range(1 + len(STEMS))]
+    mix, music = np.sum(sources, axis=0), np.sum(sources[1:], axis=0)
+    rng = np.random.default_rng(1)
+    share = rng.uniform(0, 1, mix.shape).astype(np.float32)
+    measured = example(sources, share)
+    kept, taken = rng.uniform(0, 1, measured.cross.shape).astype(np.float32)
+    total = np.sum(np.abs(music) ** 2)
+    for k, source in enumerate(sources):
+        masks = [np.repeat(bands.spread(part[k]), bands.PAIR, axis=1) for part in (kept, taken)]
+        estimate = (share * masks[0] + (1 - share) * masks[1]) * mix
+        m, n = kept[k], taken[k]
+        squared, mixed, vocal = measured.power
+        found = np.sum(m**2 * squared + 2 * m * n * mixed + n**2 * vocal)
+        found += measured.energy[k] - 2 * np.sum(m * measured.cross[0, k] + n * measured.cross[1, k])
+        np.testing.assert_allclose(found, np.sum(np.abs(estimate - source) ** 2) / total, rtol=1e-3)
 
 
 def test_features_do_not_depend_on_loudness() -> None:
-    magnitude = np.abs(noise(3))
-    quiet, loud = features(magnitude * np.float32(1e-3)), features(magnitude)
+    accompaniment, vocals = np.abs(noise(3)), np.abs(noise(4))
+    quiet = features(accompaniment * np.float32(1e-3), vocals * np.float32(1e-3))
+    loud = features(accompaniment, vocals)
     assert loud.shape == (CHANNELS, FRAMES // bands.PAIR, bands.BANDS)
     np.testing.assert_allclose(quiet, loud, atol=1e-4)
 

@@ -13,18 +13,25 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from spleeter_microservice.errors import ModelCorruptError
-from spleeter_microservice.separation.architecture import CASCADE_GRAPH, GRAPH_INPUT, Architecture
+from spleeter_microservice.separation.architecture import CASCADE_GRAPH, Architecture
 from spleeter_microservice.separation.network import Networks, Start, session_options
 
 Array = NDArray[np.float32]
 
 PARTS = ("drums", "bass", "piano", "other")
-"""What the masks of the second model are of, which have the shape (parts, 2, frames, bins)."""
+"""Among which the second model shares the accompaniment out.
+
+It gives arrays of shape (parts + 2, 2, frames, bins): the part's shares, then the share of what the
+first model left as accompaniment that is voice, then that of what it took for voice and is not."""
 
 BASE = Architecture(("vocals", "accompaniment"))
 """Of the first model, Deezer's."""
 
-_EPSILON = np.float32(1e-10)
+ACCOMPANIMENT_INPUT, VOCALS_INPUT = "accompaniment", "vocals"
+"""Of the second model's graph: magnitudes as the first model shares them out."""
+
+_TINY = np.float32(5e-11)
+"""Makes equal shares of silence, instead of a division by zero."""
 
 
 class Cascade(Networks):
@@ -71,18 +78,31 @@ class Cascade(Networks):
         return [pair.result]
 
     def _masks(self, estimates: Sequence[Array], magnitude: Array) -> Array:
-        energies = [np.square(estimate) for estimate in estimates]
-        total = energies[0] + energies[1] + _EPSILON
-        accompaniment = (energies[1] + _EPSILON / 2) / total
-        parts: Array = self._second.run(None, {GRAPH_INPUT: (magnitude * accompaniment)[np.newaxis]})[0]
+        share = accompaniment_share(estimates)
+        accompaniment = magnitude * share
+        inputs = {ACCOMPANIMENT_INPUT: accompaniment, VOCALS_INPUT: magnitude - accompaniment}
+        found: Array = self._second.run(None, {name: array[np.newaxis] for name, array in inputs.items()})[0]
+        *parts, left, returned = found
+        share += returned * (1 - share) - left * share
         masks = np.empty((1 + len(self._instruments), *magnitude.shape), np.float32)
-        np.subtract(1, accompaniment, out=masks[0])
+        np.subtract(1, share, out=masks[0])
         for mask, instrument in zip(masks[1:], self._instruments, strict=True):
-            np.multiply(parts[PARTS.index(instrument)], accompaniment, out=mask)
+            np.multiply(parts[PARTS.index(instrument)], share, out=mask)
         for part, name in zip(parts, PARTS, strict=True):
             if name not in self._instruments:
-                masks[-1] += part * accompaniment
+                masks[-1] += part * share
         return masks[np.newaxis]
+
+
+def accompaniment_share(estimates: Sequence[Array]) -> Array:
+    """Say which share of a mix is accompaniment, by the ratio of energies as official Spleeter does.
+
+    Args:
+        estimates: magnitudes of vocals and of accompaniment.
+    """
+    vocals, accompaniment = (np.square(estimate) + _TINY for estimate in estimates)
+    share: Array = accompaniment / (vocals + accompaniment)
+    return share
 
 
 class _Pair:

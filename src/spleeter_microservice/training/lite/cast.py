@@ -1,4 +1,4 @@
-"""Who plays a piece: sounds are split in three, so that some are kept for validation."""
+"""Who plays a piece: sounds are split, so that some are kept for validation."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from enum import StrEnum
 class Cast(StrEnum):
     """A set of SoundFonts and drum kits.
 
-    ``SECOND`` was added when pieces by ``FIRST`` were there already, which thus stayed as they
-    were. Nothing is trained on ``HELD_OUT``, nor on the styles that its pieces are in.
+    ``SECOND`` and ``THIRD`` were added when pieces by those before were there already, which thus
+    stayed as they were. Nothing is trained on ``HELD_OUT``, nor on the styles that its pieces are in.
     """
 
     FIRST = "first"
     SECOND = "second"
+    THIRD = "third"
     HELD_OUT = "held out"

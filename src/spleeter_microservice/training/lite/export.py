@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from spleeter_microservice.separation.architecture import CASCADE_GRAPH
-from spleeter_microservice.training.lite import graph
+from spleeter_microservice.training.lite import convolutions, graph
+from spleeter_microservice.training.lite.convolutions import Convolutions
 from spleeter_microservice.training.lite.features import Array
 from spleeter_microservice.training.lite.network import SHORTCUT_GAIN, LiteNetwork
 from spleeter_microservice.training.lite.synthesis import tracks
@@ -24,7 +25,7 @@ FRAMES = 512
 """Of a segment in the service."""
 
 SOFTNESS = 0.8
-"""Exponent of the masks before they are shared out: what is trained on few sounds is too sure of itself.
+"""Exponent of the stems' shares before they are shared out: trained on few sounds, it is too sure of itself.
 
 Chosen on the validation pieces (docs/decisions/0010-lite-models.md)."""
 
@@ -37,17 +38,11 @@ def load(checkpoint: Path) -> LiteNetwork:
     return network
 
 
-def folded(network: LiteNetwork, softness: float = 1.0) -> Mapping[str, tuple[Array, Array]]:
-    """Give kernel and bias of each convolution, what follows it folded in.
-
-    Args:
-        network: trained.
-        softness: exponent of the masks, which is a factor of their logits.
-    """
+def folded(network: LiteNetwork) -> Convolutions:
+    """Give the convolutions of a trained network, what follows each folded in."""
     found = {}
     for name, layer, gain in (("last", network.last, 1.0), ("shortcut", network.shortcut, SHORTCUT_GAIN)):
-        factor = np.float32(gain * softness)
-        found[name] = _array(layer.weight) * factor, _array(layer.bias) * factor
+        found[name] = _array(layer.weight) * np.float32(gain), _array(layer.bias) * np.float32(gain)
     for part in ("down", "middle", "up"):
         for i, layer in enumerate(getattr(network, part)):
             convolution, norm = layer
@@ -60,14 +55,21 @@ def folded(network: LiteNetwork, softness: float = 1.0) -> Mapping[str, tuple[Ar
     return found
 
 
-def export(network: LiteNetwork, path: Path, softness: float = 1.0) -> None:
-    """Write a network as the service runs it; ``softness`` as in ``folded``."""
-    model = graph.write(folded(network, softness), FRAMES)
+def export(networks: Sequence[Convolutions], path: Path, softness: float = 1.0) -> None:
+    """Write networks as the service runs them, averaged; ``softness`` as in ``graph.write``."""
+    model = graph.write(networks, FRAMES, softness)
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
 
 
-def export_with_record(output: Path, data: Path, folder: Path, commit: str, evaluation: Path | None) -> None:
+def export_with_record(
+    output: Path,
+    data: Path,
+    folder: Path,
+    commit: str,
+    evaluation: Path | None,
+    begun_with: Path | None = None,
+) -> None:
     """Write the network of a training and what there is to know of it.
 
     Args:
@@ -76,8 +78,12 @@ def export_with_record(output: Path, data: Path, folder: Path, commit: str, eval
         folder: gets ``lite.onnx`` and ``lite.json``.
         commit: of the program that trained it.
         evaluation: what ``evaluate --json`` wrote of it.
+        begun_with: graph of a network to average it with, the one that its training began with.
     """
-    export(load(output / CHECKPOINT), folder / CASCADE_GRAPH, SOFTNESS)
+    networks = [folded(load(output / CHECKPOINT))]
+    if begun_with:
+        networks.append(convolutions.read(begun_with))
+    export(networks, folder / CASCADE_GRAPH, SOFTNESS)
     content = (folder / CASCADE_GRAPH).read_bytes()
     log = [json.loads(line) for line in (output / LOG).read_text(encoding="utf-8").splitlines()]
     record = {
@@ -88,6 +94,7 @@ def export_with_record(output: Path, data: Path, folder: Path, commit: str, eval
         "commit": commit,
         "arguments": json.loads((output / ARGUMENTS).read_text(encoding="utf-8")),
         "softness": SOFTNESS,
+        "averaged_with": begun_with and hashlib.sha256(begun_with.read_bytes()).hexdigest(),
         "training": log[-1],
         "data": _data(data),
         "evaluation": None if evaluation is None else _medians(evaluation),

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spleeter_microservice.training.lite.base import Base
 from spleeter_microservice.training.lite.mixing import Example, Mixer
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -25,6 +26,7 @@ class FeedOptions:
 
     Attributes:
         data: folder of synthesised tracks.
+        base: folder of the model 2stems.
         batch: examples per step.
         frames: of each example.
         reuse: how often each example is used on average.
@@ -34,10 +36,11 @@ class FeedOptions:
     """
 
     data: Path
+    base: Path
     batch: int = 4
     frames: int = 256
-    reuse: int = 6
-    held: int = 2400
+    reuse: int = 8
+    held: int = 1800
     workers: int = 1
     seed: int = 1
 
@@ -56,7 +59,7 @@ _PATIENCE = 5.0  # seconds without an example until a look at who makes them
 
 def _produce(options: FeedOptions, seed: tuple[int, ...], queue: Queue[Example]) -> None:
     torch.set_num_threads(1)
-    mixer = Mixer(options.data, options.frames, seed)
+    mixer = Mixer(options.data, Base(options.base), options.frames, seed)
     while True:
         mixer.refresh()
         for _ in range(20):
@@ -68,8 +71,8 @@ def _halved(example: Example) -> Example:
     """Store numbers in 16 bits; powers are scaled so that the mean is 1."""
     return Example(
         example.features.astype(np.float16),
-        (example.power * example.power.size).astype(np.float16),
-        (example.cross * example.power.size).astype(np.float16),
+        (example.power * example.power[0].size).astype(np.float16),
+        (example.cross * example.power[0].size).astype(np.float16),
         example.energy,
     )
 
@@ -129,11 +132,11 @@ class Feed:
 
     def _scaled(self, batch: Batch) -> Batch:
         features, power, cross, energy = batch
-        size = power[0].numel()
+        size = power[0, 0].numel()
         power, cross = power / size, cross / size
         if self._rng.random() < 0.5:  # left becomes right
             features = features.unflatten(1, (-1, 2)).flip(2).flatten(1, 2)
-            power, cross = power.flip(1), cross.flip(2)
+            power, cross = power.flip(2), cross.flip(3)
         return features, power, cross, energy
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Writes the lite network as one ONNX graph: magnitudes in, masks out, features and all in between."""
+"""Writes lite networks as one ONNX graph: magnitudes in, shares out, features and all in between."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from spleeter_microservice.separation.cascade import ACCOMPANIMENT_INPUT, VOCALS_INPUT
 from spleeter_microservice.training.lite.bands import BANDS, BINS, GROUPS, PAIR
+from spleeter_microservice.training.lite.convolutions import Convolutions
 from spleeter_microservice.training.lite.features import CONTEXT, FLOOR, SCALE, Array
+from spleeter_microservice.training.lite.network import OUTPUTS
 from spleeter_microservice.training.lite.score import STEMS
 
-INPUT, OUTPUT = "magnitude", "masks"
+OUTPUT = "shares"
 
 _OPSET = 17
 _TINY = 1e-12
@@ -61,8 +64,11 @@ class GraphWriter:
         graph = helper.make_graph(
             self.nodes,
             "lite",
-            [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [1, 2, frames, BINS])],
-            [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [len(STEMS), 2, frames, BINS])],
+            [
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2, frames, BINS])
+                for name in (ACCOMPANIMENT_INPUT, VOCALS_INPUT)
+            ],
+            [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [OUTPUTS, 2, frames, BINS])],
             list(self.initializers.values()),
         )
         opsets = [helper.make_opsetid("", _OPSET)]
@@ -71,41 +77,55 @@ class GraphWriter:
         )
 
 
-def write(convolutions: Mapping[str, tuple[Array, Array]], frames: int) -> onnx.ModelProto:
+def write(networks: Sequence[Convolutions], frames: int, softness: float = 1.0) -> onnx.ModelProto:
     """Write the graph.
 
     Args:
-        convolutions: kernel and bias of each, the normalisation folded in: ``down.0`` …,
-            ``middle.0`` …, ``up.0`` …, ``last``, ``shortcut``.
+        networks: whose shares are averaged.
         frames: of a segment.
+        softness: exponent of the stems' shares, which are shared out again after that.
 
     Returns:
-        a model that takes magnitudes of shape (1, 2, frames, BINS) and gives masks of shape
-        (stems, 2, frames, BINS), in the order of ``STEMS``.
+        a model that takes magnitudes of accompaniment and vocals, of shape (1, 2, frames, BINS),
+        and gives what a network does, for each frame and bin: shape (OUTPUTS, 2, frames, BINS).
     """
     graph = GraphWriter()
-    seen, skips = _features(graph, frames), []
-    x = seen
-    for name in _named(convolutions, "down"):
-        x = graph.op("Relu", _convolved(graph, x, convolutions[name], stride=2))
-        skips.append(x)
-    for name in _named(convolutions, "middle"):
-        x = graph.op("Relu", graph.op("Add", x, _convolved(graph, x, convolutions[name])))
-    for name, skip in zip(_named(convolutions, "up"), reversed(skips[:-1]), strict=True):
-        x = graph.op(
-            "Relu", graph.op("Add", _enlarged(graph, _convolved(graph, x, convolutions[name])), skip)
-        )
-    logits = graph.op(
-        "Add",
-        _enlarged(graph, _convolved(graph, x, convolutions["last"])),
-        _convolved(graph, seen, convolutions["shortcut"]),
-    )
-    shape = graph.constant(np.array([len(STEMS), 2, frames // PAIR, BANDS], np.int64))
-    masks = _shared_out(graph, graph.op("Reshape", logits, shape))
+    seen = _features(graph, frames)
+    shares = graph.op("Mean", *(_shares(graph, seen, network, frames) for network in networks))
+    stems = graph.op("Pow", graph.part(shares, 0, 0, len(STEMS)), graph.number(softness))
+    mistakes = graph.part(shares, 0, len(STEMS), OUTPUTS)
+    shares = graph.op("Concat", _summing_to_1(graph, stems), mistakes, axis=0)
     scales = graph.constant(np.array([1, 1, PAIR, 1], np.float32))
-    smooth = graph.op("Resize", masks, "", scales, mode="linear", coordinate_transformation_mode="half_pixel")
+    smooth = graph.op(
+        "Resize", shares, "", scales, mode="linear", coordinate_transformation_mode="half_pixel"
+    )
     _spread(graph, smooth)
     return graph.model(frames)
+
+
+def _shares(graph: GraphWriter, seen: str, network: Convolutions, frames: int) -> str:
+    """Run a network: shape (OUTPUTS, 2, pairs, BANDS)."""
+    x, skips = seen, []
+    for name in _named(network, "down"):
+        x = graph.op("Relu", _convolved(graph, x, network[name], stride=2))
+        skips.append(x)
+    for name in _named(network, "middle"):
+        x = graph.op("Relu", graph.op("Add", x, _convolved(graph, x, network[name])))
+    for name, skip in zip(_named(network, "up"), reversed(skips[:-1]), strict=True):
+        x = graph.op("Relu", graph.op("Add", _enlarged(graph, _convolved(graph, x, network[name])), skip))
+    logits = graph.op(
+        "Add",
+        _enlarged(graph, _convolved(graph, x, network["last"])),
+        _convolved(graph, seen, network["shortcut"]),
+    )
+    shape = graph.constant(np.array([OUTPUTS, 2, frames // PAIR, BANDS], np.int64))
+    logits = graph.op("Reshape", logits, shape)
+    stems = graph.part(logits, 0, 0, len(STEMS))
+    # The runtime's own softmax over the first axis is slow.
+    highest = graph.op("ReduceMax", stems, axes=[0], keepdims=1)
+    stems = _summing_to_1(graph, graph.op("Exp", graph.op("Sub", stems, highest)))
+    mistakes = graph.op("Sigmoid", graph.part(logits, 0, len(STEMS), OUTPUTS))
+    return graph.op("Concat", stems, mistakes, axis=0)
 
 
 def _named(convolutions: Mapping[str, object], part: str) -> Sequence[str]:
@@ -124,12 +144,10 @@ def _enlarged(graph: GraphWriter, x: str) -> str:
     return graph.op("DepthToSpace", x, blocksize=2, mode="CRD")
 
 
-def _shared_out(graph: GraphWriter, logits: str) -> str:
-    """Take the softmax over the first axis, for which the runtime's own is slow."""
-    highest = graph.op("ReduceMax", logits, axes=[0], keepdims=1)
-    exponentials = graph.op("Exp", graph.op("Sub", logits, highest))
-    total = graph.op("ReduceSum", exponentials, graph.constant(np.array([0], np.int64)), keepdims=1)
-    return graph.op("Div", exponentials, total)
+def _summing_to_1(graph: GraphWriter, values: str) -> str:
+    """Divide by the sum over the first axis."""
+    total = graph.op("ReduceSum", values, graph.constant(np.array([0], np.int64)), keepdims=1)
+    return graph.op("Div", values, total)
 
 
 def _spread(graph: GraphWriter, masks: str) -> str:
@@ -149,9 +167,10 @@ def _spread(graph: GraphWriter, masks: str) -> str:
 
 def _features(graph: GraphWriter, frames: int) -> str:
     """Compute what ``features.features`` does, and the positions."""
-    power = graph.op("ReduceMean", graph.op("Mul", INPUT, INPUT), axes=[0, 1, 2, 3], keepdims=1)
+    squared = graph.op("Mul", ACCOMPANIMENT_INPUT, ACCOMPANIMENT_INPUT)
+    power = graph.op("ReduceMean", squared, axes=[0, 1, 2, 3], keepdims=1)
     level = graph.op("Add", graph.op("Sqrt", power), graph.number(_TINY))
-    relative = graph.op("Add", graph.op("Div", INPUT, level), graph.number(FLOOR))
+    relative = graph.op("Add", graph.op("Div", ACCOMPANIMENT_INPUT, level), graph.number(FLOOR))
     scale = graph.number(SCALE)
     loud = graph.op("Mul", graph.op("Log", _averaged(graph, relative)), scale)
     logarithms = graph.op("Mul", _averaged(graph, graph.op("Log", relative)), scale)
@@ -162,11 +181,13 @@ def _features(graph: GraphWriter, frames: int) -> str:
     broad = _neighbourhood(graph, mean, [1, CONTEXT])
     even, odd = (graph.part(loud, 2, i, frames, PAIR) for i in range(PAIR))
     contrasts = [graph.op("Sub", mean, steady), graph.op("Sub", mean, broad)]
+    vocals = _paired(graph, _averaged(graph, graph.op("Div", VOCALS_INPUT, level)))
+    sung = graph.op("Mul", graph.op("Log", graph.op("Add", vocals, graph.number(FLOOR))), scale)
     linear = np.linspace(-1, 1, BANDS, dtype=np.float32)
     positions = np.stack([linear, np.exp(-4 * (linear + 1))])[None, :, None]
     shape = (1, 2, frames // PAIR, BANDS)
     placed = graph.op("Expand", graph.constant(positions), graph.constant(np.array(shape, np.int64)))
-    return graph.op("Concat", even, odd, tonal, *contrasts, placed, axis=1)
+    return graph.op("Concat", even, odd, tonal, *contrasts, sung, placed, axis=1)
 
 
 def _averaged(graph: GraphWriter, x: str) -> str:

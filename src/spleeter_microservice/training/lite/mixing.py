@@ -1,4 +1,4 @@
-"""Makes training examples: stems changed at random, mixed, and seen through a 2-stem network's mask."""
+"""Makes training examples: stems changed at random, mixed with a voice, and shared out by 2stems."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spleeter_microservice.training.lite.bands import BINS, paired, summed
+from spleeter_microservice.training.lite.base import Base
 from spleeter_microservice.training.lite.effects import changed, equaliser, placed
 from spleeter_microservice.training.lite.features import Array, features
 from spleeter_microservice.training.lite.score import STEMS
-from spleeter_microservice.training.lite.synthesis import Track, tracks
+from spleeter_microservice.training.lite.synthesis import HELD_OUT_VOICES, VOICES, Track, tracks
 
 Spectrum = NDArray[np.complex64]
 """Of shape (2, frames, BINS)."""
@@ -29,19 +30,31 @@ _LEVELS = {
 _PRESENT = {"drums": 0.9, "bass": 0.9, "piano": 0.5, "other": 0.85}
 
 
+_VOCAL_LEVEL = (-1.0, 4.0)  # dB: mean, spread
+_LOUDEST_GAIN = 100.0  # so that a pause of the voice is not turned up to noise
+_SUNG = 0.7  # of the examples have a voice
+_LOUDNESS = (-18.0, 4.0)  # dB of full scale: of a mix as it comes to the 2-stem network
+
+VOICED = ("vocals", *STEMS)
+"""What a mix is made of."""
+
+
 @dataclass(frozen=True)
 class Example:
     """What the network is shown, and what decides how good its masks are.
 
-    With masks M of shape (stems, 2, pairs, bands), the squared error of a stem is the sum over
-    channels, pairs of frames and bands of M² ``power`` − 2 M ``cross``, plus ``energy``: exactly that of the
-    masked complex spectrogram. All is relative to the accompaniment's energy.
+    2stems leaves the share A of the mix as accompaniment and takes V = 1 - A for vocals. A stem's
+    estimate is the mix times A M + V N, with M and N constant over each band of a pair of frames.
+    Its squared error is the sum over channels, pairs and bands of M² ``power[0]`` + 2 M N
+    ``power[1]`` + N² ``power[2]`` - 2 M ``cross[0]`` - 2 N ``cross[1]``, plus ``energy``: exactly
+    that of the masked complex spectrogram. All is relative to the energy of the music without voice.
 
     Attributes:
         features: shape (CHANNELS, pairs, BANDS).
-        power: of the accompaniment, shape (2, pairs, BANDS).
-        cross: of the accompaniment with each stem, shape (stems, 2, pairs, BANDS).
-        energy: of each stem, and of piano and other taken together: shape (stems + 1,).
+        power: of the mix times A², A V and V², shape (3, 2, pairs, BANDS).
+        cross: of the mix times A, and times V, with each of ``VOICED``:
+            shape (2, 1 + stems, 2, pairs, BANDS).
+        energy: of each of ``VOICED``, and of piano and other taken together: shape (2 + stems,).
     """
 
     features: Array
@@ -56,17 +69,23 @@ def spectrum(waveform: Array, frames: int) -> Spectrum:
     return np.fft.rfft(views * _WINDOW, axis=-1)[..., :BINS].astype(np.complex64)
 
 
-def example(stems: Sequence[Spectrum], accompaniment: Spectrum) -> Example:
-    """Measure stems against the accompaniment as it reaches the network."""
-    total = power(accompaniment)
-    scale = np.float32(1 / (total.sum() + 1e-9))
-    cross = [
-        paired(summed(accompaniment.real * stem.real + accompaniment.imag * stem.imag)) * scale
-        for stem in stems
-    ]
-    energies = [*stems, stems[2] + stems[3]]
-    energy = np.array([power(stem).sum() * scale for stem in energies], np.float32)
-    return Example(features(np.sqrt(total)), paired(summed(total)) * scale, np.stack(cross), energy)
+def example(sources: Sequence[Spectrum], share: Array) -> Example:
+    """Measure what a mix is made of against what 2stems makes of it.
+
+    Args:
+        sources: ``VOICED``.
+        share: of the mix that 2stems leaves as accompaniment, shape (2, frames, BINS).
+    """
+    mix = np.sum(sources, axis=0)
+    total, vocal = power(mix), 1 - share
+    scale = np.float32(1 / (power(np.sum(sources[1:], axis=0)).sum() + 1e-9))
+    products = [mix.real * source.real + mix.imag * source.imag for source in sources]
+    cross = [[paired(summed(part * product)) * scale for product in products] for part in (share, vocal)]
+    powers = [paired(summed(part * total)) * scale for part in (share**2, share * vocal, vocal**2)]
+    energies = [*sources, sources[3] + sources[4]]
+    energy = np.array([power(source).sum() * scale for source in energies], np.float32)
+    magnitude = np.sqrt(total)
+    return Example(features(magnitude * share, magnitude * vocal), np.array(powers), np.array(cross), energy)
 
 
 def power(spectrum_: Spectrum) -> Array:
@@ -78,18 +97,20 @@ class Mixer:
     """Makes examples without end.
 
     Args:
-        folder: of synthesised tracks; more may be added while they are used.
+        folder: of synthesised tracks and voices; more may be added while they are used.
+        base: shares a mix out.
         frames: of each example.
         seed: of everything random.
         validation: use the tracks for validation, without changing them.
     """
 
     def __init__(
-        self, folder: Path, frames: int, seed: int | tuple[int, ...], validation: bool = False
+        self, folder: Path, base: Base, frames: int, seed: int | tuple[int, ...], validation: bool = False
     ) -> None:
         self._folder, self._frames, self._validation = folder, frames, validation
+        self._base = base
         self._rng = np.random.default_rng(seed)
-        self._voices = sorted(folder.glob("voice-*.i16"))
+        self._voices = sorted(folder.glob(HELD_OUT_VOICES if validation else VOICES))
         self.refresh()
 
     def refresh(self) -> None:
@@ -107,25 +128,56 @@ class Mixer:
         drawn = [self._stems() for _ in range(size)]
         mixed = [self._mixed(stems) for stems in drawn]
         for _ in range(2):
-            orders = [self._rng.permutation(size) for _ in STEMS]
+            orders = [self._rng.permutation(size) for _ in VOICED]
             mixed += [
                 self._mixed([drawn[order[i]][k] for k, order in enumerate(orders)]) for i in range(size)
             ]
-        return mixed
+        shares = self._base.shares([self._loud(sources) for sources in mixed])
+        return [example(sources, share) for sources, share in zip(mixed, shares, strict=True)]
 
     def validation_example(self, piece: int) -> Example:
-        """Make the one example of a piece, always the same: its stems at equal levels with a voice."""
+        """Make the one example of a piece, always the same: stems equally loud, most with a voice."""
         self._rng = np.random.default_rng(piece)
         stems = [self._read_stem(stem, piece, 4.0, 1.0) for stem in STEMS]
         spectra = [spectrum(stem, self._frames) for stem in stems]
-        return example(spectra, self._through_mask(np.sum(spectra, axis=0)))
+        voice = self._voice() if piece % 3 else np.zeros_like(spectra[0])
+        sources = [self._levelled(voice, np.sum(spectra, axis=0)), *spectra]
+        (share,) = self._base.shares([self._loud(sources)])
+        return example(sources, share)
+
+    def _loud(self, sources: Sequence[Spectrum]) -> Array:
+        """Give the magnitudes of a mix as loud as recordings are."""
+        magnitude = np.sqrt(power(np.sum(sources, axis=0)))
+        level = 10 ** (self._rng.normal(*_LOUDNESS) / 20)
+        # A spectrum's mean square is that of the samples times the sum of the squared window.
+        wanted = level * np.sqrt(np.square(_WINDOW).sum() * BINS / (LENGTH // 2))
+        loud: Array = magnitude * np.float32(wanted / (np.sqrt(np.mean(np.square(magnitude))) + 1e-9))
+        return loud
+
+    def _voice(self) -> Spectrum:
+        """Draw a voice, sometimes two at once."""
+        rng = self._rng
+        found: Array = np.zeros((self._samples, 2), np.float32)
+        for _ in range(1 if rng.random() < 0.8 else 2):
+            path = self._voices[rng.integers(len(self._voices))]
+            found = found + self._read(path, rng.uniform(0, 28), 1.0 if self._validation else self._speed())
+        if not self._validation:
+            found = changed(rng, found)
+        return spectrum(found, self._frames)
+
+    def _levelled(self, voice: Spectrum, music: Spectrum) -> Spectrum:
+        gain = np.sqrt(power(music).sum() / (power(voice).sum() + 1e-9))
+        levelled: Spectrum = voice * np.float32(
+            min(gain, _LOUDEST_GAIN) * 10 ** (self._rng.normal(*_VOCAL_LEVEL) / 20)
+        )
+        return levelled
 
     def _stems(self) -> list[Spectrum]:
-        """Draw the four stems, of one piece or of several, each changed at random."""
+        """Draw a voice and the four stems, of one piece or of several, each changed at random."""
         rng = self._rng
         together, piece = rng.random() < 0.5, int(rng.choice(list(self._pieces)))
         at, speed = rng.uniform(0, 28), self._speed()
-        found = []
+        found = [self._voice()]
         for stem in STEMS:
             if not together or stem not in self._pieces[piece]:
                 waveform = self._read_stem(
@@ -167,9 +219,10 @@ class Mixer:
         share = (position - below).astype(np.float32)[:, None]
         return samples[below] * (1 - share) + samples[below + 1] * share
 
-    def _mixed(self, stems: Sequence[Spectrum]) -> Example:
-        """Weigh, equalise and place the stems, leave some out, and see the sum through a mask."""
+    def _mixed(self, drawn: Sequence[Spectrum]) -> list[Spectrum]:
+        """Weigh, equalise and place a voice and the stems, and leave some out."""
         rng = self._rng
+        voice, *stems = drawn
         present = [rng.random() < _PRESENT[stem] for stem in STEMS]
         if sum(present) < 2:
             present[0], present[3] = True, True
@@ -177,28 +230,7 @@ class Mixer:
         for stem, spectrum_, here in zip(STEMS, stems, present, strict=True):
             gain = 10 ** (rng.normal(*_LEVELS[stem]) / 20) if here else 0.0
             changed_stems.append(placed(rng, spectrum_ * (equaliser(rng) * np.float32(gain)), stem))
-        accompaniment = np.sum(changed_stems, axis=0)
-        if rng.random() < 0.65:
-            accompaniment = self._through_mask(accompaniment)
-        return example(changed_stems, accompaniment)
-
-    def _through_mask(self, accompaniment: Spectrum) -> Spectrum:
-        """Add a voice and take it out again by a mask as a network would, with its holes and traces."""
-        rng = self._rng
-        voice = self._read(self._voices[rng.integers(len(self._voices))], rng.uniform(0, 28), 1.0)
-        sung = placed(rng, spectrum(voice, self._frames) * equaliser(rng), "bass")
-        left, guess = power(accompaniment), power(sung)
-        gain = np.float32(np.sqrt(left.sum() / (guess.sum() + 1e-9)) * 10 ** (rng.normal(-3, 4) / 20))
-        guess *= gain**2 * _coarse_noise(rng, sung.shape, 5.0)
-        guess[..., 1:-1] += guess[..., 2:] + guess[..., :-2]
-        mask = left / (left + guess / 3 + np.float32(1e-9))
-        accompaniment += sung * gain
-        accompaniment *= mask
-        return accompaniment
-
-
-def _coarse_noise(rng: np.random.Generator, shape: tuple[int, ...], spread: float) -> Array:
-    """Give factors that are constant over 8 frames and 16 bins, of so many dB."""
-    rows, columns = -(-shape[1] // 8), shape[2] // 16
-    factors = 10 ** (rng.normal(0, spread, (shape[0], rows, columns)) / 10)
-    return np.repeat(np.repeat(factors, 8, axis=1)[:, : shape[1]], 16, axis=2).astype(np.float32)
+        if rng.random() >= _SUNG:
+            return [np.zeros_like(voice), *changed_stems]
+        sung = placed(rng, voice * equaliser(rng), "vocals")
+        return [self._levelled(sung, np.sum(changed_stems, axis=0)), *changed_stems]

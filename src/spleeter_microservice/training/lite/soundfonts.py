@@ -86,7 +86,7 @@ def choose(rng: random.Random, cast: Cast, drums: bool) -> SoundFont:
     """Choose a SoundFont."""
     if cast is Cast.HELD_OUT:
         return HELD_OUT
-    cast_fonts = TRAINED if cast is Cast.FIRST else SECOND
+    cast_fonts = SECOND if cast is Cast.SECOND else TRAINED
     fonts = [font for font in cast_fonts if drums or not font.drums_only]
     return rng.choices(fonts, [font.weight for font in fonts])[0]
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import random
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -14,12 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from spleeter_microservice.training.lite import additive, kits, mma, patterns, soundfonts
+from spleeter_microservice.training.lite import additive, kits, mma, patterns, sampler, singing, soundfonts
 from spleeter_microservice.training.lite.cast import Cast
 from spleeter_microservice.training.lite.score import Note, Stem, by_stem
 from spleeter_microservice.training.lite.soundfonts import SAMPLE_RATE, Waveform
 
 INDEX = "tracks.jsonl"
+VOICES, HELD_OUT_VOICES = "voice-*.i16", "held-out-voice-*.i16"
+"""Files of voices, of 16-bit samples like those of tracks."""
 SECONDS = 36.0
 """Length of each piece."""
 
@@ -141,6 +143,8 @@ def _played(
     if stem == "drums" and rng.random() < 0.6:
         kit = kits.choose(rng, cast)
         return kits.play(rng, notes, kit, seconds), kit
+    if cast is Cast.THIRD and stem in sampler.NOTES and rng.random() < 0.75:
+        return sampler.play(rng, stem, notes, seconds)
     font = soundfonts.choose(rng, cast, stem == "drums")
     play = partial(soundfonts.play, font=font, seconds=seconds, work=work, reverb=rng.random() < 0.5)
     out, source = np.zeros((round(seconds * SAMPLE_RATE), 2), np.float32), font.name
@@ -195,16 +199,28 @@ def _saved(folder: Path, piece: int, stem: Stem, validation: bool, source: str, 
 
 
 def make_voices(folder: Path, count: int, seed: int) -> None:
-    """Synthesise voices, whose traces the 2-stem network leaves in the accompaniment.
+    """Synthesise voices to train with, a third of them additive, and some to choose by.
 
     Args:
-        folder: gets files ``voice-NNN.i16``, as those of tracks.
-        count: how many, of ``SECONDS`` each.
+        folder: gets files called ``VOICES`` and ``HELD_OUT_VOICES``.
+        count: how many to train with, of ``SECONDS`` each; a tenth as many, at least one, are held out.
         seed: of everything random.
     """
-    for number in range(count):
-        path = folder / f"voice-{number:03d}.i16"
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = [(VOICES, number) for number in range(count)]
+    wanted += [(HELD_OUT_VOICES, number) for number in range(-(-count // 10))]
+    for kind, number in wanted:
+        path = folder / kind.replace("*", f"{number:03d}")
         if not path.exists():
-            waveform = additive.sing(random.Random(f"{seed}-voice-{number}"), SECONDS)  # noqa: S311
+            rng = random.Random(f"{seed}-{path.stem}")  # noqa: S311
+            waveform = _sung(rng, singing.HELD_OUT if kind == HELD_OUT_VOICES else singing.SPEAKERS, number)
             peak = float(np.abs(waveform).max())
             np.round(waveform / peak * 0.9 * 32767).astype("<i2").tofile(path)
+
+
+def _sung(rng: random.Random, speakers: Mapping[str, float], number: int) -> Waveform:
+    if speakers is singing.SPEAKERS and number % 3 == 0:
+        return additive.sing(rng, SECONDS)
+    speaker, pitch = list(speakers.items())[number % len(speakers)]
+    with tempfile.TemporaryDirectory() as work:
+        return singing.sing(rng, speaker, pitch, SECONDS, Path(work))

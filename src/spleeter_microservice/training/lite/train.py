@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 import tempfile
@@ -16,10 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor, distributed, multiprocessing
 
+from spleeter_microservice.training.lite import convolutions
+from spleeter_microservice.training.lite.base import Base
 from spleeter_microservice.training.lite.feed import Batch, Feed, FeedOptions, collated
-from spleeter_microservice.training.lite.mixing import Mixer
-from spleeter_microservice.training.lite.network import LiteNetwork
-from spleeter_microservice.training.lite.score import STEMS
+from spleeter_microservice.training.lite.mixing import VOICED, Mixer
+from spleeter_microservice.training.lite.network import LiteNetwork, masks
+from spleeter_microservice.training.lite.start import begin
 from spleeter_microservice.training.lite.synthesis import tracks
 
 CHECKPOINT, LOG, ARGUMENTS = "lite.pt", "log.jsonl", "arguments.json"
@@ -28,8 +31,9 @@ _EVERY = 600.0  # seconds between checkpoints
 _WARM_UP = 100  # steps
 _AVERAGING = 0.998
 _VALIDATION_FRAMES = 512
+_CALIBRATION = 8  # examples, of three times as many
 _NEGLIGIBLE = 0.01
-"""Of the accompaniment's energy: an error that small is not worth making smaller."""
+"""Of the energy of the music without voice: an error that small is not worth making smaller."""
 _HARD = 0.1
 """The same for piano and for other alone.
 
@@ -46,6 +50,7 @@ class TrainingOptions:
         output: folder for checkpoints and the log; what is there is continued.
         minutes: after which the learning rate has fallen to zero.
         rate: the highest learning rate.
+        begin: the graph of an earlier network to begin with, or None to begin anew.
         processes: that train together, one core each; every one makes its own examples.
     """
 
@@ -53,26 +58,35 @@ class TrainingOptions:
     output: Path
     minutes: float
     rate: float = 1.6e-3
+    begin: Path | None = None
     processes: int = 1
 
 
-def errors(masks: Tensor, batch: Batch) -> Tensor:
-    """Compute squared errors relative to the accompaniment's energy.
+def _described(path: Path) -> str:
+    """Say in a record which file or folder was used: a file by its hash, a folder by its name."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else path.name
+
+
+def errors(shares: Tensor, batch: Batch) -> Tensor:
+    """Compute squared errors relative to the energy of the music without voice.
 
     Returns:
-        shape (batch, stems + 1): of each stem, and of piano and other taken together.
+        shape (batch, 2 + stems): of ``VOICED``, and of piano and other taken together.
     """
     _, power, cross, energy = batch
-    masks = torch.cat([masks, masks[:, 2:].sum(1, keepdim=True)], 1)
-    cross = torch.cat([cross, cross[:, 2:].sum(1, keepdim=True)], 1)
-    return (masks * (masks * power[:, None] - 2 * cross)).flatten(2).sum(2) + energy
+    kept, taken = (torch.cat([each, each[:, 3:].sum(1, keepdim=True)], 1) for each in masks(shares))
+    cross = torch.cat([cross, cross[:, :, 3:].sum(2, keepdim=True)], 2)
+    squared, mixed, vocal = (each[:, None] for each in power.unbind(1))
+    found = kept * (kept * squared + 2 * taken * mixed - 2 * cross[:, 0])
+    found = found + taken * (taken * vocal - 2 * cross[:, 1])
+    return found.flatten(2).sum(2) + energy
 
 
-def loss(masks: Tensor, batch: Batch) -> Tensor:
+def loss(shares: Tensor, batch: Batch) -> Tensor:
     """Average the logarithms of the errors (10 times that, in dB, is what SDR measures)."""
-    weights = masks.new_tensor([1.0, 1.0, 0.5, 0.5, 1.0])
-    negligible = masks.new_tensor([_NEGLIGIBLE, _NEGLIGIBLE, _HARD, _HARD, _NEGLIGIBLE])
-    found = torch.log10(errors(masks, batch).clamp(min=0) + negligible)
+    weights = shares.new_tensor([1.0, 1.0, 1.0, 0.5, 0.5, 1.0])
+    negligible = shares.new_tensor([_NEGLIGIBLE, _NEGLIGIBLE, _NEGLIGIBLE, _HARD, _HARD, _NEGLIGIBLE])
+    found = torch.log10(errors(shares, batch).clamp(min=0) + negligible)
     return (found * weights).sum(1).mean() / weights.sum() * 10
 
 
@@ -129,13 +143,15 @@ class Training:
         self._load()
         if rank == 0:
             options.output.mkdir(parents=True, exist_ok=True)
-            arguments = json.dumps(asdict(options), default=lambda path: path.name, indent=2)
+            arguments = json.dumps(asdict(options), default=_described, indent=2)
             (options.output / ARGUMENTS).write_text(arguments + "\n", encoding="utf-8")
 
     def run(self) -> None:
         """Train until the time is up, with a checkpoint and a validation every few minutes."""
         feed = Feed(self._options.feed, self._rank, self._steps)
-        validation = validation_batches(self._options.feed.data) if self._rank == 0 else []
+        validation = (
+            validation_batches(self._options.feed.data, self._options.feed.base) if self._rank == 0 else []
+        )
         started, last = time.monotonic() - 60 * self._minutes, time.monotonic()
         losses: list[float] = []
         for batch in feed.batches():
@@ -215,6 +231,13 @@ class Training:
             progress = state["progress"]
             self._steps, self._minutes = progress["steps"], progress["minutes"]
             self._examples = progress["examples"]
+        elif self._options.begin:
+            feed = self._options.feed
+            mixer = Mixer(feed.data, Base(feed.base), feed.frames, feed.seed)
+            begin(
+                self.network, convolutions.read(self._options.begin), collated(mixer.batch(_CALIBRATION))[0]
+            )
+            self._average.load_state_dict(self.network.state_dict())
 
     def _log(self, loss_: float, scores: Mapping[str, float]) -> None:
         row = {
@@ -228,9 +251,9 @@ class Training:
             file.write(json.dumps(row) + "\n")
 
 
-def validation_batches(data: Path) -> list[Batch]:
+def validation_batches(data: Path, base: Path) -> list[Batch]:
     """Make the examples of all validation pieces, each a batch of its own."""
-    mixer = Mixer(data, _VALIDATION_FRAMES, 0, validation=True)
+    mixer = Mixer(data, Base(base), _VALIDATION_FRAMES, 0, validation=True)
     pieces = sorted({track.piece for track in tracks(data) if track.validation})
     return [collated([mixer.validation_example(piece)]) for piece in pieces]
 
@@ -238,7 +261,7 @@ def validation_batches(data: Path) -> list[Batch]:
 def evaluated(network: LiteNetwork, batches: Sequence[Batch]) -> dict[str, float]:
     """Give the median SDR of each stem, in dB; "rest" is piano and other together."""
     network.eval()
-    found: dict[str, list[float]] = {name: [] for name in (*STEMS, "rest")}
+    found: dict[str, list[float]] = {name: [] for name in (*VOICED, "rest")}
     with torch.no_grad():
         for batch in batches:
             error, energy = errors(network(batch[0]), batch)[0], batch[3][0]
