@@ -46,7 +46,7 @@ def main() -> None:
             step_parser.add_argument("--rate", type=float, default=1.6e-3, help="the highest learning rate")
             step_parser.add_argument("--batch", type=int, default=4)
             step_parser.add_argument("--processes", type=int, default=2, help="that train together")
-        if step in {train, export}:
+        if step in {train, validate, export}:
             step_parser.add_argument(
                 "--begin",
                 type=Path,
@@ -87,14 +87,19 @@ def train(options: argparse.Namespace) -> None:
 
 
 def validate(options: argparse.Namespace) -> None:
-    """Judge a training's network on the validation pieces."""
+    """Judge what would be exported on the validation pieces."""
+    from spleeter_microservice.training.lite import convolutions  # noqa: PLC0415
     from spleeter_microservice.training.lite import export as exporting  # noqa: PLC0415
     from spleeter_microservice.training.lite import train as training  # noqa: PLC0415
+    from spleeter_microservice.training.lite.network import LiteNetwork  # noqa: PLC0415
+    from spleeter_microservice.training.lite.start import begin  # noqa: PLC0415
 
-    network = exporting.load(options.output / training.CHECKPOINT)
-    print(
-        json.dumps(training.evaluated(network, training.validation_batches(options.data, _base())), indent=2)
-    )
+    batches = training.validation_batches(options.data, _base())
+    networks = [exporting.load(options.output / training.CHECKPOINT)]
+    if options.begin:
+        networks.append(LiteNetwork())
+        begin(networks[-1], convolutions.read(options.begin), batches[0][0])
+    print(json.dumps(training.evaluated(exporting.Averaged(networks), batches), indent=2))
 
 
 def _base() -> Path:

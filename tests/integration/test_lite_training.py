@@ -26,7 +26,7 @@ import torch
 from spleeter_microservice.training.lite import convolutions, graph
 from spleeter_microservice.training.lite import train as training
 from spleeter_microservice.training.lite.bands import BANDS, BINS, spread
-from spleeter_microservice.training.lite.export import FRAMES, export, export_with_record, folded
+from spleeter_microservice.training.lite.export import FRAMES, Averaged, export, export_with_record, folded
 from spleeter_microservice.training.lite.features import CHANNELS, features
 from spleeter_microservice.training.lite.feed import Feed, FeedOptions
 from spleeter_microservice.training.lite.network import TRUSTING, LiteNetwork
@@ -169,10 +169,7 @@ def test_exported_networks_give_the_mean_of_their_shares_softened(tmp_path: Path
     np.testing.assert_allclose(found[: len(PARTS)].sum(axis=0), 1, atol=1e-5)
     with torch.no_grad():
         seen = torch.from_numpy(features(*magnitudes))[None]
-        shares = torch.stack([network(seen)[0] for network in networks]).mean(0).numpy()
-    shares[: len(PARTS)] **= 0.5
-    shares[: len(PARTS)] /= shares[: len(PARTS)].sum(axis=0)
-    wanted = spread(shares)
+        wanted = spread(Averaged(networks, 0.5)(seen)[0].numpy())
     # Between the pairs of frames the exported network goes a quarter of the way to the next.
     before = np.concatenate([wanted[:, :, :1], wanted[:, :, :-1]], axis=2)
     after = np.concatenate([wanted[:, :, 1:], wanted[:, :, -1:]], axis=2)

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spleeter_microservice.separation.architecture import CASCADE_GRAPH
 from spleeter_microservice.training.lite import convolutions, graph
 from spleeter_microservice.training.lite.convolutions import Convolutions
 from spleeter_microservice.training.lite.features import Array
-from spleeter_microservice.training.lite.network import SHORTCUT_GAIN, LiteNetwork
+from spleeter_microservice.training.lite.network import OUTPUTS, SHORTCUT_GAIN, LiteNetwork
+from spleeter_microservice.training.lite.score import STEMS
 from spleeter_microservice.training.lite.synthesis import tracks
 from spleeter_microservice.training.lite.train import ARGUMENTS, CHECKPOINT, LOG
 
@@ -53,6 +54,26 @@ def folded(network: LiteNetwork) -> Convolutions:
             kernel = _array(convolution.weight) * scale[:, None, None, None]
             found[f"{part}.{i}"] = kernel, _array(norm.bias) - _array(norm.running_mean) * scale
     return found
+
+
+class Averaged(nn.Module):  # type: ignore[misc]  # PyTorch is not there for every check
+    """Computes what ``export`` writes, one value for each band of a pair of frames.
+
+    Args:
+        networks: whose shares are averaged.
+        softness: exponent of the stems' shares, which are shared out again after that.
+    """
+
+    def __init__(self, networks: Sequence[LiteNetwork], softness: float = SOFTNESS) -> None:
+        super().__init__()
+        self.networks, self._softness = nn.ModuleList(networks), softness
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Compute shares, of the shape that a ``LiteNetwork`` gives."""
+        shares = torch.stack([network(features) for network in self.networks]).mean(0)
+        stems, mistakes = shares.split([len(STEMS), OUTPUTS - len(STEMS)], 1)
+        soft = stems**self._softness
+        return torch.cat([soft / soft.sum(1, keepdim=True), mistakes], 1)
 
 
 def export(networks: Sequence[Convolutions], path: Path, softness: float = 1.0) -> None:

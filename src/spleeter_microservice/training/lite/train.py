@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, distributed, multiprocessing
+from torch import Tensor, distributed, multiprocessing, nn
 
 from spleeter_microservice.training.lite import convolutions
 from spleeter_microservice.training.lite.base import Base
@@ -258,7 +258,7 @@ def validation_batches(data: Path, base: Path) -> list[Batch]:
     return [collated([mixer.validation_example(piece)]) for piece in pieces]
 
 
-def evaluated(network: LiteNetwork, batches: Sequence[Batch]) -> dict[str, float]:
+def evaluated(network: nn.Module, batches: Sequence[Batch]) -> dict[str, float]:
     """Give the median SDR of each stem, in dB; "rest" is piano and other together."""
     network.eval()
     found: dict[str, list[float]] = {name: [] for name in (*VOICED, "rest")}
