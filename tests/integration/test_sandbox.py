@@ -16,7 +16,7 @@ from spleeter_microservice.errors import InferenceCrashedError
 from spleeter_microservice.jobs.inference import InferenceSlot
 from spleeter_microservice.jobs.launcher import Limits
 from spleeter_microservice.jobs.messages import InferenceModel
-from spleeter_microservice.jobs.sandbox import MEASURES
+from spleeter_microservice.jobs.sandbox import MEASURES, environment
 from tests.inference_hooks import run_in_process
 from tests.inference_models import request_for, song, tiny_model
 from tests.missing import missing
@@ -176,6 +176,11 @@ def test_a_process_may(seen: Seen, probe: str) -> None:
 def test_no_secret_is_in_the_environment(seen: Seen) -> None:
     assert seen.outcomes["secret variable"] == ""
     assert seen.outcomes["secret in the C library"] == "False"
+
+
+def test_a_choice_of_arithmetic_kernels_holds_in_the_process_too(tmp_path: Path) -> None:
+    chosen = {"OPENBLAS_CORETYPE": "Haswell", "OPENBLAS_NUM_THREADS": "1"}
+    assert chosen.items() <= environment(chosen | {"SECRET": "1"}, tmp_path).items()
 
 
 def test_files_are_bounded_in_size_and_number(seen: Seen) -> None:
