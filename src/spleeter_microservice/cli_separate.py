@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from spleeter_microservice.errors import ConflictingPathsError, SpleeterError
 from spleeter_microservice.exit_statuses import SOME_FAILED, exit_status
+from spleeter_microservice.interruption import interruptible
 from spleeter_microservice.report_file import check_writable, write
 from spleeter_microservice.separation.audio_formats import CODECS, OutputFormat
 from spleeter_microservice.separation.stem_paths import FILENAME_FORMAT, stem_paths
@@ -156,8 +157,12 @@ class _Batch:
                     "Put {foldername} into the file name format (-f), or choose another folder (-o)."
                 )
         excerpt = Excerpt(options.offset, options.duration)
-        with _progress(source) as progress:
-            song = separate_song(self._pipeline, source, paths, self._output_format, excerpt, progress)
+        # A signal between two lines of code could leave a file of which nobody knew yet.
+        with interruptible() as check, _progress(source) as progress:
+            song = separate_song(
+                self._pipeline, source, paths, self._output_format, excerpt, progress, check=check
+            )
+            check()
         self._written |= {path.resolve(): source for path in paths.values()}
         return song
 

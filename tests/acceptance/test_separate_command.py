@@ -264,12 +264,13 @@ def test_samples_beyond_full_scale_are_counted_and_not_wrapped(separate: Command
     assert sum(stem["clipped_samples"] for stem in entry["stems"].values()) > 0
 
 
+@pytest.mark.parametrize("options", [(), ("--mwf",)])
 @pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_call_leaves_nothing_half_written(
-    separate: Command, tmp_path: Path, number: signal.Signals, expected: int
+    separate: Command, tmp_path: Path, number: signal.Signals, expected: int, options: tuple[str, ...]
 ) -> None:
     song(tmp_path / "long.wav", 120)
-    process = separate.start("-o", "out", "long.wav")
+    process = separate.start(*options, "-o", "out", "long.wav")
     deadline = time.monotonic() + 30
     while not list((tmp_path / "out").rglob(".*")) and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from spleeter_microservice.training.interruption import interruptible
+from spleeter_microservice.interruption import interruptible
 
 
 def test_nothing_happens_without_a_signal() -> None:

@@ -22,6 +22,9 @@ _BLOCK = 1 << 16
 Progress = Callable[[int, int | None], None]
 """Called with the samples done so far, and the samples that there are if that is known."""
 
+Check = Callable[[], None]
+"""Called at every block of the input, in any thread; what it raises ends the separation."""
+
 Watch = Callable[[Mapping[str, Waveform]], None]
 """Called with the next samples of every instrument's stem, of shape (samples, 2)."""
 
@@ -89,6 +92,7 @@ def separate_song(
     excerpt: Excerpt | None = None,
     progress: Progress | None = None,
     watch: Watch | None = None,
+    check: Check | None = None,
 ) -> SeparatedSong:
     """Separate a file; all stems appear under their names together, or none does.
 
@@ -100,6 +104,7 @@ def separate_song(
         excerpt: which part of the input to take.
         progress: called after each segment.
         watch: shown everything that is written.
+        check: asked whether to go on.
 
     Raises:
         AudioError: when the input cannot be read or the stems cannot be written.
@@ -109,7 +114,10 @@ def separate_song(
     rate = pipeline.architecture.sample_rate
     meter = pipeline.meter()
     samples, first_block = 0, 0.0
-    with _Input(source, rate, excerpt or Excerpt()) as song, Stems(paths, output_format, rate) as stems:
+    with (
+        _Input(source, rate, excerpt or Excerpt(), check) as song,
+        Stems(paths, output_format, rate) as stems,
+    ):
         with closing(pipeline.pieces(song.blocks)) as pieces:
             for piece in pieces:
                 first_block = first_block or time.perf_counter() - start
@@ -141,7 +149,8 @@ def separate_song(
 class _Input:
     """Opens the input, anew for each pass over it."""
 
-    def __init__(self, path: Path, sample_rate: int, excerpt: Excerpt) -> None:
+    def __init__(self, path: Path, sample_rate: int, excerpt: Excerpt, check: Check | None) -> None:
+        self._check = check
         self._open = partial(
             AudioReader, path, sample_rate=sample_rate, offset=excerpt.offset, duration=excerpt.duration
         )
@@ -154,7 +163,13 @@ class _Input:
             self._reader.close()
             self._reader = self._open()
         self._used = True
-        return self._reader.blocks(_BLOCK)
+        return self._checked(self._reader.blocks(_BLOCK))
+
+    def _checked(self, blocks: Iterator[Waveform]) -> Iterator[Waveform]:
+        for block in blocks:
+            if self._check:
+                self._check()
+            yield block
 
     def __enter__(self) -> Self:
         return self

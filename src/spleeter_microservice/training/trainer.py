@@ -14,13 +14,13 @@ from typing import Any, Protocol
 import torch
 
 from spleeter_microservice.errors import TrainingDivergedError
+from spleeter_microservice.interruption import interruptible
 from spleeter_microservice.separation.pipeline import ahead
 from spleeter_microservice.training.batches import Batch, TrainingBatches, validation_batches
 from spleeter_microservice.training.configuration import TrainingConfiguration
 from spleeter_microservice.training.devices import Compute
 from spleeter_microservice.training.event_file import EventFile
 from spleeter_microservice.training.export import export_model
-from spleeter_microservice.training.interruption import interruptible
 from spleeter_microservice.training.loss import stem_losses
 from spleeter_microservice.training.torch_networks import TorchNetworks
 from spleeter_microservice.training.training_data import TrainingData
