@@ -107,13 +107,15 @@ def export_with_record(
     export(networks, folder / CASCADE_GRAPH, SOFTNESS)
     content = (folder / CASCADE_GRAPH).read_bytes()
     log = [json.loads(line) for line in (output / LOG).read_text(encoding="utf-8").splitlines()]
+    arguments = json.loads((output / ARGUMENTS).read_text(encoding="utf-8"))
+    del arguments["feed"]["base"]  # where 2stems lay; which weights these are is fixed
     record = {
         "sha256": hashlib.sha256(content).hexdigest(),
         "size": len(content),
         "licence": "MIT",
         "date": datetime.now(UTC).date().isoformat(),
         "commit": commit,
-        "arguments": json.loads((output / ARGUMENTS).read_text(encoding="utf-8")),
+        "arguments": arguments,
         "softness": SOFTNESS,
         "averaged_with": begun_with and hashlib.sha256(begun_with.read_bytes()).hexdigest(),
         "training": log[-1],
