@@ -19,8 +19,8 @@ from bench.network import matrix_product_rate, operations
 from bench.process import Cost, middle, run
 from bench.songs import difference, looped
 from bench.tables import row
-from spleeter_microservice.bootstrap import find_model, open_store
-from spleeter_microservice.separation.network import available_cores
+from spleeter_microservice.models.provide import find_model, open_store
+from spleeter_microservice.separation.device import available_cores
 from spleeter_microservice.settings import Settings
 
 FOUR_MINUTES, ONE_HOUR = 240, 3600
@@ -38,8 +38,9 @@ class Bench:
     def __init__(self, folder: Path, official_folder: Path, rounds: int) -> None:
         self.folder, self.official_folder, self.rounds = folder, official_folder, rounds
         settings = Settings.from_environment(os.environ)
-        self.model = find_model("2stems", settings)
-        self.example = open_store(settings).example_song()
+        store = open_store(settings.models_dir, settings.models_url)
+        self.model = find_model("2stems", store)
+        self.example = store.example_song()
 
     def song(self, seconds: int) -> Path:
         """Give a song of a length, made once."""

@@ -17,10 +17,10 @@ from typing import IO, Self
 
 from bench.client import Client
 from bench.processes import Process, children, process
-from spleeter_microservice.bootstrap import find_model
-from spleeter_microservice.jobs.database import Database
-from spleeter_microservice.jobs.embedded import EmbeddedPostgres
-from spleeter_microservice.jobs.leftovers import Leftovers
+from spleeter_microservice.database.connection import Database
+from spleeter_microservice.database.embedded import EmbeddedPostgres
+from spleeter_microservice.jobs.object_sweeper import Leftovers
+from spleeter_microservice.models.provide import find_model, open_store
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.storage.store import open_storage
 
@@ -134,7 +134,7 @@ class Fleet:
 
     async def __aenter__(self) -> Self:
         settings = Settings.from_environment(os.environ)
-        find_model("2stems", settings)
+        find_model("2stems", open_store(settings.models_dir, settings.models_url))
         self.folder.mkdir(parents=True, exist_ok=True)
         await asyncio.to_thread(self.postgres.start)
         environment = self._environment(settings.models_dir)

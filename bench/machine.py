@@ -6,7 +6,7 @@ import os
 import platform
 from pathlib import Path
 
-from spleeter_microservice.separation.network import available_cores
+from spleeter_microservice.separation.device import available_cores
 
 
 def machine() -> str:

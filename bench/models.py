@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from spleeter_microservice.models.catalogue import OFFICIAL
-from tests.random_models import random_arrays
-from tests.tensorflow_files import write_checkpoint
+from tests.support.random_models import random_arrays
+from tests.support.tensorflow_files import write_checkpoint
 
 
 def random_model(name: str, folder: Path) -> Path:

@@ -4,7 +4,12 @@ import time
 
 import numpy as np
 
-from spleeter_microservice.separation.architecture import KERNEL_SIZE, LAYERS, MASK_KERNEL_SIZE, Architecture
+from spleeter_microservice.separation.spleeter.architecture import (
+    KERNEL_SIZE,
+    LAYERS,
+    MASK_KERNEL_SIZE,
+    Architecture,
+)
 
 
 def operations(architecture: Architecture) -> int:

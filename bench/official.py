@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from spleeter_microservice.models.slot import InstalledModel
-from spleeter_microservice.separation.unet import read_arrays
-from tests.tensorflow_files import write_checkpoint
+from spleeter_microservice.models.directory import InstalledModel
+from spleeter_microservice.separation.spleeter.unet_graph import read_arrays
+from tests.support.tensorflow_files import write_checkpoint
 
 REQUIREMENTS = Path(__file__).parent / "requirements-official.txt"
 

@@ -27,9 +27,9 @@ from bench.load import percentile
 from bench.machine import machine
 from bench.processes import memory, processor_seconds
 from bench.tables import row
-from spleeter_microservice.bootstrap import find_model
-from spleeter_microservice.jobs.inference import InferenceSlot
-from spleeter_microservice.jobs.messages import InferenceModel, SeparationRequest
+from spleeter_microservice.models.provide import find_model, open_store
+from spleeter_microservice.sandbox.inference import InferenceSlot
+from spleeter_microservice.sandbox.messages import InferenceModel, SeparationRequest
 from spleeter_microservice.settings import Settings
 
 _JOBS = 30
@@ -127,7 +127,8 @@ class Bench:
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[tuple[InferenceSlot, InferenceModel]]:
-        installed = find_model("2stems", Settings.from_environment(os.environ))
+        settings = Settings.from_environment(os.environ)
+        installed = find_model("2stems", open_store(settings.models_dir, settings.models_url))
         model = InferenceModel(installed.folder, installed.architecture)
         work = self.folder / "slot"
         work.mkdir()

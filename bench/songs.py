@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from spleeter_microservice.separation.audio import AudioReader, AudioWriter, OutputFormat
+from spleeter_microservice.audio.codecs import OutputFormat
+from spleeter_microservice.audio.reader import AudioReader
+from spleeter_microservice.audio.writer import AudioWriter
 
 
 def looped(example: Path, seconds: float, path: Path) -> Path:

@@ -15,8 +15,8 @@ from typing import Any
 
 import httpx
 
-from spleeter_microservice.bootstrap import find_model, open_store
-from spleeter_microservice.security import key_text
+from spleeter_microservice.access import key_format as key_text
+from spleeter_microservice.models.provide import find_model, open_store
 from spleeter_microservice.settings import Settings
 
 OUTPUT = Path("separated_audio")
@@ -27,8 +27,9 @@ _FINAL = ("succeeded", "failed", "cancelled")
 def demo() -> int:
     """Fetch the weights if need be, then do what a user of the API would."""
     settings = Settings.from_environment(os.environ)
-    find_model("2stems", settings, announce=print)
-    song = open_store(settings).example_song()
+    store = open_store(settings.models_dir, settings.models_url)
+    find_model("2stems", store, announce=print)
+    song = store.example_song()
     with (
         tempfile.TemporaryDirectory(prefix="spleeter-demo-") as folder,
         _service(Path(folder), settings) as api,

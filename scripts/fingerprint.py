@@ -11,18 +11,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-from spleeter_microservice.bootstrap import find_model
-from spleeter_microservice.jobs import self_check
-from spleeter_microservice.jobs.inference import InferenceSlot
-from spleeter_microservice.jobs.inventory import inference_model
+from spleeter_microservice.models.provide import find_model, open_store
+from spleeter_microservice.sandbox import self_check
+from spleeter_microservice.sandbox.inference import InferenceSlot
 from spleeter_microservice.settings import Settings
+from spleeter_microservice.worker.inventory import inference_model
 
 KNOWN = Path(self_check.__file__).with_name("self_check.json")
 
 
 async def measured(name: str) -> tuple[str, self_check.Fingerprint]:
     """Separate the clip with a model; give the model's key and the fingerprint."""
-    installed = find_model(name, Settings.from_environment(os.environ))
+    settings = Settings.from_environment(os.environ)
+    installed = find_model(name, open_store(settings.models_dir, settings.models_url))
     model = inference_model(installed)
     with tempfile.TemporaryDirectory() as work:
         async with InferenceSlot(model, Path(work)) as slot:

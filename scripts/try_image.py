@@ -48,10 +48,14 @@ for p in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
 
 DATABASE = """
 from pathlib import Path
-from spleeter_microservice.jobs.embedded import EmbeddedPostgres
+from spleeter_microservice.database.embedded import EmbeddedPostgres
 print(EmbeddedPostgres(Path("/data/postgres")).url)
 """
-GUNICORN = ("-c", "python:spleeter_microservice.gunicorn_settings", "spleeter_microservice.asgi:create()")
+GUNICORN = (
+    "-c",
+    "python:spleeter_microservice.bootstrap.gunicorn",
+    "spleeter_microservice.bootstrap.asgi:create()",
+)
 
 
 def main() -> int:

@@ -8,14 +8,14 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from spleeter_microservice.bootstrap import find_model
+from spleeter_microservice.database.embedded import EmbeddedPostgres
+from spleeter_microservice.database.migrate import migrate
 from spleeter_microservice.errors import ModelNotInstalledError
-from spleeter_microservice.jobs.embedded import EmbeddedPostgres
-from spleeter_microservice.jobs.migrate import migrate
+from spleeter_microservice.models.provide import find_model, open_store
 from spleeter_microservice.settings import Settings
-from tests.missing import missing
+from tests.support.missing import missing
 
-_REPOSITORY = Path(__file__).parent.parent
+_REPOSITORY = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,7 @@ def model_settings() -> Settings:
     folder = os.environ.get("SPLEETER_MODELS_DIR") or _REPOSITORY / ".cache" / "models"
     settings = Settings(models_dir=Path(folder))
     try:
-        find_model("2stems", settings)
+        find_model("2stems", open_store(settings.models_dir))
     except ModelNotInstalledError as error:
         missing(f"the 2-stem weights cannot be had: {error}")
     return settings

@@ -2,6 +2,6 @@
 
 import sys
 
-from spleeter_microservice.cli import main
+from spleeter_microservice.cli.main import main
 
 sys.exit(main())

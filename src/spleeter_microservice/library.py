@@ -11,12 +11,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from spleeter_microservice.bootstrap import find_model, open_pipeline
+from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.errors import ConfigurationError, InvalidSamplesError, NoSamplesError
-from spleeter_microservice.models.slot import InstalledModel
-from spleeter_microservice.separation.audio_formats import OutputFormat
-from spleeter_microservice.separation.pipeline import Bandwidth, Pipeline
+from spleeter_microservice.models.directory import InstalledModel
+from spleeter_microservice.models.provide import find_model, open_store
+from spleeter_microservice.separation.separator import open_pipeline
 from spleeter_microservice.separation.song import Excerpt, SeparatedSong, Stems, separate_song
+from spleeter_microservice.separation.spleeter.pipeline import Bandwidth, Pipeline
 from spleeter_microservice.separation.stem_paths import FILENAME_FORMAT, stem_paths
 from spleeter_microservice.settings import Settings
 
@@ -162,7 +163,9 @@ class Separator:
 
     def _load(self) -> tuple[InstalledModel, Pipeline]:
         if self._loaded is None:
-            model = find_model(self._descriptor, self._settings)
+            settings = self._settings
+            store = open_store(settings.models_dir, settings.models_url)
+            model = find_model(self._descriptor, store, settings.checkpoints_dir)
             pipeline = open_pipeline(model, mwf=self._mwf, bandwidth=self._bandwidth)
             self._loaded = model, self._stack.enter_context(pipeline)
         return self._loaded

@@ -9,9 +9,13 @@ from pathlib import Path
 
 import httpx
 
-from tests.service import KEY, free_port
+from tests.support.service import KEY, free_port
 
-ARGUMENTS = ("-c", "python:spleeter_microservice.gunicorn_settings", "spleeter_microservice.asgi:create()")
+ARGUMENTS = (
+    "-c",
+    "python:spleeter_microservice.bootstrap.gunicorn",
+    "spleeter_microservice.bootstrap.asgi:create()",
+)
 
 
 def test_it_serves_from_an_empty_data_folder_before_the_database_is_there_and_stops_in_order(

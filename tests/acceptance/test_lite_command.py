@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from spleeter_microservice.exit_statuses import EXIT_STATUSES
-from spleeter_microservice.separation.audio import AudioWriter, OutputFormat
+from spleeter_microservice.audio.codecs import OutputFormat
+from spleeter_microservice.audio.writer import AudioWriter
+from spleeter_microservice.cli.exit_statuses import EXIT_STATUSES
 from spleeter_microservice.settings import Settings
 
 _UNREACHABLE = "http://127.0.0.1:9"

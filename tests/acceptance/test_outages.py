@@ -12,14 +12,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from spleeter_microservice.jobs.embedded import EmbeddedPostgres
-from spleeter_microservice.security import key_text, webhooks
+from spleeter_microservice.access import key_format as key_text
+from spleeter_microservice.database.embedded import EmbeddedPostgres
 from spleeter_microservice.settings import Settings
-from tests.audio_files import RATE, encode_kind, noise
-from tests.http_servers import Server, content, serving, status
-from tests.issuer import AUDIENCE, ISSUER, KeySet, Signer, encoded, usual
-from tests.service import KEY, Service, running
-from tests.traces import spans
+from spleeter_microservice.webhooks import signature as webhooks
+from tests.support.audio_files import RATE, encode_kind, noise
+from tests.support.http_servers import Server, content, serving, status
+from tests.support.issuer import AUDIENCE, ISSUER, KeySet, Signer, encoded, usual
+from tests.support.service import KEY, Service, running
+from tests.support.traces import spans
 
 pytestmark = pytest.mark.timeout(300)
 

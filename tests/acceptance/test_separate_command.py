@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spleeter_microservice.exit_statuses import EXIT_STATUSES, SOME_FAILED
-from spleeter_microservice.separation.audio import AudioReader, AudioWriter, OutputFormat
-from tests.random_models import TINY, random_arrays
-from tests.tensorflow_files import write_checkpoint
+from spleeter_microservice.audio.codecs import OutputFormat
+from spleeter_microservice.audio.reader import AudioReader
+from spleeter_microservice.audio.writer import AudioWriter
+from spleeter_microservice.cli.exit_statuses import EXIT_STATUSES, SOME_FAILED
+from tests.support.random_models import TINY, random_arrays
+from tests.support.tensorflow_files import write_checkpoint
 
 Result = subprocess.CompletedProcess[str]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from spleeter_microservice.settings import Settings
-from tests.audio_files import RATE, noise
-from tests.service import Service, gone, running
+from tests.support.audio_files import RATE, noise
+from tests.support.service import Service, gone, running
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -5,9 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from spleeter_microservice.cli.exit_statuses import exit_status
 from spleeter_microservice.errors import ConfigurationError
-from spleeter_microservice.exit_statuses import exit_status
-from tests.service import free_port
+from tests.support.service import free_port
 
 
 def test_in_production_without_authentication_nothing_starts(tmp_path: Path) -> None:

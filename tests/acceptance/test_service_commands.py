@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from spleeter_microservice.jobs.embedded import EmbeddedPostgres
-from spleeter_microservice.security import key_text
-from tests.service import free_port
+from spleeter_microservice.access import key_format as key_text
+from spleeter_microservice.database.embedded import EmbeddedPostgres
+from tests.support.service import free_port
 
 _REPOSITORY = Path(__file__).parents[2]
 

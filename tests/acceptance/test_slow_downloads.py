@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from spleeter_microservice.jobs.database import Database
+from spleeter_microservice.database.connection import Database
 from spleeter_microservice.jobs.repository import Repository
-from tests.job_samples import new_job
-from tests.web_process import running
-from tests.web_service import Player, build_services
+from tests.support.job_samples import new_job
+from tests.support.web_process import running
+from tests.support.web_service import Player, build_services
 
 pytestmark = pytest.mark.asyncio
 

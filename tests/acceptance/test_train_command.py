@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from spleeter_microservice.exit_statuses import EXIT_STATUSES
-from tests.torch_needed import need_torch
-from tests.training_songs import INSTRUMENTS, write_configuration, write_songs
+from spleeter_microservice.cli.exit_statuses import EXIT_STATUSES
+from tests.support.torch_needed import need_torch
+from tests.support.training_songs import INSTRUMENTS, write_configuration, write_songs
 
 need_torch()
 

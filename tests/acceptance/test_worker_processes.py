@@ -19,13 +19,13 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
+from spleeter_microservice.database.connection import Database
+from spleeter_microservice.database.embedded import EmbeddedPostgres
+from spleeter_microservice.database.migrate import migrate
 from spleeter_microservice.jobs.claims import DEATHS
-from spleeter_microservice.jobs.database import Database
-from spleeter_microservice.jobs.embedded import EmbeddedPostgres
 from spleeter_microservice.jobs.job import Job, NewJob, State
-from spleeter_microservice.jobs.migrate import migrate
 from spleeter_microservice.jobs.repository import Repository
-from tests.job_samples import killing_job, new_job, until
+from tests.support.job_samples import killing_job, new_job, until
 
 pytestmark = pytest.mark.asyncio
 
@@ -45,7 +45,7 @@ class Fleet:
         """Start a worker that takes so long for each job."""
         arguments = [self.url, str(self.folder), str(seconds), json.dumps(options)]
         worker = subprocess.Popen(
-            [sys.executable, "-m", "tests.worker_process", *arguments],
+            [sys.executable, "-m", "tests.support.worker_process", *arguments],
             cwd=_REPOSITORY,
             env=os.environ | {"PYTHONPATH": str(_REPOSITORY / "src")},
         )

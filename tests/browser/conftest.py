@@ -8,8 +8,6 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests import chromium
-from tests.chromium import Browser
 from tests.integration.web.conftest import (
     address,
     database,
@@ -19,6 +17,8 @@ from tests.integration.web.conftest import (
     services,
     shared_database_url,
 )
+from tests.support import chromium
+from tests.support.chromium import Browser
 
 __all__ = ["address", "database", "database_url", "fleet", "player", "services", "shared_database_url"]
 

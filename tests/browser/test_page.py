@@ -16,8 +16,8 @@ import pytest_asyncio
 from spleeter_microservice.jobs.claims import Claim, Failure
 from spleeter_microservice.jobs.job import Result
 from spleeter_microservice.web.services import Services
-from tests.chromium import PATIENCE, Browser
-from tests.web_service import ALL, Fleet, Player, song
+from tests.support.chromium import PATIENCE, Browser
+from tests.support.web_service import ALL, Fleet, Player, song
 
 pytestmark = pytest.mark.asyncio
 

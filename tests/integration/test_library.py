@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 import spleeter_microservice
 from spleeter_microservice import Separator
+from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.errors import (
     ConfigurationError,
     ConflictingPathsError,
@@ -19,10 +20,9 @@ from spleeter_microservice.errors import (
     SpleeterError,
     UnknownModelError,
 )
-from spleeter_microservice.separation.audio import AudioReader
 from spleeter_microservice.settings import Settings
-from tests.random_models import TINY, random_arrays
-from tests.tensorflow_files import write_checkpoint
+from tests.support.random_models import TINY, random_arrays
+from tests.support.tensorflow_files import write_checkpoint
 
 Waveform = NDArray[np.float32]
 

@@ -11,17 +11,17 @@ from typing import Any, cast, get_args
 import pytest
 from jsonschema import Draft202012Validator
 
+from spleeter_microservice.access.principal import Scope
 from spleeter_microservice.jobs.job import State
-from spleeter_microservice.security.principal import Scope
-from spleeter_microservice.security.webhooks import DELAYS
-from spleeter_microservice.web import schemas
-from spleeter_microservice.web.answers import all_problems
 from spleeter_microservice.web.app import create_app
-from spleeter_microservice.web.codecs import Codec
+from spleeter_microservice.web.openapi.responses import all_problems
+from spleeter_microservice.web.separations import schemas
 from spleeter_microservice.web.services import Services, WebOptions
-from spleeter_microservice.web.submission import Submission
+from spleeter_microservice.web.submit.codecs import Codec
+from spleeter_microservice.web.submit.options import Submission
+from spleeter_microservice.webhooks.signature import DELAYS
 
-TEXT = (Path(__file__).parent.parent.parent / "docs" / "api.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

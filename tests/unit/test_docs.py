@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from spleeter_microservice import errors, settings
-from spleeter_microservice.cli import _parser
-from spleeter_microservice.exit_statuses import EXIT_STATUSES, SOME_FAILED
+from spleeter_microservice.audio.codecs import CODECS
+from spleeter_microservice.cli.exit_statuses import EXIT_STATUSES, SOME_FAILED
+from spleeter_microservice.cli.main import _parser
 from spleeter_microservice.models.catalogue import OFFICIAL
-from spleeter_microservice.separation.audio_formats import CODECS
 from spleeter_microservice.training.configuration import KNOWN_KEYS
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
 CLI = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -4,18 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from spleeter_microservice.security import key_text, keys, tokens
-from spleeter_microservice.security.addresses import AddressGuard
-from spleeter_microservice.security.jwks import Freshness
-from spleeter_microservice.security.limits import MemoryRateLimiter, Rate
-from spleeter_microservice.security.outgoing import Bounds
-from spleeter_microservice.security.principal import Scope
-from spleeter_microservice.web.bodies import Bounds as Bodies
-from spleeter_microservice.web.multipart import MAXIMUM_FIELD_BYTES, MAXIMUM_PARTS
+from spleeter_microservice.access import key_format as key_text
+from spleeter_microservice.access import keys, tokens
+from spleeter_microservice.access.jwks import Freshness
+from spleeter_microservice.access.principal import Scope
+from spleeter_microservice.access.rate_limit import MemoryRateLimiter, Rate
+from spleeter_microservice.outgoing.client import Bounds
+from spleeter_microservice.outgoing.url_policy import AddressGuard
+from spleeter_microservice.web.middleware.body_limit import Bounds as Bodies
 from spleeter_microservice.web.server import HEADER_BYTES, HEADER_SECONDS
 from spleeter_microservice.web.services import WebOptions
+from spleeter_microservice.web.submit.multipart import MAXIMUM_FIELD_BYTES, MAXIMUM_PARTS
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[2]
 TEXT = " ".join((ROOT / "docs" / "security.md").read_text(encoding="utf-8").split())
 
 

@@ -8,8 +8,15 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
+from spleeter_microservice.access.jwks import Jwks
+from spleeter_microservice.access.key_table import KeyTable
+from spleeter_microservice.access.keys import ApiKeys, parse_configured
+from spleeter_microservice.access.rate_limit import Rate
+from spleeter_microservice.access.rate_table import RateTable
+from spleeter_microservice.access.tokens import TokenRules, TokenVerifier
+from spleeter_microservice.antivirus.scan import Antivirus
 from spleeter_microservice.bootstrap.database import migrated
-from spleeter_microservice.bootstrap.parts import (
+from spleeter_microservice.bootstrap.shared import (
     PROGRAM_VERSION,
     development_key,
     generates_key,
@@ -18,24 +25,17 @@ from spleeter_microservice.bootstrap.parts import (
     open_objects,
     webhook_secrets,
 )
+from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import ConfigurationError
-from spleeter_microservice.jobs.database import Database
-from spleeter_microservice.jobs.deliveries import Deliveries
-from spleeter_microservice.jobs.fleet import Fleet
-from spleeter_microservice.jobs.key_table import KeyTable
-from spleeter_microservice.jobs.prober import Prober
-from spleeter_microservice.jobs.rate_table import RateTable
 from spleeter_microservice.jobs.repository import Repository
 from spleeter_microservice.jobs.retention import Retention
-from spleeter_microservice.security.addresses import AddressGuard
-from spleeter_microservice.security.antivirus import Antivirus
-from spleeter_microservice.security.jwks import Jwks
-from spleeter_microservice.security.keys import ApiKeys, parse_configured
-from spleeter_microservice.security.limits import Rate
-from spleeter_microservice.security.outgoing import Outgoing
-from spleeter_microservice.security.tokens import TokenRules, TokenVerifier
+from spleeter_microservice.jobs.worker_registry import Fleet
+from spleeter_microservice.outgoing.client import Outgoing
+from spleeter_microservice.outgoing.url_policy import AddressGuard
+from spleeter_microservice.sandbox.prober import Prober
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.web.services import Services, WebOptions
+from spleeter_microservice.webhooks.deliveries import Deliveries
 
 _CONNECTIONS = 16
 

@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from spleeter_microservice.bootstrap.api import open_services
-from spleeter_microservice.bootstrap.parts import PROGRAM_VERSION
+from spleeter_microservice.bootstrap.shared import PROGRAM_VERSION
+from spleeter_microservice.observability.tracing import configure_tracing
 from spleeter_microservice.settings import Settings
-from spleeter_microservice.tracing import configure_tracing
 from spleeter_microservice.web.app import create_app
 
 logger = logging.getLogger(__name__)

@@ -7,13 +7,13 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from spleeter_microservice.database.connection import Database
+from spleeter_microservice.database.embedded import EmbeddedPostgres
+from spleeter_microservice.database.migrate import migrate
 from spleeter_microservice.errors import DatabaseInUseError, DatabaseUnavailableError
 from spleeter_microservice.jobs.claims import Claims
-from spleeter_microservice.jobs.database import Database
-from spleeter_microservice.jobs.embedded import EmbeddedPostgres
-from spleeter_microservice.jobs.migrate import migrate
-from spleeter_microservice.jobs.worker import worker_name
 from spleeter_microservice.settings import Settings
+from spleeter_microservice.worker.worker import worker_name
 
 logger = logging.getLogger(__name__)
 

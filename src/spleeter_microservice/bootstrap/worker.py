@@ -9,41 +9,41 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from spleeter_microservice.bootstrap import open_store
 from spleeter_microservice.bootstrap.database import migrated
-from spleeter_microservice.bootstrap.endings import Endings
-from spleeter_microservice.bootstrap.parts import (
+from spleeter_microservice.bootstrap.shared import (
     PROGRAM_VERSION,
     make_folder,
     open_audit,
     open_objects,
     webhook_secrets,
 )
+from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import (
     ConfigurationError,
     DatabaseUnavailableError,
     SpleeterError,
     StorageUnavailableError,
 )
-from spleeter_microservice.jobs.attempt import Ending
-from spleeter_microservice.jobs.database import Database
-from spleeter_microservice.jobs.fleet import Fleet
-from spleeter_microservice.jobs.inference import InferenceSlot
-from spleeter_microservice.jobs.inventory import Inventory
 from spleeter_microservice.jobs.job import Job
-from spleeter_microservice.jobs.launcher import Limits
-from spleeter_microservice.jobs.leftovers import Leftovers
-from spleeter_microservice.jobs.messages import InferenceModel
-from spleeter_microservice.jobs.separation import JobLimits, SlotSeparation
-from spleeter_microservice.jobs.webhook_sender import WebhookSender
-from spleeter_microservice.jobs.work_folder import empty, open_work_folder
-from spleeter_microservice.jobs.worker import Worker, WorkerOptions
-from spleeter_microservice.security.addresses import AddressGuard
-from spleeter_microservice.security.outgoing import Outgoing
-from spleeter_microservice.separation.network import available_cores
+from spleeter_microservice.jobs.object_sweeper import Leftovers
+from spleeter_microservice.jobs.worker_registry import Fleet
+from spleeter_microservice.models.provide import open_store
+from spleeter_microservice.observability.tracing import configure_tracing
+from spleeter_microservice.outgoing.client import Outgoing
+from spleeter_microservice.outgoing.url_policy import AddressGuard
+from spleeter_microservice.sandbox.inference import InferenceSlot
+from spleeter_microservice.sandbox.launcher import Limits
+from spleeter_microservice.sandbox.messages import InferenceModel
+from spleeter_microservice.separation.device import available_cores
 from spleeter_microservice.settings import Settings
-from spleeter_microservice.tracing import configure_tracing
-from spleeter_microservice.web.problems import problem_of
+from spleeter_microservice.web.problem_catalogue import problem_of
+from spleeter_microservice.webhooks.sender import WebhookSender
+from spleeter_microservice.worker.attempt import Ending
+from spleeter_microservice.worker.inventory import Inventory
+from spleeter_microservice.worker.outcomes import Endings
+from spleeter_microservice.worker.separate_job import JobLimits, SlotSeparation
+from spleeter_microservice.worker.work_folder import empty, open_work_folder
+from spleeter_microservice.worker.worker import Worker, WorkerOptions
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ async def run_worker(settings: Settings) -> None:
     configure_tracing(settings.otlp_endpoint, "worker", PROGRAM_VERSION)
     async with AsyncExitStack() as stack:
         work = stack.enter_context(open_work_folder(make_folder(settings.data_dir) / "work"))
-        inventory = Inventory(open_store(settings), PROGRAM_VERSION)
+        inventory = Inventory(open_store(settings.models_dir, settings.models_url), PROGRAM_VERSION)
         slots = await _open_slots(stack, settings, inventory, work)
         await migrated(settings.database_url)
         database = await stack.enter_async_context(

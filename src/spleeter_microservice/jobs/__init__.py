@@ -1,1 +1,1 @@
-"""Durable jobs: the database, the queue and the worker."""
+"""Durable jobs: their state, claims, retention and notifications."""

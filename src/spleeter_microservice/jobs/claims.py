@@ -12,7 +12,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from spleeter_microservice.jobs.database import Database, Row, Transaction
+from spleeter_microservice.database.connection import Database, Row, Transaction
 from spleeter_microservice.jobs.job import Job, Result, State
 from spleeter_microservice.jobs.queue import Queue
 

@@ -16,7 +16,7 @@ from procrastinate import App, PsycopgConnector
 from procrastinate.jobs import Status
 from procrastinate.sql import queries
 
-from spleeter_microservice.jobs.database import Connection, Row
+from spleeter_microservice.database.connection import Connection, Row
 
 QUEUE = "separations"
 TASK = "separate"

@@ -14,13 +14,13 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from spleeter_microservice.database.connection import Database, Row, Transaction
 from spleeter_microservice.errors import (
     IdempotencyConflictError,
     InvalidCursorError,
     QueueFullError,
     UnknownJobError,
 )
-from spleeter_microservice.jobs.database import Database, Row, Transaction
 from spleeter_microservice.jobs.job import Job, JobEvent, NewJob, State
 from spleeter_microservice.jobs.queue import Queue, entry_priority, virtual_cost
 

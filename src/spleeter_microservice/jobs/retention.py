@@ -9,8 +9,8 @@ import time
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
+from spleeter_microservice.database.connection import Database, Row
 from spleeter_microservice.errors import UnknownJobError
-from spleeter_microservice.jobs.database import Database, Row
 from spleeter_microservice.jobs.repository import Repository
 
 logger = logging.getLogger(__name__)

@@ -1,1 +1,1 @@
-"""The weights: where they come from, what they must be, where they are kept."""
+"""Models: what exists, what is installed, and how weights are fetched and verified."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from spleeter_microservice.errors import UnknownModelError
-from spleeter_microservice.separation.architecture import Architecture
+from spleeter_microservice.separation.spleeter.architecture import Architecture
 
 RELEASE_URL = "https://github.com/deezer/spleeter/releases/download/v1.4.0"
 """Where Deezer publishes ``{name}.tar.gz``; a mirror has the same files under the same names."""

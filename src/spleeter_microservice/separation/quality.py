@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spleeter_microservice.separation.spectrogram import Waveform
+from spleeter_microservice.arrays import Waveform
 
 SILENCE = -80.0
 """Level in dB relative to full scale, below which a waveform counts as silent."""

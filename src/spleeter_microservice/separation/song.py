@@ -11,11 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from spleeter_microservice.separation.audio import AudioReader, AudioWriter, OutputFormat
-from spleeter_microservice.separation.pipeline import Pipeline
+from spleeter_microservice.arrays import Waveform
+from spleeter_microservice.audio.codecs import OutputFormat
+from spleeter_microservice.audio.reader import AudioReader
+from spleeter_microservice.audio.writer import AudioWriter
 from spleeter_microservice.separation.quality import Quality, StemQuality
-from spleeter_microservice.separation.spectrogram import Waveform
-from spleeter_microservice.separation.stages import Stages
+from spleeter_microservice.separation.spleeter.pipeline import Pipeline
+from spleeter_microservice.separation.stage_timer import Stages
 
 _BLOCK = 1 << 16
 

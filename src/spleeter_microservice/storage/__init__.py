@@ -1,1 +1,1 @@
-"""The object store: where inputs and stems are kept, behind one small interface."""
+"""Objects by key, in a local directory or a bucket."""

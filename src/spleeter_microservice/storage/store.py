@@ -24,8 +24,8 @@ from spleeter_microservice.errors import (
     StorageError,
     StorageUnavailableError,
 )
+from spleeter_microservice.storage.backends import Place, open_place
 from spleeter_microservice.storage.objects import StoredObject, WrittenObject, checked_key
-from spleeter_microservice.storage.places import Place, open_place
 from spleeter_microservice.storage.streams import MeasuredStream, file_blocks
 
 BLOCK_BYTES = 4 << 20

@@ -1,1 +1,1 @@
-"""Judging models by songs whose true stems are known."""
+"""Training of Spleeter models."""

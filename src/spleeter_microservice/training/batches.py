@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spleeter_microservice.separation.architecture import Architecture
+from spleeter_microservice.separation.spleeter.architecture import Architecture
 from spleeter_microservice.training.augmentation import augment
 from spleeter_microservice.training.chunks import Chunk, check_frames, read_chunks
 from spleeter_microservice.training.configuration import Augmentation

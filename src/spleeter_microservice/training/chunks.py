@@ -10,12 +10,13 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from spleeter_microservice.arrays import Waveform
+from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.errors import NoSamplesError, StemLengthError
-from spleeter_microservice.separation.architecture import Architecture
-from spleeter_microservice.separation.audio import AudioReader
-from spleeter_microservice.separation.spectrogram import Waveform, hann
+from spleeter_microservice.evaluation.song_files import Track
+from spleeter_microservice.separation.spleeter.architecture import Architecture
+from spleeter_microservice.separation.spleeter.spectrogram import hann
 from spleeter_microservice.training.examples import Example, Source
-from spleeter_microservice.training.songs import Track
 
 Magnitudes = NDArray[np.float32]
 

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 
 from spleeter_microservice.errors import ConfigurationError
-from spleeter_microservice.separation.network import available_cores
+from spleeter_microservice.separation.device import available_cores
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bf16"]

@@ -14,8 +14,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from spleeter_microservice.models.tables import masked_crc32c
-from spleeter_microservice.models.wire_writer import bytes_field, double_field, float_field, integer_field
+from spleeter_microservice.models.tensorflow.protobuf import (
+    bytes_field,
+    double_field,
+    float_field,
+    integer_field,
+)
+from spleeter_microservice.models.tensorflow.sorted_table import masked_crc32c
 
 _VERSION = b"brain.Event:2"
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.errors import SpleeterError, TrainingDataError
-from spleeter_microservice.separation.audio import AudioReader
-from spleeter_microservice.training.songs import MUSDB_SUFFIX, Song, Track, find_songs
-from spleeter_microservice.training.targets import match
+from spleeter_microservice.evaluation.song_files import MUSDB_SUFFIX, Song, Track, find_songs
+from spleeter_microservice.evaluation.targets import match
 
 Source = tuple[Track, ...]
 """Tracks that are added up."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spleeter_microservice.errors import DiskFullError
-from spleeter_microservice.models.checkpoint_writer import remove_checkpoint, write_checkpoint
+from spleeter_microservice.models.tensorflow.checkpoint_writer import remove_checkpoint, write_checkpoint
 
 CONFIGURATION = "config.json"
 RECORD = "training.json"

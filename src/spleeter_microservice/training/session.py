@@ -19,7 +19,7 @@ from spleeter_microservice.errors import (
     DiskFullError,
     TrainingStateError,
 )
-from spleeter_microservice.separation.architecture import Architecture
+from spleeter_microservice.separation.spleeter.architecture import Architecture
 from spleeter_microservice.training.configuration import TrainingConfiguration
 from spleeter_microservice.training.devices import DeviceName, Precision, choose
 from spleeter_microservice.training.provenance import digest, program

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spleeter_microservice.errors import DiskFullError
-from spleeter_microservice.separation.architecture import Architecture
+from spleeter_microservice.separation.spleeter.architecture import Architecture
 from spleeter_microservice.training.chunks import Chunk, check_frames, read_chunks
 from spleeter_microservice.training.examples import Source
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spleeter_microservice.errors import TrainingDataError
+from spleeter_microservice.evaluation.song_files import Track
 from spleeter_microservice.training.examples import Example, duration_of
-from spleeter_microservice.training.songs import Track
 
 _DURATION = "duration"
 

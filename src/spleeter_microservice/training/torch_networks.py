@@ -12,12 +12,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.nn import functional
 
-from spleeter_microservice.separation.architecture import LAYERS, Activation, Architecture, numbered
-
-Array = NDArray[np.float32]
+from spleeter_microservice.arrays import Array
+from spleeter_microservice.separation.spleeter.architecture import LAYERS, Activation, Architecture, numbered
 
 _NORM_EPSILON = 1e-3
 _LEAKY_SLOPE = 0.2

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import torch
 
 from spleeter_microservice.errors import TrainingDivergedError
-from spleeter_microservice.interruption import interruptible
-from spleeter_microservice.separation.pipeline import ahead
+from spleeter_microservice.processes.interruption import interruptible
+from spleeter_microservice.separation.spleeter.pipeline import ahead
 from spleeter_microservice.training.batches import Batch, TrainingBatches, validation_batches
 from spleeter_microservice.training.configuration import TrainingConfiguration
 from spleeter_microservice.training.devices import Compute

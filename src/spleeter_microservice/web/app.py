@@ -9,28 +9,23 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from spleeter_microservice.tracing import is_tracing
-from spleeter_microservice.web import (
-    downloads,
-    errors,
-    events,
-    health,
-    metrics,
-    models,
-    openapi,
-    page,
-    separate,
-    separations,
-)
-from spleeter_microservice.web.bodies import Bodies, Bounds
-from spleeter_microservice.web.headers import SecurityHeaders
+from spleeter_microservice.observability.tracing import is_tracing
+from spleeter_microservice.web import health, metrics, models, page
+from spleeter_microservice.web import problem_handler as errors
+from spleeter_microservice.web.downloads import routes as downloads
 from spleeter_microservice.web.health import Readiness
-from spleeter_microservice.web.hosts import Hosts
-from spleeter_microservice.web.notices import Notices
-from spleeter_microservice.web.request_log import RequestLog
+from spleeter_microservice.web.middleware.allowed_hosts import Hosts
+from spleeter_microservice.web.middleware.body_limit import Bodies, Bounds
+from spleeter_microservice.web.middleware.request_log import RequestLog
+from spleeter_microservice.web.middleware.security_headers import SecurityHeaders
+from spleeter_microservice.web.middleware.tracing import Traces
+from spleeter_microservice.web.openapi import document as openapi
+from spleeter_microservice.web.separations import events
+from spleeter_microservice.web.separations import routes as separations
+from spleeter_microservice.web.separations.notifications import Notices
 from spleeter_microservice.web.services import Services, WebOptions
-from spleeter_microservice.web.spool import remove_leftovers
-from spleeter_microservice.web.traces import Traces
+from spleeter_microservice.web.submit import separate_now as separate
+from spleeter_microservice.web.submit.spool import remove_leftovers
 
 _READABLE = [
     "Accept-Ranges",

@@ -12,14 +12,14 @@ from typing import Annotated
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
+from spleeter_microservice.access.principal import Principal, Scope
+from spleeter_microservice.audit.record import Action
 from spleeter_microservice.errors import (
     AuthenticationError,
     CredentialsError,
     MissingScopeError,
 )
-from spleeter_microservice.security.audit_record import Action
-from spleeter_microservice.security.principal import Principal, Scope
-from spleeter_microservice.web.auditing import client_of, record
+from spleeter_microservice.web.audit import client_of, record
 from spleeter_microservice.web.services import Live, Services
 
 _KEY = APIKeyHeader(

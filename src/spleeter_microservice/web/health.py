@@ -10,8 +10,8 @@ import structlog
 from fastapi import APIRouter, Request, Response
 
 from spleeter_microservice.errors import ScannerUnavailableError, SpleeterError
-from spleeter_microservice.web.answers import RETRY_AFTER, Answers, open_to_all
-from spleeter_microservice.web.schemas import Alive, Health, Part
+from spleeter_microservice.web.health_schemas import Alive, Health, Part
+from spleeter_microservice.web.openapi.responses import RETRY_AFTER, Answers, open_to_all
 from spleeter_microservice.web.services import Services
 
 _PATIENCE = 3.0  # seconds for all parts

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 
 from spleeter_microservice.errors import DatabaseUnavailableError
 from spleeter_microservice.jobs.repository import Load
-from spleeter_microservice.telemetry import (
+from spleeter_microservice.observability.metrics import (
     CURRENT_JOBS,
     EXPOSITION_TYPE,
     QUEUE_AUDIO_SECONDS,
@@ -18,7 +18,7 @@ from spleeter_microservice.telemetry import (
     QUEUE_OLDEST_SECONDS,
     exposition,
 )
-from spleeter_microservice.web.answers import Answers, open_to_all
+from spleeter_microservice.web.openapi.responses import Answers, open_to_all
 from spleeter_microservice.web.services import Live, Services
 
 _PATIENCE = 3.0  # seconds; Prometheus waits ten

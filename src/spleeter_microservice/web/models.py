@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from spleeter_microservice.web.answers import guarded
 from spleeter_microservice.web.auth import Reader
-from spleeter_microservice.web.schemas import ModelInfo, ModelList
+from spleeter_microservice.web.openapi.responses import guarded
+from spleeter_microservice.web.separations.schemas import ModelInfo, ModelList
 from spleeter_microservice.web.services import Live
 
 router = APIRouter(tags=["models"])

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from spleeter_microservice.web.conditions import is_known
+from spleeter_microservice.web.downloads.conditional import is_known
 
 router = APIRouter(include_in_schema=False)
 

@@ -11,20 +11,20 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 
-from spleeter_microservice.jobs.database import Database
-from spleeter_microservice.jobs.deliveries import Delivery
-from spleeter_microservice.jobs.fleet import Model
-from spleeter_microservice.jobs.prober import AudioFacts
+from spleeter_microservice.access.keys import ApiKeys
+from spleeter_microservice.access.rate_limit import RateLimiter
+from spleeter_microservice.access.tokens import TokenVerifier
+from spleeter_microservice.antivirus.scan import Antivirus
+from spleeter_microservice.audit.log import AuditLog
+from spleeter_microservice.database.connection import Database
 from spleeter_microservice.jobs.repository import Repository
 from spleeter_microservice.jobs.retention import Retention
-from spleeter_microservice.security.addresses import AddressGuard
-from spleeter_microservice.security.antivirus import Antivirus
-from spleeter_microservice.security.audit import AuditLog
-from spleeter_microservice.security.keys import ApiKeys
-from spleeter_microservice.security.limits import RateLimiter
-from spleeter_microservice.security.outgoing import Outgoing
-from spleeter_microservice.security.tokens import TokenVerifier
+from spleeter_microservice.jobs.worker_registry import Model
+from spleeter_microservice.outgoing.client import Outgoing
+from spleeter_microservice.outgoing.url_policy import AddressGuard
+from spleeter_microservice.sandbox.prober import AudioFacts
 from spleeter_microservice.storage.store import Storage
+from spleeter_microservice.webhooks.deliveries import Delivery
 
 
 class Prober(Protocol):

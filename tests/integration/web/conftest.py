@@ -10,12 +10,12 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from spleeter_microservice.jobs.database import Database
-from spleeter_microservice.jobs.embedded import EmbeddedPostgres
+from spleeter_microservice.database.connection import Database
+from spleeter_microservice.database.embedded import EmbeddedPostgres
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
 from tests.conftest import new_database
-from tests.web_service import ALL, Fleet, Player, build_services, served
+from tests.support.web_service import ALL, Fleet, Player, build_services, served
 
 _EMPTY = """
 DO $$

@@ -1,0 +1,57 @@
+"""API keys in the database."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+
+from spleeter_microservice.access.key_store import KeyRecord, unknown
+from spleeter_microservice.access.principal import Scope
+from spleeter_microservice.database.connection import Database, Row
+
+
+class KeyTable:
+    """A ``KeyStore`` that all processes share.
+
+    Every call raises ``DatabaseUnavailableError`` when the database is away.
+
+    Args:
+        database: open.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, record: KeyRecord) -> None:
+        """Keep a new record."""
+        async with self._database.statement() as statement:
+            await statement.do("add_key", **asdict(record) | {"scopes": sorted(record.scopes)})
+
+    async def find(self, digest: str) -> KeyRecord | None:
+        """Give the record with a digest."""
+        async with self._database.statement() as statement:
+            row = await statement.first("find_key", digest=digest)
+        return _record(row) if row else None
+
+    async def list(self, tenant: str | None = None) -> list[KeyRecord]:
+        """Give all records, or those of one tenant."""
+        async with self._database.statement() as statement:
+            rows = await statement.rows("list_keys", tenant=tenant)
+        return [_record(row) for row in rows]
+
+    async def revoke(self, key_id: str, at: datetime) -> KeyRecord:
+        """Mark a key as revoked."""
+        async with self._database.statement() as statement:
+            row = await statement.first("revoke_key", key_id=key_id, at=at)
+        if row is None:
+            raise unknown(key_id)
+        return _record(row)
+
+    async def touch(self, key_id: str, at: datetime) -> None:
+        """Note a use."""
+        async with self._database.statement() as statement:
+            await statement.do("touch_key", key_id=key_id, at=at)
+
+
+def _record(row: Row) -> KeyRecord:
+    return KeyRecord(**row | {"scopes": frozenset(map(Scope, row["scopes"]))})

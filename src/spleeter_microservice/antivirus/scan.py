@@ -1,0 +1,142 @@
+"""What is uploaded passes a virus scanner before anything else looks inside."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Literal
+
+from spleeter_microservice.antivirus.clamd import Clamd, ClamdError
+from spleeter_microservice.errors import (
+    ConfigurationError,
+    InfectedError,
+    ScanLimitError,
+    ScannerUnavailableError,
+)
+
+Mode = Literal["off", "required"]
+Result = Literal["skipped", "clean", "infected", "unavailable"]
+
+_CLEAN = "stream: OK"
+_FOUND_BEGIN, _FOUND_END = "stream: ", " FOUND"
+_TOO_LONG = "INSTREAM size limit exceeded"
+# clamd's name for what it gave up, when AlertExceedsMax is on; without it, it calls that clean.
+_TOO_MUCH = "Heuristics.Limits.Exceeded"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is known of a file after scanning it.
+
+    Attributes:
+        result: ``skipped`` when scanning is off, ``unavailable`` when there is no scanner.
+        signature: of the virus.
+        problem: with the scanner.
+    """
+
+    result: Result
+    signature: str = ""
+    problem: str = ""
+
+    def admit(self) -> None:
+        """Go on only with a file that was found clean, or that need not be scanned.
+
+        Raises:
+            InfectedError: when there is a virus in it.
+            ScannerUnavailableError: when nobody knows.
+        """
+        if self.result == "infected":
+            raise InfectedError(
+                f"The file was refused: the virus scanner found {self.signature} in it.", self.signature
+            )
+        if self.result == "unavailable":
+            raise ScannerUnavailableError(
+                f"Files cannot be scanned for viruses at the moment, so none is taken. Try again "
+                f"later. ({self.problem})"
+            )
+
+
+@dataclass(frozen=True)
+class Antivirus:
+    """How uploads are scanned.
+
+    Attributes:
+        mode: ``off``, or ``required``: nothing is taken that was not found clean.
+        clamd: the scanner; needed unless scanning is off.
+    """
+
+    mode: Mode = "off"
+    clamd: Clamd | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode == "required" and self.clamd is None:
+            raise ConfigurationError(
+                "SPLEETER_ANTIVIRUS=required needs a scanner. Set SPLEETER_CLAMD_URL to "
+                "tcp://host:3310 or unix:///path."
+            )
+
+    @classmethod
+    def from_settings(cls, mode: str, url: str | None) -> Antivirus:
+        """Read ``SPLEETER_ANTIVIRUS`` and ``SPLEETER_CLAMD_URL``.
+
+        Raises:
+            ConfigurationError: when one is wrong, or the second is missing.
+        """
+        if mode == "off":
+            return cls("off")
+        if mode != "required":
+            raise ConfigurationError(f"SPLEETER_ANTIVIRUS is {mode!r}. Set it to off or required.")
+        return cls("required", Clamd.from_url(url) if url else None)
+
+    async def problem(self) -> str | None:
+        """Say what is wrong with the scanner, if something is; for readiness."""
+        if self.mode == "off" or self.clamd is None:
+            return None
+        try:
+            await self.clamd.ping()
+        except ClamdError as error:
+            return str(error)
+        return None
+
+
+async def scan_antivirus(chunks: AsyncIterator[bytes], antivirus: Antivirus) -> Verdict:
+    """Scan a file for viruses, before it is decoded.
+
+    Args:
+        chunks: the file, of any length and in any pieces; read once, and not at all when
+            scanning is off. What it raises goes through.
+        antivirus: how to scan.
+
+    Returns:
+        The verdict; ``Verdict.admit`` turns a bad one into an error.
+
+    Raises:
+        ScanLimitError: when the file is larger, or unpacks to more, than the scanner scans.
+    """
+    if antivirus.mode == "off" or antivirus.clamd is None:
+        return Verdict("skipped")
+    try:
+        reply = await antivirus.clamd.instream(chunks)
+    except ClamdError as error:
+        return Verdict("unavailable", problem=str(error))
+    return _verdict(reply)
+
+
+def _verdict(reply: str) -> Verdict:
+    if reply == _CLEAN:
+        return Verdict("clean")
+    if reply.startswith(_TOO_LONG):
+        raise _beyond("StreamMaxLength")
+    if reply.startswith(_FOUND_BEGIN) and reply.endswith(_FOUND_END):
+        signature = reply[len(_FOUND_BEGIN) : -len(_FOUND_END)]
+        if signature.startswith(_TOO_MUCH):
+            raise _beyond(signature.rpartition(".")[2])
+        return Verdict("infected", signature=signature)
+    return Verdict("unavailable", problem=f"clamd replied {reply[:200]!r}")
+
+
+def _beyond(limit: str) -> ScanLimitError:
+    return ScanLimitError(
+        f"The file is beyond what the virus scanner scans ({limit}). Send a smaller one; operators "
+        f"set {limit} in clamd.conf."
+    )

@@ -1,0 +1,156 @@
+"""From float samples to the packets of a codec in its container."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, cast
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from numpy.typing import NDArray
+
+from spleeter_microservice.audio.codecs import OutputFormat, vorbis_quality
+from spleeter_microservice.audio.resampling import Resampler, Samples
+
+# Frames converted at a time: small enough for the caches of a core.
+CHUNK = 1 << 14
+
+
+class StemEncoder:
+    """Encodes a stereo stream into a file-like object, which stays open.
+
+    Attributes:
+        clipped_samples: samples of both channels that were beyond full scale and clamped.
+    """
+
+    def __init__(self, file: Any, output_format: OutputFormat, sample_rate: int) -> None:
+        self.clipped_samples = 0
+        self._encoder = output_format.encoder
+        self._rate = _possible_rate(self._encoder.name, sample_rate)
+        self._container: OutputContainer = av.open(
+            file,
+            mode="w",
+            format=self._encoder.muxer,
+            container_options={
+                name: value.format(rate=self._rate) for name, value in self._encoder.container_options
+            },
+        )
+        self._stream = self._add_stream(output_format)
+        self._resampler = Resampler(sample_rate, self._rate, 2)
+        self._sent = 0  # frames given to the encoder
+        self._end: int | None = None  # frames that the file shall have
+        self._send(self._silence(self._encoder.lead))
+
+    def write(self, waveform: NDArray[np.float32]) -> None:
+        """Encode the next frames, float32 of shape (frames, 2).
+
+        Raises:
+            FloatingPointError: when a sample is not finite.
+        """
+        if waveform.ndim != 2 or waveform.shape[1] != 2:
+            raise ValueError(f"A stem has the shape (frames, 2), not {waveform.shape}.")
+        for start in range(0, len(waveform), CHUNK):
+            for piece in self._resampler.push(self._clamped(waveform[start : start + CHUNK])):
+                self._send(piece)
+
+    def finish(self) -> None:
+        """Encode what is pending and complete the container."""
+        for piece in self._resampler.finish():
+            self._send(piece)
+        self._end = self._sent
+        self._send(self._silence(self._encoder.tail))
+        self._mux(self._stream.encode(None))
+        self._container.start_encoding()  # writes the header, if nothing else was written
+        self._container.close()
+
+    def abandon(self) -> None:
+        """Let go of the encoder after an error; the file must be closed before."""
+        with suppress(Exception):  # what is wrong was said before
+            self._container.close()
+
+    def _add_stream(self, output_format: OutputFormat) -> AudioStream:
+        encoder = self._encoder
+        stream = cast(
+            AudioStream,
+            self._container.add_stream(encoder.name, rate=self._rate, options=dict(encoder.options)),
+        )
+        context = stream.codec_context
+        context.layout = "stereo"
+        context.format = encoder.sample_format
+        if encoder.kilobits:
+            context.bit_rate = output_format.bits_per_second
+        if encoder.name == "vorbis":
+            context.qscale = True
+            context.global_quality = vorbis_quality(output_format.bits_per_second)
+        context.open()
+        return stream
+
+    def _clamped(self, samples: Samples) -> Samples:
+        """Samples within full scale; the excess is counted."""
+        low, high = float(samples.min()), float(samples.max())
+        if low >= -1 and high <= 1:
+            return samples
+        if not np.isfinite(low + high):
+            raise FloatingPointError("it has samples that are no finite numbers")
+        if not self._encoder.clamps:
+            return samples
+        self.clipped_samples += int(np.count_nonzero(np.abs(samples) > 1))
+        return np.clip(samples, -1, 1)
+
+    def _silence(self, blocks: int) -> Samples:
+        return np.zeros((blocks * self._stream.codec_context.frame_size, 2), np.float32)
+
+    def _send(self, samples: Samples) -> None:
+        if not len(samples):
+            return
+        frame = av.AudioFrame.from_ndarray(
+            _in_format(samples, self._encoder.sample_format, self._encoder.bits),
+            format=self._encoder.sample_format,
+            layout="stereo",
+        )
+        frame.sample_rate = self._rate
+        frame.pts = self._sent
+        self._sent += len(samples)
+        self._mux(self._stream.encode(frame))
+
+    def _mux(self, packets: Iterable[av.Packet[Any]]) -> None:
+        for packet in packets:
+            if self._end is None or self._is_needed(packet, self._end):
+                self._container.mux(packet)
+
+    def _is_needed(self, packet: av.Packet[Any], end: int) -> bool:
+        """Whether a packet of the last ones belongs to the song; it is made to end with it."""
+        position = packet.pts or 0
+        if self._encoder.cuts_end:
+            packet.duration = max(0, min(packet.duration or 0, end - position))
+            return packet.duration > 0
+        if self._encoder.drops_padding:  # the first frame never is too much
+            return position <= end or position < self._stream.codec_context.frame_size
+        return True
+
+
+def _possible_rate(encoder: str, sample_rate: int) -> int:
+    """The rate itself if the encoder can have it, or the next higher one that it can have."""
+    rates = sorted(av.Codec(encoder, "w").audio_rates or [sample_rate])
+    return next((rate for rate in rates if rate >= sample_rate), rates[-1])
+
+
+def _in_format(samples: Samples, sample_format: str, bits: int | None) -> NDArray[Any]:
+    """Samples as FFmpeg wants them: shape (1, frames x 2) packed, or (2, frames) planar.
+
+    Integers are rounded to the nearest and clamped, as libswresample does; 24 bits lie in the
+    upper part of 32.
+    """
+    if bits is None:
+        planar = sample_format.endswith("p")
+        return np.ascontiguousarray(samples.T if planar else samples.reshape(1, -1))
+    scale = np.float32(1 << (bits - 1))
+    scaled = samples.reshape(1, -1) * scale
+    np.rint(scaled, out=scaled)
+    np.minimum(scaled, scale - 1, out=scaled)
+    if bits == 16:
+        return scaled.astype(np.int16)
+    return scaled.astype(np.int32) << (32 - bits)

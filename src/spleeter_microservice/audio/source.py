@@ -1,0 +1,205 @@
+"""Opening a file of unknown origin as audio, and nothing but that file."""
+
+from __future__ import annotations
+
+import errno
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn, cast
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+
+from spleeter_microservice.audio.structure import Structure, examine
+from spleeter_microservice.errors import (
+    EmptyInputError,
+    EncryptedInputError,
+    NoAudioStreamError,
+    NotAudioError,
+    TruncatedInputError,
+    UnreadableInputError,
+)
+
+# Demuxers of one file that carries sound. None of them reads other files or the network, as those
+# of playlists and session descriptions (hls, dash, concat, sdp, imf) do.
+DEMUXERS = (
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dts,eac3,flac,flv,matroska,mov,mp3,mpc,mpc8,mpeg,mpegts,ogg,tak,"
+    "truehd,tta,voc,w64,wav,webm,wv"
+)
+
+_READ_SIZE = 1 << 16  # bytes
+
+
+class WatchedFile:
+    """A file that ends where the medium fails, and remembers why.
+
+    Exceptions must not go through FFmpeg, which calls on and loses all but one of them.
+    """
+
+    def __init__(self, file: BinaryIO, suffix: str) -> None:
+        self._file = file
+        # FFmpeg looks at the ending of the name to tell formats that are alike, and for no more.
+        self.name = f"audio{suffix}"
+        self.error: OSError | None = None
+
+    def read(self, size: int) -> bytes:
+        """Return at most so many bytes, none at the end."""
+        try:
+            return self._file.read(size)
+        except OSError as error:
+            self.error = error
+            return b""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go there and return the position, or a negative number if it does not exist."""
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return -errno.EINVAL
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+@dataclass(frozen=True)
+class AudioInput:
+    """An open file: its container, the audio stream to decode, and what its bytes say."""
+
+    file: WatchedFile
+    container: InputContainer
+    stream: AudioStream
+    structure: Structure
+
+    def close(self) -> None:
+        """Close the container, then the file under it."""
+        self.container.close()
+        self.file.close()
+
+
+def open_audio(path: Path, position: int | None = None) -> AudioInput:
+    """Open a file and find its best audio stream, or the one at a position among them.
+
+    Raises:
+        UnreadableInputError: when it is missing, no regular file, or may not be read.
+        EmptyInputError: when it has no bytes.
+        NotAudioError: when it is in no known audio format.
+        NoAudioStreamError: when it is a media file without sound.
+        EncryptedInputError: when it is protected by DRM.
+        TruncatedInputError: when it is cut off before its index.
+    """
+    file = WatchedFile(_open_file(path), path.suffix)
+    try:
+        structure = examine(file)
+        _refuse_encrypted(path, structure)
+        container = _open_container(path, file, structure)
+        try:
+            return AudioInput(file, container, _find_stream(path, container, position), structure)
+        except BaseException:
+            container.close()
+            raise
+    except BaseException:
+        file.close()
+        raise
+
+
+def _open_file(path: Path) -> BinaryIO:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise UnreadableInputError(f"{path} is {kind}. Name an audio file.")
+        if status.st_size == 0:
+            raise EmptyInputError(f"{path} is empty. Copy or download it again.")
+        return path.open("rb", buffering=0)
+    except FileNotFoundError as error:
+        raise UnreadableInputError(f"{path} does not exist. Check the name and the folder.") from error
+    except PermissionError as error:
+        raise UnreadableInputError(
+            f"{path} may not be read by this user. Change its permissions, or those of its folders."
+        ) from error
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise UnreadableInputError(f"{path} cannot be opened: {error}.") from error
+
+
+def _refuse_encrypted(path: Path, structure: Structure) -> None:
+    if structure.encrypted:
+        raise EncryptedInputError(
+            f"{path} is protected by DRM and cannot be decoded. Use a copy without protection."
+        )
+
+
+def _open_container(path: Path, file: WatchedFile, structure: Structure) -> InputContainer:
+    options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "", "err_detect": "crccheck"}
+    try:
+        # FFmpeg never sees the name, in which it would look for protocols, and gets no other file
+        # whatever the container asks for.
+        container = av.open(
+            file,
+            mode="r",
+            container_options=options,
+            metadata_errors="replace",
+            buffer_size=_READ_SIZE,
+            io_open=_refuse,
+        )
+    except (av.FFmpegError, ValueError, PermissionError) as error:
+        if file.error:
+            raise unreadable(path, file.error) from error
+        if structure.is_known_audio:
+            raise TruncatedInputError(
+                f"{path} is cut off and lacks what is needed to read any of it. Copy or download it again."
+            ) from error
+        raise NotAudioError(
+            f"{path} is not audio in a known format. Convert it to WAV, FLAC, MP3, M4A, OGG, Opus or WMA."
+        ) from error
+    return container
+
+
+def unreadable(path: Path, error: OSError) -> UnreadableInputError:
+    """The error to raise when a medium fails."""
+    return UnreadableInputError(
+        f"{path} cannot be read: {error.strerror}. Check the disk or the network that it lies on."
+    )
+
+
+def _refuse(url: str, flags: int, options: dict[str, str]) -> NoReturn:
+    raise PermissionError(f"A media file asked to open {url!r}.")
+
+
+def _find_stream(path: Path, container: InputContainer, position: int | None) -> AudioStream:
+    stream = _best_stream(path, container) if position is None else _nth_stream(path, container, position)
+    context: Any = stream.codec_context
+    if context is None:
+        raise NotAudioError(
+            f"The sound of {path} is in a format that cannot be decoded. Convert it to WAV or FLAC."
+        )
+    for other in container.streams:
+        if other.index != stream.index:
+            other.discard = av.stream.Discard.all
+    return stream
+
+
+def _best_stream(path: Path, container: InputContainer) -> AudioStream:
+    stream = cast("AudioStream | None", container.streams.best("audio"))
+    if stream is None and container.streams.audio:
+        # FFmpeg ranks none best when it has found no decoder or no samples.
+        stream = container.streams.audio[0]
+    if stream is None:
+        raise NoAudioStreamError(f"{path} has no sound in it. Name a file with an audio track.")
+    return stream
+
+
+def _nth_stream(path: Path, container: InputContainer, position: int) -> AudioStream:
+    streams = container.streams.audio
+    if position >= len(streams):
+        raise NoAudioStreamError(
+            f"{path} has {len(streams)} audio tracks, and number {position + 1} was asked for. "
+            "Name a file with that many."
+        )
+    return streams[position]

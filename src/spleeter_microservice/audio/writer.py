@@ -1,0 +1,229 @@
+"""Writing a stem as a stream, under a temporary name until it is complete."""
+
+from __future__ import annotations
+
+import errno
+import secrets
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from spleeter_microservice.audio.codecs import OutputFormat
+from spleeter_microservice.audio.encoder import StemEncoder
+from spleeter_microservice.errors import (
+    DiskFullError,
+    EncodingError,
+    OutputError,
+    UnwritableOutputError,
+)
+
+_BUFFER_SIZE = 1 << 18  # bytes
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+
+
+class AudioWriter:
+    """One stem, written to a hidden temporary file beside its final path.
+
+    ``commit`` gives it its name; leaving the context without that, like any error, removes every
+    trace: the temporary file, and the folders that were made for it. Samples beyond full scale are
+    clamped for all but float WAV, and counted in ``clipped_samples``.
+
+    Raises:
+        UnwritableOutputError: when the folder cannot be made or refuses files, or the path is taken
+            by a folder.
+        DiskFullError: when there is no space left.
+        EncodingError: when the encoder does not work at this sample rate or bitrate.
+    """
+
+    def __init__(self, path: Path, output_format: OutputFormat, sample_rate: int = 44100) -> None:
+        self._path = path
+        self._folders: list[Path] = []
+        # Not made from the path's own name, which may be as long as names can be.
+        self._temporary = path.parent / f".{secrets.token_hex(8)}.part"
+        self._file: _WatchedFile | None = None
+        self._encoder: StemEncoder | None = None
+        self._finished = False
+        # As for a reader: nothing may be closed while another thread encodes into it.
+        self._in_use = threading.RLock()
+        with self._reporting():
+            self._make_folders()
+            self._check_name()
+            self._file = _WatchedFile(self._temporary)
+            self._encoder = StemEncoder(self._file, output_format, sample_rate)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.discard()
+
+    @property
+    def clipped_samples(self) -> int:
+        """Samples, counted in both channels, that were beyond full scale and clamped."""
+        return self._encoder.clipped_samples if self._encoder else 0
+
+    def write(self, waveform: NDArray[np.float32]) -> None:
+        """Encode the next frames, float32 of shape (frames, 2), of any number.
+
+        Raises:
+            EncodingError: when the encoder fails, or samples are not finite.
+            DiskFullError: when there is no space left.
+            UnwritableOutputError: when the medium fails.
+        """
+        with self._reporting():
+            self._opened().write(waveform)
+
+    def finish(self) -> None:
+        """Encode what is pending and close the file, still under its temporary name.
+
+        Raises:
+            OutputError: as ``write``; many media tell only now that they are full.
+        """
+        if self._finished:
+            return
+        with self._reporting():
+            self._opened().finish()
+            self._finished = True
+            self._close_file()
+
+    def commit(self) -> None:
+        """Give the file its final name, replacing what had it; finish it before, if need be.
+
+        Raises:
+            OutputError: as ``finish``, or when the name cannot be given.
+        """
+        self.finish()
+        with self._reporting():
+            self._temporary.replace(self._path)
+            self._folders.clear()
+
+    def discard(self) -> None:
+        """Remove the temporary file and the folders made for it; does nothing after ``commit``.
+
+        Called again, it removes folders that were not yet empty.
+        """
+        with self._in_use:
+            if self._file is not None:
+                self._file.close()
+            if self._encoder is not None:
+                self._encoder.abandon()
+            with suppress(OSError):
+                self._temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # somebody else's file is in it, perhaps until the next call
+                while self._folders:
+                    self._folders[-1].rmdir()
+                    self._folders.pop()
+
+    def _opened(self) -> StemEncoder:
+        if self._encoder is None or self._finished or self._file is None or self._file.closed:
+            raise ValueError("This writer was finished or discarded.")
+        return self._encoder
+
+    def _check_name(self) -> None:
+        """Find out now, and not when the song is done, that a file cannot have this name."""
+        try:
+            taken = stat.S_ISDIR(self._path.lstat().st_mode)
+        except FileNotFoundError:
+            return
+        except ValueError as error:  # a zero byte
+            raise OSError(errno.EINVAL, str(error)) from error
+        if taken:
+            raise IsADirectoryError(errno.EISDIR, "a folder has this name")
+
+    def _close_file(self) -> None:
+        if self._file is None:
+            return
+        self._file.close()
+        if self._file.error is not None:
+            raise self._file.error
+
+    def _make_folders(self) -> None:
+        missing = []
+        folder = self._path.parent
+        while not folder.exists() and folder != folder.parent:
+            missing.append(folder)
+            folder = folder.parent
+        for folder in reversed(missing):
+            with suppress(FileExistsError):  # another writer was faster
+                folder.mkdir()
+                self._folders.append(folder)
+
+    @contextmanager
+    def _reporting(self) -> Iterator[None]:
+        """Remove everything at an error, and report it as what it means to the user."""
+        with self._in_use:
+            try:
+                yield
+            except (OSError, av.FFmpegError, FloatingPointError) as error:
+                cause = (self._file and self._file.error) or error
+                self.discard()
+                raise self._translated(cause) from error
+            except BaseException:
+                self.discard()
+                raise
+
+    def _translated(self, error: Exception) -> OutputError:
+        folder = self._path.parent
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return DiskFullError(
+                f"There is no space left in {folder} for {self._path.name} ({error.strerror}). "
+                "Free some, or choose another folder with -o."
+            )
+        if isinstance(error, FloatingPointError):
+            return EncodingError(f"{self._path} cannot be written: {error}. Report this as a bug.")
+        if isinstance(error, av.FFmpegError):
+            return EncodingError(
+                f"{self._path} could not be encoded: {error.strerror}. Choose another codec or bitrate."
+            )
+        return UnwritableOutputError(
+            f"{self._path} cannot be written: {error}. Check the folder {folder} and its permissions, "
+            "or choose another with -o."
+        )
+
+
+class _WatchedFile:
+    """A new file that remembers its first error.
+
+    FFmpeg is told by a negative number, as exceptions must not go through it: it calls on, passes
+    on few errors, and those late.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file: BinaryIO = path.open("xb", buffering=_BUFFER_SIZE)
+        self.name = ""  # FFmpeg shall not look at it
+        self.error: OSError | None = None
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    def write(self, data: bytes) -> int:
+        return self._watch(self._file.write, data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._watch(self._file.seek, offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._watch(self._file.close)
+
+    def _watch(self, action: Callable[..., int | None], *arguments: int | bytes) -> int:
+        try:
+            return action(*arguments) or 0
+        except OSError as error:
+            self.error = self.error or error
+            return -(error.errno or errno.EIO)
+        except ValueError:  # closed, as this stem is discarded
+            return -errno.EBADF

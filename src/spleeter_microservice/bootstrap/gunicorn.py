@@ -1,0 +1,47 @@
+"""Gunicorn's settings for the API: ``gunicorn -c python:spleeter_microservice.bootstrap.gunicorn``."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, ClassVar
+
+from uvicorn_worker import UvicornWorker
+
+from spleeter_microservice.bootstrap.shared import make_folder, metrics_folder
+from spleeter_microservice.settings import Settings
+from spleeter_microservice.web.server import UVICORN_OPTIONS
+
+_settings = Settings.from_environment(os.environ)
+os.environ.setdefault(
+    "PROMETHEUS_MULTIPROC_DIR", str(metrics_folder(_settings))
+)  # before telemetry is imported
+make_folder(metrics_folder(_settings))  # telemetry writes there as soon as it is imported
+
+bind = [f"{_settings.host}:{_settings.port}"]
+workers = _settings.api_processes
+worker_class = "spleeter_microservice.bootstrap.gunicorn.ApiWorker"
+graceful_timeout = 10  # seconds
+accesslog = None  # the application logs requests itself
+forwarded_allow_ips = ",".join(_settings.trusted_proxies)
+
+
+class ApiWorker(UvicornWorker):  # type: ignore[misc]  # it has no types
+    """Uvicorn under Gunicorn, with the bounds that it has under ``serve``."""
+
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {"loop": "auto", **UVICORN_OPTIONS}
+
+
+def on_starting(_server: Any) -> None:
+    """Forget the metrics of an earlier run."""
+    from spleeter_microservice.observability.logs import configure_logging  # noqa: PLC0415  (see above)
+    from spleeter_microservice.observability.metrics import clean_metrics  # noqa: PLC0415  (see above)
+
+    configure_logging(_settings.log_level)
+    clean_metrics(metrics_folder(_settings))
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Take what meant a worker that has ended out of the metrics."""
+    from spleeter_microservice.observability.metrics import forget_process  # noqa: PLC0415  (see above)
+
+    forget_process(worker.pid)

@@ -1,0 +1,127 @@
+"""The command ``keys``: create, list and revoke API keys."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from spleeter_microservice.settings import Settings
+
+if TYPE_CHECKING:
+    from spleeter_microservice.access.key_store import KeyRecord
+    from spleeter_microservice.access.keys import ApiKeys
+    from spleeter_microservice.audit.record import Action
+
+T = TypeVar("T")
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the commands to the command line."""
+    keys = commands.add_parser("keys", help="create, list and revoke API keys")
+    actions = keys.add_subparsers(title="actions", metavar="ACTION", required=True)
+
+    action = actions.add_parser("create", help="make a key and print it, for the only time")
+    action.add_argument("--tenant", default="default", help="whose separations it gives access to")
+    action.add_argument(
+        "--scopes", default="separate,read", help="rights, separated by commas: separate, read, admin"
+    )
+    action.add_argument("--days", type=float, help="how long it lives; default: for ever")
+    action.add_argument("--name", default="", help="what you call it")
+    action.set_defaults(run=create_key)
+
+    action = actions.add_parser("list", help="show what is known of keys; the keys themselves are not kept")
+    action.add_argument("--tenant", help="of one tenant only")
+    action.add_argument("--json", action="store_true", help="for programs to read")
+    action.set_defaults(run=list_keys)
+
+    action = actions.add_parser("revoke", help="make a key useless from now on")
+    action.add_argument("id", metavar="ID", help="as listed, key_…")
+    action.set_defaults(run=revoke_key)
+
+
+def create_key(options: argparse.Namespace, settings: Settings) -> int:
+    """Make a key and print it."""
+    from spleeter_microservice.access.principal import parse_scopes
+    from spleeter_microservice.audit.record import Action
+
+    scopes = parse_scopes(name.strip() for name in options.scopes.split(","))
+    lifetime = None if options.days is None else timedelta(days=options.days)
+
+    async def create(keys: ApiKeys) -> tuple[str, KeyRecord]:
+        return await keys.create(options.tenant, scopes, lifetime=lifetime, name=options.name)
+
+    text, record = _with_keys(settings, create)
+    _note(settings, Action.KEY_CREATED, record)
+    print(text)
+    return 0
+
+
+def list_keys(options: argparse.Namespace, settings: Settings) -> int:
+    """Show what is known of keys."""
+    records = _with_keys(settings, lambda keys: keys.list(options.tenant))
+    rows = [_described(record) for record in records]
+    if options.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    table = [tuple(name.upper() for name in _COLUMNS)]
+    table += [tuple(str(row[name] or "-") for name in _COLUMNS) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for line in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    return 0
+
+
+def revoke_key(options: argparse.Namespace, settings: Settings) -> int:
+    """Make a key useless."""
+    from spleeter_microservice.audit.record import Action
+
+    record = _with_keys(settings, lambda keys: keys.revoke(options.id))
+    _note(settings, Action.KEY_REVOKED, record)
+    print(f"{record.key_id}: revoked.")
+    return 0
+
+
+_COLUMNS = ("id", "tenant", "scopes", "name", "created", "expires", "last used", "revoked")
+
+
+def _described(record: KeyRecord) -> dict[str, Any]:
+    return {
+        "id": record.key_id,
+        "tenant": record.tenant,
+        "scopes": ",".join(sorted(record.scopes)),
+        "name": record.name,
+        "created": _time(record.created_at),
+        "expires": _time(record.expires_at),
+        "last used": _time(record.last_used_at),
+        "revoked": _time(record.revoked_at),
+    }
+
+
+def _time(time: datetime | None) -> str | None:
+    return time.isoformat(timespec="seconds") if time else None
+
+
+def _with_keys(settings: Settings, action: Callable[[ApiKeys], Awaitable[T]]) -> T:
+    from spleeter_microservice.access.key_table import KeyTable
+    from spleeter_microservice.access.keys import ApiKeys
+    from spleeter_microservice.bootstrap.database import database_url
+    from spleeter_microservice.database.connection import Database
+
+    async def act(url: str) -> T:
+        async with Database(url, connections=1, patience=10.0) as database:
+            return await action(ApiKeys(KeyTable(database)))
+
+    with database_url(settings) as url:
+        return asyncio.run(act(url))
+
+
+def _note(settings: Settings, action: Action, record: KeyRecord) -> None:
+    from spleeter_microservice.audit.record import Event
+    from spleeter_microservice.bootstrap.shared import open_audit
+
+    event = Event(action, tenant=record.tenant, actor="command line", details={"key_id": record.key_id})
+    open_audit(settings).append(event)

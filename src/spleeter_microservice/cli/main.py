@@ -1,0 +1,62 @@
+"""The command ``spleeter-microservice``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
+
+from spleeter_microservice.cli.exit_statuses import exit_status
+from spleeter_microservice.errors import SpleeterError
+from spleeter_microservice.settings import Settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    signal.signal(signal.SIGTERM, _terminate)
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options, Settings.from_environment(os.environ))
+    except SpleeterError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return exit_status(error)
+    except KeyboardInterrupt:
+        print("Interrupted; nothing half-written was left.", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # The reader of our output went away; keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    return status
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """End as by Ctrl-C, so that every context is left in order."""
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+def _parser() -> argparse.ArgumentParser:
+    from importlib.metadata import version
+
+    from spleeter_microservice.cli import audit, evaluate, keys, models, separate, serve, train
+
+    parser = argparse.ArgumentParser(
+        prog="spleeter-microservice", description="Separates songs into stems with Spleeter's networks."
+    )
+    parser.add_argument("--version", action="version", version=version("spleeter-microservice"))
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (separate, evaluate, train, models, serve, keys, audit):
+        command.add_parser(commands)
+    parser.set_defaults(run=_run_models)
+    return parser
+
+
+def _run_models(options: argparse.Namespace, settings: Settings) -> int:
+    from spleeter_microservice.models.provide import open_store
+
+    status: int = options.handler(open_store(settings.models_dir, settings.models_url), options)
+    return status

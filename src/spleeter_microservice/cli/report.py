@@ -1,0 +1,100 @@
+"""What is said of each song in ``--json`` and ``--report``."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from spleeter_microservice.errors import SpleeterError, UnwritableOutputError
+from spleeter_microservice.models.directory import InstalledModel
+from spleeter_microservice.separation.song import SeparatedSong
+
+_PACKAGES = ("spleeter-microservice", "onnxruntime", "numpy", "av")
+
+
+def succeeded(song: SeparatedSong, model: InstalledModel, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe a song that was separated, in values that JSON has.
+
+    Args:
+        song: the result.
+        model: what it was separated with.
+        parameters: the options in force.
+    """
+    quality = asdict(song.quality)
+    del quality["stems"]
+    return {
+        "source": str(song.source),
+        "state": "succeeded",
+        "model": describe_model(model),
+        "parameters": dict(parameters),
+        "versions": versions(),
+        "provider": song.provider,
+        "duration": song.duration,
+        "samples": song.samples,
+        "elapsed": round(song.elapsed, 3),
+        "realtime_factor": round(song.duration / song.elapsed, 2),
+        "first_block": round(song.first_block, 3),
+        "stages": {stage: round(seconds, 3) for stage, seconds in song.stages.items()},
+        "mix": quality,
+        "stems": {
+            name: {"path": str(stem.path), "clipped_samples": stem.clipped_samples, **asdict(stem.quality)}
+            for name, stem in song.stems.items()
+        },
+        "suspect": song.suspicions,
+    }
+
+
+def describe_model(model: InstalledModel) -> dict[str, Any]:
+    """Say which weights were used, and what they are worth."""
+    return {
+        "name": model.name,
+        "quality": model.quality,
+        "experimental": model.experimental,
+        "weights_sha256": model.manifest.weights_sha256,
+        "source": model.manifest.source,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Say what was run."""
+    return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
+
+
+def failed(source: Path, error: SpleeterError, status: int) -> dict[str, Any]:
+    """Describe a song that was not separated."""
+    return {
+        "source": str(source),
+        "state": "failed",
+        "error": {"type": type(error).__name__, "status": status, "message": str(error)},
+    }
+
+
+def check_writable(path: Path) -> None:
+    """Find out before the work whether the report can be written after it.
+
+    Raises:
+        UnwritableOutputError: when it is a folder, or its folder does not exist.
+    """
+    if path.is_dir() or not path.parent.is_dir():
+        raise UnwritableOutputError(
+            f"The report {path} cannot be written: give a file in an existing folder."
+        )
+
+
+def write(path: Path, text: str) -> None:
+    """Write the report under a temporary name, then give it its own.
+
+    Raises:
+        UnwritableOutputError: when the folder refuses it.
+    """
+    temporary = path.with_name(f".{path.name[:200]}.part")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UnwritableOutputError(f"The report {path} cannot be written: {error.strerror}.") from error

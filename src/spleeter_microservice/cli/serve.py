@@ -1,0 +1,227 @@
+"""The commands ``serve``, ``api`` and ``worker``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from spleeter_microservice.errors import ConfigurationError
+from spleeter_microservice.settings import Settings
+
+if TYPE_CHECKING:
+    from spleeter_microservice.database.embedded import EmbeddedPostgres
+    from spleeter_microservice.processes.supervisor import Mourn, Program, Upkeep
+
+_PORT_PATIENCE = 10.0  # seconds for the API of a supervisor that was killed to let go of its port
+_BACKLOG = 2048
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the commands to the command line."""
+    serve = commands.add_parser(
+        "serve",
+        help="run the whole service on this machine",
+        description="Runs the API, the workers and, unless SPLEETER_DATABASE_URL is set, PostgreSQL.",
+    )
+    serve.set_defaults(run=run_serve)
+    api = commands.add_parser("api", help="run the API alone", description="Runs the API alone.")
+    api.add_argument("--socket", type=int, metavar="FD", help=argparse.SUPPRESS)  # that serve listens on
+    api.set_defaults(run=run_api)
+    worker = commands.add_parser("worker", help="run a worker alone", description="Runs a worker alone.")
+    worker.set_defaults(run=run_worker)
+    for parser in (api, worker):
+        parser.add_argument("--lifeline", type=int, metavar="FD", help=argparse.SUPPRESS)
+
+
+def run_serve(options: argparse.Namespace, settings: Settings) -> int:
+    """Run everything until SIGTERM or Ctrl-C; a second one hastens the end."""
+    _share_metrics(settings)
+    from spleeter_microservice.audit.record import Action, Event
+    from spleeter_microservice.bootstrap.api import require_access
+    from spleeter_microservice.bootstrap.database import bury_worker
+    from spleeter_microservice.bootstrap.shared import PROGRAM_VERSION, make_folder, open_audit
+    from spleeter_microservice.observability.logs import configure_logging
+
+    configure_logging(settings.log_level)
+    make_folder(settings.data_dir)
+    with ExitStack() as stack:
+        url, database = _open_database(stack, settings)
+        asyncio.run(require_access(settings, url))
+        listening = stack.enter_context(_listen(settings))
+        environ = dict(os.environ) | {"SPLEETER_DATABASE_URL": url}
+        programs = [*_api_programs(settings, listening, environ), _program("worker", ["worker"], environ)]
+        _announce(settings)
+        audit = open_audit(settings)
+        audit.append(Event(Action.SERVICE_STARTED, details={"version": PROGRAM_VERSION, "pid": os.getpid()}))
+        stack.callback(audit.append, Event(Action.SERVICE_STOPPED, details={"pid": os.getpid()}))
+        supervising = _supervise(
+            settings, programs, _upkeep(database) if database else None, lambda pid: bury_worker(url, pid)
+        )
+        asyncio.run(supervising)
+    return 0
+
+
+def run_api(options: argparse.Namespace, settings: Settings) -> int:
+    """Run the API until SIGTERM or Ctrl-C; as several processes if the settings say so."""
+    alone = options.socket is None
+    if alone and settings.api_processes > 1:
+        return _run_api_processes(settings)
+    from spleeter_microservice.observability.logs import configure_logging
+
+    configure_logging(settings.log_level)
+    _watch(options)
+    with _listen(settings) if alone else socket.socket(fileno=options.socket) as listening:
+        if alone:
+            _announce(settings)
+        return _run_server(settings, listening)
+
+
+def run_worker(options: argparse.Namespace, settings: Settings) -> int:
+    """Do jobs until SIGTERM or Ctrl-C; a second one hastens the end."""
+    from spleeter_microservice.bootstrap import worker
+    from spleeter_microservice.observability.logs import configure_logging
+    from spleeter_microservice.observability.metrics import serve_metrics
+
+    configure_logging(settings.log_level)
+    _watch(options)
+    if settings.metrics_port:
+        serve_metrics(settings.metrics_port)
+    asyncio.run(worker.run_worker(settings))
+    return 0
+
+
+def _run_api_processes(settings: Settings) -> int:
+    _share_metrics(settings)
+    from spleeter_microservice.observability.logs import configure_logging
+
+    configure_logging(settings.log_level)
+    with _listen(settings) as listening:
+        _announce(settings)
+        asyncio.run(_supervise(settings, _api_programs(settings, listening, dict(os.environ))))
+    return 0
+
+
+def _run_server(settings: Settings, listening: socket.socket) -> int:
+    import uvicorn
+
+    from spleeter_microservice.bootstrap.application import Application
+    from spleeter_microservice.web.server import UVICORN_OPTIONS
+
+    application = Application(settings)
+    config = uvicorn.Config(
+        application,
+        **UVICORN_OPTIONS,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        timeout_graceful_shutdown=5,
+        backlog=_BACKLOG,
+    )
+    server = uvicorn.Server(config)
+    # The server raises the signals that stopped it once more when it has stopped.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    try:
+        server.run(sockets=[listening])
+    except SystemExit:
+        if application.failure is None:
+            raise
+    if application.failure:
+        raise application.failure
+    return 0 if server.started else 1
+
+
+def _share_metrics(settings: Settings) -> None:
+    """Have all processes add up their metrics; must come before ``telemetry`` is imported."""
+    from spleeter_microservice.bootstrap.shared import metrics_folder
+
+    folder = metrics_folder(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    from spleeter_microservice.observability.metrics import clean_metrics
+
+    clean_metrics(folder)
+
+
+def _open_database(stack: ExitStack, settings: Settings) -> tuple[str, EmbeddedPostgres | None]:
+    """Give the database's address, and the embedded one if it is that, started."""
+    from spleeter_microservice.bootstrap.database import embedded_database
+    from spleeter_microservice.database.migrate import migrate
+
+    if settings.database_url:
+        return settings.database_url, None
+    database = stack.enter_context(embedded_database(settings))
+    migrate(database.url)
+    return database.url, database
+
+
+def _upkeep(database: EmbeddedPostgres) -> Upkeep:
+    from spleeter_microservice.observability.metrics import WORKER_RESTARTS
+
+    async def see_that_it_runs() -> None:
+        if not database.lives():
+            await asyncio.to_thread(database.ensure_running)
+            WORKER_RESTARTS.labels("database_ended").inc()
+
+    return see_that_it_runs
+
+
+async def _supervise(
+    settings: Settings, programs: list[Program], upkeep: Upkeep | None = None, mourn: Mourn | None = None
+) -> None:
+    from spleeter_microservice.processes.supervisor import Patience, Supervisor
+
+    await Supervisor(programs, upkeep, mourn, Patience(drain=settings.grace_s + 30)).run()
+
+
+def _api_programs(settings: Settings, listening: socket.socket, environ: dict[str, str]) -> list[Program]:
+    descriptor = listening.fileno()
+    arguments = ["api", "--socket", str(descriptor)]
+    names = ["api", *(f"api{number}" for number in range(2, settings.api_processes + 1))]
+    return [_program(name, arguments, environ, descriptor) for name in names]
+
+
+def _program(name: str, arguments: list[str], environ: dict[str, str], *descriptors: int) -> Program:
+    from spleeter_microservice.processes.supervisor import Program
+
+    return Program(name, arguments, environ, descriptors)
+
+
+def _watch(options: argparse.Namespace) -> None:
+    if options.lifeline is not None:
+        from spleeter_microservice.processes import parent_watch as lifeline
+
+        lifeline.watch(options.lifeline)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Listen on the API's address."""
+    deadline = time.monotonic() + _PORT_PATIENCE
+    while True:
+        try:
+            family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+            return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise ConfigurationError(
+                    f"Nothing can listen on {settings.host}:{settings.port}: {error.strerror}. Choose "
+                    "another address with SPLEETER_HOST and SPLEETER_PORT."
+                ) from error
+            time.sleep(0.2)
+
+
+def _announce(settings: Settings) -> None:
+    """Print where the service is, and a developer's key."""
+    from spleeter_microservice.bootstrap.shared import development_key, generates_key
+
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    print(f"Page and API: http://{host}:{settings.port}/")
+    if generates_key(settings):
+        print(f"Key: {development_key(settings)}")
+    sys.stdout.flush()

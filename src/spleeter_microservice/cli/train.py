@@ -1,0 +1,183 @@
+"""The command ``train``: what ``spleeter train`` does, with PyTorch, for songs of one's own."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spleeter_microservice.errors import ConfigurationError
+from spleeter_microservice.settings import Settings
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from spleeter_microservice.training.configuration import TrainingConfiguration
+    from spleeter_microservice.training.session import Base
+    from spleeter_microservice.training.training_data import TrainingData
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the command line."""
+    parser = commands.add_parser(
+        "train",
+        help="train a model with songs whose stems are known",
+        description="Trains a model with songs whose stems are known, or goes on with a training.",
+    )
+    add = parser.add_argument
+    add(
+        "-p",
+        "--params_filename",
+        type=Path,
+        metavar="CONFIG",
+        required=True,
+        help="a configuration file in Spleeter's format",
+    )
+    add(
+        "-d",
+        "--data",
+        type=Path,
+        metavar="DIR",
+        required=True,
+        help="folder that the lists' paths are relative to, or of songs with their stems",
+    )
+    add(
+        "-o",
+        "--output_path",
+        "--output-path",
+        dest="output",
+        type=Path,
+        metavar="DIR",
+        help="folder that becomes the model's; by default the configuration's model_dir",
+    )
+    add("--validation", type=Path, metavar="DIR", help="folder of songs to validate with")
+    add("--from", dest="base", metavar="MODEL", help="start from the weights of a model, as -p of separate")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="what to compute on")
+    add("--precision", choices=("auto", "float32", "bf16"), default="auto", help="of the convolutions")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace, settings: Settings) -> int:
+    """Train, and say where the model is."""
+    _check_torch()
+    from spleeter_microservice.training.configuration import read_training_configuration
+
+    configuration = read_training_configuration(options.params_filename)
+    output = _output(options, configuration)
+    from spleeter_microservice.training.session import Request, run_training  # PyTorch takes seconds
+
+    request = Request(
+        configuration,
+        options.data,
+        output,
+        options.validation,
+        _base(options.base, settings) if options.base else None,
+        options.device,
+        options.precision,
+    )
+    with _Display(configuration.train_max_steps) as display:
+        exported = run_training(request, display, display.prepared)
+    print(f"{exported}: the model; separate with it: spleeter-microservice separate -p {exported} song.wav")
+    return 0
+
+
+def _check_torch() -> None:
+    if find_spec("torch") is None:
+        raise ConfigurationError("Training needs PyTorch: pip install 'spleeter-microservice[train]'.")
+    # Threads that wait would otherwise keep the cores from those that read songs; it must be set
+    # before PyTorch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def _output(options: argparse.Namespace, configuration: TrainingConfiguration) -> Path:
+    if options.output:
+        return Path(options.output)
+    if not configuration.model_dir:
+        raise ConfigurationError(
+            f"The configuration {configuration.path} lacks model_dir. Add it, or name a folder with -o."
+        )
+    # An exported configuration, which means its own folder, goes on where it lies.
+    own = configuration.model_dir == "."
+    return configuration.path.parent if own else Path(configuration.model_dir)
+
+
+def _base(name: str, settings: Settings) -> Base:
+    from spleeter_microservice.models.provide import find_model, open_store
+    from spleeter_microservice.training.session import Base
+
+    store = open_store(settings.models_dir, settings.models_url)
+    model = find_model(
+        name, store, settings.checkpoints_dir, announce=lambda text: print(text, file=sys.stderr)
+    )
+    weights = store.installer.weights(model)
+    return Base(name, weights.sha256, model.architecture, weights.arrays)
+
+
+class _Display:
+    """Shows how far the training is: bars on a terminal, a line for each checkpoint anywhere."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+        self._bar: tqdm[Any] | None = None
+        self._counted = ""
+        self._since = (time.monotonic(), 0)
+
+    def prepared(self, what: str, done: int, total: int) -> None:
+        """Show how much of the data is ready."""
+        if what != self._counted:
+            self._open(what, total, 0)
+        if self._bar is not None:
+            self._bar.update(done - self._bar.n)
+
+    def began(self, step: int, device: str, bf16: bool, data: TrainingData) -> None:
+        """Say what is trained on what."""
+        for note in data.notes:
+            print(f"Note: {note}.", file=sys.stderr)
+        if not data.validation.chunks:
+            print("Note: no songs to validate with; name some with --validation.", file=sys.stderr)
+        precision = "bfloat16" if bf16 else "single precision"
+        verb = f"going on after step {step}" if step else "starting"
+        print(f"{verb}: {len(data.training.chunks)} chunks, on {device} in {precision}", flush=True)
+        self._since = (time.monotonic(), step)
+        self._open("training", self._steps, step)
+
+    def stepped(self, step: int, loss: float | None) -> None:
+        """Advance the bar."""
+        if self._bar is not None:
+            self._bar.update(step - self._bar.n)
+            if loss is not None:
+                self._bar.set_postfix_str(f"loss {loss:.4g}")
+
+    def saved(self, step: int, training: float, validation: float | None) -> None:
+        """Print a line."""
+        now, (then, before) = time.monotonic(), self._since
+        pace = (step - before) / max(now - then, 1e-9)
+        self._since = (now, step)
+        judged = "" if validation is None else f", validation {validation:.6g}"
+        text = f"step {step} of {self._steps}: loss {training:.6g}{judged}, {pace:.2f} steps/s"
+        if self._bar is not None:
+            self._bar.clear()
+        print(text, flush=True)
+
+    def _open(self, what: str, total: int, done: int) -> None:
+        self._close()
+        self._counted = what
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, initial=done, leave=False, desc=what)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def __enter__(self) -> _Display:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()

@@ -1,0 +1,1 @@
+"""The PostgreSQL database: connections, statements, migrations, and an embedded server."""

@@ -1,0 +1,1 @@
+"""Scores for separated stems: SDR, BSSEval and an oracle."""

@@ -1,0 +1,258 @@
+"""BSSEval version 4 in blocks: the numbers of ``museval``, in memory that does not grow with the song.
+
+Each estimate is split into the true stem, a filtered version of it (spatial distortion), what can
+be had by filtering the other stems (interference), and the rest (artifacts). Filters have 512 taps,
+go from both channels to both, and are fitted by least squares over the whole song; the ratios of
+energies are then taken in windows of one second (Vincent et al., "Performance measurement in blind
+audio source separation", 2006; Stöter et al., "The 2018 Signal Separation Evaluation Campaign").
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spleeter_microservice.arrays import Waveform
+from spleeter_microservice.errors import DiskFullError
+from spleeter_microservice.evaluation.sdr import decibel
+
+TAPS = 512
+_BLOCK = 1 << 14  # samples correlated at once
+_JITTER = 1e-11  # relative, what makes equations solvable that have several solutions
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class BSSEval:
+    """Medians over the windows, in dB.
+
+    None where no window has sound in all stems; SIR also where there is but one stem, which
+    nothing can interfere with.
+    """
+
+    sdr: float | None
+    sir: float | None
+    sar: float | None
+    isr: float | None
+
+
+class BSSEvalMeter:
+    """Keeps the stems of one song in a temporary file, then judges them together.
+
+    Args:
+        stems: how many, each with its estimate.
+        sample_rate: also the window's length.
+    """
+
+    def __init__(self, stems: int, sample_rate: int) -> None:
+        self._stems = stems
+        self._window = sample_rate
+        with _disk_space():
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed by close()
+
+    def add(self, truths: Sequence[Waveform], estimates: Sequence[Waveform]) -> None:
+        """Take in a piece; all arrays have the shape (2, samples).
+
+        Raises:
+            DiskFullError: when the folder for temporary files has no space.
+        """
+        signals = np.concatenate([*truths, *estimates])
+        with _disk_space():
+            self._file.write(np.ascontiguousarray(signals.T, np.float32).tobytes())
+
+    def result(self) -> list[BSSEval]:
+        """Give the numbers of each stem."""
+        with _disk_space():
+            self._file.flush()
+        if not self._file.tell():
+            return [BSSEval(None, None, None, None)] * self._stems
+        signals = np.memmap(self._file, np.float32, "r").reshape(-1, 4 * self._stems)
+        ratios = bss_eval(signals[:, : 2 * self._stems], signals[:, 2 * self._stems :], self._window)
+        medians = [_medians(stem) for stem in ratios]
+        return medians if self._stems > 1 else [replace(medians[0], sir=None)]
+
+    def close(self) -> None:
+        """Remove the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@contextmanager
+def _disk_space() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DiskFullError(
+            f"BSSEval needs space for temporary files in {tempfile.gettempdir()} ({error.strerror}). "
+            "Make some, or name another folder with TMPDIR."
+        ) from error
+
+
+def bss_eval(
+    truths: NDArray[np.float32], estimates: NDArray[np.float32], window: int, taps: int = TAPS
+) -> Floats:
+    """Compute the ratios of each window.
+
+    Args:
+        truths: shape (samples, channels of all stems), a stem's two channels side by side.
+        estimates: the same.
+        window: its length in samples; what remains at the end is left out.
+        taps: length of the filters.
+
+    Returns:
+        shape (stems, windows, 4): SDR, SIR, SAR, ISR in dB; NaN in windows in which a true stem or
+        an estimate is silent.
+    """
+    stems = truths.shape[1] // 2
+    if not all(np.any(truths, axis=0).reshape(stems, 2).any(axis=1)):
+        return np.full((stems, 1, 4), np.nan)  # no filter fits silence
+    correlations = _correlations(truths, estimates, taps)
+    windows = list(_windows(len(truths), window))
+    projection = _Projection(correlations, stems, windows[0].stop)
+    ratios = [_window_ratios(projection, truths[part], estimates[part]) for part in windows]
+    return np.stack(ratios, axis=1)
+
+
+def _windows(samples: int, window: int) -> Iterator[slice]:
+    """Windows side by side, or one for all that there is."""
+    length = min(window, samples)
+    for start in range(0, samples - length + 1, length):
+        yield slice(start, start + length)
+
+
+def _correlations(truths: NDArray[np.float32], estimates: NDArray[np.float32], taps: int) -> Floats:
+    """Correlate every true channel with every true and estimated one.
+
+    Returns:
+        shape (lags, true channels, all channels), where lag d, from −(taps − 1) to taps − 1, is the sum of
+        true(t) · other(t + d).
+    """
+    samples, channels = truths.shape
+    margin = taps - 1
+    size = _BLOCK
+    step = size - 2 * margin  # so that nothing wraps around
+    total = np.zeros((size // 2 + 1, channels, 2 * channels), np.complex128)
+    for start in range(0, samples, step):
+        low, high = max(0, start - margin), min(samples, start + step + margin)
+        around = np.zeros((size, 2 * channels))
+        place = slice(low - start + margin, high - start + margin)
+        around[place, :channels], around[place, channels:] = truths[low:high], estimates[low:high]
+        inside = around[margin : margin + step, :channels]
+        left = np.fft.rfft(inside, size, axis=0)
+        total += left.conj()[:, :, None] * np.fft.rfft(around, axis=0)[:, None, :]
+    return np.fft.irfft(total, size, axis=0)[: 2 * margin + 1]
+
+
+class _Projection:
+    """The filters that bring the true stems nearest to each estimate.
+
+    Args:
+        correlations: see ``_correlations``.
+        stems: how many.
+        window: the number of samples that will be filtered at once.
+    """
+
+    def __init__(self, correlations: Floats, stems: int, window: int) -> None:
+        self.size = window + len(correlations) // 2
+        channels = 2 * stems
+        everything = _filters(correlations[..., :channels], correlations[..., channels:])
+        self._from_all = np.fft.rfft(everything, self.size, axis=1)
+        self._from_own = []
+        for own in (slice(2 * i, 2 * i + 2) for i in range(stems)):
+            targets = correlations[:, own, channels:][..., own]
+            filters = _filters(correlations[:, own, :channels][..., own], targets)
+            self._from_own.append(np.fft.rfft(filters, self.size, axis=1))
+
+    def apply(self, truths: Floats) -> tuple[Floats, Floats]:
+        """Filter a window of the true stems, of shape (samples, channels).
+
+        Returns:
+            what all stems together, and what the own stem alone makes of each estimated channel,
+            both of shape (size, channels).
+        """
+        spectra = np.fft.rfft(truths, self.size, axis=0)
+        from_all = np.einsum("fk,kfe->fe", spectra, self._from_all)
+        own = [
+            np.einsum("fk,kfe->fe", spectra[:, 2 * i : 2 * i + 2], filters)
+            for i, filters in enumerate(self._from_own)
+        ]
+        from_own = np.concatenate(own, axis=1)
+        return np.fft.irfft(from_all, self.size, axis=0), np.fft.irfft(from_own, self.size, axis=0)
+
+
+def _filters(among: Floats, targets: Floats) -> Floats:
+    """Solve the normal equations.
+
+    Args:
+        among: correlations of the inputs, shape (lags, inputs, inputs).
+        targets: correlations of the inputs with the outputs, shape (lags, inputs, outputs).
+
+    Returns:
+        shape (inputs, taps, outputs).
+    """
+    taps = len(among) // 2 + 1
+    inputs, outputs = targets.shape[1:]
+    delays = np.arange(taps)
+    toeplitz = among[taps - 1 + delays[:, None] - delays]  # (taps, taps, inputs, inputs)
+    matrix = toeplitz.transpose(2, 0, 3, 1).reshape(inputs * taps, inputs * taps)
+    diagonal = np.diag_indices_from(matrix)
+    matrix[diagonal] += np.finfo(float).eps
+    right = targets[taps - 1 :].transpose(1, 0, 2).reshape(inputs * taps, outputs)
+    try:
+        solved = np.linalg.solve(matrix, right)
+    except np.linalg.LinAlgError:  # channels that are alike; which of them is filtered is no matter
+        matrix[diagonal] += _JITTER * matrix[diagonal].mean()
+        solved = np.linalg.solve(matrix, right)
+    return solved.reshape(inputs, taps, outputs)
+
+
+def _window_ratios(
+    projection: _Projection, truths: NDArray[np.float32], estimates: NDArray[np.float32]
+) -> Floats:
+    """Give SDR, SIR, SAR and ISR of each stem in one window, of shape (stems, 4)."""
+    stems = truths.shape[1] // 2
+    if any(_silent(signals[:, 2 * i : 2 * i + 2]) for signals in (truths, estimates) for i in range(stems)):
+        return np.full((stems, 4), np.nan)
+    shape = (projection.size, truths.shape[1])
+    true, estimate = np.zeros(shape), np.zeros(shape)
+    true[: len(truths)], estimate[: len(truths)] = truths, estimates
+    from_all, from_own = projection.apply(true[: len(truths)])
+    signal = _energies(true)
+    pairs = (
+        (signal, _energies(estimate - true)),
+        (_energies(from_own), _energies(from_all - from_own)),
+        (_energies(from_all), _energies(estimate - from_all)),
+        (signal, _energies(from_own - true)),
+    )
+    return np.array([list(map(decibel, *pair)) for pair in pairs]).T
+
+
+def _silent(stem: NDArray[np.float32]) -> bool:
+    """Whether a stem counts as silent as ``museval`` sees it: by the sum of its channels."""
+    return not np.any(stem.sum(axis=1))
+
+
+def _energies(signals: Floats) -> Floats:
+    """Sum up each stem's energy over its two channels."""
+    energies: Floats = np.square(signals).sum(axis=0).reshape(-1, 2).sum(axis=1)
+    return energies
+
+
+def _medians(stem: Floats) -> BSSEval:
+    """Take the medians of a stem's windows, of shape (windows, 4)."""
+    audible = stem[~np.isnan(stem).any(axis=1)]
+    if not len(audible):
+        return BSSEval(None, None, None, None)
+    return BSSEval(*np.median(audible, axis=0).tolist())

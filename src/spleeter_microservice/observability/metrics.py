@@ -1,0 +1,85 @@
+"""Metrics for Prometheus.
+
+With ``PROMETHEUS_MULTIPROC_DIR`` set before this module is imported, processes that share that
+folder add up to one answer of ``exposition``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    start_http_server,
+)
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+_LATENCIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_SEPARATIONS = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
+_FACTORS = (0.5, 1, 2, 5, 10, 20, 30, 40, 60, 80, 100, 200, 400)
+
+REQUESTS = Counter("spleeter_requests_total", "HTTP requests answered.", ["method", "route", "status"])
+REQUEST_LATENCY = Histogram(
+    "spleeter_request_latency_seconds",
+    "Seconds from a request to the end of its answer.",
+    ["method", "route"],
+    buckets=_LATENCIES,
+)
+ERRORS = Counter("spleeter_errors_total", "Errors, by the type that their problem document names.", ["type"])
+FILES_PROCESSED = Counter("spleeter_files_processed_total", "Jobs that ended, by how.", ["model", "result"])
+CURRENT_JOBS = Gauge("spleeter_current_jobs", "Jobs being worked on.", multiprocess_mode="mostrecent")
+QUEUE_DEPTH = Gauge("spleeter_queue_depth", "Jobs that wait.", multiprocess_mode="mostrecent")
+QUEUE_AUDIO_SECONDS = Gauge(
+    "spleeter_queue_audio_seconds", "Seconds of audio that wait.", multiprocess_mode="mostrecent"
+)
+QUEUE_OLDEST_SECONDS = Gauge(
+    "spleeter_queue_oldest_seconds", "Age of the job that waits longest.", multiprocess_mode="mostrecent"
+)
+REALTIME_FACTOR = Histogram(
+    "spleeter_realtime_factor", "Seconds of audio separated per second.", ["model"], buckets=_FACTORS
+)
+SEPARATION_SECONDS = Histogram(
+    "spleeter_separation_seconds", "Seconds that a separation took.", ["model"], buckets=_SEPARATIONS
+)
+UPLOADS_REJECTED = Counter("spleeter_uploads_rejected_total", "Uploads that were refused.", ["reason"])
+ANTIVIRUS_SCANS = Counter("spleeter_antivirus_scans_total", "Scans for viruses, by result.", ["result"])
+WORKER_RESTARTS = Counter(
+    "spleeter_worker_restarts_total", "Processes that were started anew, by why.", ["reason"]
+)
+
+EXPOSITION_TYPE = CONTENT_TYPE_LATEST
+"""Media type of what ``exposition`` gives."""
+
+
+def exposition() -> bytes:
+    """Give all metrics in Prometheus's text format, of all processes that share them."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+def serve_metrics(port: int) -> None:
+    """Answer with this process's metrics on a port of their own, from a thread."""
+    start_http_server(port)
+
+
+def clean_metrics(folder: Path) -> None:
+    """Make the folder that processes share their metrics in, and forget those of an earlier run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in folder.glob("*.db"):
+        file.unlink(missing_ok=True)
+
+
+def forget_process(pid: int) -> None:
+    """Take out of the shared metrics what meant a process that has ended; its counts stay."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]

@@ -1,0 +1,1 @@
+"""Confined child processes that open untrusted files: a prober and the inference process."""

@@ -1,0 +1,305 @@
+"""A slot: separates one file at a time in a process of its own, which it watches and replaces.
+
+A file that crashes, hangs or bloats the process costs that process and that job, nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from spleeter_microservice import errors
+from spleeter_microservice.errors import (
+    InferenceCrashedError,
+    InferenceError,
+    InferenceUnavailableError,
+    JobMemoryLimitError,
+    JobStoppedError,
+    JobTimeLimitError,
+    SpleeterError,
+)
+from spleeter_microservice.observability.metrics import WORKER_RESTARTS
+from spleeter_microservice.sandbox import messages, self_check
+from spleeter_microservice.sandbox.framing import Message, ProtocolError
+from spleeter_microservice.sandbox.inference_process import InferenceProcess
+from spleeter_microservice.sandbox.launcher import HARMLESS, Launcher, Limits
+from spleeter_microservice.sandbox.messages import InferenceModel, Separation, SeparationRequest
+
+logger = logging.getLogger(__name__)
+
+OnProgress = Callable[[int, int | None], None]
+"""Called with the samples done so far, and the samples that there are if that is known."""
+
+_CPU = "CPUExecutionProvider"
+_WATCH_SECONDS = 0.1
+_MESSAGES_PER_SECOND = 40
+
+
+class InferenceSlot:
+    """Separates files, one at a time.
+
+    Args:
+        model: that is loaded from the start; a request may name another.
+        work_folder: the only one that the process can write: inputs and stems lie below it.
+        models_folder: below which the models of requests lie; by default the model's own folder.
+        limits: on the process.
+        cores: that the process uses; by default all that this one may use.
+
+    Attributes:
+        ends: how often processes ended, by the name of the error that it meant.
+    """
+
+    def __init__(
+        self,
+        model: InferenceModel,
+        work_folder: Path,
+        *,
+        models_folder: Path | None = None,
+        limits: Limits | None = None,
+        cores: int | None = None,
+    ) -> None:
+        self.model = model
+        self.work_folder = work_folder.resolve()
+        self.limits = limits or Limits()
+        self.ends: Counter[str] = Counter()
+        readable = tuple(folder.resolve() for folder in (*model.folders, models_folder or model.folder))
+        self._launcher = Launcher(model, self.work_folder, readable, self.limits, cores)
+        self._starting: asyncio.Task[InferenceProcess] | None = None
+        self._working: InferenceProcess | None = None
+        self._turn = asyncio.Lock()
+        self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        """Number of the process that is ready or at work."""
+        process = self._present()
+        return process.pid if process else None
+
+    @property
+    def job_pid(self) -> int | None:
+        """Number of the process that is at work, or None when there is no job."""
+        return self._working.pid if self._working else None
+
+    @property
+    def in_force(self) -> list[str]:
+        """Which of the sandbox's ``MEASURES`` confine the process that was started last."""
+        return self._launcher.in_force
+
+    async def start(self) -> None:
+        """Start the process and wait until it has loaded the model.
+
+        Raises:
+            InferenceUnavailableError: when it cannot be started.
+            ModelError: when it cannot load the model.
+        """
+        await self._process()
+
+    async def separate(self, request: SeparationRequest, on_progress: OnProgress | None = None) -> Separation:
+        """Separate a file, after those that were asked for before.
+
+        When the task that waits here is cancelled, the process is killed.
+
+        Args:
+            request: what to do.
+            on_progress: called at least twice a second.
+
+        Raises:
+            AudioError, ModelError, ConfigurationError: as ``separate_song``.
+            JobTimeLimitError, JobMemoryLimitError: when it takes too much; the process is replaced.
+            JobStoppedError: after ``cancel``.
+            InferenceCrashedError: when the process dies or misbehaves; it is replaced.
+            InferenceUnavailableError: when there is no process and none can be started.
+            ValueError: when the request's files are not in the work folder.
+        """
+        self._check_inside(request)
+        async with self._turn:
+            process = await self._process()
+            self._working = process
+            watching = asyncio.create_task(self._watch(process, request.time_limit))
+            try:
+                return await self._conversation(process, request, on_progress)
+            except ProtocolError as error:
+                raise await self._misbehaved(process, error) from error
+            except BaseException as error:
+                if not isinstance(error, HARMLESS):
+                    process.kill(_verdict(error))
+                    await process.wait()
+                raise
+            finally:
+                watching.cancel()
+                self._working = None
+                if not process.alive:
+                    self._replace(process)
+
+    async def self_check(self) -> float | None:
+        """Separate a known clip and compare what comes out with what must.
+
+        Returns:
+            the greatest difference in dB, or None for a model whose result is not known: of it,
+            only that the stems are plausible.
+
+        Raises:
+            SelfCheckError: when it comes out wrong.
+            InferenceError, ModelError: as ``separate``.
+        """
+        await self._process()
+        exact = self._launcher.provider == _CPU
+        tolerance = self_check.TOLERANCE if exact else self_check.GPU_TOLERANCE
+        return await self_check.check(self.separate, self.model, self.work_folder, tolerance)
+
+    async def cancel(self) -> None:
+        """Kill the process in the middle of its job, if it has one; return when it is dead."""
+        process = self._working
+        if process is not None:
+            process.kill(JobStoppedError("The job was stopped on request."))
+            await process.wait()
+
+    async def close(self) -> None:
+        """End the process, for good; a job at work is stopped."""
+        self._closed = True
+        await self.cancel()
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.wait({self._starting})
+            if process := self._present():
+                process.kill(JobStoppedError("The slot was closed."))
+                await process.wait()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _present(self) -> InferenceProcess | None:
+        """Give the process that was started, if it is ready and has not ended."""
+        task = self._starting
+        if task is None or not task.done() or task.cancelled() or task.exception() is not None:
+            return None
+        return task.result() if task.result().alive else None
+
+    async def _process(self) -> InferenceProcess:
+        """Wait for the process that was started last, or start one."""
+        await asyncio.sleep(0)  # lets the loop see that an idle process has ended
+        if self._closed:
+            raise InferenceUnavailableError("The slot is closed.")
+        if self._starting is None:
+            self._start_another()
+        elif self._starting.done() and self._present() is None:
+            await self._bury(self._starting)
+        assert self._starting is not None
+        return await asyncio.shield(self._starting)
+
+    async def _bury(self, ended: asyncio.Task[InferenceProcess]) -> None:
+        """Start another process in place of one that ended while it was idle, or did not start."""
+        if ended.cancelled() or ended.exception() is not None:
+            self._start_another()
+        else:
+            await ended.result().wait()
+            if self._starting is ended:
+                self._replace(ended.result())
+
+    def _start_another(self) -> None:
+        self._starting = asyncio.create_task(self._launcher.launch())
+        self._starting.add_done_callback(_log_failure)
+
+    def _replace(self, process: InferenceProcess) -> None:
+        reason = process.obituary()
+        self.ends[type(reason).__name__] += 1
+        WORKER_RESTARTS.labels(type(reason).__name__).inc()
+        logger.warning("inference process %d has ended: %s%s", process.pid, reason, process.last_words)
+        if not self._closed:
+            self._start_another()
+
+    async def _conversation(
+        self, process: InferenceProcess, request: SeparationRequest, on_progress: OnProgress | None
+    ) -> Separation:
+        """Ask for a separation and listen until it has ended."""
+        begin = time.monotonic()
+        process.limit_processor_time(request.time_limit * (os.cpu_count() or 1))
+        process.send(request.to_message())
+        for received in itertools.count():
+            message = await process.receive()
+            if received > _MESSAGES_PER_SECOND * (2 + time.monotonic() - begin):
+                raise ProtocolError("it sends too much")
+            if message["type"] == "result":
+                return self._result(message, request)
+            if message["type"] == "error":
+                raise self._reported(message, request)
+            if message["type"] != "progress":
+                raise ProtocolError("it sends what is not known")
+            done, total = messages.progress(message)
+            if on_progress:
+                on_progress(done, total)
+        raise AssertionError
+
+    async def _watch(self, process: InferenceProcess, time_limit: float) -> None:
+        """Kill the process when it exceeds a limit."""
+        deadline = time.monotonic() + time_limit
+        while process.alive:
+            usage = process.usage()
+            if time.monotonic() > deadline:
+                process.kill(JobTimeLimitError(f"The job took longer than {time_limit:g} s."))
+            elif usage and usage.memory > self.limits.memory:
+                process.kill(self._too_much_memory())
+            elif usage and usage.threads > self.limits.threads:
+                process.kill(InferenceCrashedError("The inference process started too many threads."))
+            await asyncio.sleep(_WATCH_SECONDS)
+
+    def _too_much_memory(self) -> JobMemoryLimitError:
+        return JobMemoryLimitError(f"The job needed more than {self.limits.memory >> 20} MiB of memory.")
+
+    def _result(self, message: Message, request: SeparationRequest) -> Separation:
+        for path in request.paths.values():
+            # Whoever has taken the process over could have put a link to someone else's file there.
+            if not self._is_inside(path) or not path.is_file() or path.is_symlink():
+                raise ProtocolError(f"it has not written {path.name}")
+        return messages.separation(message, request.paths)
+
+    def _reported(self, message: Message, request: SeparationRequest) -> SpleeterError:
+        """Give the error that the process reports, in words without the paths of this machine."""
+        kind = getattr(errors, messages.text(message.get("class")), None)
+        said = messages.text(message.get("message"))
+        if kind is JobMemoryLimitError:
+            return self._too_much_memory()
+        if not isinstance(kind, type) or not issubclass(kind, HARMLESS):
+            logger.error("inference failed: %s\n%s", said, messages.text(message.get("trace", "")))
+            return InferenceCrashedError(f"The inference process failed: {said}")
+        said = said.replace(str(request.source.absolute()), request.name or request.source.name)
+        return kind(said.replace(f"{self.work_folder}/", ""))
+
+    async def _misbehaved(self, process: InferenceProcess, error: ProtocolError) -> InferenceCrashedError:
+        verdict = InferenceCrashedError(f"The inference process misbehaved: {error}.")
+        process.kill(verdict)
+        await process.wait()
+        return verdict
+
+    def _check_inside(self, request: SeparationRequest) -> None:
+        for path in (request.source, *request.paths.values()):
+            if not self._is_inside(path):
+                raise ValueError(f"{path} is not in the work folder {self.work_folder}")
+
+    def _is_inside(self, path: Path) -> bool:
+        return path.resolve().is_relative_to(self.work_folder)
+
+
+def _verdict(error: BaseException) -> InferenceError:
+    """Say why the process is killed after an error."""
+    if isinstance(error, InferenceError):
+        return error
+    if isinstance(error, asyncio.CancelledError):
+        return JobStoppedError("Nobody waits for the job any more.")
+    return InferenceCrashedError(f"The job cannot go on: {error!r}.")
+
+
+def _log_failure(task: asyncio.Task[InferenceProcess]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("no inference process: %s", error)

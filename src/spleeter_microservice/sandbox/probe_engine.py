@@ -1,0 +1,43 @@
+"""What the probing process does: opens files as audio, and decodes as little as tells enough."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spleeter_microservice.audio.reader import AudioReader
+from spleeter_microservice.errors import SpleeterError
+from spleeter_microservice.sandbox.channel import Channel
+from spleeter_microservice.sandbox.framing import Message
+
+_BLOCK = 1 << 14  # frames
+
+
+def run(channel: Channel, in_force: list[str]) -> None:
+    """Look into what is asked for, one file after the other."""
+    channel.send({"type": "ready", "in_force": in_force})
+    channel.listen()
+    while True:
+        request = channel.next_request()
+        try:
+            answer = _facts(Path(request["path"]))
+        except SpleeterError as error:
+            answer = {"type": "error", "class": type(error).__name__, "message": str(error)[:2000]}
+        channel.send(answer)
+
+
+def _facts(path: Path) -> Message:
+    """Describe a file whose beginning can be decoded."""
+    with AudioReader(path) as reader:
+        blocks = reader.blocks(_BLOCK)
+        frames = len(next(blocks))
+        duration = reader.announced_duration
+        if duration is None:  # only counting tells
+            duration = (frames + sum(map(len, blocks))) / reader.sample_rate
+        return {
+            "type": "facts",
+            "format": reader.format_name,
+            "codec": reader.codec_name,
+            "duration": duration,
+            "sample_rate": reader.source_sample_rate,
+            "channels": reader.source_channels,
+        }

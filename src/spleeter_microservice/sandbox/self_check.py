@@ -1,0 +1,195 @@
+"""A clip made here, and what each model must make of it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+import json
+import tempfile
+import wave
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spleeter_microservice.errors import SelfCheckError
+from spleeter_microservice.sandbox.messages import InferenceModel, Separation, SeparationRequest
+
+SAMPLE_RATE = 44100
+SECONDS = 6
+TOLERANCE = 0.05
+"""In dB, on any processor: their rounding makes a thousandth of it."""
+GPU_TOLERANCE = 0.5
+"""In dB, elsewhere: GPUs may multiply numbers of 10 bits."""
+
+_TIME_LIMIT = 120.0  # in seconds
+_FLOOR = -60.0  # in dB relative to full scale; what is weaker says more about rounding
+_EDGES = (0, 100, 200, 400, 800, 1600, 3200, 6400, 11025, 16000)  # of the bands, in Hz
+_REPAIR = "Verify the model: spleeter-microservice models verify"
+_PARTS = 3  # of the clip, measured apart
+_EXPECTED = Path(__file__).with_name("self_check.json")
+
+Waveform = NDArray[np.float64]
+Separate = Callable[[SeparationRequest], Awaitable[Separation]]
+Fingerprint = Mapping[str, list[list[float]]]
+"""By stem: for each part of the clip, the level of each band in dB relative to full scale."""
+
+
+def clip() -> Waveform:
+    """Make a voice-like tone over bass, chords and a beat, of shape (samples, 2); always the same."""
+    time = np.arange(SECONDS * SAMPLE_RATE) / SAMPLE_RATE
+    bass = 0.12 * np.sin(2 * np.pi * np.where(time % 2 < 1, 55.0, 82.5) * time)
+    chord = sum(0.03 * np.sin(2 * np.pi * f * time) for f in (220.0, 277.18, 329.63))
+    left, right = (0.3 * _voice(time) + bass + chord + 0.25 * _beat(time, seed) for seed in (1, 2))
+    return np.stack([left, right], axis=1)
+
+
+def _voice(time: Waveform) -> Waveform:
+    """Harmonics of a gliding, trembling tone, under two formants, with a pause in every second."""
+    pitch = 220 * 2 ** ((np.floor(time / 1.5) % 4 * 2 + 0.3 * np.sin(2 * np.pi * 5.5 * time)) / 12)
+    phase = 2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE
+    tone = np.zeros_like(time)
+    for harmonic in range(1, 30):
+        frequency = harmonic * pitch
+        formants = np.exp(-(((frequency - 700) / 300) ** 2)) + 0.5 * np.exp(
+            -(((frequency - 2400) / 500) ** 2)
+        )
+        tone += (formants + 0.02) * np.sin(harmonic * phase)
+    tone *= 0.5 * np.clip(8 * np.sin(np.pi * (time % 1.5) / 1.5), 0, 1)
+    return tone
+
+
+def _beat(time: Waveform, seed: int) -> Waveform:
+    noise: Waveform = np.random.RandomState(seed).uniform(-1, 1, len(time))  # NumPy never changes its numbers
+    noise *= np.exp(-(time % 0.5) * 30)
+    return noise
+
+
+def write_clip(path: Path) -> None:
+    """Write the clip as a WAV file of 16 bits."""
+    samples = np.round(np.clip(clip(), -1, 1) * 32767).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(samples.tobytes())
+
+
+def fingerprint(paths: Mapping[str, Path]) -> Fingerprint:
+    """Measure stems in WAV files of 16 bits.
+
+    Raises:
+        SelfCheckError: when one is not such a file, or not as long as the clip.
+    """
+    return {name: _levels(_samples(path)) for name, path in paths.items()}
+
+
+def _samples(path: Path) -> Waveform:
+    try:
+        with wave.open(str(path), "rb") as file:
+            data = file.readframes(2 * SECONDS * SAMPLE_RATE)
+            form = (file.getnchannels(), file.getsampwidth(), file.getnframes())
+    except (OSError, EOFError, wave.Error) as error:
+        raise SelfCheckError(f"A stem of the known clip cannot be read: {error}.") from error
+    if form != (2, 2, SECONDS * SAMPLE_RATE):
+        raise SelfCheckError("A stem of the known clip has another length or format than the clip.")
+    return np.frombuffer(data, "<i2").reshape(-1, 2) / 32768
+
+
+def _levels(samples: Waveform) -> list[list[float]]:
+    levels = []
+    for part in np.split(samples, _PARTS):
+        energy = (np.abs(np.fft.rfft(part, axis=0)) ** 2).mean(axis=1) * 2 / len(part) ** 2
+        hertz = np.fft.rfftfreq(len(part), 1 / SAMPLE_RATE)
+        sums = [energy[(low <= hertz) & (hertz < high)].sum() for low, high in itertools.pairwise(_EDGES)]
+        levels.append([round(float(10 * np.log10(total + 1e-12)), 3) for total in sums])
+    return levels
+
+
+def key(model: InferenceModel) -> str:
+    """Name what decides on the result: the weights, and how much of the spectrum they are used on.
+
+    The networks of a cascade serve models of four stems and of five.
+    """
+    stems = f"-{len(model.architecture.instruments)}" if model.architecture.kind == "cascade" else ""
+    return f"{model.weights_sha256}-{model.architecture.bins}{stems}"
+
+
+@cache
+def expected() -> Mapping[str, Fingerprint]:
+    """Give what is known, by the model's ``key``; ``scripts/fingerprint.py`` measured it."""
+    known: Mapping[str, Fingerprint] = json.loads(_EXPECTED.read_text(encoding="utf-8"))
+    return known
+
+
+def compare(found: Fingerprint, wanted: Fingerprint, tolerance: float = TOLERANCE) -> float:
+    """Compare what came out with what must; the tolerance is in dB.
+
+    Returns:
+        the greatest difference of any band, in dB.
+
+    Raises:
+        SelfCheckError: when it exceeds the tolerance, or the stems are others.
+    """
+    if found.keys() != wanted.keys():
+        raise SelfCheckError(f"The stems are {', '.join(found)} in place of {', '.join(wanted)}.")
+    worst, where = 0.0, ""
+    for stem, parts in wanted.items():
+        pairs = np.maximum([np.array(found[stem]), np.array(parts)], _FLOOR)
+        difference = float(np.abs(pairs[0] - pairs[1]).max())
+        if difference > worst:
+            worst, where = difference, stem
+    if worst > tolerance:
+        raise SelfCheckError(
+            f"The known clip came out wrong: {where} differs by {worst:.2f} dB from what it must be, "
+            f"{tolerance} dB are allowed. {_REPAIR}"
+        )
+    return worst
+
+
+async def check(
+    separate: Separate, model: InferenceModel, work_folder: Path, tolerance: float
+) -> float | None:
+    """Compare the model's files with their hashes, and what it makes of the clip with what it must.
+
+    Returns:
+        the greatest difference in dB, or None for a model whose result is not known.
+
+    Raises:
+        SelfCheckError: when either differs or, for an unknown model, the result is suspicious.
+    """
+    await asyncio.to_thread(_check_files, model)
+    found = await measure(separate, model, work_folder)
+    wanted = expected().get(key(model))
+    return compare(found, wanted, tolerance) if wanted is not None else None
+
+
+def _check_files(model: InferenceModel) -> None:
+    for name, sha256 in model.files.items():
+        try:
+            with (model.folder / name).open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise SelfCheckError(f"{error.filename} cannot be read: {error.strerror}. {_REPAIR}") from error
+        if found != sha256:
+            raise SelfCheckError(f"{model.folder / name} is not what was installed. {_REPAIR}")
+
+
+async def measure(separate: Separate, model: InferenceModel, work_folder: Path) -> Fingerprint:
+    """Separate the clip in a folder that is then removed, and measure its stems.
+
+    Raises:
+        SelfCheckError: when the result is suspicious, whatever the model.
+    """
+    with tempfile.TemporaryDirectory(prefix="self-check-", dir=work_folder) as name:
+        folder = Path(name)
+        paths = {stem: folder / f"{stem}.wav" for stem in model.architecture.instruments}
+        await asyncio.to_thread(write_clip, folder / "clip.wav")
+        request = SeparationRequest(folder / "clip.wav", paths, time_limit=_TIME_LIMIT)
+        result = await separate(request)
+        if result.quality.suspect:
+            raise SelfCheckError(f"The known clip came out wrong: {result.quality.suspect}.")
+        return await asyncio.to_thread(fingerprint, paths)

@@ -1,0 +1,1 @@
+"""Spleeter's U-Nets: spectrograms, networks, masks and filters."""

@@ -1,0 +1,153 @@
+"""Runs two models one after the other: voice and accompaniment, then what the accompaniment is made of."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from spleeter_microservice.arrays import Array
+from spleeter_microservice.errors import ModelCorruptError
+from spleeter_microservice.separation.spleeter.architecture import CASCADE_GRAPH, Architecture
+from spleeter_microservice.separation.spleeter.network import Networks, Start, session_options
+
+PARTS = ("drums", "bass", "piano", "other")
+"""Among which the second model shares the accompaniment out.
+
+It gives arrays of shape (parts + 2, 2, frames, bins): the part's shares, then the share of what the
+first model left as accompaniment that is voice, then that of what it took for voice and is not."""
+
+BASE = Architecture(("vocals", "accompaniment"))
+"""Of the first model, Deezer's."""
+
+ACCOMPANIMENT_INPUT, VOCALS_INPUT = "accompaniment", "vocals"
+"""Of the second model's graph: magnitudes as the first model shares them out."""
+
+_TINY = np.float32(5e-11)
+"""Makes equal shares of silence, instead of a division by zero."""
+
+
+class Cascade(Networks):
+    """Deezer's 2-stem networks and one that shares the accompaniment out.
+
+    A part that is no instrument of the architecture belongs to its last one: without a piano,
+    ``other`` is piano and other.
+
+    Args:
+        folder: holds ``lite.onnx``.
+        architecture: of the whole; vocals come first.
+        base: folder of the 2-stem networks.
+        cores: how many to use; by default all that this process may use.
+
+    Raises:
+        ModelCorruptError: when ONNX Runtime cannot load a graph.
+    """
+
+    def __init__(
+        self, folder: Path, architecture: Architecture, base: Path, cores: int | None = None
+    ) -> None:
+        super().__init__(base, BASE, cores)
+        self._instruments = architecture.instruments[1:]
+        options = session_options(architecture, self.threads)
+        try:
+            self._second = ort.InferenceSession(
+                str(folder / CASCADE_GRAPH), options, providers=self._sessions[0].get_providers()
+            )
+        except Exception as error:  # ONNX Runtime's errors share no other base
+            raise ModelCorruptError(
+                f"The network {folder / CASCADE_GRAPH} cannot be loaded: {error}"
+            ) from error
+
+    def submit(self, start: Start, magnitude: Array) -> list[Future[Array]]:
+        """Compute the outputs of a segment: one array of masks, of shape (1, instruments, 2, frames, bins).
+
+        Args:
+            start: runs a computation in another thread.
+            magnitude: shape (1, 2, segment_frames, bins).
+        """
+        pair = _Pair(lambda estimates: self._masks(estimates, magnitude[0]))
+        for position in range(len(BASE.instruments)):
+            start(functools.partial(pair.add, position, functools.partial(self.run, position, magnitude)))
+        return [pair.result]
+
+    def _masks(self, estimates: Sequence[Array], magnitude: Array) -> Array:
+        share = accompaniment_share(estimates)
+        accompaniment = magnitude * share
+        inputs = {ACCOMPANIMENT_INPUT: accompaniment, VOCALS_INPUT: magnitude - accompaniment}
+        found: Array = self._second.run(None, {name: array[np.newaxis] for name, array in inputs.items()})[0]
+        *parts, left, returned = found
+        share += returned * (1 - share) - left * share
+        masks = np.empty((1 + len(self._instruments), *magnitude.shape), np.float32)
+        np.subtract(1, share, out=masks[0])
+        for mask, instrument in zip(masks[1:], self._instruments, strict=True):
+            np.multiply(parts[PARTS.index(instrument)], share, out=mask)
+        for part, name in zip(parts, PARTS, strict=True):
+            if name not in self._instruments:
+                masks[-1] += part * share
+        return masks[np.newaxis]
+
+
+def accompaniment_share(estimates: Sequence[Array]) -> Array:
+    """Say which share of a mix is accompaniment, by the ratio of energies as official Spleeter does.
+
+    Args:
+        estimates: magnitudes of vocals and of accompaniment.
+    """
+    vocals, accompaniment = (np.square(estimate) + _TINY for estimate in estimates)
+    share: Array = accompaniment / (vocals + accompaniment)
+    return share
+
+
+class _Pair:
+    """Two computations and a third on their results, which whoever is last carries out: nobody waits.
+
+    Attributes:
+        result: of the third.
+    """
+
+    def __init__(self, join: Callable[[Sequence[Array]], Array]) -> None:
+        self.result: Future[Array] = Future()
+        self._join = join
+        self._found: dict[int, Array] = {}
+        self._lock = threading.Lock()
+
+    def add(self, position: int, compute: Callable[[], Array]) -> Array:
+        """Carry out one of the two."""
+        try:
+            output = compute()
+            with self._lock:
+                self._found[position] = output[0]
+                last = len(self._found) == len(BASE.instruments)
+            if last:
+                self.result.set_result(self._join([self._found[i] for i in sorted(self._found)]))
+        except BaseException as error:
+            with self._lock:
+                if not self.result.done():
+                    self.result.set_exception(error)
+            raise
+        return output
+
+
+def load_networks(
+    folder: Path, architecture: Architecture, cores: int | None = None, base: Path | None = None
+) -> Networks:
+    """Load the networks of any model.
+
+    Args:
+        folder: of the model.
+        architecture: of the model.
+        cores: how many to use; by default all that this process may use.
+        base: folder of a cascade's first networks.
+
+    Raises:
+        ModelCorruptError: when ONNX Runtime cannot load a graph.
+    """
+    if architecture.kind != "cascade":
+        return Networks(folder, architecture, cores)
+    assert base is not None, "a cascade needs a base"
+    return Cascade(folder, architecture, base, cores)

@@ -1,0 +1,109 @@
+"""Runs the networks of a model with ONNX Runtime."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeAlias
+
+import onnxruntime as ort
+
+from spleeter_microservice.arrays import Array
+from spleeter_microservice.errors import ModelCorruptError
+from spleeter_microservice.separation.device import available_cores
+from spleeter_microservice.separation.spleeter.architecture import GRAPH_INPUT, Architecture
+
+Start: TypeAlias = Callable[[Callable[[], Array]], Future[Array]]
+"""Runs a computation in another thread."""
+
+# Networks computed at the same time; each holds about 60 MB of activations.
+_MOST_AT_ONCE = 4
+_ERRORS_ONLY = 3
+_GROW_AS_REQUESTED = 1
+
+
+class Networks:
+    """The networks of one model, loaded, to be run from several threads at a time.
+
+    Args:
+        folder: holds ``{instrument}.onnx`` and ``{instrument}.bin`` for each instrument.
+        architecture: of the model.
+        cores: how many to use; by default all that this process may use.
+
+    Attributes:
+        at_once: how many threads should call ``run`` for the cores to be used well.
+        threads: that each call of ``run`` uses.
+        provider: what ONNX Runtime runs the networks on, by its name for it.
+
+    Raises:
+        ModelCorruptError: when ONNX Runtime cannot load a graph.
+    """
+
+    def __init__(self, folder: Path, architecture: Architecture, cores: int | None = None) -> None:
+        cores = cores or available_cores()
+        self.at_once = min(cores, _MOST_AT_ONCE)
+        _share_memory()
+        self.threads = cores // self.at_once
+        options = session_options(architecture, self.threads)
+
+        def load(instrument: str) -> ort.InferenceSession:
+            return ort.InferenceSession(str(folder / f"{instrument}.onnx"), options, providers=_providers())
+
+        try:
+            with ThreadPoolExecutor(self.at_once) as pool:
+                self._sessions = list(pool.map(load, architecture.instruments))
+        except Exception as error:  # ONNX Runtime's errors share no other base
+            raise ModelCorruptError(f"The networks in {folder} cannot be loaded: {error}") from error
+        self.provider: str = self._sessions[0].get_providers()[0]
+
+    def submit(self, start: Start, magnitude: Array) -> list[Future[Array]]:
+        """Compute the outputs of a segment, one array of ``run`` per instrument.
+
+        Args:
+            start: runs a computation in another thread.
+            magnitude: shape (1, 2, segment_frames, bins).
+        """
+        return [
+            start(functools.partial(self.run, position, magnitude)) for position in range(len(self._sessions))
+        ]
+
+    def run(self, position: int, magnitude: Array) -> Array:
+        """Compute the output for one instrument.
+
+        Args:
+            position: of the instrument in the architecture.
+            magnitude: shape (1, 2, segment_frames, bins).
+
+        Returns:
+            an array of that shape: the instrument's estimate, or its logits.
+        """
+        outputs: Sequence[Array] = self._sessions[position].run(None, {GRAPH_INPUT: magnitude})
+        return outputs[0]
+
+
+def _providers() -> list[str]:
+    """Prefer CUDA where ONNX Runtime's build for it is installed; the processor is always there."""
+    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+    return [provider for provider in wanted if provider in ort.get_available_providers()]
+
+
+def session_options(architecture: Architecture, threads: int) -> ort.SessionOptions:
+    """Say how ONNX Runtime is to run a network of a model."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = _ERRORS_ONLY
+    options.add_free_dimension_override_by_name("bins", architecture.bins)
+    # A planned layout of the activations would be reserved anew for each concurrent run.
+    options.enable_mem_pattern = False
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+@functools.cache
+def _share_memory() -> None:
+    """Let all sessions of this process share one arena: their peaks do not come together."""
+    memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(memory, ort.OrtArenaCfg(0, _GROW_AS_REQUESTED, -1, -1))

@@ -1,0 +1,191 @@
+"""Short-time Fourier transform of a stream, segment by segment, and its inverse.
+
+The conventions are official Spleeter's (``spleeter/model/__init__.py``): one frame of zeros
+before the signal, zeros after it up to a whole frame, a periodic Hann window both ways, and
+2/3 as the compensation for the windows' overlap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spleeter_microservice.arrays import Spectrum, Waveform
+from spleeter_microservice.separation.spleeter.architecture import Architecture
+
+_COMPENSATION = 2 / 3
+# Frames transformed at once: enough to spare Python's overhead, few enough to stay in cache.
+_CHUNK = 32
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What the networks see at once: ``segment_frames`` frames of the signal, or the rest of it.
+
+    Attributes:
+        mix: the signal itself, shape (2, samples); joined together, the segments' mixes are
+            ``frame_length`` zeros followed by the input.
+        spectrum: shape (2, frames, kept bins).
+        magnitude: absolute value of the spectrum, zeros where frames are missing, shape
+            (1, 2, segment_frames, bins).
+        energy: of the windowed frames, summed over all bins: (below the networks' last bin,
+            above it).
+        last: whether the signal ends in this segment.
+    """
+
+    mix: Waveform
+    spectrum: Spectrum
+    magnitude: NDArray[np.float32]
+    energy: tuple[float, float]
+    last: bool
+
+    @property
+    def frames(self) -> int:
+        """Number of frames, at most ``segment_frames``."""
+        return int(self.spectrum.shape[1])
+
+
+class Analysis:
+    """Turns blocks of a waveform into segments of its spectrogram.
+
+    Args:
+        architecture: gives the transform's sizes.
+        full_band: keep all bins, not only those that the networks see.
+    """
+
+    def __init__(self, architecture: Architecture, full_band: bool = False) -> None:
+        self._architecture = architecture
+        self._step = architecture.frame_step
+        self._overlap = architecture.frame_length - architecture.frame_step
+        self._all_bins = architecture.frame_length // 2 + 1
+        self._kept_bins = self._all_bins if full_band else architecture.bins
+        # The forward-normalised transform is the one that NumPy computes in single precision.
+        self._window = hann(architecture.frame_length) * np.float32(architecture.frame_length)
+        self._span = architecture.segment_frames * self._step
+
+    def segments(self, blocks: Iterable[Waveform]) -> Iterator[Segment]:
+        """Yield the segments of a signal.
+
+        Args:
+            blocks: the signal in pieces of any length, each of shape (samples, 2).
+        """
+        buffer = np.zeros((2, self._span + self._overlap), np.float32)
+        filled = self._architecture.frame_length  # the frame of zeros before the signal
+        for block in blocks:
+            start = 0
+            while start < len(block):
+                taken = min(len(block) - start, buffer.shape[1] - filled)
+                buffer[:, filled : filled + taken] = block[start : start + taken].T
+                filled += taken
+                start += taken
+                if filled == buffer.shape[1]:
+                    yield self._segment(buffer, self._architecture.segment_frames, self._span, last=False)
+                    buffer[:, : self._overlap] = buffer[:, self._span :]
+                    filled = self._overlap
+        buffer[:, filled:] = 0
+        yield from self._rest(buffer, filled)
+
+    def _rest(self, buffer: Waveform, filled: int) -> Iterator[Segment]:
+        frames = -(-filled // self._step)
+        if frames > self._architecture.segment_frames:
+            yield self._segment(buffer, self._architecture.segment_frames, self._span, last=False)
+            buffer[:, : self._overlap] = buffer[:, self._span :]
+            buffer[:, self._overlap :] = 0
+            filled -= self._span
+            frames -= self._architecture.segment_frames
+        yield self._segment(buffer, frames, filled, last=True)
+
+    def _segment(self, buffer: Waveform, frames: int, samples: int, last: bool) -> Segment:
+        """Transform the buffer's first frames.
+
+        Args:
+            buffer: shape (2, span + overlap).
+            frames: how many frames to transform.
+            samples: how many of the buffer's samples belong to this segment alone.
+            last: whether the signal ends here.
+        """
+        bins = self._architecture.bins
+        spectrum = np.empty((2, frames, self._kept_bins), np.complex64)
+        magnitude = np.zeros((1, 2, self._architecture.segment_frames, bins), np.float32)
+        framed = np.lib.stride_tricks.sliding_window_view(buffer, self._architecture.frame_length, axis=1)[
+            :, :: self._step
+        ]
+        windowed = np.empty((2, _CHUNK, self._architecture.frame_length), np.float32)
+        transformed = np.empty((2, _CHUNK, self._all_bins), np.complex64)
+        total = 0.0
+        for start in range(0, frames, _CHUNK):
+            n = min(_CHUNK, frames - start)
+            chunk = slice(start, start + n)
+            np.multiply(framed[:, chunk], self._window, out=windowed[:, :n])
+            np.fft.rfft(windowed[:, :n], norm="forward", out=transformed[:, :n])  # type: ignore[arg-type]  # NumPy's stubs know double precision alone
+            spectrum[:, chunk] = transformed[:, :n, : self._kept_bins]
+            _absolute(spectrum[:, chunk, :bins], out=magnitude[0, :, chunk])
+            total += _energy(windowed[:, :n])
+        # Parseval: the window was scaled by the frame's length, and half of the bins are kept.
+        total /= 2 * self._architecture.frame_length
+        low = min(_energy(magnitude), total)
+        return Segment(buffer[:, :samples].copy(), spectrum, magnitude, (low, total - low), last)
+
+
+class Synthesis:
+    """Turns the spectra of successive segments back into one waveform, by overlap and add."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        self._length = architecture.frame_length
+        self._step = architecture.frame_step
+        self._window = hann(self._length) * np.float32(_COMPENSATION)
+        self._tail: Waveform = np.zeros((2, self._length - self._step), np.float32)
+
+    def add(self, spectrum: Spectrum, mask: NDArray[np.float32] | None, samples: int) -> Waveform:
+        """Transform a masked spectrum and return what is complete of the waveform.
+
+        Args:
+            spectrum: shape (2, frames, bins); bins beyond the last one given are zero.
+            mask: shape (2, at least as many frames, at most as many bins), a real factor for
+                each; bins beyond its last one become zero.
+            samples: how many samples to return.
+
+        Returns:
+            shape (2, samples); it starts where the last call's ended.
+        """
+        frames = spectrum.shape[1]
+        overlaps = self._length // self._step
+        out = np.zeros((2, frames + overlaps - 1, self._step), np.float32)
+        out[:, : overlaps - 1] = self._tail.reshape(2, overlaps - 1, self._step)
+        if mask is not None:
+            spectrum = spectrum[..., : mask.shape[2]]
+        # Zeros up to the last bin: left to NumPy, padding takes as long as the transform.
+        masked = np.zeros((2, _CHUNK, self._length // 2 + 1), np.complex64)
+        low = masked[..., : spectrum.shape[2]]
+        framed = np.empty((2, _CHUNK, self._length), np.float32)
+        for start in range(0, frames, _CHUNK):
+            n = min(_CHUNK, frames - start)
+            chunk = slice(start, start + n)
+            np.multiply(spectrum[:, chunk], 1 if mask is None else mask[:, chunk], out=low[:, :n])
+            np.fft.irfft(masked[:, :n], self._length, out=framed[:, :n])  # type: ignore[arg-type]  # as above
+            framed[:, :n] *= self._window
+            steps = framed[:, :n].reshape(2, n, overlaps, self._step)
+            for k in range(overlaps):
+                out[:, start + k : start + k + n] += steps[:, :, k]
+        self._tail = out[:, frames:].reshape(2, -1).copy()
+        return out.reshape(2, -1)[:, :samples]
+
+
+def hann(length: int) -> NDArray[np.float32]:
+    """Periodic Hann window."""
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)).astype(np.float32)
+
+
+def _absolute(spectrum: Spectrum, out: NDArray[np.float32]) -> None:
+    """Compute moduli several times faster than ``np.abs``, which guards against overflow."""
+    np.multiply(spectrum.real, spectrum.real, out=out)
+    out += spectrum.imag * spectrum.imag
+    np.sqrt(out, out=out)
+
+
+def _energy(array: NDArray[np.float32]) -> float:
+    flat = np.ascontiguousarray(array).reshape(-1)
+    return float(np.dot(flat, flat))

@@ -1,0 +1,253 @@
+"""Builds the ONNX graphs of a model from its weights, and reads the weights back.
+
+Each instrument has a graph of its own: magnitude spectrogram in, the instrument's
+estimate (``unet``) or mask logits (``softmax_unet``) out. The definition is Deezer's
+``spleeter/model/functions/unet.py``; docs/decisions/0002-network-form.md says why the
+transposed convolutions are written as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, external_data_helper, helper, numpy_helper
+
+from spleeter_microservice.arrays import Array
+from spleeter_microservice.separation.spleeter.architecture import (
+    GRAPH_INPUT,
+    LAYERS,
+    Activation,
+    Architecture,
+    numbered,
+)
+
+_OUTPUT = "output"
+
+
+_OPSET = 17
+_BATCH_NORM_EPSILON = 1e-3
+_LEAKY_SLOPE = 0.2
+# TensorFlow's "same" padding of a stride-2 convolution with a 5×5 kernel over an even size.
+_BEFORE, _AFTER = 1, 2
+# Rows (or columns) of the kernel of a stride-2 transposed convolution that reach an even
+# and an odd row of its output, in the order of the input rows m − 1, m, m + 1.
+_TAPS = {0: (3, 1), 1: (4, 2, 0)}
+# The last transposed convolution has one output channel, too few for the split to pay.
+_SPLIT_LAYERS = LAYERS - 1
+
+
+def write_networks(architecture: Architecture, arrays: Mapping[str, Array], folder: Path) -> None:
+    """Write ``{instrument}.onnx`` and ``{instrument}.bin`` (its weights) for each instrument.
+
+    Args:
+        architecture: what the arrays are the weights of.
+        arrays: all of ``architecture.variables()``, in TensorFlow's layout.
+        folder: an existing folder.
+    """
+    for position, instrument in enumerate(architecture.instruments):
+        graph = _Graph(arrays)
+        _build(graph, architecture, position)
+        graph.save(architecture, folder, instrument)
+
+
+def read_arrays(architecture: Architecture, folder: Path) -> dict[str, Array]:
+    """Give back exactly the arrays that ``write_networks`` was given."""
+    arrays: dict[str, Array] = {}
+    shapes = architecture.variables()
+    for instrument in architecture.instruments:
+        model = onnx.load_model(folder / f"{instrument}.onnx")
+        for tensor in model.graph.initializer:
+            name, _, phase = tensor.name.partition(":")
+            if name not in shapes:
+                continue
+            stored = numpy_helper.to_array(tensor)
+            if phase:
+                whole = arrays.setdefault(name, np.zeros(shapes[name], np.float32))
+                rows, columns = _TAPS[int(phase[0])], _TAPS[int(phase[1])]
+                whole[np.ix_(rows, columns)] = stored.transpose(2, 3, 0, 1)
+            else:
+                arrays[name] = np.ascontiguousarray(_to_tensorflow(name, stored))
+    return arrays
+
+
+class _Graph:
+    """Nodes and initializers under construction; every method returns a tensor's name."""
+
+    def __init__(self, arrays: Mapping[str, Array]) -> None:
+        self.arrays = arrays
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: dict[str, onnx.TensorProto] = {}
+
+    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        name = f"{kind}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
+        return name
+
+    def constant(self, name: str, array: NDArray[np.generic]) -> str:
+        if name not in self.initializers:
+            self.initializers[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+        return name
+
+    def variable(self, name: str) -> str:
+        """Bring in a weight of the checkpoint, in ONNX's layout."""
+        return self.constant(name, _to_onnx(name, self.arrays[name]))
+
+    def save(self, architecture: Architecture, folder: Path, instrument: str) -> None:
+        shape: list[str | int | None] = [1, 2, architecture.segment_frames, "bins"]
+        graph = helper.make_graph(
+            self.nodes,
+            instrument,
+            [helper.make_tensor_value_info(GRAPH_INPUT, TensorProto.FLOAT, shape)],
+            [helper.make_tensor_value_info(_OUTPUT, TensorProto.FLOAT, shape)],
+            list(self.initializers.values()),
+        )
+        model = helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", _OPSET)],
+            ir_version=8,
+            producer_name="spleeter-microservice",
+        )
+        # Beside the graph, the weights are mapped into memory instead of being parsed.
+        external_data_helper.convert_model_to_external_data(model, location=f"{instrument}.bin")
+        onnx.save_model(model, folder / f"{instrument}.onnx")
+        (folder / f"{instrument}.bin").chmod(0o644)  # onnx makes it readable to its owner alone
+
+
+def _build(graph: _Graph, architecture: Architecture, position: int) -> None:
+    hidden = GRAPH_INPUT
+    skips: list[str] = []
+    for j in range(LAYERS):
+        name = numbered("conv2d", (LAYERS + 1) * position + j)
+        norm = numbered("batch_normalization", 2 * LAYERS * position + j)
+        skips.append(
+            graph.op(
+                "Conv",
+                hidden,
+                graph.variable(f"{name}/kernel"),
+                graph.variable(f"{name}/bias"),
+                strides=[2, 2],
+                pads=[_BEFORE, _BEFORE, _AFTER, _AFTER],
+            )
+        )
+        if j < LAYERS - 1:
+            normed = _batch_norm(graph, skips[j], norm, architecture.conv_n_filters[j])
+            hidden = _activate(graph, normed, architecture.conv_activation)
+        else:  # Deezer's checkpoints have weights here that no output depends on: keep them only
+            _norm_variables(graph, norm)
+    hidden = skips.pop()
+    outputs = (*reversed(architecture.conv_n_filters[:-1]), 1)
+    for j, filters in enumerate(outputs):
+        name = numbered("conv2d_transpose", LAYERS * position + j)
+        norm = numbered("batch_normalization", 2 * LAYERS * position + LAYERS + j)
+        if j < _SPLIT_LAYERS:
+            height = architecture.segment_frames >> (LAYERS - j)
+            hidden = _split_transposed(graph, hidden, name, filters, height, architecture.deconv_activation)
+        else:
+            hidden = _activate(graph, _transposed(graph, hidden, name), architecture.deconv_activation)
+        hidden = _batch_norm(graph, hidden, norm, filters)
+        if skips:
+            hidden = graph.op("Concat", skips.pop(), hidden, axis=1)
+    name = numbered("conv2d", (LAYERS + 1) * position + LAYERS)
+    logits = graph.op(
+        "Conv",
+        hidden,
+        graph.variable(f"{name}/kernel"),
+        graph.variable(f"{name}/bias"),
+        dilations=[2, 2],
+        pads=[3, 3, 3, 3],
+    )
+    if architecture.kind == "softmax_unet":
+        graph.op("Identity", logits)
+    else:
+        # Written out, because ONNX Runtime's own Sigmoid is a rational function that is exact to
+        # 1e-7 of 1, not of itself: where all stems' masks are small, their ratios go wrong.
+        one = graph.constant("one", np.ones(1, np.float32))
+        exponential = graph.op("Exp", graph.op("Neg", logits))
+        graph.op("Div", GRAPH_INPUT, graph.op("Add", exponential, one))
+    graph.nodes[-1].output[0] = _OUTPUT
+
+
+def _batch_norm(graph: _Graph, x: str, name: str, channels: int) -> str:
+    """Normalise by a depthwise 1×1 convolution: it fuses with the activation that follows.
+
+    The runtime folds the arithmetic on the four weights into two constants when it loads.
+    """
+    gamma, beta, mean, variance = _norm_variables(graph, name)
+    epsilon = graph.constant("epsilon", np.float32(_BATCH_NORM_EPSILON).reshape(1))
+    scale = graph.op("Div", gamma, graph.op("Sqrt", graph.op("Add", variance, epsilon)))
+    shift = graph.op("Sub", beta, graph.op("Mul", mean, scale))
+    kernel = graph.op("Reshape", scale, graph.constant("depthwise", np.array([-1, 1, 1, 1], np.int64)))
+    return graph.op("Conv", x, kernel, shift, group=channels)
+
+
+def _norm_variables(graph: _Graph, name: str) -> tuple[str, ...]:
+    parts = ("gamma", "beta", "moving_mean", "moving_variance")
+    return tuple(graph.variable(f"{name}/{part}") for part in parts)
+
+
+def _activate(graph: _Graph, x: str, activation: Activation) -> str:
+    if activation == "LeakyReLU":
+        return graph.op("LeakyRelu", x, alpha=_LEAKY_SLOPE)
+    return graph.op("Relu" if activation == "ReLU" else "Elu", x)
+
+
+def _transposed(graph: _Graph, x: str, name: str) -> str:
+    return graph.op(
+        "ConvTranspose",
+        x,
+        graph.variable(f"{name}/kernel"),
+        graph.variable(f"{name}/bias"),
+        strides=[2, 2],
+        pads=[_BEFORE, _BEFORE, _AFTER, _AFTER],
+    )
+
+
+def _split_transposed(
+    graph: _Graph, x: str, name: str, filters: int, height: int, activation: Activation
+) -> str:
+    """Write a transposed convolution as four plain ones, for even and odd rows and columns.
+
+    Each output row gets contributions from either the odd or the even rows of the kernel,
+    so four small convolutions do exactly the multiplications needed, at the speed of plain
+    convolutions; two transpositions then interleave their outputs.
+
+    Args:
+        graph: the graph under construction.
+        x: input of shape (1, in, height, width).
+        name: the layer's name in the checkpoint.
+        filters: number of output channels.
+        height: rows of the input.
+        activation: applied while the four parts are still in the convolution's layout.
+    """
+    kernel, bias = graph.arrays[f"{name}/kernel"], graph.variable(f"{name}/bias")
+    parts = []
+    for odd_row, rows in _TAPS.items():
+        for odd_column, columns in _TAPS.items():
+            part = kernel[np.ix_(rows, columns)].transpose(2, 3, 0, 1)
+            weights = graph.constant(f"{name}/kernel:{odd_row}{odd_column}", part)
+            pads = [1, 1, odd_row, odd_column]
+            parts.append(_activate(graph, graph.op("Conv", x, weights, bias, pads=pads), activation))
+    phases = graph.op("Concat", *parts, axis=1)
+    columns_last = graph.op("Reshape", phases, _shape(graph, 2, 2, -1))
+    columns_in = graph.op("Transpose", columns_last, perm=[0, 2, 1])
+    rows_first = graph.op("Reshape", columns_in, _shape(graph, 2, filters * height, -1))
+    rows_in = graph.op("Transpose", rows_first, perm=[1, 0, 2])
+    return graph.op("Reshape", rows_in, _shape(graph, 1, filters, 2 * height, -1))
+
+
+def _shape(graph: _Graph, *sizes: int) -> str:
+    return graph.constant("shape:" + "×".join(map(str, sizes)), np.array(sizes, np.int64))
+
+
+def _to_onnx(name: str, array: Array) -> Array:
+    """Bring a kernel to (out, in, height, width), a transposed one to (in, out, height, width)."""
+    return array.transpose(3, 2, 0, 1) if name.endswith("/kernel") else array
+
+
+def _to_tensorflow(name: str, array: Array) -> Array:
+    return array.transpose(2, 3, 1, 0) if name.endswith("/kernel") else array

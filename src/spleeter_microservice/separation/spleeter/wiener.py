@@ -1,0 +1,119 @@
+"""Multichannel Wiener filter, as official Spleeter's ``--mwf`` applies it.
+
+One iteration of expectation and maximisation as in Norbert's ``wiener`` (Nugraha, Liutkus and
+Vincent, "Multichannel music separation with deep neural networks", EUSIPCO 2016): each stem is
+modelled by its power in each bin of each frame and by one spatial covariance per bin over the
+whole song. Because the covariances need the whole song, they are gathered in a first pass
+(``Covariances``) and used in a second one (``WienerFilter``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spleeter_microservice.arrays import Array, Spectrum
+
+_EPSILON = float(np.finfo(np.float32).eps)
+# Norbert scales the mix so that its largest magnitude is at most this, for its epsilons' sake.
+_LARGEST = 10.0
+
+
+class Covariances:
+    """Sums over the frames of a song, from which each stem's spatial covariance follows.
+
+    Args:
+        stems: how many.
+        bins: how many the networks see; above them official Spleeter's stems are silent.
+    """
+
+    def __init__(self, stems: int, bins: int) -> None:
+        self._outer = np.zeros((stems, bins, 2, 2), np.complex128)
+        self._power = np.zeros((stems, bins), np.float64)
+        self._largest = 0.0
+
+    def add(self, spectrum: Spectrum, estimates: Sequence[Array]) -> None:
+        """Take in a segment.
+
+        Args:
+            spectrum: of the mix, shape (2, frames, at least the networks' bins).
+            estimates: each stem's magnitudes, shape (2, at least as many frames, bins).
+        """
+        _, bins = self._power.shape
+        self._largest = max(self._largest, float(np.abs(spectrum).max(initial=0.0)))
+        mix = spectrum[..., :bins]
+        for stem, y in enumerate(first_estimates(mix, estimates)):
+            outer = np.einsum("afk,bfk->kab", y, y.conj())
+            self._outer[stem] += outer
+            self._power[stem] += np.trace(outer, axis1=1, axis2=2).real / 2
+
+    def filter(self) -> WienerFilter:
+        """Finish the first pass."""
+        scale = 1 / max(1.0, self._largest / _LARGEST)
+        weight = _EPSILON + self._power * scale**2
+        return WienerFilter(self._outer * scale**2 / weight[..., None, None], scale)
+
+
+class WienerFilter:
+    """The filter for one song.
+
+    Args:
+        covariances: one spatial covariance per stem and bin, shape (stems, bins, 2, 2).
+        scale: what the mix is multiplied by before any epsilon is added.
+    """
+
+    def __init__(self, covariances: NDArray[np.complex128], scale: float) -> None:
+        self._covariances = covariances.astype(np.complex64)
+        self._scale = np.float32(scale)
+
+    def apply(self, spectrum: Spectrum, estimates: Sequence[Array]) -> list[Spectrum]:
+        """Separate a segment.
+
+        Args:
+            spectrum: of the mix, shape (2, frames, at least the networks' bins).
+            estimates: each stem's magnitudes, shape (2, at least as many frames, bins).
+
+        Returns:
+            each stem's spectrum, shape (2, frames, bins).
+        """
+        mix = spectrum[..., : self._covariances.shape[1]] * self._scale
+        powers = [
+            (np.square(np.abs(y)).sum(axis=0) * np.float32(0.5)) for y in first_estimates(mix, estimates)
+        ]
+        whitened = self._whiten(mix, powers)
+        stems = []
+        for power, covariance in zip(powers, self._covariances, strict=True):
+            filtered = np.einsum("kab,bfk->afk", covariance, whitened, optimize=True)
+            stems.append((filtered * (power / self._scale)).astype(np.complex64))
+        return stems
+
+    def _whiten(self, mix: Spectrum, powers: Sequence[Array]) -> Spectrum:
+        """Multiply by the inverse of the modelled covariance of the mix, a 2 × 2 matrix per bin."""
+        c = [[np.zeros(mix.shape[1:], np.complex64) for _ in range(2)] for _ in range(2)]
+        for power, covariance in zip(powers, self._covariances, strict=True):
+            for a in range(2):
+                for b in range(2):
+                    c[a][b] += power * covariance[:, a, b]
+        for a in range(2):
+            c[a][a] += np.float32(np.sqrt(_EPSILON))
+        determinant = c[0][0] * c[1][1] - c[0][1] * c[1][0]
+        return np.stack(
+            [
+                (c[1][1] * mix[0] - c[0][1] * mix[1]) / determinant,
+                (c[0][0] * mix[1] - c[1][0] * mix[0]) / determinant,
+            ]
+        )
+
+
+def first_estimates(mix: Spectrum, estimates: Sequence[Array]) -> list[Spectrum]:
+    """Share out the mix by the stems' magnitudes (not their energies), with the mix's phase.
+
+    Args:
+        mix: shape (2, frames, bins).
+        estimates: each of shape (2, at least as many frames, bins).
+    """
+    magnitudes = [estimate[:, : mix.shape[1]] for estimate in estimates]
+    total = np.add.reduce(magnitudes) + np.float32(_EPSILON)
+    return [mix * (magnitude / total) for magnitude in magnitudes]

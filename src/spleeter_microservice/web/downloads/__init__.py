@@ -1,0 +1,1 @@
+"""Downloads: stems, archives and waveform peaks."""

@@ -1,0 +1,178 @@
+"""What came of a job, as answers: a stem or a part of it, or all stems in an archive."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+
+from fastapi import Request
+from fastapi.responses import Response, StreamingResponse
+
+from spleeter_microservice.audit.record import Action
+from spleeter_microservice.errors import NoSuchStemError, NotReadyError, UnsatisfiableRangeError
+from spleeter_microservice.jobs.job import Job, Result, State, StoredStem
+from spleeter_microservice.storage.store import Storage
+from spleeter_microservice.web.audit import record
+from spleeter_microservice.web.downloads.conditional import Part, is_known, requested_part
+from spleeter_microservice.web.downloads.file_names import attachment, safe_name, stem_file, stem_name, title
+from spleeter_microservice.web.downloads.zip_stream import Member, ZipStream
+
+# A client that is slow, or asleep, holds a block and what the server buffers, hardly more than a piece.
+_BLOCK_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 16
+
+# A browser may keep a file, but asks each time whether it may still show it: it may be erased.
+_CACHING = {"Cache-Control": "private, no-cache"}
+
+
+async def stem_response(storage: Storage, request: Request, job: Job, name: str) -> Response:
+    """Answer with a stem.
+
+    Raises:
+        NotReadyError: when the job has no stems, yet or at all.
+        NoSuchStemError: when it has others.
+        UnsatisfiableRangeError: when the range that is asked for is beyond the end.
+        StorageError, AuditUnwritableError: before anything is sent.
+    """
+    stem = stem_of(result_of(job), name)
+    etag = f'"{stem.sha256}"'
+    headers = _CACHING | {"ETag": etag, "Accept-Ranges": "bytes"}
+    if _is_known(request, etag):
+        return Response(status_code=304, headers=headers)
+    headers["Content-Disposition"] = attachment(stem_name(job.input_name, stem.name, stem.key))
+    part = _part(request, etag, stem.size)
+    if part is not None:
+        headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{stem.size}"
+    return await _sent(request, storage, job, stem, part or Part(0, stem.size), headers)
+
+
+def _is_known(request: Request, etag: str) -> bool:
+    return request.method in ("GET", "HEAD") and is_known(request.headers.get("If-None-Match"), etag)
+
+
+def _part(request: Request, etag: str, size: int) -> Part | None:
+    if request.method != "GET":
+        return None  # of other methods, ranges mean nothing
+    part = requested_part(request.headers.get("Range"), request.headers.get("If-Range"), etag, size)
+    if part is not None and not part.size:
+        raise UnsatisfiableRangeError(
+            f"The range is beyond the end: the file has {size} bytes. Ask for less, or for all of it.", size
+        )
+    return part
+
+
+async def _sent(
+    request: Request, storage: Storage, job: Job, stem: StoredStem, part: Part, headers: Mapping[str, str]
+) -> Response:
+    stream = await storage.get(stem.key, part.start, part.stop, block_bytes=_BLOCK_BYTES)
+    headers = {**headers, "Content-Length": str(part.size)}
+    if request.method == "HEAD":
+        return Response(headers=headers, media_type=stem.media_type)
+    begun = await _begun(stream)
+    if part.start == 0:  # else it goes on with a download that is recorded already
+        await record(request, Action.RESULT_DOWNLOADED, job=job.id, stem=stem.name)
+    status = 206 if "Content-Range" in headers else 200
+    return StreamingResponse(_in_pieces(begun), status, headers, stem.media_type)
+
+
+async def _begun(stream: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """Read the beginning of a stream, so that what is wrong with it is known before an answer begins."""
+    blocks = aiter(stream)
+    first = [await anext(blocks, b"")]
+
+    async def everything() -> AsyncIterator[bytes]:
+        yield first.pop()  # and hold it no longer
+        async for block in blocks:
+            yield block
+
+    return everything()
+
+
+async def _in_pieces(blocks: AsyncIterable[bytes]) -> AsyncIterator[memoryview]:
+    async for block in blocks:
+        for start in range(0, len(block), _PIECE_BYTES):
+            yield memoryview(block)[start : start + _PIECE_BYTES]
+
+
+async def archive_response(storage: Storage, request: Request, job: Job) -> Response:
+    """Answer with an archive of all stems.
+
+    Raises:
+        NotReadyError: when the job has no stems, yet or at all.
+        StorageError, AuditUnwritableError: before anything is sent.
+    """
+    result = result_of(job)
+    etag = _archive_tag(job, result)
+    headers = _CACHING | {"ETag": etag}
+    if _is_known(request, etag):
+        return Response(status_code=304, headers=headers)
+    members = [await _member(storage, title(job.input_name), stem) for stem in result.stems]
+    archive = ZipStream(members, job.finished_at or job.created_at)
+    headers["Content-Disposition"] = attachment(f"{title(job.input_name)}.zip")
+    headers["Content-Length"] = str(archive.size)
+    if request.method == "HEAD":
+        return Response(headers=headers, media_type="application/zip")
+    await record(request, Action.RESULT_DOWNLOADED, job=job.id, stem="all")
+    return StreamingResponse(_in_pieces(archive), headers=headers, media_type="application/zip")
+
+
+def _archive_tag(job: Job, result: Result) -> str:
+    deciding = [job.input_name, job.finished_at, [(stem.key, stem.sha256) for stem in result.stems]]
+    return f'"{hashlib.sha256(repr(deciding).encode()).hexdigest()}"'
+
+
+async def _member(storage: Storage, folder: str, stem: StoredStem) -> Member:
+    """Describe a stem as a file of an archive; it must be there."""
+    stream = await storage.get(stem.key, block_bytes=_BLOCK_BYTES)
+    crc32 = stem.crc32
+    if crc32 is None:
+        crc32 = 0
+        async for block in stream:
+            crc32 = zlib.crc32(block, crc32)
+    return Member(f"{folder}/{stem_file(stem.name, stem.key)}", stream.info.size, crc32, lambda: stream)
+
+
+async def peaks_response(storage: Storage, request: Request, job: Job, name: str) -> Response:
+    """Answer with a stem's peaks.
+
+    Raises:
+        NotReadyError, NoSuchStemError, StorageError: as ``stem_response``.
+    """
+    stem = stem_of(result_of(job), name)
+    stream = await storage.get(f"{job.prefix}/peaks/{stem.name}.json")
+    headers = _CACHING | {"ETag": stream.info.etag}
+    if _is_known(request, stream.info.etag):
+        return Response(status_code=304, headers=headers)
+    content = b"".join([block async for block in stream])
+    return Response(content, headers=headers, media_type="application/json")
+
+
+def result_of(job: Job) -> Result:
+    """Give what came of a job.
+
+    Raises:
+        NotReadyError: when nothing did, yet or at all.
+    """
+    if job.result is not None:
+        return job.result
+    if not job.state.final:
+        raise NotReadyError(
+            f"The separation is {job.state}, at {job.progress:.0%}. Wait until it has succeeded."
+        )
+    if job.state is State.FAILED:
+        raise NotReadyError(f"The separation failed, so there are no stems: {job.error_message}")
+    raise NotReadyError("The separation was cancelled, so there are no stems.")
+
+
+def stem_of(result: Result, name: str) -> StoredStem:
+    """Give a stem by its name.
+
+    Raises:
+        NoSuchStemError: when there are others.
+    """
+    for stem in result.stems:
+        if stem.name == name:
+            return stem
+    names = ", ".join(stem.name for stem in result.stems)
+    raise NoSuchStemError(f"The separation has no stem {safe_name(name)!r}. It has {names}.")

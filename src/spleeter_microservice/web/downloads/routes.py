@@ -1,0 +1,142 @@
+"""Downloads: stems, all of them as an archive, waveform peaks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, get_args
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Request
+from fastapi.responses import Response
+
+from spleeter_microservice.errors import (
+    InvalidFieldsError,
+    NoSuchStemError,
+    NotReadyError,
+    ObjectNotFoundError,
+    StorageUnavailableError,
+    UnknownJobError,
+    UnsatisfiableRangeError,
+)
+from spleeter_microservice.jobs.job import Job
+from spleeter_microservice.storage.objects import content_type
+from spleeter_microservice.web.auth import Reader
+from spleeter_microservice.web.downloads.results import archive_response, peaks_response, stem_response
+from spleeter_microservice.web.openapi.responses import Answers, guarded
+from spleeter_microservice.web.services import Live
+from spleeter_microservice.web.submit.codecs import Codec
+
+router = APIRouter(tags=["results"], default_response_class=Response)
+
+_TEXT = {"schema": {"type": "string"}}
+_CACHED = {"ETag": _TEXT, "Cache-Control": _TEXT}
+_FILE = _CACHED | {"Content-Disposition": _TEXT, "Content-Length": {"schema": {"type": "integer"}}}
+_PART = _FILE | {"Accept-Ranges": _TEXT, "Content-Range": _TEXT}
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+SOUND = {content_type(f"stem.{codec}"): _BYTES for codec in get_args(Codec)}
+"""Media types that a stem can have, as the OpenAPI document describes them."""
+ZIP = {"application/zip": _BYTES}
+"""Of an archive, likewise."""
+_PEAKS = {
+    "schema": {"type": "object"},
+    "example": {
+        "version": 1,
+        "channels": 1,
+        "sample_rate": 44100,
+        "samples_per_pixel": 2646,
+        "bits": 8,
+        "length": 2,
+        "data": [-17, 19, -60, 58],
+    },
+}
+_KNOWN: Answers = {304: {"description": "You have it already (`If-None-Match`).", "headers": _CACHED}}
+_WHOLE: Answers = {200: {"description": "All of the file.", "content": SOUND, "headers": _FILE}}
+_RANGE: Answers = {206: {"description": "The range asked for.", "content": SOUND, "headers": _PART}}
+_ARCHIVE: Answers = {200: {"description": "The archive.", "content": ZIP, "headers": _FILE}}
+_HEADERS: Answers = {200: {"description": "It is there.", "headers": _FILE}}
+_DRAWN: Answers = {
+    200: {"description": "The peaks.", "content": {"application/json": _PEAKS}, "headers": _CACHED}
+}
+_NONE = (InvalidFieldsError, UnknownJobError, NotReadyError, ObjectNotFoundError, StorageUnavailableError)
+_NO_STEM = (*_NONE, NoSuchStemError)
+
+
+_ASKED = {
+    "If-None-Match": "The `ETag` of what you have: it is not sent again.",
+    "If-Range": "The `ETag` of what you have a part of: if it is another now, all of it is sent.",
+    "Range": "One range of bytes, such as `bytes=0-1023`.",
+}
+
+
+def _asking(*names: str) -> dict[str, Any]:
+    """Describe request headers, which the answers look at themselves."""
+    text = {"schema": {"type": "string"}, "in": "header", "required": False}
+    return {"parameters": [text | {"name": name, "description": _ASKED[name]} for name in names]}
+
+
+StemName = Annotated[str, Path(description="Name of a stem.", examples=["vocals"], max_length=100)]
+
+
+async def find(services: Live, caller: Reader, id: UUID) -> Job:  # noqa: A002  (the path's name for it)
+    """Give the job that the path names."""
+    return await services.repository.get(caller.tenant, id)
+
+
+Found = Annotated[Job, Depends(find)]
+
+
+@router.get(
+    "/v1/separations/{id}/stems/{stem}",
+    operation_id="downloadStem",
+    responses=guarded(*_NO_STEM, UnsatisfiableRangeError) | _KNOWN | _WHOLE | _RANGE,
+    openapi_extra=_asking("Range", "If-Range", "If-None-Match"),
+)
+async def get_stem(request: Request, services: Live, job: Found, stem: StemName) -> Response:
+    """Download a stem, or with `Range` a part of it."""
+    return await stem_response(services.storage, request, job, stem)
+
+
+@router.head(
+    "/v1/separations/{id}/stems/{stem}",
+    operation_id="describeStem",
+    responses=guarded(*_NO_STEM) | _KNOWN | _HEADERS,
+    openapi_extra=_asking("If-None-Match"),
+)
+async def head_stem(request: Request, services: Live, job: Found, stem: StemName) -> Response:
+    """Get the headers that a download of the stem has."""
+    return await stem_response(services.storage, request, job, stem)
+
+
+@router.get(
+    "/v1/separations/{id}/archive",
+    operation_id="downloadArchive",
+    responses=guarded(*_NONE) | _KNOWN | _ARCHIVE,
+    openapi_extra=_asking("If-None-Match"),
+)
+async def get_archive(request: Request, services: Live, job: Found) -> Response:
+    """Download all stems as one ZIP archive, in which they are not compressed further."""
+    return await archive_response(services.storage, request, job)
+
+
+@router.head(
+    "/v1/separations/{id}/archive",
+    operation_id="describeArchive",
+    responses=guarded(*_NONE) | _KNOWN | _HEADERS,
+    openapi_extra=_asking("If-None-Match"),
+)
+async def head_archive(request: Request, services: Live, job: Found) -> Response:
+    """Get the headers that a download of the archive has."""
+    return await archive_response(services.storage, request, job)
+
+
+@router.get(
+    "/v1/separations/{id}/peaks/{stem}",
+    operation_id="getPeaks",
+    responses=guarded(*_NO_STEM) | _KNOWN | _DRAWN,
+    openapi_extra=_asking("If-None-Match"),
+)
+async def get_peaks(request: Request, services: Live, job: Found, stem: StemName) -> Response:
+    """Get what a player draws of a stem: the least and the greatest value per pixel.
+
+    In the JSON format of `audiowaveform`.
+    """
+    return await peaks_response(services.storage, request, job, stem)

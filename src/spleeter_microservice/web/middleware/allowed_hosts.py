@@ -1,0 +1,60 @@
+"""Which names this service answers to, as ASGI middleware (against DNS rebinding and forged links)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from spleeter_microservice.errors import MalformedRequestError, RequestError, WrongHostError
+from spleeter_microservice.web.problem_handler import problem_response
+
+ANY = "*"
+PROBED = ("/health", "/health/live", "/health/ready", "/metrics")
+"""Answered under any name: orchestrators and Prometheus call machines by number."""
+
+
+class Hosts:
+    """Refuses requests that are meant for another host.
+
+    Args:
+        app: the application around which it lies.
+        allowed: names, ``*.example.com`` for all below one, or ``*`` for any.
+    """
+
+    def __init__(self, app: ASGIApp, allowed: Sequence[str]) -> None:
+        self.app = app
+        self._allowed = [name.lower() for name in allowed]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request."""
+        error = self._problem(scope) if scope["type"] == "http" else None
+        if error is None:
+            await self.app(scope, receive, send)
+        else:
+            await problem_response(scope, error)(scope, receive, send)
+
+    def _problem(self, scope: Scope) -> RequestError | None:
+        if ANY in self._allowed or scope["path"] in PROBED:
+            return None
+        hosts = Headers(scope=scope).getlist("Host")
+        if len(hosts) != 1:
+            return MalformedRequestError("The request must have one Host header.")
+        name = _name(hosts[0])
+        if any(_matches(name, allowed) for allowed in self._allowed):
+            return None
+        return WrongHostError(
+            "This service does not answer under this host's name. Operators list its names in "
+            "SPLEETER_ALLOWED_HOSTS."
+        )
+
+
+def _name(host: str) -> str:
+    """Give a host without its port: ``example.com``, ``192.0.2.1`` or ``[2001:db8::1]``."""
+    name, colon, port = host.lower().rpartition(":")
+    return (name if colon and port.isdecimal() else host.lower()).removesuffix(".")
+
+
+def _matches(name: str, allowed: str) -> bool:
+    return name.endswith(allowed[1:]) if allowed.startswith("*.") else name == allowed

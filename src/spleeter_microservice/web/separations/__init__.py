@@ -1,0 +1,1 @@
+"""The separation resource and its event stream."""

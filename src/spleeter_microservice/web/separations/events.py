@@ -1,0 +1,179 @@
+"""Server-sent events: what happens to a job, as it happens (WHATWG HTML, section 9.2)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Header
+from fastapi.responses import Response, StreamingResponse
+
+from spleeter_microservice.errors import DatabaseUnavailableError, InvalidFieldsError, UnknownJobError
+from spleeter_microservice.jobs.job import State
+from spleeter_microservice.jobs.notifications import DELETED, Notice
+from spleeter_microservice.jobs.repository import Repository
+from spleeter_microservice.web.auth import Reader
+from spleeter_microservice.web.openapi.responses import Answers, guarded
+from spleeter_microservice.web.separations.notifications import Following, Notices, Told
+from spleeter_microservice.web.services import Live
+
+HEARTBEAT = 15.0
+"""Seconds of silence after which a comment is sent, so that nobody on the way hangs up."""
+_PAGE = 100
+_LARGEST_ID = 2**63 - 1  # of PostgreSQL's bigint
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx is to pass each event on
+
+_EXAMPLE = """id: 1041
+event: progress
+data: {"state": "running", "progress": 0.42}
+
+"""
+_FOLLOWED: Answers = {
+    200: {
+        "description": "Events `state` and `progress`, each with the state and the share that is done.",
+        "content": {"text/event-stream": {"example": _EXAMPLE}},
+    },
+    204: {"description": "It has ended, and you have all events: do not ask again."},
+}
+
+router = APIRouter(tags=["separations"])
+LastEventId = Annotated[
+    int,
+    Header(
+        alias="Last-Event-ID",
+        description="The last event that you have; those after it are sent.",
+        ge=0,
+        le=_LARGEST_ID,
+    ),
+]
+
+
+@router.get(
+    "/v1/separations/{id}/events",
+    operation_id="followSeparation",
+    responses=guarded(InvalidFieldsError, UnknownJobError) | _FOLLOWED,
+    response_class=StreamingResponse,
+)
+async def follow(
+    services: Live,
+    notices: Told,
+    caller: Reader,
+    id: UUID,  # noqa: A002  (the path's name for it)
+    last_event_id: LastEventId = 0,
+) -> Response:
+    """Follow a separation by server-sent events, until it has ended or was deleted.
+
+    The first events say what has happened so far. A lost connection is resumed with
+    `Last-Event-ID`. Of `progress` events only the last one is kept.
+    """
+    job = await services.repository.get(caller.tenant, id)
+    if job.state.final and not await services.repository.events(caller.tenant, id, last_event_id, 1):
+        return Response(status_code=204)
+    events = EventStream(services.repository, notices, caller.tenant, id, last_event_id)
+    return StreamingResponse(aiter(events), headers=_HEADERS, media_type="text/event-stream")
+
+
+@dataclass(frozen=True)
+class Message:
+    """An event as it is sent; ``id`` is the number of the job's event."""
+
+    id: int
+    kind: Literal["state", "progress"]
+    state: State
+    progress: float
+
+    def render(self) -> bytes:
+        """Write it in the form of the event stream."""
+        data = json.dumps({"state": self.state, "progress": round(self.progress, 4)})
+        return f"id: {self.id}\nevent: {self.kind}\ndata: {data}\n\n".encode()
+
+
+class EventStream:
+    """The events of a job after a given one. No connection to the database is held while waiting.
+
+    It ends after a final state, when the job is deleted, and when the notices are closed.
+
+    Args:
+        repository: to look things up.
+        notices: that run.
+        tenant: whose job it is.
+        job: which exists.
+        after: number of the last event that the client has.
+        heartbeat: seconds.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        notices: Notices,
+        tenant: str,
+        job: UUID,
+        after: int = 0,
+        heartbeat: float = HEARTBEAT,
+    ) -> None:
+        self._repository = repository
+        self._notices = notices
+        self._tenant = tenant
+        self._job = job
+        self._last = after
+        self._heartbeat = heartbeat
+        self._state: str | None = None
+        self._over = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Give the stream, piece by piece."""
+        with self._notices.follow(self._job) as following:
+            while not (self._over or self._notices.closed):
+                try:
+                    async with asyncio.timeout(self._heartbeat):
+                        notice = await following.notices.get()
+                except TimeoutError:
+                    yield b":\n\n"
+                    continue
+                for message in await self._messages(following, notice):
+                    yield message.render()
+
+    async def _messages(self, following: Following, notice: Notice | None) -> Sequence[Message]:
+        if notice is not None:
+            return self._told(notice)
+        try:
+            async with self._notices.looking:
+                return await self._look_up()
+        except UnknownJobError:
+            self._over = True
+        except DatabaseUnavailableError:
+            await asyncio.sleep(self._notices.pause)
+            following.look_again()
+        return ()
+
+    def _told(self, notice: Notice) -> Sequence[Message]:
+        self._over = notice.state == DELETED or State(notice.state).final
+        if notice.event is None or notice.event <= self._last:
+            return ()
+        kind: Literal["state", "progress"] = "progress" if notice.state == self._state else "state"
+        self._last, self._state = notice.event, notice.state
+        return (Message(notice.event, kind, State(notice.state), notice.progress),)
+
+    async def _look_up(self) -> Sequence[Message]:
+        """Give the events that the client does not have; the job's state first, as it may be all."""
+        job = await self._repository.get(self._tenant, self._job)
+        found = await self._recorded()
+        if found:
+            self._last = found[-1].id
+        self._state = found[-1].state if found else job.state
+        self._over = State(self._state).final
+        return found
+
+    async def _recorded(self) -> Sequence[Message]:
+        found: list[Message] = []
+        while len(found) % _PAGE == 0:
+            last = found[-1].id if found else self._last
+            page = await self._repository.events(self._tenant, self._job, last, _PAGE)
+            found += [Message(event.id, event.kind, event.state, event.progress) for event in page]
+            if not page:
+                break
+        return found

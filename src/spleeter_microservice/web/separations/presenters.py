@@ -1,0 +1,101 @@
+"""A job as its owner sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from spleeter_microservice.jobs.job import Job, Options, StoredStem
+from spleeter_microservice.jobs.repository import Position
+from spleeter_microservice.web.separations import schemas
+from spleeter_microservice.webhooks.deliveries import Delivery
+
+
+def separation_path(job: Job) -> str:
+    """Give the path of a job."""
+    return f"/v1/separations/{job.id}"
+
+
+def separation(job: Job, position: Position | None, deliveries: Sequence[Delivery]) -> schemas.Separation:
+    """Describe a job with all that is known of it."""
+    result = job.result
+    return schemas.Separation(
+        **_common(job),
+        queue=None if position is None else _queue(position),
+        quality=dict(result.quality) if result else None,
+        details=dict(result.details) if result else None,
+        deliveries=[schemas.WebhookDelivery(**vars(delivery)) for delivery in deliveries],
+    )
+
+
+def summary(job: Job) -> schemas.SeparationSummary:
+    """Describe a job as in lists."""
+    return schemas.SeparationSummary(**_common(job))
+
+
+def _common(job: Job) -> dict[str, Any]:
+    path, result = separation_path(job), job.result
+    details = result.details if result else {}
+    return {
+        "id": job.id,
+        "state": job.state,
+        "progress": job.progress,
+        "input": schemas.Input(name=job.input_name, sha256=job.content_hash, seconds=job.audio_seconds),
+        "options": _options(job.options, job.retention),
+        "metadata": dict(job.options.metadata),
+        "url": path,
+        "events_url": f"{path}/events",
+        "archive_url": f"{path}/archive" if result else None,
+        "stems": [_stem(path, stem) for stem in result.stems] if result else [],
+        "model": result.model if result else None,
+        "model_quality": details.get("model_quality"),
+        "experimental": details.get("experimental"),
+        "error": _error(job),
+        "request_id": job.request_id,
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
+        "expires_at": job.expires_at,
+    }
+
+
+def _options(options: Options, retention: timedelta) -> schemas.SeparationOptions:
+    return schemas.SeparationOptions(
+        stems=options.stems,
+        codec=options.codec,
+        bitrate=options.bitrate,
+        offset=options.offset,
+        duration=options.duration,
+        bandwidth=options.bandwidth,
+        mwf=options.mwf,
+        only=list(options.only),
+        callback_url=options.callback_url,
+        retention_hours=retention / timedelta(hours=1),
+    )
+
+
+def _stem(path: str, stem: StoredStem) -> schemas.StemFile:
+    return schemas.StemFile(
+        name=stem.name,
+        url=f"{path}/stems/{stem.name}",
+        peaks_url=f"{path}/peaks/{stem.name}",
+        size=stem.size,
+        sha256=stem.sha256,
+        media_type=stem.media_type,
+    )
+
+
+def _error(job: Job) -> schemas.JobError | None:
+    if job.error_type is None:
+        return None
+    kind = job.error_type.removeprefix("/problems/").replace("_", "-")
+    return schemas.JobError(type=f"/problems/{kind}", message=job.error_message or "")
+
+
+def _queue(position: Position) -> schemas.Queue:
+    return schemas.Queue(
+        position=position.place,
+        audio_seconds_ahead=position.audio_seconds_ahead,
+        estimated_seconds=position.estimate,
+    )

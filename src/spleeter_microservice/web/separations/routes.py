@@ -1,0 +1,127 @@
+"""Separations: submitted, listed, looked at, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from spleeter_microservice.audit.record import Action
+from spleeter_microservice.errors import InvalidCursorError, InvalidFieldsError, UnknownJobError
+from spleeter_microservice.jobs.job import Job, State
+from spleeter_microservice.jobs.repository import Origin
+from spleeter_microservice.web.audit import record
+from spleeter_microservice.web.auth import Reader, Submitter
+from spleeter_microservice.web.openapi.responses import (
+    LOCATION,
+    SUBMISSION_BODY,
+    SUBMITTING,
+    Answers,
+    guarded,
+)
+from spleeter_microservice.web.separations.presenters import separation, separation_path, summary
+from spleeter_microservice.web.separations.schemas import Separation, SeparationPage
+from spleeter_microservice.web.services import Live, Services
+from spleeter_microservice.web.submit.submit import admit
+from spleeter_microservice.webhooks.deliveries import Delivery
+
+router = APIRouter(tags=["separations"])
+
+_LISTING = (InvalidFieldsError, InvalidCursorError)
+_ONE = (InvalidFieldsError, UnknownJobError)
+_REPLAYED = {
+    "description": "`true` when this request was sent before.",
+    "schema": {"type": "string", "enum": ["true"]},
+}
+_CREATED_HEADERS = LOCATION | {"Idempotent-Replayed": _REPLAYED}
+_CREATED: Answers = {
+    200: {"model": Separation, "description": "It is there at once.", "headers": _CREATED_HEADERS},
+    202: {"description": "It waits, or runs.", "headers": _CREATED_HEADERS},
+}
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern="^[!-~]{1,255}$",
+        description="A text of your own. With the same key and body comes the same separation.",
+    ),
+]
+
+
+@router.post(
+    "/v1/separations",
+    status_code=202,
+    operation_id="createSeparation",
+    responses=guarded(*SUBMITTING) | _CREATED,
+    openapi_extra={"requestBody": SUBMISSION_BODY},
+)
+async def create(
+    request: Request,
+    response: Response,
+    services: Live,
+    caller: Submitter,
+    idempotency_key: IdempotencyKey = None,
+) -> Separation:
+    """Submit a song.
+
+    202 when the separation waits or runs; 200 when it is there at once, because the same song
+    was separated in the same way before, or the same request was sent before.
+    """
+    created = await admit(request, services, caller, idempotency_key)
+    if created.job.state.final:
+        response.status_code = 200
+    response.headers["Location"] = separation_path(created.job)
+    if created.origin is Origin.REPEATED:
+        response.headers["Idempotent-Replayed"] = "true"
+    return await _described(services, created.job)
+
+
+@router.get("/v1/separations", operation_id="listSeparations", responses=guarded(*_LISTING))
+async def list_(
+    services: Live,
+    caller: Reader,
+    cursor: Annotated[
+        str | None, Query(max_length=100, description="`next_cursor` of the page before.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=100, description="The most to give.")] = 50,
+    state: Annotated[State | None, Query(description="Only those in this state.")] = None,
+) -> SeparationPage:
+    """List the tenant's separations, newest first."""
+    page = await services.repository.page(caller.tenant, cursor=cursor, limit=limit, state=state)
+    return SeparationPage(items=[summary(job) for job in page.jobs], next_cursor=page.cursor)
+
+
+@router.get("/v1/separations/{id}", operation_id="getSeparation", responses=guarded(*_ONE))
+async def get(services: Live, caller: Reader, id: UUID) -> Separation:  # noqa: A002  (the path's name for it)
+    """Look at a separation."""
+    return await _described(services, await services.repository.get(caller.tenant, id))
+
+
+@router.delete(
+    "/v1/separations/{id}", status_code=204, operation_id="deleteSeparation", responses=guarded(*_ONE)
+)
+async def delete(request: Request, services: Live, caller: Submitter, id: UUID) -> None:  # noqa: A002  (as above)
+    """Delete a separation: cancel it if it has not ended, then erase the song, the stems and all else."""
+    await erase(request, services, await services.repository.get(caller.tenant, id))
+
+
+async def erase(request: Request, services: Services, job: Job) -> None:
+    """Cancel a job if it has not ended, and erase everything about it."""
+    if not job.state.final:
+        await record(request, Action.JOB_CANCELLED, job=job.id)
+    await record(request, Action.JOB_ERASED, job=job.id)
+    await services.repository.delete(job.tenant, job.id)
+    await services.retention.erase(job.id)
+
+
+async def _described(services: Services, job: Job) -> Separation:
+    position = None
+    if job.state is State.QUEUED:
+        position = await services.repository.position(job.tenant, job.id)
+    deliveries: Sequence[Delivery] = ()
+    if job.options.callback_url:
+        deliveries = await services.deliveries.of_job(job.tenant, job.id)
+    return separation(job, position, deliveries)

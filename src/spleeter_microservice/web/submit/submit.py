@@ -1,0 +1,178 @@
+"""From an upload to a job: received, scanned, looked into, stored, created, recorded.
+
+Whatever happens, nothing stays behind: the spooled file goes in any case, and the stored one
+unless a job has it. Where that cannot be told, because the database went away in the middle or
+this process was killed, the sweep for leftovers decides later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+
+import structlog
+from fastapi import Request
+
+from spleeter_microservice.access.principal import Principal
+from spleeter_microservice.antivirus.scan import scan_antivirus
+from spleeter_microservice.audit.record import Action
+from spleeter_microservice.errors import (
+    AuditUnwritableError,
+    IdempotencyConflictError,
+    InfectedError,
+    InvalidFieldsError,
+    QueueFullError,
+    ScanLimitError,
+    SongTooLongError,
+    SpleeterError,
+    StorageError,
+)
+from spleeter_microservice.jobs.job import NewJob, new_job_id
+from spleeter_microservice.jobs.repository import Created, Origin
+from spleeter_microservice.observability.metrics import ANTIVIRUS_SCANS, UPLOADS_REJECTED
+from spleeter_microservice.observability.tracing import traceparent
+from spleeter_microservice.sandbox.prober import AudioFacts
+from spleeter_microservice.storage.streams import file_blocks
+from spleeter_microservice.web.audit import record
+from spleeter_microservice.web.problem_catalogue import problem_of
+from spleeter_microservice.web.services import Services
+from spleeter_microservice.web.submit.options import Submission
+from spleeter_microservice.web.submit.spool import SpooledFile, spooled
+from spleeter_microservice.web.submit.upload import Intake
+
+logger = structlog.get_logger(__name__)
+
+
+async def admit(
+    request: Request, services: Services, caller: Principal, idempotency_key: str | None = None
+) -> Created:
+    """Make a job of a request that brings a song, or give the job that there is already.
+
+    Raises:
+        SpleeterError: of the class that says why not; counted and recorded already.
+    """
+    try:
+        return await _admit(request, services, caller, idempotency_key)
+    except SpleeterError as error:
+        await _note_refusal(request, error)
+        raise
+
+
+async def _admit(
+    request: Request, services: Services, caller: Principal, idempotency_key: str | None
+) -> Created:
+    options = services.options
+    async with spooled(options.spool, options.max_file_bytes) as file:
+        intake = Intake(request, services, file)
+        submission = await intake.run()
+        await _scan(services, file)
+        facts = await services.prober.probe(file.path)
+        new = await _new_job(services, caller, submission, intake, facts)
+        if idempotency_key is not None:
+            new = _keyed(new, idempotency_key, submission)
+        return await _create(request, services, file, new)
+
+
+async def _scan(services: Services, file: SpooledFile) -> None:
+    try:
+        verdict = await scan_antivirus(file_blocks(file.path), services.antivirus)
+    except ScanLimitError:
+        ANTIVIRUS_SCANS.labels("beyond-limit").inc()
+        raise
+    ANTIVIRUS_SCANS.labels(verdict.result).inc()
+    verdict.admit()
+
+
+async def _new_job(
+    services: Services, caller: Principal, submission: Submission, intake: Intake, facts: AudioFacts
+) -> NewJob:
+    seconds = _seconds(submission, facts, services.options.max_duration)
+    model = await services.models.choose(submission.stems, submission.bandwidth)
+    number = new_job_id()
+    prefix = f"separations/{number}"
+    return NewJob(
+        id=number,
+        tenant=caller.tenant,
+        prefix=prefix,
+        input_key=f"{prefix}/input",
+        input_name=intake.name,
+        audio_seconds=seconds,
+        content_hash=intake.file.sha256,
+        options=submission.job_options(model),
+        engine=model.engine,
+        retention=submission.retention(services.options),
+        request_id=intake.request.state.request_id,
+        traceparent=traceparent(),
+    )
+
+
+def _seconds(submission: Submission, facts: AudioFacts, most: float) -> float:
+    """Tell how many seconds of the song are to be separated."""
+    left = facts.duration - submission.offset
+    if left <= 0:
+        raise InvalidFieldsError({"offset": f"The song ends at {facts.duration:g} s, before this."})
+    seconds = left if submission.duration is None else min(left, submission.duration)
+    if seconds > most:
+        raise SongTooLongError(
+            f"There are {seconds:g} s to separate, and {most:g} s is the limit. Send the song in parts, or "
+            "ask for a part of it (offset, duration)."
+        )
+    return seconds
+
+
+def _keyed(new: NewJob, key: str, submission: Submission) -> NewJob:
+    """Bind a job to an idempotency key, with a hash of all that came under it."""
+    # What an address leads to may change; the request that names it stays the same.
+    content = None if submission.source_url else new.content_hash
+    body = [submission.model_dump(mode="json"), content]
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    return replace(new, idempotency_key=key, body_hash=digest)
+
+
+async def _create(request: Request, services: Services, file: SpooledFile, new: NewJob) -> Created:
+    await services.storage.put_file(file.path, new.input_key, max_bytes=file.size)
+    try:
+        created = await services.repository.create(new, limit=services.options.max_queued)
+    except (IdempotencyConflictError, QueueFullError):
+        await _erase(services, new.prefix)
+        raise
+    if created.origin is not Origin.NEW:
+        await _erase(services, new.prefix)
+    if created.origin is not Origin.REPEATED:
+        await _record(request, services, created)
+    return created
+
+
+async def _erase(services: Services, prefix: str) -> None:
+    try:
+        await services.storage.delete_prefix(prefix)
+    except StorageError:
+        logger.warning("an upload that nobody needs is left to the sweep", prefix=prefix, exc_info=True)
+
+
+async def _record(request: Request, services: Services, created: Created) -> None:
+    """Record a new job, or take it back: what cannot be recorded should not happen."""
+    job = created.job
+    action = Action.JOB_CREATED if created.origin is Origin.NEW else Action.JOB_REUSED
+    try:
+        await record(request, action, job=job.id, stems=job.options.stems, seconds=job.audio_seconds)
+    except AuditUnwritableError:
+        await services.repository.delete(job.tenant, job.id)
+        raise
+
+
+async def _note_refusal(request: Request, error: SpleeterError) -> None:
+    problem = problem_of(type(error)).name
+    UPLOADS_REJECTED.labels(problem).inc()
+    if isinstance(error, AuditUnwritableError):
+        return
+    infected = isinstance(error, InfectedError)
+    signature = error.signature if isinstance(error, InfectedError) else None
+    await record(
+        request,
+        Action.UPLOAD_INFECTED if infected else Action.UPLOAD_REFUSED,
+        "refused",
+        problem=problem,
+        virus=signature,
+    )

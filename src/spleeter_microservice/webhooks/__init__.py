@@ -1,0 +1,1 @@
+"""Signed notifications to URLs that callers name."""

@@ -1,0 +1,46 @@
+"""Webhooks that tell of the end of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from spleeter_microservice.database.connection import Database
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A webhook of a job, as its owner may see it; times are None where that has not happened."""
+
+    id: str
+    url: str
+    state: Literal["pending", "delivered", "failed"]
+    attempts: int
+    last_status: int | None
+    last_error: str | None
+    next_attempt_at: datetime | None
+    delivered_at: datetime | None
+
+
+class Deliveries:
+    """The webhooks of jobs, for those who own them.
+
+    Args:
+        database: open.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def of_job(self, tenant: str, job: UUID) -> Sequence[Delivery]:
+        """Give a job's deliveries; none for an unknown job.
+
+        Raises:
+            DatabaseUnavailableError: when the database is away.
+        """
+        async with self._database.statement() as statement:
+            rows = await statement.rows("list_webhooks", tenant=tenant, job=job)
+        return [Delivery(**{item.name: row[item.name] for item in fields(Delivery)}) for row in rows]

@@ -1,0 +1,229 @@
+"""Sends the webhooks that are due: at least once each, and again after a while when that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from spleeter_microservice.audit.log import AuditLog
+from spleeter_microservice.audit.record import Action, Event
+from spleeter_microservice.database.connection import Database, Row
+from spleeter_microservice.errors import (
+    AuditUnwritableError,
+    DatabaseUnavailableError,
+    ForbiddenAddressError,
+    OutgoingError,
+    UnreachableError,
+)
+from spleeter_microservice.observability.tracing import Span, span
+from spleeter_microservice.outgoing.client import Answer, Outgoing
+from spleeter_microservice.webhooks import signature as webhooks
+
+logger = logging.getLogger(__name__)
+
+_GONE = 410  # the receiver wants no more
+
+
+@dataclass(frozen=True)
+class SenderOptions:
+    """How webhooks are sent; times in seconds.
+
+    Attributes:
+        at_once: as many attempts may be under way.
+        at_once_per_tenant: and so many of one tenant, whose receivers may be slow.
+        poll: between looks for what is due.
+        patience: with a receiver.
+        lease: after which an attempt of which nothing is heard counts as failed.
+    """
+
+    at_once: int = 8
+    at_once_per_tenant: int = 4
+    poll: float = 1.0
+    patience: float = 15.0
+    lease: float = 60.0
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What became of an attempt; ``wait`` is None when there is no other."""
+
+    state: str
+    status: int | None = None
+    error: str | None = None
+    wait: timedelta | None = None
+
+
+class WebhookSender:
+    """Sends what the outbox holds.
+
+    Args:
+        database: open.
+        outgoing: makes the requests.
+        secrets: that sign them.
+        audit: in which attempts are recorded.
+        options: how.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        outgoing: Outgoing,
+        secrets: Sequence[str],
+        audit: AuditLog | None = None,
+        options: SenderOptions | None = None,
+    ) -> None:
+        self.options = options or SenderOptions()
+        self._database = database
+        self._outgoing = outgoing
+        self._secrets = secrets
+        self._audit = audit
+        self._turns = asyncio.Semaphore(self.options.at_once)
+        self._under_way: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        """Send until cancelled; the database may be away at any time."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._turns.acquire()
+                webhook = await self._claim()
+                if webhook is None:
+                    self._turns.release()
+                    await asyncio.sleep(self.options.poll)
+                else:
+                    group.create_task(self._deliver(webhook))
+
+    async def _claim(self) -> Row | None:
+        most = self.options.at_once_per_tenant
+        busy = [tenant for tenant, attempts in self._under_way.items() if attempts >= most]
+        try:
+            async with self._database.transaction() as transaction:
+                webhook = await transaction.first("claim_webhook", lease=self.options.lease, busy=busy)
+        except DatabaseUnavailableError:
+            return None
+        if webhook:
+            self._under_way[webhook["tenant"]] += 1
+        return webhook
+
+    async def _deliver(self, webhook: Row) -> None:
+        """Make one attempt, and note what became of it."""
+        described = {
+            "webhook_id": webhook["id"],
+            "job_id": str(webhook["job_id"]),
+            "tenant": webhook["tenant"],
+            "request_id": webhook["request_id"],
+        }
+        try:
+            with structlog.contextvars.bound_contextvars(**described), _span(webhook) as told:
+                outcome = await self._attempt(webhook)
+                told.note({"http.response.status_code": outcome.status, "spleeter.state": outcome.state})
+                if outcome.state != "delivered":
+                    told.fail(outcome.state)
+                await self._note(webhook, outcome)
+        except DatabaseUnavailableError:
+            logger.warning("a webhook will be sent again: its end could not be noted", extra=described)
+        except Exception:  # one that nobody thought of must not stop all the others
+            logger.exception("a webhook went wrong", extra=described)
+        finally:
+            self._under_way[webhook["tenant"]] -= 1
+            self._under_way += Counter()  # which drops what is zero
+            self._turns.release()
+
+    async def _attempt(self, webhook: Row) -> _Outcome:
+        start = time.monotonic()
+        try:
+            answer = await self._post(webhook)
+        except ForbiddenAddressError as error:
+            outcome = _Outcome("failed", error=str(error))
+        except OutgoingError as error:
+            status = error.status if isinstance(error, UnreachableError) else None
+            outcome = _again(webhook, _Outcome("pending", status, str(error)))
+        else:
+            outcome = _judged(webhook, answer)
+        logger.info(
+            "webhook",
+            extra={
+                "state": outcome.state,
+                "status": outcome.status,
+                "attempt": webhook["attempts"],
+                "seconds": round(time.monotonic() - start, 3),
+                "problem": outcome.error,
+            },
+        )
+        return outcome
+
+    async def _post(self, webhook: Row) -> Answer:
+        body = body_of(webhook["event"])
+        headers = webhooks.headers(self._secrets, webhook["id"], int(time.time()), body)
+        headers |= {"Content-Type": "application/json"}
+        if webhook["request_id"]:
+            headers |= {"X-Request-ID": webhook["request_id"]}
+        return await self._outgoing.post(webhook["url"], body, headers, total=self.options.patience)
+
+    async def _note(self, webhook: Row, outcome: _Outcome) -> None:
+        async with self._database.transaction() as transaction:
+            await transaction.do(
+                "note_webhook",
+                id=webhook["id"],
+                attempts=webhook["attempts"],
+                state=outcome.state,
+                status=outcome.status,
+                error=outcome.error,
+                wait=outcome.wait,
+            )
+        if self._audit:
+            try:
+                await self._audit.record(_event(webhook, outcome))
+            except AuditUnwritableError:
+                logger.exception("a webhook could not be recorded")
+
+
+def body_of(event: dict[str, Any]) -> bytes:
+    """Write an event; always the same bytes, which the signature covers."""
+    return json.dumps(event, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _span(webhook: Row) -> AbstractContextManager[Span]:
+    about = {
+        "spleeter.webhook_id": webhook["id"],
+        "spleeter.job_id": str(webhook["job_id"]),
+        "spleeter.request_id": webhook["request_id"],
+        "spleeter.attempt": webhook["attempts"],
+    }
+    return span("webhook", "client", about, webhook["traceparent"])
+
+
+def _judged(webhook: Row, answer: Answer) -> _Outcome:
+    if 200 <= answer.status < 300:
+        return _Outcome("delivered", answer.status)
+    problem = f"The receiver answered {answer.status}."
+    if answer.status == _GONE:
+        return _Outcome("failed", answer.status, problem)
+    return _again(webhook, _Outcome("pending", answer.status, problem), answer.retry_after)
+
+
+def _again(webhook: Row, outcome: _Outcome, retry_after: float | None = None) -> _Outcome:
+    chance = random.random()  # noqa: S311  (spreads waits, protects nothing)
+    wait = webhooks.delay(webhook["attempts"], chance=chance, retry_after=retry_after)
+    return _Outcome("pending" if wait else "failed", outcome.status, outcome.error, wait)
+
+
+def _event(webhook: Row, outcome: _Outcome) -> Event:
+    return Event(
+        Action.WEBHOOK_SENT,
+        "succeeded" if outcome.state == "delivered" else "failed",
+        tenant=webhook["tenant"],
+        job=str(webhook["job_id"]),
+        request=webhook["request_id"] or "",
+        details={"status": outcome.status, "attempt": webhook["attempts"], "state": outcome.state},
+    )

@@ -1,0 +1,104 @@
+"""The models of this machine, as the fleet knows them and as slots load them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from spleeter_microservice.errors import ModelCorruptError
+from spleeter_microservice.jobs.worker_registry import Model, best
+from spleeter_microservice.models.builtin import BASE, BuiltIn
+from spleeter_microservice.models.catalogue import Entry
+from spleeter_microservice.models.directory import InstalledModel
+from spleeter_microservice.models.manifest import Manifest
+from spleeter_microservice.models.store import ModelStore
+from spleeter_microservice.sandbox.messages import InferenceModel
+
+
+class Inventory:
+    """What can be separated with here.
+
+    Args:
+        store: of models.
+        version: of this program, on which results depend, too.
+    """
+
+    def __init__(self, store: ModelStore, version: str) -> None:
+        self.store = store
+        self.version = version
+        self._verified: dict[str, tuple[Manifest, InferenceModel]] = {}
+
+    def models(self) -> list[Model]:
+        """Give every model that there is, and every one that could be."""
+        listed = [model for entry in self.store.catalogue for model in self._variants(entry)]
+        return listed + [self._built_in(model) for model in self.store.built_in.values()]
+
+    def choose(self, engine: str, stems: int, bandwidth: str) -> Model:
+        """Give the model of an engine, or the best one for a number of stems when it is gone.
+
+        Raises:
+            ModelNotInstalledError: when there is none.
+        """
+        models = [model for model in self.models() if model.installed]
+        named = (model for model in models if model.engine == engine)
+        return next(named, None) or best(models, stems, bandwidth)
+
+    def load(self, name: str) -> InferenceModel:
+        """Give what a slot needs of an installed model; its files are verified once.
+
+        Raises:
+            ModelError: when it is not installed, or damaged.
+        """
+        present = self._present(BASE if name in self.store.built_in else name)
+        known = self._verified.get(name)
+        if known is None or present is None or present.manifest != known[0]:
+            model = self.store.find(name)
+            known = self._verified[name] = ((model.base or model).manifest, inference_model(model))
+        return known[1]
+
+    def _present(self, name: str) -> InstalledModel | None:
+        try:
+            return self.store.installed_model(name)
+        except ModelCorruptError:
+            return None
+
+    def _built_in(self, model: BuiltIn) -> Model:
+        base = self._present(BASE)
+        manifest = model.manifest()
+        weights = f"{manifest.weights_sha256[:16]}-{base.manifest.weights_sha256[:16]}" if base else ""
+        return Model(
+            name=model.name,
+            stems=model.instruments,
+            installed=base is not None,
+            engine=f"{model.name}:{weights}:{self.version}" if base else "",
+            quality="approximate",
+            experimental=model.experimental,
+            licence=manifest.licence,
+        )
+
+    def _variants(self, entry: Entry) -> Iterator[Model]:
+        installed = self._present(entry.name)
+        weights = installed.manifest.weights_sha256 if installed else ""
+        for name in (entry.name, entry.variant):
+            yield Model(
+                name=name,
+                stems=entry.architecture.instruments,
+                installed=installed is not None,
+                engine=f"{name}:{weights[:16]}:{self.version}" if installed else "",
+                bandwidth="16kHz" if name == entry.variant else "official",
+                licence=entry.licence,
+            )
+
+
+def inference_model(model: InstalledModel) -> InferenceModel:
+    """Describe a model for an inference process."""
+    parts = [model] if model.base is None else [model, model.base]
+    files = {
+        str(part.folder / name): entry.sha256 for part in parts for name, entry in part.manifest.files.items()
+    }
+    return InferenceModel(
+        model.folder,
+        model.architecture,
+        model.manifest.weights_sha256,
+        files,
+        model.base.folder if model.base else None,
+    )

@@ -1,0 +1,94 @@
+"""What any rate limiter must do: a class of tests to derive from.
+
+An implementation's test derives from ``RateLimiterContract`` and gives a fixture ``limiter``
+that allows ``RATE`` and takes its time from the fixture ``clock``.
+"""
+
+import pytest
+
+from spleeter_microservice.access.rate_limit import Rate, RateLimiter
+from spleeter_microservice.errors import RateLimitError
+
+RATE = Rate(limit=6, period=60)
+
+
+class Clock:
+    """Seconds that a test moves."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+async def taken(limiter: RateLimiter, name: str = "band", attempts: int = 100) -> int:
+    """Take until refused; give how often that went well."""
+    for number in range(attempts):
+        try:
+            await limiter.take(name)
+        except RateLimitError:
+            return number
+    return attempts
+
+
+@pytest.mark.asyncio
+class RateLimiterContract:
+    """Holds for every ``RateLimiter``; ``limiter`` is unused at the beginning of each test."""
+
+    @pytest.fixture
+    def clock(self) -> Clock:
+        return Clock()
+
+    async def test_as_many_as_the_limit_may_come_at_once(self, limiter: RateLimiter) -> None:
+        assert await taken(limiter) == RATE.limit
+
+    async def test_one_name_does_not_use_up_another_s(self, limiter: RateLimiter) -> None:
+        await taken(limiter, "band")
+        assert await taken(limiter, "choir") == RATE.limit
+
+    async def test_after_the_seconds_told_one_more_is_let_through(
+        self, limiter: RateLimiter, clock: Clock
+    ) -> None:
+        await taken(limiter)
+        with pytest.raises(RateLimitError, match="Try again in 10 s") as caught:
+            await limiter.take("band")
+        assert caught.value.retry_after == 10
+        clock.time += caught.value.retry_after
+        assert await taken(limiter) == 1
+
+    async def test_the_allowance_grows_back_to_the_limit_and_no_further(
+        self, limiter: RateLimiter, clock: Clock
+    ) -> None:
+        await taken(limiter)
+        clock.time += 29.9
+        assert await taken(limiter) == 2
+        clock.time += 100 * RATE.period
+        assert await taken(limiter) == RATE.limit
+
+    async def test_who_is_refused_is_not_held_up_longer_for_trying(
+        self, limiter: RateLimiter, clock: Clock
+    ) -> None:
+        await taken(limiter)
+        for _ in range(50):
+            clock.time += 0.1
+            with pytest.raises(RateLimitError):
+                await limiter.take("band")
+        clock.time += 5.1
+        assert await taken(limiter) == 1
+
+    async def test_checking_counts_nothing(self, limiter: RateLimiter) -> None:
+        for _ in range(50):
+            await limiter.check("band")
+        assert await taken(limiter) == RATE.limit
+        with pytest.raises(RateLimitError, match="10 s"):
+            await limiter.check("band")
+
+    async def test_the_wait_told_is_never_less_than_a_second(
+        self, limiter: RateLimiter, clock: Clock
+    ) -> None:
+        await taken(limiter)
+        clock.time += 9.9
+        with pytest.raises(RateLimitError) as caught:
+            await limiter.check("band")
+        assert caught.value.retry_after == 1

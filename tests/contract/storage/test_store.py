@@ -1,0 +1,413 @@
+"""What every object store must do: a folder, memory and a server that speaks S3."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+import os
+import random
+import subprocess
+import sys
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from spleeter_microservice.errors import (
+    ConfigurationError,
+    InvalidObjectKeyError,
+    ObjectChangedError,
+    ObjectNotFoundError,
+    ObjectTooLargeError,
+    StorageUnavailableError,
+)
+from spleeter_microservice.storage.store import BLOCK_BYTES, Storage, open_storage
+from tests.support.s3_server import BUCKET, S3Server
+
+pytestmark = pytest.mark.asyncio
+
+MEGABYTE = 1 << 20
+NO_LIMIT = 1 << 40
+_prefixes = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[S3Server]:
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture(params=["folder", "memory", "s3"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
+    if request.param == "s3":
+        server: S3Server = request.getfixturevalue("server")
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        return open_storage(f"s3://{BUCKET}/run-{next(_prefixes)}")
+    return open_storage("memory:" if request.param == "memory" else str(tmp_path / "objects"))
+
+
+async def stream(*chunks: bytes) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+
+
+async def content(storage: Storage, key: str, start: int = 0, stop: int | None = None) -> bytes:
+    return b"".join([block async for block in await storage.get(key, start, stop)])
+
+
+async def keys(storage: Storage, prefix: str | None = None) -> list[str]:
+    return sorted([found.key async for found in storage.list(prefix)])
+
+
+async def put(storage: Storage, key: str, data: bytes = b"data") -> None:
+    await storage.put(key, stream(data), max_bytes=NO_LIMIT)
+
+
+@pytest.mark.parametrize("size", [0, 1, 5 * MEGABYTE, 5 * MEGABYTE + 1, 13 * MEGABYTE])
+async def test_what_was_put_is_got(storage: Storage, size: int) -> None:
+    data = os.urandom(size)
+    chunks = [data[i : i + 300_000] for i in range(0, size, 300_000)]
+    written = await storage.put("a/song.wav", stream(*chunks), max_bytes=size)
+    assert (written.key, written.size) == ("a/song.wav", size)
+    assert written.sha256 == hashlib.sha256(data).hexdigest()
+    assert written.crc32 == zlib.crc32(data)
+    assert await content(storage, "a/song.wav") == data
+
+
+async def test_the_head_tells_size_type_version_and_time(storage: Storage) -> None:
+    before = datetime.now(UTC)
+    written = await storage.put("a/song.flac", stream(b"12", b"345"), max_bytes=5)
+    info = await storage.head("a/song.flac")
+    assert (info.key, info.size, info.content_type) == ("a/song.flac", 5, "audio/flac")
+    assert info.etag == written.etag
+    assert info.etag.startswith('"')
+    assert info.etag.endswith('"')
+    assert len(info.etag) > 2
+    assert abs(info.modified - before) < timedelta(seconds=10)
+
+
+async def test_another_content_has_another_etag(storage: Storage) -> None:
+    await put(storage, "a", b"first")
+    first = await storage.head("a")
+    await put(storage, "a", b"second")
+    assert (await storage.head("a")).etag != first.etag
+    assert await content(storage, "a") == b"second"
+
+
+@pytest.mark.parametrize(
+    ("start", "stop"), [(0, 1), (3, 7), (9, 10), (5, None), (5, 500), (10, None), (500, 600), (7, 3)]
+)
+async def test_a_range_is_cut_to_what_there_is(storage: Storage, start: int, stop: int | None) -> None:
+    await put(storage, "a", b"0123456789")
+    found = await storage.get("a", start, stop)
+    assert b"".join([block async for block in found]) == b"0123456789"[start:stop]
+    assert found.info.size == 10
+
+
+async def test_any_range_is_exact_across_blocks(storage: Storage) -> None:
+    data = bytes(range(251)) * (9 * MEGABYTE // 251)
+    await put(storage, "a", data)
+    chance = random.Random(1)
+    for _ in range(15):
+        start, length = chance.randrange(10 * MEGABYTE), chance.randrange(10 * MEGABYTE)
+        blocks = [block async for block in await storage.get("a", start, start + length)]
+        assert b"".join(blocks) == data[start : start + length]
+        assert max(map(len, blocks), default=0) <= BLOCK_BYTES
+
+
+async def test_blocks_are_as_small_as_asked_for(storage: Storage) -> None:
+    await put(storage, "a", bytes(range(10)))
+    stream = await storage.get("a", 1, 9, block_bytes=3)
+    assert [block async for block in stream] == [b"\1\2\3", b"\4\5\6", b"\7\10"]
+
+
+async def test_nothing_is_visible_before_the_end(storage: Storage) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(12):
+            yield bytes(MEGABYTE)
+            assert await keys(storage) == []
+            with pytest.raises(ObjectNotFoundError):
+                await storage.head("a")
+
+    await storage.put("a", chunks(), max_bytes=NO_LIMIT)
+    assert await keys(storage) == ["a"]
+
+
+@pytest.mark.parametrize("megabytes", [1, 12])
+@pytest.mark.parametrize("error", [ValueError("gone"), OSError("gone"), ConnectionResetError("gone")])
+async def test_a_stream_that_fails_leaves_nothing(storage: Storage, megabytes: int, error: Exception) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(megabytes):
+            yield bytes(MEGABYTE)
+        raise error
+
+    with pytest.raises(type(error), match="gone"):
+        await storage.put("a/b", chunks(), max_bytes=NO_LIMIT)
+    assert await keys(storage) == []
+
+
+@pytest.mark.parametrize("megabytes", [1, 12])
+async def test_too_many_bytes_are_refused_at_the_limit(storage: Storage, megabytes: int) -> None:
+    taken = 0
+
+    async def chunks() -> AsyncIterator[bytes]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield bytes(MEGABYTE)
+
+    with pytest.raises(ObjectTooLargeError):
+        await storage.put("a", chunks(), max_bytes=megabytes * MEGABYTE)
+    assert taken == megabytes + 1
+    assert await keys(storage) == []
+
+
+async def test_a_put_that_is_cancelled_leaves_nothing(storage: Storage) -> None:
+    task = asyncio.create_task(storage.put("a", stalled(), max_bytes=NO_LIMIT))
+    await asyncio.sleep(0.3)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await keys(storage) == []
+    await storage.put("a", stream(b"again"), max_bytes=5)
+
+
+async def test_a_replaced_object_is_not_read_on(storage: Storage) -> None:
+    await put(storage, "a", bytes(2 * BLOCK_BYTES))
+    blocks = aiter(await storage.get("a"))
+    await anext(blocks)
+    await put(storage, "a", b"other" * BLOCK_BYTES)
+    with pytest.raises(ObjectChangedError):
+        await anext(blocks)
+
+
+async def test_listing_gives_what_lies_below_a_prefix_with_its_time(storage: Storage) -> None:
+    for key in ("a/1/x.wav", "a/1/y.wav", "a/10/x.wav", "b/x.wav"):
+        await put(storage, key)
+    assert await keys(storage, "a/1") == ["a/1/x.wav", "a/1/y.wav"]
+    assert await keys(storage, "c") == []
+    assert len(await keys(storage)) == 4
+    async for found in storage.list("b"):
+        assert found.size == 4
+        assert abs(found.modified - datetime.now(UTC)) < timedelta(seconds=10)
+
+
+async def test_deleting_a_prefix_erases_what_lies_below_and_nothing_else(storage: Storage) -> None:
+    for key in ("a/1/x.wav", "a/1/deep/y.wav", "a/10/x.wav", "a/1.json"):
+        await put(storage, key)
+    await storage.delete_prefix("a/1")
+    assert await keys(storage) == ["a/1.json", "a/10/x.wav"]
+    await storage.delete_prefix("a/1")
+
+
+async def test_deleting_twice_is_no_error(storage: Storage) -> None:
+    await put(storage, "a/b")
+    await storage.delete("a/b")
+    await storage.delete("a/b")
+    assert await keys(storage) == []
+
+
+async def test_what_is_not_there_is_reported(storage: Storage, tmp_path: Path) -> None:
+    for action in (storage.head("a/b"), storage.get("a/b"), storage.get_file("a/b", tmp_path / "b")):
+        with pytest.raises(ObjectNotFoundError, match="no object a/b"):
+            await action
+    assert not (tmp_path / "b").exists()
+
+
+NO_KEYS = [
+    *("", "/a", "a/", "a//b", "..", "a/../b", ".", "./a", "a\\b", "a\0b", "a b", "a#1", "%2e", "é"),
+    *("x" * 900, ".hidden", "-f", "a/\n", "a\n"),
+]
+
+
+@pytest.mark.parametrize("key", NO_KEYS)
+async def test_what_is_no_key_is_refused(storage: Storage, key: str, tmp_path: Path) -> None:
+    for action in (storage.head(key), storage.get(key), storage.delete(key), storage.delete_prefix(key)):
+        with pytest.raises(InvalidObjectKeyError):
+            await action
+    with pytest.raises(InvalidObjectKeyError):
+        await put(storage, key)
+    with pytest.raises(InvalidObjectKeyError):
+        await storage.get_file(key, tmp_path / "x")
+
+
+async def test_files_go_in_and_out(storage: Storage, tmp_path: Path) -> None:
+    source, copy = tmp_path / "in.wav", tmp_path / "out.wav"
+    source.write_bytes(os.urandom(6 * MEGABYTE))
+    written = await storage.put_file(source, "a/in.wav", max_bytes=6 * MEGABYTE)
+    assert written.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert (await storage.get_file("a/in.wav", copy)).size == 6 * MEGABYTE
+    assert copy.read_bytes() == source.read_bytes()
+    with pytest.raises(ObjectTooLargeError):
+        await storage.put_file(source, "a/again.wav", max_bytes=6 * MEGABYTE - 1)
+
+
+async def test_a_link_is_not_followed_into_the_store(storage: Storage, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / "link").symlink_to(tmp_path / "secret")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "pipe"):
+        with pytest.raises(OSError, match=name):
+            await storage.put_file(tmp_path / name, "a", max_bytes=NO_LIMIT)
+    assert await keys(storage) == []
+
+
+async def test_a_copy_that_is_cancelled_does_not_appear(storage: Storage, tmp_path: Path) -> None:
+    await put(storage, "a", bytes(40 * MEGABYTE))
+    task = asyncio.create_task(storage.get_file("a", tmp_path / "copy"))
+    while not list(tmp_path.glob("*copy*")):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert list(tmp_path.glob("*copy*")) == []
+
+
+async def test_a_store_that_answers_passes_its_check(storage: Storage) -> None:
+    await storage.check()
+
+
+async def test_an_s3_server_that_is_away_is_reported_and_then_used_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = S3Server()
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    storage = open_storage(f"s3://{BUCKET}")
+    for action in (storage.check(), storage.head("a"), storage.get("a"), put(storage, "a"), keys(storage)):
+        with pytest.raises(StorageUnavailableError, match="s3://songs"):
+            await action
+    with server:
+        await put(storage, "a")
+        assert await content(storage, "a") == b"data"
+
+
+async def test_an_upload_that_fails_leaves_no_parts_in_the_bucket(
+    server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    storage = open_storage(f"s3://{BUCKET}/parts")
+    with pytest.raises(ObjectTooLargeError):
+        await storage.put("a", stream(*[bytes(MEGABYTE)] * 20), max_bytes=15 * MEGABYTE)
+    sending = asyncio.create_task(storage.put("b", stalled(), max_bytes=NO_LIMIT))
+    while not server.unfinished_uploads():
+        await asyncio.sleep(0.05)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    assert not server.unfinished_uploads()
+
+
+async def stalled() -> AsyncIterator[bytes]:
+    for _ in range(12):
+        yield bytes(MEGABYTE)
+    await asyncio.sleep(60)
+
+
+async def test_a_bucket_that_does_not_exist_is_a_store_that_is_away(
+    server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    storage = open_storage("s3://elsewhere")
+    for action in (storage.check(), put(storage, "a")):
+        with pytest.raises(StorageUnavailableError):
+            await action
+
+
+async def test_a_folder_that_goes_away_is_reported_and_not_made_anew(tmp_path: Path) -> None:
+    storage = open_storage(str(tmp_path / "objects"))
+    await put(storage, "a")
+    (tmp_path / "objects").rename(tmp_path / "away")
+    for action in (storage.check(), storage.head("a"), storage.get("a"), put(storage, "a"), keys(storage)):
+        with pytest.raises(StorageUnavailableError, match="not there"):
+            await action
+    assert not (tmp_path / "objects").exists()
+    (tmp_path / "away").rename(tmp_path / "objects")
+    assert await content(storage, "a") == b"data"
+
+
+async def test_deleting_leaves_no_empty_folders(tmp_path: Path) -> None:
+    storage = open_storage(f"file://{tmp_path}/objects")
+    await put(storage, "a/b/c")
+    await storage.delete("a/b/c")
+    assert list((tmp_path / "objects").iterdir()) == []
+
+
+async def test_what_killed_writers_left_is_removed_when_old(tmp_path: Path) -> None:
+    """A process killed while it writes leaves a hidden file; that of a writer at work stays."""
+    script = (
+        "import asyncio, os, signal, sys\n"
+        "from spleeter_microservice.storage.store import open_storage\n"
+        "async def chunks():\n"
+        "    for _ in range(30): yield bytes(1 << 20)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "asyncio.run(open_storage(sys.argv[1]).put('a/b', chunks(), max_bytes=1 << 40))\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False, timeout=30)
+    storage = open_storage(str(tmp_path))
+    assert await keys(storage) == []
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b#1"]
+    now = datetime.now(UTC)
+    assert await storage.remove_unfinished(now - timedelta(hours=1)) == 0
+    assert await storage.remove_unfinished(now + timedelta(seconds=1)) == 1
+    assert list((tmp_path / "a").iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["http://example.org/x", "ftp://x", "s3:", "gopher:"])
+async def test_what_is_no_store_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError):
+        open_storage(url)
+
+
+async def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StorageUnavailableError, match="cannot be made"):
+        open_storage(str(tmp_path / "file" / "objects"))
+
+
+_MEMORY = """
+import asyncio, resource, sys
+from pathlib import Path
+from spleeter_microservice.storage.store import open_storage
+
+async def chunks():
+    for _ in range(int(sys.argv[3])): yield bytes(1 << 20)
+
+def peak():  # MiB; unlike ru_maxrss, not that of the process before exec
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
+
+async def main(url, copy):
+    storage = open_storage(url)
+    async def small(): yield b"x"
+    await storage.put("small", small(), max_bytes=9)
+    before = peak()
+    await storage.put("a", chunks(), max_bytes=1 << 30)
+    await storage.get_file("a", copy)
+    if not url.startswith("s3"):
+        await storage.put_file(copy, "b", max_bytes=1 << 30)
+    assert copy.stat().st_size == int(sys.argv[3]) << 20
+    print(peak() - before)
+
+asyncio.run(main(sys.argv[1], Path(sys.argv[2])))
+"""
+
+
+@pytest.mark.parametrize(("kind", "megabytes"), [("folder", 300), ("s3", 100)])
+async def test_memory_does_not_grow_with_the_object(
+    kind: str, megabytes: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    environment = dict(os.environ)
+    url = str(tmp_path / "objects")
+    if kind == "s3":
+        environment |= request.getfixturevalue("server").environment
+        url = f"s3://{BUCKET}/large"
+    command = [sys.executable, "-c", _MEMORY, url, str(tmp_path / "copy"), str(megabytes)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=100, env=environment)
+    assert float(done.stdout) < 50, "MiB"

@@ -1,0 +1,96 @@
+"""What tests play of the fleet behaves as the real one does, as far as the API relies on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from spleeter_microservice.database.connection import Database
+from spleeter_microservice.errors import EmptyInputError, ModelNotInstalledError, NotAudioError
+from spleeter_microservice.jobs.claims import Claims
+from spleeter_microservice.jobs.job import new_job_id
+from spleeter_microservice.jobs.worker_registry import Fleet as RealFleet
+from spleeter_microservice.sandbox.prober import Prober as RealProber
+from spleeter_microservice.web.services import Deliveries, Models, Prober, Workers
+from spleeter_microservice.webhooks.deliveries import Deliveries as RealDeliveries
+from tests.support.web_service import Fleet, WavProber, song
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest.fixture(params=["real", "played"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest_asyncio.fixture
+async def prober(kind: str, tmp_path: Path) -> AsyncIterator[Prober]:
+    if kind == "played":
+        yield WavProber()
+        return
+    async with RealProber(tmp_path) as real:
+        yield real
+
+
+@pytest_asyncio.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with Database(database_url) as opened:
+        yield opened
+
+
+class TestProbers:
+    async def test_a_song_is_described(self, prober: Prober, tmp_path: Path) -> None:
+        path = tmp_path / "upload"
+        path.write_bytes(song(2.0, rate=8000))
+        facts = await prober.probe(path)
+        assert (facts.format, facts.codec, facts.sample_rate, facts.channels) == ("wav", "pcm_u8", 8000, 1)
+        assert facts.duration == pytest.approx(2.0, abs=0.01)
+
+    @pytest.mark.parametrize(
+        ("content", "error"),
+        [(b"", EmptyInputError), (b"%PDF-1.7 and no song at all" * 20, NotAudioError)],
+    )
+    async def test_what_is_no_song_is_refused_for_the_same_reason(
+        self, prober: Prober, tmp_path: Path, content: bytes, error: type[Exception]
+    ) -> None:
+        path = tmp_path / "upload"
+        path.write_bytes(content)
+        with pytest.raises(error):
+            await prober.probe(path)
+
+
+class TestFleets:
+    @pytest_asyncio.fixture
+    async def fleet(self, kind: str, database: Database) -> RealFleet | Fleet:
+        played = Fleet()
+        if kind == "played":
+            return played
+        worker = await Claims(database).register("worker", 1)
+        real = RealFleet(database)
+        await real.report(worker, played.models)
+        return real
+
+    async def test_models_are_listed_with_those_that_are_missing(self, fleet: Models) -> None:
+        models = {model.name: model for model in await fleet.all()}
+        assert models["2stems"].installed
+        assert not models["5stems"].installed
+        assert models["2stems"].stems == ("vocals", "accompaniment")
+
+    async def test_the_model_for_a_number_of_stems_is_an_installed_one(self, fleet: Models) -> None:
+        assert (await fleet.choose(2, "official")).name == "2stems"
+        assert (await fleet.choose(4, "official")).name == "4stems-lite"
+        assert (await fleet.choose(2, "official")).engine
+
+    async def test_no_model_is_said_to_be_missing(self, fleet: Models) -> None:
+        with pytest.raises(ModelNotInstalledError):
+            await fleet.choose(5, "official")
+
+    async def test_workers_that_are_ready_are_counted(self, fleet: Workers) -> None:
+        assert await fleet.ready() == 1
+
+    async def test_an_unknown_job_has_no_deliveries(self, kind: str, database: Database) -> None:
+        deliveries: Deliveries = Fleet() if kind == "played" else RealDeliveries(database)
+        assert [*await deliveries.of_job("ann", new_job_id())] == []

@@ -1,0 +1,68 @@
+"""API keys and rates in a real database do what any place for them must."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from spleeter_microservice.access.key_store import KeyStore
+from spleeter_microservice.access.key_table import KeyTable
+from spleeter_microservice.access.rate_limit import Rate, RateLimiter
+from spleeter_microservice.access.rate_table import RateTable, prune_rates
+from spleeter_microservice.database.connection import Database
+from spleeter_microservice.errors import RateLimitError
+from tests.contract.access.key_store import KeyStoreContract
+from tests.contract.access.rate_limiter import RATE, Clock, RateLimiterContract, taken
+
+
+@pytest_asyncio.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with Database(database_url) as opened:
+        yield opened
+
+
+class TestKeyTable(KeyStoreContract):
+    @pytest.fixture
+    def store(self, database: Database) -> KeyStore:
+        return KeyTable(database)
+
+
+class TestRateTable(RateLimiterContract):
+    @pytest.fixture
+    def limiter(self, database: Database, clock: Clock) -> RateLimiter:
+        return RateTable(database, RATE, "requests", clock)
+
+    async def test_what_is_counted_of_one_kind_is_nothing_to_another(
+        self, limiter: RateLimiter, database: Database, clock: Clock
+    ) -> None:
+        await taken(limiter)
+        assert await taken(RateTable(database, RATE, "attempts", clock)) == RATE.limit
+
+    async def test_many_at_once_are_let_through_as_often_as_the_limit(
+        self, limiter: RateLimiter, database: Database, clock: Clock
+    ) -> None:
+        other = RateTable(database, RATE, "requests", clock)
+        tries = [each.take("band") for each in (limiter, other) for _ in range(10)]
+        results = await asyncio.gather(*tries, return_exceptions=True)
+        refused = [result for result in results if isinstance(result, RateLimitError)]
+        assert len(results) - len(refused) == RATE.limit
+        assert all(error.retry_after >= 1 for error in refused)
+
+    async def test_portions_add_up_to_the_limit_in_all_processes_together(
+        self, database: Database, clock: Clock
+    ) -> None:
+        one, other = (RateTable(database, Rate(300), "requests", clock) for _ in range(2))
+        for _ in range(100):
+            await one.take("band")
+        left = await taken(other, attempts=1000)
+        assert 300 - 100 - 3 <= left <= 200  # a portion is three
+        assert left + 100 + await taken(one, attempts=1000) == 300
+
+    async def test_names_that_mean_nothing_any_more_are_forgotten(self, database: Database) -> None:
+        short, long = (RateTable(database, Rate(1, period), "requests") for period in (0.001, 60))
+        await short.take("band")
+        await long.take("choir")
+        await asyncio.sleep(0.01)
+        assert await prune_rates(database) == 1
+        assert await taken(long, "choir") == 0

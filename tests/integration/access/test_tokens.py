@@ -1,0 +1,411 @@
+"""Bearer tokens count only if the issuer signed them, for this service, and for now."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spleeter_microservice.access.jwks import Freshness, Jwks, parse_keys
+from spleeter_microservice.access.principal import Principal, Scope
+from spleeter_microservice.access.tokens import TokenRules, TokenVerifier
+from spleeter_microservice.errors import ConfigurationError, InvalidTokenError, TokenKeysUnavailableError
+from tests.support.http_servers import Answer, Handler, Server, content, redirect, serving, stall, status
+from tests.support.issuer import AUDIENCE, ISSUER, KeySet, Signer, encoded, usual
+
+pytestmark = pytest.mark.asyncio
+
+RSA = Signer.rsa("rsa-1")
+EC = Signer.ec("ec-1")
+STRANGER = Signer.rsa("rsa-1")
+RULES = TokenRules(ISSUER, AUDIENCE)
+NO_HEADERS: list[object] = [[], 1, {}, {"alg": "RS256", "kid": 1}, {"alg": ["RS256"]}]
+
+
+class Clock:
+    """Seconds that a test moves."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+def published(*signers: Signer) -> Answer:
+    return content(KeySet([signer.jwk() for signer in signers]).document())
+
+
+@pytest.fixture(autouse=True)
+def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with serving(published(RSA, EC)) as running:
+        yield running
+
+
+@pytest.fixture
+def verifier(server: Server) -> TokenVerifier:
+    return TokenVerifier(RULES, Jwks(f"{server.url}/jwks.json"))
+
+
+async def refusal(verifier: TokenVerifier, token: str) -> str:
+    with pytest.raises(InvalidTokenError) as caught:
+        await verifier.verify(token)
+    message = str(caught.value)
+    assert len(token) < 16 or token not in message
+    return message
+
+
+@pytest.mark.parametrize("signer", [RSA, EC], ids=["RS256", "ES256"])
+async def test_a_token_of_the_issuer_says_who_is_calling(verifier: TokenVerifier, signer: Signer) -> None:
+    expected = Principal("sub:someone", frozenset({Scope.READ, Scope.SEPARATE}), "token:someone")
+    assert await verifier.verify(signer.token()) == expected
+    assert await verifier.verify(signer.token({"typ": "at+jwt"})) == expected
+    assert await verifier.verify(signer.token(aud=["other", AUDIENCE])) == expected
+
+
+@pytest.mark.parametrize(
+    ("claims", "why"),
+    [
+        ({"iss": "https://other.example"}, "another issuer"),
+        ({"iss": ISSUER + "/"}, "another issuer"),
+        ({"iss": [ISSUER]}, "another issuer"),
+        ({"iss": None}, "lacks"),
+        ({"aud": "other"}, "another audience"),
+        ({"aud": ["other"]}, "another audience"),
+        ({"aud": AUDIENCE + "x"}, "another audience"),
+        ({"aud": None}, "lacks"),
+        ({"exp": 1}, "expired"),
+        ({"exp": int(time.time()) - 60}, "expired"),
+        ({"exp": None}, "lacks"),
+        ({"exp": "soon"}, "cannot be read"),
+        ({"exp": float("inf")}, "cannot be read"),
+        ({"nbf": 2**40}, "not valid yet"),
+        ({"nbf": [1]}, "cannot be read"),
+        ({"iat": 2**40}, "not valid yet"),
+        ({"sub": None}, "lacks"),
+        ({"sub": ""}, "not printable"),
+        ({"sub": "two\nlines"}, "not printable"),
+        ({"sub": "s" * 300}, "not printable"),
+        ({"sub": "../../other"}, "does not name a tenant"),
+    ],
+    ids=str,
+)
+async def test_tokens_for_others_or_other_times_are_refused(
+    verifier: TokenVerifier, claims: dict[str, Any], why: str
+) -> None:
+    assert why in await refusal(verifier, RSA.token(**claims))
+
+
+async def test_clocks_may_differ_a_little(verifier: TokenVerifier) -> None:
+    await verifier.verify(RSA.token(exp=int(time.time()) - 10))
+    await verifier.verify(RSA.token(nbf=int(time.time()) + 10, iat=int(time.time()) + 10))
+
+
+async def test_a_token_without_signature_is_refused(verifier: TokenVerifier) -> None:
+    for algorithm in ("none", "None", "NONE", "", None):
+        token = f"{encoded({'alg': algorithm, 'kid': RSA.kid, 'typ': 'JWT'})}.{encoded(usual())}."
+        assert "must be signed" in await refusal(verifier, token)
+
+
+@pytest.mark.parametrize("name", ["HS256", "HS384", "HS512"])
+async def test_the_public_key_is_no_shared_secret(verifier: TokenVerifier, name: str) -> None:
+    jwk = json.dumps(RSA.jwk()).encode()
+    for secret in (RSA.pem, RSA.pem.strip(), jwk):
+        signed = f"{encoded({'alg': name, 'kid': RSA.kid})}.{encoded(usual())}"
+        signature = hmac.digest(secret, signed.encode(), getattr(hashlib, f"sha{name[2:]}"))
+        assert "must be signed" in await refusal(verifier, f"{signed}.{encoded(signature)}")
+
+
+async def test_a_key_serves_only_its_own_algorithm(verifier: TokenVerifier) -> None:
+    for signer, other in ((RSA, EC), (EC, RSA)):
+        assert "not signed with a key" in await refusal(verifier, signer.token({"kid": other.kid}))
+    _, payload, signature = RSA.token().split(".")
+    changed = encoded({"alg": "ES256", "kid": EC.kid, "typ": "JWT"})
+    assert "wrong" in await refusal(verifier, f"{changed}.{payload}.{signature}")
+    for algorithm in ("RS384", "RS512", "PS256", "ES384", "EdDSA", "rs256"):
+        changed = encoded({"alg": algorithm, "kid": RSA.kid})
+        assert "must be signed" in await refusal(verifier, f"{changed}.{payload}.{signature}")
+
+
+async def test_another_s_signature_under_a_known_id_is_wrong(verifier: TokenVerifier) -> None:
+    assert "signature is wrong" in await refusal(verifier, STRANGER.token())
+
+
+async def test_changed_claims_do_not_fit_the_signature(verifier: TokenVerifier) -> None:
+    header, _, signature = RSA.token().split(".")
+    assert "signature is wrong" in await refusal(
+        verifier, f"{header}.{encoded(usual(sub='admin'))}.{signature}"
+    )
+
+
+async def test_keys_that_a_token_brings_along_are_never_looked_at(verifier: TokenVerifier) -> None:
+    with serving(published(STRANGER)) as evil:
+        for field in ("jku", "x5u"):
+            token = STRANGER.token({field: f"{evil.url}/jwks.json"})
+            assert "signature is wrong" in await refusal(verifier, token)
+        assert "signature is wrong" in await refusal(verifier, STRANGER.token({"jwk": STRANGER.jwk()}))
+        assert evil.requests == []
+
+
+@pytest.mark.parametrize(
+    ("header", "why"),
+    [
+        ({"typ": "logout+jwt"}, "not an access token"),
+        ({"typ": "dpop+jwt"}, "not an access token"),
+        ({"typ": ["JWT"]}, "not a"),
+        ({"crit": ["exp"]}, "not a"),
+        ({"crit": ["b64"], "b64": True}, "extensions"),
+        ({"crit": []}, "not a"),
+        ({"b64": True}, "extensions"),
+    ],
+    ids=str,
+)
+async def test_tokens_for_other_purposes_are_refused(
+    verifier: TokenVerifier, header: dict[str, Any], why: str
+) -> None:
+    assert why in await refusal(verifier, RSA.token(header))
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["", "x", "..", "a.b.c", "x" * 20_000, "schlüssel.a.b", encoded(b"[" * 5000) + ".e30.e30"]
+    + [f"{encoded(header)}.e30.e30" for header in NO_HEADERS]
+    + [f"{encoded({'alg': 'RS256', 'typ': 1})}.e30.e30", f"{encoded({'alg': 'RS256'})}.e30.e30"],
+    ids=lambda token: token[:20],
+)
+async def test_what_is_no_token_is_refused(verifier: TokenVerifier, token: str) -> None:
+    await refusal(verifier, token)
+
+
+@given(
+    header=st.dictionaries(
+        st.sampled_from(["alg", "kid", "typ", "crit", "b64", "x"]),
+        st.sampled_from(["RS256", "ES256", "rsa-1", "ec-1", "JWT", None, 1, [], True, {}]),
+    ),
+    payload=st.binary(max_size=50),
+    signature=st.binary(max_size=300),
+)
+@settings(deadline=None)
+async def test_nothing_made_up_is_accepted(header: dict[str, Any], payload: bytes, signature: bytes) -> None:
+    class Fixed:
+        async def find(self, key_id: str | None, algorithm: str) -> Any:
+            return (RSA if algorithm == "RS256" else EC).private.public_key()
+
+    await refusal(TokenVerifier(RULES, Fixed()), f"{encoded(header)}.{encoded(payload)}.{encoded(signature)}")
+
+
+@pytest.mark.parametrize(
+    ("claims", "scopes"),
+    [
+        ({"scope": "read"}, {Scope.READ}),
+        ({"scope": "openid  separate email"}, {Scope.SEPARATE}),
+        ({"scope": None, "scp": ["read", "admin", 7]}, {Scope.READ, Scope.ADMIN}),
+        ({"scope": None, "scp": "read separate"}, {Scope.READ, Scope.SEPARATE}),
+        ({"scope": None, "permissions": ["admin"]}, {Scope.ADMIN}),
+        ({"scope": "read", "permissions": ["separate"]}, {Scope.READ, Scope.SEPARATE}),
+        ({"scope": None}, set()),
+        ({"scope": {"read": True}}, set()),
+        ({"scope": "READ readadmin"}, set()),
+    ],
+    ids=str,
+)
+async def test_scopes_are_read_wherever_issuers_put_them(
+    verifier: TokenVerifier, claims: dict[str, Any], scopes: set[Scope]
+) -> None:
+    assert (await verifier.verify(RSA.token(**claims))).scopes == scopes
+
+
+async def test_the_tenant_and_the_scopes_are_named_as_the_issuer_does(server: Server) -> None:
+    rules = TokenRules(ISSUER, AUDIENCE, tenant_claim="org", scope_prefix="spleeter:")
+    verifier = TokenVerifier(rules, Jwks(server.url))
+    principal = await verifier.verify(RSA.token(org="band", scope="read spleeter:separate"))
+    assert principal == Principal("band", frozenset({Scope.SEPARATE}), "token:someone")
+    for wrong in (None, "", 5, "a/b", ["band"], "sub:someone"):
+        assert "does not name a tenant" in await refusal(verifier, RSA.token(org=wrong))
+
+
+async def test_a_user_called_default_is_not_the_default_tenant(verifier: TokenVerifier) -> None:
+    assert (await verifier.verify(RSA.token(sub="default"))).tenant == "sub:default"
+
+
+async def test_keys_are_fetched_once_for_many_tokens() -> None:
+    with serving(published(RSA, EC)) as server:
+        verifier = TokenVerifier(RULES, Jwks(server.url))
+        await asyncio.gather(*(verifier.verify(signer.token()) for signer in [RSA, EC] * 20))
+        assert len(server.requests) == 1
+
+
+async def test_a_new_key_is_learnt_and_an_old_one_forgotten() -> None:
+    clock, new = Clock(), Signer.ec("ec-2")
+    with serving(published(RSA), published(RSA, new), published(new)) as server:
+        verifier = TokenVerifier(RULES, Jwks(server.url, Freshness(maximum_age=600, pause=30), now=clock))
+        await verifier.verify(RSA.token())
+        clock.time += 31
+        await verifier.verify(new.token())
+        await verifier.verify(RSA.token())
+        clock.time += 601
+        await verifier.verify(new.token())
+        assert "not signed with a key of the issuer" in await refusal(verifier, RSA.token())
+        assert len(server.requests) == 3
+
+
+async def test_a_flood_of_unknown_keys_reaches_the_issuer_once_per_pause() -> None:
+    clock = Clock()
+    with serving(published(RSA)) as server:
+        verifier = TokenVerifier(RULES, Jwks(server.url, Freshness(pause=30), now=clock))
+        for _ in range(3):
+            tokens = [RSA.token({"kid": f"made-up-{number}"}) for number in range(50)]
+            await asyncio.gather(*(refusal(verifier, token) for token in tokens))
+            await verifier.verify(RSA.token())
+            clock.time += 31
+        assert len(server.requests) == 3
+
+
+async def test_without_an_id_the_only_fitting_key_is_taken_and_no_other() -> None:
+    with serving(published(RSA, EC)) as one, serving(published(RSA, Signer.rsa("rsa-2"))) as two:
+        anonymous = Signer("", "RS256", RSA.private).token({"kid": None})
+        await TokenVerifier(RULES, Jwks(one.url)).verify(anonymous)
+        assert "not signed with a key" in await refusal(TokenVerifier(RULES, Jwks(two.url)), anonymous)
+
+
+async def test_known_keys_serve_on_while_the_issuer_is_down_but_not_for_ever() -> None:
+    clock = Clock()
+    with serving(published(RSA), status(500)) as server:
+        freshness = Freshness(maximum_age=600, pause=30, stale=3600)
+        verifier = TokenVerifier(RULES, Jwks(server.url, freshness, now=clock))
+        await verifier.verify(RSA.token())
+        clock.time += 3500
+        await verifier.verify(RSA.token())
+        assert len(server.requests) == 2
+        clock.time += 200
+        with pytest.raises(TokenKeysUnavailableError, match="answered 500") as caught:
+            await verifier.verify(RSA.token())
+        assert caught.value.retry_after == 30
+
+
+async def test_an_issuer_that_was_never_there_is_asked_once_per_pause_and_then_found() -> None:
+    clock = Clock()
+    with serving(status(503), published(RSA)) as server:
+        verifier = TokenVerifier(RULES, Jwks(server.url, now=clock))
+        for _ in range(20):
+            with pytest.raises(TokenKeysUnavailableError, match="answered 503"):
+                await verifier.verify(RSA.token())
+        assert len(server.requests) == 1
+        clock.time += 31
+        await verifier.verify(RSA.token())
+
+
+async def test_an_issuer_that_hangs_is_given_up_in_time() -> None:
+    released = threading.Event()
+    with serving(stall(b"x" * 100, released)) as server:
+        verifier = TokenVerifier(RULES, Jwks(server.url, Freshness(timeout=0.3)))
+        begin = time.monotonic()
+        with pytest.raises(TokenKeysUnavailableError, match=r"no answer within 0\.3 s"):
+            await verifier.verify(RSA.token())
+        assert time.monotonic() - begin < 2
+        released.set()
+
+
+async def test_a_caller_that_goes_away_does_not_cost_the_others_their_keys() -> None:
+    released = threading.Event()
+    with serving(stall(KeySet([RSA.jwk()]).document(), released)) as server:
+        verifier = TokenVerifier(RULES, Jwks(server.url))
+        first = asyncio.create_task(verifier.verify(RSA.token()))
+        while not server.requests:
+            await asyncio.sleep(0.01)
+        first.cancel()
+        released.set()
+        assert (await verifier.verify(RSA.token())).key_id == "token:someone"
+        assert len(server.requests) == 1
+
+
+def compressed(request: Handler) -> None:
+    request.send_response(200)
+    request.send_header("Content-Encoding", "gzip")
+    request.send_header("Content-Length", "4")
+    request.end_headers()
+    request.wfile.write(b"\x1f\x8b\x08\x00")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        content(b""),
+        content(b"<html>"),
+        content(b"[]"),
+        content(b'{"keys": {}}'),
+        content(b'{"keys": []}'),
+        content(b"[" * 100_000),
+        content(b" " * 300_000),
+        content(b"\xff\xfe"),
+        compressed,
+        redirect("/elsewhere"),
+        status(404),
+    ],
+)
+async def test_what_is_no_key_set_makes_keys_unavailable_and_nothing_worse(answer: Answer) -> None:
+    with serving(answer, published(RSA)) as server:
+        with pytest.raises(TokenKeysUnavailableError):
+            await TokenVerifier(RULES, Jwks(server.url)).verify(RSA.token())
+        assert len(server.requests) == 1
+
+
+async def test_a_server_that_is_not_there_is_named() -> None:
+    with serving(status(200)) as server:
+        url = server.url
+    with pytest.raises(TokenKeysUnavailableError, match=url):
+        await TokenVerifier(RULES, Jwks(url)).verify(RSA.token())
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"kty": "oct", "k": encoded(b"s" * 32), "kid": "rsa-1", "alg": "HS256"},
+        RSA.jwk(use="enc"),
+        RSA.jwk(key_ops=["encrypt"]),
+        RSA.jwk(alg="RS512"),
+        RSA.private_jwk(),
+        EC.private_jwk(),
+        RSA.jwk(n="!"),
+        RSA.jwk(n=None),
+        RSA.jwk(kid=1),
+        EC.jwk(crv="P-384"),
+        EC.jwk(x=encoded(b"x" * 32)),
+        Signer.rsa("short", 1024).jwk(),
+        "rsa-1",
+        None,
+    ],
+    ids=lambda entry: str(entry)[:60],
+)
+async def test_keys_that_should_verify_nothing_are_left_out(entry: Any) -> None:
+    with pytest.raises(ValueError, match="no key for RS256 or ES256"):
+        parse_keys(KeySet([entry]).document())
+    assert len(parse_keys(KeySet([entry, EC.jwk(kid="good")]).document())) == 1
+
+
+@pytest.mark.parametrize(
+    "url", ["", "issuer", "http://issuer.example/jwks", "file:///etc/passwd", "https://"]
+)
+async def test_an_address_that_cannot_be_trusted_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="SPLEETER_JWT_JWKS_URL"):
+        Jwks(url)
+
+
+async def test_rules_without_issuer_or_audience_are_refused() -> None:
+    for issuer, audience in (("", AUDIENCE), (ISSUER, "")):
+        with pytest.raises(ConfigurationError, match="SPLEETER_JWT_ISSUER"):
+            TokenRules(issuer, audience)

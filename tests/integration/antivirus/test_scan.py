@@ -1,0 +1,182 @@
+"""The scanner's verdicts, with a real clamd: clean, infected, too large, or not to be had."""
+
+import asyncio
+import os
+import signal
+import socket
+import tracemalloc
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from spleeter_microservice.antivirus.clamd import Clamd, ClamdError, Patience
+from spleeter_microservice.antivirus.scan import Antivirus, Verdict, scan_antivirus
+from spleeter_microservice.errors import InfectedError, ScanLimitError, ScannerUnavailableError
+from tests.support import clamd
+from tests.support.clamd import EICAR, FILE_LIMIT, STREAM_LIMIT, Daemon
+
+pytestmark = pytest.mark.asyncio
+
+QUICK = Patience(connect=2, transfer=2, verdict=5)
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[Daemon]:
+    with clamd.running() as running:
+        yield running
+
+
+@pytest.fixture(params=["unix", "tcp"])
+def antivirus(daemon: Daemon, request: pytest.FixtureRequest) -> Antivirus:
+    url = {"unix": daemon.unix, "tcp": daemon.tcp}[request.param]
+    return Antivirus("required", Clamd.from_url(url, QUICK))
+
+
+async def stream(*parts: bytes) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+async def zeros(mebibytes: int) -> AsyncIterator[bytes]:
+    for _ in range(mebibytes):
+        yield bytes(MIB)
+
+
+@pytest.mark.parametrize(
+    "parts", [(), (b"",), (b"music",), (b"", b"mu", b"", b"sic"), (bytes(MIB), bytes(3))], ids=repr
+)
+async def test_a_clean_file_is_called_clean(antivirus: Antivirus, parts: tuple[bytes, ...]) -> None:
+    verdict = await scan_antivirus(stream(*parts), antivirus)
+    verdict.admit()
+    assert verdict == Verdict("clean")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (EICAR,),
+        tuple(EICAR[i : i + 1] for i in range(len(EICAR))),
+        (b"RIFF" + bytes(1000), EICAR[:9], EICAR[9:], bytes(1000)),
+        (bytes((1 << 17) - 30) + EICAR,),  # across the border of two chunks
+    ],
+    ids=["whole", "bytewise", "embedded", "across chunks"],
+)
+async def test_a_virus_is_found_however_it_arrives(antivirus: Antivirus, parts: tuple[bytes, ...]) -> None:
+    verdict = await scan_antivirus(stream(*parts), antivirus)
+    assert verdict.result == "infected"
+    assert verdict.signature.startswith(clamd.SIGNATURE)
+    with pytest.raises(InfectedError, match=r"Test\.Eicar"):
+        verdict.admit()
+
+
+async def test_scans_at_the_same_time_do_not_mix_up_their_verdicts(antivirus: Antivirus) -> None:
+    streams = [stream(EICAR) if number % 3 == 0 else zeros(1) for number in range(12)]
+    verdicts = await asyncio.gather(*(scan_antivirus(parts, antivirus) for parts in streams))
+    found = [verdict.result for verdict in verdicts]
+    assert found == ["infected", "clean", "clean"] * 4
+
+
+@pytest.mark.parametrize("mebibytes", [STREAM_LIMIT // MIB + 1, 100])
+async def test_a_stream_longer_than_the_daemon_takes_is_told_from_a_failure(
+    antivirus: Antivirus, mebibytes: int
+) -> None:
+    for _ in range(3):  # the daemon hangs up while it is being sent to: the reply must not get lost
+        with pytest.raises(ScanLimitError, match="StreamMaxLength"):
+            await scan_antivirus(zeros(mebibytes), antivirus)
+
+
+async def test_a_file_that_the_daemon_gives_up_on_is_not_called_clean(antivirus: Antivirus) -> None:
+    with pytest.raises(ScanLimitError, match="MaxFileSize"):
+        await scan_antivirus(zeros(FILE_LIMIT // MIB + 1), antivirus)
+
+
+async def test_memory_does_not_grow_with_the_stream(antivirus: Antivirus) -> None:
+    tracemalloc.start()
+    try:
+        assert await scan_antivirus(zeros(20), antivirus) == Verdict("clean")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * MIB
+
+
+async def test_the_daemon_s_health_is_told(antivirus: Antivirus) -> None:
+    assert antivirus.clamd is not None
+    assert await antivirus.problem() is None
+    assert (await antivirus.clamd.version()).startswith("ClamAV ")
+
+
+async def test_what_goes_wrong_with_the_upload_is_not_blamed_on_the_scanner(antivirus: Antivirus) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"music"
+        raise ConnectionResetError("the caller hung up")
+
+    with pytest.raises(ConnectionResetError, match="the caller hung up"):
+        await scan_antivirus(broken(), antivirus)
+    assert await scan_antivirus(stream(b"music"), antivirus) == Verdict("clean")
+
+
+async def test_a_scan_that_is_cancelled_leaves_no_connection_open(antivirus: Antivirus) -> None:
+    begun = asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield b"music"
+        begun.set()
+        await asyncio.sleep(60)
+
+    scan = asyncio.create_task(scan_antivirus(endless(), antivirus))
+    await begun.wait()
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  (names of descriptors)
+    scan.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await scan
+    assert len(os.listdir("/proc/self/fd")) == before - 1  # noqa: PTH208
+
+
+@pytest.mark.parametrize("address", ["unix", "tcp"])
+async def test_a_daemon_killed_in_mid_scan_gives_no_verdict_and_no_clean_file(
+    address: str,
+) -> None:
+    with clamd.running() as daemon:
+        url = {"unix": daemon.unix, "tcp": daemon.tcp}[address]
+        antivirus = Antivirus("required", Clamd.from_url(url, QUICK))
+
+        async def interrupted() -> AsyncIterator[bytes]:
+            yield bytes(MIB)
+            os.kill(daemon.pid, signal.SIGKILL)
+            await asyncio.sleep(0.2)
+            yield bytes(MIB)
+
+        verdict = await scan_antivirus(interrupted(), antivirus)
+        assert verdict.result == "unavailable"
+        with pytest.raises(ScannerUnavailableError, match="broke off"):
+            verdict.admit()
+        assert (await scan_antivirus(stream(b"music"), antivirus)).result == "unavailable"
+        assert await antivirus.problem() is not None
+
+
+async def test_a_daemon_that_hangs_is_given_up() -> None:
+    with clamd.running() as daemon:
+        impatient = Patience(connect=0.3, transfer=0.3, verdict=0.3)
+        antivirus = Antivirus("required", Clamd.from_url(daemon.unix, impatient))
+        os.kill(daemon.pid, signal.SIGSTOP)
+        assert "did not reply within" in (await scan_antivirus(stream(b"music"), antivirus)).problem
+        assert "takes nothing any more" in (await scan_antivirus(zeros(7), antivirus)).problem
+        os.kill(daemon.pid, signal.SIGCONT)
+        assert await scan_antivirus(stream(b"music"), antivirus) == Verdict("clean")
+
+
+async def test_a_scanner_that_does_not_run_is_unavailable(tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        for url in (f"unix://{tmp_path}/none", f"tcp://127.0.0.1:{unused.getsockname()[1]}"):
+            antivirus = Antivirus("required", Clamd.from_url(url, QUICK))
+            verdict = await scan_antivirus(stream(EICAR), antivirus)
+            assert verdict.result == "unavailable"
+            with pytest.raises(ScannerUnavailableError, match="cannot be reached"):
+                verdict.admit()
+            assert antivirus.clamd is not None
+            with pytest.raises(ClamdError, match="cannot be reached"):
+                await antivirus.clamd.ping()

@@ -1,0 +1,244 @@
+"""Files that were cut or damaged are told from files that are merely unusual."""
+
+from __future__ import annotations
+
+import re
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spleeter_microservice.audio.reader import AudioReader
+from spleeter_microservice.errors import TruncatedInputError
+from tests.support.audio_files import KINDS, RATE, encode, encode_kind, noise, read, with_pictures
+
+SECONDS = 4
+SONG = noise(SECONDS * RATE)
+
+STATES_ITS_END = [
+    *("s16.wav", "f64.wav", "aiff", "flac", "mp3", "vbr.mp3", "index-first.m4a", "fragmented.mp4", "ogg"),
+    *("flac.ogg", "opus", "wma", "webm", "mkv", "tta"),
+]
+INDEX_AT_THE_END = ["m4a", "alac.m4a"]
+NOTICES_DAMAGE = ["flac", "mp3", "m4a", "index-first.m4a", "ogg", "flac.ogg", "opus", "webm", "mkv"]
+
+
+class Files:
+    """A whole file of each kind, as bytes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __getitem__(self, kind: str) -> bytes:
+        path = self._folder / kind
+        if not path.exists():
+            encode_kind(path, SONG, kind)
+        return path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    return Files(tmp_path_factory.mktemp("audio"))
+
+
+def written(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def readable_seconds(error: pytest.ExceptionInfo[TruncatedInputError]) -> float:
+    match = re.search(r"only (\d+\.\d\d)(?: of \d\.\d\d)? s can be read", str(error.value))
+    assert match, str(error.value)
+    return float(match[1])
+
+
+@pytest.mark.parametrize("kind", STATES_ITS_END)
+def test_a_file_that_was_cut_is_reported_and_its_part_can_be_read(
+    tmp_path: Path, files: Files, kind: str
+) -> None:
+    path = written(tmp_path / f"cut.{kind}", files[kind][: len(files[kind]) * 6 // 10])
+    with pytest.raises(TruncatedInputError, match=re.escape(str(path))) as error:
+        read(path)
+    assert 1.4 < readable_seconds(error) < 2.6
+    advice = re.search(r"with -d (\d+\.\d\d)\.$", str(error.value))
+    assert advice
+    duration = float(advice[1])
+    assert len(read(path, duration=duration)) == round(duration * RATE)
+    # The same with a change of rate, which delays what is read.
+    assert len(read(path, duration=duration, sample_rate=32_000)) == round(duration * 32_000)
+
+
+@pytest.mark.parametrize("kind", ["s16.wav", "aiff", "flac", "mp3", "index-first.m4a", "webm"])
+def test_both_lengths_are_named(tmp_path: Path, files: Files, kind: str) -> None:
+    path = written(tmp_path / "cut", files[kind][: len(files[kind]) // 2])
+    with pytest.raises(TruncatedInputError, match=r"only \d\.\d\d of [34]\.\d\d s can be read"):
+        read(path)
+
+
+def test_the_advice_counts_from_the_offset(tmp_path: Path, files: Files) -> None:
+    path = written(tmp_path / "cut.wav", files["s16.wav"][: len(files["s16.wav"]) // 2])
+    with pytest.raises(TruncatedInputError, match=r"only 2\.00 of 4\.00 s .* -d 0\.49"):
+        read(path, offset=1.5)
+    with pytest.raises(TruncatedInputError) as error:
+        read(path, offset=3)
+    assert "-d" not in str(error.value)
+
+
+@given(kept=st.floats(0.02, 0.999))
+@settings(max_examples=25, deadline=None)
+@pytest.mark.parametrize("kind", ["s16.wav", "flac", "ogg", "index-first.m4a"])
+def test_any_cut_is_noticed(
+    tmp_path_factory: pytest.TempPathFactory, files: Files, kind: str, kept: float
+) -> None:
+    path = written(tmp_path_factory.mktemp("cut") / "cut", files[kind][: int(len(files[kind]) * kept)])
+    with pytest.raises(TruncatedInputError, match="cut off"):
+        read(path)
+
+
+@pytest.mark.parametrize("kind", INDEX_AT_THE_END)
+def test_a_file_cut_before_its_index_is_reported(tmp_path: Path, files: Files, kind: str) -> None:
+    path = written(tmp_path / "cut.m4a", files[kind][: len(files[kind]) // 2])
+    with pytest.raises(TruncatedInputError, match=r"cut\.m4a is cut off and lacks what is needed"):
+        read(path)
+
+
+@pytest.mark.parametrize("kind", NOTICES_DAMAGE)
+@pytest.mark.parametrize("filling", ["noise", "zeros", "nothing"])
+def test_damage_in_the_middle_is_reported(tmp_path: Path, files: Files, kind: str, filling: str) -> None:
+    data, middle = files[kind], len(files[kind]) // 2
+    size = 6000
+    inserted = {"noise": np.random.default_rng(2).bytes(size), "zeros": bytes(size), "nothing": b""}[filling]
+    path = written(tmp_path / "bad", data[:middle] + inserted + data[middle + size :])
+    with pytest.raises(TruncatedInputError, match="cut off") as error:
+        read(path)
+    if "only" in str(error.value):  # else its index was displaced
+        assert readable_seconds(error) < 2.6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("appended", ["nothing", "noise", "zeros", "ID3v1", "APE"])
+def test_what_is_appended_to_a_whole_file_is_no_damage(
+    tmp_path: Path, files: Files, kind: str, appended: str
+) -> None:
+    more = {
+        "nothing": b"",
+        "noise": np.random.default_rng(3).bytes(3000),
+        "zeros": bytes(3000),
+        "ID3v1": b"TAG" + b"x" * 125,
+        "APE": ape_tag(),
+    }[appended]
+    path = written(tmp_path / f"song.{kind}", files[kind] + more)
+    expected = len(SONG) * RATE / KINDS[kind].get("rate", RATE)
+    assert len(read(path)) == pytest.approx(expected, abs=4096)
+
+
+def ape_tag() -> bytes:
+    item = struct.pack("<II", 4, 0) + b"Title\0" + b"Song"
+    footer = b"APETAGEX" + struct.pack("<IIII", 2000, len(item) + 32, 1, 0) + bytes(8)
+    return item + footer
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFFFFF, 0x80000000, 0x7FFFF000, 0xFFFFFFFF - 36])
+def test_a_wav_file_from_a_pipe_is_whole(tmp_path: Path, files: Files, size: int) -> None:
+    data = bytearray(files["s16.wav"])
+    at = data.index(b"data") + 4
+    data[at : at + 4] = struct.pack("<I", size)
+    data[4:8] = struct.pack("<I", size)
+    assert len(read(written(tmp_path / "piped.wav", bytes(data)))) == len(SONG)
+
+
+def test_large_wav_files_state_their_end_in_64_bits(tmp_path: Path) -> None:
+    options = {"rf64": "always"}
+    path = encode(tmp_path / "large.wav", SONG, muxer="wav", encoder="pcm_s16le", container_options=options)
+    assert path.read_bytes()[:4] == b"RF64"
+    assert len(read(path)) == len(SONG)
+    written(path, path.read_bytes()[:300_000])
+    with pytest.raises(TruncatedInputError, match=r"of 4\.00 s"):
+        read(path)
+
+
+def test_a_wav_file_of_more_than_4_gib_is_read(tmp_path: Path) -> None:
+    options = {"rf64": "always"}
+    path = encode(tmp_path / "large.wav", SONG, muxer="wav", encoder="pcm_s16le", container_options=options)
+    size = 5_000_000_000
+    data = path.read_bytes()
+    at = data.index(b"ds64") + 16
+    with path.open("r+b") as file:  # the rest is a hole, which takes no space
+        file.seek(at)
+        file.write(size.to_bytes(8, "little") + (size // 4).to_bytes(8, "little"))
+        file.truncate(data.index(b"data") + 8 + size)
+    with AudioReader(path, duration=SECONDS) as reader:
+        assert reader.announced_duration == size / 4 / RATE
+        assert sum(map(len, reader.blocks(RATE))) == len(SONG)
+
+
+def test_a_flac_file_from_a_pipe_is_whole(tmp_path: Path, files: Files) -> None:
+    data = bytearray(files["flac"])
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)  # the number of samples
+    assert len(read(written(tmp_path / "piped.flac", bytes(data)))) == len(SONG)
+
+
+def test_variable_bitrate_without_a_header_is_whole(tmp_path: Path) -> None:
+    song = np.concatenate([SONG, np.zeros_like(SONG), SONG])
+    options = {**KINDS["vbr.mp3"], "container_options": {"write_xing": "0"}}
+    assert len(read(encode(tmp_path / "a.mp3", song, **options))) == pytest.approx(len(song), abs=3000)
+
+
+def test_joined_files_are_read_one_after_the_other(tmp_path: Path, files: Files) -> None:
+    for kind in ("mp3", "ogg", "flac.ogg", "flac", "aac", "headerless.mp3"):
+        path = written(tmp_path / f"joined.{kind}", files[kind] + files[kind])
+        assert len(read(path)) == pytest.approx(2 * len(SONG), abs=6000), kind
+
+
+def test_a_large_picture_before_the_sound_is_no_damage(tmp_path: Path, files: Files) -> None:
+    size = 300_000
+    sizes = bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0))
+    tag = b"ID3\x03\0\0" + sizes + np.random.default_rng(4).bytes(size)
+    for kind in ("mp3", "headerless.mp3"):
+        path = written(tmp_path / "song.mp3", tag + tag + files[kind])
+        assert len(read(path)) == pytest.approx(len(SONG), abs=3000)
+
+
+@pytest.mark.parametrize("kind", ["ogg", "opus", "webm", "mkv"])
+def test_a_recording_need_not_begin_at_zero(tmp_path: Path, kind: str) -> None:
+    path = encode(tmp_path / f"late.{kind}", SONG, start=100 * RATE, **KINDS[kind])
+    expected = len(SONG) * RATE / KINDS[kind].get("rate", RATE)
+    assert len(read(path)) == pytest.approx(expected, abs=4096)
+
+
+def test_an_edit_list_in_milliseconds_is_followed(tmp_path: Path) -> None:
+    path = encode(tmp_path / "song.m4a", SONG[:-100], muxer="ipod", encoder="aac")
+    assert len(read(path)) == pytest.approx(len(SONG) - 100, abs=RATE / 1000)
+
+
+def test_a_film_whose_sound_is_shorter_than_its_pictures_is_whole(tmp_path: Path) -> None:
+    path = with_pictures(tmp_path / "film.mkv", SONG[:RATE], "matroska", "mpeg4", "aac", pictures=200)
+    assert len(read(path)) == pytest.approx(RATE, abs=2048)
+
+
+def test_nothing_is_printed_about_damage(tmp_path: Path, files: Files) -> None:
+    for kind in NOTICES_DAMAGE:
+        data = bytearray(files[kind])
+        data[len(data) // 2 : len(data) // 2 + 3000] = bytes(3000)
+        written(tmp_path / f"bad.{kind}", bytes(data))
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from spleeter_microservice.errors import InputError\n"
+        "from spleeter_microservice.separation.audio import AudioReader\n"
+        "for name in sys.argv[1:]:\n"
+        "    try:\n"
+        "        with AudioReader(Path(name)) as reader: list(reader.blocks(9999))\n"
+        "    except InputError: pass\n"
+        "    else: raise SystemExit(name)\n"
+    )
+    names = sorted(map(str, tmp_path.iterdir()))
+    result = subprocess.run(
+        [sys.executable, "-c", script, *names], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")

@@ -1,0 +1,181 @@
+"""The command ``evaluate``: its numbers, tables, JSON and pictures, for models and for files."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from base64 import b64decode
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spleeter_microservice.cli.exit_statuses import SOME_FAILED, exit_status
+from spleeter_microservice.cli.main import _parser
+from spleeter_microservice.errors import (
+    ConfigurationError,
+    MissingEstimateError,
+    StemLengthError,
+    UnknownStemError,
+)
+from spleeter_microservice.settings import Settings
+from tests.support.audio_files import RATE, Waveform, noise
+from tests.support.random_models import TINY, random_arrays
+from tests.support.song_folders import mixed, stems, write_musdb, write_song
+from tests.support.tensorflow_files import write_checkpoint
+
+TWO = ("vocals", "accompaniment")
+FOUR = ("drums", "bass", "other", "vocals")
+
+
+def evaluate(tmp_path: Path, *arguments: object) -> tuple[int, dict[str, Any]]:
+    """Run the command; give its exit status and its JSON."""
+    report = tmp_path / "report.json"
+    options = _parser().parse_args(["evaluate", *map(str, arguments), "--json", str(report)])
+    status = options.run(options, Settings(tmp_path / "store"))
+    content = json.loads(report.read_text())
+    assert isinstance(content, dict)
+    return status, content
+
+
+def write_estimates(folder: Path, truths: dict[str, Waveform], level: float, seed: int = 7) -> Path:
+    """Write the true stems with noise added, ``level`` times as loud as they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return write_song(
+        folder, {name: w + np.float32(level) * noise(len(w), seed=seed) for name, w in truths.items()}
+    )
+
+
+@pytest.fixture
+def songs(tmp_path: Path) -> tuple[Path, Path]:
+    """Two songs, and estimates of them that are 20 and 14 dB good."""
+    for k, level in enumerate((0.1, 0.2)):
+        waveforms = {name: noise(2 * RATE, seed=10 * k + i) for i, name in enumerate(TWO)}
+        write_song(tmp_path / "songs" / f"song {k}", waveforms | {"mixture": mixed(waveforms)})
+        write_estimates(tmp_path / "estimates" / f"song {k}", waveforms, level)
+    return tmp_path / "songs", tmp_path / "estimates"
+
+
+def test_every_measure_is_there_for_each_song_and_over_all(
+    tmp_path: Path, songs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, report = evaluate(tmp_path, "mine", songs[0], "--estimates", songs[1], "--bsseval")
+    assert status == 0
+    assert [song["song"] for song in report["songs"]] == ["song 0", "song 1"]
+    for song, expected in zip(report["songs"], (20, 20 * np.log10(5)), strict=True):
+        assert song["state"] == "judged"
+        assert song["duration"] == 2
+        for stem in TWO:
+            scores = song["stems"][stem]
+            assert scores["sdr"] == pytest.approx(expected, abs=0.4)
+            assert scores["si_sdr"] == pytest.approx(expected, abs=0.4)
+            assert scores["mixture_sdr"] == pytest.approx(0, abs=0.8)
+            assert 2 < scores["oracle_sdr"] < 15
+            assert scores["bsseval_sdr"] == pytest.approx(expected, abs=0.8)
+            assert {f"bsseval_{name}" for name in ("sir", "sar", "isr")} < scores.keys()
+    for stem in TWO:
+        found = [song["stems"][stem]["sdr"] for song in report["songs"]]
+        summary = report["summary"][stem]
+        assert summary["songs"] == 2
+        assert summary["sdr"]["median"] == pytest.approx(statistics.median(found), abs=1e-3)
+        assert summary["sdr"]["mean"] == pytest.approx(statistics.fmean(found), abs=1e-3)
+    assert report["model"] == {"name": "mine"}
+    assert report["parameters"]["bsseval"] is True
+    printed = capsys.readouterr().out
+    assert "mine: 2 songs, 4.0 s of audio judged in" in printed
+    assert re.search(r"^stem +songs +SDR +SI-SDR +mixture SDR .* BSS SDR .* BSS ISR$", printed, re.MULTILINE)
+    assert re.search(r"^song 1 +accompaniment +1[34]\.\d\d", printed, re.MULTILINE)
+
+
+def test_the_page_shows_boxes_and_spectrograms_and_loads_nothing(
+    tmp_path: Path, songs: tuple[Path, Path]
+) -> None:
+    page = tmp_path / "report.html"
+    status, _ = evaluate(tmp_path, songs[0], "--estimates", songs[1], "--html", page)
+    assert status == 0
+    text = page.read_text()
+    pictures = re.findall(r'<img alt="([^"]+)"[^>]* src="data:image/png;base64,([^"]+)"', text)
+    both = [f"{stem}, {what}" for stem in sorted(TWO) for what in ("true", "estimate")]
+    assert [name for name, _ in pictures] == ["SDR over the songs", *both, *both]
+    assert all(b64decode(data).startswith(b"\x89PNG") for _, data in pictures)
+    assert not re.findall(r'(?:src|href)="(?!data:)', text)
+    assert "<td>song 1" in text.replace(' class="name"', "")
+
+
+def test_musdbs_files_give_what_a_folder_of_the_same_stems_gives(tmp_path: Path) -> None:
+    waveforms = {name: np.round(w * 2**15) / np.float32(2**15) for name, w in stems(*FOUR).items()}
+    write_musdb(tmp_path / "musdb" / "A - B.stem.mp4", waveforms)
+    write_song(tmp_path / "folder" / "A - B", waveforms)
+    write_estimates(tmp_path / "estimates" / "A - B", waveforms, 0.1)
+    found = [
+        evaluate(tmp_path, tmp_path / form, "--estimates", tmp_path / "estimates")[1]["songs"][0]["stems"]
+        for form in ("musdb", "folder")
+    ]
+    assert found[0].keys() == {*FOUR, "accompaniment"}
+    for stem, scores in found[0].items():
+        assert scores == pytest.approx(found[1][stem], abs=0.02), stem
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    write_checkpoint(tmp_path / "tiny" / "model", random_arrays(TINY))
+    path = tmp_path / "tiny.json"
+    values = {"instrument_list": TINY.instruments, "sample_rate": TINY.sample_rate, "T": 64, "F": 64}
+    layers = {"type": "unet.unet", "params": {"conv_n_filters": TINY.conv_n_filters}}
+    values |= {"frame_length": 256, "frame_step": 64, "model": layers, "model_dir": "tiny"}
+    path.write_text(json.dumps(values))
+    return path
+
+
+def test_a_model_is_judged_by_what_it_separates(tmp_path: Path, model: Path) -> None:
+    write_song(tmp_path / "songs" / "song", stems(*FOUR))
+    status, report = evaluate(tmp_path, model, tmp_path / "songs", "--bandwidth", "full")
+    assert status == 0
+    assert report["model"]["name"] == str(model)
+    assert len(report["model"]["weights_sha256"]) == 64
+    assert report["parameters"] == {
+        "folder": str(tmp_path / "songs"),
+        "mwf": False,
+        "bandwidth": "full",
+        "bsseval": False,
+    }
+    assert set(report["songs"][0]["stems"]) == {"vocals", "drums", "other", "accompaniment"}
+
+
+def test_one_song_that_fails_does_not_keep_others_from_being_judged(
+    tmp_path: Path, songs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (songs[0] / "song 1" / "vocals.wav").unlink()
+    write_song(songs[0] / "song 1", {"vocals": noise(RATE)})
+    status, report = evaluate(tmp_path, songs[0], "--estimates", songs[1])
+    assert status == SOME_FAILED
+    assert report["songs"][1]["error"]["type"] == "StemLengthError"
+    assert report["songs"][1]["error"]["status"] == exit_status(StemLengthError(""))
+    assert "song 1/vocals.wav lasts 1.000 s, but the mixture 2.000 s" in capsys.readouterr().err
+
+
+def test_what_cannot_be_judged_has_a_status_of_its_own(tmp_path: Path, songs: tuple[Path, Path]) -> None:
+    assert evaluate(tmp_path, songs[0], "--estimates", tmp_path)[0] == exit_status(MissingEstimateError(""))
+    write_song(tmp_path / "drums" / "song 0", stems("drums", samples=2 * RATE))
+    status, _ = evaluate(tmp_path, tmp_path / "drums", "--estimates", tmp_path / "vocals")
+    assert status == exit_status(MissingEstimateError(""))
+    write_song(tmp_path / "vocals" / "song 0", stems("vocals", samples=2 * RATE))
+    status, _ = evaluate(tmp_path, tmp_path / "drums", "--estimates", tmp_path / "vocals")
+    assert status == exit_status(UnknownStemError(""))
+    with pytest.raises(ConfigurationError, match="Name the model"):
+        evaluate(tmp_path, songs[0])
+    with pytest.raises(ConfigurationError, match="--mwf and --bandwidth"):
+        evaluate(tmp_path, songs[0], "--estimates", songs[1], "--mwf")
+
+
+def test_a_resampled_stem_and_an_incomplete_song_are_remarked_on(
+    tmp_path: Path, songs: tuple[Path, Path]
+) -> None:
+    other = noise(2 * RATE, seed=99)
+    write_song(songs[0] / "song 0", {"mixture": other})
+    _, report = evaluate(tmp_path, songs[0], "--estimates", songs[1])
+    (note,) = report["songs"][0]["notes"]
+    assert "the stems do not sum to the mixture" in note
+    assert report["songs"][1]["notes"] == []

@@ -1,0 +1,263 @@
+"""The embedded PostgreSQL: one owner, no network, and no harm from anybody's death."""
+
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from spleeter_microservice.database.embedded import EmbeddedPostgres
+from spleeter_microservice.database.unprivileged_user import Account
+from spleeter_microservice.errors import DatabaseInUseError, DatabaseStartError
+from tests.support.missing import missing
+
+_REPOSITORY = Path(__file__).parents[3]
+OWN = """
+import sys, time
+from pathlib import Path
+from spleeter_microservice.database.embedded import EmbeddedPostgres
+with EmbeddedPostgres(Path(sys.argv[1])) as server:
+    print(server.url, flush=True)
+    if len(sys.argv) > 2:
+        time.sleep(60)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose database was started and stopped once; every test leaves it stopped."""
+    folder = tmp_path_factory.mktemp("made") / "postgres"
+    with EmbeddedPostgres(folder) as server:
+        execute(server.url, "CREATE TABLE kept (n integer)")
+    return folder
+
+
+@contextmanager
+def owner(folder: Path, account: Account | None = None) -> Iterator[subprocess.Popen[str]]:
+    """Run a process that owns the database, until it is killed."""
+    command = [sys.executable, "-c", OWN, str(folder), "stay"]
+    switches: dict[str, Any] = {}
+    if account:
+        command, switches = account.command(command, _REPOSITORY, Path(sys.executable).resolve())
+    process = subprocess.Popen(
+        command,
+        cwd=_REPOSITORY,
+        env={"PYTHONPATH": str(_REPOSITORY / "src"), "PATH": os.environ["PATH"]},
+        stdout=subprocess.PIPE,
+        text=True,
+        **switches,
+    )
+    try:
+        assert process.stdout
+        assert process.stdout.readline().startswith("postgresql://")
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def execute(url: str, statement: str) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute(statement.encode())
+
+
+def value(url: str, query: str) -> object:
+    with psycopg.connect(url) as connection:
+        row = connection.execute(query.encode()).fetchone()
+        assert row
+        return row[0]
+
+
+def main_process(folder: Path) -> int:
+    return int((folder / "cluster" / "postmaster.pid").read_text().split()[0])
+
+
+def lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # Nobody may be there to reap what our children leave.
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_it_gives_an_address_that_works_and_stops_at_the_end(folder: Path) -> None:
+    with EmbeddedPostgres(folder) as server:
+        assert value(server.url, "SELECT current_database()") == "spleeter"
+        pid = main_process(folder)
+    assert not lives(pid)
+    assert not (folder / "cluster" / "postmaster.pid").exists()
+
+
+def test_it_has_no_network_port_and_its_socket_is_in_its_folder(folder: Path) -> None:
+    with EmbeddedPostgres(folder) as server:
+        assert value(server.url, "SHOW listen_addresses") == ""
+        sockets = Path(str(value(server.url, "SHOW unix_socket_directories")))
+        assert sockets == folder / "run"
+        assert (folder / "run").stat().st_mode & 0o777 == 0o700
+        assert (folder / "cluster").stat().st_mode & 0o777 == 0o700
+
+
+def test_it_does_not_run_as_root_nor_with_the_services_secrets(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPLEETER_API_KEY", "a-secret")
+    with EmbeddedPostgres(folder):
+        process = Path(f"/proc/{main_process(folder)}")
+        assert process.stat().st_uid != 0
+        if os.geteuid() == 0:
+            assert b"a-secret" not in (process / "environ").read_bytes()
+
+
+def test_a_second_owner_is_refused_and_the_first_not_disturbed(folder: Path) -> None:
+    with EmbeddedPostgres(folder) as server:
+        pid = main_process(folder)
+        with pytest.raises(DatabaseInUseError, match=f"number {os.getpid()}.*SPLEETER_DATA_DIR"):
+            EmbeddedPostgres(folder).start()
+        again = subprocess.run(
+            [sys.executable, "-c", OWN, str(folder)],
+            env=os.environ | {"PYTHONPATH": str(_REPOSITORY / "src")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "DatabaseInUseError" in again.stderr
+        assert main_process(folder) == pid
+        assert value(server.url, "SELECT 1") == 1
+
+
+def test_the_next_owner_takes_over_what_a_killed_one_left_running(folder: Path) -> None:
+    with owner(folder) as process:
+        process.kill()
+        process.wait()
+        pid = main_process(folder)
+        assert lives(pid)
+        with EmbeddedPostgres(folder) as server, psycopg.connect(server.url) as client:
+            assert main_process(folder) == pid
+            client.execute("INSERT INTO kept VALUES (1)")
+        assert not lives(pid)
+
+
+def test_what_a_killed_owner_left_is_started_anew_when_it_has_other_settings(folder: Path) -> None:
+    with owner(folder) as process:
+        process.kill()
+        process.wait()
+        pid = main_process(folder)
+        settings = folder / "cluster" / "postgresql.conf"
+        settings.write_text("# of an earlier version\n" + settings.read_text())
+        with EmbeddedPostgres(folder) as server:
+            assert main_process(folder) != pid
+            assert value(server.url, "SELECT 1") == 1
+
+
+def test_nothing_that_was_committed_is_lost_when_everything_is_killed(folder: Path) -> None:
+    with owner(folder) as process:
+        url = EmbeddedPostgres(folder).url
+        execute(url, "INSERT INTO kept VALUES (77)")
+        process.kill()
+        os.kill(main_process(folder), signal.SIGKILL)
+    with EmbeddedPostgres(folder) as server:
+        assert value(server.url, "SELECT count(*) FROM kept WHERE n = 77") == 1
+
+
+def test_a_stale_number_that_another_process_has_now_is_no_obstacle(folder: Path) -> None:
+    (folder / "cluster" / "postmaster.pid").write_text(f"{os.getpid()}\n{folder / 'cluster'}\n0\n5432\n\n\n")
+    with EmbeddedPostgres(folder) as server:
+        assert value(server.url, "SELECT 1") == 1
+
+
+def test_after_a_crash_it_is_started_again_on_request(folder: Path) -> None:
+    with EmbeddedPostgres(folder) as server:
+        assert not server.ensure_running()
+        os.kill(main_process(folder), signal.SIGQUIT)
+        while server.answers():
+            time.sleep(0.05)
+        assert server.ensure_running()
+        assert value(server.url, "SELECT 1") == 1
+
+
+def test_an_interrupted_making_of_the_data_leaves_no_half_database(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    process = subprocess.Popen(
+        [sys.executable, "-c", OWN, str(folder)],
+        env=os.environ | {"PYTHONPATH": str(_REPOSITORY / "src")},
+        stdout=subprocess.DEVNULL,
+    )
+    while not list(folder.glob("new-*/cluster/base")):
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert not (folder / "cluster").exists()
+    with EmbeddedPostgres(folder) as server:
+        assert value(server.url, "SELECT 1") == 1
+    assert not list(folder.glob("new-*"))
+
+
+def test_a_folder_with_an_odd_and_long_name_works(tmp_path: Path) -> None:
+    folder = tmp_path / ('it\'s "long", ' + "x" * 100)
+    with EmbeddedPostgres(folder) as server:
+        assert value(server.url, "SELECT 1") == 1
+        sockets = server._sockets()
+        assert len(str(sockets)) < 100
+        assert sockets.stat().st_mode & 0o777 == 0o700
+    assert not sockets.exists()
+
+
+def test_a_folder_with_an_odd_and_short_name_works() -> None:
+    odd = tempfile.TemporaryDirectory(prefix='it\'s 1% "odd", ')
+    with odd as name, EmbeddedPostgres(Path(name) / "pg") as server:
+        assert value(server.url, "SELECT 1") == 1
+
+
+def test_data_of_another_version_are_refused_untouched(tmp_path: Path) -> None:
+    cluster = tmp_path / "cluster"
+    cluster.mkdir()
+    (cluster / "PG_VERSION").write_text("12\n")
+    with pytest.raises(DatabaseStartError, match="PostgreSQL 12"):
+        EmbeddedPostgres(tmp_path).start()
+    assert [path.name for path in cluster.iterdir()] == ["PG_VERSION"]
+
+
+def test_why_it_does_not_start_is_said(folder: Path) -> None:
+    control = folder / "cluster" / "global" / "pg_control"
+    control.rename(control.with_name("hidden"))
+    try:
+        with pytest.raises(DatabaseStartError, match="pg_control"):
+            EmbeddedPostgres(folder, patience=2.0).start()
+    finally:
+        control.with_name("hidden").rename(control)
+
+
+def test_it_runs_under_an_ordinary_account_too() -> None:
+    if os.geteuid() != 0:
+        missing("only root can try another account")
+    entry = pwd.getpwnam("nobody")
+    with tempfile.TemporaryDirectory() as name:
+        os.chown(name, entry.pw_uid, entry.pw_gid)
+        account = Account("nobody", entry.pw_uid, entry.pw_gid)
+        with owner(Path(name) / "pg", account) as process:
+            assert Path(f"/proc/{main_process(Path(name) / 'pg')}").stat().st_uid == entry.pw_uid
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(f"{name}/pg/run/.s.PGSQL.5432")
+            process.send_signal(signal.SIGINT)
+            process.wait(20)
+
+
+def test_root_gets_it_going_where_no_other_account_may_enter() -> None:
+    if os.geteuid() != 0:
+        missing("only root can try this")
+    with tempfile.TemporaryDirectory() as name:
+        assert Path(name).stat().st_mode & 0o777 == 0o700
+        with EmbeddedPostgres(Path(name) / "pg") as server:
+            assert value(server.url, "SELECT 1") == 1
+        assert Path(name).stat().st_mode & 0o777 == 0o700

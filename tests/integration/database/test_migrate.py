@@ -1,0 +1,114 @@
+"""The database's schema: from nothing, from the state before, by many at once."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from spleeter_microservice.database.migrate import migrate, own_migrations, queue_migrations
+from spleeter_microservice.errors import DatabaseTooNewError, DatabaseUnavailableError
+
+_REPOSITORY = Path(__file__).parents[3]
+ALL = list(own_migrations())
+
+
+def schema(url: str) -> list[tuple[str, ...]]:
+    """Give every column of every table, and every index, trigger and function."""
+    with psycopg.connect(url) as connection:
+        return [
+            *connection.execute(
+                "SELECT table_name, column_name, data_type, column_default FROM information_schema.columns"
+                " WHERE table_schema = 'public' ORDER BY 1, 2"
+            ),
+            *connection.execute("SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1"),
+            *connection.execute("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1"),
+        ]
+
+
+def test_numbers_of_migrations_follow_each_other() -> None:
+    assert [int(name[:4]) for name in ALL] == list(range(1, len(ALL) + 1))
+
+
+def test_an_empty_database_gets_everything_and_a_second_time_changes_nothing(empty_database_url: str) -> None:
+    assert migrate(empty_database_url) == ALL
+    before = schema(empty_database_url)
+    assert migrate(empty_database_url) == []
+    assert schema(empty_database_url) == before
+    assert {"spleeter_jobs", "procrastinate_jobs"} <= {row[0] for row in before}
+
+
+@pytest.mark.parametrize("last", ALL[:-1])
+def test_from_each_earlier_state_the_same_schema_comes_out(
+    empty_database_url: str, database_url: str, last: str
+) -> None:
+    assert migrate(empty_database_url, last) == ALL[: ALL.index(last) + 1]
+    assert migrate(empty_database_url) == ALL[ALL.index(last) + 1 :]
+    assert schema(empty_database_url) == schema(database_url)
+
+
+def test_jobs_of_the_earlier_state_are_kept_and_get_their_events(empty_database_url: str) -> None:
+    migrate(empty_database_url, "0001_jobs")
+    with psycopg.connect(empty_database_url) as connection:
+        connection.execute(
+            "INSERT INTO spleeter_jobs (id, tenant, state, options, options_hash, prefix, input_key,"
+            " input_name, audio_seconds, content_hash, retention)"
+            " VALUES (gen_random_uuid(), 'ann', 'queued', '{}', '', 'p', 'k', 'n', 1, 'h', '1 hour')"
+        )
+    migrate(empty_database_url)
+    with psycopg.connect(empty_database_url) as connection:
+        assert connection.execute("SELECT state FROM spleeter_events").fetchall() == [("queued",)]
+
+
+def test_migrations_that_procrastinate_adds_later_are_run_once(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate(empty_database_url)
+    later = queue_migrations() | {"procrastinate/99.00.00_01_pre_later": "CREATE TABLE later ()"}
+    monkeypatch.setattr("spleeter_microservice.database.migrate.queue_migrations", lambda: later)
+    for _ in range(2):
+        assert migrate(empty_database_url) == []
+    with psycopg.connect(empty_database_url) as connection:
+        assert connection.execute("SELECT to_regclass('later')").fetchone() != (None,)
+
+
+def test_five_processes_at_once_migrate_once(empty_database_url: str) -> None:
+    script = "import sys; from spleeter_microservice.database.migrate import migrate; print(len(migrate(sys.argv[1])))"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, empty_database_url],
+            cwd=_REPOSITORY,
+            env=os.environ | {"PYTHONPATH": "src"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(5)
+    ]
+    counts = [process.communicate(timeout=60)[0].strip() for process in processes]
+    assert sorted(counts) == ["0", "0", "0", "0", str(len(ALL))]
+    assert all(process.returncode == 0 for process in processes)
+
+
+def test_a_failing_migration_leaves_nothing_half_done(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = schema(database_url)
+    broken = own_migrations() | {"0999_broken": "CREATE TABLE half (); SELECT nonsense;"}
+    monkeypatch.setattr("spleeter_microservice.database.migrate.own_migrations", lambda: broken)
+    with pytest.raises(psycopg.errors.UndefinedColumn):
+        migrate(database_url)
+    assert schema(database_url) == before
+
+
+def test_a_database_of_a_newer_program_is_refused_unchanged(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("INSERT INTO spleeter_migrations (name) VALUES ('9000_future')")
+    with pytest.raises(DatabaseTooNewError, match=r"9000_future.*Start that version"):
+        migrate(database_url)
+
+
+def test_a_database_that_is_away_is_said_to_be_away(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnavailableError, match="SPLEETER_DATABASE_URL"):
+        migrate(f"postgresql://nobody@/none?host={tmp_path}")

@@ -1,0 +1,103 @@
+"""compose.yaml fits the Compose specification, and says what the documents say."""
+
+import importlib
+import inspect
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from spleeter_microservice import settings
+from tests.support.missing import missing
+
+ROOT = Path(__file__).parents[3]
+OURS = ("spleeter", "api", "worker")
+# Set in the file itself, or meant for the shell and not for containers.
+FIXED = {"SPLEETER_DATA_DIR", "SPLEETER_HOST", "SPLEETER_PORT", "SPLEETER_METRICS_PORT"}
+
+
+VARIABLE = re.compile(r"\$\{\w+:([-?])([^}]*)\}")
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def substituted(compose: dict[str, Any]) -> dict[str, Any]:
+    """The file with what variables stand for when only those that must be set are."""
+    text = VARIABLE.sub(lambda found: found[2] if found[1] == "-" else "given", json.dumps(compose))
+    assert "$" not in text
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+@pytest.fixture(scope="module")
+def specification() -> Any:
+    try:
+        return importlib.import_module("compose_spec")
+    except ModuleNotFoundError:
+        missing("the package compose-spec, which has the Compose specification, is not installed")
+
+
+def test_the_file_fits_the_specification(substituted: dict[str, Any], specification: Any) -> None:
+    specification.PyCompose.from_json(json.dumps(substituted))
+
+
+def test_a_key_that_does_not_exist_is_found(substituted: dict[str, Any], specification: Any) -> None:
+    """Or the specification would be of no use."""
+    wrong = {**substituted["services"]["spleeter"], "read_onli": True}
+    with pytest.raises(ValueError, match="read_onli"):
+        specification.PyCompose.from_json(json.dumps({"services": {"spleeter": wrong}}))
+
+
+def test_the_service_is_the_one_that_the_mission_names(compose: dict[str, Any]) -> None:
+    service = compose["services"]["spleeter"]
+    assert "profiles" not in service
+    assert service["ports"] == ["8000:8000"]
+    assert service["volumes"] == ["./data:/data"]
+    assert service["restart"] == "unless-stopped"
+    assert service["environment"]["SPLEETER_ENV"] == "production"
+    assert service["environment"]["SPLEETER_API_KEY"].startswith("${SPLEETER_API_KEY:?")
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_containers_are_confined(compose: dict[str, Any], name: str) -> None:
+    service = compose["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["pids_limit"] > 0
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_setting_can_be_given(compose: dict[str, Any], name: str) -> None:
+    known = set(re.findall(r"\"(SPLEETER_\w+|OTEL_\w+)\"", inspect.getsource(settings)))
+    assert known - FIXED <= compose["services"][name]["environment"].keys()
+
+
+def test_profiles_are_those_of_the_documents(compose: dict[str, Any]) -> None:
+    profiles = {name: service.get("profiles", []) for name, service in compose["services"].items()}
+    assert profiles == {
+        "spleeter": [],
+        "data-folder": [],
+        "clamav": ["clamav"],
+        "database": ["fleet"],
+        "api": ["fleet"],
+        "worker": ["fleet"],
+    }
+
+
+def test_what_is_mounted_from_here_is_here(compose: dict[str, Any]) -> None:
+    for service in compose["services"].values():
+        for volume in service.get("volumes", ()):
+            source = volume.partition(":")[0]
+            if source.startswith("./") and source != "./data":
+                assert (ROOT / source).is_file()
+            elif not source.startswith("."):
+                assert source in compose["volumes"]

@@ -1,0 +1,98 @@
+"""What Prometheus and Grafana are given works, and names only metrics that there are."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import REGISTRY
+
+from spleeter_microservice.observability import metrics as telemetry
+from spleeter_microservice.web.problem_catalogue import PROBLEMS
+from tests.support.missing import missing
+
+ROOT = Path(__file__).parents[3]
+PROMETHEUS = ROOT / "deploy" / "prometheus"
+DASHBOARD = ROOT / "deploy" / "grafana" / "spleeter-microservice.json"
+ALERTS: list[dict[str, Any]] = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text(encoding="utf-8"))[
+    "groups"
+][0]["rules"]
+ENDINGS = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+
+
+def exposed() -> set[str]:
+    """Give the names that /metrics has, in all their endings."""
+    assert telemetry.REQUESTS is not None
+    names: set[str] = set()
+    for family in REGISTRY.collect():
+        names |= {family.name + ending for ending in ENDINGS.get(family.type, ("",))}
+    return {name for name in names if name.startswith("spleeter_")}
+
+
+def named(text: str) -> set[str]:
+    return set(re.findall(r"\bspleeter_\w+", text))
+
+
+@pytest.fixture(scope="module")
+def promtool() -> str:
+    return shutil.which("promtool") or missing("promtool is not installed: make components")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", "config", "--syntax-only", "prometheus.yml"],
+        ["check", "rules", "alerts.yml"],
+        ["test", "rules", "alerts_test.yml"],
+    ],
+    ids=["configuration", "rules", "what raises them"],
+)
+def test_prometheus_takes_its_files(promtool: str, arguments: list[str]) -> None:
+    done = subprocess.run([promtool, *arguments], cwd=PROMETHEUS, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_alerts_name_metrics_that_there_are() -> None:
+    assert named(" ".join(rule["expr"] for rule in ALERTS)) <= exposed()
+
+
+def test_the_dashboard_names_metrics_that_there_are_and_shows_all_of_them() -> None:
+    panels = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
+    shown = named(" ".join(target["expr"] for panel in panels for target in panel["targets"]))
+    assert shown <= exposed()
+    families = {re.sub("_(bucket|sum|count)$", "", name) for name in shown}
+    assert families == {re.sub("_(bucket|sum|count)$", "", name) for name in exposed()}
+
+
+def test_panels_have_numbers_of_their_own_and_do_not_overlap() -> None:
+    panels = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    cells = [
+        (x, y)
+        for place in (panel["gridPos"] for panel in panels)
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(cells) == len(set(cells))
+
+
+def test_the_document_has_a_runbook_for_each_alert() -> None:
+    alerts = {rule["alert"] for rule in ALERTS}
+    assert set(re.findall(r"^### (Spleeter\w+)", OPERATIONS, re.MULTILINE)) == alerts
+
+
+def test_runbooks_name_kinds_of_error_that_there_are() -> None:
+    runbooks = OPERATIONS[OPERATIONS.index("## Runbooks") :]
+    named_kinds = set(re.findall(r"`([a-z]+-[a-z]+)`", runbooks)) - {"oom-kill"}
+    assert named_kinds <= {problem.name for problem in PROBLEMS.values()}
+
+
+def test_every_alert_has_been_made_to_fire() -> None:
+    tests = yaml.safe_load((PROMETHEUS / "alerts_test.yml").read_text(encoding="utf-8"))["tests"]
+    fired = {case["alertname"] for test in tests for case in test["alert_rule_test"] if case["exp_alerts"]}
+    assert fired == {rule["alert"] for rule in ALERTS}

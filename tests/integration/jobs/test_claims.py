@@ -1,0 +1,277 @@
+"""Jobs as workers see them: held by one at a time, and by nobody after a death."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from spleeter_microservice.database.connection import Database
+from spleeter_microservice.errors import UnknownJobError
+from spleeter_microservice.jobs.claims import DEATHS, Claims, Failure
+from spleeter_microservice.jobs.job import Job, State
+from spleeter_microservice.jobs.repository import Repository
+from tests.support.job_samples import RESULT, claimed, new_job
+
+pytestmark = pytest.mark.asyncio
+
+
+class Bench:
+    """A database with two workers."""
+
+    def __init__(self, database: Database, workers: tuple[int, int]) -> None:
+        self.database = database
+        self.claims = Claims(database)
+        self.repository = Repository(database)
+        self.first, self.second = workers
+
+    async def waiting(self) -> Job:
+        return (await self.repository.create(new_job())).job
+
+    async def look(self, job: Job) -> Job:
+        return await self.repository.get(job.tenant, job.id)
+
+    async def entries(self) -> list[str]:
+        async with self.database.transaction() as transaction:
+            rows = await (
+                await transaction.connection.execute("SELECT status FROM procrastinate_jobs")
+            ).fetchall()
+        return [row["status"] for row in rows]
+
+    async def silence(self, worker: int, seconds: float = 60) -> None:
+        async with self.database.transaction() as transaction:
+            await transaction.connection.execute(
+                "UPDATE procrastinate_workers SET last_heartbeat = now() - %s * interval '1 s' WHERE id = %s",
+                (seconds, worker),
+            )
+
+
+@pytest_asyncio.fixture
+async def bench(database_url: str) -> AsyncIterator[Bench]:
+    async with Database(database_url) as database:
+        claims = Claims(database)
+        yield Bench(database, (await claims.register("first", 1), await claims.register("second", 2)))
+
+
+async def test_an_empty_queue_gives_nothing(bench: Bench) -> None:
+    assert await bench.claims.claim(bench.first) is None
+
+
+async def test_a_claimed_job_runs_and_its_entry_is_taken(bench: Bench) -> None:
+    waiting = await bench.waiting()
+    claim = await claimed(bench.claims, bench.first)
+    job = await bench.look(waiting)
+    assert claim.job == job
+    assert (job.state, job.owner, job.attempts, job.fence) == (State.RUNNING, bench.first, 1, 1)
+    assert await bench.entries() == ["doing"]
+
+
+async def test_a_job_is_claimed_once_however_many_ask_at_once(bench: Bench) -> None:
+    for _ in range(3):
+        await bench.waiting()
+    claims = await asyncio.gather(*(bench.claims.claim(bench.first) for _ in range(8)))
+    assert len({claim.job.id for claim in claims if claim}) == 3
+    assert claims.count(None) == 5
+
+
+async def test_a_published_result_is_there_for_all_to_see_and_the_entry_gone(bench: Bench) -> None:
+    waiting = await bench.waiting()
+    assert await bench.claims.publish(await claimed(bench.claims, bench.first), RESULT)
+    job = await bench.look(waiting)
+    assert (job.state, job.progress, job.result, job.owner) == (State.SUCCEEDED, 1, RESULT, None)
+    assert job.expires_at
+    assert job.finished_at
+    assert job.expires_at - job.finished_at == job.retention
+    assert await bench.entries() == []
+
+
+async def test_publishing_again_after_a_lost_answer_succeeds_and_changes_nothing(bench: Bench) -> None:
+    waiting = await bench.waiting()
+    claim = await claimed(bench.claims, bench.first)
+    assert await bench.claims.publish(claim, RESULT)
+    before = await bench.look(waiting)
+    assert await bench.claims.publish(claim, RESULT)
+    assert await bench.look(waiting) == before
+
+
+async def test_a_holder_that_was_taken_for_dead_can_change_nothing_any_more(bench: Bench) -> None:
+    waiting = await bench.waiting()
+    old = await claimed(bench.claims, bench.first)
+    await bench.silence(bench.first)
+    (takeover,) = await bench.claims.take_over(10)
+    assert (takeover.job.id, takeover.failed) == (waiting.id, False)
+    new = await claimed(bench.claims, bench.second)
+    before = await bench.look(waiting)
+    assert not await bench.claims.publish(old, RESULT)
+    assert not await bench.claims.fail(old, Failure("x", "x"))
+    assert not await bench.claims.progress(old, 0.9)
+    assert not await bench.claims.requeue(old)
+    assert not await bench.claims.release(old)
+    assert await bench.look(waiting) == before
+    assert await bench.entries() == ["doing"]
+    assert await bench.claims.publish(new, RESULT)
+    assert not await bench.claims.publish(old, RESULT)
+
+
+async def test_jobs_of_a_living_worker_are_left_to_it(bench: Bench) -> None:
+    await bench.waiting()
+    await claimed(bench.claims, bench.first)
+    await bench.silence(bench.first, 9)
+    assert await bench.claims.take_over(10) == []
+
+
+async def test_a_silent_worker_learns_that_it_was_taken_for_dead(bench: Bench) -> None:
+    await bench.silence(bench.first)
+    await bench.claims.take_over(10)
+    assert await bench.claims.beat(bench.first) is None
+    assert await bench.claims.beat(bench.second) == []
+
+
+async def test_a_job_that_its_worker_knows_nothing_of_waits_again_and_a_late_holder_can_do_nothing(
+    bench: Bench,
+) -> None:
+    await bench.waiting()
+    claim = await claimed(bench.claims, bench.first)
+    (held,) = await bench.claims.beat(bench.first) or []
+    assert await bench.claims.put_back(held)
+    assert not await bench.claims.put_back(held)
+    assert not await bench.claims.publish(claim, RESULT)
+    again = await claimed(bench.claims, bench.second)
+    assert (again.job.id, again.job.deaths) == (claim.job.id, 0)
+
+
+async def test_a_cancelled_job_that_its_worker_knows_nothing_of_is_let_go(bench: Bench) -> None:
+    waiting = await bench.waiting()
+    await claimed(bench.claims, bench.first)
+    await bench.repository.cancel("ann", waiting.id)
+    (held,) = await bench.claims.beat(bench.first) or []
+    assert await bench.claims.put_back(held)
+    assert await bench.entries() == []
+
+
+async def test_a_sign_of_life_tells_which_jobs_are_still_held(bench: Bench) -> None:
+    jobs = [await bench.waiting() for _ in range(3)]
+    held = [await claimed(bench.claims, bench.first) for _ in jobs]
+    await bench.repository.cancel("ann", held[0].job.id)
+    await bench.repository.delete("ann", held[1].job.id)
+    known = await bench.claims.beat(bench.first)
+    assert known is not None
+    assert {one.job: (one.fence, one.running) for one in known} == {
+        held[0].job.id: (held[0].fence, False),
+        held[1].job.id: (held[1].fence, False),
+        held[2].job.id: (held[2].fence, True),
+    }
+
+
+async def test_two_watchers_take_a_dead_workers_jobs_over_once(bench: Bench) -> None:
+    jobs = [await bench.waiting() for _ in range(4)]
+    for _ in jobs:
+        await claimed(bench.claims, bench.first)
+    await bench.silence(bench.first)
+    taken = await asyncio.gather(*(bench.claims.take_over(10) for _ in range(4)))
+    assert sorted(str(one.job.id) for some in taken for one in some) == [str(job.id) for job in jobs]
+    assert {(await bench.look(job)).deaths for job in jobs} == {1}
+
+
+async def test_the_third_death_fails_the_job_and_says_why(bench: Bench) -> None:
+    waiting = await bench.waiting()
+    for deaths in (1, 2, 3):
+        worker = await bench.claims.register("short-lived", 1)
+        await claimed(bench.claims, worker)
+        await bench.silence(worker)
+        (takeover,) = await bench.claims.take_over(10)
+        assert takeover.failed == (deaths == 3)
+    job = await bench.look(waiting)
+    assert (job.state, job.error_type, job.deaths) == (State.FAILED, DEATHS, 3)
+    assert "died 3 times" in (job.error_message or "")
+    assert await bench.entries() == []
+
+
+async def test_a_job_is_not_blamed_while_others_processes_die_too_but_not_for_ever(bench: Bench) -> None:
+    jobs = [await bench.waiting() for _ in range(2)]
+    claims = Claims(bench.database, most_deaths=5)
+    for deaths in range(1, 6):
+        worker = await claims.register("short-lived", 2)
+        for _ in jobs:
+            await claimed(claims, worker)
+        await bench.silence(worker)
+        taken = await claims.take_over(10)
+        assert [one.failed for one in taken] == [deaths == 5] * 2
+    assert {(await bench.look(job)).deaths for job in jobs} == {5}
+
+
+async def test_a_job_put_back_keeps_its_place_and_counts_no_death(bench: Bench) -> None:
+    first, second = await bench.waiting(), await bench.waiting()
+    claim = await claimed(bench.claims, bench.first)
+    assert await bench.claims.requeue(claim)
+    assert (await bench.look(first)).deaths == 0
+    assert [(await claimed(bench.claims, bench.second)).job.id for _ in range(2)] == [first.id, second.id]
+
+
+async def test_a_job_put_back_for_later_is_claimed_later(bench: Bench) -> None:
+    await bench.waiting()
+    await bench.claims.requeue(await claimed(bench.claims, bench.first), died=True, delay=0.3)
+    assert await bench.claims.claim(bench.first) is None
+    await asyncio.sleep(0.35)
+    assert (await claimed(bench.claims, bench.first)).job.deaths == 1
+
+
+async def test_a_cancelled_job_keeps_its_entry_until_its_worker_lets_go(bench: Bench) -> None:
+    waiting = await bench.waiting()
+    claim = await claimed(bench.claims, bench.first)
+    await bench.repository.cancel("ann", waiting.id)
+    assert not await bench.claims.publish(claim, RESULT)
+    assert await bench.entries() == ["doing"]
+    assert await bench.claims.release(claim)
+    assert await bench.entries() == []
+    assert (await bench.look(waiting)).state is State.CANCELLED
+
+
+async def test_a_cancelled_job_of_a_dead_worker_is_let_go_of_and_not_put_back(bench: Bench) -> None:
+    waiting = await bench.waiting()
+    await claimed(bench.claims, bench.first)
+    await bench.repository.cancel("ann", waiting.id)
+    await bench.silence(bench.first)
+    assert await bench.claims.take_over(10) == []
+    assert (await bench.entries(), (await bench.look(waiting)).owner) == ([], None)
+
+
+async def test_jobs_of_a_worker_that_nobody_knows_any_more_are_taken_over(bench: Bench) -> None:
+    await bench.waiting()
+    await claimed(bench.claims, bench.first)
+    await bench.claims.unregister(bench.first)
+    (takeover,) = await bench.claims.take_over(10)
+    assert not takeover.failed
+
+
+async def test_an_entry_without_a_job_is_thrown_away(bench: Bench) -> None:
+    await bench.waiting()
+    last = await bench.waiting()
+    async with bench.database.transaction() as transaction:
+        await transaction.connection.execute("DELETE FROM spleeter_jobs WHERE id <> %s", (last.id,))
+    assert (await claimed(bench.claims, bench.first)).job.id == last.id
+    assert await bench.entries() == ["doing"]
+
+
+async def test_everything_at_once_neither_deadlocks_nor_loses_a_job(bench: Bench) -> None:
+    jobs = [await bench.waiting() for _ in range(30)]
+
+    async def work(worker: int) -> None:
+        while claim := await bench.claims.claim(worker):
+            await bench.claims.progress(claim, 0.5)
+            await bench.claims.publish(claim, RESULT)
+
+    async def annoy() -> None:
+        for job in jobs[::3]:
+            with contextlib.suppress(UnknownJobError):  # the other one was faster
+                await bench.repository.cancel("ann", job.id)
+                await bench.repository.delete("ann", job.id)
+            await bench.claims.take_over(0)
+
+    await asyncio.gather(work(bench.first), work(bench.second), annoy(), annoy())
+    await bench.claims.take_over(0)
+    await work(await bench.claims.register("third", 1))
+    states = [(await bench.look(job)).state for i, job in enumerate(jobs) if i % 3]
+    assert set(states) <= {State.SUCCEEDED, State.FAILED}
+    assert await bench.entries() == []

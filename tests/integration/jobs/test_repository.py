@@ -1,0 +1,352 @@
+"""Jobs as their tenants see them, in a real PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+
+import psycopg
+import pytest
+import pytest_asyncio
+
+from spleeter_microservice.database.connection import Database
+from spleeter_microservice.errors import (
+    DatabaseUnavailableError,
+    IdempotencyConflictError,
+    InvalidCursorError,
+    QueueFullError,
+    UnknownJobError,
+)
+from spleeter_microservice.jobs.claims import Claims, Failure
+from spleeter_microservice.jobs.job import NewJob, Options, State, new_job_id
+from spleeter_microservice.jobs.queue import Queue
+from spleeter_microservice.jobs.repository import Load, Origin, Repository
+from tests.support.job_samples import RESULT, claimed, new_job, succeed
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest_asyncio.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with Database(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def repository(database: Database) -> Repository:
+    return Repository(database)
+
+
+async def count(database: Database, table: str) -> int:
+    async with database.transaction() as transaction:
+        row = await (
+            await transaction.connection.execute(f"SELECT count(*) FROM {table}".encode())
+        ).fetchone()
+        assert row
+        return int(row["count"])
+
+
+async def test_a_new_job_waits_and_is_what_was_asked_for(repository: Repository, database: Database) -> None:
+    new = new_job(options=Options(stems=4, only=("bass",), metadata={"ü": "✓"}), request_id="r1", priority=1)
+    created = await repository.create(new)
+    job = await repository.get("ann", new.id)
+    assert created.origin is Origin.NEW
+    assert created.job == job
+    assert (job.state, job.progress, job.attempts, job.result) == (State.QUEUED, 0, 0, None)
+    assert (job.options, job.request_id, job.priority, job.retention) == (
+        new.options, "r1", 1, timedelta(hours=1),
+    )  # fmt: skip
+    assert await count(database, "procrastinate_jobs") == 1
+
+
+async def test_a_job_that_cannot_be_enqueued_is_not_created(
+    repository: Repository, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = Queue.put
+
+    async def put_and_fail(*arguments: object) -> int:
+        await put(*arguments)  # type: ignore[arg-type]
+        raise OSError
+
+    monkeypatch.setattr(Queue, "put", put_and_fail)
+    with pytest.raises(OSError):  # noqa: PT011 - raised above
+        await repository.create(new_job())
+    assert (await count(database, "procrastinate_jobs"), await count(database, "spleeter_jobs")) == (0, 0)
+
+
+async def test_a_job_that_cannot_be_created_is_not_enqueued(
+    repository: Repository, database: Database
+) -> None:
+    new = new_job()
+    await repository.create(new)
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        await repository.create(new)
+    assert await count(database, "procrastinate_jobs") == 1
+
+
+async def test_the_same_key_and_body_give_the_same_job(repository: Repository) -> None:
+    first = await repository.create(new_job(idempotency_key="k", body_hash="b"))
+    again = await repository.create(new_job(idempotency_key="k", body_hash="b"))
+    assert again.origin is Origin.REPEATED
+    assert again.job == first.job
+
+
+async def test_the_same_key_with_another_body_is_refused(repository: Repository) -> None:
+    await repository.create(new_job(idempotency_key="k", body_hash="b"))
+    with pytest.raises(IdempotencyConflictError, match="new key"):
+        await repository.create(new_job(idempotency_key="k", body_hash="c"))
+
+
+async def test_the_same_key_of_another_tenant_is_another_key(repository: Repository) -> None:
+    await repository.create(new_job(idempotency_key="k", body_hash="b"))
+    other = await repository.create(new_job("bob", idempotency_key="k", body_hash="c"))
+    assert other.origin is Origin.NEW
+
+
+async def test_the_same_key_at_the_same_moment_creates_one_job(
+    repository: Repository, database: Database
+) -> None:
+    created = await asyncio.gather(
+        *(repository.create(new_job(idempotency_key="k", body_hash="b")) for _ in range(8))
+    )
+    assert len({one.job.id for one in created}) == 1
+    assert [one.origin for one in created].count(Origin.NEW) == 1
+    assert await count(database, "procrastinate_jobs") == 1
+
+
+async def test_identical_audio_and_options_give_the_finished_result_at_once(
+    repository: Repository, database: Database
+) -> None:
+    source = await succeed(database, new_job(content_hash="same"))
+    again = new_job(content_hash="same", options=Options(metadata={"mine": "1"}))
+    created = await repository.create(again)
+    assert created.origin is Origin.REUSED
+    assert (created.job.id, created.job.state, created.job.progress) == (again.id, State.SUCCEEDED, 1)
+    assert created.job.result == source.result == RESULT
+    assert created.job.prefix == source.prefix
+    assert created.job.options.metadata == {"mine": "1"}
+    assert await count(database, "procrastinate_jobs") == 0
+    assert [event.state for event in await repository.events("ann", again.id)] == [State.SUCCEEDED]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"tenant": "bob"}, {"content_hash": "other"}, {"options": Options(mwf=True)}, {"engine": "newer"}],
+    ids=str,
+)
+async def test_nothing_is_reused_for_another_tenant_song_option_or_engine(
+    repository: Repository, database: Database, change: dict[str, object]
+) -> None:
+    await succeed(database, new_job(content_hash="same"))
+    other = new_job(**{"content_hash": "same"} | change)  # type: ignore[arg-type]
+    assert (await repository.create(other)).origin is Origin.NEW
+
+
+async def test_a_deleted_or_expired_result_is_not_reused(repository: Repository, database: Database) -> None:
+    deleted = await succeed(database, new_job(content_hash="one"))
+    await repository.delete("ann", deleted.id)
+    await succeed(database, new_job(content_hash="two", retention=timedelta()))
+    for content in ("one", "two"):
+        assert (await repository.create(new_job(content_hash=content))).origin is Origin.NEW
+
+
+async def test_a_tenant_with_too_many_jobs_waiting_is_refused_and_others_are_not(
+    repository: Repository,
+) -> None:
+    await repository.create(new_job(), limit=1)
+    with pytest.raises(QueueFullError, match="1 jobs are waiting"):
+        await repository.create(new_job(), limit=1)
+    assert (await repository.create(new_job("bob"), limit=1)).origin is Origin.NEW
+    assert await repository.count_queued("ann") == 1
+
+
+async def test_the_limit_holds_against_requests_at_the_same_moment(repository: Repository) -> None:
+    outcomes = await asyncio.gather(
+        *(repository.create(new_job(), limit=3) for _ in range(8)), return_exceptions=True
+    )
+    assert sum(isinstance(outcome, QueueFullError) for outcome in outcomes) == 5
+
+
+async def test_pages_have_every_job_once_newest_first(repository: Repository) -> None:
+    ids = [(await repository.create(new_job())).job.id for _ in range(5)]
+    await repository.create(new_job("bob"))
+    first = await repository.page("ann", limit=2)
+    second = await repository.page("ann", limit=2, cursor=first.cursor)
+    last = await repository.page("ann", limit=2, cursor=second.cursor)
+    assert [job.id for page in (first, second, last) for job in page.jobs] == ids[::-1]
+    assert last.cursor is None
+
+
+async def test_pages_can_have_jobs_of_one_state_only(repository: Repository, database: Database) -> None:
+    done = await succeed(database, new_job())
+    await repository.create(new_job())
+    assert [job.id for job in (await repository.page("ann", state=State.SUCCEEDED)).jobs] == [done.id]
+
+
+async def test_a_made_up_cursor_is_refused(repository: Repository) -> None:
+    with pytest.raises(InvalidCursorError, match="Leave it out"):
+        await repository.page("ann", cursor="42; DROP TABLE")
+
+
+async def test_another_tenants_job_is_as_unknown_as_one_that_never_was(repository: Repository) -> None:
+    job = (await repository.create(new_job("bob"))).job.id
+    for unknown in (job, new_job_id()):
+        for call in (repository.get, repository.cancel, repository.delete):
+            with pytest.raises(UnknownJobError, match=str(unknown)):
+                await call("ann", unknown)
+        assert await repository.events("ann", unknown) == []
+        assert await repository.position("ann", unknown) is None
+    assert (await repository.get("bob", job)).state is State.QUEUED
+
+
+async def test_the_position_counts_jobs_ahead_and_their_audio(repository: Repository) -> None:
+    jobs = [(await repository.create(new_job(audio_seconds=10.0 * i))).job for i in (1, 2, 3)]
+    positions = [await repository.position("ann", job.id) for job in jobs]
+    assert [(p.place, p.audio_seconds_ahead, p.estimate) for p in positions if p] == [
+        (1, 0, None), (2, 10, None), (3, 30, None),
+    ]  # fmt: skip
+
+
+async def test_the_estimate_is_audio_ahead_by_throughput(repository: Repository, database: Database) -> None:
+    job = await succeed(database, new_job(audio_seconds=100.0))
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(
+            "UPDATE spleeter_jobs SET started_at = finished_at - interval '10 s' WHERE id = %s", (job.id,)
+        )
+        await transaction.connection.execute("UPDATE spleeter_workers SET slots = 4")
+    claims = Claims(database)
+    await repository.create(new_job(audio_seconds=80.0))
+    claim = await claimed(claims, await claims.register("test", 1))
+    await claims.progress(claim, 0.5)
+    await repository.create(new_job(audio_seconds=60.0))
+    last = (await repository.create(new_job(audio_seconds=20.0))).job
+    position = await repository.position("ann", last.id)
+    assert position
+    assert (position.place, position.audio_seconds_ahead) == (2, 100)  # 40 of them running
+    assert position.estimate == pytest.approx(100 / (10 * 5) + 20 / 10)
+    assert await repository.position("ann", claim.job.id) is None
+
+
+async def test_a_waiting_job_that_is_cancelled_leaves_the_queue(
+    repository: Repository, database: Database
+) -> None:
+    job = (await repository.create(new_job())).job
+    cancelled = await repository.cancel("ann", job.id)
+    assert cancelled.state is State.CANCELLED
+    assert cancelled.expires_at
+    assert await count(database, "procrastinate_jobs") == 0
+
+
+async def test_cancelling_what_has_ended_changes_nothing(repository: Repository, database: Database) -> None:
+    job = await succeed(database, new_job())
+    assert await repository.cancel("ann", job.id) == job
+
+
+async def test_a_deleted_job_is_gone_for_its_tenant(repository: Repository) -> None:
+    job = (await repository.create(new_job(idempotency_key="k", body_hash="b"))).job
+    await repository.delete("ann", job.id)
+    with pytest.raises(UnknownJobError):
+        await repository.get("ann", job.id)
+    assert (await repository.page("ann")).jobs == ()
+    assert (await repository.create(new_job(idempotency_key="k", body_hash="c"))).origin is Origin.NEW
+
+
+async def test_events_tell_every_change_of_state_and_resume_where_one_left(
+    repository: Repository, database: Database
+) -> None:
+    job = (await repository.create(new_job())).job
+    claims = Claims(database)
+    claim = await claimed(claims, await claims.register("test", 1))
+    for progress in (0.1, 0.2, 0.3):
+        await claims.progress(claim, progress)
+    events = await repository.events("ann", job.id)
+    assert [(e.kind, e.state, round(e.progress, 3)) for e in events] == [
+        ("state", State.QUEUED, 0), ("state", State.RUNNING, 0), ("progress", State.RUNNING, 0.3),
+    ]  # fmt: skip
+    await claims.fail(claim, Failure("NotAudioError", "no"))
+    (event,) = await repository.events("ann", job.id, after=events[-1].id)
+    assert event.state is State.FAILED
+
+
+async def test_the_load_is_measured_over_all_tenants(repository: Repository, database: Database) -> None:
+    assert await repository.load() == Load(0, 0, 0, 0)
+    for tenant in ("ann", "bob", "cid"):
+        await repository.create(new_job(tenant, audio_seconds=7))
+    claims = Claims(database)
+    await claimed(claims, await claims.register("test", 1))
+    load = await repository.load()
+    assert (load.queued, load.running, load.queued_audio_seconds) == (2, 1, 14)
+    assert 0 < load.oldest_seconds < 10
+
+
+async def test_prefixes_of_jobs_are_told_from_leftovers(repository: Repository) -> None:
+    job = (await repository.create(new_job())).job
+    assert await repository.known_prefixes([job.prefix, "ann/left-over"]) == {job.prefix}
+
+
+async def test_a_database_that_is_away_raises_the_error_that_says_so(tmp_path: object) -> None:
+    async with Database(f"postgresql://nobody@/none?host={tmp_path}", patience=0.2) as away:
+        with pytest.raises(DatabaseUnavailableError, match="Try again later"):
+            await Repository(away).create(new_job())
+
+
+async def run_order(repository: Repository, database: Database) -> list[NewJob]:
+    claims = Claims(database)
+    worker = await claims.register("test", 1)
+    order = []
+    while claim := await claims.claim(worker):
+        order.append(replace(new_job(claim.job.tenant), id=claim.job.id, priority=claim.job.priority))
+        await claims.publish(claim, RESULT)
+    return order
+
+
+async def test_a_tenants_one_song_does_not_wait_for_anothers_hundred(
+    repository: Repository, database: Database
+) -> None:
+    for _ in range(100):
+        await repository.create(new_job("ann"))
+    one = (await repository.create(new_job("bob"))).job
+    position = await repository.position("bob", one.id)
+    assert position
+    assert position.place == 2
+    order = [job.id for job in await run_order(repository, database)]
+    assert order.index(one.id) == 1
+    assert len(order) == 101
+
+
+async def test_tenants_with_many_songs_take_turns(repository: Repository, database: Database) -> None:
+    for tenant in ("ann", "bob", "cid"):
+        for _ in range(4):
+            await repository.create(new_job(tenant))
+    assert [job.tenant for job in await run_order(repository, database)] == ["ann", "bob", "cid"] * 4
+
+
+async def test_turns_are_by_audio_and_not_by_songs(repository: Repository, database: Database) -> None:
+    for _ in range(2):
+        await repository.create(new_job("ann", audio_seconds=240))
+    for _ in range(8):
+        await repository.create(new_job("bob", audio_seconds=60))
+    tenants = [job.tenant for job in await run_order(repository, database)]
+    assert tenants == ["ann", *["bob"] * 4, "ann", *["bob"] * 4]
+
+
+async def test_a_tenant_who_waits_long_is_not_overtaken_for_ever(
+    repository: Repository, database: Database
+) -> None:
+    for _ in range(5):
+        await repository.create(new_job("ann"))
+    claims = Claims(database)
+    worker = await claims.register("test", 1)
+    done = []
+    for _ in range(10):  # bob sends a song whenever one is done
+        await repository.create(new_job("bob"))
+        claim = await claimed(claims, worker)
+        done.append(claim.job.tenant)
+        await claims.publish(claim, RESULT)
+    assert done.count("ann") == 5
+
+
+async def test_the_more_urgent_goes_first_whoever_waits(repository: Repository, database: Database) -> None:
+    for priority in (0, -1, 3, 0, 1):
+        await repository.create(new_job(priority=priority))
+    assert [job.priority for job in await run_order(repository, database)] == [3, 1, 0, 0, -1]

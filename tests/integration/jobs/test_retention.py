@@ -1,0 +1,119 @@
+"""What is deleted or over is erased, everything of it, and nothing of others."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+import pytest_asyncio
+
+from spleeter_microservice.database.connection import Database
+from spleeter_microservice.jobs.claims import Claims
+from spleeter_microservice.jobs.repository import Repository
+from spleeter_microservice.jobs.retention import Retention
+from tests.support.job_samples import claimed, new_job, succeed
+
+pytestmark = pytest.mark.asyncio
+
+
+class Store:
+    """Notes what is to be erased."""
+
+    def __init__(self) -> None:
+        self.erased: list[str] = []
+        self.away = False
+
+    async def erase(self, prefix: str) -> None:
+        """Note it, unless the store is away."""
+        if self.away:
+            raise OSError("the store is away")
+        self.erased.append(prefix)
+
+
+@pytest_asyncio.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with Database(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def retention(database: Database, store: Store) -> Retention:
+    return Retention(database, store.erase)
+
+
+async def rows(database: Database) -> int:
+    async with database.transaction() as transaction:
+        (row,) = await (
+            await transaction.connection.execute(
+                "SELECT (SELECT count(*) FROM spleeter_jobs) + (SELECT count(*) FROM spleeter_events) AS n"
+            )
+        ).fetchall()
+        return int(row["n"])
+
+
+async def test_a_job_whose_time_is_over_leaves_nothing(
+    database: Database, store: Store, retention: Retention
+) -> None:
+    job = await succeed(database, new_job(retention=timedelta()))
+    assert await retention.sweep() == 1
+    assert store.erased == [job.prefix]
+    assert await rows(database) == 0
+
+
+async def test_jobs_that_wait_run_or_have_time_left_are_kept(
+    database: Database, store: Store, retention: Retention
+) -> None:
+    await succeed(database, new_job())
+    for _ in range(2):
+        await Repository(database).create(new_job(retention=timedelta()))
+    await Claims(database).claim(await Claims(database).register("test", 1))
+    assert await retention.sweep() == 0
+    assert store.erased == []
+
+
+async def test_a_deleted_job_is_erased_when_its_worker_has_let_go(
+    database: Database, store: Store, retention: Retention
+) -> None:
+    repository, claims = Repository(database), Claims(database)
+    job = (await repository.create(new_job())).job
+    claim = await claimed(claims, await claims.register("test", 1))
+    await repository.delete("ann", job.id)
+    assert not await retention.erase(job.id, patience=0.1)
+    assert store.erased == []
+    await claims.release(claim)
+    assert await retention.erase(job.id, patience=0.1)
+    assert store.erased == [job.prefix]
+    assert await rows(database) == 0
+    assert await retention.erase(job.id, patience=0.1)  # and once more is no harm
+
+
+async def test_while_the_store_is_away_the_row_stays_and_is_erased_later(
+    database: Database, store: Store, retention: Retention
+) -> None:
+    job = await succeed(database, new_job())
+    await Repository(database).delete("ann", job.id)
+    store.away = True
+    assert await retention.sweep() == 0
+    store.away = False
+    assert await retention.sweep() == 1
+    assert store.erased == [job.prefix]
+
+
+async def test_shared_objects_are_erased_with_the_last_job_that_has_them(
+    database: Database, store: Store, retention: Retention
+) -> None:
+    repository = Repository(database)
+    source = await succeed(database, new_job(content_hash="same"))
+    user = (await repository.create(new_job(content_hash="same"))).job
+    await repository.delete("ann", source.id)
+    assert await retention.erase(source.id)
+    assert store.erased == []
+    assert (await repository.get("ann", user.id)).result == source.result
+    await repository.delete("ann", user.id)
+    assert await retention.erase(user.id)
+    assert store.erased == [source.prefix]
+    assert await rows(database) == 0

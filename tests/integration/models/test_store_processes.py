@@ -1,0 +1,144 @@
+"""Processes that are killed, or that meet, leave a store that is whole."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spleeter_microservice.errors import ModelNotInstalledError
+from spleeter_microservice.models.directory import Slot
+from tests.support.http_servers import Server, content, serving, stall
+from tests.support.tiny_store import NAME, archived, tiny_store
+
+_REPOSITORY = Path(__file__).parents[3]
+
+PULL = """
+import sys
+from pathlib import Path
+from tests.support.tiny_store import tiny_store
+store = tiny_store(Path(sys.argv[1]), sys.argv[2])
+"""
+PULL_AND_REPORT = f"{PULL}\nprint(store.pull('tiny').folder)"
+STOP_IN_THE_MIDDLE = f"""{PULL}
+import time
+from dataclasses import replace
+def write(architecture, arrays, folder):
+    (folder / "vocals.onnx").write_bytes(b"half")
+    print("writing", flush=True)
+    time.sleep(60)
+store.installer.form = replace(store.installer.form, write=write)
+store.pull("tiny")
+"""
+LITTLE_SPACE = f"""{PULL}
+import resource, signal
+from spleeter_microservice.errors import ModelError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+try:
+    store.pull("tiny")
+except ModelError as error:
+    print(error)
+"""
+
+
+@contextlib.contextmanager
+def running(script: str, store: Path, mirror: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(store), mirror],
+        cwd=_REPOSITORY,
+        env=os.environ | {"NO_PROXY": "127.0.0.1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+def contents(store: Path) -> list[str]:
+    return sorted(path.name for path in (store / NAME).iterdir())
+
+
+def assert_next_pull_is_whole_and_cleans(store: Path, mirror: Server) -> None:
+    with pytest.raises(ModelNotInstalledError):
+        tiny_store(store).find(NAME)
+    model = tiny_store(store, mirror.url).pull(NAME)
+    assert contents(store) == [model.folder.name, "manifest.json"]
+    assert list((store / ".downloads").iterdir()) == []
+
+
+def test_a_pull_killed_while_it_downloads_is_resumed_by_the_next(tmp_path: Path) -> None:
+    released = threading.Event()
+    with serving(stall(archived(), released), content(archived(), '"stalled"')) as mirror:
+        part = tmp_path / ".downloads" / "tiny.tar.gz.part"
+        with running(PULL_AND_REPORT, tmp_path, mirror.url) as process:
+            while not part.exists() or part.stat().st_size == 0:
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        arrived = part.stat().st_size
+        released.set()
+        assert_next_pull_is_whole_and_cleans(tmp_path, mirror)
+    assert mirror.requests[1][1]["Range"] == f"bytes={arrived}-"
+
+
+def test_a_pull_killed_while_it_writes_leaves_nothing_that_looks_installed(tmp_path: Path) -> None:
+    with serving(content(archived())) as mirror:
+        with running(STOP_IN_THE_MIDDLE, tmp_path, mirror.url) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "writing\n"
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        assert any(name.startswith("files-") for name in contents(tmp_path))
+        assert_next_pull_is_whole_and_cleans(tmp_path, mirror)
+
+
+def test_of_two_pulls_at_once_the_second_waits_and_finds_it_done(tmp_path: Path) -> None:
+    released = threading.Event()
+    with serving(stall(archived(), released)) as mirror:
+        with (
+            running(PULL_AND_REPORT, tmp_path, mirror.url) as one,
+            running(PULL_AND_REPORT, tmp_path, mirror.url) as other,
+        ):
+            threading.Timer(0.5, released.set).start()
+            outputs = {one.communicate(timeout=30)[0], other.communicate(timeout=30)[0]}
+        folder = tiny_store(tmp_path).find(NAME).folder
+        assert outputs == {f"{folder}\n"}
+        assert len(mirror.requests) == 1
+
+
+def test_a_disk_without_space_is_an_error_that_says_so(tmp_path: Path) -> None:
+    with (
+        serving(content(archived())) as mirror,
+        running(LITTLE_SPACE, tmp_path, mirror.url) as process,
+    ):
+        output, errors = process.communicate(timeout=30)
+    assert "Cannot write the model into" in output, errors
+    assert "SPLEETER_MODELS_DIR" in output
+    assert contents(tmp_path) == []
+
+
+def test_a_pull_that_waited_for_a_removal_installs_the_model_anew(tmp_path: Path) -> None:
+    with serving(content(archived())) as mirror, contextlib.ExitStack() as stack:
+        slot = Slot(tmp_path / NAME, "")
+        with slot.changing():
+            process = stack.enter_context(running(PULL_AND_REPORT, tmp_path, mirror.url))
+            time.sleep(0.6)  # until it waits
+            slot.remove()
+        assert process.communicate(timeout=30)[0] == f"{tiny_store(tmp_path).find(NAME).folder}\n"

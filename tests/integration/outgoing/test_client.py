@@ -1,0 +1,370 @@
+"""Requests to callers' addresses go where the check said, over every detour, and stay bounded."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from ipaddress import IPv4Network
+
+import pytest
+
+from spleeter_microservice.errors import ForbiddenAddressError, ResponseTooLargeError, UnreachableError
+from spleeter_microservice.outgoing.client import Bounds, Outgoing
+from spleeter_microservice.outgoing.url_policy import AddressGuard
+from spleeter_microservice.webhooks import signature as webhooks
+from tests.support.certificates import Authority
+from tests.support.http_servers import (
+    Answer,
+    Handler,
+    Server,
+    chunked,
+    content,
+    redirect,
+    serving,
+    stall,
+    status,
+)
+
+pytestmark = pytest.mark.asyncio
+
+BODY = bytes(range(256)) * 1000
+BOUNDS = Bounds(maximum_bytes=len(BODY), total=5, connect=2, read=2)
+ONLY_THIS = (IPv4Network("127.0.0.1/32"),)
+INSIDE = r"""
+http://2852039166/ http://[::ffff:169.254.169.254]/ //169.254.169.254/ http://[::1]/ file:///etc/passwd
+gopher://song.example/ http://user@song.example/ http://127.0.0.2/ http://song.example:22/ http://0x7f.1/
+http://[ \\127.0.0.2\x
+"""
+METADATA = "http://169.254.169.254/latest/meta-data/"
+
+
+class Names:
+    """A resolver that a test controls, and that remembers what it was asked."""
+
+    def __init__(self, *answers: Sequence[str]) -> None:
+        self.answers = answers or (["127.0.0.1"],)
+        self.asked: list[str] = []
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        self.asked.append(host)
+        return self.answers[min(len(self.asked), len(self.answers)) - 1]
+
+
+def outgoing(server: Server, names: Names | None = None) -> Outgoing:
+    """Allow exactly 127.0.0.1 and the server's port; no other test's server, no other loopback."""
+    ports = frozenset({server.server_port, 80, 443})
+    return Outgoing(AddressGuard(ports, ONLY_THIS, names or Names()))
+
+
+def address(server: Server, path: str = "/song.mp3", scheme: str = "http", host: str = "song.example") -> str:
+    return f"{scheme}://{host}:{server.server_port}{path}"
+
+
+async def fetch(client: Outgoing, url: str, bounds: Bounds = BOUNDS) -> bytes:
+    async with client.download(url, bounds) as download:
+        return b"".join([chunk async for chunk in download.chunks()])
+
+
+@pytest.fixture(autouse=True)
+def proxies(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A proxy in the environment, which must never be asked."""
+    with serving(status(502)) as proxy:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+            monkeypatch.setenv(name.lower(), proxy.url)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        yield proxy
+        assert proxy.requests == []
+
+
+@pytest.mark.parametrize("answer", [content(BODY), chunked(BODY)], ids=["announced", "chunked"])
+async def test_a_file_arrives_from_the_address_that_its_name_was_checked_for(answer: Answer) -> None:
+    names = Names()
+    with serving(answer) as server:
+        async with outgoing(server, names).download(address(server, "/a?b=c"), BOUNDS) as download:
+            assert b"".join([chunk async for chunk in download.chunks()]) == BODY
+        ((path, headers),) = server.requests
+    assert path == "/a?b=c"
+    assert headers["Host"] == f"song.example:{server.server_port}"
+    assert headers["Accept-Encoding"] == "identity"
+    assert not {"Authorization", "Cookie", "Referer"} & headers.keys()
+    assert names.asked == ["song.example"]
+
+
+async def test_a_name_that_changes_its_meaning_after_the_check_changes_nothing() -> None:
+    names = Names(["127.0.0.1"], ["169.254.169.254"], ["127.0.0.1"])
+    with serving(content(BODY)) as server:
+        client = outgoing(server, names)
+        assert await fetch(client, address(server)) == BODY
+        assert len(names.asked) == 1  # one look-up serves both the check and the connection
+        with pytest.raises(ForbiddenAddressError, match="public address"):
+            await fetch(client, address(server))
+        assert len(server.requests) == 1
+
+
+async def test_without_being_allowed_this_machine_is_not_called() -> None:
+    with serving(content(BODY)) as server:
+        ports = frozenset({server.server_port})
+        for host in ("127.0.0.1", "localhost", "localhost.", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"):
+            with pytest.raises((ForbiddenAddressError, UnreachableError)):
+                await fetch(Outgoing(AddressGuard(ports)), address(server, host=host))
+        for names in (Names(["127.0.0.1"]), Names(["::1"]), Names(["8.8.8.8", "127.0.0.1"])):
+            with pytest.raises(ForbiddenAddressError):
+                await fetch(Outgoing(AddressGuard(ports, resolver=names)), address(server))
+        assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "target",
+    [METADATA, *INSIDE.split()],
+)
+async def test_a_redirect_goes_no_further_than_the_address_itself_could(target: str) -> None:
+    with serving(redirect(target), content(BODY)) as server:
+        with pytest.raises((ForbiddenAddressError, UnreachableError)):
+            await fetch(outgoing(server), address(server))
+        assert len(server.requests) == 1
+
+
+async def test_a_redirect_to_a_name_that_leads_inside_is_refused() -> None:
+    names = Names(["127.0.0.1"], ["10.0.0.1"])
+    with (
+        serving(redirect("http://inside.example/"), content(BODY)) as server,
+        pytest.raises(ForbiddenAddressError, match="public address"),
+    ):
+        await fetch(outgoing(server, names), address(server))
+    assert names.asked == ["song.example", "inside.example"]
+
+
+async def test_redirects_are_followed_as_often_as_allowed() -> None:
+    with serving(redirect("/1"), redirect("2"), redirect("/3"), content(BODY)) as server:
+        assert await fetch(outgoing(server), address(server, "/a/b")) == BODY
+        assert [path for path, _ in server.requests] == ["/a/b", "/1", "/2", "/3"]
+    with serving(redirect("/again")) as server:
+        with pytest.raises(UnreachableError, match="more than 3 times"):
+            await fetch(outgoing(server), address(server))
+        assert len(server.requests) == 4
+
+
+async def test_nothing_that_a_server_sets_is_carried_to_the_next() -> None:
+    def setting_a_cookie(request: Handler) -> None:
+        request.send_response(302)
+        request.send_header("Set-Cookie", "session=1")
+        request.send_header("Location", "/next")
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+    with serving(setting_a_cookie, content(BODY)) as server:
+        await fetch(outgoing(server), address(server))
+        assert "Cookie" not in server.requests[1][1]
+
+
+@pytest.mark.parametrize("answer", [content(BODY + b"x"), chunked(BODY + b"x"), content(BODY * 50)])
+async def test_a_file_larger_than_allowed_is_given_up(answer: Answer) -> None:
+    with (
+        serving(answer) as server,
+        pytest.raises(ResponseTooLargeError, match=f"more than {len(BODY)} bytes"),
+    ):
+        await fetch(outgoing(server), address(server))
+
+
+async def test_a_server_that_lies_about_the_length_gains_nothing() -> None:
+    def lying(request: Handler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", "10")
+        request.end_headers()
+        request.wfile.write(BODY * 2)
+
+    with serving(lying) as server:
+        assert len(await fetch(outgoing(server), address(server))) == 10
+
+
+def drip(request: Handler) -> None:
+    request.send_response(200)
+    request.send_header("Content-Length", "1000")
+    request.end_headers()
+    for _ in range(100):
+        request.wfile.write(b"x")
+        request.wfile.flush()
+        time.sleep(0.05)
+
+
+async def test_a_server_that_drips_is_given_up_when_the_whole_time_is_over() -> None:
+    begin = time.monotonic()
+    with serving(drip) as server:
+        with pytest.raises(UnreachableError, match=r"longer than 0\.4 s"):
+            await fetch(outgoing(server), address(server), Bounds(1000, total=0.4, read=5))
+        assert time.monotonic() - begin < 2
+
+
+async def test_time_that_the_reader_takes_counts_too() -> None:
+    with serving(content(BODY)) as server, pytest.raises(UnreachableError, match=r"longer than 0\.2 s"):
+        async with outgoing(server).download(address(server), Bounds(len(BODY), total=0.2)):
+            await asyncio.sleep(5)
+
+
+async def test_errors_of_the_reader_are_the_reader_s_own() -> None:
+    with serving(content(BODY)) as server:
+        for error in (TimeoutError("store"), OSError("disk"), ValueError("x")):
+            with pytest.raises(type(error), match=str(error)):
+                async with outgoing(server).download(address(server), BOUNDS):
+                    raise error
+
+
+async def test_a_server_that_stalls_is_given_up() -> None:
+    released = threading.Event()
+    with serving(stall(BODY, released)) as server:
+        with pytest.raises(UnreachableError, match="in time"):
+            await fetch(outgoing(server), address(server), Bounds(len(BODY), total=5, read=0.2))
+        released.set()
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [(status(404), 404), (status(500), 500), (status(204), 204), (status(304), 304), (status(206), 206)],
+)
+async def test_an_answer_that_is_no_file_is_told_by_its_status(answer: Answer, code: int) -> None:
+    with serving(answer) as server:
+        with pytest.raises(UnreachableError, match=f"answered {code}") as caught:
+            await fetch(outgoing(server), address(server))
+        assert caught.value.status == code
+
+
+async def test_a_file_that_breaks_off_is_not_taken_for_whole() -> None:
+    for answer in (content(BODY, break_at=1000), chunked(BODY, end=False)):
+        with serving(answer) as server, pytest.raises(UnreachableError, match="broke off"):
+            await fetch(outgoing(server), address(server))
+
+
+async def test_what_is_compressed_unasked_is_refused_as_it_could_unpack_without_end() -> None:
+    def compressed(request: Handler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Encoding", "gzip")
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+    with serving(compressed) as server, pytest.raises(UnreachableError, match="compressed"):
+        await fetch(outgoing(server), address(server))
+
+
+async def test_a_server_that_is_not_there_is_told() -> None:
+    with serving(status(200)) as server:
+        pass
+    with pytest.raises(UnreachableError, match="cannot be reached"):
+        await fetch(outgoing(server), address(server))
+
+
+async def test_the_next_of_a_host_s_addresses_is_tried() -> None:
+    with serving(content(BODY)) as server:
+        networks = (IPv4Network("127.0.0.0/8"),)
+        guard = AddressGuard(
+            frozenset({server.server_port}), networks, Names(["127.0.0.9", "127.0.0.8", "127.0.0.1"])
+        )
+        assert await fetch(Outgoing(guard), address(server)) == BODY
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+async def test_tls_is_spoken_with_the_name_though_connected_to_the_number(authority: Authority) -> None:
+    context, seen = authority.serving("song.example"), list[str | None]()
+    context.sni_callback = lambda _, name, __: seen.append(name)
+    with serving(content(BODY), tls=context) as server:
+        guard = AddressGuard(frozenset({server.server_port}), ONLY_THIS, Names())
+        client = Outgoing(guard, authority.trusting())
+        assert await fetch(client, address(server, scheme="https")) == BODY
+        assert await fetch(client, address(server, scheme="https", host="SONG.example.")) == BODY
+        assert seen == ["song.example"] * 2
+        assert server.requests[0][1]["Host"] == f"song.example:{server.server_port}"
+
+
+async def test_a_certificate_for_another_name_or_of_nobody_is_refused(authority: Authority) -> None:
+    with serving(content(BODY), tls=authority.serving("other.example")) as server:
+        guard = AddressGuard(frozenset({server.server_port}), ONLY_THIS, Names())
+        for client in (Outgoing(guard, authority.trusting()), Outgoing(guard)):
+            with pytest.raises(UnreachableError, match=r"(?i)certificate"):
+                await fetch(client, address(server, scheme="https"))
+            with pytest.raises(UnreachableError, match=r"(?i)certificate"):
+                await client.post(address(server, scheme="https"), b"", {})
+        assert server.requests == []
+
+
+async def test_a_redirect_does_not_leave_tls(authority: Authority) -> None:
+    with serving(redirect("http://song.example/"), tls=authority.serving("song.example")) as server:
+        guard = AddressGuard(frozenset({server.server_port, 80}), ONLY_THIS, Names())
+        with pytest.raises(ForbiddenAddressError, match="from https to http"):
+            await fetch(Outgoing(guard, authority.trusting()), address(server, scheme="https"))
+
+
+async def test_two_names_at_one_address_do_not_share_a_connection(authority: Authority) -> None:
+    context, seen = authority.serving("one.example", "two.example"), list[str | None]()
+    context.sni_callback = lambda _, name, __: seen.append(name)
+    with serving(content(BODY), tls=context) as server:
+        guard = AddressGuard(frozenset({server.server_port}), ONLY_THIS, Names())
+        client = Outgoing(guard, authority.trusting())
+        for host in ("one.example", "two.example"):
+            await fetch(client, address(server, scheme="https", host=host))
+    assert seen == ["one.example", "two.example"]
+
+
+async def test_a_webhook_arrives_signed_and_its_answer_comes_back() -> None:
+    def answer(request: Handler) -> None:
+        request.send_response(503)
+        request.send_header("Retry-After", "120")
+        request.send_header("Content-Length", "100000")
+        request.end_headers()
+        request.wfile.write(b"busy" * 25_000)
+
+    secret, body, now = webhooks.generate_secret(), b'{"state":"failed"}', int(time.time())
+    with serving(answer) as server:
+        headers = {"Content-Type": "application/json", **webhooks.headers([secret], "msg_1", now, body)}
+        reply = await outgoing(server).post(address(server, "/hook"), body, headers)
+        ((path, received),) = server.requests
+        assert path == "/hook"
+        lower = {name.lower(): value for name, value in received.items()}
+        assert webhooks.verify(secret, lower, server.bodies[0], time.time()) == "msg_1"
+    assert (reply.status, reply.retry_after, reply.body[:8]) == (503, 120.0, b"busybusy")
+    assert len(reply.body) <= 4096
+
+
+async def test_a_webhook_does_not_follow_redirects_and_does_not_go_inside() -> None:
+    with serving(redirect(METADATA)) as server:
+        client = outgoing(server)
+        assert (await client.post(address(server), b"{}", {})).status == 302
+        for url in (METADATA, "http://localhost:1/", address(server, host="[::1]")):
+            with pytest.raises(ForbiddenAddressError):
+                await client.post(url, b"{}", {})
+        inside = Outgoing(AddressGuard(resolver=Names(["10.0.0.1"])))
+        with pytest.raises(ForbiddenAddressError):
+            await inside.post("http://inside.example/", b"{}", {})
+
+
+async def test_a_webhook_s_receiver_that_hangs_is_given_up() -> None:
+    released = threading.Event()
+
+    def silent(request: Handler) -> None:
+        released.wait(5)
+
+    with serving(silent) as server:
+        begin = time.monotonic()
+        with pytest.raises(UnreachableError, match=r"time|within"):
+            await outgoing(server).post(address(server), b"{}", {}, total=0.3)
+        assert time.monotonic() - begin < 2
+        released.set()
+
+
+async def test_many_downloads_at_the_same_time_do_not_mix() -> None:
+    def echo(request: Handler) -> None:
+        content(request.path.encode() * 1000)(request)
+
+    async def paths(server: Server) -> AsyncIterator[bool]:
+        client = outgoing(server)
+        wanted = [f"/{number}" for number in range(30)]
+        found = await asyncio.gather(*(fetch(client, address(server, path)) for path in wanted))
+        for path, body in zip(wanted, found, strict=True):
+            yield body == path.encode() * 1000
+
+    with serving(echo) as server:
+        assert all([same async for same in paths(server)])

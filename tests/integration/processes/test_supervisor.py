@@ -1,0 +1,145 @@
+"""Real programs are kept running, started again when they die, and stopped in good order."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from spleeter_microservice.processes.supervisor import Patience, Program, Supervisor
+
+pytestmark = pytest.mark.asyncio
+
+_REPOSITORY = Path(__file__).parents[3]
+QUICK = Patience(drain=3.0, first_pause=0.05, last_pause=0.2, upkeep=0.05)
+# Stands in for this program's command line: notes its number, and does what the test wants.
+_STUB = """
+import os, pathlib, signal, sys, time
+folder, deed = pathlib.Path(os.environ["FOLDER"]), sys.argv[1]
+if deed == "deaf": signal.signal(signal.SIGTERM, signal.SIG_IGN)
+with (folder / deed).open("a") as log: log.write(f"{os.getpid()}\\n")
+if deed == "short": sys.exit(3)
+from spleeter_microservice import lifeline
+lifeline.watch(int(sys.argv[sys.argv.index("--lifeline") + 1]))
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Callable[[str], Program]:
+    """Make a program whose ``spleeter_microservice.__main__`` is the stub."""
+    package = tmp_path / "package" / "spleeter_microservice"
+    package.mkdir(parents=True)
+    for path in (_REPOSITORY / "src" / "spleeter_microservice").iterdir():
+        if path.name not in ("__main__.py", "__pycache__"):
+            (package / path.name).symlink_to(path)
+    (package / "__main__.py").write_text(_STUB)
+    environ = os.environ | {"PYTHONPATH": str(package.parent), "FOLDER": str(tmp_path)}
+
+    def make(deed: str) -> Program:
+        return Program(deed, [deed], environ)
+
+    return make
+
+
+def starts(folder: Path, deed: str) -> list[int]:
+    log = folder / deed
+    return [int(line) for line in log.read_text().split()] if log.exists() else []
+
+
+async def started(folder: Path, deed: str, count: int) -> list[int]:
+    async with asyncio.timeout(30):
+        while len(starts(folder, deed)) < count:
+            await asyncio.sleep(0.02)
+    return starts(folder, deed)
+
+
+def runs(pid: int) -> bool:
+    """Tell whether a process runs; one that nobody has waited for yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@asynccontextmanager
+async def at_work(supervisor: Supervisor) -> AsyncIterator[asyncio.Task[None]]:
+    running = asyncio.create_task(supervisor.run())
+    try:
+        yield running
+    finally:
+        supervisor.stop()
+        async with asyncio.timeout(20):
+            await running
+
+
+async def test_what_dies_is_started_again_and_mourned(
+    program: Callable[[str], Program], tmp_path: Path
+) -> None:
+    mourned: list[int] = []
+
+    async def mourn(pid: int) -> None:
+        mourned.append(pid)
+        raise OSError("nobody may stop the supervisor")
+
+    async with at_work(Supervisor([program("long")], mourn=mourn, patience=QUICK)):
+        (first,) = await started(tmp_path, "long", 1)
+        os.kill(first, signal.SIGKILL)
+        assert len(await started(tmp_path, "long", 2)) == 2
+    assert mourned == [first]
+
+
+async def test_what_ends_at_once_again_and_again_is_started_ever_less_often(
+    program: Callable[[str], Program], tmp_path: Path
+) -> None:
+    patience = Patience(drain=3.0, first_pause=0.2, last_pause=60.0)
+    async with at_work(Supervisor([program("short")], patience=patience)):
+        await started(tmp_path, "short", 3)
+        await asyncio.sleep(0.5)
+        assert len(starts(tmp_path, "short")) == 3
+
+
+async def test_stopping_ends_everything_and_what_does_not_listen_is_killed(
+    program: Callable[[str], Program], tmp_path: Path
+) -> None:
+    async with at_work(Supervisor([program("long"), program("deaf")], patience=QUICK)):
+        pids = [*await started(tmp_path, "long", 1), *await started(tmp_path, "deaf", 1)]
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+async def test_upkeep_is_done_meanwhile_and_may_fail(program: Callable[[str], Program]) -> None:
+    rounds = 0
+
+    async def upkeep() -> None:
+        nonlocal rounds
+        rounds += 1
+        raise OSError("not now")
+
+    async with at_work(Supervisor([program("long")], upkeep, patience=QUICK)), asyncio.timeout(20):
+        while rounds < 3:
+            await asyncio.sleep(0.02)
+
+
+async def test_when_the_supervisor_is_killed_its_programs_stop(
+    program: Callable[[str], Program], tmp_path: Path
+) -> None:
+    script = (
+        "import asyncio, os; from spleeter_microservice.processes.supervisor import *;"
+        "asyncio.run(Supervisor([Program('long', ['long'], dict(os.environ))]).run())"
+    )
+    supervisor = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, env=dict(program("long").environ)
+    )
+    (pid,) = await started(tmp_path, "long", 1)
+    await asyncio.sleep(0.5)  # until it watches its lifeline
+    supervisor.kill()
+    await supervisor.wait()
+    async with asyncio.timeout(20):
+        while runs(pid):
+            await asyncio.sleep(0.02)

@@ -1,0 +1,458 @@
+"""Slots with real inference processes: what they give, and what they survive."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import wave
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from spleeter_microservice import errors
+from spleeter_microservice.audio.codecs import OutputFormat
+from spleeter_microservice.errors import (
+    ConfigurationError,
+    EmptyInputError,
+    InferenceCrashedError,
+    InferenceUnavailableError,
+    JobMemoryLimitError,
+    JobStoppedError,
+    JobTimeLimitError,
+    ModelCorruptError,
+    NotAudioError,
+    SelfCheckError,
+)
+from spleeter_microservice.models.provide import find_model, open_store
+from spleeter_microservice.sandbox.inference import InferenceSlot
+from spleeter_microservice.sandbox.inference_child import NICENESS
+from spleeter_microservice.sandbox.launcher import Limits
+from spleeter_microservice.sandbox.messages import InferenceModel
+from spleeter_microservice.separation.separator import open_pipeline
+from spleeter_microservice.separation.song import Excerpt, separate_song
+from spleeter_microservice.settings import Settings
+from tests.support.audio_files import KINDS, RATE, encode_kind, noise
+from tests.support.inference_models import ARCHITECTURE, long_song, request_for, song, tiny_model
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> InferenceModel:
+    return tiny_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return folder
+
+
+@pytest_asyncio.fixture
+async def slot(tiny: InferenceModel, work: Path) -> AsyncIterator[InferenceSlot]:
+    async with InferenceSlot(tiny, work) as slot:
+        yield slot
+
+
+@pytest.fixture
+def deezer(model_settings: Settings) -> InferenceModel:
+    model = find_model("2stems", open_store(model_settings.models_dir))
+    files = {name: record.sha256 for name, record in model.manifest.files.items()}
+    return InferenceModel(model.folder, model.architecture, model.manifest.weights_sha256, files)
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return long_song(tmp_path_factory.mktemp("songs"))
+
+
+def linked(path: Path, folder: Path) -> Path:
+    copy = folder / path.name
+    copy.hardlink_to(path)
+    return copy
+
+
+async def until_working(slot: InferenceSlot) -> int:
+    """Wait until a job is in the process, and give the process's number."""
+    while slot.job_pid is None:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.3)
+    return slot.job_pid
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def test_a_slot_gives_what_the_engine_gives(
+    deezer: InferenceModel, model_settings: Settings, work: Path, tmp_path: Path
+) -> None:
+    source = song(work, 14)
+    request = request_for(source, deezer, offset=1.0, duration=12.5)
+    async with InferenceSlot(deezer, work) as slot:
+        result = await slot.separate(request)
+    with open_pipeline(find_model("2stems", open_store(model_settings.models_dir))) as pipeline:
+        paths = {name: tmp_path / f"{name}.wav" for name in request.paths}
+        wanted = separate_song(pipeline, source, paths, OutputFormat(), Excerpt(1.0, 12.5))
+    assert result.samples == wanted.samples == round(12.5 * RATE)
+    assert result.quality == wanted.quality
+    assert result.suspicions == wanted.suspicions
+    assert result.stages.keys() == wanted.stages.keys()
+    for name, stem in result.stems.items():
+        assert stem.path.read_bytes() == paths[name].read_bytes()
+        assert stem.quality == wanted.stems[name].quality
+
+
+async def test_progress_comes_twice_a_second_and_with_every_segment(
+    slot: InferenceSlot, tiny: InferenceModel, work: Path
+) -> None:
+    seen: list[tuple[float, int, int | None]] = []
+    request = request_for(song(work, 60), tiny)
+    begin = time.monotonic()
+    result = await slot.separate(
+        request, lambda done, total: seen.append((time.monotonic() - begin, done, total))
+    )
+    times, done, totals = zip(*seen, strict=True)
+    assert list(done) == sorted(done)
+    assert done[-1] == result.samples == totals[-1]
+    assert max(b - a for a, b in zip((0.0, *times), (*times, time.monotonic() - begin), strict=True)) < 1
+
+
+async def test_a_slot_keeps_its_process_from_job_to_job(
+    slot: InferenceSlot, tiny: InferenceModel, work: Path
+) -> None:
+    pid = slot.pid
+    request = request_for(song(work), tiny)
+    results = await asyncio.gather(*(slot.separate(request) for _ in range(3)))
+    assert {result.samples for result in results} == {2 * RATE}
+    assert slot.pid == pid
+    assert not slot.ends
+
+
+async def test_a_slots_process_leaves_the_processor_to_whoever_answers_requests(slot: InferenceSlot) -> None:
+    assert slot.pid is not None
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.getpriority(os.PRIO_PROCESS, slot.pid) == min(19, own + NICENESS)
+
+
+async def test_a_request_may_name_another_model(
+    slot: InferenceSlot, tiny: InferenceModel, work: Path, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    folder = models / "two"
+    tiny_model(folder)
+    other = InferenceModel(folder, replace(ARCHITECTURE, instruments=("drums", "vocals")))
+    async with InferenceSlot(tiny, work, models_folder=models) as wide:
+        for model in (other, tiny, other):
+            result = await wide.separate(request_for(song(work), model, model=model))
+            assert tuple(result.stems) == model.architecture.instruments
+    with pytest.raises(ModelCorruptError):  # outside of what it may read
+        await slot.separate(request_for(song(work), other, model=other))
+    await slot.separate(request_for(song(work), tiny))
+
+
+async def test_bad_input_is_reported_by_the_callers_name_and_leaves_the_process(
+    slot: InferenceSlot, tiny: InferenceModel, work: Path
+) -> None:
+    pid = slot.pid
+    empty, text = work / "a.mp3", work / "b.mp3"
+    empty.touch()
+    text.write_text("no audio at all" * 1000)
+    with pytest.raises(EmptyInputError, match=r"My song\.mp3") as error:
+        await slot.separate(request_for(empty, tiny, name="My song.mp3"))
+    assert str(work) not in str(error.value)
+    with pytest.raises(NotAudioError, match=r"b\.mp3"):
+        await slot.separate(request_for(text, tiny))
+    with pytest.raises(ConfigurationError, match="codec"):
+        await slot.separate(request_for(song(work), tiny, codec="midi"))
+    assert slot.pid == pid
+
+
+async def test_cancelling_kills_within_a_second_and_the_next_job_runs(
+    deezer: InferenceModel, work: Path
+) -> None:
+    async with InferenceSlot(deezer, work) as slot:
+        task = asyncio.create_task(slot.separate(request_for(song(work, 120), deezer)))
+        pid = await until_working(slot)
+        begin = time.monotonic()
+        await slot.cancel()
+        assert time.monotonic() - begin < 1
+        assert not is_running(pid)
+        with pytest.raises(JobStoppedError):
+            await task
+        assert (await slot.separate(request_for(song(work), deezer))).samples == 2 * RATE
+        assert slot.ends == {"JobStoppedError": 1}
+        await slot.cancel()  # nothing to cancel is no error
+        assert slot.pid is not None
+
+
+async def test_a_caller_that_goes_away_takes_the_job_with_it(
+    slot: InferenceSlot, tiny: InferenceModel, work: Path, long: Path
+) -> None:
+    task = asyncio.create_task(slot.separate(request_for(linked(long, work), tiny)))
+    pid = await until_working(slot)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not is_running(pid)
+    await slot.separate(request_for(song(work), tiny))
+
+
+async def test_a_progress_callback_that_fails_ends_the_job_and_not_the_slot(
+    slot: InferenceSlot, tiny: InferenceModel, work: Path
+) -> None:
+    def fail(done: int, total: int | None) -> None:
+        raise LookupError("no such job")
+
+    with pytest.raises(LookupError):
+        await slot.separate(request_for(song(work, 120), tiny), fail)
+    await slot.separate(request_for(song(work), tiny))
+
+
+async def test_the_time_limit_is_enforced(
+    slot: InferenceSlot, tiny: InferenceModel, work: Path, long: Path
+) -> None:
+    begin = time.monotonic()
+    with pytest.raises(JobTimeLimitError, match=r"longer than 0\.5 s"):
+        await slot.separate(request_for(linked(long, work), tiny, time_limit=0.5))
+    assert time.monotonic() - begin < 6  # most of which writes the song
+    await slot.separate(request_for(song(work), tiny))
+    assert slot.ends == {"JobTimeLimitError": 1}
+
+
+async def test_the_memory_limit_is_enforced(tiny: InferenceModel, work: Path) -> None:
+    """A file whose sample rate makes a short stretch of it enormous in memory."""
+    async with InferenceSlot(tiny, work, limits=Limits(memory=110 << 20)) as slot:
+        with pytest.raises(JobMemoryLimitError, match="110 MiB"):
+            await slot.separate(request_for(song(work, 120), tiny))
+        assert slot.ends == {"JobMemoryLimitError": 1}
+        await slot.start()
+        assert slot.pid is not None
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
+async def test_a_crash_is_reported_with_its_signal_and_the_next_job_runs(
+    slot: InferenceSlot, tiny: InferenceModel, work: Path, long: Path, number: signal.Signals
+) -> None:
+    task = asyncio.create_task(slot.separate(request_for(linked(long, work), tiny)))
+    os.kill(await until_working(slot), number)
+    with pytest.raises(InferenceCrashedError, match=number.name) as error:
+        await task
+    assert error.value.signal == number
+    await slot.separate(request_for(song(work), tiny))
+
+
+async def test_a_process_killed_while_idle_is_replaced(
+    slot: InferenceSlot, tiny: InferenceModel, work: Path
+) -> None:
+    assert slot.pid is not None
+    os.kill(slot.pid, signal.SIGKILL)
+    await asyncio.sleep(0.2)
+    await slot.separate(request_for(song(work), tiny))
+    assert slot.ends == {"InferenceCrashedError": 1}
+
+
+async def test_a_stopped_process_is_killed_at_the_time_limit(
+    slot: InferenceSlot, tiny: InferenceModel, work: Path
+) -> None:
+    assert slot.pid is not None
+    os.kill(slot.pid, signal.SIGSTOP)
+    with pytest.raises(JobTimeLimitError):
+        await slot.separate(request_for(song(work), tiny, time_limit=0.5))
+    await slot.separate(request_for(song(work), tiny))
+
+
+async def test_files_elsewhere_are_refused(
+    slot: InferenceSlot, tiny: InferenceModel, work: Path, tmp_path: Path
+) -> None:
+    outside = song(tmp_path)
+    (work / "link.wav").symlink_to(outside)
+    for source in (outside, work / "link.wav", work / ".." / outside.name):
+        with pytest.raises(ValueError, match="work folder"):
+            await slot.separate(request_for(source, tiny))
+    request = request_for(song(work), tiny)
+    with pytest.raises(ValueError, match="work folder"):
+        await slot.separate(replace(request, paths={"vocals": tmp_path / "vocals.wav"}))
+
+
+async def test_a_model_that_cannot_be_loaded_is_reported_at_the_start(
+    tiny: InferenceModel, work: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny.folder, tmp_path / "broken")
+    (folder / "vocals.onnx").write_bytes(b"nothing")
+    slot = InferenceSlot(replace(tiny, folder=folder), work)
+    with pytest.raises(ModelCorruptError, match="cannot be loaded"):
+        await slot.start()
+    shutil.copy(tiny.folder / "vocals.onnx", folder)
+    await slot.start()  # once it is repaired
+    await slot.close()
+    with pytest.raises(InferenceUnavailableError, match="closed"):
+        await slot.start()
+
+
+async def test_a_process_that_is_not_ready_in_time_is_given_up(tiny: InferenceModel, work: Path) -> None:
+    slot = InferenceSlot(tiny, work, limits=Limits(start_seconds=0.05))
+    with pytest.raises(InferenceUnavailableError, match="too long"):
+        await slot.start()
+    await slot.close()
+
+
+async def test_closing_ends_the_process_even_at_work(tiny: InferenceModel, work: Path, long: Path) -> None:
+    slot = InferenceSlot(tiny, work)
+    task = asyncio.create_task(slot.separate(request_for(linked(long, work), tiny)))
+    pid = await until_working(slot)
+    await slot.close()
+    assert not is_running(pid)
+    with pytest.raises(JobStoppedError):
+        await task
+    with pytest.raises(InferenceUnavailableError):
+        await slot.separate(request_for(work / "long.wav", tiny))
+
+
+async def test_a_process_dies_with_its_slots_owner(tiny: InferenceModel, work: Path, long: Path) -> None:
+    """The owner is killed with SIGKILL in the middle of a job."""
+    linked(long, work)
+    script = (
+        "import asyncio, sys; from pathlib import Path\n"
+        "from spleeter_microservice.sandbox.inference import InferenceSlot\n"
+        "from tests.support.inference_models import ARCHITECTURE, request_for\n"
+        "from spleeter_microservice.sandbox.messages import InferenceModel\n"
+        "async def main(model, work):\n"
+        "    slot = InferenceSlot(InferenceModel(model, ARCHITECTURE), work)\n"
+        "    await slot.start()\n"
+        "    request = request_for(work / 'long.wav', slot.model)\n"
+        "    seen = lambda *_: print(slot.pid, flush=True)\n"
+        "    await slot.separate(request, seen)\n"
+        "asyncio.run(main(*map(Path, sys.argv[1:])))\n"
+    )
+    command = [sys.executable, "-c", script, str(tiny.folder), str(work)]
+    owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    with owner:
+        assert owner.stdout is not None
+        pid = int(owner.stdout.readline())
+        assert is_running(pid)
+        owner.kill()
+        owner.wait()
+        deadline = time.monotonic() + 2
+        while is_running(pid):
+            assert time.monotonic() < deadline, "the orphan lives"
+            await asyncio.sleep(0.01)
+
+
+async def test_mutated_files_cost_no_slot(slot: InferenceSlot, tiny: InferenceModel, work: Path) -> None:
+    """60 files, cut, overwritten, spliced and with wild headers, each give a result or a clear error."""
+    chance = np.random.default_rng(5)
+    waveform = noise(RATE)
+    kinds = list(KINDS)
+    outcomes = []
+    for number in range(60):
+        kind = kinds[number % len(kinds)]
+        data = mutated(encode_kind(work / f"whole.{kind}", waveform, kind).read_bytes(), chance)
+        source = work / f"mutated.{kind}"
+        source.write_bytes(data)
+        try:
+            result = await slot.separate(request_for(source, tiny, time_limit=20))
+        except errors.AudioError as error:
+            outcomes.append(type(error).__name__)
+        else:
+            json.dumps([vars(result.quality.stems[0]), result.duration], allow_nan=False)
+            outcomes.append("separated")
+    assert len(outcomes) == 60
+    assert len(set(outcomes)) >= 3
+    assert not slot.ends
+
+
+def mutated(data: bytes, chance: np.random.Generator) -> bytes:
+    changed = bytearray(data)
+    size = len(data)
+    match chance.integers(4):
+        case 0:
+            return data[: chance.integers(1, size)]
+        case 1:
+            for _ in range(chance.integers(1, 40)):
+                changed[chance.integers(size)] = chance.integers(256)
+        case 2:
+            for _ in range(8):
+                changed[chance.integers(min(size, 200))] = chance.choice([0, 0x7F, 0x80, 0xFF])
+        case _:
+            start, stop = sorted(chance.integers(size, size=2))
+            changed[start:stop] = chance.bytes(int(chance.integers(1, 5000)))
+    return bytes(changed)
+
+
+async def test_samples_beyond_all_measure_give_finite_numbers(
+    slot: InferenceSlot, tiny: InferenceModel, work: Path
+) -> None:
+    source = encode_kind(work / "loud.wav", noise(RATE) * np.float32(3e38), "f32.wav")
+    try:
+        result = await slot.separate(request_for(source, tiny))
+    except errors.AudioError:
+        pass
+    else:
+        json.dumps(vars(result.quality.stems[0]), allow_nan=False)
+    assert not slot.ends
+
+
+async def test_the_self_check_knows_deezers_weights(deezer: InferenceModel, work: Path) -> None:
+    async with InferenceSlot(deezer, work) as slot:
+        difference = await slot.self_check()
+        assert difference is not None
+        assert difference < 0.1
+        assert list(work.iterdir()) == []
+
+
+async def test_the_self_check_hears_tampered_weights(
+    deezer: InferenceModel, work: Path, tmp_path: Path
+) -> None:
+    """4 KiB of 39 MB are replaced by noise that looks like weights."""
+    folder = shutil.copytree(deezer.folder, tmp_path / "tampered")
+    with (folder / "vocals.bin").open("r+b") as file:
+        file.seek((folder / "vocals.bin").stat().st_size // 2)
+        file.write(np.random.default_rng(1).normal(0, 1, 1024).astype(np.float32).tobytes())
+    async with InferenceSlot(replace(deezer, folder=folder, files={}), work) as slot:
+        with pytest.raises(SelfCheckError, match="came out wrong"):
+            await slot.self_check()
+
+
+async def test_the_self_check_sees_one_changed_bit(
+    slot: InferenceSlot, deezer: InferenceModel, work: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(deezer.folder, tmp_path / "tampered")
+    with (folder / "accompaniment.bin").open("r+b") as file:
+        first = file.read(1)[0]
+        file.seek(0)
+        file.write(bytes([first ^ 1]))
+    async with InferenceSlot(replace(deezer, folder=folder), work) as tampered:
+        with pytest.raises(SelfCheckError, match=r"accompaniment\.bin is not what was installed"):
+            await tampered.self_check()
+
+
+async def test_of_an_unknown_model_the_self_check_asks_only_for_plausible_stems(
+    slot: InferenceSlot, tiny: InferenceModel
+) -> None:
+    assert await slot.self_check() is None
+
+
+async def test_a_known_clip_is_always_the_same(tmp_path: Path) -> None:
+    from spleeter_microservice.sandbox import self_check
+
+    self_check.write_clip(tmp_path / "clip.wav")
+    with wave.open(str(tmp_path / "clip.wav")) as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+    assert len(samples) == 2 * self_check.SECONDS * self_check.SAMPLE_RATE
+    assert float(np.abs(samples).max()) < 32767
+    assert float(np.sqrt(np.mean(np.square(samples / 32768.0)))) == pytest.approx(0.15, abs=0.1)

@@ -1,0 +1,115 @@
+"""Inference processes that were taken over: what they send is not believed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spleeter_microservice.errors import (
+    InferenceCrashedError,
+    InferenceUnavailableError,
+    JobMemoryLimitError,
+    SpleeterError,
+)
+from spleeter_microservice.sandbox.inference import InferenceSlot
+from spleeter_microservice.sandbox.messages import InferenceModel
+from tests.support.inference_hooks import run_in_process
+from tests.support.inference_models import request_for, song, tiny_model
+
+pytestmark = pytest.mark.asyncio
+
+# Replaces what the process sends after a request.
+_TAKEN_OVER = """
+import os, struct, sys
+Channel = sys.modules["spleeter_microservice.sandbox.channel"].Channel
+def next_request(self):
+    request = self._requests.get()
+    def send(data):
+        self._writer.write(struct.pack(">I", len(data)) + data)
+    {code}
+    self._requests.get()
+Channel.next_request = next_request
+"""
+_FLOOD = """
+    while True:
+        send(b'{"type": "progress", "done": 1, "total": 2}')
+"""
+_RESULT = (
+    b'{"type": "result", "stems": {}, "quality": {}, "stages": {}, "duration": 1, "samples": 1,'
+    b' "elapsed": 1, "first_block": 1}'
+)
+LIES = {
+    "no JSON": "send(b'{')",
+    "no object": "send(b'[]')",
+    "no type": "send(b'{}')",
+    "unknown type": """send(b'{"type": "ready"}')""",
+    "deep nesting": "send(b'[' * 100000)",
+    "a number that JSON has not": """send(b'{"type": "progress", "done": NaN}')""",
+    "no number": """send(b'{"type": "progress", "done": "many"}')""",
+    "an endless message": "self._writer.write(bytes([255] * 4) + bytes(1000))",
+    "half a message": "self._writer.write(bytes([0, 0, 0, 9, 1])); os._exit(0)",
+    "a result without files": f"send({_RESULT!r})",
+    "a result that lacks all": (
+        "[open(path, 'w').close() for path in request['paths'].values()]; send(b'{\"type\": \"result\"}')"
+    ),
+    "an error of its own making": (
+        """send(b'{"type": "error", "class": "SpleeterError", "message": "x"}')"""
+    ),
+    "an error that is no error": """send(b'{"type": "error", "class": "__doc__", "message": "x"}')""",
+    "an error without words": """send(b'{"type": "error", "class": "NotAudioError"}')""",
+    "a flood": _FLOOD,
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> InferenceModel:
+    return tiny_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_what_is_no_answer_ends_the_process_and_not_the_slot(
+    lie: str, model: InferenceModel, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        run_in_process(_TAKEN_OVER.format(code=LIES[lie]), tmp_path / "hook", patched)
+        slot = InferenceSlot(model, work)
+        await slot.start()
+    pid = slot.pid
+    with pytest.raises(InferenceCrashedError):
+        await slot.separate(request_for(song(work), model, time_limit=10))
+    assert slot.pid != pid
+    await slot.close()
+
+
+async def test_the_memory_limit_may_be_reported_from_within(
+    model: InferenceModel, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "raise MemoryError"
+    with monkeypatch.context() as patched:
+        run_in_process(_TAKEN_OVER.format(code=code), tmp_path / "hook", patched)
+        slot = InferenceSlot(model, work)
+        await slot.start()
+    with pytest.raises(JobMemoryLimitError, match="MiB"):
+        await slot.separate(request_for(song(work), model))
+    await slot.separate(request_for(song(work), model))
+    await slot.close()
+
+
+async def test_a_process_that_dies_at_its_start_is_reported_with_its_last_words(
+    model: InferenceModel, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_in_process("raise SystemExit('no luck today')", tmp_path / "hook", monkeypatch)
+    slot = InferenceSlot(model, work)
+    with pytest.raises(InferenceUnavailableError, match="no luck today"):
+        await slot.start()
+    with pytest.raises(SpleeterError):
+        await slot.separate(request_for(song(work), model))
+    await slot.close()

@@ -1,0 +1,181 @@
+"""Looking into files in real confined processes, hostile ones included."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from spleeter_microservice.errors import (
+    EmptyInputError,
+    InferenceCrashedError,
+    InferenceUnavailableError,
+    InputError,
+    JobMemoryLimitError,
+    JobTimeLimitError,
+    NotAudioError,
+    TruncatedInputError,
+    UnreadableInputError,
+)
+from spleeter_microservice.sandbox.prober import ProbeLimits, Prober
+from tests.support.audio_files import RATE, encode_kind, noise
+from tests.support.inference_hooks import run_in_process
+
+pytestmark = pytest.mark.asyncio
+
+ONE = ProbeLimits(processes=1)
+
+
+@pytest_asyncio.fixture
+async def prober(tmp_path: Path) -> AsyncIterator[Prober]:
+    async with Prober(tmp_path) as prober:
+        yield prober
+
+
+def song(folder: Path, kind: str = "mp3", seconds: float = 3.0) -> Path:
+    return encode_kind(folder / f"song.{kind}", noise(round(seconds * RATE)), kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "form", "codec"),
+    [("mp3", "mp3", "mp3float"), ("s16.wav", "wav", "pcm_s16le"), ("flac", "flac", "flac")],
+)
+async def test_a_file_is_described(prober: Prober, tmp_path: Path, kind: str, form: str, codec: str) -> None:
+    facts = await prober.probe(song(tmp_path, kind))
+    assert (facts.format, facts.codec, facts.sample_rate, facts.channels) == (form, codec, RATE, 2)
+    assert facts.duration == pytest.approx(3.0, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [(b"", EmptyInputError), (b"no sound at all" * 100, NotAudioError), (None, UnreadableInputError)],
+)
+async def test_what_is_no_audio_is_said_without_naming_where_it_lies(
+    prober: Prober, tmp_path: Path, content: bytes | None, kind: type[InputError]
+) -> None:
+    path = tmp_path / "upload"
+    if content is not None:
+        path.write_bytes(content)
+    pids = prober.pids
+    with pytest.raises(kind) as caught:
+        await prober.probe(path)
+    assert str(tmp_path) not in str(caught.value)
+    assert str(caught.value).startswith("The file")
+    assert prober.pids == pids
+
+
+async def test_a_file_whose_beginning_is_cut_off_is_refused(prober: Prober, tmp_path: Path) -> None:
+    path = song(tmp_path, "m4a")
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises((TruncatedInputError, NotAudioError)):
+        await prober.probe(path)
+
+
+async def test_a_process_that_is_killed_in_between_is_replaced(prober: Prober, tmp_path: Path) -> None:
+    path = song(tmp_path)
+    (pid,) = prober.pids
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert (await prober.probe(path)).channels == 2
+    assert pid not in prober.pids
+
+
+async def test_a_process_that_dies_of_a_file_costs_that_file_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_in_process(
+        "from spleeter_microservice.separation import audio_reader\n"
+        "import os, signal\n"
+        "class Deadly(audio_reader.AudioReader):\n"
+        "    def __init__(self, path):\n"
+        "        if path.name == 'deadly': os.kill(os.getpid(), signal.SIGSEGV)\n"
+        "        super().__init__(path)\n"
+        "audio_reader.AudioReader = Deadly\n",
+        tmp_path / "hook",
+        monkeypatch,
+    )
+    (tmp_path / "deadly").write_bytes(b"x")
+    path = song(tmp_path)
+    async with Prober(tmp_path, ONE) as prober:
+        with pytest.raises(InferenceCrashedError, match="SIGSEGV"):
+            await prober.probe(tmp_path / "deadly")
+        assert (await prober.probe(path)).channels == 2
+
+
+async def test_memory_time_and_files_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_in_process(
+        "from spleeter_microservice.separation import audio_reader\n"
+        "import pathlib, time\n"
+        "def greedy(path):\n"
+        "    if path.name == 'slow': time.sleep(60)\n"
+        "    if path.name == 'writer': pathlib.Path('written').write_bytes(b'x')\n"
+        "    held = [bytearray(b'x') * (16 << 20) for _ in range(100)]; time.sleep(60)\n"
+        "audio_reader.AudioReader = greedy\n",
+        tmp_path / "hook",
+        monkeypatch,
+    )
+    async with Prober(tmp_path, replace(ONE, seconds=1.0, memory=300 << 20)) as prober:
+        with pytest.raises(JobTimeLimitError, match="1 s"):
+            await prober.probe(tmp_path / "slow")
+        with pytest.raises(InferenceCrashedError):
+            await prober.probe(tmp_path / "writer")
+        assert not (tmp_path / "written").exists()
+        with pytest.raises((JobMemoryLimitError, InferenceCrashedError)):
+            await prober.probe(tmp_path / "greedy")
+
+
+async def test_many_at_once_take_turns(prober: Prober, tmp_path: Path) -> None:
+    paths = [song(tmp_path, kind) for kind in ("mp3", "s16.wav", "flac")] * 4
+    facts = await asyncio.gather(*map(prober.probe, paths))
+    assert {fact.channels for fact in facts} == {2}
+    assert len(prober.pids) <= 2
+
+
+async def test_who_gives_up_waiting_leaves_a_prober_that_works(prober: Prober, tmp_path: Path) -> None:
+    path = song(tmp_path)
+    probing = asyncio.create_task(prober.probe(path))
+    await asyncio.sleep(0)
+    probing.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await probing
+    assert (await prober.probe(path)).channels == 2
+
+
+async def test_a_process_that_cannot_start_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_in_process("raise SystemExit('no way')", tmp_path / "hook", monkeypatch)
+    with pytest.raises(InferenceUnavailableError, match="no way"):
+        await Prober(tmp_path).start()
+
+
+async def test_mutated_files_are_described_or_refused_and_never_more(prober: Prober, tmp_path: Path) -> None:
+    chance = random.Random(5)
+    for kind in ("mp3", "m4a", "flac", "ogg", "s16.wav"):
+        whole = song(tmp_path, kind, 0.5).read_bytes()
+        for number in range(12):
+            data = bytearray(whole)
+            for _ in range(chance.choice((1, 8, 64))):
+                data[chance.randrange(min(len(data), 4096))] = chance.randrange(256)
+            path = tmp_path / f"mutated-{number}.{kind}"
+            path.write_bytes(data)
+            with contextlib.suppress(InputError):
+                await prober.probe(path)
+
+
+@pytest.mark.parametrize(
+    "module", ["spleeter_microservice.web.services", "spleeter_microservice.sandbox.prober"]
+)
+async def test_the_api_process_imports_nothing_that_decodes(module: str) -> None:
+    heavy = "{'av', 'numpy', 'onnxruntime', 'onnx', 'scipy'}"
+    script = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,52 @@
+"""All stems of a song appear together, or none does and nothing is left."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spleeter_microservice.audio.codecs import OutputFormat
+from spleeter_microservice.errors import EncodingError, UnwritableOutputError
+from spleeter_microservice.separation.song import Stems
+
+NOISE = np.random.default_rng(0).uniform(-1, 1, (5000, 2)).astype(np.float32)
+
+
+def paths(folder: Path) -> dict[str, Path]:
+    return {name: folder / "song" / f"{name}.wav" for name in ("vocals", "drums", "other")}
+
+
+def test_stems_have_temporary_names_until_they_are_published(tmp_path: Path) -> None:
+    wanted = paths(tmp_path)
+    with Stems(wanted, OutputFormat("wav")) as stems:
+        stems.write(dict.fromkeys(wanted, NOISE))
+        assert not any(path.exists() for path in wanted.values())
+        stems.publish()
+    assert sorted(tmp_path.rglob("*.*")) == sorted(wanted.values())
+
+
+@pytest.mark.parametrize("failing", ["vocals", "drums", "other"])
+def test_a_stem_that_fails_takes_the_others_and_their_folder_with_it(tmp_path: Path, failing: str) -> None:
+    wanted = paths(tmp_path / "out")
+    broken = dict.fromkeys(wanted, NOISE) | {failing: np.full_like(NOISE, np.nan)}
+    with Stems(wanted, OutputFormat("wav")) as stems:
+        stems.write(dict.fromkeys(wanted, NOISE))
+        with pytest.raises(EncodingError):
+            stems.write(broken)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_is_taken_meanwhile_takes_back_those_already_given(tmp_path: Path) -> None:
+    wanted = paths(tmp_path)
+    with Stems(wanted, OutputFormat("wav")) as stems:
+        stems.write(dict.fromkeys(wanted, NOISE))
+        wanted["drums"].mkdir()
+        with pytest.raises(UnwritableOutputError):
+            stems.publish()
+    assert list((tmp_path / "song").iterdir()) == [wanted["drums"]]
+
+
+def test_leaving_without_publishing_leaves_nothing(tmp_path: Path) -> None:
+    with Stems(paths(tmp_path / "out"), OutputFormat("flac")) as stems:
+        stems.write(dict.fromkeys(paths(tmp_path), NOISE))
+    assert list(tmp_path.iterdir()) == []

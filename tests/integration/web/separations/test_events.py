@@ -1,0 +1,301 @@
+"""Following a job by server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+import psycopg
+import pytest
+
+from spleeter_microservice.access.principal import Scope
+from spleeter_microservice.database.connection import Database
+from spleeter_microservice.jobs.claims import Failure
+from spleeter_microservice.jobs.job import State
+from spleeter_microservice.web.separations.events import EventStream
+from spleeter_microservice.web.separations.notifications import Notices
+from spleeter_microservice.web.services import Services
+from tests.support.job_samples import new_job
+from tests.support.web_service import Player
+
+pytestmark = pytest.mark.asyncio
+QUEUED, RUNNING, SUCCEEDED = State.QUEUED, State.RUNNING, State.SUCCEEDED
+
+
+@dataclass(frozen=True)
+class Told:
+    """A server-sent event as a client reads it."""
+
+    id: int
+    kind: str
+    state: str
+    progress: float
+
+
+class Events:
+    """The events of an answer."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self.answer = answer
+        self._lines = answer.aiter_lines()
+
+    async def next(self) -> Told | None:
+        """Give the next event; None at the end."""
+        fields: dict[str, str] = {}
+        async with asyncio.timeout(20):
+            async for line in self._lines:
+                if line:
+                    name, _, value = line.partition(": ")
+                    fields[name] = value
+                elif fields:
+                    data = json.loads(fields["data"])
+                    return Told(int(fields["id"]), fields["event"], data["state"], data["progress"])
+        return None
+
+    async def rest(self) -> list[Told]:
+        """Give all events up to the end."""
+        found = []
+        while (told := await self.next()) is not None:
+            found.append(told)
+        return found
+
+
+@asynccontextmanager
+async def following(
+    client: httpx.AsyncClient, job: object, after: int | None = None
+) -> AsyncIterator[Events]:
+    headers = {} if after is None else {"Last-Event-ID": str(after)}
+    async with client.stream("GET", f"/v1/separations/{job}/events", headers=headers) as answer:
+        assert answer.status_code == 200, await answer.aread()
+        assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+        yield Events(answer)
+
+
+async def test_a_follower_is_told_everything_up_to_the_end(
+    ann: httpx.AsyncClient, services: Services, player: Player
+) -> None:
+    job = (await services.repository.create(new_job())).job
+    async with following(ann, job.id) as events:
+        first = await events.next()
+        assert first == Told(first.id if first else 0, "state", QUEUED, 0)
+        claim = await player.claim()
+        second = await events.next()
+        assert second is not None
+        assert (second.kind, second.state) == ("state", RUNNING)
+        await player.claims.progress(claim, 0.25)
+        third = await events.next()
+        assert third is not None
+        assert (third.kind, third.state, third.progress) == ("progress", RUNNING, 0.25)
+        await player.publish(claim)
+        last = await events.next()
+        assert last is not None
+        assert (last.kind, last.state, last.progress) == ("state", SUCCEEDED, 1)
+        assert first is not None
+        assert first.id < second.id < third.id < last.id
+        assert await events.next() is None
+
+
+@pytest.mark.parametrize("how", ["fail", "cancel"])
+async def test_every_end_ends_the_stream(
+    ann: httpx.AsyncClient, services: Services, player: Player, how: str
+) -> None:
+    job = (await services.repository.create(new_job())).job
+    async with following(ann, job.id) as events:
+        assert await events.next()
+        if how == "fail":
+            await player.fail(await player.claim(), Failure("not-audio", "No."))
+        else:
+            await services.repository.cancel("ann", job.id)
+        rest = await events.rest()
+        assert rest[-1].state == {"fail": "failed", "cancel": "cancelled"}[how]
+
+
+async def test_two_listeners_resume_from_where_each_was(
+    ann: httpx.AsyncClient, services: Services, player: Player
+) -> None:
+    job = (await services.repository.create(new_job())).job
+    claim = await player.claim()
+    events = await services.repository.events("ann", job.id)
+    queued, running = (event.id for event in events)
+    async with following(ann, job.id, queued) as early, following(ann, job.id, running) as late:
+        first = await early.next()
+        assert first is not None
+        assert first.id == running
+        await player.claims.progress(claim, 0.5)
+        await player.publish(claim)
+        told = await late.rest()
+        assert await early.rest() == told
+        assert [event.state for event in told][-1] == SUCCEEDED
+        assert all(event.id > running for event in told)
+    async with following(ann, job.id, running) as again:
+        assert [event.state for event in await again.rest()] == [SUCCEEDED]
+
+
+async def test_who_has_heard_the_end_is_told_not_to_ask_again(
+    ann: httpx.AsyncClient, services: Services, player: Player
+) -> None:
+    job = (await services.repository.create(new_job())).job
+    await player.separate()
+    last = (await services.repository.events("ann", job.id))[-1].id
+    for after in (last, 2**63 - 1):
+        answer = await ann.get(f"/v1/separations/{job.id}/events", headers={"Last-Event-ID": str(after)})
+        assert (answer.status_code, answer.content) == (204, b"")
+
+
+async def test_a_number_from_the_future_hides_no_end(
+    ann: httpx.AsyncClient, services: Services, player: Player
+) -> None:
+    job = (await services.repository.create(new_job())).job
+    async with following(ann, job.id, 2**63 - 1) as events:
+        await player.separate()
+        assert await events.next() is None
+
+
+async def test_deleting_a_job_ends_its_streams(ann: httpx.AsyncClient, services: Services) -> None:
+    job = (await services.repository.create(new_job())).job
+    async with following(ann, job.id) as events:
+        assert await events.next()
+        await services.repository.delete("ann", job.id)
+        assert [told.state for told in await events.rest()] == ["cancelled"]
+
+
+async def test_the_stream_of_a_job_that_vanished_unheard_ends(services: Services, database_url: str) -> None:
+    job = (await services.repository.create(new_job())).job
+    await services.repository.delete("ann", job.id)
+    stream = EventStream(services.repository, Notices(database_url), "ann", job.id)
+    assert [piece async for piece in stream] == []
+
+
+@pytest.mark.parametrize("number", ["-1", "x", str(2**63), "1.5"])
+async def test_what_is_no_number_of_an_event_is_refused(
+    ann: httpx.AsyncClient, services: Services, number: str
+) -> None:
+    job = (await services.repository.create(new_job())).job
+    answer = await ann.get(f"/v1/separations/{job.id}/events", headers={"Last-Event-ID": number})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "Last-Event-ID"
+
+
+async def test_only_who_may_see_a_job_may_follow_it(
+    bob: httpx.AsyncClient, stranger: httpx.AsyncClient, services: Services
+) -> None:
+    job = (await services.repository.create(new_job())).job
+    path = f"/v1/separations/{job.id}/events"
+    blind, _ = await services.keys.create("ann", frozenset([Scope.SEPARATE]))
+    assert (await stranger.get(path)).status_code == 401
+    assert (await bob.get(path)).status_code == 404
+    assert (await stranger.get(path, headers={"X-API-KEY": blind})).status_code == 403
+
+
+async def test_silence_is_broken_by_comments(services: Services, database_url: str) -> None:
+    job = (await services.repository.create(new_job())).job
+    stream = aiter(EventStream(services.repository, Notices(database_url), "ann", job.id, heartbeat=0.02))
+    pieces = [await anext(stream) for _ in range(3)]
+    assert pieces[0].startswith(b"id: ")
+    assert pieces[1:] == [b":\n\n", b":\n\n"]
+    await stream.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_follower_who_is_busy_misses_nothing_that_counts(
+    services: Services, player: Player, database_url: str
+) -> None:
+    job = (await services.repository.create(new_job())).job
+    async with Notices(database_url).running() as notices:
+        stream = aiter(EventStream(services.repository, notices, "ann", job.id))
+        assert b"queued" in await anext(stream)
+        claim = await player.claim()
+        for step in range(100):
+            await player.claims.progress(claim, step / 100)
+        await player.publish(claim)
+        rest = [piece async for piece in stream]
+        assert b"succeeded" in rest[-1]
+        assert len(rest) < 40
+
+
+async def test_no_connection_is_held_while_waiting(ann: httpx.AsyncClient, services: Services) -> None:
+    job = (await services.repository.create(new_job())).job
+    pool = services.database.pool
+    async with following(ann, job.id) as first, following(ann, job.id) as second:
+        assert await first.next()
+        assert await second.next()
+        while pool.get_stats()["pool_available"] < pool.get_stats()["pool_size"]:  # pending a rollback
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def outage(database_url: str) -> Iterator[Callable[[bool], None]]:
+    """Gives a function that takes the database away, and back."""
+    name = database_url.split("?", maxsplit=1)[0].rpartition("/")[2]
+    own = database_url.replace(f"/{name}?", "/postgres?")
+
+    def switch(away: bool) -> None:
+        with psycopg.connect(own, autocommit=True) as connection:
+            connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {not away}".encode())
+            if away:
+                connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+                )
+
+    yield switch
+    switch(False)
+
+
+async def test_a_stream_outlives_the_database_s_absence(
+    ann: httpx.AsyncClient, services: Services, database_url: str, outage: Callable[[bool], None]
+) -> None:
+    job = (await services.repository.create(new_job())).job
+    async with following(ann, job.id) as events:
+        assert await events.next()
+        await asyncio.to_thread(outage, True)
+        await asyncio.sleep(0.3)
+        await asyncio.to_thread(outage, False)
+        async with Database(database_url) as database:
+            player = Player(Services(**{**vars(services), "database": database}))
+            await player.separate()
+        assert [told.state for told in await events.rest()][-1] == SUCCEEDED
+
+
+async def test_nonsense_from_the_database_stops_nobody(
+    ann: httpx.AsyncClient, services: Services, player: Player
+) -> None:
+    job = (await services.repository.create(new_job())).job
+    async with following(ann, job.id) as events:
+        assert await events.next()
+        async with services.database.transaction() as transaction:
+            await transaction.connection.execute("NOTIFY spleeter_jobs, 'nonsense'")
+        await player.separate()
+        assert [told.state for told in await events.rest()][-1] == SUCCEEDED
+
+
+async def test_a_look_up_that_fails_is_repeated(
+    services: Services, database_url: str, outage: Callable[[bool], None]
+) -> None:
+    job = (await services.repository.create(new_job())).job
+    await asyncio.to_thread(outage, True)
+    stream = aiter(EventStream(services.repository, Notices(database_url, pause=0.05), "ann", job.id))
+    first = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0.2)
+    assert not first.done()
+    await asyncio.to_thread(outage, False)
+    assert b"queued" in await first
+    await stream.aclose()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("count", [99, 100, 101, 200])
+async def test_a_long_history_is_told_whole(
+    ann: httpx.AsyncClient, services: Services, player: Player, count: int
+) -> None:
+    job = (await services.repository.create(new_job())).job
+    async with services.database.transaction() as transaction:
+        await transaction.connection.execute(
+            "INSERT INTO spleeter_events (job_id, kind, state, progress)"
+            " SELECT %s, 'state', 'queued', 0 FROM generate_series(3, %s)",
+            [job.id, count],
+        )
+    await services.repository.cancel("ann", job.id)
+    async with following(ann, job.id) as events:
+        assert len(await events.rest()) == count

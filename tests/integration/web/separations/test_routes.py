@@ -1,0 +1,300 @@
+"""Separations over HTTP: submitted, looked at, listed, deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from spleeter_microservice.database.connection import Database
+from spleeter_microservice.jobs.claims import Failure
+from spleeter_microservice.web.services import Services
+from spleeter_microservice.webhooks.deliveries import Delivery
+from tests.support.web_service import Fleet, Player, build_services, song
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest.fixture
+def services(database: Database, fleet: Fleet, tmp_path: Path) -> Services:
+    plain = build_services(database, tmp_path, fleet)
+    return replace(plain, options=replace(plain.options, max_queued=3, signing_webhooks=True))
+
+
+async def submit(
+    client: httpx.AsyncClient, content: bytes | None = None, *, key: str | None = None, **fields: str
+) -> httpx.Response:
+    headers = {} if key is None else {"Idempotency-Key": key}
+    file = {"file": ("song.wav", song() if content is None else content)}
+    return await client.post("/v1/separations", files=file, data=fields, headers=headers)
+
+
+def actions(services: Services) -> list[str]:
+    return [json.loads(line)["action"] for line in services.audit.path.read_text().splitlines()]
+
+
+def objects(services: Services, tmp_path: Path) -> list[str]:
+    return sorted(path.name for path in (tmp_path / "objects").rglob("*") if path.is_file())
+
+
+async def test_a_new_separation_says_all_that_was_asked_for(ann: httpx.AsyncClient) -> None:
+    answer = await submit(
+        ann, song(3.0), stems="4", codec="mp3", bitrate="192000", offset="1", duration="1.5", mwf="true",
+        bandwidth="16kHz", only="bass,drums", metadata='{"title": "Süß"}', retention_hours="2",
+        callback_url="https://example.com/hook",
+    )  # fmt: skip
+    body = answer.json()
+    assert answer.status_code == 202
+    assert answer.headers["location"] == body["url"] == f"/v1/separations/{body['id']}"
+    assert body["options"] == {
+        "stems": 4, "codec": "mp3", "bitrate": "192k", "offset": 1.0, "duration": 1.5, "bandwidth": "16kHz",
+        "mwf": True, "only": ["drums", "bass"], "callback_url": "https://example.com/hook",
+        "retention_hours": 2.0,
+    }  # fmt: skip
+    assert body["input"] == {
+        "name": "song.wav", "sha256": hashlib.sha256(song(3.0)).hexdigest(), "seconds": 1.5,
+    }  # fmt: skip
+    assert (body["state"], body["progress"], body["metadata"]) == ("queued", 0, {"title": "Süß"})
+    assert body["queue"] == {"position": 1, "audio_seconds_ahead": 0.0, "estimated_seconds": None}
+    assert body["request_id"] == answer.headers["x-request-id"]
+    assert (body["stems"], body["archive_url"], body["quality"], body["error"]) == ([], None, None, None)
+    assert UUID(body["id"]).version == 7
+
+
+async def test_a_song_becomes_stems(ann: httpx.AsyncClient, player: Player, services: Services) -> None:
+    path = (await submit(ann)).headers["location"]
+    claim = await player.claim()
+    assert (await ann.get(path)).json()["state"] == "running"
+    await player.claims.progress(claim, 0.25)
+    running = (await ann.get(path)).json()
+    assert (running["progress"], running["queue"]) == (0.25, None)
+    await player.publish(claim, b"music of ")
+    body = (await ann.get(path)).json()
+    assert (body["state"], body["progress"], body["archive_url"]) == ("succeeded", 1, f"{path}/archive")
+    assert (body["model"], body["model_quality"], body["experimental"]) == ("2stems", "official", False)
+    assert body["quality"]["residual"] == -90.0
+    assert body["details"]["realtime_factor"] == 60.0
+    content = b"music of vocals"
+    assert body["stems"][0] == {
+        "name": "vocals", "url": f"{path}/stems/vocals", "peaks_url": f"{path}/peaks/vocals",
+        "size": len(content), "sha256": hashlib.sha256(content).hexdigest(), "media_type": "audio/wav",
+    }  # fmt: skip
+    assert [stem["name"] for stem in body["stems"]] == ["vocals", "accompaniment"]
+    assert body["created_at"] < body["started_at"] < body["finished_at"] < body["expires_at"]
+    assert "job.created" in actions(services)
+
+
+async def test_a_failure_says_why(ann: httpx.AsyncClient, player: Player) -> None:
+    path = (await submit(ann)).headers["location"]
+    await player.fail(await player.claim(), Failure("truncated-audio", "It ends too early."))
+    body = (await ann.get(path)).json()
+    assert body["state"] == "failed"
+    assert body["error"] == {"type": "/problems/truncated-audio", "message": "It ends too early."}
+
+
+async def test_webhooks_are_shown(ann: httpx.AsyncClient, fleet: Fleet) -> None:
+    body = (await submit(ann, callback_url="https://example.com/")).json()
+    delivery = Delivery(
+        "msg_1", "https://example.com/", "pending", 2, 500, "It answered 500.", datetime.now(UTC), None
+    )
+    fleet.deliveries[UUID(body["id"])] = [delivery]
+    (shown,) = (await ann.get(body["url"])).json()["deliveries"]
+    assert (shown["id"], shown["state"], shown["attempts"], shown["last_status"]) == (
+        "msg_1",
+        "pending",
+        2,
+        500,
+    )
+
+
+async def test_the_same_key_and_body_give_the_same_separation(
+    ann: httpx.AsyncClient, services: Services, tmp_path: Path
+) -> None:
+    first = await submit(ann, key="order-1", stems="4")
+    again = await submit(ann, key="order-1", stems="4")
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert again.json()["id"] == first.json()["id"]
+    assert again.headers["location"] == first.headers["location"]
+    assert again.headers["idempotent-replayed"] == "true"
+    assert "idempotent-replayed" not in first.headers
+    assert objects(services, tmp_path) == ["input"]
+    assert actions(services) == ["job.created"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"stems": "2"}, {"stems": "4", "metadata": '{"a": "b"}'}, {"content": song(seed=1), "stems": "4"}],
+)
+async def test_the_same_key_with_another_body_is_refused(
+    ann: httpx.AsyncClient, services: Services, tmp_path: Path, other: dict[str, Any]
+) -> None:
+    await submit(ann, key="order-1", stems="4")
+    answer = await submit(ann, key="order-1", **other)
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/idempotency-conflict")
+    assert objects(services, tmp_path) == ["input"]
+
+
+async def test_keys_are_each_tenant_s_own(ann: httpx.AsyncClient, bob: httpx.AsyncClient) -> None:
+    mine, others = [await submit(client, key="order-1") for client in (ann, bob)]
+    assert mine.json()["id"] != others.json()["id"]
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 256, "ü".encode()])
+async def test_a_key_that_is_none_is_refused(ann: httpx.AsyncClient, key: str | bytes) -> None:
+    header = [(b"Idempotency-Key", key.encode() if isinstance(key, str) else key)]
+    answer = await ann.post("/v1/separations", files={"file": ("a.wav", song())}, headers=header)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "Idempotency-Key"
+
+
+async def test_what_was_separated_before_is_there_at_once(
+    ann: httpx.AsyncClient, bob: httpx.AsyncClient, player: Player, services: Services, tmp_path: Path
+) -> None:
+    first = (await submit(ann)).json()
+    await player.separate()
+    kept = objects(services, tmp_path)
+    again = await submit(ann, metadata='{"order": "2"}')
+    assert (again.status_code, again.json()["state"]) == (200, "succeeded")
+    assert again.json()["id"] != first["id"]
+    assert [stem["sha256"] for stem in again.json()["stems"]] == [
+        stem["sha256"] for stem in (await ann.get(first["url"])).json()["stems"]
+    ]
+    assert objects(services, tmp_path) == kept
+    assert actions(services)[-1] == "job.reused"
+    assert (await submit(ann, mwf="true")).json()["state"] == "queued"
+    assert (await submit(bob)).json()["state"] == "queued"
+    assert (await ann.delete(first["url"])).status_code == 204
+    assert (await ann.get(again.headers["location"])).json()["state"] == "succeeded"
+
+
+async def test_a_tenant_has_only_so_many_waiting(
+    ann: httpx.AsyncClient, bob: httpx.AsyncClient, services: Services, tmp_path: Path
+) -> None:
+    for number in range(3):
+        assert (await submit(ann, song(seed=number))).status_code == 202
+    answer = await submit(ann, song(seed=3))
+    assert (answer.status_code, answer.json()["type"]) == (429, "/problems/queue-full")
+    assert int(answer.headers["retry-after"]) > 0
+    assert len(objects(services, tmp_path)) == 3
+    assert (await submit(bob)).status_code == 202
+
+
+async def test_the_queue_is_told(ann: httpx.AsyncClient, player: Player) -> None:
+    for number in range(3):
+        body = (await submit(ann, song(2, seed=number))).json()
+        assert body["queue"]["position"] == number + 1
+        assert body["queue"]["audio_seconds_ahead"] == pytest.approx(2 * number)
+    await player.separate()
+    queue = (await ann.get(body["url"])).json()["queue"]
+    assert queue["position"] == 2
+    assert queue["estimated_seconds"] is not None
+
+
+async def test_separations_are_listed_newest_first_in_pages(ann: httpx.AsyncClient, player: Player) -> None:
+    paths = [(await submit(ann, song(seed=number))).headers["location"] for number in range(3)]
+    await player.separate()
+    first = (await ann.get("/v1/separations", params={"limit": 2})).json()
+    assert [item["url"] for item in first["items"]] == [paths[2], paths[1]]
+    rest = (await ann.get("/v1/separations", params={"limit": 2, "cursor": first["next_cursor"]})).json()
+    assert [item["url"] for item in rest["items"]] == [paths[0]]
+    assert rest["next_cursor"] is None
+    assert "queue" not in first["items"][0]
+    done = (await ann.get("/v1/separations", params={"state": "succeeded"})).json()["items"]
+    assert [len(item["stems"]) for item in done] == [2]
+
+
+@pytest.mark.parametrize(
+    ("query", "kind"),
+    [
+        ("limit=0", "invalid-fields"),
+        ("limit=101", "invalid-fields"),
+        ("limit=x", "invalid-fields"),
+        ("state=done", "invalid-fields"),
+        ("cursor=x", "invalid-cursor"),
+        ("cursor=%00", "invalid-cursor"),
+        ("cursor=" + "x" * 101, "invalid-fields"),
+    ],
+)
+async def test_a_page_that_cannot_be_is_refused(ann: httpx.AsyncClient, query: str, kind: str) -> None:
+    answer = await ann.get(f"/v1/separations?{query}")
+    assert (answer.status_code, answer.json()["type"]) == (422, f"/problems/{kind}")
+    if kind == "invalid-fields":
+        assert answer.json()["errors"][0]["field"] == query.partition("=")[0]
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+@pytest.mark.parametrize(
+    ("id_", "status"), [(str(UUID(int=1)), 404), ("x", 422), ("%00", 422), ("..%2f..", 404)]
+)
+async def test_what_is_not_there_is_not_found(
+    ann: httpx.AsyncClient, method: str, id_: str, status: int
+) -> None:
+    answer = await ann.request(method, f"/v1/separations/{id_}")
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_deleting_erases_everything(
+    ann: httpx.AsyncClient, player: Player, services: Services, tmp_path: Path
+) -> None:
+    path = (await submit(ann)).headers["location"]
+    await player.separate()
+    assert len(objects(services, tmp_path)) == 3
+    answer = await ann.delete(path)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert objects(services, tmp_path) == []
+    assert (await ann.get(path)).status_code == (await ann.delete(path)).status_code == 404
+    assert actions(services) == ["job.created", "job.erased"]
+    assert (await submit(ann)).json()["state"] == "queued"
+
+
+async def test_deleting_what_waits_takes_it_from_the_queue(
+    ann: httpx.AsyncClient, services: Services, tmp_path: Path
+) -> None:
+    path = (await submit(ann)).headers["location"]
+    assert (await ann.delete(path)).status_code == 204
+    assert (await services.repository.load()).queued == 0
+    assert objects(services, tmp_path) == []
+    assert actions(services) == ["job.created", "job.cancelled", "job.erased"]
+
+
+async def test_deleting_what_runs_stops_it_and_then_erases(
+    ann: httpx.AsyncClient, player: Player, services: Services, tmp_path: Path
+) -> None:
+    path = (await submit(ann)).headers["location"]
+    claim = await player.claim()
+    started = time.monotonic()
+    deleting = asyncio.create_task(ann.delete(path))
+    while await player.claims.progress(claim, 0.5):
+        await asyncio.sleep(0.01)
+    assert time.monotonic() - started < 5
+    await player.claims.release(claim)
+    assert (await deleting).status_code == 204
+    assert objects(services, tmp_path) == []
+
+
+async def test_the_models_are_listed(ann: httpx.AsyncClient) -> None:
+    models = (await ann.get("/v1/models")).json()["models"]
+    assert [(model["name"], model["installed"]) for model in models] == [
+        ("2stems", True), ("4stems-lite", True), ("5stems", False),
+    ]  # fmt: skip
+    assert models[1]["quality"] == "approximate"
+    assert models[0]["stems"] == ["vocals", "accompaniment"]
+
+
+async def test_a_model_that_nobody_has_is_no_job(
+    ann: httpx.AsyncClient, services: Services, tmp_path: Path
+) -> None:
+    answer = await submit(ann, stems="5")
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/model-not-installed")
+    assert "/models." not in answer.text
+    assert objects(services, tmp_path) == []

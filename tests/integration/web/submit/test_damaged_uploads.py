@@ -1,0 +1,109 @@
+"""Damaged files, sent to a real API, looked into by a real prober and done by a real worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from spleeter_microservice.jobs.job import State
+from spleeter_microservice.jobs.retention import Retention
+from spleeter_microservice.jobs.worker_registry import Fleet
+from spleeter_microservice.sandbox.prober import Prober
+from spleeter_microservice.web.services import Services
+from tests.support.audio_files import encode_kind, noise
+from tests.support.damage import mutations
+from tests.support.tiny_fleet import TinyWorker, install, working
+from tests.support.web_service import song
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(240)]
+
+KINDS = ("s16.wav", "mp3", "flac", "ogg", "m4a", "wma")
+FILES = 300
+AT_A_TIME = 4
+
+
+@pytest_asyncio.fixture
+async def services(services: Services) -> AsyncIterator[Services]:
+    """The services with the real prober, and what workers really have."""
+    async with Prober(services.options.spool) as prober:
+        fleet = Fleet(services.database)
+        yield replace(services, prober=prober, models=fleet, workers=fleet)
+
+
+@pytest_asyncio.fixture
+async def worker(services: Services, tmp_path: Path) -> AsyncIterator[TinyWorker]:
+    async with working(services, install(tmp_path), tmp_path / "work") as running:
+        yield running
+
+
+@pytest.fixture
+def originals(tmp_path: Path) -> dict[str, bytes]:
+    """Short songs of all kinds, by file names that are taken."""
+    waveform = noise(8000)
+    paths = [encode_kind(tmp_path / f"song.{kind}", waveform, kind) for kind in KINDS]
+    return {path.name: path.read_bytes() for path in paths}
+
+
+async def test_300_damaged_files_cost_no_server_error_no_worker_and_no_byte(
+    ann: httpx.AsyncClient,
+    services: Services,
+    worker: TinyWorker,
+    originals: dict[str, bytes],
+    tmp_path: Path,
+) -> None:
+    """Each is refused with a reason or becomes a job that ends, and the next good song is separated."""
+    answers: Counter[str] = Counter()
+    turns = asyncio.Semaphore(AT_A_TIME)
+
+    async def send(name: str, damage: str, data: bytes) -> None:
+        async with turns:
+            answer = await ann.post("/v1/separations", files={"file": (name, data)})
+        kind = answer.json().get("type", "taken")
+        answers[f"{answer.status_code} {kind}"] += 1
+        assert answer.status_code in (200, 202, 415, 422), (name, damage, answer.text)
+
+    await asyncio.gather(*(send(name, *mutation) for name, mutation in mutations(originals, FILES, seed=3)))
+    assert sum(answers.values()) == FILES
+    assert len(answers) > 3, answers  # the damage was of many kinds
+    await idle(services)
+    endings = Counter([job["state"] for job in await all_jobs(ann)])
+    assert set(endings) <= {State.SUCCEEDED, State.FAILED}, endings
+    assert endings[State.SUCCEEDED], endings
+    assert not worker.task.done()
+    good = await ann.post("/v1/separations", files={"file": ("good.wav", song())})
+    await idle(services)
+    ended = (await ann.get(good.headers["location"])).json()
+    assert ended["state"] == State.SUCCEEDED, ended["error"]
+    assert not list(services.options.spool.iterdir())
+    assert not list(worker.work.iterdir())
+    for job in await all_jobs(ann):
+        assert (await ann.delete(job["url"])).status_code == 204
+    await Retention(services.database, services.storage.delete_prefix).sweep()
+    assert not [path for path in (tmp_path / "objects").rglob("*") if path.is_file()]
+
+
+async def idle(services: Services) -> None:
+    """Wait until nothing waits or runs."""
+    async with asyncio.timeout(180):
+        while True:
+            load = await services.repository.load()
+            if load.queued + load.running == 0:
+                return
+            await asyncio.sleep(0.1)
+
+
+async def all_jobs(client: httpx.AsyncClient) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = (await client.get("/v1/separations", params={"cursor": cursor} if cursor else {})).json()
+        found += page["items"]
+        cursor = page["next_cursor"]
+    return found

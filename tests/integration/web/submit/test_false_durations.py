@@ -1,0 +1,69 @@
+"""Files that announce less sound than they have, through a real prober and a real worker."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from spleeter_microservice.jobs.worker_registry import Fleet
+from spleeter_microservice.sandbox.prober import Prober
+from spleeter_microservice.web.services import Services
+from spleeter_microservice.worker.separate_job import JobLimits
+from tests.support.audio_files import RATE, encode_kind, noise
+from tests.support.tiny_fleet import TinyWorker, ended, install, working
+
+pytestmark = pytest.mark.asyncio
+
+LIMIT, SECONDS = 4.0, 8.0
+
+
+@pytest_asyncio.fixture
+async def services(services: Services) -> AsyncIterator[Services]:
+    async with Prober(services.options.spool) as prober:
+        fleet, options = Fleet(services.database), replace(services.options, max_duration=LIMIT)
+        yield replace(services, options=options, prober=prober, models=fleet, workers=fleet)
+
+
+@pytest_asyncio.fixture
+async def worker(services: Services, tmp_path: Path) -> AsyncIterator[TinyWorker]:
+    limits = JobLimits(audio_seconds=LIMIT)
+    async with working(services, install(tmp_path), tmp_path / "work", limits) as running:
+        yield running
+
+
+def short_mp3(data: bytes) -> bytes:
+    """Have the Xing header announce three frames."""
+    place = data.index(b"Xing") + 8
+    return data[:place] + struct.pack(">I", 3) + data[place + 4 :]
+
+
+def short_flac(data: bytes) -> bytes:
+    """Have STREAMINFO announce 1000 samples."""
+    return data[:21] + bytes([data[21] & 0xF0]) + struct.pack(">I", 1000) + data[26:]
+
+
+@pytest.mark.parametrize(("kind", "shorten"), [("vbr.mp3", short_mp3), ("flac", short_flac)])
+async def test_a_song_longer_than_it_announces_and_than_is_allowed_fails(
+    ann: httpx.AsyncClient,
+    worker: TinyWorker,
+    tmp_path: Path,
+    kind: str,
+    shorten: Callable[[bytes], bytes],
+) -> None:
+    honest = encode_kind(tmp_path / f"song.{kind}", noise(round(SECONDS * RATE)), kind).read_bytes()
+    answer = await ann.post("/v1/separations", files={"file": (f"song.{kind}", honest)})
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/too-long")
+    answer = await ann.post("/v1/separations", files={"file": (f"song.{kind}", shorten(honest))})
+    assert answer.status_code == 202, answer.text  # only decoding all of it tells
+    job = await ended(ann, answer)
+    assert (job["state"], job["error"]["type"]) == ("failed", "/problems/too-long")
+    assert "longer than it announces" in job["error"]["message"]
+    part = {"file": (f"song.{kind}", shorten(honest))}
+    job = await ended(ann, await ann.post("/v1/separations", files=part, data={"duration": "0.02"}))
+    assert job["state"] == "succeeded", job["error"]

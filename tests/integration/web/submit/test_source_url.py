@@ -1,0 +1,122 @@
+"""Songs that the service fetches itself, if the operator lets it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from spleeter_microservice.database.connection import Database
+from spleeter_microservice.outgoing.client import Outgoing
+from spleeter_microservice.outgoing.url_policy import AddressGuard
+from spleeter_microservice.web.services import Services
+from tests.support.http_servers import Answer, content, redirect, serving, status
+from tests.support.web_service import Fleet, build_services, song
+
+pytestmark = pytest.mark.asyncio
+
+LIMIT = 20_000  # bytes
+
+
+@pytest.fixture
+def services(database: Database, fleet: Fleet, tmp_path: Path) -> Services:
+    guard = AddressGuard(ports=frozenset(range(1, 65536)), also_allowed=(ip_network("127.0.0.1"),))
+    plain = build_services(database, tmp_path, fleet, outgoing=Outgoing(guard), guard=guard)
+    return replace(plain, options=replace(plain.options, max_file_bytes=LIMIT))
+
+
+def files(folder: Path) -> list[str]:
+    return [
+        path.name for name in ("spool", "objects") for path in (folder / name).rglob("*") if path.is_file()
+    ]
+
+
+async def ask(client: httpx.AsyncClient, url: str, **options: Any) -> httpx.Response:
+    return await client.post("/v1/separations", json={"source_url": url} | options)
+
+
+async def test_a_song_is_fetched_and_separated_as_if_sent(ann: httpx.AsyncClient, services: Services) -> None:
+    with serving(content(song())) as server:
+        answer = await ask(ann, f"{server.url}/music/song.wav?signature=1", stems=4)
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["input"]["name"] == "song.wav"
+    assert answer.json()["options"]["stems"] == 4
+    entries = [json.loads(line) for line in services.audit.path.read_text().splitlines()]
+    assert [entry["action"] for entry in entries] == ["source.fetched", "job.created"]
+    assert "signature" not in entries[0]["details"]["url"]
+
+
+async def test_the_name_is_that_of_the_final_address(ann: httpx.AsyncClient) -> None:
+    with serving(redirect("/songs/S%C3%BC%C3%9F.wav"), content(song())) as server:
+        answer = await ask(ann, f"{server.url}/download")
+    assert answer.json()["input"]["name"] == "Süß.wav"
+
+
+async def test_the_same_key_and_address_give_the_same_separation(ann: httpx.AsyncClient) -> None:
+    with serving(content(song()), content(song(seed=1))) as server:
+        body = {"source_url": f"{server.url}/song.wav"}
+        first, again = [
+            await ann.post("/v1/separations", json=body, headers={"Idempotency-Key": "1"}) for _ in range(2)
+        ]
+    assert first.json()["id"] == again.json()["id"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "path", "code", "kind"),
+    [
+        ([status(404)], "/song.wav", 422, "unreachable-source"),
+        ([status(500)], "/song.wav", 422, "unreachable-source"),
+        ([content(bytes(LIMIT + 1))], "/song.wav", 413, "too-large"),
+        ([content(song(), break_at=100)], "/song.wav", 422, "unreachable-source"),
+        ([content(b"<html>" * 20)], "/song.wav", 415, "not-audio"),
+        ([content(b"")], "/song.wav", 422, "empty-file"),
+        ([content(song())], "/song", 415, "unsupported-type"),
+        ([redirect("http://10.0.0.1/song.wav")], "/song.wav", 422, "forbidden-address"),
+        ([redirect("/song.wav")], "/song.wav", 422, "unreachable-source"),
+    ],
+)
+async def test_what_cannot_be_fetched_is_refused(
+    ann: httpx.AsyncClient, tmp_path: Path, answers: list[Answer], path: str, code: int, kind: str
+) -> None:
+    with serving(*answers) as server:
+        answer = await ask(ann, f"{server.url}{path}")
+    assert (answer.status_code, answer.json()["type"]) == (code, f"/problems/{kind}")
+    assert "127.0.0.1" not in answer.text
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://10.0.0.1/a.wav",
+        "http://169.254.169.254/a.wav",
+        "ftp://a.example/a.wav",
+        "file:///etc/passwd",
+        "x",
+    ],
+)
+async def test_what_is_not_called_is_refused(ann: httpx.AsyncClient, url: str) -> None:
+    answer = await ask(ann, url)
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/forbidden-address")
+
+
+async def test_a_file_and_an_address_are_one_too_many(ann: httpx.AsyncClient) -> None:
+    answer = await ann.post(
+        "/v1/separations", files={"file": ("a.wav", song())}, data={"source_url": "http://a.example/a.wav"}
+    )
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "source_url")
+
+
+async def test_nothing_is_fetched_unless_the_operator_lets_it(
+    ann: httpx.AsyncClient, services: Services
+) -> None:
+    object.__setattr__(services, "outgoing", None)
+    with serving(content(song())) as server:
+        answer = await ask(ann, f"{server.url}/song.wav")
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "source_url")
+        assert server.requests == []

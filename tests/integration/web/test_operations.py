@@ -1,0 +1,206 @@
+"""What operators see: health, metrics, and what happens while a part is away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from spleeter_microservice.antivirus.clamd import Clamd, Patience
+from spleeter_microservice.antivirus.scan import Antivirus
+from spleeter_microservice.database.connection import Database
+from spleeter_microservice.database.embedded import EmbeddedPostgres
+from spleeter_microservice.database.migrate import migrate
+from spleeter_microservice.web import health
+from spleeter_microservice.web.app import create_app
+from spleeter_microservice.web.services import Services
+from tests.support.web_service import Fleet, Player, build_services, served, song
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest.fixture(autouse=True)
+def always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every report asked for anew."""
+    monkeypatch.setattr(health, "_FRESH", 0.0)
+
+
+def part(answer: httpx.Response, name: str) -> str:
+    state = answer.json()["parts"][name]["state"]
+    assert isinstance(state, str)
+    return state
+
+
+async def test_a_process_that_answers_is_alive(stranger: httpx.AsyncClient) -> None:
+    answer = await stranger.get("/health/live")
+    assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/ready"])
+async def test_readiness_tells_each_part(stranger: httpx.AsyncClient, path: str) -> None:
+    answer = await stranger.get(path)
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "status": "ready",
+        "parts": {
+            "database": {"state": "ok", "count": None},
+            "storage": {"state": "ok", "count": None},
+            "antivirus": {"state": "off", "count": None},
+            "workers": {"state": "ok", "count": 1},
+        },
+    }
+
+
+async def test_without_a_worker_that_passed_its_check_nothing_is_ready(
+    stranger: httpx.AsyncClient, fleet: Fleet
+) -> None:
+    fleet.live = 0
+    answer = await stranger.get("/health/ready")
+    assert (answer.status_code, part(answer, "workers")) == (503, "unavailable")
+    assert answer.headers["retry-after"] == "5"
+    assert (await stranger.get("/health/live")).status_code == 200
+    fleet.live = 2
+    assert (await stranger.get("/health/ready")).json()["parts"]["workers"]["count"] == 2
+
+
+async def test_a_store_that_is_away_is_seen_and_so_is_its_return(
+    stranger: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    (tmp_path / "objects").rename(tmp_path / "elsewhere")
+    answer = await stranger.get("/health/ready")
+    assert (answer.status_code, part(answer, "storage")) == (503, "unavailable")
+    assert str(tmp_path) not in answer.text
+    (tmp_path / "elsewhere").rename(tmp_path / "objects")
+    assert (await stranger.get("/health/ready")).status_code == 200
+
+
+async def test_a_scanner_that_is_away_is_seen(database: Database, tmp_path: Path) -> None:
+    nobody = Clamd.from_url(f"unix://{tmp_path}/nobody.sock", Patience(1, 1, 1))
+    services = build_services(database, tmp_path, antivirus=Antivirus("required", nobody))
+    async with served(create_app(services)) as url, httpx.AsyncClient(base_url=url) as client:
+        answer = await client.get("/health/ready")
+    assert (answer.status_code, part(answer, "antivirus")) == (503, "unavailable")
+    assert "nobody" not in answer.text
+
+
+async def test_a_part_that_hangs_does_not_hang_the_answer(
+    stranger: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang() -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(health, "_PATIENCE", 0.2)
+    monkeypatch.setattr(services.storage, "check", hang)
+    answer = await stranger.get("/health/ready")
+    assert (answer.status_code, part(answer, "storage")) == (503, "unavailable")
+
+
+async def test_many_who_ask_at_once_cost_one_look(
+    stranger: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    async def check() -> None:
+        asked.append(1)
+        await asyncio.sleep(0.1)
+
+    monkeypatch.setattr(health, "_FRESH", 60.0)
+    monkeypatch.setattr(services.storage, "check", check)
+    answers = await asyncio.gather(*(stranger.get("/health/ready") for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len(asked) == 1
+
+
+def value(text: str, name: str) -> float:
+    (line,) = [line for line in text.splitlines() if line.startswith(f"{name} ")]
+    return float(line.split()[1])
+
+
+async def test_the_metrics_tell_what_waits_and_runs(
+    stranger: httpx.AsyncClient, ann: httpx.AsyncClient, player: Player
+) -> None:
+    for number in range(3):
+        await ann.post("/v1/separations", files={"file": ("a.wav", song(2, seed=number))})
+    await player.claim()
+    answer = await stranger.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    assert value(answer.text, "spleeter_queue_depth") == 2
+    assert value(answer.text, "spleeter_current_jobs") == 1
+    assert value(answer.text, "spleeter_queue_audio_seconds") == pytest.approx(4)
+    assert value(answer.text, "spleeter_queue_oldest_seconds") > 0
+    created = 'spleeter_requests_total{method="POST",route="/v1/separations",status="202"}'
+    assert value(answer.text, created) >= 3
+
+
+class Outage:
+    """A PostgreSQL that can be away, and services that use it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._server = EmbeddedPostgres(folder)
+        self.start()
+        migrate(self.url)
+
+    @property
+    def url(self) -> str:
+        return self._server.url
+
+    def start(self) -> None:
+        self._server = EmbeddedPostgres(self._folder)
+        self._server.start()
+
+    def stop(self) -> None:
+        self._server.stop()
+
+
+@pytest.fixture(scope="module")
+def outage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outage]:
+    server = Outage(tmp_path_factory.mktemp("outage"))
+    yield server
+    server.stop()
+
+
+@pytest_asyncio.fixture
+async def unsteady(outage: Outage, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    async with Database(outage.url, patience=0.5) as database:
+        services = build_services(database, tmp_path)
+        key, _ = await services.keys.create("ann")
+        async with (
+            served(create_app(services)) as url,
+            httpx.AsyncClient(base_url=url, timeout=60, headers={"X-API-KEY": key}) as client,
+        ):
+            yield client
+
+
+async def test_while_the_database_is_away_everything_says_so_and_then_goes_on(
+    outage: Outage, unsteady: httpx.AsyncClient
+) -> None:
+    client = unsteady
+    upload: dict[str, Any] = {"files": {"file": ("a.wav", song())}}
+    path = (await client.post("/v1/separations", **upload)).headers["location"]
+    outage.stop()
+    for answer in (
+        await client.get(path),
+        await client.get("/v1/separations"),
+        await client.post("/v1/separations", **upload),
+        await client.delete(path),
+    ):
+        assert (answer.status_code, answer.json()["type"]) == (503, "/problems/database-unavailable")
+        assert answer.headers["retry-after"] == "5"
+        assert outage.url.partition("?")[2] not in answer.text
+    assert part(await client.get("/health/ready"), "database") == "unavailable"
+    assert (await client.get("/health/live")).status_code == 200
+    metrics = await client.get("/metrics")
+    assert metrics.status_code == 200
+    assert "spleeter_queue_depth NaN" in metrics.text
+    outage.start()
+    async with asyncio.timeout(30):
+        while (await client.get("/health/ready")).status_code != 200:
+            await asyncio.sleep(0.1)
+    assert (await client.get(path)).json()["state"] == "queued"
+    assert (await client.post("/v1/separations", **upload)).status_code == 202

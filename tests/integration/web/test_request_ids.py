@@ -1,0 +1,144 @@
+"""One request, followed by its id from the API through the worker to the receiver of the webhook."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+import structlog
+
+from spleeter_microservice.jobs.worker_registry import Fleet
+from spleeter_microservice.observability.logs import configure_logging
+from spleeter_microservice.observability.tracing import close_tracing, configure_tracing
+from spleeter_microservice.outgoing.client import Outgoing
+from spleeter_microservice.outgoing.url_policy import AddressGuard
+from spleeter_microservice.web.services import Services
+from spleeter_microservice.webhooks import signature as webhooks
+from spleeter_microservice.webhooks.deliveries import Deliveries
+from spleeter_microservice.webhooks.sender import SenderOptions, WebhookSender
+from tests.support.http_servers import Server, serving, status
+from tests.support.tiny_fleet import TinyWorker, ended, install, working
+from tests.support.traces import spans
+from tests.support.web_service import song
+
+pytestmark = pytest.mark.asyncio
+
+ID = "followed-1"
+SECRET = webhooks.generate_secret()
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """What this process logs, as operators read it."""
+    stream, earlier = io.StringIO(), logging.getLogger().handlers[:]
+    configure_logging("debug", stream)
+    yield stream
+    structlog.reset_defaults()
+    logging.getLogger().handlers[:] = earlier
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.captureWarnings(False)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Server]:
+    """Fails at first."""
+    with serving(status(500), status(204)) as server:
+        yield server
+
+
+@pytest.fixture
+def collector() -> Iterator[Server]:
+    with serving(status(200)) as server:
+        configure_tracing(server.url, "everything", "1.2.3")
+        try:
+            yield server
+        finally:
+            close_tracing()
+
+
+@pytest_asyncio.fixture
+async def services(
+    log: io.StringIO, collector: Server, services: Services, receiver: Server
+) -> AsyncIterator[Services]:
+    """The services, told that this machine may be called, and sending webhooks."""
+    guard = AddressGuard(frozenset({receiver.server_port}), (IPv4Network("127.0.0.1/32"),))
+    options = replace(services.options, signing_webhooks=True)
+    fleet, deliveries = Fleet(services.database), Deliveries(services.database)
+    sender = WebhookSender(
+        services.database, Outgoing(guard), (SECRET,), services.audit, SenderOptions(poll=0.05)
+    )
+    sending = asyncio.create_task(sender.run())
+    yield replace(services, options=options, guard=guard, models=fleet, workers=fleet, deliveries=deliveries)
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+
+
+@pytest_asyncio.fixture
+async def worker(services: Services, tmp_path: Path) -> AsyncIterator[TinyWorker]:
+    async with working(services, install(tmp_path), tmp_path / "work") as running:
+        yield running
+
+
+async def test_a_request_s_id_is_in_every_line_about_it_and_at_the_receiver(
+    ann: httpx.AsyncClient, worker: TinyWorker, receiver: Server, collector: Server, log: io.StringIO
+) -> None:
+    answer = await ann.post(
+        "/v1/separations",
+        files={"file": ("song.wav", song())},
+        data={"callback_url": f"{receiver.url}/hook"},
+        headers={"X-Request-ID": ID},
+    )
+    assert answer.status_code == 202, answer.text
+    job = await ended(ann, answer)
+    job = await delivered(ann, answer)
+    (delivery,) = job["deliveries"]
+    assert (delivery["state"], delivery["attempts"], delivery["last_status"]) == ("delivered", 2, 204)
+
+    for (path, headers), body in zip(receiver.requests, receiver.bodies, strict=True):
+        lower = {name.lower(): value for name, value in headers.items()}
+        assert (path, lower["x-request-id"]) == ("/hook", ID)
+        assert webhooks.verify(SECRET, lower, body, time.time()) == delivery["id"]
+        assert json.loads(body)["data"] | {"metadata": None} == {
+            "id": job["id"],
+            "state": "succeeded",
+            "metadata": None,
+            "model": "2stems",
+            "stems": ["vocals", "accompaniment"],
+            "error": None,
+            "request_id": ID,
+        }
+
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    mine = [line for line in lines if line.get("request_id") == ID]
+    events = [line["event"] for line in mine if line["event"] in ("request", "job ended", "webhook")]
+    assert sorted(events) == ["job ended", "request", "webhook", "webhook"]  # some at the same time
+    assert all(line["tenant"] == "ann" for line in mine if line["event"] in ("request", "job ended"))
+    assert all(line["job_id"] == job["id"] for line in mine if line["event"] == "webhook")
+
+    close_tracing()
+    told = [one for one in spans(collector) if one.get("spleeter.request_id") == ID]
+    (request,) = [one for one in told if one["name"] == "request"]
+    assert sorted(one["name"] for one in told) == ["request", "separation", "webhook", "webhook"]
+    assert {one["trace"] for one in told} == {request["trace"]}
+    assert [one["failed"] for one in told if one["name"] == "webhook"] == [True, False]
+
+
+async def delivered(client: httpx.AsyncClient, created: httpx.Response) -> dict[str, Any]:
+    """Wait until a separation's webhook has arrived; its second attempt is 5 s after the first."""
+    async with asyncio.timeout(60):
+        while True:
+            job: dict[str, Any] = (await client.get(created.headers["location"])).json()
+            if [one["state"] for one in job["deliveries"]] == ["delivered"]:
+                return job
+            await asyncio.sleep(0.1)

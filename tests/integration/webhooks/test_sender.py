@@ -1,0 +1,240 @@
+"""Every end of a job is told its receiver, at least once, signed, and nobody else."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import pytest_asyncio
+
+from spleeter_microservice.audit.log import AuditLog
+from spleeter_microservice.database.connection import Database
+from spleeter_microservice.jobs.claims import Claims, Failure
+from spleeter_microservice.jobs.job import Job, NewJob, Options
+from spleeter_microservice.jobs.repository import Repository
+from spleeter_microservice.outgoing.client import Answer, Outgoing
+from spleeter_microservice.outgoing.url_policy import AddressGuard
+from spleeter_microservice.webhooks import signature as webhooks
+from spleeter_microservice.webhooks.deliveries import Deliveries, Delivery
+from spleeter_microservice.webhooks.sender import SenderOptions, WebhookSender
+from tests.support.http_servers import Server, serving, stall, status
+from tests.support.job_samples import RESULT, claimed, new_job, succeed
+
+pytestmark = pytest.mark.asyncio
+
+SECRET = webhooks.generate_secret()
+QUICK = SenderOptions(poll=0.05, patience=5.0)
+
+
+@pytest_asyncio.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with Database(database_url) as opened:
+        yield opened
+
+
+def telling(server: Server, tenant: str = "ann") -> NewJob:
+    options = Options(metadata={"album": "1"}, callback_url=f"{server.url}/hook")
+    return new_job(tenant, options=options, request_id="r-1")
+
+
+def sender(
+    database: Database, server: Server, audit: AuditLog | None = None, options: SenderOptions = QUICK
+) -> WebhookSender:
+    guard = AddressGuard(frozenset({server.server_port}), (IPv4Network("127.0.0.1/32"),))
+    return WebhookSender(database, Outgoing(guard), (SECRET,), audit, options)
+
+
+async def sent(
+    sending: WebhookSender, database: Database, job: Job, until: Callable[[Delivery], bool], *others: Job
+) -> Delivery:
+    """Run a sender until a job's only delivery is as wanted, and those of others, too."""
+    running = asyncio.create_task(sending.run())
+    try:
+        async with asyncio.timeout(20):
+            while True:
+                found = [await Deliveries(database).of_job(one.tenant, one.id) for one in (job, *others)]
+                if all(until(delivery) for (delivery,) in found):
+                    return found[0][0]
+                assert not running.done()
+                await asyncio.sleep(0.02)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+def delivered(delivery: Delivery) -> bool:
+    return delivery.state == "delivered"
+
+
+def make_due(database: Database) -> None:
+    with psycopg.connect(database.url) as connection:
+        connection.execute("UPDATE spleeter_webhooks SET next_attempt_at = now() WHERE state = 'pending'")
+
+
+async def test_a_success_is_told_signed_and_with_the_request_s_id(database: Database, tmp_path: Path) -> None:
+    with serving(status(204)) as server:
+        job = await succeed(database, telling(server))
+        delivery = await sent(
+            sender(database, server, AuditLog(tmp_path / "audit")), database, job, delivered
+        )
+    ((_, headers),), (body,) = server.requests, server.bodies
+    headers = {name.lower(): value for name, value in headers.items()}
+    assert webhooks.verify(SECRET, headers, body, time.time()) == delivery.id
+    assert (headers["x-request-id"], headers["content-type"]) == ("r-1", "application/json")
+    event = json.loads(body)
+    assert event["type"] == "separation.succeeded"
+    assert datetime.fromisoformat(event["timestamp"]) == job.finished_at
+    assert event["data"] == {
+        "id": str(job.id),
+        "state": "succeeded",
+        "metadata": {"album": "1"},
+        "model": "2stems",
+        "stems": ["vocals", "other"],
+        "error": None,
+        "request_id": "r-1",
+    }
+    assert (delivery.attempts, delivery.last_status, delivery.next_attempt_at) == (1, 204, None)
+    assert '"action":"webhook.sent"' in (tmp_path / "audit").read_text()
+
+
+async def test_a_failure_a_cancellation_and_a_reused_result_are_told_too(database: Database) -> None:
+    with serving(status(200)) as server:
+        repository, claims = Repository(database), Claims(database)
+        failing = (await repository.create(telling(server))).job
+        claim = await claimed(claims, await claims.register("test", 1))
+        await claims.fail(claim, Failure("not-audio", "Convert it."))
+        waiting = (await repository.create(telling(server))).job
+        await repository.cancel("ann", waiting.id)
+        first = telling(server)
+        done = await succeed(database, first)
+        again = replace(telling(server), content_hash=first.content_hash)
+        reused = (await repository.create(again)).job
+        await sent(sender(database, server), database, failing, delivered, waiting, done, reused)
+    events = {event["data"]["id"]: event for event in map(json.loads, server.bodies)}
+    assert len(server.bodies) == 4
+    assert events[str(failing.id)]["data"]["error"] == {
+        "type": "/problems/not-audio",
+        "message": "Convert it.",
+    }
+    assert events[str(waiting.id)]["type"] == "separation.cancelled"
+    assert events[str(reused.id)]["data"]["stems"] == ["vocals", "other"]
+
+
+async def test_a_job_without_an_address_tells_nobody(database: Database) -> None:
+    job = await succeed(database, new_job())
+    assert await Deliveries(database).of_job("ann", job.id) == []
+
+
+async def test_what_fails_is_sent_again_later_under_the_same_id(database: Database) -> None:
+    with serving(status(500), status(200)) as server:
+        job = await succeed(database, telling(server))
+        failed = await sent(sender(database, server), database, job, lambda found: found.last_status == 500)
+        assert failed.state == "pending"
+        assert failed.next_attempt_at
+        wait = (failed.next_attempt_at - datetime.now(UTC)).total_seconds()
+        assert 0 < wait <= webhooks.DELAYS[0].total_seconds() * 1.2
+        make_due(database)
+        await sent(sender(database, server), database, job, delivered)
+    assert len({headers["webhook-id"] for _, headers in server.requests}) == 1
+    assert server.bodies[0] == server.bodies[1]
+
+
+async def test_a_receiver_that_is_gone_is_left_alone(database: Database) -> None:
+    with serving(status(410)) as server:
+        job = await succeed(database, telling(server))
+        delivery = await sent(sender(database, server), database, job, lambda found: found.state == "failed")
+    assert (delivery.last_status, delivery.next_attempt_at) == (410, None)
+
+
+async def test_the_last_attempt_ends_it(database: Database) -> None:
+    with serving(status(500)) as server:
+        job = await succeed(database, telling(server))
+        with psycopg.connect(database.url) as connection:
+            connection.execute("UPDATE spleeter_webhooks SET attempts = %s", (len(webhooks.DELAYS),))
+        await sent(sender(database, server), database, job, lambda found: found.state == "failed")
+
+
+async def test_an_address_within_is_not_called(database: Database) -> None:
+    with serving(status(200)) as server:
+        job = await succeed(database, telling(server))
+        guarded = WebhookSender(database, Outgoing(AddressGuard()), (SECRET,), options=QUICK)
+        delivery = await sent(guarded, database, job, lambda found: found.state == "failed")
+    assert server.requests == []
+    assert delivery.last_error
+
+
+async def test_an_attempt_whose_sender_was_killed_is_made_again(database: Database) -> None:
+    with serving(status(200)) as server:
+        job = await succeed(database, telling(server))
+        async with database.transaction() as transaction:  # as the killed one did
+            assert await transaction.first("claim_webhook", busy=[], lease=0.3)
+        delivery = await sent(sender(database, server), database, job, delivered)
+    assert delivery.attempts == 2
+
+
+class Unforeseen(Outgoing):
+    """Breaks on one address in a way that nobody thought of."""
+
+    async def post(self, url: str, *arguments: Any, **options: Any) -> Answer:
+        if url.endswith("/breaks"):
+            raise ZeroDivisionError
+        return await super().post(url, *arguments, **options)
+
+
+async def test_a_webhook_that_breaks_the_sender_does_not_stop_the_others(database: Database) -> None:
+    with serving(status(204)) as server:
+        breaking = telling(server)
+        options = replace(breaking.options, callback_url=f"{server.url}/breaks")
+        await succeed(database, replace(breaking, options=options))
+        job = await succeed(database, telling(server))
+        guard = AddressGuard(frozenset({server.server_port}), (IPv4Network("127.0.0.1/32"),))
+        sending = WebhookSender(database, Unforeseen(guard), (SECRET,), None, QUICK)
+        await sent(sending, database, job, delivered)
+
+
+async def test_a_tenant_with_slow_receivers_holds_up_no_other(database: Database) -> None:
+    released = threading.Event()
+    with serving(stall(b"slow", released)) as slow, serving(status(204)) as quick:
+        for _ in range(6):
+            await succeed(database, telling(slow, "bob"))
+        job = await succeed(database, telling(quick, "ann"))
+        guard = AddressGuard(frozenset({slow.server_port, quick.server_port}), (IPv4Network("127.0.0.1/32"),))
+        options = SenderOptions(at_once=3, at_once_per_tenant=2, poll=0.05, patience=60.0)
+        sending = WebhookSender(database, Outgoing(guard), (SECRET,), None, options)
+        await sent(sending, database, job, delivered)
+        assert len(slow.requests) == 2
+        released.set()
+
+
+async def test_two_senders_share_the_work_and_send_nothing_twice(database: Database) -> None:
+    with serving(status(200)) as server:
+        jobs = [await succeed(database, telling(server)) for _ in range(10)]
+        senders = [asyncio.create_task(sender(database, server).run()) for _ in range(2)]
+        async with asyncio.timeout(20):
+            for job in jobs:
+                while not delivered((await Deliveries(database).of_job("ann", job.id))[0]):
+                    await asyncio.sleep(0.02)
+        for task in senders:
+            task.cancel()
+        await asyncio.gather(*senders, return_exceptions=True)
+    assert len(server.bodies) == 10
+
+
+async def test_another_tenant_s_deliveries_are_not_seen_and_a_deleted_job_tells_nothing(
+    database: Database,
+) -> None:
+    with serving(status(200)) as server:
+        job = await succeed(database, telling(server))
+        assert await Deliveries(database).of_job("bob", job.id) == []
+        await Repository(database).delete("ann", job.id)
+        async with database.transaction() as transaction:
+            assert await transaction.first("claim_webhook", busy=[], lease=1.0) is None
+    assert RESULT.model

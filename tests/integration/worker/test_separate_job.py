@@ -1,0 +1,247 @@
+"""Jobs from the object store through a real slot and back; networks small, everything else as it is."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from spleeter_microservice.errors import (
+    JobStoppedError,
+    JobTimeLimitError,
+    ModelNotInstalledError,
+    NotAudioError,
+    ObjectNotFoundError,
+    StorageUnavailableError,
+)
+from spleeter_microservice.jobs.job import Job, Options, Result, State
+from spleeter_microservice.sandbox.inference import InferenceSlot
+from spleeter_microservice.storage.backends import open_place
+from spleeter_microservice.storage.objects import StoredObject
+from spleeter_microservice.storage.store import Storage
+from spleeter_microservice.worker.inventory import Inventory
+from spleeter_microservice.worker.separate_job import JobLimits, SlotSeparation
+from spleeter_microservice.worker.work_folder import empty, open_work_folder
+from tests.support.audio_files import RATE, encode_kind, noise, read
+from tests.support.inference_models import long_song
+from tests.support.job_samples import new_job
+from tests.support.tiny_store import NAME, checkpoint, tiny_store
+
+pytestmark = pytest.mark.asyncio
+
+STEMS = 3
+
+
+class Away(Storage):
+    """An object store that is away some times before it answers."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(open_place(str(folder)))
+        self.times = 0
+
+    async def get_file(self, key: str, path: Path) -> StoredObject:
+        """Fail, or do as a store does."""
+        if self.times:
+            self.times -= 1
+            raise StorageUnavailableError("away")
+        return await super().get_file(key, path)
+
+
+@pytest.fixture(scope="module")
+def inventory(tmp_path_factory: pytest.TempPathFactory) -> Inventory:
+    store = tiny_store(tmp_path_factory.mktemp("models"))
+    store.import_(NAME, checkpoint(tmp_path_factory.mktemp("checkpoint")))
+    return Inventory(store, "1.2.3")
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Away:
+    return Away(tmp_path / "objects")
+
+
+@pytest_asyncio.fixture
+async def slot(inventory: Inventory, tmp_path: Path) -> AsyncIterator[InferenceSlot]:
+    work = tmp_path / "work"
+    work.mkdir()
+    model = inventory.load(NAME)
+    async with InferenceSlot(model, work, models_folder=inventory.store.folder) as slot:
+        yield slot
+
+
+@pytest.fixture
+def separation(storage: Storage, inventory: Inventory, slot: InferenceSlot) -> SlotSeparation:
+    return SlotSeparation(storage, inventory, [slot], JobLimits(storage_patience=5.0))
+
+
+def job_of(name: str = "song.mp3", **options: Any) -> Job:
+    new = new_job()
+    prefix = f"separations/{new.id}"
+    values: Mapping[str, Any] = {
+        **vars(new),
+        "prefix": prefix,
+        "input_key": f"{prefix}/input",
+        "input_name": name,
+        "options": Options(stems=STEMS, **options),
+        "audio_seconds": 3.0,
+        "state": State.RUNNING,
+    }
+    known: dict[str, Any] = {item.name: values.get(item.name) for item in fields(Job)}
+    return Job(**known)
+
+
+async def stored(storage: Storage, job: Job, path: Path) -> Job:
+    await storage.put_file(path, job.input_key, max_bytes=1 << 30)
+    return job
+
+
+async def done(separation: SlotSeparation, job: Job) -> tuple[Result, list[float]]:
+    seen: list[float] = []
+    return await separation(job, seen.append, asyncio.Event()), seen
+
+
+async def content(storage: Storage, key: str) -> bytes:
+    return b"".join([block async for block in await storage.get(key)])
+
+
+@pytest.fixture
+def song(tmp_path: Path) -> Path:
+    return encode_kind(tmp_path / "song.mp3", noise(3 * RATE), "mp3")
+
+
+async def test_stems_and_peaks_lie_under_keys_that_the_job_decides(
+    separation: SlotSeparation, storage: Away, song: Path, tmp_path: Path, slot: InferenceSlot
+) -> None:
+    job = await stored(storage, job_of(), song)
+    result, seen = await done(separation, job)
+    names = [stem.name for stem in result.stems]
+    assert names == ["vocals", "drums", "other"]
+    for stem in result.stems:
+        assert stem.key == f"{job.prefix}/stems/{stem.name}.wav"
+        data = await content(storage, stem.key)
+        assert (len(data), stem.media_type) == (stem.size, "audio/wav")
+        (tmp_path / "stem.wav").write_bytes(data)
+        waveform = read(tmp_path / "stem.wav")
+        peaks = json.loads(await content(storage, f"{job.prefix}/peaks/{stem.name}.json"))
+        assert (peaks["version"], peaks["bits"], peaks["channels"]) == (1, 8, 1)
+        assert peaks["length"] * peaks["samples_per_pixel"] >= len(waveform)
+        assert max(peaks["data"]) == pytest.approx(127 * waveform.max(), abs=1)
+    assert (result.model, result.details["version"], result.details["model_quality"]) == (
+        *(NAME, "1.2.3"),
+        "official",
+    )
+    assert set(result.quality["stems"]) == set(names)
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0
+    assert list(slot.work_folder.iterdir()) == []
+
+
+async def test_a_second_job_in_the_same_process_works_as_the_first(
+    separation: SlotSeparation, storage: Away, song: Path, slot: InferenceSlot
+) -> None:
+    pid = slot.pid
+    for _ in range(2):
+        await done(separation, await stored(storage, job_of(), song))
+    assert slot.pid == pid
+
+
+async def test_only_the_stems_that_are_wanted_are_stored(
+    separation: SlotSeparation, storage: Away, song: Path
+) -> None:
+    job = await stored(storage, job_of(only=("drums",), codec="flac"), song)
+    result, _ = await done(separation, job)
+    assert [stem.key for stem in result.stems] == [f"{job.prefix}/stems/drums.flac"]
+    keys = {found.key async for found in storage.list(job.prefix)}
+    assert keys == {job.input_key, f"{job.prefix}/stems/drums.flac", f"{job.prefix}/peaks/drums.json"}
+
+
+async def test_what_is_no_audio_fails_with_the_client_s_name_for_it(
+    separation: SlotSeparation, storage: Away, tmp_path: Path
+) -> None:
+    (tmp_path / "text").write_bytes(b"no sound at all" * 100)
+    job = await stored(storage, job_of("../my song.mp3"), tmp_path / "text")
+    with pytest.raises(NotAudioError, match=r"my song\.mp3 is not audio") as caught:
+        await done(separation, job)
+    assert str(tmp_path) not in str(caught.value)
+
+
+async def test_a_running_job_is_stopped_within_a_second_and_leaves_a_slot_that_works(
+    separation: SlotSeparation, storage: Away, song: Path, tmp_path: Path, slot: InferenceSlot
+) -> None:
+    job = await stored(storage, job_of(), long_song(tmp_path))
+    cancelled, seen = asyncio.Event(), list[float]()
+    working = asyncio.create_task(separation(job, seen.append, cancelled))
+    async with asyncio.timeout(30):
+        while not seen or seen[-1] < 0.03:
+            await asyncio.sleep(0.01)
+    cancelled.set()
+    start = asyncio.get_running_loop().time()
+    with pytest.raises(JobStoppedError):
+        await working
+    assert asyncio.get_running_loop().time() - start < 2  # one, and one for a machine that is loaded
+    assert list(slot.work_folder.iterdir()) == []
+    await done(separation, await stored(storage, job_of(), song))
+
+
+async def test_a_store_that_is_away_for_a_while_is_waited_for_and_one_that_stays_away_is_not(
+    separation: SlotSeparation, storage: Away, song: Path
+) -> None:
+    job = await stored(storage, job_of(), song)
+    storage.times = 2
+    await done(separation, job)
+    storage.times = 1000
+    separation.limits = replace(separation.limits, storage_patience=0.5)
+    with pytest.raises(StorageUnavailableError):
+        await done(separation, job)
+
+
+async def test_a_missing_input_and_a_missing_model_are_told(
+    separation: SlotSeparation, storage: Away, song: Path
+) -> None:
+    with pytest.raises(ObjectNotFoundError):
+        await done(separation, job_of())
+    job = await stored(storage, job_of(), song)
+    five = replace(job, options=replace(job.options, stems=5))
+    with pytest.raises(ModelNotInstalledError, match="models pull 5stems"):
+        await done(separation, five)
+
+
+async def test_a_job_that_takes_too_long_is_told_so(
+    separation: SlotSeparation, storage: Away, tmp_path: Path
+) -> None:
+    separation.limits = replace(separation.limits, seconds=0.2)
+    with pytest.raises(JobTimeLimitError):
+        await done(separation, await stored(storage, job_of(), long_song(tmp_path)))
+
+
+async def test_the_engine_that_a_job_was_created_for_is_used_while_it_is_there(inventory: Inventory) -> None:
+    models = {model.name: model for model in inventory.models()}
+    wide = models[f"{NAME}-16kHz"]
+    assert inventory.choose(wide.engine, STEMS, "official") == wide
+    assert inventory.choose("another:engine", STEMS, "official") == models[NAME]
+    assert wide.engine != models[NAME].engine
+    assert inventory.load(wide.name).architecture.bins == 1536
+
+
+async def test_work_folders_are_each_process_s_own_and_empty(tmp_path: Path) -> None:
+    (tmp_path / "0" / "left" / "over").mkdir(parents=True)
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1.lock").touch()
+    with open_work_folder(tmp_path) as one:
+        assert (one.name, list(one.iterdir())) == ("0", [])
+        assert not (tmp_path / "1").exists()
+        with open_work_folder(tmp_path) as other:
+            assert other.name == "1"
+    assert not one.exists()
+
+
+async def test_emptying_a_folder_keeps_the_folder_itself(tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    (folder / "below").mkdir(parents=True)
+    (folder / "file").touch()
+    before = folder.stat().st_ino
+    empty(folder)
+    assert (folder.stat().st_ino, list(folder.iterdir())) == (before, [])

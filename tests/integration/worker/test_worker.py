@@ -1,0 +1,253 @@
+"""A worker on a real database, doing separations that are not real."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from spleeter_microservice.database.connection import Database
+from spleeter_microservice.errors import InferenceCrashedError, NotAudioError
+from spleeter_microservice.jobs.claims import DEATHS, Claims
+from spleeter_microservice.jobs.job import Job, State
+from spleeter_microservice.jobs.notifications import Listener, Notice
+from spleeter_microservice.jobs.repository import Repository
+from spleeter_microservice.worker.attempt import Ending
+from spleeter_microservice.worker.worker import Worker
+from tests.support.job_samples import QUICK, RESULT, Songs, at_work, new_job, until
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest_asyncio.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with Database(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def repository(database: Database) -> Repository:
+    return Repository(database)
+
+
+def worker(database: Database, songs: Songs, **changes: Any) -> Worker:
+    return Worker(database, songs, songs.erase, replace(QUICK, **changes))
+
+
+async def test_a_job_is_done_and_its_result_published(database: Database, repository: Repository) -> None:
+    async with at_work(worker(database, Songs())):
+        job = (await repository.create(new_job())).job
+        done = await until(repository, job.id, State.SUCCEEDED)
+    assert (done.result, done.attempts, done.progress) == (RESULT, 1, 1)
+
+
+async def test_a_waiting_worker_starts_a_new_job_within_a_tenth_of_a_second(
+    database: Database, repository: Repository
+) -> None:
+    waits = []
+    async with at_work(worker(database, Songs(), poll=30.0)):
+        await asyncio.sleep(0.3)
+        for _ in range(9):
+            job = (await repository.create(new_job())).job
+            done = await until(repository, job.id, State.SUCCEEDED)
+            assert done.started_at
+            waits.append(done.started_at - done.created_at)
+    assert sorted(waits)[4] < timedelta(milliseconds=100)
+
+
+async def test_slots_work_at_the_same_time(database: Database, repository: Repository) -> None:
+    songs = Songs(seconds=0.5)
+    jobs = [(await repository.create(new_job())).job for _ in range(3)]
+    async with at_work(worker(database, songs, slots=3)) as working:
+        while working.running < 3:
+            await asyncio.sleep(0.01)
+        assert working.connected
+        for job in jobs:
+            await until(repository, job.id, State.SUCCEEDED)
+
+
+async def test_progress_is_seen_while_a_job_runs(database: Database, repository: Repository) -> None:
+    job = (await repository.create(new_job())).job
+    async with at_work(worker(database, Songs(seconds=1.0))), asyncio.timeout(5):
+        while (await repository.get("ann", job.id)).progress != 0.5:
+            await asyncio.sleep(0.02)
+
+
+async def test_an_error_of_the_song_fails_the_job_at_once(database: Database, repository: Repository) -> None:
+    songs = Songs(error=lambda job: NotAudioError("not audio:\0 convert it"))
+    job = (await repository.create(new_job())).job
+    async with at_work(worker(database, songs)):
+        failed = await until(repository, job.id, State.FAILED)
+    assert (failed.error_type, failed.error_message) == ("NotAudioError", "not audio:� convert it")
+    assert len(songs.begun) == 1
+
+
+async def test_a_job_whose_separating_process_dies_is_tried_three_times(
+    database: Database, repository: Repository
+) -> None:
+    songs = Songs(error=lambda job: InferenceCrashedError("killed"))
+    job = (await repository.create(new_job())).job
+    async with at_work(worker(database, songs)):
+        failed = await until(repository, job.id, State.FAILED)
+    assert (failed.error_type, failed.deaths, len(songs.begun)) == (DEATHS, 3, 3)
+
+
+async def test_an_unexpected_error_is_retried_and_its_text_not_shown(
+    database: Database, repository: Repository
+) -> None:
+    outcomes: list[Exception | None] = [OSError("/secret/path"), None]
+    one = (await repository.create(new_job())).job
+    async with at_work(worker(database, Songs(error=lambda job: outcomes.pop(0)))):
+        await until(repository, one.id, State.SUCCEEDED)
+    two = (await repository.create(new_job())).job
+    async with at_work(worker(database, Songs(error=lambda job: OSError("/secret/path")))):
+        failed = await until(repository, two.id, State.FAILED)
+    assert failed.error_type == "internal-error"
+    assert "secret" not in (failed.error_message or "")
+
+
+async def test_a_result_that_cannot_be_stored_fails_its_job_and_no_other(
+    database: Database, repository: Repository
+) -> None:
+    class Wrong(Songs):
+        async def __call__(self, job: Job, *_: Any) -> Any:
+            return replace(RESULT, model="\0") if job.tenant == "bob" else RESULT
+
+    bad = (await repository.create(new_job("bob"))).job
+    good = (await repository.create(new_job())).job
+    async with at_work(worker(database, Wrong())):
+        await until(repository, good.id, State.SUCCEEDED)
+        failed = await until(repository, bad.id, State.FAILED, tenant="bob")
+    assert failed.error_type == "internal-error"
+
+
+@pytest.mark.parametrize("how", ["cancel", "delete"])
+async def test_a_running_job_is_given_up_within_a_second(
+    database: Database, repository: Repository, how: str
+) -> None:
+    songs = Songs(seconds=30)
+    job = (await repository.create(new_job())).job
+    async with at_work(worker(database, songs, heartbeat=30.0, silence=60.0)) as working:
+        while not songs.begun:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        await getattr(repository, how)("ann", job.id)
+        async with asyncio.timeout(1):
+            while working.running:
+                await asyncio.sleep(0.01)
+    assert songs.given_up == [job.id]
+
+
+async def test_a_separation_that_does_not_stop_when_told_is_interrupted(
+    database: Database, repository: Repository
+) -> None:
+    class Deaf(Songs):
+        async def __call__(self, job: Job, *_: Any) -> Any:
+            self.begun.append(job.id)
+            await asyncio.sleep(60)
+
+    songs = Deaf()
+    job = (await repository.create(new_job())).job
+    async with at_work(worker(database, songs)) as working:
+        while not songs.begun:
+            await asyncio.sleep(0.01)
+        await repository.cancel("ann", job.id)
+        async with asyncio.timeout(2):
+            while working.running:
+                await asyncio.sleep(0.01)
+
+
+async def test_a_stopping_worker_finishes_what_it_can_in_the_grace_period(
+    database: Database, repository: Repository
+) -> None:
+    songs = Songs(seconds=0.5)
+    jobs = [(await repository.create(new_job())).job for _ in range(2)]
+    async with at_work(worker(database, songs)):
+        while not songs.begun:
+            await asyncio.sleep(0.01)
+    states = [(await repository.get("ann", job.id)).state for job in jobs]
+    assert states == [State.SUCCEEDED, State.QUEUED]
+
+
+async def test_what_runs_longer_than_the_grace_period_goes_back_to_the_queue(
+    database: Database, repository: Repository
+) -> None:
+    class Stopping(Songs):
+        async def __call__(self, job: Job, report: Any, cancelled: asyncio.Event) -> Any:
+            await super().__call__(job, report, cancelled)
+            raise InterruptedError
+
+    songs = Stopping(seconds=30)
+    job = (await repository.create(new_job())).job
+    async with at_work(worker(database, songs, grace=0.2)):
+        while not songs.begun:
+            await asyncio.sleep(0.01)
+    back = await repository.get("ann", job.id)
+    assert (back.state, back.deaths, back.progress) == (State.QUEUED, 0, 0)
+    async with at_work(worker(database, Songs())):
+        await until(repository, job.id, State.SUCCEEDED)
+
+
+async def test_a_worker_that_was_taken_for_dead_gives_up_and_starts_afresh(
+    database: Database, repository: Repository
+) -> None:
+    songs = Songs(seconds=1.0)
+    endings: list[Ending] = []
+    job = (await repository.create(new_job())).job
+    working = Worker(database, songs, songs.erase, QUICK, lambda job, ending, seconds: endings.append(ending))
+    async with at_work(working):
+        while not songs.begun:
+            await asyncio.sleep(0.01)
+        await Claims(database).take_over(0)
+        done = await until(repository, job.id, State.SUCCEEDED)
+    assert (done.attempts, done.deaths) == (2, 1)
+    assert endings == [Ending.LOST, Ending.SUCCEEDED]
+
+
+async def test_a_job_whose_claim_was_lost_on_its_way_to_the_worker_is_done_all_the_same(
+    database: Database, repository: Repository
+) -> None:
+    async with at_work(worker(database, Songs(seconds=1.0))) as working:
+        busy = (await repository.create(new_job())).job
+        await until(repository, busy.id, State.RUNNING)
+        job = (await repository.create(new_job())).job
+        async with database.transaction() as transaction:
+            row = await (await transaction.connection.execute("SELECT id FROM spleeter_workers")).fetchone()
+        assert row
+        lost = await Claims(database).claim(row["id"])  # in the worker's name, which does not hear of it
+        assert lost
+        assert lost.job.id == job.id
+        done = await until(repository, job.id, State.SUCCEEDED)
+        assert working.connected
+    assert (done.attempts, done.deaths) == (2, 0)
+
+
+async def test_expired_jobs_are_swept(database: Database, repository: Repository) -> None:
+    songs = Songs()
+    job = (await repository.create(new_job(retention=timedelta()))).job
+    async with at_work(worker(database, songs, sweep=0.1)), asyncio.timeout(5):
+        while not songs.erased:
+            await asyncio.sleep(0.02)
+    assert songs.erased == [job.prefix]
+
+
+async def test_every_change_of_a_job_is_notified(database: Database, repository: Repository) -> None:
+    heard: list[Notice | None] = []
+    listening = asyncio.create_task(Listener(database.url, heard.append).run())
+    while not heard:
+        await asyncio.sleep(0.01)
+    job = (await repository.create(new_job())).job
+    await repository.cancel("ann", job.id)
+    await repository.delete("ann", job.id)
+    async with asyncio.timeout(2):
+        while len(heard) < 4:
+            await asyncio.sleep(0.01)
+    listening.cancel()
+    assert heard[0] is None
+    assert [notice.state for notice in heard if notice] == ["queued", "cancelled", "deleted"]
+    events = await repository.events("ann", job.id)
+    assert events == []
+    assert all(notice.job == job.id for notice in heard if notice)

@@ -1,0 +1,147 @@
+"""A real Chromium without a window, driven by the W3C's WebDriver protocol through chromedriver."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.support.missing import missing
+
+_ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the protocol's name for "reference to an element"
+_ARGUMENTS = (
+    "--headless=new",
+    "--no-sandbox",  # tests may run as root
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--autoplay-policy=no-user-gesture-required",
+    "--mute-audio",
+)
+PATIENCE = 30.0  # seconds, on a busy machine
+
+
+def program(package: str, *names: str) -> str:
+    """Find a program by one of its names, or say that it is missing."""
+    found = filter(None, map(shutil.which, names))
+    return next(found, None) or missing(f"{names[0]} is not installed (Debian package {package})")
+
+
+@contextlib.contextmanager
+def running() -> Iterator[str]:
+    """Start a browser and give the address of its session; close it at the end."""
+    chromium = program("chromium", "chromium", "google-chrome")
+    driver = program("chromium-driver", "chromedriver")
+    with tempfile.TemporaryDirectory(prefix="chromium-") as folder, _driver(driver) as address:
+        options = {"binary": chromium, "args": [*_ARGUMENTS, f"--user-data-dir={folder}"]}
+        wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+        with httpx.Client(base_url=address, timeout=60, verify=False) as client:
+            answer = client.post("/session", json={"capabilities": {"alwaysMatch": wanted}})
+            session = f"/session/{_value(answer)['sessionId']}"
+            try:
+                yield address + session
+            finally:
+                client.delete(session)
+
+
+@contextlib.contextmanager
+def _driver(path: str) -> Iterator[str]:
+    with subprocess.Popen([path, "--port=0"], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            for line in process.stdout:
+                if found := re.search(r"successfully on port (\d+)", line):
+                    yield f"http://127.0.0.1:{found[1]}"
+                    return
+            raise RuntimeError("chromedriver does not start")
+        finally:
+            process.terminate()
+
+
+def _value(answer: httpx.Response) -> Any:
+    value = answer.json()["value"]
+    assert answer.is_success, value
+    return value
+
+
+class Browser:
+    """A page in the browser; elements are named by CSS selectors."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def _post(self, path: str, body: Mapping[str, Any]) -> Any:
+        return _value(await self._client.post(path, json=body))
+
+    async def open(self, url: str) -> None:
+        """Go to an address, and forget what the console said before."""
+        await self.console()
+        await self._post("/url", {"url": url})
+
+    async def run(self, script: str, *arguments: object) -> Any:
+        """Run JavaScript and give what it returns."""
+        return await self._post("/execute/sync", {"script": script, "args": arguments})
+
+    async def until(self, expression: str) -> Any:
+        """Wait until an expression is true in the page."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not (value := await self.run(f"return {expression}")):
+                    await asyncio.sleep(0.03)
+        except TimeoutError:
+            raise AssertionError(
+                f"never true: {expression}; the page says {await self.text('body')!r}"
+            ) from None
+        return value
+
+    async def text(self, selector: str) -> str:
+        """Give the text of an element, as it is shown."""
+        return str(await self.run("return document.querySelector(arguments[0]).innerText", selector))
+
+    async def shows(self, selector: str, text: str) -> None:
+        """Wait until an element is shown, with a text in it."""
+        await self.until(
+            f"document.querySelector({selector!r})?.checkVisibility() && "
+            f"document.querySelector({selector!r}).innerText.includes({text!r})"
+        )
+
+    async def click(self, selector: str) -> None:
+        """Click on an element."""
+        await self._post(f"/element/{await self._find(selector)}/click", {})
+
+    async def type(self, selector: str, text: str) -> None:
+        """Type into an element; into one that takes a file, the file's path."""
+        await self._post(f"/element/{await self._find(selector)}/value", {"text": text})
+
+    async def _find(self, selector: str) -> str:
+        found = await self._post("/element", {"using": "css selector", "value": selector})
+        return str(found[_ELEMENT])
+
+    async def devtools(self, command: str, **parameters: object) -> Any:
+        """Send a command of Chromium's own protocol."""
+        return await self._post("/goog/cdp/execute", {"cmd": command, "params": parameters})
+
+    async def look(self, width: int, scheme: str = "light") -> None:
+        """Be a screen of some width, with a colour scheme."""
+        await self.devtools(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
+        )
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        await self.devtools("Emulation.setEmulatedMedia", features=[feature])
+
+    async def screenshot(self, path: Path) -> None:
+        """Save what is seen as a PNG."""
+        found = await self.devtools("Page.captureScreenshot", captureBeyondViewport=True)
+        path.write_bytes(base64.b64decode(found["data"]))
+
+    async def console(self) -> list[str]:
+        """Give what the console said since the last time."""
+        return [line["message"] for line in await self._post("/se/log", {"type": "browser"})]

@@ -1,0 +1,44 @@
+"""Models for inference slots, and jobs for them."""
+
+from __future__ import annotations
+
+import wave
+from dataclasses import replace
+from pathlib import Path
+
+from spleeter_microservice.sandbox.messages import InferenceModel, SeparationRequest
+from tests.support.audio_files import RATE, encode_kind, noise
+from tests.support.random_models import TINY, written
+
+# Tiny networks, but segments as long as the real ones: short ones would make messages of everything.
+ARCHITECTURE = replace(TINY, bins=512, segment_frames=512, frame_length=1024, frame_step=256)
+
+
+def tiny_model(folder: Path) -> InferenceModel:
+    """Write a model with random weights."""
+    written(ARCHITECTURE, folder)
+    return InferenceModel(folder, ARCHITECTURE)
+
+
+def song(work: Path, seconds: float = 2.0, kind: str = "s16.wav") -> Path:
+    """Write a song of noise into a work folder."""
+    return encode_kind(work / f"song.{kind}", noise(round(seconds * RATE)), kind)
+
+
+def long_song(folder: Path, seconds: int = 600) -> Path:
+    """Write a song that takes a while, ten seconds of noise over and over; give its path."""
+    path = folder / "long.wav"
+    tile = (noise(10 * RATE) * 32767).astype("<i2").tobytes()
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        for _ in range(seconds // 10):
+            file.writeframesraw(tile)
+    return path
+
+
+def request_for(source: Path, using: InferenceModel, **options: object) -> SeparationRequest:
+    """Ask for all stems of a file, beside it."""
+    paths = {name: source.parent / f"{name}.wav" for name in using.architecture.instruments}
+    return replace(SeparationRequest(source, paths), **options)  # type: ignore[arg-type]  # by name

@@ -1,0 +1,128 @@
+"""Jobs, databases and workers for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from spleeter_microservice.database.connection import Database
+from spleeter_microservice.jobs.claims import Claim, Claims
+from spleeter_microservice.jobs.job import Job, NewJob, Options, Result, State, StoredStem, new_job_id
+from spleeter_microservice.jobs.repository import Repository
+from spleeter_microservice.worker.attempt import Pace
+from spleeter_microservice.worker.worker import Worker, WorkerOptions
+
+RESULT = Result(
+    stems=(StoredStem("vocals", "a/vocals.wav", 12, "ab" * 32), StoredStem("other", "a/o.wav", 3, "cd" * 32)),
+    model="2stems",
+    quality={"residual": -100.5, "stems": [{"level": None}]},
+)
+QUICK = WorkerOptions(
+    heartbeat=0.2,
+    silence=1.0,
+    poll=0.5,
+    grace=1.0,
+    last_words=1.0,
+    pace=Pace(progress=0.05, give_up=0.5, retry=0.05, reconnect=0.05),
+)
+
+
+def new_job(tenant: str = "ann", **changes: Any) -> NewJob:
+    """Give a job that is like no other."""
+    number = new_job_id()
+    job = NewJob(
+        tenant=tenant,
+        prefix=f"{tenant}/{number}",
+        input_key=f"{tenant}/{number}/input",
+        input_name="song.mp3",
+        audio_seconds=30.0,
+        content_hash=number.hex,
+        retention=timedelta(hours=1),
+        id=number,
+    )
+    return replace(job, **changes)
+
+
+def killing_job(tenant: str = "ann") -> NewJob:
+    """Give a job that kills the process of ``tests.support.worker_process`` that does it."""
+    return new_job(tenant, options=Options(metadata={"deed": "kill"}))
+
+
+async def claimed(claims: Claims, worker: int) -> Claim:
+    """Claim a job that must be there."""
+    claim = await claims.claim(worker)
+    assert claim is not None
+    return claim
+
+
+async def succeed(database: Database, new: NewJob) -> Job:
+    """Create a job and have it done."""
+    await Repository(database).create(new)
+    claims = Claims(database)
+    worker = await claims.register("test", 1)
+    claim = await claimed(claims, worker)
+    assert claim.job.id == new.id
+    assert await claims.publish(claim, RESULT)
+    return await Repository(database).get(new.tenant, new.id)
+
+
+async def until(
+    repository: Repository, job: UUID, *states: State, tenant: str = "ann", within: float = 10
+) -> Job:
+    """Wait for a job to be in one of some states."""
+    deadline = time.monotonic() + within
+    while (found := await repository.get(tenant, job)).state not in states:
+        assert not found.state.final, found
+        assert time.monotonic() < deadline, found
+        await asyncio.sleep(0.02)
+    return found
+
+
+@asynccontextmanager
+async def at_work(worker: Worker) -> AsyncIterator[Worker]:
+    """Run a worker, and have it stop at the end."""
+    running = asyncio.create_task(worker.run())
+    try:
+        yield worker
+    finally:
+        worker.stop()
+        await running
+
+
+class Songs:
+    """Separates nothing, but slowly, and notes what it was asked to do."""
+
+    def __init__(
+        self, seconds: float = 0.0, error: Callable[[Job], Exception | None] = lambda job: None
+    ) -> None:
+        self.seconds = seconds
+        self.error = error
+        self.begun: list[UUID] = []
+        self.given_up: list[UUID] = []
+        self.erased: list[str] = []
+
+    async def __call__(
+        self, job: Job, report_progress: Callable[[float], None], cancelled: asyncio.Event
+    ) -> Result:
+        """Wait, unless cancelled, then give the result or the error."""
+        self.begun.append(job.id)
+        report_progress(0.5)
+        try:
+            await asyncio.wait_for(cancelled.wait(), self.seconds)
+            self.given_up.append(job.id)
+        except TimeoutError:
+            pass
+        error = self.error(job)
+        if error:
+            raise error
+        return RESULT
+
+    async def erase(self, prefix: str) -> None:
+        """Note what is to be erased."""
+        self.erased.append(prefix)

@@ -1,0 +1,37 @@
+"""The Kubernetes manifests as ``kubectl apply`` would send them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.support.missing import missing
+
+OVERLAYS = Path(__file__).parents[2] / "deploy" / "kubernetes" / "overlays"
+
+
+def rendered(folder: Path) -> list[dict[str, Any]]:
+    """Render a folder with kustomize, which kubectl has in it."""
+    done = subprocess.run([*_kustomize(), str(folder)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def _kustomize() -> list[str]:
+    if shutil.which("kustomize"):
+        return ["kustomize", "build"]
+    return ["kubectl", "kustomize"] if shutil.which("kubectl") else missing("kubectl is not installed")
+
+
+def pods(resources: list[dict[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Give the pod template of each deployment, by its name."""
+    return {
+        resource["metadata"]["name"]: resource["spec"]["template"]
+        for resource in resources
+        if resource["kind"] == "Deployment"
+    }

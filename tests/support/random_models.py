@@ -1,0 +1,42 @@
+"""Models with random weights, small enough to run in unit tests."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spleeter_microservice.separation.spleeter.architecture import Architecture
+from spleeter_microservice.separation.spleeter.unet_graph import write_networks
+
+TINY = Architecture(
+    ("vocals", "drums", "other"),
+    conv_n_filters=(2, 3, 4, 4, 4, 4),
+    bins=64,
+    segment_frames=64,
+    frame_length=256,
+    frame_step=64,
+)
+
+
+def random_arrays(architecture: Architecture, seed: int = 0) -> dict[str, NDArray[np.float32]]:
+    """Weights whose networks neither vanish nor explode."""
+    rng = np.random.default_rng(seed)
+    arrays = {}
+    for name, shape in architecture.variables().items():
+        if name.endswith("kernel"):
+            values = rng.normal(0, 1.5 / np.sqrt(np.prod(shape) / shape[-1]), shape)
+        elif name.endswith(("gamma", "moving_variance")):
+            values = rng.uniform(0.5, 1.5, shape)
+        else:
+            values = rng.normal(0, 0.2, shape)
+        arrays[name] = values.astype(np.float32)
+    return arrays
+
+
+def written(architecture: Architecture, folder: Path, seed: int = 0) -> Mapping[str, NDArray[np.float32]]:
+    """Write the networks of a random model and return its weights."""
+    arrays = random_arrays(architecture, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_networks(architecture, arrays, folder)
+    return arrays

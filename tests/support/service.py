@@ -1,0 +1,185 @@
+"""The whole service as real processes, for tests over HTTP that kill some of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+_REPOSITORY = Path(__file__).parents[2]
+KEY = "a key for tests: not to be guessed".replace(" ", "-")
+START_SECONDS = 90.0
+_FINAL = ("succeeded", "failed", "cancelled")
+
+
+class Service:
+    """One command of this program and the processes that it starts.
+
+    Args:
+        folder: of the data.
+        models: where the 2-stem weights are installed.
+        command: ``serve``, ``api`` or ``worker``.
+        environ: more variables.
+    """
+
+    def __init__(
+        self, folder: Path, models: Path, command: str = "serve", environ: Mapping[str, str] | None = None
+    ) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._command = command
+        self._environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("SPLEETER_")},
+            "PYTHONPATH": str(_REPOSITORY / "src"),
+            "SPLEETER_API_KEY": KEY,
+            "SPLEETER_DATA_DIR": str(folder),
+            "SPLEETER_MODELS_DIR": str(models),
+            "SPLEETER_PORT": str(self.port),
+            "SPLEETER_REQUESTS_PER_MINUTE": "100000",
+            **(environ or {}),
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+        self.client = httpx.Client(base_url=self.url, headers={"X-API-KEY": KEY}, timeout=30, trust_env=False)
+
+    @property
+    def log(self) -> Path:
+        """What it wrote."""
+        return self.folder / "log"
+
+    def start(self) -> None:
+        """Start the command; ``wait_until_ready`` waits for it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "spleeter_microservice", self._command],
+                env=self._environ,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+            )
+
+    def wait_until_ready(self, status: int = 200, within: float = START_SECONDS) -> None:
+        """Wait until readiness answers so."""
+        deadline = time.monotonic() + within
+        while self.readiness() != status:
+            assert self.process is not None
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"not ready: {self.log.read_text()[-4000:]}")
+            time.sleep(0.05)
+
+    def readiness(self) -> int | None:
+        """Give the status of readiness, or None when nobody answers."""
+        try:
+            return self.client.get("/health/ready").status_code
+        except httpx.TransportError:
+            return None
+
+    def stop(self, number: int = signal.SIGTERM, within: float = 60) -> int:
+        """Tell it to stop, and give its exit status."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(within)
+
+    def submit(self, song: Path, **fields: Any) -> dict[str, Any]:
+        """Ask for a separation."""
+        with song.open("rb") as file:
+            answer = self.client.post("/v1/separations", files={"file": (song.name, file)}, data=fields)
+        assert answer.status_code in (200, 202), answer.text
+        job: dict[str, Any] = answer.json()
+        return job
+
+    def job(self, number: str) -> dict[str, Any]:
+        """Give a job as the API shows it."""
+        answer = self.client.get(f"/v1/separations/{number}")
+        assert answer.status_code == 200, answer.text
+        job: dict[str, Any] = answer.json()
+        return job
+
+    def wait_for(self, number: str, *states: str, within: float = 60) -> dict[str, Any]:
+        """Wait until a job is in one of some states, by default until it has ended."""
+        deadline = time.monotonic() + within
+        while True:
+            try:
+                job = self.job(number)
+            except httpx.TransportError:
+                job = {"state": "unknown"}
+            if job["state"] in (states or _FINAL):
+                return job
+            assert time.monotonic() < deadline, f"{job} {self.log.read_text()[-3000:]}"
+            time.sleep(0.05)
+
+    def pids(self, part: str) -> list[int]:
+        """Give the numbers of processes of a part, such as ``api``, ``worker`` or ``inference_child``."""
+        return [pid for pid, command in mentioning(self.folder) if part in command]
+
+
+def mentioning(folder: Path) -> list[tuple[int, list[str]]]:
+    """Give the processes, but for this one, whose command or environment names a folder."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            command, environ = (place / "cmdline").read_bytes(), (place / "environ").read_bytes()
+        except OSError:
+            continue
+        if os.fsencode(folder) in command + environ and int(place.name) != os.getpid():
+            words = [os.fsdecode(word) for word in command.split(b"\0")]
+            found.append((int(place.name), [word.rpartition(".")[2] for word in words]))
+    return found
+
+
+def gone(folder: Path, within: float = 20) -> bool:
+    """Wait until no process names a folder; tell whether that came about."""
+    deadline = time.monotonic() + within
+    while mentioning(folder):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def free_port() -> int:
+    """Give a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        assert isinstance(port, int)
+        return port
+
+
+@contextmanager
+def running(
+    folder: Path,
+    models: Path,
+    command: str = "serve",
+    environ: Mapping[str, str] | None = None,
+    *,
+    ready: bool = True,
+) -> Iterator[Service]:
+    """Run a command, wait until it is ready if asked to, and see that nothing of it is left at the end."""
+    service = Service(folder, models, command, environ)
+    service.start()
+    try:
+        if ready:
+            service.wait_until_ready()
+        yield service
+    finally:
+        service.client.close()
+        if service.process and service.process.poll() is None:
+            service.process.terminate()
+            try:
+                service.process.wait(60)
+            except subprocess.TimeoutExpired:
+                service.process.kill()
+                service.process.wait()
+        for pid, _ in mentioning(folder):
+            os.kill(pid, signal.SIGKILL)

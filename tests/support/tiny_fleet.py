@@ -1,0 +1,90 @@
+"""A worker that separates for real, with two small networks of random weights."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+from spleeter_microservice.bootstrap.worker import job_problem
+from spleeter_microservice.jobs.worker_registry import Fleet
+from spleeter_microservice.models.catalogue import Catalogue, Entry
+from spleeter_microservice.models.store import ModelStore
+from spleeter_microservice.models.tensorflow.checkpoint_reader import official_sha256
+from spleeter_microservice.sandbox.inference import InferenceSlot
+from spleeter_microservice.web.services import Services
+from spleeter_microservice.worker.inventory import Inventory
+from spleeter_microservice.worker.separate_job import JobLimits, SlotSeparation
+from spleeter_microservice.worker.worker import Worker, WorkerOptions
+from tests.support.random_models import random_arrays
+from tests.support.tensorflow_files import write_checkpoint
+from tests.support.tiny_store import ARCHITECTURE
+
+_SMALL = replace(ARCHITECTURE, instruments=("vocals", "accompaniment"))
+
+
+def install(folder: Path) -> ModelStore:
+    """Install the networks, by the name of ``2stems``."""
+    arrays = random_arrays(_SMALL)
+    size = sum(array.nbytes for array in arrays.values()) + 8
+    entry = Entry("2stems", _SMALL, official_sha256(arrays), size)
+    store = ModelStore(folder / "models", catalogue=Catalogue({entry.name: entry}))
+    (folder / "models").mkdir()
+    (folder / "checkpoint").mkdir()
+    step: dict[str, NDArray[np.generic]] = {"global_step": np.zeros((), np.int64)}
+    write_checkpoint(folder / "checkpoint" / "model", {**arrays, **step})
+    store.import_("2stems", folder / "checkpoint")
+    return store
+
+
+@dataclass(frozen=True)
+class TinyWorker:
+    """A running worker, its slot, and the folder in which that works."""
+
+    worker: Worker
+    slot: InferenceSlot
+    work: Path
+    task: asyncio.Task[None]
+
+
+@asynccontextmanager
+async def working(
+    services: Services, store: ModelStore, work: Path, limits: JobLimits | None = None
+) -> AsyncIterator[TinyWorker]:
+    """Run a worker with one slot on the services' database and object store, its models told."""
+    work.mkdir()
+    inventory = Inventory(store, "1.2.3")
+    async with InferenceSlot(inventory.load("2stems"), work, models_folder=store.folder, cores=1) as slot:
+        separation = SlotSeparation(services.storage, inventory, [slot], limits)
+        worker = Worker(
+            services.database,
+            separation,
+            services.storage.delete_prefix,
+            WorkerOptions(grace=0.1, name_error=job_problem),
+        )
+        task = asyncio.create_task(worker.run())
+        try:
+            while worker.number is None:
+                await asyncio.sleep(0.01)
+            await Fleet(services.database).report(worker.number, inventory.models())
+            yield TinyWorker(worker, slot, work, task)
+        finally:
+            worker.stop()
+            await task
+
+
+async def ended(client: httpx.AsyncClient, created: httpx.Response) -> dict[str, Any]:
+    """Wait for the end of a separation that was created, and give it."""
+    async with asyncio.timeout(60):
+        while True:
+            job: dict[str, Any] = (await client.get(created.headers["location"])).json()
+            if job["finished_at"]:
+                return job
+            await asyncio.sleep(0.05)

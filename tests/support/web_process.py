@@ -1,0 +1,90 @@
+"""The API as a process of its own, on a port that the system gives: ``URL FOLDER``.
+
+Prints one line of JSON: its address, and a key of the tenant ``ann``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from spleeter_microservice.database.connection import Database
+from spleeter_microservice.web.app import create_app
+from tests.support.web_service import ALL, build_services
+
+_ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class WebProcess:
+    """A running API.
+
+    Attributes:
+        url: of it.
+        key: opens everything of the tenant ``ann``.
+    """
+
+    process: asyncio.subprocess.Process
+    url: str
+    key: str
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.url.rpartition(":")[2])
+
+    def memory(self) -> int:
+        """Give the bytes of memory that it has now."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) * 1024
+
+
+@contextlib.asynccontextmanager
+async def running(url: str, folder: Path) -> AsyncIterator[WebProcess]:
+    """Start an API, and kill it at the end if it still runs."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.support.web_process",
+        url,
+        str(folder),
+        cwd=_ROOT,
+        env={**os.environ, "PYTHONPATH": f"{_ROOT / 'src'}"},
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout
+        told = json.loads(await process.stdout.readline())
+        yield WebProcess(process, told["url"], told["key"])
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def main(url: str, folder: Path) -> None:
+    """Serve until SIGTERM."""
+    async with Database(url) as database:
+        services = build_services(database, folder)
+        key, _ = await services.keys.create("ann", ALL)
+        config = uvicorn.Config(
+            create_app(services), log_config=None, timeout_graceful_shutdown=20, backlog=2048
+        )
+        with socket.create_server(("127.0.0.1", 0), backlog=2048) as listening:
+            port = listening.getsockname()[1]
+            print(json.dumps({"url": f"http://127.0.0.1:{port}", "key": key}), flush=True)  # noqa: T201
+            await uvicorn.Server(config).serve([listening])
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2])))

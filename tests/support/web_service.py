@@ -1,0 +1,250 @@
+"""The API as tests run it: real PostgreSQL, store, keys and server; the fleet is played."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import wave
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from spleeter_microservice.access.key_store import MemoryKeyStore
+from spleeter_microservice.access.keys import ApiKeys
+from spleeter_microservice.access.principal import Scope
+from spleeter_microservice.access.rate_limit import MemoryRateLimiter, Rate
+from spleeter_microservice.antivirus.scan import Antivirus
+from spleeter_microservice.audit.log import AuditLog
+from spleeter_microservice.database.connection import Database
+from spleeter_microservice.errors import (
+    EmptyInputError,
+    EncryptedInputError,
+    ModelNotInstalledError,
+    NoAudioStreamError,
+    NoSamplesError,
+    NotAudioError,
+    TruncatedInputError,
+)
+from spleeter_microservice.jobs.claims import Claim, Claims, Failure
+from spleeter_microservice.jobs.job import Job, Result, StoredStem
+from spleeter_microservice.jobs.repository import Repository
+from spleeter_microservice.jobs.retention import Retention
+from spleeter_microservice.jobs.worker_registry import Model
+from spleeter_microservice.sandbox.prober import AudioFacts
+from spleeter_microservice.storage.store import open_storage
+from spleeter_microservice.web.server import UVICORN_OPTIONS
+from spleeter_microservice.web.services import Services, WebOptions
+from spleeter_microservice.webhooks.deliveries import Delivery
+
+# Structlog's default shows whole tracebacks with all variables, which takes seconds.
+structlog.configure(
+    processors=[structlog.contextvars.merge_contextvars, structlog.processors.KeyValueRenderer()]
+)
+ALL = frozenset(Scope)
+STEMS = {
+    2: ("vocals", "accompaniment"),
+    4: ("vocals", "drums", "bass", "other"),
+    5: ("vocals", "piano", "drums", "bass", "other"),
+}
+
+
+def song(seconds: float = 1.0, *, rate: int = 8000, seed: int = 0) -> bytes:
+    """Give a WAV file; another seed gives other bytes."""
+    file, frames = io.BytesIO(), int(seconds * rate)
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(1)
+        writer.setframerate(rate)
+        writer.writeframes((b"%04d" % seed + bytes(range(256)) * (1 + frames // 256))[:frames])
+    return file.getvalue()
+
+
+class WavProber:
+    """Knows WAV files, and some marks that stand for what else there is."""
+
+    MARKS = (
+        (b"no sound", NoAudioStreamError),
+        (b"encrypted", EncryptedInputError),
+    )
+
+    def __init__(self) -> None:
+        self.probed: list[Path] = []
+
+    async def probe(self, path: Path) -> AudioFacts:
+        """Tell what a file is."""
+        self.probed.append(path)
+        beginning = path.read_bytes()[:64]
+        if not beginning:
+            raise EmptyInputError(f"{path} is empty.")
+        for mark, error in self.MARKS:
+            if beginning.startswith(mark):
+                raise error(f"{path} is not taken.")
+        try:
+            return _facts(path)
+        except EOFError as error:
+            raise TruncatedInputError(f"{path} ends too early.") from error
+        except wave.Error as error:
+            raise NotAudioError(f"{path} is not audio.") from error
+
+
+def _facts(path: Path) -> AudioFacts:
+    with wave.open(str(path), "rb") as reader:
+        duration = reader.getnframes() / reader.getframerate()
+        if not duration:
+            raise NoSamplesError(f"{path} has no samples.")
+        return AudioFacts("wav", "pcm_u8", duration, reader.getframerate(), reader.getnchannels())
+
+
+@dataclass
+class Fleet:
+    """Models, workers and webhooks, as a test says they are."""
+
+    models: list[Model] = field(
+        default_factory=lambda: [
+            Model("2stems", STEMS[2], True, engine="2stems@1", licence="MIT"),
+            Model("4stems-lite", STEMS[4], True, engine="4stems-lite@1", quality="approximate"),
+            Model("5stems", STEMS[5], False, licence="MIT"),
+        ]
+    )
+    live: int = 1
+    deliveries: dict[UUID, list[Delivery]] = field(default_factory=dict)
+
+    async def all(self) -> Sequence[Model]:
+        """Give the models."""
+        return self.models
+
+    async def choose(self, stems: int, bandwidth: str) -> Model:
+        """Give the installed model for a number of stems."""
+        for model in self.models:
+            if model.installed and len(model.stems) == stems:
+                return model
+        raise ModelNotInstalledError(f"No model for {stems} stems is installed in /models.")
+
+    async def ready(self) -> int:
+        """Tell how many workers are ready."""
+        return self.live
+
+    async def of_job(self, tenant: str, job: UUID) -> Sequence[Delivery]:
+        """Give a job's webhooks."""
+        return self.deliveries.get(job, [])
+
+
+def build_services(database: Database, folder: Path, fleet: Fleet | None = None, **changes: Any) -> Services:
+    """Give services on a real database, a folder as object store, and a played fleet."""
+    fleet = fleet or Fleet()
+    (folder / "spool").mkdir(exist_ok=True)
+    storage = open_storage(str(folder / "objects"))
+    services = Services(
+        options=WebOptions(spool=folder / "spool"),
+        database=database,
+        repository=Repository(database),
+        retention=Retention(database, storage.delete_prefix),
+        storage=storage,
+        keys=ApiKeys(MemoryKeyStore()),
+        tokens=None,
+        requests=MemoryRateLimiter(Rate(10_000)),
+        attempts=MemoryRateLimiter(Rate(10)),
+        antivirus=Antivirus("off"),
+        audit=AuditLog(folder / "audit.jsonl", flush=False),
+        prober=WavProber(),
+        models=fleet,
+        deliveries=fleet,
+        workers=fleet,
+        version="1.2.3",
+    )
+    return replace(services, **changes)
+
+
+@asynccontextmanager
+async def served(app: FastAPI, **options: Any) -> AsyncIterator[str]:
+    """Serve an application on a port of its own and give its address."""
+    config = uvicorn.Config(app, port=0, timeout_graceful_shutdown=1, **{**UVICORN_OPTIONS, **options})
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server._serve())  # ``serve`` would take the test's signals
+    try:
+        while not server.started:
+            assert not running.done(), running.exception()
+            await asyncio.sleep(0.005)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        await running
+
+
+class Player:
+    """Plays a worker: claims jobs and publishes stems.
+
+    Args:
+        services: whose database and store it works on.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self.claims = Claims(services.database)
+        self._worker: int | None = None
+
+    async def claim(self) -> Claim:
+        """Claim the next job, which must be there; it is running then."""
+        if self._worker is None:
+            self._worker = await self.claims.register("player", 1)
+        claim = await self.claims.claim(self._worker)
+        assert claim is not None
+        return claim
+
+    async def separate(self, content: bytes = b"RIFF stem of ") -> Job:
+        """Do the next job: store a stem of some bytes under each name, and publish them."""
+        claim = await self.claim()
+        await self.publish(claim, content)
+        return claim.job
+
+    async def publish(self, claim: Claim, content: bytes = b"RIFF stem of ") -> None:
+        """End a claimed job with success."""
+        options = claim.job.options
+        names = [name for name in STEMS[options.stems] if not options.only or name in options.only]
+        stems = [await self._store(claim.job, name, content + name.encode()) for name in names]
+        assert await self.claims.publish(claim, _result(claim.job, tuple(stems)))
+
+    async def fail(self, claim: Claim, failure: Failure) -> None:
+        """End a claimed job with failure."""
+        assert await self.claims.fail(claim, failure)
+
+    async def _store(self, job: Job, name: str, content: bytes) -> StoredStem:
+        key = f"{job.prefix}/stems/{name}.{job.options.codec}"
+
+        async def chunks() -> AsyncIterator[bytes]:
+            yield content
+
+        await self._services.storage.put(key, chunks(), max_bytes=len(content))
+        return StoredStem(name, key, len(content), hashlib.sha256(content).hexdigest(), "audio/wav")
+
+
+def _result(job: Job, stems: tuple[StoredStem, ...]) -> Result:
+    each = {"level": -20.5, "peak": -1.0, "clipped_samples": 0, "energy_share": 0.5, "correlation": 0.1}
+    return Result(
+        stems=stems,
+        model="2stems",
+        quality={
+            "suspect": [],
+            "level": -18.0,
+            "residual": -90.0,
+            "stems": {stem.name: each | {"suspect": None} for stem in stems},
+        },
+        details={
+            "model_quality": "official",
+            "experimental": False,
+            "seconds": 0.5,
+            "realtime_factor": 60.0,
+            "duration": job.audio_seconds,
+            "weights_sha256": "ab" * 32,
+            "version": "1.2.3",
+        },
+    )

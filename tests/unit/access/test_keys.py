@@ -1,0 +1,212 @@
+"""API keys open what they are for, as long as they may, and nothing else."""
+
+import hmac
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spleeter_microservice.access import key_format as key_text
+from spleeter_microservice.access.key_store import MemoryKeyStore
+from spleeter_microservice.access.keys import ApiKeys, parse_configured
+from spleeter_microservice.access.principal import Principal, Scope, parse_scopes
+from spleeter_microservice.errors import ConfigurationError, InvalidKeyError, MissingScopeError
+
+pytestmark = pytest.mark.asyncio
+
+CONFIGURED = "correct-horse-battery"
+OTHER = "staple/+=0123456789"
+
+
+class Clock:
+    """A time that a test moves."""
+
+    def __init__(self) -> None:
+        self.time = datetime(2030, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.time
+
+
+MESSAGES = {
+    "This is not an API key.",
+    "No such API key.",
+    "This API key is mistyped or was cut off: its checksum is wrong. Copy it again.",
+    "This API key was revoked. Ask the operator for another.",
+    "This API key has expired. Ask the operator for another.",
+}
+
+
+async def refusal(keys: ApiKeys, text: str) -> str:
+    with pytest.raises(InvalidKeyError) as caught:
+        await keys.verify(text)
+    assert str(caught.value) in MESSAGES  # so that nothing of the text is repeated
+    return caught.value.reason
+
+
+async def test_a_created_key_opens_what_it_was_created_for() -> None:
+    keys = ApiKeys(MemoryKeyStore())
+    text, record = await keys.create("band", frozenset({Scope.READ}), name="desk")
+    assert await keys.verify(text) == Principal("band", frozenset({Scope.READ}), record.key_id)
+
+
+async def test_the_key_itself_is_kept_nowhere() -> None:
+    keys = ApiKeys(MemoryKeyStore(), parse_configured(CONFIGURED))
+    text, record = await keys.create()
+    assert text not in repr(record)
+    assert text.removeprefix("sms_") not in repr(await keys.list())
+    assert CONFIGURED not in repr(vars(keys))
+
+
+async def test_no_two_keys_are_the_same() -> None:
+    texts = {key_text.generate() for _ in range(1000)}
+    assert len(texts) == 1000
+    assert {len(text) for text in texts} == {key_text.LENGTH}
+
+
+async def test_a_key_cannot_be_used_after_it_was_revoked() -> None:
+    keys = ApiKeys(MemoryKeyStore())
+    text, record = await keys.create()
+    await keys.verify(text)
+    await keys.revoke(record.key_id)
+    assert await refusal(keys, text) == "revoked"
+
+
+async def test_a_key_cannot_be_used_once_its_time_is_over() -> None:
+    clock = Clock()
+    keys = ApiKeys(MemoryKeyStore(), now=clock)
+    text, _ = await keys.create(lifetime=timedelta(hours=1))
+    clock.time += timedelta(minutes=59)
+    await keys.verify(text)
+    clock.time += timedelta(minutes=1)
+    assert await refusal(keys, text) == "expired"
+
+
+async def test_the_last_use_is_noted_but_not_at_every_request() -> None:
+    clock, store = Clock(), MemoryKeyStore()
+    keys = ApiKeys(store, now=clock)
+    text, record = await keys.create()
+    uses = []
+    for seconds in (0, 30, 31, 60):
+        clock.time = datetime(2030, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+        await keys.verify(text)
+        (found,) = await keys.list(record.tenant)
+        assert found.last_used_at is not None
+        uses.append(found.last_used_at.minute * 60 + found.last_used_at.second)
+    assert uses == [0, 0, 0, 60]
+
+
+@given(position=st.integers(0, key_text.LENGTH - 1), character=st.characters(codec="ascii"))
+async def test_a_wrong_character_anywhere_is_told_from_an_unknown_key(position: int, character: str) -> None:
+    text = key_text.generate()
+    wrong = text[:position] + character + text[position + 1 :]
+    expected = "mistyped" if position >= len(key_text.PREFIX) else "unknown"
+    if wrong != text:
+        assert await refusal(ApiKeys(MemoryKeyStore()), wrong) == expected
+
+
+@given(position=st.integers(0, key_text.LENGTH - 2))
+async def test_two_characters_that_changed_places_are_noticed(position: int) -> None:
+    text = key_text.generate()
+    pair = text[position : position + 2]
+    swapped = text[:position] + pair[::-1] + text[position + 2 :]
+    assert swapped == text or not key_text.is_generated(swapped)
+
+
+@given(st.text())
+async def test_no_other_text_opens_anything(text: str) -> None:
+    keys = ApiKeys(MemoryKeyStore(), parse_configured(CONFIGURED))
+    assert await refusal(keys, text) in ("unknown", "malformed", "mistyped")
+
+
+async def test_a_generated_key_that_nobody_created_is_unknown() -> None:
+    assert await refusal(ApiKeys(MemoryKeyStore()), key_text.generate()) == "unknown"
+
+
+async def test_nothing_and_far_too_much_are_not_keys() -> None:
+    keys = ApiKeys(MemoryKeyStore())
+    assert await refusal(keys, "") == "malformed"
+    assert await refusal(keys, "k" * 10_000) == "malformed"
+
+
+async def test_every_configured_key_opens_the_default_tenant() -> None:
+    keys = ApiKeys(MemoryKeyStore(), parse_configured(f"{CONFIGURED}, {OTHER}"))
+    everything = frozenset(Scope)
+    assert await keys.verify(CONFIGURED) == Principal("default", everything, "configured-1")
+    assert await keys.verify(OTHER) == Principal("default", everything, "configured-2")
+    assert await refusal(keys, CONFIGURED[:-1]) == "unknown"
+    assert await refusal(keys, f"{CONFIGURED}, {OTHER}") == "unknown"
+
+
+async def test_all_configured_keys_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+
+    def compare(one: str, other: str) -> bool:
+        compared.append(one)
+        return one == other
+
+    keys = ApiKeys(MemoryKeyStore(), parse_configured(f"{CONFIGURED},{OTHER}"))
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    await keys.verify(CONFIGURED)
+    assert len(compared) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "has 0 characters"),
+        ("short", "has 5 characters; 16 to 512"),
+        (f"{CONFIGURED},", "Key 2 .* has 0 characters"),
+        (f"{CONFIGURED},x", "Key 2 .* has 1 characters"),
+        ("a key with some spaces", "spaces"),
+        ("schlüsselschlüssel", "ASCII"),
+        ("aaaaaaaaaaaaaaaaaaaa", "fewer than 6 different"),
+        ("x" * 10 + "abcdefgh" * 70, "has 570 characters"),
+        (key_text.generate()[:-1] + "!", ""),
+    ],
+)
+async def test_unsafe_configured_keys_are_refused_without_showing_them(text: str, problem: str) -> None:
+    if not problem:
+        parse_configured(text)  # only its form is like a generated key's
+        return
+    with pytest.raises(ConfigurationError, match=problem) as caught:
+        parse_configured(text)
+    assert text == "" or text not in str(caught.value)
+
+
+async def test_a_generated_key_may_be_configured_but_not_a_mistyped_one() -> None:
+    text = key_text.generate()
+    parse_configured(text)
+    wrong = text[:-1] + ("a" if text[-1] != "a" else "b")
+    with pytest.raises(ConfigurationError, match="mistyped"):
+        parse_configured(wrong)
+
+
+@pytest.mark.parametrize("tenant", ["", "a/b", "../up", ".hidden", "a b", "sub:someone", "x" * 129, "bänd"])
+async def test_a_tenant_has_a_name_that_is_safe_everywhere(tenant: str) -> None:
+    with pytest.raises(ConfigurationError, match="tenant cannot be called"):
+        await ApiKeys(MemoryKeyStore()).create(tenant)
+
+
+async def test_a_key_without_use_or_time_is_not_created() -> None:
+    keys = ApiKeys(MemoryKeyStore())
+    with pytest.raises(ConfigurationError, match="scope"):
+        await keys.create(scopes=frozenset())
+    with pytest.raises(ConfigurationError, match="lifetime"):
+        await keys.create(lifetime=timedelta(0))
+    with pytest.raises(ConfigurationError, match="printable"):
+        await keys.create(name="line\nbreak")
+
+
+async def test_a_scope_that_is_lacking_is_named() -> None:
+    with pytest.raises(MissingScopeError, match="'admin'") as caught:
+        Principal("band", frozenset({Scope.READ, Scope.SEPARATE}), "key_1").require(Scope.ADMIN)
+    assert caught.value.scope == "admin"
+
+
+async def test_scopes_are_read_by_name_and_unknown_ones_refused() -> None:
+    assert parse_scopes(["read", "admin"]) == {Scope.READ, Scope.ADMIN}
+    for wrong in ([], ["read", "write"]):
+        with pytest.raises(ConfigurationError, match="admin, read, separate"):
+            parse_scopes(wrong)

@@ -1,0 +1,157 @@
+"""Whatever a scanner says that is not understood, no file passes because of it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from spleeter_microservice.antivirus.clamd import Clamd, ClamdError, Patience
+from spleeter_microservice.antivirus.scan import Antivirus, Verdict, scan_antivirus
+from spleeter_microservice.errors import (
+    ConfigurationError,
+    InfectedError,
+    ScanLimitError,
+    ScannerUnavailableError,
+)
+
+pytestmark = pytest.mark.asyncio
+
+QUICK = Patience(connect=1, transfer=1, verdict=1)
+
+
+async def music() -> AsyncIterator[bytes]:
+    yield b"music"
+
+
+@contextlib.asynccontextmanager
+async def replying(reply: bytes) -> AsyncIterator[Antivirus]:
+    """Run a server that replies with some bytes, whatever it is sent, and hangs up."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            command = await reader.readuntil(b"\0")
+            if command == b"zINSTREAM\0":
+                await reader.read(100)
+            writer.write(reply)
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1")
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        yield Antivirus("required", Clamd("127.0.0.1", port, patience=QUICK))
+
+
+@given(reply=st.binary(max_size=60))
+@example(b"")
+@example(b"\0")
+@example(b"OK\0")
+@example(b"stream: OK")
+@example(b"stream: OKAY\0")
+@example(b"stream: OK\n\0stream")
+@example(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+@example(b"stream: Can't allocate memory ERROR\0")
+@example(b"UNKNOWN COMMAND\0")
+@example(b"x" * 100_000)
+@settings(max_examples=60, deadline=None)
+async def test_garbage_is_never_a_verdict(reply: bytes) -> None:
+    async with replying(reply) as antivirus:
+        verdict = await scan_antivirus(music(), antivirus)
+        assert verdict.result == "unavailable"
+        with pytest.raises(ScannerUnavailableError):
+            verdict.admit()
+
+
+@pytest.mark.parametrize(
+    ("reply", "verdict"),
+    [
+        (b"stream: OK\0", Verdict("clean")),
+        (b"stream: Win.Test.EICAR_HDB-1 FOUND\0", Verdict("infected", "Win.Test.EICAR_HDB-1")),
+        (b"stream: OK FOUND\0", Verdict("infected", "OK")),
+        (b"stream:  FOUND\0", Verdict("infected", "")),
+    ],
+)
+async def test_replies_are_read_as_clamd_means_them(reply: bytes, verdict: Verdict) -> None:
+    async with replying(reply) as antivirus:
+        assert await scan_antivirus(music(), antivirus) == verdict
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [b"INSTREAM size limit exceeded. ERROR\0", b"stream: Heuristics.Limits.Exceeded.MaxScanSize FOUND\0"],
+)
+async def test_limits_of_the_scanner_are_errors_of_their_own(reply: bytes) -> None:
+    async with replying(reply) as antivirus:
+        with pytest.raises(ScanLimitError, match=r"StreamMaxLength|MaxScanSize"):
+            await scan_antivirus(music(), antivirus)
+
+
+async def test_another_server_at_the_address_does_not_count_as_a_scanner() -> None:
+    async with replying(b"220 mail.example ESMTP\0") as antivirus:
+        assert antivirus.clamd is not None
+        assert "answered" in str(await antivirus.problem())
+        with pytest.raises(ClamdError, match="VERSION"):
+            await antivirus.clamd.version()
+
+
+async def test_without_a_scanner_the_file_is_not_even_read() -> None:
+    async def unread() -> AsyncIterator[bytes]:
+        raise AssertionError("it was read")
+        yield b""  # type: ignore[unreachable]
+
+    antivirus = Antivirus.from_settings("off", None)
+    verdict = await scan_antivirus(unread(), antivirus)
+    verdict.admit()
+    assert verdict == Verdict("skipped")
+    assert await antivirus.problem() is None
+
+
+async def test_only_clean_and_unscanned_files_are_admitted() -> None:
+    Verdict("clean").admit()
+    Verdict("skipped").admit()
+    with pytest.raises(InfectedError):
+        Verdict("infected", "V").admit()
+    with pytest.raises(ScannerUnavailableError):
+        Verdict("unavailable").admit()
+
+
+@pytest.mark.parametrize(
+    ("mode", "url"), [("required", None), ("required", ""), ("on", "tcp://h"), ("", None)]
+)
+async def test_settings_that_would_leave_files_unscanned_are_refused(mode: str, url: str | None) -> None:
+    with pytest.raises(ConfigurationError, match=r"SPLEETER_ANTIVIRUS"):
+        Antivirus.from_settings(mode, url)
+
+
+@pytest.mark.parametrize(
+    ("url", "clamd"),
+    [
+        ("tcp://scanner", Clamd("scanner", 3310)),
+        ("tcp://scanner:1234", Clamd("scanner", 1234)),
+        ("tcp://[::1]:1234/", Clamd("::1", 1234)),
+        ("unix:///run/clamav/clamd.ctl", Clamd(path="/run/clamav/clamd.ctl")),
+    ],
+)
+async def test_addresses_are_read(url: str, clamd: Clamd) -> None:
+    assert Clamd.from_url(url) == clamd
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "scanner", "scanner:3310", "http://scanner", "tcp://", "tcp://h:99999", "tcp://h/path"],
+)
+async def test_other_tcp_addresses_are_refused_with_an_example(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="tcp://host:3310"):
+        Clamd.from_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["unix://", "unix://run/clamd", "unix:///", "tcp://user@h", "tcp://h?x", "tcp://[::1"],
+)
+async def test_other_addresses_are_refused_with_an_example(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="tcp://host:3310"):
+        Clamd.from_url(url)

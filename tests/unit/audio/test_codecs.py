@@ -1,0 +1,65 @@
+"""The output formats refuse what cannot be written, and say what could."""
+
+from __future__ import annotations
+
+import av
+import pytest
+
+from spleeter_microservice.audio.codecs import CODECS, ENCODERS, OutputFormat, vorbis_quality
+from spleeter_microservice.errors import ConfigurationError
+
+
+def test_the_codecs_are_those_of_spleeter() -> None:
+    assert CODECS == ("wav", "flac", "mp3", "m4a", "ogg", "opus", "wma")
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_every_encoder_is_in_the_installed_libraries(codec: str) -> None:
+    for encoder in ENCODERS[codec].values():
+        assert av.Codec(encoder.name, "w").name == encoder.name
+        assert encoder.muxer in av.formats_available
+
+
+@pytest.mark.parametrize(
+    ("bitrate", "bits_per_second"),
+    [("128k", 128_000), ("192000", 192_000), (" 96K ", 96_000), ("64.5k", 64_500), (None, 128_000)],
+)
+def test_a_bitrate_is_a_number_with_or_without_k(bitrate: str | None, bits_per_second: int) -> None:
+    assert OutputFormat("mp3", bitrate=bitrate).bits_per_second == bits_per_second
+
+
+@pytest.mark.parametrize(
+    "bitrate", ["", "fast", "-128k", "128kbit", "1e5", "128M", "0", "31k", "321k", "nan"]
+)
+def test_a_wrong_or_impossible_bitrate_is_refused(bitrate: str) -> None:
+    with pytest.raises(ConfigurationError, match="bitrate"):
+        OutputFormat("mp3", bitrate=bitrate)
+
+
+def test_a_lossless_codec_ignores_the_bitrate() -> None:
+    assert OutputFormat("wav", bitrate="1k").encoder.kilobits is None
+
+
+def test_an_unknown_codec_is_refused_with_the_list_of_the_known() -> None:
+    with pytest.raises(ConfigurationError, match=r"'aac' is none of wav, flac, mp3"):
+        OutputFormat("aac")
+
+
+@pytest.mark.parametrize(
+    ("codec", "depth"), [("mp3", "16"), ("flac", "32f"), ("wav", "8"), ("ogg", "24"), ("wav", "")]
+)
+def test_a_bit_depth_that_the_codec_cannot_have_is_refused(codec: str, depth: str) -> None:
+    with pytest.raises(ConfigurationError, match="bit depth"):
+        OutputFormat(codec, bit_depth=depth)
+
+
+@pytest.mark.parametrize("codec", ["wav", "flac"])
+def test_sixteen_bits_are_the_default(codec: str) -> None:
+    assert OutputFormat(codec).encoder == OutputFormat(codec, bit_depth="16").encoder
+
+
+def test_vorbis_quality_grows_with_the_bitrate_and_stays_where_the_encoder_works() -> None:
+    qualities = [vorbis_quality(kilobits * 1000) for kilobits in range(64, 501, 4)]
+    assert qualities == sorted(qualities)
+    assert qualities[0] == 1
+    assert 40 < qualities[-1] < 60

@@ -1,0 +1,68 @@
+"""No file can make the look at its structure fail or last."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spleeter_microservice.audio.source import WatchedFile
+from spleeter_microservice.audio.structure import Structure, examine
+
+BEGINNINGS = [
+    b"RIFF\0\0\0\0WAVE",
+    b"RF64\0\0\0\0WAVEds64\x1c\0\0\0",
+    b"FORM\0\0\0\0AIFF",
+    b"\0\0\0\x08ftyp",
+    b"\0\0\0\x01moov",
+    b"\0\0\1\0moov\0\0\1\0trak\0\0\1\0mdia\0\0\1\0minf\0\0\1\0stbl\0\0\1\0stsd",
+    b"\x1a\x45\xdf\xa3",
+    b"\x1a\x45\xdf\xa3\x81\x00\x18\x53\x80\x67",
+    b"OggS\0",
+    bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"),
+    b"fLaC",
+    b"ID3\x03\0\0",
+    b"\xff\xfb\x90\x00",
+    b"",
+]
+
+
+def structure_of(content: bytes) -> Structure:
+    return examine(WatchedFile(io.BytesIO(content), ""))
+
+
+@given(beginning=st.sampled_from(BEGINNINGS), rest=st.binary(max_size=400))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_have_a_structure(beginning: bytes, rest: bytes) -> None:
+    structure_of(beginning + rest)
+
+
+@given(
+    beginning=st.sampled_from(BEGINNINGS),
+    numbers=st.lists(st.sampled_from([b"\0", b"\1", b"\x7f", b"\xff", b"data", b"moov"]), max_size=60),
+)
+@settings(max_examples=300, deadline=None)
+def test_numbers_at_the_limits_of_their_range_do_no_harm(beginning: bytes, numbers: list[bytes]) -> None:
+    structure_of(beginning + b"".join(numbers))
+
+
+def test_a_file_of_nothing_but_chunks_is_left_alone() -> None:
+    structure_of(b"RIFF\0\0\0\0WAVE" + b"junk\0\0\0\0" * 100_000)
+    structure_of(b"\0\0\0\x08free" * 100_000)
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+def test_the_file_is_left_at_its_start(beginning: bytes) -> None:
+    file = WatchedFile(io.BytesIO(beginning + bytes(100)), "")
+    examine(file)
+    assert file.tell() == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "cut_off"), [(0x81, False), (0x84, True), (0xFF, False)], ids=["whole", "cut", "unknown"]
+)
+def test_a_matroska_segment_of_unknown_size_is_not_cut_off(size: int, cut_off: bool) -> None:
+    content = b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67" + bytes([size]) + b"x"
+    assert structure_of(content).cut_off == cut_off

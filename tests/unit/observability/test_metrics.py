@@ -1,0 +1,84 @@
+"""Logs are JSON lines with what was bound, whoever wrote them; shared metrics are cleaned."""
+
+import io
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from spleeter_microservice.observability.logs import configure_logging
+from spleeter_microservice.observability.metrics import clean_metrics
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    stream = io.StringIO()
+    configure_logging("info", stream)
+    yield stream
+    root.handlers[:] = before
+    root.setLevel(level)
+    logging.captureWarnings(False)
+    structlog.reset_defaults()
+
+
+def test_both_kinds_of_loggers_write_one_json_object_a_line(lines: io.StringIO) -> None:
+    with structlog.contextvars.bound_contextvars(request_id="r1"):
+        structlog.get_logger("ours").info("request", status=200)
+        logging.getLogger("theirs").warning("the pool %s", "is full", extra={"job_id": "j1"})
+    first, second = map(json.loads, lines.getvalue().splitlines())
+    assert (first["event"], first["status"], first["request_id"], first["logger"]) == (
+        *("request", 200, "r1"),
+        "ours",
+    )
+    assert (second["event"], second["job_id"], second["request_id"], second["level"]) == (
+        *("the pool is full", "j1", "r1"),
+        "warning",
+    )
+    assert second["time"].endswith("Z")
+
+
+def test_an_error_comes_with_its_trace_in_the_same_line(lines: io.StringIO) -> None:
+    try:
+        int("broken")
+    except ValueError:
+        logging.getLogger("theirs").exception("failed")
+    (line,) = lines.getvalue().splitlines()
+    assert "ValueError: invalid literal" in json.loads(line)["exception"]
+
+
+def test_what_is_below_the_level_is_not_written(lines: io.StringIO) -> None:
+    structlog.get_logger("ours").debug("detail")
+    logging.getLogger("httpx").info("HTTP Request: GET")
+    assert lines.getvalue() == ""
+
+
+def test_metrics_of_an_earlier_run_are_forgotten(tmp_path: Path) -> None:
+    folder = tmp_path / "metrics"
+    clean_metrics(folder)
+    (folder / "counter_1.db").write_bytes(b"")
+    (folder / "other").write_bytes(b"")
+    clean_metrics(folder)
+    assert [path.name for path in folder.iterdir()] == ["other"]
+
+
+def test_processes_that_share_a_folder_add_up(tmp_path: Path) -> None:
+    script = (
+        "from spleeter_microservice.observability.metrics import *; WORKER_RESTARTS.labels('x').inc();"
+        "print(exposition().decode())"
+    )
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            env={"PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONPATH": ":".join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert 'spleeter_worker_restarts_total{reason="x"} 2.0' in done.stdout

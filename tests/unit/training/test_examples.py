@@ -1,0 +1,86 @@
+"""Folders of songs become examples: each instrument gets the tracks that it is the sum of."""
+
+from pathlib import Path
+
+import pytest
+
+from spleeter_microservice.errors import NoSongsError, TrainingDataError
+from spleeter_microservice.training.examples import Examples, Source, examples_of_folder
+from tests.support.song_folders import mixed, stems, write_musdb, write_song
+from tests.support.training_songs import INSTRUMENTS, write_songs
+
+FOUR = ("drums", "bass", "other", "vocals")
+
+
+def names(source: Source) -> list[str]:
+    return [track.path.stem for track in source]
+
+
+def songs(examples: Examples) -> tuple[list[str], list[str]]:
+    return [e.name for e in examples.training], [e.name for e in examples.validation]
+
+
+def test_a_folder_of_songs_gives_each_its_files(tmp_path: Path) -> None:
+    examples = examples_of_folder(write_songs(tmp_path), INSTRUMENTS)
+    assert songs(examples) == (["song 0", "song 1", "song 2"], [])
+    first = examples.training[0]
+    assert names(first.mix) == ["mixture"]
+    assert [names(stem) for stem in first.stems] == [["vocals"], ["accompaniment"]]
+    assert first.duration == pytest.approx(1.0)
+
+
+def test_an_accompaniment_is_the_sum_of_all_that_is_not_vocals(tmp_path: Path) -> None:
+    write_song(tmp_path / "song", stems(*FOUR))
+    (example,) = examples_of_folder(tmp_path, INSTRUMENTS).training
+    assert names(example.mix) == ["bass", "drums", "other", "vocals"]
+    assert [names(stem) for stem in example.stems] == [["vocals"], ["bass", "drums", "other"]]
+
+
+def test_the_files_of_musdb_give_their_tracks(tmp_path: Path) -> None:
+    write_musdb(tmp_path / "train" / "A - B.stem.mp4", stems(*FOUR))
+    write_musdb(tmp_path / "test" / "C - D.stem.mp4", stems(*FOUR))
+    examples = examples_of_folder(tmp_path, ("vocals", "drums", "bass", "other"))
+    assert songs(examples) == (["A - B"], [])
+    assert [track.stream for source in examples.training[0].sources for track in source] == [0, 4, 1, 2, 3]
+
+
+def test_musdbs_own_choice_is_kept_for_the_validation(tmp_path: Path) -> None:
+    for name in ("ANiMAL - Clinic A", "ANiMAL - Rockshow", "Young Griffo - Pennies"):
+        waveforms = stems(*FOUR)
+        write_song(tmp_path / "train" / name, waveforms | {"mixture": mixed(waveforms)})
+    assert songs(examples_of_folder(tmp_path, INSTRUMENTS)) == (
+        ["ANiMAL - Clinic A"],
+        ["ANiMAL - Rockshow", "Young Griffo - Pennies"],
+    )
+
+
+def test_a_folder_beside_the_trainings_is_for_the_validation(tmp_path: Path) -> None:
+    write_songs(tmp_path / "train", 2)
+    write_songs(tmp_path / "validation", 1)
+    write_songs(tmp_path / "test", 1)
+    assert songs(examples_of_folder(tmp_path, INSTRUMENTS)) == (["song 0", "song 1"], ["song 0"])
+
+
+def test_a_song_without_a_stem_is_named(tmp_path: Path) -> None:
+    write_song(tmp_path / "good", stems("vocals", "drums"))
+    write_song(tmp_path / "poor", stems("drums"))
+    with pytest.raises(TrainingDataError, match="poor has no stem for vocals; it has drums"):
+        examples_of_folder(tmp_path, ("vocals", "drums"))
+
+
+def test_a_song_whose_other_may_be_incomplete_is_refused(tmp_path: Path) -> None:
+    write_song(tmp_path / "song", stems("vocals", "guitar", "other"))
+    with pytest.raises(TrainingDataError, match="song has no stem for other"):
+        examples_of_folder(tmp_path, ("vocals", "other"))
+
+
+def test_a_broken_file_is_named_with_its_song(tmp_path: Path) -> None:
+    write_song(tmp_path / "song", stems(*INSTRUMENTS))
+    (tmp_path / "song" / "mixture.wav").write_text("no audio")
+    with pytest.raises(TrainingDataError, match=r"The song song cannot be used: .*mixture.wav is not audio"):
+        examples_of_folder(tmp_path, INSTRUMENTS)
+
+
+def test_a_folder_without_songs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NoSongsError):
+        examples_of_folder(tmp_path, INSTRUMENTS)

@@ -1,0 +1,89 @@
+"""The networks that are trained are those that the service runs."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from spleeter_microservice.separation.spleeter import masks
+from spleeter_microservice.separation.spleeter.architecture import Activation, Architecture, Kind
+from spleeter_microservice.separation.spleeter.network import Networks
+from tests.support.random_models import TINY, random_arrays, written
+from tests.support.torch_needed import need_torch
+
+need_torch()
+
+import torch  # noqa: E402
+
+from spleeter_microservice.training.loss import stem_losses  # noqa: E402
+from spleeter_microservice.training.torch_networks import TorchNetworks, initial_arrays  # noqa: E402
+
+Array = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+
+
+def mix(architecture: Architecture, segments: int = 1) -> Array:
+    shape = (segments, 2, architecture.segment_frames, architecture.bins)
+    return np.random.default_rng(0).exponential(1, shape).astype(np.float32)
+
+
+def by_engine(architecture: Architecture, folder: Path, magnitude: Array) -> list[Array]:
+    networks = Networks(folder, architecture, cores=1)
+    outputs = [networks.run(k, magnitude) for k in range(len(architecture.instruments))]
+    return masks.estimates(architecture, outputs, magnitude)
+
+
+def by_torch(networks: TorchNetworks, magnitude: Array) -> list[Array]:
+    with torch.no_grad():
+        return list(networks.estimates(torch.from_numpy(magnitude)).numpy())
+
+
+@pytest.mark.parametrize("kind", ["unet", "softmax_unet"])
+@pytest.mark.parametrize("activation", get_args(Activation))
+def test_they_compute_what_onnx_runtime_computes(tmp_path: Path, kind: Kind, activation: Activation) -> None:
+    architecture = replace(TINY, kind=kind, conv_activation=activation, deconv_activation=activation)
+    arrays = written(architecture, tmp_path)
+    magnitude = mix(architecture)
+    expected = by_engine(architecture, tmp_path, magnitude)
+    found = by_torch(TorchNetworks(architecture, arrays), magnitude)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * magnitude.max())
+
+
+def test_the_arrays_come_back_as_they_were() -> None:
+    arrays = random_arrays(TINY)
+    found = TorchNetworks(TINY, arrays).arrays()
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+def test_only_means_and_variances_stay_as_they_are() -> None:
+    networks = TorchNetworks(TINY, random_arrays(TINY))
+    fixed = {name.rpartition("/")[2] for name, x in networks.variables.items() if not x.requires_grad}
+    assert fixed == {"moving_mean", "moving_variance"}
+    assert len(networks.trained()) == sum(x.requires_grad for x in networks.variables.values())
+
+
+def test_random_weights_are_drawn_as_keras_does() -> None:
+    arrays = initial_arrays(TINY, seed=1)
+    kernel = arrays["conv2d_2/kernel"]  # (5, 5, 3, 4)
+    limit = np.sqrt(6 / (5 * 5 * 3))
+    assert 0.9 * limit < np.abs(kernel).max() <= limit
+    assert not arrays["conv2d/bias"].any()
+    assert (arrays["batch_normalization/gamma"] == 1).all()
+    assert (arrays["batch_normalization/moving_variance"] == 1).all()
+    np.testing.assert_array_equal(initial_arrays(TINY, seed=1)["conv2d/kernel"], arrays["conv2d/kernel"])
+    assert not np.array_equal(initial_arrays(TINY, seed=2)["conv2d/kernel"], arrays["conv2d/kernel"])
+
+
+def test_losses_are_spleeters() -> None:
+    random = np.random.default_rng(0)
+    estimates, truths = random.random((2, 2, 3, 2, 8, 8), np.float32)
+    difference = np.abs(estimates - truths)
+    plain = stem_losses(torch.from_numpy(estimates), torch.from_numpy(truths), "L1_mask")
+    np.testing.assert_allclose(plain, difference.mean(axis=(1, 2, 3, 4)), rtol=1e-5)
+    weights = truths.mean(axis=(2, 3, 4), keepdims=True)
+    weighted = stem_losses(torch.from_numpy(estimates), torch.from_numpy(truths), "weighted_L1_mask")
+    np.testing.assert_allclose(weighted, (weights * difference).mean(axis=(1, 2, 3, 4)), rtol=1e-5)

@@ -1,0 +1,126 @@
+"""Multipart forms, however their bytes arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spleeter_microservice.errors import InvalidFieldsError, MalformedRequestError, RequestError
+from spleeter_microservice.web.submit.multipart import MAXIMUM_FIELD_BYTES, MAXIMUM_PARTS, Write, read_form
+
+TYPE = "multipart/form-data; boundary=xyz"
+
+
+def part(value: bytes, *, name: str = "file", filename: str | None = "a.wav", extra: str = "") -> bytes:
+    file = "" if filename is None else f'; filename="{filename}"'
+    return (
+        f'--xyz\r\nContent-Disposition: form-data; name="{name}"{file}\r\n{extra}\r\n'.encode()
+        + value
+        + b"\r\n"
+    )
+
+
+def text(name: str, value: str) -> bytes:
+    return part(value.encode(), name=name, filename=None)
+
+
+END = b"--xyz--\r\n"
+SONG = part(b"music")
+
+
+def read(
+    body: bytes, content_type: str = TYPE, sizes: list[int] | None = None
+) -> tuple[dict[str, str], bytes, str]:
+    """Read a form that arrives in pieces; give its fields, its file and the file's name."""
+    content, names = bytearray(), []
+
+    async def write(data: bytes) -> None:
+        content.extend(data)
+
+    def accept(name: str) -> Write:
+        names.append(name)
+        return write
+
+    async def chunks() -> AsyncIterator[bytes]:
+        rest = body
+        for size in sizes or []:
+            yield rest[:size]
+            rest = rest[size:]
+        yield rest
+
+    fields = asyncio.run(read_form(chunks(), content_type, "file", accept))
+    return dict(fields), bytes(content), names[0]
+
+
+@given(st.lists(st.integers(0, 40), max_size=30), st.binary(max_size=200))
+def test_a_form_is_the_same_in_any_pieces(sizes: list[int], content: bytes) -> None:
+    content = content.replace(b"\r\n--xyz", b"")
+    body = text("stems", "4") + part(content, filename="ü.wav") + text("codec", "✓") + END
+    assert read(body, sizes=sizes) == ({"stems": "4", "codec": "✓"}, content, "ü.wav")
+
+
+@pytest.mark.parametrize("content", [b"", b"\r\n", b"--xyz", b"\r\n--xy", b"\r", b"\n--xyz--", b"\0" * 1000])
+def test_what_resembles_a_boundary_is_content(content: bytes) -> None:
+    assert read(part(content) + END)[1] == content
+
+
+def test_headers_are_found_in_any_case_and_others_ignored() -> None:
+    body = SONG.replace(b"Content-Disposition", b"X-Other: 1\r\ncontent-DISPOSITION")
+    assert read(body + END)[1] == b"music"
+
+
+def test_what_comes_before_and_after_is_ignored() -> None:
+    assert read(SONG + END + b"epilogue\r\n--xyz\r\n")[1] == b"music"
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"", TYPE),
+        (SONG, TYPE),
+        (SONG + END[:-3], TYPE),
+        (SONG[:30], TYPE),
+        (b"music", TYPE),
+        (SONG + END, "multipart/form-data"),
+        (SONG + END, "multipart/form-data; boundary="),
+        (SONG + END, "multipart/form-data; boundary=other"),
+        (SONG + END, f"multipart/form-data; boundary={'x' * 1000}"),
+        (SONG.replace(b"form-data", b"attachment") + END, TYPE),
+        (SONG.replace(b'name="file"; ', b"") + END, TYPE),
+        (b"--xyz\r\n\r\nmusic\r\n" + END, TYPE),
+        (part(b"\xff", name="codec", filename=None) + SONG + END, TYPE),
+        (part(b"x", extra="A" * 10_000 + ": b\r\n") + END, TYPE),
+        (part(b"x", extra="a: b\r\n" * 100) + END, TYPE),
+    ],
+)
+def test_what_is_no_form_is_refused_as_malformed(body: bytes, content_type: str) -> None:
+    with pytest.raises(MalformedRequestError):
+        read(body, content_type)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (text("codec", "wav"), "file"),
+        (SONG + SONG, "file"),
+        (SONG + part(b"x", name="cover"), "cover"),
+        (SONG + text("metadata", "x" * (MAXIMUM_FIELD_BYTES + 1)), "metadata"),
+        (SONG + b"".join(text(str(i), "") for i in range(MAXIMUM_PARTS)), str(MAXIMUM_PARTS - 1)),
+    ],
+)
+def test_too_little_or_too_much_is_refused_by_its_field(body: bytes, field: str) -> None:
+    with pytest.raises(InvalidFieldsError) as caught:
+        read(body + END)
+    assert [*caught.value.fields] == [field]
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_do_harm(body: bytes) -> None:
+    for content in (body, SONG[:40] + body, SONG + body):
+        with contextlib.suppress(RequestError):
+            read(content)

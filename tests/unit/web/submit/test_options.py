@@ -1,0 +1,170 @@
+"""What a caller may ask for, field by field."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spleeter_microservice.errors import InvalidFieldsError, MalformedRequestError
+from spleeter_microservice.jobs.job import Options
+from spleeter_microservice.jobs.worker_registry import Model
+from spleeter_microservice.outgoing.url_policy import AddressGuard
+from spleeter_microservice.web.services import WebOptions
+from spleeter_microservice.web.submit.options import Submission, from_form, from_json
+
+OPTIONS = WebOptions(spool=Path(), signing_webhooks=True)
+MODEL = Model("4stems", ("vocals", "drums", "bass", "other"), True)
+URL = "https://example.com/song.mp3"
+
+
+def wrong(**values: Any) -> str:
+    """Give the field that is found wrong in JSON, and in a form, too."""
+    with pytest.raises(InvalidFieldsError) as caught:
+        from_json(json.dumps({"source_url": URL} | values).encode())
+    (field,) = caught.value.fields
+    return field
+
+
+def test_everything_can_be_left_out() -> None:
+    assert from_form([]) == Submission()
+    assert Submission().job_options(Model("2stems", ("vocals", "accompaniment"), True)) == Options()
+
+
+def test_a_form_and_json_mean_the_same() -> None:
+    form = [
+        ("stems", "4"), ("codec", "mp3"), ("bitrate", "192k"), ("offset", "1.5"), ("duration", "30"),
+        ("mwf", "True"), ("bandwidth", "16kHz"), ("only", "bass, vocals"), ("metadata", '{"title": "Süß"}'),
+        ("callback_url", "https://example.com/hook"), ("retention_hours", "2"),
+    ]  # fmt: skip
+    values = {
+        "stems": 4, "codec": "mp3", "bitrate": "192k", "offset": 1.5, "duration": 30, "mwf": True,
+        "bandwidth": "16kHz", "only": ["bass", "vocals"], "metadata": {"title": "Süß"},
+        "callback_url": "https://example.com/hook", "retention_hours": 2,
+    }  # fmt: skip
+    sent = from_form(form)
+    assert sent.model_copy(update={"source_url": URL}) == from_json(
+        json.dumps({"source_url": URL} | values).encode()
+    )
+    assert sent.job_options(MODEL) == Options(
+        stems=4, codec="mp3", bitrate="192k", offset=1.5, duration=30, bandwidth="16kHz", mwf=True,
+        only=("vocals", "bass"), metadata={"title": "Süß"}, callback_url="https://example.com/hook",
+    )  # fmt: skip
+
+
+def test_empty_fields_of_a_form_count_as_left_out() -> None:
+    assert from_form([("bitrate", ""), ("metadata", " "), ("only", ","), ("stems", "")]) == Submission()
+
+
+def test_all_stems_are_as_good_as_none_named() -> None:
+    sent = from_form([("stems", "4"), ("only", "drums,bass"), ("only", "vocals,other")])
+    assert sent.job_options(MODEL).only == ()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("stems", 3), ("stems", "2"), ("stems", 2.5), ("stems", None), ("codec", "exe"), ("bitrate", "fast"),
+        ("bitrate", "0k"), ("bitrate", "-128k"), ("bitrate", "128kk"), ("offset", -1), ("offset", "1"),
+        ("offset", 1e7), ("offset", 10**400), ("duration", 0), ("duration", -1), ("bandwidth", "wide"),
+        ("mwf", 1), ("mwf", "yes"), ("only", "vocals"), ("metadata", []),
+        ("metadata", {str(i): "" for i in range(51)}),
+        ("retention_hours", 0), ("retention_hours", True), ("callback_url", ""), ("callback_url", "x" * 2049),
+        ("unknown", 1), ("file", "x"), ("source_url", 1), ("source_url", ""), ("source_url", None),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_refused_by_its_field(field: str, value: Any) -> None:
+    assert wrong(**{field: value}) == field
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\nb", "\x7f", "\x85", "\ud800"], ids=ascii)
+@pytest.mark.parametrize("field", ["source_url", "callback_url"])
+def test_control_characters_and_half_ones_are_refused(field: str, text: str) -> None:
+    assert wrong(**{field: text}) == field
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800"], ids=ascii)
+def test_so_they_are_in_metadata(text: str) -> None:
+    assert wrong(metadata={"title": text}) == "metadata.title"
+    assert wrong(metadata={text: "title"}).startswith("metadata.")
+    with pytest.raises(InvalidFieldsError):
+        from_form([("metadata", json.dumps({"title": text}))])
+
+
+@pytest.mark.parametrize("value", [1, None, {"a": "b"}, "x" * 1001])
+def test_metadata_are_texts(value: Any) -> None:
+    assert wrong(metadata={"title": value}) == "metadata.title"
+
+
+def test_a_stem_that_the_model_does_not_give_is_refused() -> None:
+    with pytest.raises(InvalidFieldsError, match="no piano"):
+        Submission(stems=4, only=["piano"]).job_options(MODEL)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [("stems", "x")], [("stems", "NaN")], [("offset", "nan")], [("offset", "Infinity")],
+        [("offset", "1e999")], [("duration", "1_0")], [("mwf", "on")], [("metadata", "{")],
+        [("metadata", '"x"')],
+        [("metadata", "[" * 5000)], [("stems", "9" * 5000)], [("only", "voice")],
+        [("codec", "wav"), ("codec", "mp3")], [("source_url", URL)], [("surprise", "1")],
+    ],
+)  # fmt: skip
+def test_a_form_s_wrong_field_is_refused_by_its_name(fields: list[tuple[str, str]]) -> None:
+    with pytest.raises(InvalidFieldsError) as caught:
+        from_form(fields)
+    assert {name.partition(".")[0] for name in caught.value.fields} == {fields[-1][0]}
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"1", b'{"offset": NaN}', b"\xff", b"[" * 100_000])
+def test_what_is_not_a_json_object_is_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedRequestError):
+        from_json(body)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.dictionaries(st.text(), inner)
+    )
+)
+def test_any_json_is_taken_or_refused_with_reasons(value: Any) -> None:
+    with contextlib.suppress(InvalidFieldsError, MalformedRequestError):
+        from_json(json.dumps(value).encode())
+
+
+@given(st.lists(st.tuples(st.sampled_from([*Submission.model_fields, "x"]), st.text())))
+def test_any_form_is_taken_or_refused_with_reasons(fields: list[tuple[str, str]]) -> None:
+    with contextlib.suppress(InvalidFieldsError):
+        from_form(fields)
+
+
+def test_the_operator_bounds_how_long_things_are_kept() -> None:
+    with pytest.raises(InvalidFieldsError, match="At most 168 hours"):
+        Submission(retention_hours=169).check(OPTIONS, AddressGuard())
+    assert Submission(retention_hours=168).retention(OPTIONS) == timedelta(days=7)
+    assert Submission().retention(OPTIONS) == timedelta(hours=24)
+    short = WebOptions(spool=Path(), max_retention=timedelta(hours=1))
+    assert Submission().retention(short) == timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [("http://127.0.0.1/", "public"), ("ftp://example.com/", "http"), ("https://example.com:22/", "port 22")],
+)
+def test_a_callback_must_be_an_address_that_is_called(url: str, reason: str) -> None:
+    with pytest.raises(InvalidFieldsError, match=reason) as caught:
+        Submission(callback_url=url).check(OPTIONS, AddressGuard())
+    assert [*caught.value.fields] == ["callback_url"]
+
+
+def test_there_are_no_callbacks_without_a_secret_to_sign_them() -> None:
+    with pytest.raises(InvalidFieldsError, match="SPLEETER_WEBHOOK_SECRET"):
+        Submission(callback_url="https://example.com/").check(WebOptions(spool=Path()), AddressGuard())
+    Submission(callback_url="https://example.com/").check(OPTIONS, AddressGuard())

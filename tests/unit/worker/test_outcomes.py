@@ -1,0 +1,50 @@
+"""What a worker leaves behind about the ends of jobs."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spleeter_microservice.audit.log import AuditLog
+from spleeter_microservice.jobs.job import Job, Options, State
+from spleeter_microservice.worker.attempt import Ending
+from spleeter_microservice.worker.outcomes import Endings
+from tests.support.job_samples import new_job
+
+
+def stored(**changes: Any) -> Job:
+    new = new_job()
+    fields: dict[str, Any] = dict.fromkeys(Job.__dataclass_fields__)
+    fields |= {name: value for name, value in vars(new).items() if name in fields}
+    fields |= {"state": State.RUNNING, "options": Options(), "attempts": 1, "created_at": datetime.now(UTC)}
+    return Job(**fields | changes)
+
+
+@pytest.mark.parametrize(
+    ("ending", "outcome"),
+    [(Ending.SUCCEEDED, "succeeded"), (Ending.FAILED, "failed"), (Ending.CANCELLED, "succeeded")],
+)
+def test_a_job_s_end_is_recorded(tmp_path: Path, ending: Ending, outcome: str) -> None:
+    job = stored(tenant="ann", request_id="r-1", attempts=2)
+    Endings(AuditLog(tmp_path / "log")).note(job, ending, 1.23456)
+    record = json.loads((tmp_path / "log").read_text())
+    assert (record["action"], record["outcome"]) == ("job.finished", outcome)
+    assert (record["tenant"], record["job"], record["request"]) == ("ann", str(job.id), "r-1")
+    assert record["details"] == {"ending": ending.value, "attempt": 2, "seconds": 1.235}
+
+
+@pytest.mark.parametrize("ending", [Ending.RETRIED, Ending.LOST, Ending.PUT_BACK])
+def test_an_attempt_that_does_not_end_the_job_is_not(tmp_path: Path, ending: Ending) -> None:
+    Endings(AuditLog(tmp_path / "log")).note(stored(), ending, 1.0)
+    assert not (tmp_path / "log").exists()
+
+
+def test_an_end_that_cannot_be_recorded_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        Endings(AuditLog(tmp_path / "missing" / "log")).note(stored(), Ending.SUCCEEDED, 1.0)
+    assert "could not be recorded" in caplog.text
