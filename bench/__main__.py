@@ -82,7 +82,7 @@ class Bench:
         ratios = sorted(t.wall / o.wall for t, o in zip(theirs, ours, strict=True))
         print(f"times faster, pair by pair: {', '.join(f'{r:.1f}' for r in ratios)}")
         print(f"times less memory: {middle(theirs).memory / middle(ours).memory:.1f}")
-        for stem in self.model.architecture.instruments:
+        for stem in self.model.architecture.stems:
             level = difference(self.folder / "theirs" / song.stem / f"{stem}.wav", self.written(song, stem))
             print(f"difference of the {stem}, written with 16 bits: {level:.1f} dB")
 

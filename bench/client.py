@@ -24,18 +24,18 @@ class Client:
     Args:
         url: of the API.
         key: opens it.
-        patience: seconds for which the service may be away.
+        timeout: seconds for which the service may be away.
 
     Attributes:
         repeats: how many requests had to be sent again.
     """
 
-    def __init__(self, url: str, key: str, patience: float = 60.0) -> None:
+    def __init__(self, url: str, key: str, timeout: float = 60.0) -> None:
         limits = httpx.Limits(max_connections=32, max_keepalive_connections=32)
         self._http = httpx.AsyncClient(
             base_url=url, headers={"X-API-KEY": key}, timeout=30, limits=limits, trust_env=False
         )
-        self._patience = patience
+        self._timeout = timeout
         self.repeats = 0
 
     async def __aenter__(self) -> Self:
@@ -119,7 +119,7 @@ class Client:
         self, method: str, path: str, *, gone: frozenset[int] | set[int] = frozenset(), **rest: Any
     ) -> httpx.Response:
         """Send a request until it is answered; what is wrong with the request itself is raised."""
-        deadline = time.monotonic() + self._patience
+        deadline = time.monotonic() + self._timeout
         while True:
             try:
                 answer = await self._http.request(method, path, **rest)

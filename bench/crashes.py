@@ -24,7 +24,7 @@ from pathlib import Path
 
 from bench.client import FINAL, Client, Separation
 from bench.clips import write_clip
-from bench.fleet import Fleet
+from bench.fleet import WorkerRegistry
 from bench.machine import machine
 from bench.processes import Process, process
 from bench.tables import row
@@ -132,7 +132,7 @@ class Mayhem:
         plan: to follow.
     """
 
-    def __init__(self, fleet: Fleet, plan: Plan) -> None:
+    def __init__(self, fleet: WorkerRegistry, plan: Plan) -> None:
         self._fleet, self._plan = fleet, plan
         self._random = random.Random(plan.seed)  # noqa: S311  (no secret)
         self.kills: Counter[str] = Counter()
@@ -208,7 +208,7 @@ async def follow(plan: Plan, folder: Path) -> Outcome:
         RuntimeError: when the service answers what it should not.
     """
     clips = _write_clips(plan, folder / "clips")
-    fleet = Fleet(folder / "service", plan.workers)
+    fleet = WorkerRegistry(folder / "service", plan.workers)
     async with fleet, fleet.client() as client:
         undisturbed = await _separate_all(client, clips, plan.within)
         await client.delete_all()

@@ -19,7 +19,7 @@ from bench.client import Client
 from bench.processes import Process, children, process
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.database.embedded import EmbeddedPostgres
-from spleeter_microservice.jobs.object_sweeper import Leftovers
+from spleeter_microservice.jobs.object_sweeper import ObjectSweeper
 from spleeter_microservice.models.provide import find_model, open_store
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.storage.store import open_storage
@@ -92,17 +92,17 @@ class Program:
                 self._process.wait(_STOP)
             except subprocess.TimeoutExpired:
                 self.kill()
-                raise RuntimeError(f"{self.name} does not stop. {self.last_words()}") from None
+                raise RuntimeError(f"{self.name} does not stop. {self.stderr_tail()}") from None
         if self._output is not None:
             self._output.close()
             self._output = None
 
-    def last_words(self) -> str:
+    def stderr_tail(self) -> str:
         """Give the end of its log."""
         return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
 
 
-class Fleet:
+class WorkerRegistry:
     """One API and some workers; an asynchronous context manager that starts and stops all.
 
     Args:
@@ -177,7 +177,7 @@ class Fleet:
                 while not (await client.is_ready() and all(map(self.helpers, self.workers))):
                     await asyncio.sleep(0.1)
         except TimeoutError:
-            said = "\n".join(f"{program.name}: {program.last_words()}" for program in self.programs)
+            said = "\n".join(f"{program.name}: {program.stderr_tail()}" for program in self.programs)
             raise RuntimeError(f"The service is not ready after {_START:g} s.\n{said}") from None
 
     def helpers(self, program: Program) -> list[Process]:
@@ -211,7 +211,7 @@ class Fleet:
         Workers that were killed may be starting again, and separate the known clip in their work folders.
         """
         async with Database(self.postgres.url) as database:
-            await Leftovers(database, open_storage(str(self.objects)), age=timedelta()).sweep()
+            await ObjectSweeper(database, open_storage(str(self.objects)), age=timedelta()).sweep()
         deadline = time.monotonic() + _START
         while (found := self.leftovers()) and time.monotonic() < deadline:
             await asyncio.sleep(0.1)

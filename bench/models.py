@@ -18,10 +18,10 @@ def random_model(name: str, folder: Path) -> Path:
     architecture = OFFICIAL.resolve(name).entry.architecture
     write_checkpoint(folder / name / "model", random_arrays(architecture))
     configuration = {
-        "instrument_list": architecture.instruments,
+        "instrument_list": architecture.stems,
         "sample_rate": architecture.sample_rate,
-        "frame_length": architecture.frame_length,
-        "frame_step": architecture.frame_step,
+        "frame_length": architecture.n_fft,
+        "frame_step": architecture.hop_length,
         "T": architecture.segment_frames,
         "F": architecture.bins,
         "model": {

@@ -8,11 +8,11 @@ from spleeter_microservice.separation.spleeter.architecture import (
     KERNEL_SIZE,
     LAYERS,
     MASK_KERNEL_SIZE,
-    Architecture,
+    UNetArchitecture,
 )
 
 
-def operations(architecture: Architecture) -> int:
+def operations(architecture: UNetArchitecture) -> int:
     """Count the floating-point operations of one network on one segment.
 
     Multiplications and additions of the convolutions, as defined: a transposed convolution

@@ -22,7 +22,7 @@ from statistics import median
 from bench import listeners, load, upload
 from bench.client import Client, Separation
 from bench.clips import write_clip
-from bench.fleet import Fleet
+from bench.fleet import WorkerRegistry
 from bench.load import percentile
 from bench.machine import machine
 from bench.processes import memory, processor_seconds
@@ -61,9 +61,12 @@ class Bench:
         return write_clip(self.folder / f"clip{self._seed}.wav", seconds, self._seed)
 
     @asynccontextmanager
-    async def service(self, **environment: str) -> AsyncIterator[tuple[Fleet, Client]]:
+    async def service(self, **environment: str) -> AsyncIterator[tuple[WorkerRegistry, Client]]:
         """Give a running service that has separated something, and a client; empty in the end."""
-        async with Fleet(self.folder / "service", environment=environment) as fleet, fleet.client() as client:
+        async with (
+            WorkerRegistry(self.folder / "service", environment=environment) as fleet,
+            fleet.client() as client,
+        ):
             await self.separated(client, self.clip(2.0))
             yield fleet, client
             await client.delete_all()
@@ -120,7 +123,7 @@ class Bench:
     @staticmethod
     async def _alone(slot: InferenceSlot, model: InferenceModel, song: Path) -> float:
         source = Path(shutil.copy(song, slot.work_folder))
-        paths = {name: slot.work_folder / f"{name}.wav" for name in model.architecture.instruments}
+        paths = {name: slot.work_folder / f"{name}.wav" for name in model.architecture.stems}
         start = time.perf_counter()
         await slot.separate(SeparationRequest(source, paths))
         return time.perf_counter() - start
@@ -150,7 +153,7 @@ class Bench:
         row("aimed at", f"{_RATE * _LOAD_SECONDS:.0f}", "", "", "≤ 50")
 
     @staticmethod
-    async def _under_load(fleet: Fleet, name: str, job: Separation) -> None:
+    async def _under_load(fleet: WorkerRegistry, name: str, job: Separation) -> None:
         pid = fleet.api.pid
         assert pid is not None
         before = processor_seconds(pid)

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from spleeter_microservice.access import key_format as key_text
+from spleeter_microservice.access import key_format
 from spleeter_microservice.models.provide import find_model, open_store
 from spleeter_microservice.settings import Settings
 
@@ -55,7 +55,7 @@ def demo() -> int:
 @contextmanager
 def _service(folder: Path, settings: Settings) -> Iterator[httpx.Client]:
     """Run ``serve`` on a free port, with a folder of its own and a key; give a client of it."""
-    key, port = key_text.generate(), _free_port()
+    key, port = key_format.generate(), _free_port()
     environ = os.environ | {
         "SPLEETER_API_KEY": key,
         "SPLEETER_PORT": str(port),

@@ -112,7 +112,7 @@ def export(options: argparse.Namespace) -> None:
     """Write the network into the program, with a record of where it comes from."""
     from research.lite import export as exporting  # noqa: PLC0415
 
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout  # noqa: S607
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout
     exporting.export_with_record(
         options.output, options.data, FOLDER, commit.strip(), options.evaluation, options.begin
     )

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from research.lite.features import Array
+from spleeter_microservice.arrays import Array
 from spleeter_microservice.separation.spleeter.cascade import BASE, accompaniment_share
-from spleeter_microservice.separation.spleeter.network import Networks
+from spleeter_microservice.separation.spleeter.network import OnnxNetworks
 
 
 class Base:
@@ -20,7 +20,7 @@ class Base:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._networks = Networks(folder, BASE, cores=1)
+        self._networks = OnnxNetworks(folder, BASE, cores=1)
 
     def shares(self, magnitudes: Sequence[Array]) -> Iterator[Array]:
         """Say which share of each mix is accompaniment; several mixes go through the networks at once.
@@ -35,6 +35,6 @@ class Base:
             segment = np.concatenate(some, axis=1)
             lacking = BASE.segment_frames - segment.shape[1]
             segment = np.pad(segment, ((0, 0), (0, lacking), (0, 0)))
-            estimates = [self._networks.run(i, segment[np.newaxis])[0] for i in range(len(BASE.instruments))]
+            estimates = [self._networks.run(i, segment[np.newaxis])[0] for i in range(len(BASE.stems))]
             share = accompaniment_share(estimates)
             yield from np.split(share[:, : len(some) * frames], len(some), axis=1)

@@ -9,8 +9,9 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from research.lite.features import CHANNELS, Array
+from research.lite.features import CHANNELS
 from research.lite.network import OUTPUTS, TRUSTING, WIDTHS
+from spleeter_microservice.arrays import Array
 
 Convolutions = Mapping[str, tuple[Array, Array]]
 """Kernel and bias by name: ``down.0`` …, ``middle.0`` …, ``up.0`` …, ``last``, ``shortcut``."""

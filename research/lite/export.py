@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from research.lite import convolutions, graph
 from research.lite.convolutions import Convolutions
-from research.lite.features import Array
 from research.lite.network import OUTPUTS, SHORTCUT_GAIN, LiteNetwork
 from research.lite.score import STEMS
 from research.lite.synthesis import tracks
 from research.lite.train import ARGUMENTS, CHECKPOINT, LOG
+from spleeter_microservice.arrays import Array
 from spleeter_microservice.separation.spleeter.architecture import CASCADE_GRAPH
 
 FRAMES = 512

@@ -12,9 +12,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from research.lite.bands import BANDS, BINS, GROUPS, PAIR
 from research.lite.convolutions import Convolutions
-from research.lite.features import CONTEXT, FLOOR, SCALE, Array
+from research.lite.features import CONTEXT, FLOOR, SCALE
 from research.lite.network import OUTPUTS
 from research.lite.score import STEMS
+from spleeter_microservice.arrays import Array
 from spleeter_microservice.separation.spleeter.cascade import ACCOMPANIMENT_INPUT, VOCALS_INPUT
 
 OUTPUT = "shares"

@@ -171,7 +171,7 @@ def _listed(folder: Path) -> list[tuple[str, list[Layer]]]:
         return [(path.stem, [Layer(path, 1.0)]) for path in samples if path.name != _NOT_A_SOUND]
     return [
         (element.findtext("{*}name", "").lower(), _layers(folder, element))
-        for element in ElementTree.parse(index).iterfind(".//{*}instrument")  # noqa: S314  # from Debian
+        for element in ElementTree.parse(index).iterfind(".//{*}instrument")  # from Debian
     ]
 
 

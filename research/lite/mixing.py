@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from research.lite.bands import BINS, paired, summed
 from research.lite.base import Base
 from research.lite.effects import changed, equaliser, placed
-from research.lite.features import Array, features
+from research.lite.features import features
 from research.lite.score import STEMS
 from research.lite.synthesis import HELD_OUT_VOICES, VOICES, Track, tracks
+from spleeter_microservice.arrays import Array
 
 Spectrum = NDArray[np.complex64]
 """Of shape (2, frames, BINS)."""

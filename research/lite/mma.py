@@ -97,5 +97,5 @@ def compose(rng: random.Random, seconds: float, held_out: bool, work: Path) -> l
     source, target = work / "song.mma", work / "song.mid"
     source.write_text("\n".join(lines) + "\n", encoding="ascii")
     target.unlink(missing_ok=True)
-    subprocess.run(["mma", source, "-f", target], check=False, capture_output=True, timeout=60)  # noqa: S603, S607
+    subprocess.run(["mma", source, "-f", target], check=False, capture_output=True, timeout=60)
     return read(target.read_bytes()) if target.exists() else []

@@ -109,7 +109,7 @@ def play(notes: Sequence[Note], font: SoundFont, seconds: float, work: Path, rev
     # Such fonts keep their drums where others have the piano.
     midi.write_bytes(written([replace(note, program=0) for note in notes] if font.drums_only else notes))
     command = _timidity if font.path.suffix == ".cfg" else _fluidsynth
-    subprocess.run(command(font, midi, raw, reverb), check=True, capture_output=True, timeout=300)  # noqa: S603
+    subprocess.run(command(font, midi, raw, reverb), check=True, capture_output=True, timeout=300)
     samples = _read(raw, font)[: round(seconds * SAMPLE_RATE)]
     raw.unlink()
     return np.pad(samples, ((0, round(seconds * SAMPLE_RATE) - len(samples)), (0, 0))).astype(np.float32)

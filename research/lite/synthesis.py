@@ -103,7 +103,7 @@ def tracks(folder: Path) -> list[Track]:
 
 def make_piece(folder: Path, cast: Cast, seed: int, piece: int, seconds: float = SECONDS) -> list[Track]:
     """Compose and play a piece."""
-    rng = random.Random(f"{seed}-{piece}")  # noqa: S311  # music, not secrets
+    rng = random.Random(f"{seed}-{piece}")  # music, not secrets
     with tempfile.TemporaryDirectory() as work:
         notes = _composed(rng, cast is Cast.HELD_OUT, seconds, Path(work))
         made = []
@@ -212,7 +212,7 @@ def make_voices(folder: Path, count: int, seed: int) -> None:
     for kind, number in wanted:
         path = folder / kind.replace("*", f"{number:03d}")
         if not path.exists():
-            rng = random.Random(f"{seed}-{path.stem}")  # noqa: S311
+            rng = random.Random(f"{seed}-{path.stem}")
             waveform = _sung(rng, singing.HELD_OUT if kind == HELD_OUT_VOICES else singing.SPEAKERS, number)
             peak = float(np.abs(waveform).max())
             np.round(waveform / peak * 0.9 * 32767).astype("<i2").tofile(path)

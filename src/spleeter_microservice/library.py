@@ -17,7 +17,7 @@ from spleeter_microservice.models.directory import InstalledModel
 from spleeter_microservice.models.provide import find_model, open_store
 from spleeter_microservice.separation.separator import open_pipeline
 from spleeter_microservice.separation.song import Excerpt, SeparatedSong, Stems, separate_song
-from spleeter_microservice.separation.spleeter.pipeline import Bandwidth, Pipeline
+from spleeter_microservice.separation.spleeter.pipeline import Bandwidth, SpleeterSeparator
 from spleeter_microservice.separation.stem_paths import FILENAME_FORMAT, stem_paths
 from spleeter_microservice.settings import Settings
 
@@ -55,7 +55,7 @@ class Separator:
         self._bandwidth: Bandwidth = bandwidth
         self._settings = settings or Settings.from_environment(environ)
         self._stack = ExitStack()
-        self._loaded: tuple[InstalledModel, Pipeline] | None = None
+        self._loaded: tuple[InstalledModel, SpleeterSeparator] | None = None
 
     def separate(
         self, waveform: NDArray[Any], audio_descriptor: AnyPath = ""
@@ -78,12 +78,12 @@ class Separator:
             ModelError: when the model cannot be used.
         """
         stereo = _stereo(waveform)
-        instruments, pipeline = self.model.architecture.instruments, self._pipeline
-        stems = {name: np.empty_like(stereo) for name in instruments}
+        names, pipeline = self.model.architecture.stems, self._pipeline
+        stems = {name: np.empty_like(stereo) for name in names}
         start = 0
-        for piece in pipeline.pieces(lambda: [stereo]):
+        for piece in pipeline.separate_blocks(lambda: [stereo]):
             end = start + piece.mix.shape[1]
-            for name, stem in zip(instruments, piece.stems, strict=True):
+            for name, stem in zip(stems, piece.stems, strict=True):
                 stems[name][start:end] = stem.T
             start = end
         return stems
@@ -124,8 +124,8 @@ class Separator:
         """
         _refuse_adapter(audio_adapter)
         output_format = OutputFormat(str(codec), bitrate, bit_depth)
-        source, instruments = Path(audio_descriptor), self.model.architecture.instruments
-        paths = stem_paths(source, instruments, Path(destination), filename_format, output_format.codec)
+        source, names = Path(audio_descriptor), self.model.architecture.stems
+        paths = stem_paths(source, names, Path(destination), filename_format, output_format.codec)
         return separate_song(self._pipeline, source, paths, output_format, Excerpt(offset, duration))
 
     def save_to_file(
@@ -158,10 +158,10 @@ class Separator:
         return self._load()[0]
 
     @property
-    def _pipeline(self) -> Pipeline:
+    def _pipeline(self) -> SpleeterSeparator:
         return self._load()[1]
 
-    def _load(self) -> tuple[InstalledModel, Pipeline]:
+    def _load(self) -> tuple[InstalledModel, SpleeterSeparator]:
         if self._loaded is None:
             settings = self._settings
             store = open_store(settings.models_dir, settings.models_url)

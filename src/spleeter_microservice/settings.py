@@ -19,7 +19,7 @@ AUDIO_EXTENSIONS = (
     *("wav", "mp3", "flac", "ogg", "oga", "opus", "m4a", "aac", "mp4", "aif", "aiff", "wma", "webm", "mkv"),
     "mka",
 )
-"""Endings of the names of files that are taken unless the operator says otherwise."""
+"""OutcomeRecorder of the names of files that are taken unless the operator says otherwise."""
 
 _LARGEST = 1 << 31
 

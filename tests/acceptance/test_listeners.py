@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from spleeter_microservice.database.connection import Database
-from spleeter_microservice.jobs.repository import Repository
+from spleeter_microservice.jobs.repository import JobRepository
 from tests.support.job_samples import new_job
 from tests.support.web_process import WebProcess, running
 from tests.support.web_service import Player, build_services
@@ -20,14 +20,14 @@ MEMORY_PER_LISTENER = 100_000  # bytes
 SECONDS = 30  # for telling all of them something
 
 
-class Listener:
+class JobNotifications:
     """A raw connection that follows a job: a thousand HTTP clients would be slower than the server."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
 
     @classmethod
-    async def connect(cls, api: WebProcess, job: object) -> "Listener":
+    async def connect(cls, api: WebProcess, job: object) -> "JobNotifications":
         reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
         headers = f"Host: localhost\r\nX-API-KEY: {api.key}\r\n"
         writer.write(f"GET /v1/separations/{job}/events HTTP/1.1\r\n{headers}\r\n".encode())
@@ -37,11 +37,11 @@ class Listener:
         return await self.reader.readuntil(what)
 
 
-async def listen(api: WebProcess, job: object, count: int) -> list[Listener]:
+async def listen(api: WebProcess, job: object, count: int) -> list[JobNotifications]:
     """Connect, some at a time, and wait until each was told the job's state."""
-    listeners: list[Listener] = []
+    listeners: list[JobNotifications] = []
     while len(listeners) < count:
-        some = [await Listener.connect(api, job) for _ in range(min(100, count - len(listeners)))]
+        some = [await JobNotifications.connect(api, job) for _ in range(min(100, count - len(listeners)))]
         await asyncio.gather(*(listener.hear(b'"queued"') for listener in some))
         listeners += some
     return listeners
@@ -52,7 +52,7 @@ async def test_a_thousand_listeners_are_told_at_once_and_cost_little(
     database_url: str, tmp_path: Path
 ) -> None:
     async with Database(database_url) as database, running(database_url, tmp_path) as api:
-        job = (await Repository(database).create(new_job())).job
+        job = (await JobRepository(database).create(new_job())).job
         first = await listen(api, job.id, 10)
         before = api.memory()
         listeners = await listen(api, job.id, LISTENERS - len(first))
@@ -71,7 +71,7 @@ async def test_a_thousand_listeners_are_told_at_once_and_cost_little(
 
 async def test_listeners_that_go_away_are_forgotten(database_url: str, tmp_path: Path) -> None:
     async with Database(database_url) as database, running(database_url, tmp_path) as api:
-        job = (await Repository(database).create(new_job())).job
+        job = (await JobRepository(database).create(new_job())).job
         for listener in await listen(api, job.id, 100):
             listener.writer.close()
         files = Path(f"/proc/{api.process.pid}/fd")
@@ -82,7 +82,7 @@ async def test_listeners_that_go_away_are_forgotten(database_url: str, tmp_path:
 
 async def test_a_server_that_is_told_to_stop_ends_its_streams(database_url: str, tmp_path: Path) -> None:
     async with Database(database_url) as database, running(database_url, tmp_path) as api:
-        job = (await Repository(database).create(new_job())).job
+        job = (await JobRepository(database).create(new_job())).job
         listeners = await listen(api, job.id, 3)
         started = time.monotonic()
         api.process.send_signal(signal.SIGTERM)

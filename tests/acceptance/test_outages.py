@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from spleeter_microservice.access import key_format as key_text
+from spleeter_microservice.access import key_format
 from spleeter_microservice.database.embedded import EmbeddedPostgres
 from spleeter_microservice.settings import Settings
-from spleeter_microservice.webhooks import signature as webhooks
+from spleeter_microservice.webhooks import signature
 from tests.support.audio_files import RATE, encode_kind, noise
 from tests.support.http_servers import Server, content, serving, status
 from tests.support.issuer import AUDIENCE, ISSUER, KeySet, Signer, encoded, usual
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(300)
 SIGNER = Signer.rsa("one")
 DATABASE_PASSWORD = "database-password-of-the-tests"
 STORE_SECRET = "object-store-secret-of-the-tests"
-WEBHOOK_SECRET = webhooks.generate_secret()
+WEBHOOK_SECRET = signature.generate_secret()
 MARK = b"content of a song that nobody else may see"
 
 
@@ -120,7 +120,7 @@ def test_a_trace_leads_from_the_api_s_process_to_the_worker_s(
 def test_no_secret_and_no_sound_is_in_logs_metrics_traces_or_answers(
     service: Service, collector: Server, tmp_path: Path
 ) -> None:
-    guess, hook = key_text.generate(), "https://hooks.example.com/T0?sig=secret-of-the-receiver"
+    guess, hook = key_format.generate(), "https://hooks.example.com/T0?sig=secret-of-the-receiver"
     token, bad = SIGNER.token(), SIGNER.token(aud="somebody else")
     song = tmp_path / "song.wav"
     wav = encode_kind(tmp_path / "noise.s16.wav", noise(RATE), "s16.wav").read_bytes()

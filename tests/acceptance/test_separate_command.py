@@ -31,10 +31,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tiny").mkdir()
     write_checkpoint(folder / "tiny" / "model", random_arrays(TINY))
     configuration = {
-        "instrument_list": list(TINY.instruments),
+        "instrument_list": list(TINY.stems),
         "sample_rate": TINY.sample_rate,
-        "frame_length": TINY.frame_length,
-        "frame_step": TINY.frame_step,
+        "frame_length": TINY.n_fft,
+        "frame_step": TINY.hop_length,
         "T": TINY.segment_frames,
         "F": TINY.bins,
         "model": {"type": "unet.unet", "params": {"conv_n_filters": list(TINY.conv_n_filters)}},

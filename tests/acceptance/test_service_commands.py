@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spleeter_microservice.access import key_format as key_text
+from spleeter_microservice.access import key_format
 from spleeter_microservice.database.embedded import EmbeddedPostgres
 from tests.support.service import free_port
 
@@ -30,7 +30,7 @@ def test_a_key_is_created_listed_revoked_and_recorded(database_url: str, tmp_pat
     place = {"SPLEETER_DATABASE_URL": database_url, "SPLEETER_DATA_DIR": str(tmp_path)}
     created = run("keys", "create", "--tenant", "band", "--scopes", "read", "--name", "desk", **place)
     text = created.stdout.strip()
-    assert key_text.is_generated(text), created.stderr
+    assert key_format.is_generated(text), created.stderr
     listed = run("keys", "list", **place).stdout
     assert "band" in listed
     assert text not in listed
@@ -48,7 +48,7 @@ def test_a_key_is_created_listed_revoked_and_recorded(database_url: str, tmp_pat
 
 def test_keys_are_made_in_the_embedded_database_too(tmp_path: Path) -> None:
     place = {"SPLEETER_DATA_DIR": str(tmp_path)}
-    assert key_text.is_generated(run("keys", "create", **place).stdout.strip())
+    assert key_format.is_generated(run("keys", "create", **place).stdout.strip())
     with EmbeddedPostgres(tmp_path / "postgres"):  # as serve has it
         assert "key_" in run("keys", "list", **place).stdout
 

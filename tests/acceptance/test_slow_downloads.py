@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from spleeter_microservice.database.connection import Database
-from spleeter_microservice.jobs.repository import Repository
+from spleeter_microservice.jobs.repository import JobRepository
 from tests.support.job_samples import new_job
 from tests.support.web_process import running
 from tests.support.web_service import Player, build_services
@@ -23,7 +23,7 @@ async def test_clients_that_do_not_read_hold_little_memory(
     database_url: str, tmp_path: Path, what: str
 ) -> None:
     async with Database(database_url) as database, running(database_url, tmp_path) as api:
-        await Repository(database).create(new_job())
+        await JobRepository(database).create(new_job())
         job = await Player(build_services(database, tmp_path)).separate(bytes(STEM_BYTES))
         request = f"GET /v1/separations/{job.id}/{what} HTTP/1.1\r\nHost: a\r\nX-API-KEY: {api.key}\r\n\r\n"
         before, connections = 0, []

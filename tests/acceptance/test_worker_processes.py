@@ -22,9 +22,9 @@ import pytest_asyncio
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.database.embedded import EmbeddedPostgres
 from spleeter_microservice.database.migrate import migrate
-from spleeter_microservice.jobs.claims import DEATHS
+from spleeter_microservice.jobs.claims import CRASHES
 from spleeter_microservice.jobs.job import Job, NewJob, State
-from spleeter_microservice.jobs.repository import Repository
+from spleeter_microservice.jobs.repository import JobRepository
 from tests.support.job_samples import killing_job, new_job, until
 
 pytestmark = pytest.mark.asyncio
@@ -33,7 +33,7 @@ _REPOSITORY = Path(__file__).parents[2]
 QUICK = {"heartbeat": 0.2, "silence": 1.0, "poll": 0.5, "pace": {"progress": 0.1, "reconnect": 0.1}}
 
 
-class Fleet:
+class WorkerRegistry:
     """Worker processes, and the folder that they write to."""
 
     def __init__(self, url: str, folder: Path) -> None:
@@ -73,8 +73,8 @@ class Fleet:
 
 
 @contextmanager
-def a_fleet(url: str, folder: Path) -> Iterator[Fleet]:
-    fleet = Fleet(url, folder)
+def a_fleet(url: str, folder: Path) -> Iterator[WorkerRegistry]:
+    fleet = WorkerRegistry(url, folder)
     try:
         yield fleet
     finally:
@@ -84,18 +84,18 @@ def a_fleet(url: str, folder: Path) -> Iterator[Fleet]:
 
 
 @pytest.fixture
-def fleet(database_url: str, tmp_path: Path) -> Iterator[Fleet]:
+def fleet(database_url: str, tmp_path: Path) -> Iterator[WorkerRegistry]:
     with a_fleet(database_url, tmp_path) as fleet:
         yield fleet
 
 
 @pytest_asyncio.fixture
-async def repository(database_url: str) -> AsyncIterator[Repository]:
+async def repository(database_url: str) -> AsyncIterator[JobRepository]:
     async with Database(database_url) as database:
-        yield Repository(database)
+        yield JobRepository(database)
 
 
-async def create(repository: Repository, *jobs: NewJob) -> list[Job]:
+async def create(repository: JobRepository, *jobs: NewJob) -> list[Job]:
     return [(await repository.create(job)).job for job in jobs]
 
 
@@ -109,7 +109,7 @@ def assert_whole(job: Job, folder: Path) -> None:
 
 
 async def test_another_worker_finishes_within_15_seconds_what_a_killed_one_had(
-    fleet: Fleet, repository: Repository
+    fleet: WorkerRegistry, repository: JobRepository
 ) -> None:
     fleet.start(1.0)
     fleet.start(1.0)  # both with the pace that the service has
@@ -120,13 +120,13 @@ async def test_another_worker_finishes_within_15_seconds_what_a_killed_one_had(
     start = time.monotonic()
     done = await until(repository, job.id, State.SUCCEEDED, within=20)
     assert time.monotonic() - start < 15
-    assert (done.attempts, done.deaths) == (2, 1)
+    assert (done.attempts, done.crashes) == (2, 1)
     assert [one for one, _ in fleet.attempts() if one != pid]
     assert_whole(done, fleet.folder)
 
 
 async def test_a_worker_started_anew_takes_over_what_the_only_one_had_when_killed(
-    fleet: Fleet, repository: Repository
+    fleet: WorkerRegistry, repository: JobRepository
 ) -> None:
     fleet.start(1.0, **QUICK)
     (job,) = await create(repository, new_job())
@@ -137,21 +137,23 @@ async def test_a_worker_started_anew_takes_over_what_the_only_one_had_when_kille
 
 
 async def test_a_job_that_kills_three_processes_fails_with_the_reason_and_others_go_on(
-    fleet: Fleet, repository: Repository
+    fleet: WorkerRegistry, repository: JobRepository
 ) -> None:
     for _ in range(4):
         fleet.start(0.2, **QUICK)
     (bad,) = await create(repository, killing_job())
     good = await create(repository, *(new_job("bob") for _ in range(10)))
     failed = await until(repository, bad.id, State.FAILED, within=30)
-    assert (failed.error_type, failed.deaths, failed.attempts) == (DEATHS, 3, 3)
+    assert (failed.error_type, failed.crashes, failed.attempts) == (CRASHES, 3, 3)
     assert "died 3 times" in (failed.error_message or "")
     for job in good:
         await until(repository, job.id, State.SUCCEEDED, tenant="bob", within=30)
     assert [worker.poll() for worker in fleet.workers].count(-signal.SIGKILL) == 3
 
 
-async def test_two_workers_do_a_hundred_jobs_once_each(fleet: Fleet, repository: Repository) -> None:
+async def test_two_workers_do_a_hundred_jobs_once_each(
+    fleet: WorkerRegistry, repository: JobRepository
+) -> None:
     jobs = await create(repository, *(new_job() for _ in range(100)))
     for _ in range(2):
         fleet.start(0.01, slots=2, **QUICK)
@@ -164,7 +166,9 @@ async def test_two_workers_do_a_hundred_jobs_once_each(fleet: Fleet, repository:
     assert len({pid for pid, _ in fleet.attempts()}) == 2
 
 
-async def test_sigterm_lets_a_job_end_within_the_grace_period(fleet: Fleet, repository: Repository) -> None:
+async def test_sigterm_lets_a_job_end_within_the_grace_period(
+    fleet: WorkerRegistry, repository: JobRepository
+) -> None:
     worker = fleet.start(1.0, **QUICK)
     first, second = await create(repository, new_job(), new_job())
     await fleet.begun()
@@ -175,7 +179,7 @@ async def test_sigterm_lets_a_job_end_within_the_grace_period(fleet: Fleet, repo
 
 
 async def test_sigterm_puts_back_what_takes_longer_and_another_worker_does_it(
-    fleet: Fleet, repository: Repository
+    fleet: WorkerRegistry, repository: JobRepository
 ) -> None:
     worker = fleet.start(5.0, grace=0.3, **QUICK)
     (job,) = await create(repository, new_job())
@@ -183,13 +187,13 @@ async def test_sigterm_puts_back_what_takes_longer_and_another_worker_does_it(
     worker.terminate()
     assert worker.wait(10) == 0
     back = await repository.get("ann", job.id)
-    assert (back.state, back.deaths) == (State.QUEUED, 0)
+    assert (back.state, back.crashes) == (State.QUEUED, 0)
     fleet.start(0.1, **QUICK)
     assert_whole(await until(repository, job.id, State.SUCCEEDED), fleet.folder)
 
 
 async def test_a_cancelled_job_is_given_up_within_a_second_and_the_slot_is_free(
-    fleet: Fleet, repository: Repository
+    fleet: WorkerRegistry, repository: JobRepository
 ) -> None:
     fleet.start(3.0, slots=1)
     long, other = await create(repository, new_job(), new_job())
@@ -203,7 +207,7 @@ async def test_a_cancelled_job_is_given_up_within_a_second_and_the_slot_is_free(
 
 
 async def test_a_worker_that_was_frozen_publishes_nothing_that_another_has_now(
-    fleet: Fleet, repository: Repository
+    fleet: WorkerRegistry, repository: JobRepository
 ) -> None:
     fleet.start(1.5, **QUICK)
     (job,) = await create(repository, new_job())
@@ -240,7 +244,7 @@ async def test_an_immediate_stop_of_the_database_in_the_middle_loses_nothing(
 ) -> None:
     with a_fleet(own_postgres.url, tmp_path) as fleet:
         async with Database(own_postgres.url) as database:
-            repository = Repository(database)
+            repository = JobRepository(database)
             jobs = await create(repository, *(new_job() for _ in range(20)))
             for _ in range(2):
                 fleet.start(0.2, slots=2, **QUICK)
@@ -258,7 +262,7 @@ async def test_jobs_that_run_while_the_database_is_away_are_finished_and_not_beg
 ) -> None:
     with a_fleet(own_postgres.url, tmp_path) as fleet:
         async with Database(own_postgres.url) as database:
-            repository = Repository(database)
+            repository = JobRepository(database)
             jobs = await create(repository, *(new_job() for _ in range(2)))
             for _ in range(2):
                 fleet.start(1.0, **QUICK | {"silence": 2.5})
@@ -267,14 +271,14 @@ async def test_jobs_that_run_while_the_database_is_away_are_finished_and_not_beg
             await asyncio.sleep(5.0)
             own_postgres.ensure_running()
             done = [await until(repository, job.id, State.SUCCEEDED, within=15) for job in jobs]
-        assert [(job.attempts, job.deaths) for job in done] == [(1, 0), (1, 0)]
+        assert [(job.attempts, job.crashes) for job in done] == [(1, 0), (1, 0)]
 
 
 async def test_a_worker_that_starts_before_its_database_waits_for_it(
     own_postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     async with Database(own_postgres.url) as database:
-        (job,) = await create(Repository(database), new_job())
+        (job,) = await create(JobRepository(database), new_job())
     stop_at_once(own_postgres)
     with a_fleet(own_postgres.url, tmp_path) as fleet:
         worker = fleet.start(0.1, **QUICK)
@@ -282,11 +286,11 @@ async def test_a_worker_that_starts_before_its_database_waits_for_it(
         assert worker.poll() is None
         own_postgres.ensure_running()
         async with Database(own_postgres.url) as database:
-            await until(Repository(database), job.id, State.SUCCEEDED, within=15)
+            await until(JobRepository(database), job.id, State.SUCCEEDED, within=15)
 
 
 async def test_a_song_of_another_tenant_does_not_wait_for_a_hundred(
-    fleet: Fleet, repository: Repository
+    fleet: WorkerRegistry, repository: JobRepository
 ) -> None:
     await create(repository, *(new_job() for _ in range(100)))
     (one,) = await create(repository, replace(new_job(), tenant="bob"))

@@ -17,7 +17,7 @@ from spleeter_microservice.jobs.claims import Claim, Failure
 from spleeter_microservice.jobs.job import Result
 from spleeter_microservice.web.services import Services
 from tests.support.chromium import PATIENCE, Browser
-from tests.support.web_service import ALL, Fleet, Player, song
+from tests.support.web_service import ALL, Player, WorkerRegistry, song
 
 pytestmark = pytest.mark.asyncio
 
@@ -133,7 +133,7 @@ async def saved(path: Path, content: bytes | None = None) -> None:
 
 
 async def test_models_are_labelled_as_what_they_are(
-    page: Browser, services: Services, player: Player, fleet: Fleet, song_file: Path
+    page: Browser, services: Services, player: Player, fleet: WorkerRegistry, song_file: Path
 ) -> None:
     await page.shows("small[data-stems='4']", "approximate")
     assert await page.text("small[data-stems='2']") == ""

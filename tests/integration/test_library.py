@@ -32,10 +32,10 @@ def descriptor(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("model")
     write_checkpoint(folder / "tiny" / "model", random_arrays(TINY))
     configuration = {
-        "instrument_list": TINY.instruments,
+        "instrument_list": TINY.stems,
         "sample_rate": TINY.sample_rate,
-        "frame_length": TINY.frame_length,
-        "frame_step": TINY.frame_step,
+        "frame_length": TINY.n_fft,
+        "frame_step": TINY.hop_length,
         "T": TINY.segment_frames,
         "F": TINY.bins,
         "model": {"type": "unet.unet", "params": {"conv_n_filters": TINY.conv_n_filters}},
@@ -88,7 +88,7 @@ def test_a_waveform_becomes_one_waveform_per_instrument(separator: Separator) ->
     waveform = noise()
     kept = waveform.copy()
     stems = separator.separate(waveform, "song.wav")
-    assert list(stems) == list(TINY.instruments)
+    assert list(stems) == list(TINY.stems)
     for stem in stems.values():
         assert stem.shape == waveform.shape
         assert stem.dtype == np.float32

@@ -9,14 +9,14 @@ import pytest
 
 _HOOK = """
 import pathlib
-from spleeter_microservice.jobs import sandbox
+from spleeter_microservice.sandbox.confinement import policy
 
-def enter(self, parent, original=sandbox.Sandbox.enter):
+def enter(self, parent, original=policy.Sandbox.enter):
     in_force = original(self, parent)
     exec(pathlib.Path(__file__).with_name("hook.py").read_text(), {"parent": parent})
     return in_force
 
-sandbox.Sandbox.enter = enter
+policy.Sandbox.enter = enter
 """
 
 

@@ -11,7 +11,7 @@ from tests.support.audio_files import RATE, encode_kind, noise
 from tests.support.random_models import TINY, written
 
 # Tiny networks, but segments as long as the real ones: short ones would make messages of everything.
-ARCHITECTURE = replace(TINY, bins=512, segment_frames=512, frame_length=1024, frame_step=256)
+ARCHITECTURE = replace(TINY, bins=512, segment_frames=512, n_fft=1024, hop_length=256)
 
 
 def tiny_model(folder: Path) -> InferenceModel:
@@ -40,5 +40,5 @@ def long_song(folder: Path, seconds: int = 600) -> Path:
 
 def request_for(source: Path, using: InferenceModel, **options: object) -> SeparationRequest:
     """Ask for all stems of a file, beside it."""
-    paths = {name: source.parent / f"{name}.wav" for name in using.architecture.instruments}
+    paths = {name: source.parent / f"{name}.wav" for name in using.architecture.stems}
     return replace(SeparationRequest(source, paths), **options)  # type: ignore[arg-type]  # by name

@@ -14,8 +14,8 @@ from uuid import UUID
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.jobs.claims import Claim, Claims
 from spleeter_microservice.jobs.job import Job, NewJob, Options, Result, State, StoredStem, new_job_id
-from spleeter_microservice.jobs.repository import Repository
-from spleeter_microservice.worker.attempt import Pace
+from spleeter_microservice.jobs.repository import JobRepository
+from spleeter_microservice.worker.attempt import AttemptTimings
 from spleeter_microservice.worker.worker import Worker, WorkerOptions
 
 RESULT = Result(
@@ -28,8 +28,8 @@ QUICK = WorkerOptions(
     silence=1.0,
     poll=0.5,
     grace=1.0,
-    last_words=1.0,
-    pace=Pace(progress=0.05, give_up=0.5, retry=0.05, reconnect=0.05),
+    stderr_tail=1.0,
+    pace=AttemptTimings(progress=0.05, give_up=0.5, retry=0.05, reconnect=0.05),
 )
 
 
@@ -63,17 +63,17 @@ async def claimed(claims: Claims, worker: int) -> Claim:
 
 async def succeed(database: Database, new: NewJob) -> Job:
     """Create a job and have it done."""
-    await Repository(database).create(new)
+    await JobRepository(database).create(new)
     claims = Claims(database)
     worker = await claims.register("test", 1)
     claim = await claimed(claims, worker)
     assert claim.job.id == new.id
     assert await claims.publish(claim, RESULT)
-    return await Repository(database).get(new.tenant, new.id)
+    return await JobRepository(database).get(new.tenant, new.id)
 
 
 async def until(
-    repository: Repository, job: UUID, *states: State, tenant: str = "ann", within: float = 10
+    repository: JobRepository, job: UUID, *states: State, tenant: str = "ann", within: float = 10
 ) -> Job:
     """Wait for a job to be in one of some states."""
     deadline = time.monotonic() + within

@@ -23,10 +23,10 @@ def _metrics() -> ModuleType:
 
 
 def reference(
-    truths: NDArray[np.float32], estimates: NDArray[np.float32], window: int, taps: int
+    references: NDArray[np.float32], estimates: NDArray[np.float32], window: int, taps: int
 ) -> NDArray[np.float64]:
     """Give SDR, SIR, SAR, ISR, of shape (stems, windows, 4), for arrays of shape (stems, samples, 2)."""
     sdr, isr, sir, sar, _ = _metrics().bss_eval(
-        truths, estimates, window=window, hop=window, filters_len=taps
+        references, estimates, window=window, hop=window, filters_len=taps
     )
     return np.stack([sdr, sir, sar, isr], axis=-1)

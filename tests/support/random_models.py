@@ -6,20 +6,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from spleeter_microservice.separation.spleeter.architecture import Architecture
+from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 from spleeter_microservice.separation.spleeter.unet_graph import write_networks
 
-TINY = Architecture(
+TINY = UNetArchitecture(
     ("vocals", "drums", "other"),
     conv_n_filters=(2, 3, 4, 4, 4, 4),
     bins=64,
     segment_frames=64,
-    frame_length=256,
-    frame_step=64,
+    n_fft=256,
+    hop_length=64,
 )
 
 
-def random_arrays(architecture: Architecture, seed: int = 0) -> dict[str, NDArray[np.float32]]:
+def random_arrays(architecture: UNetArchitecture, seed: int = 0) -> dict[str, NDArray[np.float32]]:
     """Weights whose networks neither vanish nor explode."""
     rng = np.random.default_rng(seed)
     arrays = {}
@@ -34,7 +34,7 @@ def random_arrays(architecture: Architecture, seed: int = 0) -> dict[str, NDArra
     return arrays
 
 
-def written(architecture: Architecture, folder: Path, seed: int = 0) -> Mapping[str, NDArray[np.float32]]:
+def written(architecture: UNetArchitecture, folder: Path, seed: int = 0) -> Mapping[str, NDArray[np.float32]]:
     """Write the networks of a random model and return its weights."""
     arrays = random_arrays(architecture, seed)
     folder.mkdir(parents=True, exist_ok=True)

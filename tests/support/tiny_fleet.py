@@ -14,27 +14,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spleeter_microservice.bootstrap.worker import job_problem
-from spleeter_microservice.jobs.worker_registry import Fleet
-from spleeter_microservice.models.catalogue import Catalogue, Entry
+from spleeter_microservice.jobs.worker_registry import WorkerRegistry
+from spleeter_microservice.models.catalogue import Catalogue, ModelEntry
 from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.models.tensorflow.checkpoint_reader import official_sha256
 from spleeter_microservice.sandbox.inference import InferenceSlot
 from spleeter_microservice.web.services import Services
 from spleeter_microservice.worker.inventory import Inventory
-from spleeter_microservice.worker.separate_job import JobLimits, SlotSeparation
+from spleeter_microservice.worker.separate_job import JobLimits, JobSeparator
 from spleeter_microservice.worker.worker import Worker, WorkerOptions
 from tests.support.random_models import random_arrays
 from tests.support.tensorflow_files import write_checkpoint
 from tests.support.tiny_store import ARCHITECTURE
 
-_SMALL = replace(ARCHITECTURE, instruments=("vocals", "accompaniment"))
+_SMALL = replace(ARCHITECTURE, stems=("vocals", "accompaniment"))
 
 
 def install(folder: Path) -> ModelStore:
     """Install the networks, by the name of ``2stems``."""
     arrays = random_arrays(_SMALL)
     size = sum(array.nbytes for array in arrays.values()) + 8
-    entry = Entry("2stems", _SMALL, official_sha256(arrays), size)
+    entry = ModelEntry("2stems", _SMALL, official_sha256(arrays), size)
     store = ModelStore(folder / "models", catalogue=Catalogue({entry.name: entry}))
     (folder / "models").mkdir()
     (folder / "checkpoint").mkdir()
@@ -62,7 +62,7 @@ async def working(
     work.mkdir()
     inventory = Inventory(store, "1.2.3")
     async with InferenceSlot(inventory.load("2stems"), work, models_folder=store.folder, cores=1) as slot:
-        separation = SlotSeparation(services.storage, inventory, [slot], limits)
+        separation = JobSeparator(services.storage, inventory, [slot], limits)
         worker = Worker(
             services.database,
             separation,
@@ -73,7 +73,7 @@ async def working(
         try:
             while worker.number is None:
                 await asyncio.sleep(0.01)
-            await Fleet(services.database).report(worker.number, inventory.models())
+            await WorkerRegistry(services.database).report(worker.number, inventory.models())
             yield TinyWorker(worker, slot, work, task)
         finally:
             worker.stop()

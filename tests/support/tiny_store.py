@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from spleeter_microservice.models.catalogue import Catalogue, Entry
+from spleeter_microservice.models.catalogue import Catalogue, ModelEntry
 from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.models.tensorflow.checkpoint_reader import official_sha256
 from tests.support.random_models import TINY, random_arrays
 from tests.support.tensorflow_files import write_checkpoint
 
 NAME = "tiny"
-ARCHITECTURE = replace(TINY, bins=1024, frame_length=4096, frame_step=1024)
+ARCHITECTURE = replace(TINY, bins=1024, n_fft=4096, hop_length=1024)
 
 Arrays = dict[str, NDArray[np.float32]]
 
@@ -30,7 +30,7 @@ def arrays(seed: int = 0) -> Arrays:
 @cache
 def catalogue() -> Catalogue:
     size = sum(array.nbytes for array in arrays().values()) + 8
-    return Catalogue({NAME: Entry(NAME, ARCHITECTURE, official_sha256(arrays()), size)})
+    return Catalogue({NAME: ModelEntry(NAME, ARCHITECTURE, official_sha256(arrays()), size)})
 
 
 def tiny_store(folder: Path, mirror: str | None = None) -> ModelStore:

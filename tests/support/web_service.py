@@ -35,9 +35,9 @@ from spleeter_microservice.errors import (
 )
 from spleeter_microservice.jobs.claims import Claim, Claims, Failure
 from spleeter_microservice.jobs.job import Job, Result, StoredStem
-from spleeter_microservice.jobs.repository import Repository
+from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.jobs.retention import Retention
-from spleeter_microservice.jobs.worker_registry import Model
+from spleeter_microservice.jobs.worker_registry import RegisteredModel
 from spleeter_microservice.sandbox.prober import AudioFacts
 from spleeter_microservice.storage.store import open_storage
 from spleeter_microservice.web.server import UVICORN_OPTIONS
@@ -104,24 +104,26 @@ def _facts(path: Path) -> AudioFacts:
 
 
 @dataclass
-class Fleet:
+class WorkerRegistry:
     """Models, workers and webhooks, as a test says they are."""
 
-    models: list[Model] = field(
+    models: list[RegisteredModel] = field(
         default_factory=lambda: [
-            Model("2stems", STEMS[2], True, engine="2stems@1", licence="MIT"),
-            Model("4stems-lite", STEMS[4], True, engine="4stems-lite@1", quality="approximate"),
-            Model("5stems", STEMS[5], False, licence="MIT"),
+            RegisteredModel("2stems", STEMS[2], True, result_version="2stems@1", licence="MIT"),
+            RegisteredModel(
+                "4stems-lite", STEMS[4], True, result_version="4stems-lite@1", quality="approximate"
+            ),
+            RegisteredModel("5stems", STEMS[5], False, licence="MIT"),
         ]
     )
     live: int = 1
     deliveries: dict[UUID, list[Delivery]] = field(default_factory=dict)
 
-    async def all(self) -> Sequence[Model]:
+    async def all(self) -> Sequence[RegisteredModel]:
         """Give the models."""
         return self.models
 
-    async def choose(self, stems: int, bandwidth: str) -> Model:
+    async def choose(self, stems: int, bandwidth: str) -> RegisteredModel:
         """Give the installed model for a number of stems."""
         for model in self.models:
             if model.installed and len(model.stems) == stems:
@@ -137,15 +139,17 @@ class Fleet:
         return self.deliveries.get(job, [])
 
 
-def build_services(database: Database, folder: Path, fleet: Fleet | None = None, **changes: Any) -> Services:
+def build_services(
+    database: Database, folder: Path, fleet: WorkerRegistry | None = None, **changes: Any
+) -> Services:
     """Give services on a real database, a folder as object store, and a played fleet."""
-    fleet = fleet or Fleet()
+    fleet = fleet or WorkerRegistry()
     (folder / "spool").mkdir(exist_ok=True)
     storage = open_storage(str(folder / "objects"))
     services = Services(
         options=WebOptions(spool=folder / "spool"),
         database=database,
-        repository=Repository(database),
+        repository=JobRepository(database),
         retention=Retention(database, storage.delete_prefix),
         storage=storage,
         keys=ApiKeys(MemoryKeyStore()),

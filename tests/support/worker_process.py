@@ -19,7 +19,7 @@ from pathlib import Path
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import JobStoppedError
 from spleeter_microservice.jobs.job import Job, Result, StoredStem
-from spleeter_microservice.worker.attempt import Pace
+from spleeter_microservice.worker.attempt import AttemptTimings
 from spleeter_microservice.worker.worker import Worker, WorkerOptions
 
 
@@ -57,9 +57,9 @@ class SlowCopy:
 async def main(url: str, folder: Path, seconds: float, values: dict[str, float]) -> None:
     """Work until SIGTERM."""
     work = SlowCopy(folder, seconds)
-    pace = Pace(**values.pop("pace", {}))  # type: ignore[arg-type]
+    pace = AttemptTimings(**values.pop("pace", {}))  # type: ignore[arg-type]
     options = WorkerOptions(**values, pace=pace)  # type: ignore[arg-type]
-    async with Database(url, patience=0.5) as database:
+    async with Database(url, timeout=0.5) as database:
         await Worker(database, work, work.erase, options).run_until_signalled()
 
 

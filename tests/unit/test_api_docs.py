@@ -18,7 +18,7 @@ from spleeter_microservice.web.openapi.responses import all_problems
 from spleeter_microservice.web.separations import schemas
 from spleeter_microservice.web.services import Services, WebOptions
 from spleeter_microservice.web.submit.codecs import Codec
-from spleeter_microservice.web.submit.options import Submission
+from spleeter_microservice.web.submit.options import SubmissionForm
 from spleeter_microservice.webhooks.signature import DELAYS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
@@ -59,7 +59,7 @@ def test_every_problem_is_documented_with_its_status_and_no_other() -> None:
 def test_every_field_is_documented() -> None:
     section = TEXT[TEXT.index("## Submit a song") : TEXT.index("## Look at")]
     rows = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
-    assert set(rows) | {"source_url"} == set(Submission.model_fields) | {"file"}
+    assert set(rows) | {"source_url"} == set(SubmissionForm.model_fields) | {"file"}
     for codec in get_args(Codec):
         assert f"`{codec}`" in section
 
@@ -82,7 +82,7 @@ def test_what_a_separation_has_is_documented() -> None:
 def test_the_numbers_are_those_in_force() -> None:
     assert len(DELAYS) + 1 == 10
     assert "ten times" in TEXT
-    assert Submission.model_fields["metadata"].metadata[0].max_length == 50
+    assert SubmissionForm.model_fields["metadata"].metadata[0].max_length == 50
     assert WebOptions(Path()).default_retention.total_seconds() == 24 * 3600
 
 

@@ -4,14 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from spleeter_microservice.access import key_format as key_text
-from spleeter_microservice.access import keys, tokens
-from spleeter_microservice.access.jwks import Freshness
+from spleeter_microservice.access import key_format, keys, tokens
+from spleeter_microservice.access.jwks import KeySetCachePolicy
 from spleeter_microservice.access.principal import Scope
 from spleeter_microservice.access.rate_limit import MemoryRateLimiter, Rate
-from spleeter_microservice.outgoing.client import Bounds
-from spleeter_microservice.outgoing.url_policy import AddressGuard
-from spleeter_microservice.web.middleware.body_limit import Bounds as Bodies
+from spleeter_microservice.outgoing.client import ResponseLimits
+from spleeter_microservice.outgoing.url_policy import UrlPolicy
+from spleeter_microservice.web.middleware.body_limit import BodyLimits
 from spleeter_microservice.web.server import HEADER_BYTES, HEADER_SECONDS
 from spleeter_microservice.web.services import WebOptions
 from spleeter_microservice.web.submit.multipart import MAXIMUM_FIELD_BYTES, MAXIMUM_PARTS
@@ -23,21 +22,21 @@ TEXT = " ".join((ROOT / "docs" / "security.md").read_text(encoding="utf-8").spli
 @pytest.mark.parametrize(
     "promise",
     [
-        f"{key_text.ENTROPY_BITS} random bits",
+        f"{key_format.ENTROPY_BITS} random bits",
         f"at least {keys.MINIMUM_LENGTH} characters, {keys.MINIMUM_DISTINCT} of them different",
         f"scopes {', '.join(f'`{scope}`' for scope in Scope)}",
         f"only {' and '.join(tokens.ALGORITHMS)}",
-        f"at most once in {Freshness().pause} s",
-        f"within {Freshness().timeout} s and {Freshness().maximum_bytes >> 10} KiB",
-        f"at most {Freshness().maximum_age // 60} minutes more",
+        f"at most once in {KeySetCachePolicy().pause} s",
+        f"within {KeySetCachePolicy().timeout} s and {KeySetCachePolicy().maximum_bytes >> 10} KiB",
+        f"at most {KeySetCachePolicy().maximum_age // 60} minutes more",
         f"of {MemoryRateLimiter(Rate(1)).maximum_names:,} names",
-        f"at most {Bounds(1).redirects}; none from https to http",
-        f"ports {' and '.join(map(str, sorted(AddressGuard().ports)))} unless configured",
-        f"threads of their own, and {AddressGuard().patience} s",
+        f"at most {ResponseLimits(1).redirects}; none from https to http",
+        f"ports {' and '.join(map(str, sorted(UrlPolicy().ports)))} unless configured",
+        f"threads of their own, and {UrlPolicy().timeout} s",
         f"{HEADER_BYTES >> 10} KiB and {HEADER_SECONDS:g} s",
         f"all others {WebOptions(Path()).max_body_bytes >> 20} MiB",
-        f"after {WebOptions(Path()).body_patience:g} s without a byte, or below "
-        f"{int(Bodies(0, 0).rate) >> 10} KiB/s",
+        f"after {WebOptions(Path()).body_timeout:g} s without a byte, or below "
+        f"{int(BodyLimits(0, 0).rate) >> 10} KiB/s",
         f"at most {MAXIMUM_PARTS} parts and {MAXIMUM_FIELD_BYTES >> 10} KiB of fields",
     ],
 )

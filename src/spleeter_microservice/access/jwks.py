@@ -28,7 +28,7 @@ _MAXIMUM_KEYS = 100
 
 
 @dataclass(frozen=True)
-class Freshness:
+class KeySetCachePolicy:
     """How keys are kept, in seconds and bytes.
 
     Attributes:
@@ -63,7 +63,7 @@ class Jwks:
     def __init__(
         self,
         url: str,
-        freshness: Freshness = Freshness(),
+        freshness: KeySetCachePolicy = KeySetCachePolicy(),
         client: Callable[[], httpx.AsyncClient] = httpx.AsyncClient,
         now: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -16,7 +16,7 @@ class KeyRecord:
 
     Attributes:
         key_id: names the key in lists, logs and ``keys revoke``; tells nothing about it.
-        digest: of the key, see ``key_text.digest``.
+        digest: of the key, see ``key_format.digest``.
         tenant: whose separations the key gives access to.
         scopes: what it may be used for.
         name: what its owner calls it.

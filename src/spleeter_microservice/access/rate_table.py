@@ -14,7 +14,7 @@ _FRESH = 1.0  # seconds for which a look at the database is good
 _NAMES = 10_000  # that are remembered
 
 
-class RateTable:
+class DatabaseRateLimiter:
     """A ``RateLimiter`` that all processes share; the algorithm is ``MemoryRateLimiter``'s.
 
     What a process has left of a portion stays with it: so much less is there for the others. That

@@ -23,7 +23,7 @@ class ClamdError(Exception):
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """Seconds to wait: for a connection, for the daemon to take or send the next bytes, for its verdict."""
 
     connect: float = 5
@@ -38,16 +38,16 @@ class Clamd:
     Attributes:
         host, port: for TCP.
         path: of a Unix socket; then host and port mean nothing.
-        patience: how long to wait.
+        timeouts: how long to wait.
     """
 
     host: str = ""
     port: int = DEFAULT_PORT
     path: str = ""
-    patience: Patience = Patience()
+    timeouts: Timeouts = Timeouts()
 
     @classmethod
-    def from_url(cls, url: str, patience: Patience = Patience()) -> Clamd:
+    def from_url(cls, url: str, timeouts: Timeouts = Timeouts()) -> Clamd:
         """Read ``tcp://host``, ``tcp://host:port`` or ``unix:///path``.
 
         Raises:
@@ -60,9 +60,9 @@ class Clamd:
             raise _bad_url(url) from None
         bare = not (parts.query or parts.fragment or parts.username or parts.password)
         if parts.scheme == "tcp" and parts.hostname and parts.path in ("", "/") and bare:
-            return cls(host=parts.hostname, port=port, patience=patience)
+            return cls(host=parts.hostname, port=port, timeouts=timeouts)
         if parts.scheme == "unix" and not parts.netloc and len(parts.path) > 1 and bare:
-            return cls(path=parts.path, patience=patience)
+            return cls(path=parts.path, timeouts=timeouts)
         raise _bad_url(url)
 
     def __str__(self) -> str:
@@ -103,24 +103,24 @@ class Clamd:
             await connection.send(b"zINSTREAM\0")
             if await _send_all(connection, chunks):
                 await connection.send(struct.pack(">I", 0))
-            return await connection.reply(self.patience.verdict)
+            return await connection.reply(self.timeouts.verdict)
 
     async def _command(self, name: bytes) -> str:
         async with self._connection() as connection:
             await connection.send(b"z" + name + b"\0")
-            return await connection.reply(self.patience.transfer)
+            return await connection.reply(self.timeouts.transfer)
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[_Connection]:
         try:
-            async with asyncio.timeout(self.patience.connect):
+            async with asyncio.timeout(self.timeouts.connect):
                 connected = await self._connect()
         except TimeoutError as error:
             raise ClamdError(f"clamd at {self} cannot be reached: no connection in time") from error
         except OSError as error:
             raise ClamdError(f"clamd at {self} cannot be reached: {error.strerror or error}") from error
         with connected:
-            yield _Connection(connected, str(self), self.patience.transfer)
+            yield _Connection(connected, str(self), self.timeouts.transfer)
 
     async def _connect(self) -> socket.socket:
         loop = asyncio.get_running_loop()
@@ -143,10 +143,10 @@ class _Connection:
     stream that is too long and hangs up while it is being sent.
     """
 
-    def __init__(self, connected: socket.socket, name: str, patience: float) -> None:
+    def __init__(self, connected: socket.socket, name: str, timeouts: float) -> None:
         self._socket = connected
         self._name = name
-        self._patience = patience
+        self._patience = timeouts
         self._loop = asyncio.get_running_loop()
 
     async def send(self, data: bytes | memoryview) -> None:
@@ -158,17 +158,17 @@ class _Connection:
         except OSError as error:
             raise _BrokenOffError(f"clamd at {self._name} broke off: {error.strerror or error}") from error
 
-    async def reply(self, patience: float) -> str:
+    async def reply(self, timeouts: float) -> str:
         received = b""
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeouts):
                 while not received.endswith(b"\0") and len(received) <= _LONGEST_REPLY:
                     data = await self._loop.sock_recv(self._socket, _LONGEST_REPLY)
                     if not data:
                         break
                     received += data
         except TimeoutError as error:
-            raise ClamdError(f"clamd at {self._name} did not reply within {patience:g} s") from error
+            raise ClamdError(f"clamd at {self._name} did not reply within {timeouts:g} s") from error
         except OSError as error:
             raise ClamdError(f"clamd at {self._name} broke off: {error.strerror or error}") from error
         if not received.endswith(b"\0"):

@@ -38,7 +38,7 @@ class Verdict:
     signature: str = ""
     problem: str = ""
 
-    def admit(self) -> None:
+    def raise_if_unsafe(self) -> None:
         """Go on only with a file that was found clean, or that need not be scanned.
 
         Raises:
@@ -108,7 +108,7 @@ async def scan_antivirus(chunks: AsyncIterator[bytes], antivirus: Antivirus) -> 
         antivirus: how to scan.
 
     Returns:
-        The verdict; ``Verdict.admit`` turns a bad one into an error.
+        The verdict; ``Verdict.raise_if_unsafe`` turns a bad one into an error.
 
     Raises:
         ScanLimitError: when the file is larger, or unpacks to more, than the scanner scans.

@@ -20,7 +20,15 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from spleeter_microservice.audit.record import BEGINNING, MAXIMUM_LINE, Action, Event, Head, compose, read
+from spleeter_microservice.audit.record import (
+    BEGINNING,
+    MAXIMUM_LINE,
+    Action,
+    AuditEvent,
+    ChainHead,
+    compose,
+    read,
+)
 from spleeter_microservice.errors import AuditUnwritableError
 
 _HEAD_BYTES = 128  # always as many, so that none of an older one stay
@@ -43,11 +51,11 @@ class AuditLog:
         self._flush = flush
         self._now = now
 
-    async def record(self, event: Event) -> Head:
+    async def record(self, event: AuditEvent) -> ChainHead:
         """Append from asynchronous code; as ``append``."""
         return await asyncio.to_thread(self.append, event)
 
-    def append(self, event: Event) -> Head:
+    def append(self, event: AuditEvent) -> ChainHead:
         """Append a record, whole or not at all, and give the log's new head.
 
         Raises:
@@ -66,17 +74,17 @@ class AuditLog:
                 "Free space, or give it a folder that may be written to."
             ) from error
 
-    def _append(self, log: int, lock: int, event: Event) -> Head:
+    def _append(self, log: int, lock: int, event: AuditEvent) -> ChainHead:
         torn = _drop_torn_line(log)
         noted = parse_head(os.pread(lock, _HEAD_BYTES, 0)) or BEGINNING
         head = max(noted, _last_head(log), key=lambda head: head.sequence)
         if torn:
-            head = self._write(log, head, Event(Action.AUDIT_RECOVERED, details={"dropped_bytes": torn}))
+            head = self._write(log, head, AuditEvent(Action.AUDIT_RECOVERED, details={"dropped_bytes": torn}))
         head = self._write(log, head, event)
         os.pwrite(lock, format_head(head), 0)
         return head
 
-    def _write(self, log: int, head: Head, event: Event) -> Head:
+    def _write(self, log: int, head: ChainHead, event: AuditEvent) -> ChainHead:
         line, new = compose(event, head, self._now())
         size = os.fstat(log).st_size
         try:
@@ -96,25 +104,25 @@ def head_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.head")
 
 
-def format_head(head: Head) -> bytes:
+def format_head(head: ChainHead) -> bytes:
     """Write a head as it is noted beside its log."""
     return json.dumps({"sequence": head.sequence, "hash": head.hash}).encode().ljust(_HEAD_BYTES)
 
 
-def parse_head(text: bytes) -> Head | None:
+def parse_head(text: bytes) -> ChainHead | None:
     """Read what is noted; ``None`` when nothing usable is."""
     try:
         noted = json.loads(text)
-        return Head(int(noted["sequence"]), str(noted["hash"]))
+        return ChainHead(int(noted["sequence"]), str(noted["hash"]))
     except (ValueError, KeyError, TypeError):
         return None
 
 
-def _last_head(log: int) -> Head:
+def _last_head(log: int) -> ChainHead:
     size = os.fstat(log).st_size
     tail = os.pread(log, MAXIMUM_LINE, max(0, size - MAXIMUM_LINE))
     record = read(tail.removesuffix(b"\n").rpartition(b"\n")[2])
-    return BEGINNING if record is None else Head(record["sequence"], record["hash"])
+    return BEGINNING if record is None else ChainHead(record["sequence"], record["hash"])
 
 
 def _drop_torn_line(log: int) -> int:

@@ -46,7 +46,7 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True)
-class Event:
+class AuditEvent:
     """What is to be recorded; never sound, never a secret.
 
     Attributes:
@@ -84,18 +84,18 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Head:
+class ChainHead:
     """The newest record of a log; whoever knows it can tell whether the log was changed up to it."""
 
     sequence: int
     hash: str
 
 
-BEGINNING = Head(0, "0" * 64)
+BEGINNING = ChainHead(0, "0" * 64)
 """What the first record follows."""
 
 
-def compose(event: Event, previous: Head, at: datetime) -> tuple[bytes, Head]:
+def compose(event: AuditEvent, previous: ChainHead, at: datetime) -> tuple[bytes, ChainHead]:
     """Give the line that records an event after another, and the log's head with it."""
     record: dict[str, Any] = {
         "sequence": previous.sequence + 1,
@@ -107,7 +107,7 @@ def compose(event: Event, previous: Head, at: datetime) -> tuple[bytes, Head]:
         "details": {name: _clean(value) for name, value in event.details.items()},
     }
     digest = _digest(record)
-    return canonical({**record, "hash": digest}) + b"\n", Head(previous.sequence + 1, digest)
+    return canonical({**record, "hash": digest}) + b"\n", ChainHead(previous.sequence + 1, digest)
 
 
 def read(line: bytes) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ Found, without anything but the log: a record of which one byte was changed, a r
 or put in, records that changed places, a beginning that is missing. Found with the note beside
 the log (``audit.head_path``): a missing end. Not found without an outside anchor: a log that
 somebody who may write both files has written anew from some record on, with right hashes.
-Against that, keep a ``Head`` where that somebody cannot write, and check with it later.
+Against that, keep a ``ChainHead`` where that somebody cannot write, and check with it later.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from spleeter_microservice.audit.log import head_path, parse_head
-from spleeter_microservice.audit.record import BEGINNING, MAXIMUM_LINE, Head, read
+from spleeter_microservice.audit.record import BEGINNING, MAXIMUM_LINE, ChainHead, read
 from spleeter_microservice.errors import AuditBrokenError, ConfigurationError
 
 Kind = Literal["unreadable", "torn", "missing", "moved", "unlinked", "truncated", "rewritten"]
@@ -53,7 +53,7 @@ class Report:
     """
 
     records: int = 0
-    head: Head = BEGINNING
+    head: ChainHead = BEGINNING
     problems: list[Problem] = field(default_factory=list)
     end_known: bool = False
 
@@ -71,7 +71,7 @@ class Report:
             )
 
 
-def verify(paths: Sequence[Path], *, anchor: Head | None = None, after: Head = BEGINNING) -> Report:
+def verify(paths: Sequence[Path], *, anchor: ChainHead | None = None, after: ChainHead = BEGINNING) -> Report:
     """Check a log, in one file or in several that followed each other.
 
     Args:
@@ -91,7 +91,7 @@ def verify(paths: Sequence[Path], *, anchor: Head | None = None, after: Head = B
 class _Check:
     """The state of one check on its way through the lines."""
 
-    def __init__(self, after: Head, anchor: Head | None) -> None:
+    def __init__(self, after: ChainHead, anchor: ChainHead | None) -> None:
         self._report = Report(head=after)
         self._anchor = anchor
         self._line = 0
@@ -123,7 +123,7 @@ class _Check:
             return
         self._check_place(record)
         self._report.records += 1
-        self._report.head = Head(record["sequence"], record["hash"])
+        self._report.head = ChainHead(record["sequence"], record["hash"])
         self._check_anchor()
 
     def _check_place(self, record: dict[str, Any]) -> None:
@@ -140,7 +140,7 @@ class _Check:
         if anchor is not None and anchor.sequence == head.sequence and anchor != head:
             self._found("rewritten", f"record {head.sequence} is not the one that the anchor knows")
 
-    def _compare_end(self, known: Head, whose: str) -> None:
+    def _compare_end(self, known: ChainHead, whose: str) -> None:
         head = self._report.head
         if known.sequence > head.sequence:
             self._found("truncated", f"{whose} knows record {known.sequence}, which is not there")
@@ -163,7 +163,7 @@ def _lines(path: Path) -> Iterator[bytes]:
         ) from error
 
 
-def _noted(path: Path) -> Head | None:
+def _noted(path: Path) -> ChainHead | None:
     try:
         return parse_head(head_path(path).read_bytes())
     except OSError:

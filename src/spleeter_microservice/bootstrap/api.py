@@ -12,7 +12,7 @@ from spleeter_microservice.access.jwks import Jwks
 from spleeter_microservice.access.key_table import KeyTable
 from spleeter_microservice.access.keys import ApiKeys, parse_configured
 from spleeter_microservice.access.rate_limit import Rate
-from spleeter_microservice.access.rate_table import RateTable
+from spleeter_microservice.access.rate_table import DatabaseRateLimiter
 from spleeter_microservice.access.tokens import TokenRules, TokenVerifier
 from spleeter_microservice.antivirus.scan import Antivirus
 from spleeter_microservice.bootstrap.database import migrated
@@ -27,11 +27,11 @@ from spleeter_microservice.bootstrap.shared import (
 )
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import ConfigurationError
-from spleeter_microservice.jobs.repository import Repository
+from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.jobs.retention import Retention
-from spleeter_microservice.jobs.worker_registry import Fleet
+from spleeter_microservice.jobs.worker_registry import WorkerRegistry
 from spleeter_microservice.outgoing.client import Outgoing
-from spleeter_microservice.outgoing.url_policy import AddressGuard
+from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.sandbox.prober import Prober
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.web.services import Services, WebOptions
@@ -60,20 +60,20 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         yield Services(
             options=options,
             database=database,
-            repository=Repository(database),
+            repository=JobRepository(database),
             retention=Retention(database, storage.delete_prefix),
             storage=storage,
             keys=_keys(settings, database),
             tokens=_tokens(settings),
-            requests=RateTable(database, Rate(settings.requests_per_minute), "requests"),
-            attempts=RateTable(database, Rate(settings.failed_attempts_per_minute), "attempts"),
+            requests=DatabaseRateLimiter(database, Rate(settings.requests_per_minute), "requests"),
+            attempts=DatabaseRateLimiter(database, Rate(settings.failed_attempts_per_minute), "attempts"),
             antivirus=Antivirus.from_settings(settings.antivirus, settings.clamd_url),
             audit=open_audit(settings),
             prober=await stack.enter_async_context(Prober(options.spool)),
-            models=Fleet(database),
+            models=WorkerRegistry(database),
             deliveries=Deliveries(database),
-            workers=Fleet(database),
-            outgoing=Outgoing(AddressGuard()) if settings.source_urls else None,
+            workers=WorkerRegistry(database),
+            outgoing=Outgoing(UrlPolicy()) if settings.source_urls else None,
             version=PROGRAM_VERSION,
         )
 
@@ -113,7 +113,7 @@ async def require_access(settings: Settings, url: str) -> None:
     if settings.env != "production" or settings.api_key or settings.accepts_tokens:
         return
     await migrated(url)
-    async with Database(url, connections=1, patience=10.0) as database:
+    async with Database(url, connections=1, timeout=10.0) as database:
         if not await KeyTable(database).list():
             raise ConfigurationError(
                 "Nobody may call: with SPLEETER_ENV=production, set SPLEETER_API_KEY or SPLEETER_JWT_ISSUER, "

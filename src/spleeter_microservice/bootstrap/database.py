@@ -68,5 +68,5 @@ async def migrated(url: str) -> None:
 async def bury_worker(url: str, pid: int) -> None:
     """Have other workers do at once what a worker of this machine did that is known to be dead."""
     async with Database(url, connections=1) as database:
-        for takeover in await Claims(database).bury(worker_name(pid)):
+        for takeover in await Claims(database).requeue_jobs_of(worker_name(pid)):
             logger.warning("a worker died", extra={"job_id": str(takeover.job.id)})

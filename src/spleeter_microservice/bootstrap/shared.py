@@ -7,7 +7,7 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from spleeter_microservice.access import key_format as key_text
+from spleeter_microservice.access import key_format
 from spleeter_microservice.audit.log import AuditLog
 from spleeter_microservice.errors import ConfigurationError
 from spleeter_microservice.settings import Settings
@@ -81,7 +81,7 @@ def development_key(settings: Settings) -> str:
     path = make_folder(settings.data_dir) / "development-key"
     try:
         if not path.exists():
-            _write_once(path, key_text.generate())
+            _write_once(path, key_format.generate())
         return path.read_text(encoding="ascii").strip()
     except OSError as error:
         raise ConfigurationError(

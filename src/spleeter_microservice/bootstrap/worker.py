@@ -25,12 +25,12 @@ from spleeter_microservice.errors import (
     StorageUnavailableError,
 )
 from spleeter_microservice.jobs.job import Job
-from spleeter_microservice.jobs.object_sweeper import Leftovers
-from spleeter_microservice.jobs.worker_registry import Fleet
+from spleeter_microservice.jobs.object_sweeper import ObjectSweeper
+from spleeter_microservice.jobs.worker_registry import WorkerRegistry
 from spleeter_microservice.models.provide import open_store
 from spleeter_microservice.observability.tracing import configure_tracing
 from spleeter_microservice.outgoing.client import Outgoing
-from spleeter_microservice.outgoing.url_policy import AddressGuard
+from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.sandbox.inference import InferenceSlot
 from spleeter_microservice.sandbox.launcher import Limits
 from spleeter_microservice.sandbox.messages import InferenceModel
@@ -38,10 +38,10 @@ from spleeter_microservice.separation.device import available_cores
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.web.problem_catalogue import problem_of
 from spleeter_microservice.webhooks.sender import WebhookSender
-from spleeter_microservice.worker.attempt import Ending
+from spleeter_microservice.worker.attempt import Outcome
 from spleeter_microservice.worker.inventory import Inventory
-from spleeter_microservice.worker.outcomes import Endings
-from spleeter_microservice.worker.separate_job import JobLimits, SlotSeparation
+from spleeter_microservice.worker.outcomes import OutcomeRecorder
+from spleeter_microservice.worker.separate_job import JobLimits, JobSeparator
 from spleeter_microservice.worker.work_folder import empty, open_work_folder
 from spleeter_microservice.worker.worker import Worker, WorkerOptions
 
@@ -96,21 +96,21 @@ async def _work(
 ) -> None:
     """Do jobs, and other things meanwhile; when one of those goes wrong, everything ends."""
     storage, audit = open_objects(settings), open_audit(settings)
-    endings = Endings(audit)
-    separation = SlotSeparation(storage, inventory, slots, _job_limits(settings))
+    endings = OutcomeRecorder(audit)
+    separation = JobSeparator(storage, inventory, slots, _job_limits(settings))
     options = WorkerOptions(slots=settings.workers, grace=settings.grace_s, name_error=job_problem)
     async with asyncio.TaskGroup() as group:
 
-        def observe(job: Job, ending: Ending, seconds: float) -> None:
+        def observe(job: Job, ending: Outcome, seconds: float) -> None:
             group.create_task(asyncio.to_thread(endings.note, job, ending, seconds))  # waits for the disk
 
         worker = Worker(database, separation, storage.delete_prefix, options, observe)
         duties = [
-            group.create_task(_report_models(worker, Fleet(database), inventory)),
-            group.create_task(_sweep_leftovers(Leftovers(database, storage))),
+            group.create_task(_report_models(worker, WorkerRegistry(database), inventory)),
+            group.create_task(_sweep_leftovers(ObjectSweeper(database, storage))),
         ]
         if secrets := webhook_secrets(settings):
-            sender = WebhookSender(database, Outgoing(AddressGuard()), secrets, audit)
+            sender = WebhookSender(database, Outgoing(UrlPolicy()), secrets, audit)
             duties.append(group.create_task(sender.run()))
         await worker.run_until_signalled()
         for duty in duties:
@@ -156,7 +156,7 @@ def _job_limits(settings: Settings) -> JobLimits:
     return JobLimits(seconds=settings.job_time_limit_s, audio_seconds=settings.max_duration_s)
 
 
-async def _report_models(worker: Worker, fleet: Fleet, inventory: Inventory) -> None:
+async def _report_models(worker: Worker, fleet: WorkerRegistry, inventory: Inventory) -> None:
     """Tell the fleet which models are here, at once and whenever that has changed."""
     told: object = None
     while True:
@@ -179,7 +179,7 @@ async def _until_due(worker: Worker, told: int | None) -> None:
         await asyncio.sleep(_NOTICE_SECONDS)
 
 
-async def _sweep_leftovers(leftovers: Leftovers) -> None:
+async def _sweep_leftovers(leftovers: ObjectSweeper) -> None:
     """Sweep now and then."""
     while True:
         try:

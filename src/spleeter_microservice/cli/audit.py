@@ -10,7 +10,7 @@ from spleeter_microservice.errors import ConfigurationError
 from spleeter_microservice.settings import Settings
 
 if TYPE_CHECKING:
-    from spleeter_microservice.audit.record import Head
+    from spleeter_microservice.audit.record import ChainHead
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -43,10 +43,10 @@ def verify_audit(options: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _head(text: str) -> Head:
-    from spleeter_microservice.audit.record import Head
+def _head(text: str) -> ChainHead:
+    from spleeter_microservice.audit.record import ChainHead
 
     number, _, digest = text.partition(":")
     if not number.isdecimal() or not digest:
         raise ConfigurationError(f"{text!r} is no record. Write its number, a colon and its hash.")
-    return Head(int(number), digest)
+    return ChainHead(int(number), digest)

@@ -26,7 +26,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command to the command line."""
     parser = commands.add_parser(
         "evaluate",
-        help="judge a model by songs whose stems are known",
+        help="score a model by songs whose stems are known",
         description="Judges a model by songs whose stems are known.",
     )
     add = parser.add_argument
@@ -36,7 +36,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--estimates",
         metavar="DIR",
         type=Path,
-        help="judge the files DIR/{song}/{stem}.* instead of separating",
+        help="score the files DIR/{song}/{stem}.* instead of separating",
     )
     add("--mwf", action="store_true", help="refine by multichannel Wiener filtering")
     add("--bandwidth", choices=("official", "full"), default="official", help="as of separate")
@@ -129,7 +129,7 @@ class _Judged:
         with _progress(songs, self._sample_rate) as begin:
             for song in songs:
                 try:
-                    self.scores.append(evaluation.judge(song, begin(song)))
+                    self.scores.append(evaluation.score(song, begin(song)))
                     self._songs.append(describe(self.scores[-1]))
                 except SpleeterError as error:
                     self._fail(song, error)

@@ -112,7 +112,7 @@ def _with_keys(settings: Settings, action: Callable[[ApiKeys], Awaitable[T]]) ->
     from spleeter_microservice.database.connection import Database
 
     async def act(url: str) -> T:
-        async with Database(url, connections=1, patience=10.0) as database:
+        async with Database(url, connections=1, timeout=10.0) as database:
             return await action(ApiKeys(KeyTable(database)))
 
     with database_url(settings) as url:
@@ -120,8 +120,8 @@ def _with_keys(settings: Settings, action: Callable[[ApiKeys], Awaitable[T]]) ->
 
 
 def _note(settings: Settings, action: Action, record: KeyRecord) -> None:
-    from spleeter_microservice.audit.record import Event
+    from spleeter_microservice.audit.record import AuditEvent
     from spleeter_microservice.bootstrap.shared import open_audit
 
-    event = Event(action, tenant=record.tenant, actor="command line", details={"key_id": record.key_id})
+    event = AuditEvent(action, tenant=record.tenant, actor="command line", details={"key_id": record.key_id})
     open_audit(settings).append(event)

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from spleeter_microservice.errors import ModelCorruptError
 from spleeter_microservice.models.builtin import BASE, BuiltIn
-from spleeter_microservice.models.catalogue import Entry
+from spleeter_microservice.models.catalogue import ModelEntry
 from spleeter_microservice.models.store import ModelStore
 
 Handler: TypeAlias = Callable[[ModelStore, argparse.Namespace], int]
@@ -110,14 +110,14 @@ def _report(what: str, name: str, store: ModelStore) -> None:
     print(f"{name}: {what} in {store.folder / name}.")
 
 
-def _describe(store: ModelStore, entry: Entry) -> dict[str, Any]:
+def _describe(store: ModelStore, entry: ModelEntry) -> dict[str, Any]:
     row: dict[str, Any] = {
         "name": entry.name,
         "state": "available",
         "quality": "official",
         "experimental": False,
         "size": entry.size,
-        "instruments": list(entry.architecture.instruments),
+        "instruments": list(entry.architecture.stems),
         "licence": entry.licence,
         "source": f"spleeter-microservice models pull {entry.name}",
         "variants": [entry.variant],
@@ -146,7 +146,7 @@ def _describe_built_in(model: BuiltIn) -> dict[str, Any]:
         "quality": "approximate",
         "experimental": model.experimental,
         "size": manifest.size,
-        "instruments": list(model.instruments),
+        "instruments": list(model.stems),
         "licence": manifest.licence,
         "source": f"for {model.stands_for} until that is installed; needs {BASE}",
         "variants": [],

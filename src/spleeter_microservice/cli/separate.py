@@ -21,7 +21,7 @@ from spleeter_microservice.settings import Settings
 if TYPE_CHECKING:
     from spleeter_microservice.models.directory import InstalledModel
     from spleeter_microservice.separation.song import Progress, SeparatedSong
-    from spleeter_microservice.separation.spleeter.pipeline import Pipeline
+    from spleeter_microservice.separation.spleeter.pipeline import SpleeterSeparator
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -121,7 +121,7 @@ class _Batch:
         self,
         options: argparse.Namespace,
         model: InstalledModel,
-        pipeline: Pipeline,
+        pipeline: SpleeterSeparator,
         output_format: OutputFormat,
     ) -> None:
         self.songs: list[dict[str, Any]] = []
@@ -151,8 +151,8 @@ class _Batch:
         from spleeter_microservice.separation.song import Excerpt, separate_song
 
         options = self._options
-        instruments = self._model.architecture.instruments
-        paths = stem_paths(source, instruments, options.output, options.filename_format, options.codec)
+        names = self._model.architecture.stems
+        paths = stem_paths(source, names, options.output, options.filename_format, options.codec)
         for path in paths.values():
             if path.resolve() in self._written:
                 raise ConflictingPathsError(

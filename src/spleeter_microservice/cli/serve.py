@@ -43,7 +43,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run_serve(options: argparse.Namespace, settings: Settings) -> int:
     """Run everything until SIGTERM or Ctrl-C; a second one hastens the end."""
     _share_metrics(settings)
-    from spleeter_microservice.audit.record import Action, Event
+    from spleeter_microservice.audit.record import Action, AuditEvent
     from spleeter_microservice.bootstrap.api import require_access
     from spleeter_microservice.bootstrap.database import bury_worker
     from spleeter_microservice.bootstrap.shared import PROGRAM_VERSION, make_folder, open_audit
@@ -59,8 +59,10 @@ def run_serve(options: argparse.Namespace, settings: Settings) -> int:
         programs = [*_api_programs(settings, listening, environ), _program("worker", ["worker"], environ)]
         _announce(settings)
         audit = open_audit(settings)
-        audit.append(Event(Action.SERVICE_STARTED, details={"version": PROGRAM_VERSION, "pid": os.getpid()}))
-        stack.callback(audit.append, Event(Action.SERVICE_STOPPED, details={"pid": os.getpid()}))
+        audit.append(
+            AuditEvent(Action.SERVICE_STARTED, details={"version": PROGRAM_VERSION, "pid": os.getpid()})
+        )
+        stack.callback(audit.append, AuditEvent(Action.SERVICE_STOPPED, details={"pid": os.getpid()}))
         supervising = _supervise(
             settings, programs, _upkeep(database) if database else None, lambda pid: bury_worker(url, pid)
         )
@@ -173,11 +175,11 @@ def _upkeep(database: EmbeddedPostgres) -> Upkeep:
 
 
 async def _supervise(
-    settings: Settings, programs: list[Program], upkeep: Upkeep | None = None, mourn: Mourn | None = None
+    settings: Settings, programs: list[Program], upkeep: Upkeep | None = None, on_exit: Mourn | None = None
 ) -> None:
-    from spleeter_microservice.processes.supervisor import Patience, Supervisor
+    from spleeter_microservice.processes.supervisor import RestartPolicy, Supervisor
 
-    await Supervisor(programs, upkeep, mourn, Patience(drain=settings.grace_s + 30)).run()
+    await Supervisor(programs, upkeep, on_exit, RestartPolicy(drain=settings.grace_s + 30)).run()
 
 
 def _api_programs(settings: Settings, listening: socket.socket, environ: dict[str, str]) -> list[Program]:
@@ -195,9 +197,9 @@ def _program(name: str, arguments: list[str], environ: dict[str, str], *descript
 
 def _watch(options: argparse.Namespace) -> None:
     if options.lifeline is not None:
-        from spleeter_microservice.processes import parent_watch as lifeline
+        from spleeter_microservice.processes import parent_watch
 
-        lifeline.watch(options.lifeline)
+        parent_watch.watch(options.lifeline)
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -133,7 +133,7 @@ class _Display:
         if self._bar is not None:
             self._bar.update(done - self._bar.n)
 
-    def began(self, step: int, device: str, bf16: bool, data: TrainingData) -> None:
+    def on_start(self, step: int, device: str, bf16: bool, data: TrainingData) -> None:
         """Say what is trained on what."""
         for note in data.notes:
             print(f"Note: {note}.", file=sys.stderr)
@@ -145,7 +145,7 @@ class _Display:
         self._since = (time.monotonic(), step)
         self._open("training", self._steps, step)
 
-    def stepped(self, step: int, loss: float | None) -> None:
+    def on_step(self, step: int, loss: float | None) -> None:
         """Advance the bar."""
         if self._bar is not None:
             self._bar.update(step - self._bar.n)

@@ -88,21 +88,21 @@ class Database:
     Args:
         url: ``postgresql://…``, with everything that libpq understands.
         connections: at most this many at a time.
-        patience: seconds to wait for a connection before the database counts as away.
+        timeout: seconds to wait for a connection before the database counts as away.
     """
 
-    def __init__(self, url: str, *, connections: int = 8, patience: float = 2.0) -> None:
+    def __init__(self, url: str, *, connections: int = 8, timeout: float = 2.0) -> None:
         self.url = url
-        self.patience = patience
+        self.timeout = timeout
         self.pool: AsyncConnectionPool[_PooledConnection] = AsyncConnectionPool(
             url,
             kwargs=CONNECTION_OPTIONS | {"row_factory": dict_row, "autocommit": True},
             connection_class=_PooledConnection,
             min_size=1,
             max_size=connections,
-            timeout=patience,
+            timeout=timeout,
             check=_check,
-            reconnect_timeout=patience,
+            reconnect_timeout=timeout,
             open=False,
         )
 

@@ -68,13 +68,13 @@ class EmbeddedPostgres:
 
     Args:
         folder: everything is in it; made when it is not there.
-        patience: seconds that starting and stopping may take; recovery after a crash counts.
+        timeout: seconds that starting and stopping may take; recovery after a crash counts.
     """
 
-    def __init__(self, folder: Path, patience: float = 60.0) -> None:
+    def __init__(self, folder: Path, timeout: float = 60.0) -> None:
         self.folder = folder.absolute()
         self.cluster = self.folder / "cluster"
-        self.patience = patience
+        self.timeout = timeout
         self._lock: IO[str] | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._programs = Programs(self.folder)
@@ -122,7 +122,7 @@ class EmbeddedPostgres:
             DatabaseStartError: when it does not start.
         """
         begin = time.monotonic()
-        deadline, hopeless = begin + self.patience, begin + min(self.patience, _ORPHANS)
+        deadline, hopeless = begin + self.timeout, begin + min(self.timeout, _ORPHANS)
         changed, failed = self._write_settings(), False
         while time.monotonic() < (hopeless if failed else deadline):
             if self.answers():
@@ -186,7 +186,7 @@ class EmbeddedPostgres:
         raise DatabaseStartError(f"PostgreSQL in {self.folder} does not stop. {self._last_words()}")
 
     def _stopped(self, mode: str) -> bool:
-        limit = str(round(self.patience))
+        limit = str(round(self.timeout))
         done = self._programs.run("pg_ctl", "stop", "-D", str(self.cluster), "-m", mode, "-w", "-t", limit)
         if done.returncode == 0 and self._child:
             self._child.wait()

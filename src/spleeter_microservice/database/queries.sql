@@ -42,22 +42,22 @@ ORDER BY expires_at DESC LIMIT 1;
 -- When a new job starts in virtual time: now, but not before its tenant's earlier jobs end
 SELECT greatest(
     coalesce(
-        (SELECT max(virtual_start) FROM spleeter_jobs WHERE state = 'running' AND priority = %(priority)s),
-        (SELECT min(virtual_start) FROM spleeter_jobs WHERE state = 'queued' AND priority = %(priority)s),
+        (SELECT max(virtual_start) FROM spleeter_jobs WHERE state = 'running'),
+        (SELECT min(virtual_start) FROM spleeter_jobs WHERE state = 'queued'),
         0),
     (SELECT coalesce(max(virtual_finish), 0) FROM spleeter_jobs
-     WHERE state IN ('queued', 'running') AND tenant = %(tenant)s AND priority = %(priority)s)
+     WHERE state IN ('queued', 'running') AND tenant = %(tenant)s)
 ) AS virtual_start;
 
 -- insert_job --
 -- Create a job that waits in the queue
 INSERT INTO spleeter_jobs (
     id, tenant, state, options, options_hash, prefix, input_key, input_name, audio_seconds, content_hash,
-    engine, priority, virtual_start, virtual_finish, entry_id, retention, idempotency_key, body_hash, request_id,
+    result_version, virtual_start, virtual_finish, entry_id, retention, idempotency_key, body_hash, request_id,
     traceparent)
 VALUES (
     %(id)s, %(tenant)s, 'queued', %(options)s, %(options_hash)s, %(prefix)s, %(input_key)s, %(input_name)s,
-    %(audio_seconds)s, %(content_hash)s, %(engine)s, %(priority)s, %(virtual_start)s, %(virtual_finish)s,
+    %(audio_seconds)s, %(content_hash)s, %(result_version)s, %(virtual_start)s, %(virtual_finish)s,
     %(entry)s, %(retention)s, %(idempotency_key)s, %(body_hash)s, %(request_id)s, %(traceparent)s)
 RETURNING *;
 
@@ -65,11 +65,11 @@ RETURNING *;
 -- Create a job that has the result of another
 INSERT INTO spleeter_jobs (
     id, tenant, state, progress, options, options_hash, prefix, input_key, input_name, audio_seconds,
-    content_hash, engine, priority, result, retention, idempotency_key, body_hash, request_id, traceparent,
+    content_hash, result_version, result, retention, idempotency_key, body_hash, request_id, traceparent,
     started_at, finished_at, expires_at)
 SELECT
     %(id)s, tenant, state, 1, %(options)s, options_hash, prefix, input_key, %(input_name)s, audio_seconds,
-    content_hash, engine, %(priority)s, result, %(retention)s, %(idempotency_key)s, %(body_hash)s,
+    content_hash, result_version, result, %(retention)s, %(idempotency_key)s, %(body_hash)s,
     %(request_id)s, %(traceparent)s, now(), now(), now() + %(retention)s
 FROM spleeter_jobs WHERE id = %(source)s
 RETURNING *;
@@ -198,14 +198,14 @@ SELECT id FROM spleeter_jobs WHERE id = %(job)s AND fence = %(fence)s AND state 
 -- End a job with an error, if it is still held under this fence
 UPDATE spleeter_jobs
 SET state = 'failed', error_type = %(error_type)s, error_message = %(error_message)s, owner = NULL,
-    entry_id = NULL, deaths = deaths + %(died)s, finished_at = now(), expires_at = now() + retention
+    entry_id = NULL, crashes = crashes + %(died)s, finished_at = now(), expires_at = now() + retention
 WHERE id = %(job)s AND fence = %(fence)s AND state = 'running'
 RETURNING id;
 
 -- count_other_deaths --
 -- How many other jobs there are of which a process died of late: they ended, or wait again, since then
 SELECT count(*) AS jobs FROM spleeter_jobs AS other
-WHERE other.id <> %(job)s AND other.deaths > 0 AND EXISTS (
+WHERE other.id <> %(job)s AND other.crashes > 0 AND EXISTS (
     SELECT FROM spleeter_events AS event
     WHERE event.job_id = other.id AND event.kind = 'state' AND event.state IN ('queued', 'failed')
       AND event.at > now() - %(seconds)s * interval '1 s');
@@ -213,7 +213,7 @@ WHERE other.id <> %(job)s AND other.deaths > 0 AND EXISTS (
 -- requeue_job --
 -- Put a job back; the fence moves, so that whoever held it can do nothing more to it
 UPDATE spleeter_jobs
-SET state = 'queued', progress = 0, owner = NULL, fence = fence + 1, deaths = deaths + %(died)s
+SET state = 'queued', progress = 0, owner = NULL, fence = fence + 1, crashes = crashes + %(died)s
 WHERE id = %(job)s AND fence = %(fence)s AND state = 'running'
 RETURNING id;
 
@@ -296,11 +296,11 @@ UPDATE spleeter_workers SET models = %(models)s WHERE id = %(worker)s;
 -- put_model --
 -- Note a model; one that another worker has stays installed
 INSERT INTO spleeter_models AS model (
-    name, stems, installed, engine, bandwidth, quality, experimental, licence)
+    name, stems, installed, result_version, bandwidth, quality, experimental, licence)
 VALUES (
-    %(name)s, %(stems)s, %(installed)s, %(engine)s, %(bandwidth)s, %(quality)s, %(experimental)s, %(licence)s)
+    %(name)s, %(stems)s, %(installed)s, %(result_version)s, %(bandwidth)s, %(quality)s, %(experimental)s, %(licence)s)
 ON CONFLICT (name) DO UPDATE SET
-    stems = EXCLUDED.stems, installed = EXCLUDED.installed, engine = EXCLUDED.engine,
+    stems = EXCLUDED.stems, installed = EXCLUDED.installed, result_version = EXCLUDED.result_version,
     bandwidth = EXCLUDED.bandwidth, quality = EXCLUDED.quality, experimental = EXCLUDED.experimental,
     licence = EXCLUDED.licence
 WHERE EXCLUDED.installed

@@ -57,13 +57,13 @@ class BSSEvalMeter:
         with _disk_space():
             self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed by close()
 
-    def add(self, truths: Sequence[Waveform], estimates: Sequence[Waveform]) -> None:
+    def add(self, references: Sequence[Waveform], estimates: Sequence[Waveform]) -> None:
         """Take in a piece; all arrays have the shape (2, samples).
 
         Raises:
             DiskFullError: when the folder for temporary files has no space.
         """
-        signals = np.concatenate([*truths, *estimates])
+        signals = np.concatenate([*references, *estimates])
         with _disk_space():
             self._file.write(np.ascontiguousarray(signals.T, np.float32).tobytes())
 
@@ -101,12 +101,12 @@ def _disk_space() -> Iterator[None]:
 
 
 def bss_eval(
-    truths: NDArray[np.float32], estimates: NDArray[np.float32], window: int, taps: int = TAPS
+    references: NDArray[np.float32], estimates: NDArray[np.float32], window: int, taps: int = TAPS
 ) -> Floats:
     """Compute the ratios of each window.
 
     Args:
-        truths: shape (samples, channels of all stems), a stem's two channels side by side.
+        references: shape (samples, channels of all stems), a stem's two channels side by side.
         estimates: the same.
         window: its length in samples; what remains at the end is left out.
         taps: length of the filters.
@@ -115,13 +115,13 @@ def bss_eval(
         shape (stems, windows, 4): SDR, SIR, SAR, ISR in dB; NaN in windows in which a true stem or
         an estimate is silent.
     """
-    stems = truths.shape[1] // 2
-    if not all(np.any(truths, axis=0).reshape(stems, 2).any(axis=1)):
+    stems = references.shape[1] // 2
+    if not all(np.any(references, axis=0).reshape(stems, 2).any(axis=1)):
         return np.full((stems, 1, 4), np.nan)  # no filter fits silence
-    correlations = _correlations(truths, estimates, taps)
-    windows = list(_windows(len(truths), window))
+    correlations = _correlations(references, estimates, taps)
+    windows = list(_windows(len(references), window))
     projection = _Projection(correlations, stems, windows[0].stop)
-    ratios = [_window_ratios(projection, truths[part], estimates[part]) for part in windows]
+    ratios = [_window_ratios(projection, references[part], estimates[part]) for part in windows]
     return np.stack(ratios, axis=1)
 
 
@@ -132,14 +132,14 @@ def _windows(samples: int, window: int) -> Iterator[slice]:
         yield slice(start, start + length)
 
 
-def _correlations(truths: NDArray[np.float32], estimates: NDArray[np.float32], taps: int) -> Floats:
+def _correlations(references: NDArray[np.float32], estimates: NDArray[np.float32], taps: int) -> Floats:
     """Correlate every true channel with every true and estimated one.
 
     Returns:
         shape (lags, true channels, all channels), where lag d, from −(taps − 1) to taps − 1, is the sum of
         true(t) · other(t + d).
     """
-    samples, channels = truths.shape
+    samples, channels = references.shape
     margin = taps - 1
     size = _BLOCK
     step = size - 2 * margin  # so that nothing wraps around
@@ -148,7 +148,7 @@ def _correlations(truths: NDArray[np.float32], estimates: NDArray[np.float32], t
         low, high = max(0, start - margin), min(samples, start + step + margin)
         around = np.zeros((size, 2 * channels))
         place = slice(low - start + margin, high - start + margin)
-        around[place, :channels], around[place, channels:] = truths[low:high], estimates[low:high]
+        around[place, :channels], around[place, channels:] = references[low:high], estimates[low:high]
         inside = around[margin : margin + step, :channels]
         left = np.fft.rfft(inside, size, axis=0)
         total += left.conj()[:, :, None] * np.fft.rfft(around, axis=0)[:, None, :]
@@ -175,14 +175,14 @@ class _Projection:
             filters = _filters(correlations[:, own, :channels][..., own], targets)
             self._from_own.append(np.fft.rfft(filters, self.size, axis=1))
 
-    def apply(self, truths: Floats) -> tuple[Floats, Floats]:
+    def apply(self, references: Floats) -> tuple[Floats, Floats]:
         """Filter a window of the true stems, of shape (samples, channels).
 
         Returns:
             what all stems together, and what the own stem alone makes of each estimated channel,
             both of shape (size, channels).
         """
-        spectra = np.fft.rfft(truths, self.size, axis=0)
+        spectra = np.fft.rfft(references, self.size, axis=0)
         from_all = np.einsum("fk,kfe->fe", spectra, self._from_all)
         own = [
             np.einsum("fk,kfe->fe", spectra[:, 2 * i : 2 * i + 2], filters)
@@ -219,16 +219,18 @@ def _filters(among: Floats, targets: Floats) -> Floats:
 
 
 def _window_ratios(
-    projection: _Projection, truths: NDArray[np.float32], estimates: NDArray[np.float32]
+    projection: _Projection, references: NDArray[np.float32], estimates: NDArray[np.float32]
 ) -> Floats:
     """Give SDR, SIR, SAR and ISR of each stem in one window, of shape (stems, 4)."""
-    stems = truths.shape[1] // 2
-    if any(_silent(signals[:, 2 * i : 2 * i + 2]) for signals in (truths, estimates) for i in range(stems)):
+    stems = references.shape[1] // 2
+    if any(
+        _silent(signals[:, 2 * i : 2 * i + 2]) for signals in (references, estimates) for i in range(stems)
+    ):
         return np.full((stems, 4), np.nan)
-    shape = (projection.size, truths.shape[1])
+    shape = (projection.size, references.shape[1])
     true, estimate = np.zeros(shape), np.zeros(shape)
-    true[: len(truths)], estimate[: len(truths)] = truths, estimates
-    from_all, from_own = projection.apply(true[: len(truths)])
+    true[: len(references)], estimate[: len(references)] = references, estimates
+    from_all, from_own = projection.apply(true[: len(references)])
     signal = _energies(true)
     pairs = (
         (signal, _energies(estimate - true)),

@@ -12,13 +12,13 @@ from spleeter_microservice.arrays import Waveform
 from spleeter_microservice.errors import MissingEstimateError
 from spleeter_microservice.evaluation.song_files import MIXTURE, Song, Track, audio_files
 from spleeter_microservice.evaluation.tracks import Tracks
-from spleeter_microservice.separation.spleeter.pipeline import Pipeline
+from spleeter_microservice.separation.spleeter.pipeline import SpleeterSeparator
 
 Source = Callable[[], Iterable[Waveform]]
 
 
 @dataclass(frozen=True)
-class Piece:
+class EstimateBlock:
     """A stretch of a song: the mixture and its estimated stems, each of shape (2, samples)."""
 
     mix: Waveform
@@ -32,14 +32,14 @@ class Estimator(Protocol):
     def sample_rate(self) -> int:
         """Of all that it takes and gives, in Hz."""
 
-    def instruments(self, song: Song) -> tuple[str, ...]:
+    def stems(self, song: Song) -> tuple[str, ...]:
         """Name the stems that there will be.
 
         Raises:
             EvaluationError: when there are none for this song.
         """
 
-    def pieces(self, song: Song, mixture: Source) -> Generator[Piece, None, None]:
+    def blocks(self, song: Song, mixture: Source) -> Generator[EstimateBlock, None, None]:
         """Give the stems of a song; the pieces joined together have exactly the mixture's length.
 
         Args:
@@ -51,7 +51,7 @@ class Estimator(Protocol):
 class ModelEstimator:
     """Separates with a model."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: SpleeterSeparator) -> None:
         self._pipeline = pipeline
 
     @property
@@ -59,15 +59,15 @@ class ModelEstimator:
         """The model's."""
         return self._pipeline.architecture.sample_rate
 
-    def instruments(self, song: Song) -> tuple[str, ...]:
+    def stems(self, song: Song) -> tuple[str, ...]:
         """Name the model's instruments, whatever the song."""
-        return self._pipeline.architecture.instruments
+        return self._pipeline.architecture.stems
 
-    def pieces(self, song: Song, mixture: Source) -> Generator[Piece, None, None]:
+    def blocks(self, song: Song, mixture: Source) -> Generator[EstimateBlock, None, None]:
         """Separate the mixture."""
-        with closing(self._pipeline.pieces(mixture)) as pieces:
+        with closing(self._pipeline.separate_blocks(mixture)) as pieces:
             for piece in pieces:
-                yield Piece(piece.mix, dict(zip(self.instruments(song), piece.stems, strict=True)))
+                yield EstimateBlock(piece.mix, dict(zip(self.stems(song), piece.stems, strict=True)))
 
 
 class FileEstimator:
@@ -87,7 +87,7 @@ class FileEstimator:
         """As given."""
         return self._sample_rate
 
-    def instruments(self, song: Song) -> tuple[str, ...]:
+    def stems(self, song: Song) -> tuple[str, ...]:
         """Name the files of this song.
 
         Raises:
@@ -96,7 +96,7 @@ class FileEstimator:
         """
         return tuple(self._files(song))
 
-    def pieces(self, song: Song, mixture: Source) -> Generator[Piece, None, None]:
+    def blocks(self, song: Song, mixture: Source) -> Generator[EstimateBlock, None, None]:
         """Read the files beside the mixture.
 
         Raises:
@@ -106,7 +106,7 @@ class FileEstimator:
             samples = 0
             for block in mixture():
                 samples += len(block)
-                yield Piece(block.T, tracks.take(len(block)))
+                yield EstimateBlock(block.T, tracks.take(len(block)))
             tracks.check_lengths(samples)
 
     def _files(self, song: Song) -> dict[str, Track]:

@@ -12,9 +12,9 @@ import numpy as np
 from spleeter_microservice.arrays import Waveform
 from spleeter_microservice.errors import UnknownStemError
 from spleeter_microservice.evaluation.bsseval import BSSEval, BSSEvalMeter
-from spleeter_microservice.evaluation.estimators import Estimator, Piece
+from spleeter_microservice.evaluation.estimators import EstimateBlock, Estimator
 from spleeter_microservice.evaluation.oracle import OracleMasks
-from spleeter_microservice.evaluation.sdr import Distortion, Ratios
+from spleeter_microservice.evaluation.sdr import SdrMeter, SdrScores
 from spleeter_microservice.evaluation.song_files import Song
 from spleeter_microservice.evaluation.spectrogram_images import Spectrogram
 from spleeter_microservice.evaluation.targets import Target, match
@@ -35,9 +35,9 @@ class StemScores:
         bsseval: when asked for, unless the stem overlaps others.
     """
 
-    estimate: Ratios | None
-    mixture: Ratios | None
-    oracle: Ratios | None
+    estimate: SdrScores | None
+    mixture: SdrScores | None
+    oracle: SdrScores | None
     bsseval: BSSEval | None = None
 
 
@@ -50,7 +50,7 @@ class SongScores:
         duration: in seconds.
         elapsed: wall-clock time of separating and judging, in seconds.
         stems: by name.
-        unjudged: the remaining instruments, and why.
+        unscored: the remaining instruments, and why.
         notes: what to know before trusting the numbers, in words.
         pictures: of each stem, (true, estimated), when asked for.
     """
@@ -59,7 +59,7 @@ class SongScores:
     duration: float
     elapsed: float
     stems: Mapping[str, StemScores]
-    unjudged: Mapping[str, str]
+    unscored: Mapping[str, str]
     notes: Sequence[str]
     pictures: Mapping[str, tuple[Spectrogram, Spectrogram]] = field(repr=False)
 
@@ -68,7 +68,7 @@ class Evaluation:
     """Judges songs one by one, in memory that depends neither on their length nor on their number.
 
     Args:
-        estimator: gives the stems to judge.
+        estimator: gives the stems to score.
         bsseval: also compute BSSEval version 4, which takes longer than separating.
         pictures: also gather spectrograms.
     """
@@ -78,7 +78,7 @@ class Evaluation:
         self._bsseval = bsseval
         self._pictures = pictures
 
-    def judge(self, song: Song, progress: Callable[[int], None] = lambda _: None) -> SongScores:
+    def score(self, song: Song, progress: Callable[[int], None] = lambda _: None) -> SongScores:
         """Judge a song.
 
         Args:
@@ -93,23 +93,23 @@ class Evaluation:
         """
         start = time.perf_counter()
         estimator, rate = self._estimator, self._estimator.sample_rate
-        matching = match(estimator.instruments(song), song.stems)
+        matching = match(estimator.stems(song), song.stems)
         if not matching.targets:
             raise UnknownStemError(
-                f"{song.name} cannot be judged: {'; '.join(matching.unjudged.values())}. It has "
+                f"{song.name} cannot be judged: {'; '.join(matching.unscored.values())}. It has "
                 f"{', '.join(song.stems)}. Rename its files, or take another model."
             )
-        wanted = {name for target in matching.targets for name in target.truths} | set(song.parts)
+        wanted = {name for target in matching.targets for name in target.references} | set(song.parts)
         with ExitStack() as stack:
             tracks = stack.enter_context(Tracks({n: song.stems[n] for n in song.stems if n in wanted}, rate))
             meters = _Meters(matching.targets, rate, self._bsseval, self._pictures)
             stack.enter_context(closing(meters))
-            pieces = stack.enter_context(closing(estimator.pieces(song, mixture_source(song, rate))))
-            balance, samples = Distortion(), 0
+            pieces = stack.enter_context(closing(estimator.blocks(song, mixture_source(song, rate))))
+            balance, samples = SdrMeter(), 0
             for piece in pieces:
-                truths = tracks.take(piece.mix.shape[1])
-                balance.add(piece.mix, _sum(truths, song.parts))
-                meters.add(piece, truths)
+                references = tracks.take(piece.mix.shape[1])
+                balance.add(piece.mix, _sum(references, song.parts))
+                meters.add(piece, references)
                 samples += piece.mix.shape[1]
                 progress(piece.mix.shape[1])
             tracks.check_lengths(samples)
@@ -118,7 +118,7 @@ class Evaluation:
                 duration=samples / rate,
                 stems=meters.scores(),
                 elapsed=time.perf_counter() - start,
-                unjudged=matching.unjudged,
+                unscored=matching.unscored,
                 notes=[*_notes(tracks), *_residual_notes(balance.result())],
                 pictures=meters.pictures,
             )
@@ -129,8 +129,8 @@ class _Meters:
 
     def __init__(self, targets: Sequence[Target], sample_rate: int, bsseval: bool, pictures: bool) -> None:
         self._targets = targets
-        self._estimates = [Distortion() for _ in targets]
-        self._mixtures = [Distortion() for _ in targets]
+        self._estimates = [SdrMeter() for _ in targets]
+        self._mixtures = [SdrMeter() for _ in targets]
         self._oracle = OracleMasks([target.overlaps for target in targets])
         self._partition = [i for i, target in enumerate(targets) if not target.overlaps]
         self._bsseval = (
@@ -141,8 +141,8 @@ class _Meters:
             for target in (targets if pictures else ())
         }
 
-    def add(self, piece: Piece, truths: Mapping[str, Waveform]) -> None:
-        true = [_sum(truths, target.truths) for target in self._targets]
+    def add(self, piece: EstimateBlock, references: Mapping[str, Waveform]) -> None:
+        true = [_sum(references, target.references) for target in self._targets]
         estimated = [_sum(piece.stems, target.estimates) for target in self._targets]
         for i, (t, e) in enumerate(zip(true, estimated, strict=True)):
             self._estimates[i].add(t, e)
@@ -178,7 +178,7 @@ def _notes(tracks: Tracks) -> list[str]:
     return [f"{name} was resampled from {rate} Hz" for name, rate in tracks.resampled.items()]
 
 
-def _residual_notes(balance: Ratios | None) -> list[str]:
+def _residual_notes(balance: SdrScores | None) -> list[str]:
     if balance is None or balance.sdr > -LARGEST_RESIDUAL:
         return []
     return [

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spleeter_microservice.arrays import Spectrum, Waveform
-from spleeter_microservice.evaluation.sdr import Distortion, Ratios
-from spleeter_microservice.separation.spleeter.architecture import Architecture
+from spleeter_microservice.evaluation.sdr import SdrMeter, SdrScores
+from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 from spleeter_microservice.separation.spleeter.spectrogram import Synthesis, hann
 
-_TRANSFORM = Architecture(("target", "rest"), frame_length=4096, frame_step=1024)
-_LENGTH, _STEP = _TRANSFORM.frame_length, _TRANSFORM.frame_step
+_TRANSFORM = UNetArchitecture(("target", "rest"), n_fft=4096, hop_length=1024)
+_LENGTH, _STEP = _TRANSFORM.n_fft, _TRANSFORM.hop_length
 _OVERLAP = _LENGTH - _STEP
 _FRAMES = 64
 _SPAN = _FRAMES * _STEP
@@ -32,16 +32,16 @@ class OracleMasks:
 
     def __init__(self, overlaps: Sequence[bool]) -> None:
         self._overlaps = overlaps
-        self._distortions = [Distortion() for _ in overlaps]
+        self._distortions = [SdrMeter() for _ in overlaps]
         self._syntheses = [Synthesis(_TRANSFORM) for _ in overlaps]
         self._window = hann(_LENGTH)
         # The mixture first, then the stems; a frame of zeros before the signal, as the models have.
         self._buffer = np.zeros((1 + len(overlaps), 2, _SPAN + _OVERLAP), np.float32)
         self._filled = self._silence = _LENGTH
 
-    def add(self, mix: Waveform, truths: Sequence[Waveform]) -> None:
+    def add(self, mix: Waveform, references: Sequence[Waveform]) -> None:
         """Take in a piece: the mixture and the true stems, each of shape (2, samples)."""
-        piece, start = np.stack([mix, *truths]), 0
+        piece, start = np.stack([mix, *references]), 0
         while start < piece.shape[2]:
             taken = min(piece.shape[2] - start, self._buffer.shape[2] - self._filled)
             self._buffer[..., self._filled : self._filled + taken] = piece[..., start : start + taken]
@@ -50,7 +50,7 @@ class OracleMasks:
             if self._filled == self._buffer.shape[2]:
                 self._judge(_SPAN)
 
-    def result(self) -> list[Ratios | None]:
+    def result(self) -> list[SdrScores | None]:
         """Give the ratios of each stem; nothing can be added after this."""
         while self._filled > 0:
             self._buffer[..., self._filled :] = 0
@@ -58,7 +58,7 @@ class OracleMasks:
         return [distortion.result() for distortion in self._distortions]
 
     def _judge(self, samples: int) -> None:
-        """Transform the first frames of the buffer, judge so many samples, and move on by a span."""
+        """Transform the first frames of the buffer, score so many samples, and move on by a span."""
         spectra = self._transform()
         for i, mask in enumerate(self._masks(spectra)):
             estimate = self._syntheses[i].add(spectra[0], mask, samples)

@@ -66,7 +66,7 @@ def html(title: str, facts: Mapping[str, str], songs: Sequence[SongScores], fail
 
 
 def _song(song: SongScores) -> str:
-    remarks = [f"{name} not judged: {reason}" for name, reason in song.unjudged.items()] + list(song.notes)
+    remarks = [f"{name} not judged: {reason}" for name, reason in song.unscored.items()] + list(song.notes)
     pictures = "<br>".join(_pair(name, *pair) for name, pair in song.pictures.items())
     return (
         f"<details open><summary>{escape(song.song)}, {song.duration:.1f} s</summary>"

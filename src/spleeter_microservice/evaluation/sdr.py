@@ -10,14 +10,14 @@ import numpy as np
 from spleeter_microservice.arrays import Waveform
 
 LIMIT = 150.0
-"""Ratios are kept within ±150 dB: what lies beyond is the rounding of the samples."""
+"""SdrScores are kept within ±150 dB: what lies beyond is the rounding of the samples."""
 
 # So few samples stay in cache, and are not worth BLAS's threads, for which the networks have use.
 _CHUNK = 4096
 
 
 @dataclass(frozen=True)
-class Ratios:
+class SdrScores:
     """How well an estimate ŝ equals a true stem s, in dB.
 
     Attributes:
@@ -31,7 +31,7 @@ class Ratios:
     si_sdr: float
 
 
-class Distortion:
+class SdrMeter:
     """Adds up what the ratios are made of."""
 
     def __init__(self) -> None:
@@ -47,12 +47,12 @@ class Distortion:
             np.subtract(s, e, out=e)
             self._error += float(e @ e)
 
-    def result(self) -> Ratios | None:
+    def result(self) -> SdrScores | None:
         """Give the ratios, or None when the true stem is silent, which leaves them undefined."""
         if not self._true:
             return None
         fitted = self._product**2 / self._true
-        return Ratios(
+        return SdrScores(
             sdr=decibel(self._true, self._error),
             si_sdr=decibel(fitted, max(0.0, self._estimate - fitted)),
         )

@@ -47,7 +47,7 @@ def describe(song: SongScores) -> dict[str, Any]:
             name: {key: _rounded(value) for key, value in numbers(scores).items()}
             for name, scores in song.stems.items()
         },
-        "unjudged": dict(song.unjudged),
+        "unscored": dict(song.unscored),
         "notes": list(song.notes),
     }
 
@@ -103,7 +103,7 @@ def song_rows(songs: Sequence[SongScores]) -> list[tuple[str, ...]]:
 def _remarks(songs: Sequence[SongScores]) -> str:
     lines = []
     for song in songs:
-        lines += [f"{song.song}: {name} not judged: {reason}." for name, reason in song.unjudged.items()]
+        lines += [f"{song.song}: {name} not judged: {reason}." for name, reason in song.unscored.items()]
         lines += [f"{song.song}: {note}." for note in song.notes]
     return "\n".join(lines)
 

@@ -19,25 +19,25 @@ class Target:
     Attributes:
         name: of the stem, or of several, joined by ``+``.
         estimates: names of the separated stems.
-        truths: names of the song's stems.
+        references: names of the song's stems.
         overlaps: whether it has parts that other targets have, too.
     """
 
     name: str
     estimates: tuple[str, ...]
-    truths: tuple[str, ...]
+    references: tuple[str, ...]
     overlaps: bool = False
 
 
 @dataclass(frozen=True)
 class Matching:
-    """The targets of a song, and why the remaining instruments cannot be judged."""
+    """The targets of a song, and why the remaining stems cannot be judged."""
 
     targets: tuple[Target, ...]
-    unjudged: Mapping[str, str]
+    unscored: Mapping[str, str]
 
 
-def match(instruments: Collection[str], stems: Collection[str]) -> Matching:
+def match(stems: Collection[str], song_stems: Collection[str]) -> Matching:
     """Match what a model separates with the stems that a song has.
 
     Names answer to themselves. An accompaniment is the sum of all that is not vocals, on either
@@ -45,56 +45,56 @@ def match(instruments: Collection[str], stems: Collection[str]) -> Matching:
     are neither the model's nor these are used for the accompaniment alone.
 
     Args:
-        instruments: what the model separates.
-        stems: the names of the song's stems.
+        stems: what the model separates.
+        song_stems: names of the song's stems.
     """
     targets: list[Target] = []
-    unjudged: dict[str, str] = {}
-    for name in instruments:
-        found = _target(name, instruments, stems)
+    unscored: dict[str, str] = {}
+    for name in stems:
+        found = _target(name, stems, song_stems)
         if isinstance(found, Target):
             targets.append(found)
         else:
-            unjudged[name] = found
-    overall = _accompaniment(instruments, stems) if ACCOMPANIMENT not in instruments else None
+            unscored[name] = found
+    overall = _accompaniment(stems, song_stems) if ACCOMPANIMENT not in stems else None
     matched = {name for target in targets for name in target.estimates}
     return Matching(
         (*targets, *([overall] if overall else [])),
-        {name: reason for name, reason in unjudged.items() if name not in matched},
+        {name: reason for name, reason in unscored.items() if name not in matched},
     )
 
 
-def _target(name: str, instruments: Collection[str], stems: Collection[str]) -> Target | str:
+def _target(name: str, stems: Collection[str], song_stems: Collection[str]) -> Target | str:
     if name == ACCOMPANIMENT:
-        return _accompaniment(instruments, stems) or "the song has nothing but vocals"
-    if name == OTHER and OTHER in stems:
-        return _other(instruments, stems)
-    return Target(name, (name,), (name,)) if name in stems else f"the song has no stem {name}"
+        return _accompaniment(stems, song_stems) or "the song has nothing but vocals"
+    if name == OTHER and OTHER in song_stems:
+        return _other(stems, song_stems)
+    return Target(name, (name,), (name,)) if name in song_stems else f"the song has no stem {name}"
 
 
-def _accompaniment(instruments: Collection[str], stems: Collection[str]) -> Target | None:
+def _accompaniment(stems: Collection[str], song_stems: Collection[str]) -> Target | None:
     """The sum of all that is not vocals, if the model separates these."""
-    if ACCOMPANIMENT in instruments:
+    if ACCOMPANIMENT in stems:
         estimates: tuple[str, ...] = (ACCOMPANIMENT,)
     else:
-        estimates = tuple(name for name in instruments if name != VOCALS)
-        if VOCALS not in instruments or len(estimates) < 2:
+        estimates = tuple(name for name in stems if name != VOCALS)
+        if VOCALS not in stems or len(estimates) < 2:
             return None
-    truths = tuple(name for name in stems if name != VOCALS)
-    if ACCOMPANIMENT in stems:
-        truths = (ACCOMPANIMENT,)
-    return Target(ACCOMPANIMENT, estimates, truths, overlaps=len(estimates) > 1) if truths else None
+    references = tuple(name for name in song_stems if name != VOCALS)
+    if ACCOMPANIMENT in song_stems:
+        references = (ACCOMPANIMENT,)
+    return Target(ACCOMPANIMENT, estimates, references, overlaps=len(estimates) > 1) if references else None
 
 
-def _other(instruments: Collection[str], stems: Collection[str]) -> Target | str:
+def _other(stems: Collection[str], song_stems: Collection[str]) -> Target | str:
     """``other`` is what no further stem of the model has, so it depends on these."""
-    strangers = sorted(set(stems) - set(instruments) - _KNOWN)
+    strangers = sorted(set(song_stems) - set(stems) - _KNOWN)
     if strangers:
         return f"what the song calls other may lack {' and '.join(strangers)}"
     estimates: tuple[str, ...] = (OTHER,)
-    truths: tuple[str, ...] = (OTHER,)
-    if PIANO in instruments and PIANO not in stems:
+    references: tuple[str, ...] = (OTHER,)
+    if PIANO in stems and PIANO not in song_stems:
         estimates = (OTHER, PIANO)
-    if PIANO in stems and PIANO not in instruments:
-        truths = (OTHER, PIANO)
-    return Target("+".join(estimates), estimates, truths)
+    if PIANO in song_stems and PIANO not in stems:
+        references = (OTHER, PIANO)
+    return Target("+".join(estimates), estimates, references)

@@ -16,11 +16,11 @@ from spleeter_microservice.database.connection import Database, Row, Transaction
 from spleeter_microservice.jobs.job import Job, Result, State
 from spleeter_microservice.jobs.queue import Queue
 
-DEATHS = "process-died"
+CRASHES = "process-died"
 """Error type of a job whose processes died too often."""
 
 _WAVE = 60.0
-"""Seconds within which deaths of others' processes speak for a job."""
+"""Seconds within which crashes of others' processes speak for a job."""
 _BURIED = 366 * 24 * 3600.0  # seconds; nobody else is silent for so long without being forgotten
 
 
@@ -38,7 +38,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldJob:
     """A job that a worker holds as the database knows it; not ``running``: cancelled."""
 
     job: UUID
@@ -67,16 +67,16 @@ class Claims:
 
     Args:
         database: open.
-        deaths: a job that this many processes died of fails.
-        most_deaths: with so many it fails even when others' processes die, too, so that
+        crashes: a job that this many processes died of fails.
+        most_crashes: with so many it fails even when others' processes die, too, so that
             something else may be what kills them.
     """
 
-    def __init__(self, database: Database, *, deaths: int = 3, most_deaths: int = 10) -> None:
+    def __init__(self, database: Database, *, crashes: int = 3, most_crashes: int = 10) -> None:
         self._database = database
         self._queue = Queue()
-        self.deaths = deaths
-        self.most_deaths = most_deaths
+        self.crashes = crashes
+        self.most_crashes = most_crashes
 
     async def register(self, name: str, slots: int) -> int:
         """Register a worker and give its number."""
@@ -90,7 +90,7 @@ class Claims:
         async with self._database.transaction() as transaction:
             await self._queue.unregister(transaction.connection, worker)
 
-    async def beat(self, worker: int) -> list[Held] | None:
+    async def beat(self, worker: int) -> list[HeldJob] | None:
         """Note that a worker lives.
 
         Returns:
@@ -101,7 +101,7 @@ class Claims:
             if not await transaction.first("lock_worker", worker=worker):
                 return None
             rows = await transaction.rows("list_held", worker=worker)
-            return [Held(row["id"], row["fence"], row["state"] == State.RUNNING) for row in rows]
+            return [HeldJob(row["id"], row["fence"], row["state"] == State.RUNNING) for row in rows]
 
     async def claim(self, worker: int) -> Claim | None:
         """Take the next job that waits; None when none does, or when nobody knows the worker."""
@@ -164,7 +164,7 @@ class Claims:
             await transaction.first("lock_entry", entry=claim.entry)
             return await self._release(transaction, claim)
 
-    async def put_back(self, held: Held) -> bool:
+    async def put_back(self, held: HeldJob) -> bool:
         """Let go of a job that its worker knows nothing of; False when it is not held any more.
 
         A claim that was committed while its connection broke has no one to work on it.
@@ -187,7 +187,7 @@ class Claims:
     async def take_over(self, silence: float) -> list[Takeover]:
         """Put back the jobs of workers that were silent for so many seconds.
 
-        A job that ``is_deadly`` fails instead.
+        A job that ``too_many_crashes`` fails instead.
         """
         async with self._database.transaction() as transaction:
             stalled = await self._queue.stalled(transaction.connection, silence)
@@ -196,7 +196,7 @@ class Claims:
             await self._queue.forget_silent(transaction.connection, silence)
         return [takeover for takeover in taken if takeover]
 
-    async def bury(self, name: str) -> list[Takeover]:
+    async def requeue_jobs_of(self, name: str) -> list[Takeover]:
         """Put back at once the jobs of a worker that is known to be dead, as ``take_over`` does."""
         async with self._database.transaction() as transaction:
             await transaction.do("bury_worker", name=name)
@@ -217,20 +217,20 @@ class Claims:
             return None
         failed = await self._is_deadly(transaction, claim.job)
         if failed:
-            await self._fail(transaction, claim, death_failure(claim.job.deaths + 1), died=True)
+            await self._fail(transaction, claim, crash_failure(claim.job.crashes + 1), died=True)
         else:
             await self._requeue(transaction, claim, died=True)
         return Takeover(claim.job, failed)
 
-    async def is_deadly(self, claim: Claim) -> bool:
+    async def too_many_crashes(self, claim: Claim) -> bool:
         """Tell whether a job, of which a process has just died once more, is to blame for that."""
         async with self._database.transaction() as transaction:
             return await self._is_deadly(transaction, claim.job)
 
     async def _is_deadly(self, transaction: Transaction, job: Job) -> bool:
-        deaths = job.deaths + 1
-        if deaths < self.deaths or deaths >= self.most_deaths:
-            return deaths >= self.deaths
+        crashes = job.crashes + 1
+        if crashes < self.crashes or crashes >= self.most_crashes:
+            return crashes >= self.crashes
         others = await transaction.one("count_other_deaths", job=job.id, seconds=_WAVE)
         return not others["jobs"]
 
@@ -262,10 +262,10 @@ class Claims:
         return True
 
 
-def death_failure(deaths: int) -> Failure:
+def crash_failure(crashes: int) -> Failure:
     """Say why a job that so many processes died of fails."""
     return Failure(
-        DEATHS,
-        f"The process that separated this song died {deaths} times, most likely of this song. Check "
+        CRASHES,
+        f"The process that separated this song died {crashes} times, most likely of this song. Check "
         "that the file plays, convert it to WAV or FLAC, or separate it in parts (offset, duration).",
     )

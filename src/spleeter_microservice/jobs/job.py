@@ -14,8 +14,6 @@ from typing import Any, Literal
 from uuid import UUID
 
 DEFAULT_RETENTION = timedelta(hours=24)
-PRIORITIES = range(-2, 4)
-"""From the least to the most urgent; 0 is normal."""
 
 
 class State(StrEnum):
@@ -80,9 +78,9 @@ class Options:
         known: dict[str, Any] = {item.name: values[item.name] for item in fields(cls) if item.name in values}
         return cls(**known | {"only": tuple(known.get("only", ()))})
 
-    def digest(self, engine: str) -> str:
+    def digest(self, result_version: str) -> str:
         """Hash what decides the result: all but metadata and callback, and what separates."""
-        deciding = self.to_json() | {"engine": engine, "only": sorted(self.only)}
+        deciding = self.to_json() | {"result_version": result_version, "only": sorted(self.only)}
         del deciding["metadata"], deciding["callback_url"]
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
@@ -136,8 +134,7 @@ class NewJob:
         input_name: as the client called the file.
         audio_seconds: to be separated.
         content_hash: of the uploaded file.
-        engine: what separates, model and version: results are reused between equal ones only.
-        priority: one of ``PRIORITIES``.
+        result_version: what separates, model and version: results are reused between equal ones only.
         retention: how long everything is kept after the end.
         idempotency_key: the client's; needs ``body_hash``.
         body_hash: of everything that the client sent under that key.
@@ -153,8 +150,7 @@ class NewJob:
     content_hash: str
     input_name: str = ""
     options: Options = field(default_factory=Options)
-    engine: str = ""
-    priority: int = 0
+    result_version: str = ""
     retention: timedelta = DEFAULT_RETENTION
     idempotency_key: str | None = None
     body_hash: str | None = None
@@ -168,7 +164,7 @@ class Job:
     """A job as it stands in the database.
 
     ``fence`` grows whenever the job changes hands; a holder whose number is not the job's any
-    more can change nothing. ``attempts`` counts how often work on it began, ``deaths`` how often
+    more can change nothing. ``attempts`` counts how often work on it began, ``crashes`` how often
     it ended with the death of a process. ``started_at`` is the last attempt's.
     """
 
@@ -182,12 +178,11 @@ class Job:
     input_name: str
     audio_seconds: float
     content_hash: str
-    engine: str
-    priority: int
+    result_version: str
     owner: int | None
     fence: int
     attempts: int
-    deaths: int
+    crashes: int
     error_type: str | None
     error_message: str | None
     result: Result | None

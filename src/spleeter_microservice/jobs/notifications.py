@@ -31,7 +31,7 @@ class Notice:
     event: int | None
 
 
-class Listener:
+class JobNotifications:
     """Listens to the database, connecting again whenever it comes back.
 
     Args:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from spleeter_microservice.access.rate_table import prune_rates
 from spleeter_microservice.database.connection import Database
-from spleeter_microservice.jobs.repository import Repository
+from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.storage.store import Storage
 
 logger = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ PLACE = "separations"
 _BATCH = 500
 
 
-class Leftovers:
+class ObjectSweeper:
     """Sweeps up after processes that were killed.
 
     Args:
@@ -37,7 +37,7 @@ class Leftovers:
         period: float = 3600.0,
     ) -> None:
         self._database = database
-        self._repository = Repository(database)
+        self._repository = JobRepository(database)
         self._storage = storage
         self._age = age
         self._period = period

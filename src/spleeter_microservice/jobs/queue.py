@@ -22,7 +22,7 @@ QUEUE = "separations"
 TASK = "separate"
 COST_UNIT = 60.0
 """Seconds of audio that cost one unit of virtual time; a job costs at least one."""
-_PER_PRIORITY = 2**29  # a priority class; Procrastinate's column has 32 bits
+_LATEST = 2**29 - 1  # Procrastinate's column has 32 bits
 
 
 def virtual_cost(audio_seconds: float) -> int:
@@ -30,9 +30,9 @@ def virtual_cost(audio_seconds: float) -> int:
     return max(1, math.ceil(audio_seconds / COST_UNIT))
 
 
-def entry_priority(priority: int, virtual_start: int) -> int:
-    """Give the entry's priority: by class, then earlier in virtual time first (decision 4)."""
-    return priority * _PER_PRIORITY - min(virtual_start, _PER_PRIORITY - 1)
+def entry_priority(virtual_start: int) -> int:
+    """Return the priority of a queue entry: earlier in virtual time first (decision 4)."""
+    return -min(virtual_start, _LATEST)
 
 
 class Queue:

@@ -76,7 +76,7 @@ class Load:
     oldest_seconds: float
 
 
-class Repository:
+class JobRepository:
     """Jobs of tenants.
 
     Args:
@@ -111,9 +111,9 @@ class Repository:
             return Created(await self._insert(transaction, new), Origin.NEW)
 
     async def _insert(self, transaction: Transaction, new: NewJob) -> Job:
-        row = await transaction.one("find_virtual_start", tenant=new.tenant, priority=new.priority)
+        row = await transaction.one("find_virtual_start", tenant=new.tenant)
         start: int = row["virtual_start"]
-        entry = await self._queue.put(transaction.connection, new.id, entry_priority(new.priority, start))
+        entry = await self._queue.put(transaction.connection, new.id, entry_priority(start))
         finish = start + virtual_cost(new.audio_seconds)
         job = await transaction.one(
             "insert_job", entry=entry, virtual_start=start, virtual_finish=finish, **_values(new)
@@ -238,7 +238,7 @@ async def _check_room(transaction: Transaction, tenant: str, limit: int | None) 
 def _values(new: NewJob) -> dict[str, Any]:
     return vars(new) | {
         "options": Jsonb(new.options.to_json()),
-        "options_hash": new.options.digest(new.engine),
+        "options_hash": new.options.digest(new.result_version),
     }
 
 

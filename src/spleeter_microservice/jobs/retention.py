@@ -11,7 +11,7 @@ from uuid import UUID
 
 from spleeter_microservice.database.connection import Database, Row
 from spleeter_microservice.errors import UnknownJobError
-from spleeter_microservice.jobs.repository import Repository
+from spleeter_microservice.jobs.repository import JobRepository
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class Retention:
     def __init__(self, database: Database, erase: Erase) -> None:
         self._database = database
         self._erase = erase
-        self._repository = Repository(database)
+        self._repository = JobRepository(database)
 
     async def sweep(self) -> int:
         """Erase every job whose time is over or that was deleted, unless a worker still has it.
@@ -46,13 +46,13 @@ class Retention:
                 await self._repository.delete(row["tenant"], row["id"])
         return await self._erase_deleted(None)
 
-    async def erase(self, job: UUID, patience: float = 5.0) -> bool:
+    async def erase(self, job: UUID, timeout: float = 5.0) -> bool:
         """Erase a deleted job as soon as its worker has let go of it.
 
         Returns:
-            False when it had not within ``patience`` seconds: a sweep will erase it.
+            False when it had not within ``timeout`` seconds: a sweep will erase it.
         """
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         while not await self._erase_deleted(job):
             if await self._is_erased(job):
                 break

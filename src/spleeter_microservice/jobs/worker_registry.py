@@ -11,14 +11,14 @@ from spleeter_microservice.errors import ModelNotInstalledError
 
 
 @dataclass(frozen=True)
-class Model:
+class RegisteredModel:
     """A model that can separate now, or could be installed.
 
     Attributes:
         name: as users are told, ``4stems-lite``.
         stems: its instruments, in order.
         installed: whether a worker has it.
-        engine: weights and version; results are reused between equal ones only.
+        result_version: weights and version; results are reused between equal ones only.
         bandwidth: ``official`` up to 11 kHz, ``16kHz`` up to 16.
         quality: ``official``, or ``approximate`` for what this project trained itself.
         experimental: whether a stem of it is not yet good.
@@ -28,14 +28,14 @@ class Model:
     name: str
     stems: tuple[str, ...]
     installed: bool
-    engine: str = ""
+    result_version: str = ""
     bandwidth: Literal["official", "16kHz"] = "official"
     quality: Literal["official", "approximate"] = "official"
     experimental: bool = False
     licence: str = ""
 
 
-def best(models: Sequence[Model], stems: int, bandwidth: str) -> Model:
+def best(models: Sequence[RegisteredModel], stems: int, bandwidth: str) -> RegisteredModel:
     """Choose among models: official weights before approximate ones, finished before experimental.
 
     Args:
@@ -57,7 +57,7 @@ def best(models: Sequence[Model], stems: int, bandwidth: str) -> Model:
     return min(installed, key=lambda model: (model.quality != "official", model.experimental, model.name))
 
 
-class Fleet:
+class WorkerRegistry:
     """What the workers of one database have and can do.
 
     Every call raises ``DatabaseUnavailableError`` when the database is away.
@@ -79,12 +79,12 @@ class Fleet:
         async with self._database.statement() as statement:
             return int((await statement.one("count_workers", silence=self._silence))["workers"])
 
-    async def all(self) -> Sequence[Model]:
+    async def all(self) -> Sequence[RegisteredModel]:
         """Give the models that are installed, and those that could be."""
         async with self._database.statement() as statement:
             return [_model(row) for row in await statement.rows("list_models")]
 
-    async def choose(self, stems: int, bandwidth: str) -> Model:
+    async def choose(self, stems: int, bandwidth: str) -> RegisteredModel:
         """Give the best installed model for a number of stems.
 
         Raises:
@@ -92,7 +92,7 @@ class Fleet:
         """
         return best(await self.all(), stems, bandwidth)
 
-    async def report(self, worker: int, models: Sequence[Model]) -> None:
+    async def report(self, worker: int, models: Sequence[RegisteredModel]) -> None:
         """Note what models a worker has, and which others it knows."""
         async with self._database.transaction() as transaction:
             have = [model.name for model in models if model.installed]
@@ -102,5 +102,5 @@ class Fleet:
             await transaction.do("drop_models", worker=worker, known=[model.name for model in models])
 
 
-def _model(row: Row) -> Model:
-    return Model(**row | {"stems": tuple(row["stems"])})
+def _model(row: Row) -> RegisteredModel:
+    return RegisteredModel(**row | {"stems": tuple(row["stems"])})

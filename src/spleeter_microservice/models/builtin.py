@@ -12,9 +12,13 @@ from typing import Any
 
 from spleeter_microservice.models.directory import InstalledModel
 from spleeter_microservice.models.manifest import FileRecord, Manifest, verify_files
-from spleeter_microservice.separation.spleeter.architecture import CASCADE_GRAPH, GRAPH_VERSION, Architecture
+from spleeter_microservice.separation.spleeter.architecture import (
+    CASCADE_GRAPH,
+    GRAPH_VERSION,
+    UNetArchitecture,
+)
 
-FOLDER = Path(__file__).with_name("builtin")
+FOLDER = Path(__file__).with_name("builtin_weights")
 """Holds the network and the record of where it comes from."""
 
 BASE = "2stems"
@@ -37,13 +41,13 @@ class BuiltIn:
 
     name: str
     stands_for: str
-    instruments: tuple[str, ...]
+    stems: tuple[str, ...]
     experimental: bool = False
 
     @property
-    def architecture(self) -> Architecture:
+    def architecture(self) -> UNetArchitecture:
         """What the pipeline needs to know."""
-        return Architecture(self.instruments, kind="cascade")
+        return UNetArchitecture(self.stems, kind="cascade")
 
     def installed(self, base: InstalledModel, folder: Path = FOLDER) -> InstalledModel:
         """Give the model, its file verified.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from spleeter_microservice.errors import UnknownModelError
-from spleeter_microservice.separation.spleeter.architecture import Architecture
+from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 
 RELEASE_URL = "https://github.com/deezer/spleeter/releases/download/v1.4.0"
 """Where Deezer publishes ``{name}.tar.gz``; a mirror has the same files under the same names."""
@@ -20,7 +20,7 @@ _WIDE_BINS = 1536
 
 
 @dataclass(frozen=True)
-class Entry:
+class ModelEntry:
     """One set of weights.
 
     ``sha256`` and ``size`` (bytes) are those of TensorFlow's data file in Deezer's release,
@@ -29,7 +29,7 @@ class Entry:
     """
 
     name: str
-    architecture: Architecture
+    architecture: UNetArchitecture
     sha256: str
     size: int
     origin: Literal["package", "release"] = "release"
@@ -42,14 +42,14 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ModelSelection:
     """What a descriptor means: an entry, run with so many bins of the spectrogram."""
 
     name: str
-    entry: Entry
+    entry: ModelEntry
     bins: int
 
-    def apply(self, architecture: Architecture) -> Architecture:
+    def apply(self, architecture: UNetArchitecture) -> UNetArchitecture:
         """Give the architecture with the chosen number of bins."""
         return replace(architecture, bins=self.bins)
 
@@ -58,16 +58,16 @@ class Choice:
 class Catalogue:
     """Entries by name."""
 
-    entries: Mapping[str, Entry] = field(default_factory=dict)
+    entries: Mapping[str, ModelEntry] = field(default_factory=dict)
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[ModelEntry]:
         return iter(self.entries.values())
 
     def names(self) -> list[str]:
         """Every name that ``resolve`` knows, variants included."""
         return [*self.entries, *(entry.variant for entry in self)]
 
-    def resolve(self, descriptor: str) -> Choice:
+    def resolve(self, descriptor: str) -> ModelSelection:
         """Understand ``2stems``, ``spleeter:2stems``, ``2stems-16kHz`` and the like.
 
         Raises:
@@ -80,31 +80,31 @@ class Catalogue:
                 f"There is no model {descriptor!r}. There are {', '.join(self.names())}; for a model of "
                 "your own give the path of its configuration file (ending in .json)."
             )
-        return Choice(name, entry, _WIDE_BINS if name.endswith(_WIDE) else entry.architecture.bins)
+        return ModelSelection(name, entry, _WIDE_BINS if name.endswith(_WIDE) else entry.architecture.bins)
 
 
 OFFICIAL = Catalogue(
     {
         entry.name: entry
         for entry in (
-            Entry(
+            ModelEntry(
                 "2stems",
-                Architecture(("vocals", "accompaniment")),
+                UNetArchitecture(("vocals", "accompaniment")),
                 "7747f9fd2c782306dbec1504360fbb645a097a48446f23486c3ff9c89bc11788",
                 78_614_080,
                 "package",
             ),
-            Entry(
+            ModelEntry(
                 "4stems",
-                Architecture(
+                UNetArchitecture(
                     ("vocals", "drums", "bass", "other"), conv_activation="ELU", deconv_activation="ELU"
                 ),
                 "3823e0ef50835cca3907c386dc9667a6a9af77b40a20c3ab845a8d6c9592255d",
                 157_228_152,
             ),
-            Entry(
+            ModelEntry(
                 "5stems",
-                Architecture(
+                UNetArchitecture(
                     ("vocals", "piano", "drums", "bass", "other"),
                     kind="softmax_unet",
                     conv_activation="ELU",

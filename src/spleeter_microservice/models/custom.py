@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from spleeter_microservice.errors import CheckpointError, ConfigurationError, ModelError, UnknownModelError
-from spleeter_microservice.models.directory import InstalledModel, Slot
+from spleeter_microservice.models.directory import InstalledModel, ModelDirectory
 from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.models.tensorflow.checkpoint_reader import data_sha256, find_prefix
 from spleeter_microservice.models.weights import Weights, read_checkpoint_weights
-from spleeter_microservice.separation.spleeter.architecture import Architecture, read_configuration
+from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture, read_configuration
 
 _KEPT = ".configured"
 
@@ -37,7 +37,7 @@ def load_configured(store: ModelStore, config_path: Path, model_path: Path | Non
         ModelError: when the store cannot be written.
     """
     configuration = read_configuration(config_path)
-    architecture = Architecture.from_configuration(configuration)
+    architecture = UNetArchitecture.from_configuration(configuration)
     model_dir = configuration.get("model_dir")
     if not isinstance(model_dir, str) or not model_dir:
         raise ConfigurationError(f"The configuration {config_path} lacks model_dir, the checkpoint's folder.")
@@ -51,14 +51,14 @@ def load_configured(store: ModelStore, config_path: Path, model_path: Path | Non
 class _Configured:
     """Brings the networks of one configuration into the store."""
 
-    def __init__(self, store: ModelStore, config_path: Path, architecture: Architecture) -> None:
+    def __init__(self, store: ModelStore, config_path: Path, architecture: UNetArchitecture) -> None:
         self.store = store
         self.config_path = config_path
         self.architecture = architecture
         # By the path alone: the networks of a retrained model replace the former ones.
         key = hashlib.sha256(str(config_path.resolve()).encode()).hexdigest()[:16]
         folder = store.folder / _KEPT / key
-        self.slot = Slot(folder, f"rm -r {folder}")
+        self.slot = ModelDirectory(folder, f"rm -r {folder}")
 
     def from_folder(self, folder: Path) -> InstalledModel:
         prefix = find_prefix(folder)
@@ -83,7 +83,7 @@ class _Configured:
             return kept
         weights, installer = read(), self.store.installer
         manifest = installer.describe(str(self.config_path), str(source), "unknown", self.architecture)
-        with self.slot.changing():
+        with self.slot.locked():
             installer.install(self.slot, manifest, weights)
         model = installer.current(self.slot)
         assert model is not None

@@ -25,7 +25,7 @@ from typing import Literal
 
 from spleeter_microservice.errors import ModelCorruptError, ModelError
 from spleeter_microservice.models.manifest import Manifest, record_files, verify_files
-from spleeter_microservice.separation.spleeter.architecture import Architecture
+from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 
 ModelQuality = Literal["official", "approximate", "own"]
 
@@ -49,14 +49,14 @@ class InstalledModel:
 
     name: str
     folder: Path
-    architecture: Architecture
+    architecture: UNetArchitecture
     manifest: Manifest
     base: InstalledModel | None = None
     quality: ModelQuality = "official"
     experimental: bool = False
 
 
-class Slot:
+class ModelDirectory:
     """The place of one model.
 
     Args:
@@ -106,7 +106,7 @@ class Slot:
         return model
 
     @contextlib.contextmanager
-    def changing(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Hold the right to change the slot, waiting for whoever has it.
 
         What no manifest names is removed first: leftovers, and what was replaced before.
@@ -130,12 +130,12 @@ class Slot:
 
     @contextlib.contextmanager
     def work_folder(self) -> Iterator[Path]:
-        """Give a folder for what is needed on the way; needs ``changing``."""
+        """Give a folder for what is needed on the way; needs ``locked``."""
         with tempfile.TemporaryDirectory(prefix="work-", dir=self.folder) as work:
             yield Path(work)
 
     def install(self, manifest: Manifest, fill: Callable[[Path], None]) -> None:
-        """Make what ``fill`` writes into an empty folder the installed model; needs ``changing``."""
+        """Make what ``fill`` writes into an empty folder the installed model; needs ``locked``."""
         folder = Path(tempfile.mkdtemp(prefix="files-", dir=self.folder))
         try:
             folder.chmod(0o755)  # other users' services may read the store
@@ -149,7 +149,7 @@ class Slot:
             raise
 
     def remove(self) -> None:
-        """Remove everything, the manifest first; needs ``changing``."""
+        """Remove everything, the manifest first; needs ``locked``."""
         (self.folder / _MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(self.folder)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from spleeter_microservice.arrays import Array
 from spleeter_microservice.errors import ModelError
-from spleeter_microservice.models.directory import InstalledModel, Slot
+from spleeter_microservice.models.directory import InstalledModel, ModelDirectory
 from spleeter_microservice.models.manifest import Manifest
 from spleeter_microservice.models.weights import Weights
-from spleeter_microservice.separation.spleeter.architecture import GRAPH_VERSION, Architecture
+from spleeter_microservice.separation.spleeter.architecture import GRAPH_VERSION, UNetArchitecture
 
 EXAMPLE_SONG = "example.mp3"
 
@@ -23,21 +23,21 @@ class GraphForm:
     """A way to write networks into a folder, and to read their arrays back."""
 
     version: int
-    write: Callable[[Architecture, Mapping[str, Array], Path], None]
-    read: Callable[[Architecture, Path], dict[str, Array]]
+    write: Callable[[UNetArchitecture, Mapping[str, Array], Path], None]
+    read: Callable[[UNetArchitecture, Path], dict[str, Array]]
 
 
-def _write(architecture: Architecture, arrays: Mapping[str, Array], folder: Path) -> None:
+def _write(architecture: UNetArchitecture, arrays: Mapping[str, Array], folder: Path) -> None:
     # Imported late: onnx takes 0.3 s, and a model that is installed needs no writing.
-    from spleeter_microservice.separation.spleeter import unet_graph as unet  # noqa: PLC0415
+    from spleeter_microservice.separation.spleeter import unet_graph  # noqa: PLC0415
 
-    unet.write_networks(architecture, arrays, folder)
+    unet_graph.write_networks(architecture, arrays, folder)
 
 
-def _read(architecture: Architecture, folder: Path) -> dict[str, Array]:
-    from spleeter_microservice.separation.spleeter import unet_graph as unet  # noqa: PLC0415  (as above)
+def _read(architecture: UNetArchitecture, folder: Path) -> dict[str, Array]:
+    from spleeter_microservice.separation.spleeter import unet_graph  # noqa: PLC0415  (as above)
 
-    return unet.read_arrays(architecture, folder)
+    return unet_graph.read_arrays(architecture, folder)
 
 
 CURRENT = GraphForm(GRAPH_VERSION, _write, _read)
@@ -53,7 +53,7 @@ class Installer:
     def __init__(self, form: GraphForm) -> None:
         self.form = form
 
-    def current(self, slot: Slot) -> InstalledModel | None:
+    def current(self, slot: ModelDirectory) -> InstalledModel | None:
         """Give a slot's model, verified, its networks rewritten if an older program wrote them.
 
         Raises:
@@ -72,13 +72,13 @@ class Installer:
             )
         return model
 
-    def describe(self, name: str, source: str, licence: str, architecture: Architecture) -> Manifest:
+    def describe(self, name: str, source: str, licence: str, architecture: UNetArchitecture) -> Manifest:
         """Begin the manifest of what is to be installed, as of now."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return Manifest(name, source, licence, now, architecture, self.form.version, "", _program_version())
 
-    def install(self, slot: Slot, manifest: Manifest, weights: Weights) -> None:
-        """Write the networks, and the song if there is one, into a slot under ``changing``."""
+    def install(self, slot: ModelDirectory, manifest: Manifest, weights: Weights) -> None:
+        """Write the networks, and the song if there is one, into a slot under ``locked``."""
 
         def fill(folder: Path) -> None:
             self.form.write(manifest.architecture, weights.arrays, folder)
@@ -93,8 +93,8 @@ class Installer:
         arrays = self.form.read(model.manifest.architecture, model.folder)
         return Weights(arrays, model.manifest.weights_sha256, song.read_bytes() if song.exists() else None)
 
-    def _rewrite(self, slot: Slot) -> None:
-        with slot.changing():
+    def _rewrite(self, slot: ModelDirectory) -> None:
+        with slot.locked():
             model = slot.verified()
             if model is None or model.manifest.graph_version >= self.form.version:
                 return  # another process was faster

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from spleeter_microservice.errors import ModelCorruptError
-from spleeter_microservice.separation.spleeter.architecture import Architecture
+from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 
 _HASHING_THREADS = 4  # hashing releases the interpreter's lock
 
@@ -37,7 +37,7 @@ class Manifest:
     source: str
     licence: str
     installed: str
-    architecture: Architecture
+    architecture: UNetArchitecture
     graph_version: int
     weights_sha256: str
     program_version: str
@@ -65,7 +65,7 @@ class Manifest:
         """
         try:
             values: dict[str, Any] = json.loads(text)
-            values["architecture"] = Architecture.from_json(json.dumps(values["architecture"]))
+            values["architecture"] = UNetArchitecture.from_json(json.dumps(values["architecture"]))
             values["files"] = {name: FileRecord(**record) for name, record in values["files"].items()}
             manifest = cls(**values)
             inside = [manifest.folder, *values["files"]]

@@ -50,7 +50,7 @@ def find_model(
     """
     if descriptor.endswith(".json"):
         return load_configured(store, Path(descriptor), checkpoints_dir)
-    if fallback := store.stand_in(descriptor):
+    if fallback := store.builtin_fallback(descriptor):
         announce(
             f"Deezer's {descriptor} is not installed: using the built-in {fallback.name}, whose stems are "
             f"approximate. To install Deezer's: spleeter-microservice models pull {descriptor}"

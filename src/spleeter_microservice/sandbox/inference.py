@@ -212,10 +212,10 @@ class InferenceSlot:
         self._starting.add_done_callback(_log_failure)
 
     def _replace(self, process: InferenceProcess) -> None:
-        reason = process.obituary()
+        reason = process.exit_reason()
         self.ends[type(reason).__name__] += 1
         WORKER_RESTARTS.labels(type(reason).__name__).inc()
-        logger.warning("inference process %d has ended: %s%s", process.pid, reason, process.last_words)
+        logger.warning("inference process %d has ended: %s%s", process.pid, reason, process.stderr_tail)
         if not self._closed:
             self._start_another()
 

@@ -19,8 +19,8 @@ from spleeter_microservice.sandbox.framing import Message
 from spleeter_microservice.sandbox.messages import InferenceModel, SeparationRequest
 from spleeter_microservice.separation.song import Excerpt, SeparatedSong, separate_song
 from spleeter_microservice.separation.spleeter.cascade import load_networks
-from spleeter_microservice.separation.spleeter.network import Networks
-from spleeter_microservice.separation.spleeter.pipeline import Pipeline
+from spleeter_microservice.separation.spleeter.network import OnnxNetworks
+from spleeter_microservice.separation.spleeter.pipeline import SpleeterSeparator
 
 _PROGRESS_SECONDS = 0.4
 _PROGRESS_AT_MOST_EVERY = 0.05
@@ -47,7 +47,7 @@ def run(channel: Channel, setup: Message, in_force: list[str]) -> None:
         channel.send(answer)
 
 
-class Ticker:
+class ProgressReporter:
     """Sends how far a separation is: after each segment, and at least twice a second."""
 
     def __init__(self, channel: Channel) -> None:
@@ -72,7 +72,7 @@ class Ticker:
         while not self._finished.wait(_PROGRESS_SECONDS):
             self._send()
 
-    def __enter__(self) -> Ticker:
+    def __enter__(self) -> ProgressReporter:
         self._thread.start()
         return self
 
@@ -88,9 +88,9 @@ class Engine:
     def __init__(self, channel: Channel, model: InferenceModel, cores: int | None) -> None:
         self._channel, self._cores, self._default = channel, cores, model
         self._model: InferenceModel | None = None
-        self._networks: Networks | None = None
+        self._networks: OnnxNetworks | None = None
 
-    def load(self, model: InferenceModel | None = None) -> Networks:
+    def load(self, model: InferenceModel | None = None) -> OnnxNetworks:
         """Give a model's networks, loading them if they are not those that are held."""
         model = model or self._default
         if self._networks is None or model != self._model:
@@ -112,8 +112,10 @@ class Engine:
                 peak.add(waveforms[name])
 
         with (
-            Ticker(self._channel) as ticker,
-            Pipeline(architecture, networks, mwf=request.mwf, bandwidth=request.bandwidth) as pipeline,
+            ProgressReporter(self._channel) as ticker,
+            SpleeterSeparator(
+                architecture, networks, mwf=request.mwf, bandwidth=request.bandwidth
+            ) as pipeline,
         ):
             song = separate_song(
                 pipeline, request.source, request.paths, output_format, excerpt, ticker.update, watch

@@ -19,7 +19,7 @@ from spleeter_microservice.errors import (
     InferenceError,
     JobTimeLimitError,
 )
-from spleeter_microservice.sandbox import framing as frames
+from spleeter_microservice.sandbox import framing
 from spleeter_microservice.sandbox.confinement.policy import environment
 from spleeter_microservice.sandbox.framing import Message
 
@@ -92,7 +92,7 @@ class InferenceProcess:
     def send(self, message: Message) -> None:
         """Send a message; one to a process that has ended is lost."""
         assert self._writer is not None, "connect first"
-        self._writer.write(frames.packed(message))
+        self._writer.write(framing.encode(message))
 
     async def receive(self) -> Message:
         """Wait for the next message.
@@ -102,14 +102,14 @@ class InferenceProcess:
             ProtocolError: when what comes is no message.
         """
         try:
-            header = await self._reader.readexactly(frames.HEADER.size)
-            body = await self._reader.readexactly(frames.body_length(header))
+            header = await self._reader.readexactly(framing.HEADER.size)
+            body = await self._reader.readexactly(framing.body_length(header))
         except (asyncio.IncompleteReadError, ConnectionError):
             await self.wait()
-            raise self.obituary() from None
-        return frames.unpacked(body)
+            raise self.exit_reason() from None
+        return framing.decode(body)
 
-    def obituary(self) -> InferenceError:
+    def exit_reason(self) -> InferenceError:
         """Say why the process has ended."""
         if self.verdict is not None:
             return self.verdict
@@ -123,7 +123,7 @@ class InferenceProcess:
         return InferenceCrashedError(f"The inference process was ended by {name}.{hint}", signal=-code)
 
     @property
-    def last_words(self) -> str:
+    def stderr_tail(self) -> str:
         """The end of what the process wrote to its standard error, for the log."""
         text = self._tail.decode(errors="replace").strip()
         return f" Its last words: {text}" if text else ""

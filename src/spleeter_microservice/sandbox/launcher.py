@@ -105,7 +105,7 @@ class Launcher:
             process.kill(JobStoppedError("The inference process did not start."))
             await process.wait()
             if isinstance(error, InferenceError | ProtocolError | TimeoutError | OSError):
-                reason = f"{str(error) or 'it takes too long.'}{process.last_words}"
+                reason = f"{str(error) or 'it takes too long.'}{process.stderr_tail}"
                 raise InferenceUnavailableError(f"The inference process cannot start: {reason}") from error
             raise
         self._log(process, time.monotonic() - begin)

@@ -10,7 +10,7 @@ from typing import Literal
 
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
 from spleeter_microservice.separation.quality import Quality, StemQuality
-from spleeter_microservice.separation.spleeter.architecture import Architecture
+from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 
 _MOST_PEAKS = 10_000
 
@@ -28,7 +28,7 @@ class InferenceModel:
     """
 
     folder: Path
-    architecture: Architecture
+    architecture: UNetArchitecture
     weights_sha256: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     base: Path | None = None
@@ -47,7 +47,7 @@ class InferenceModel:
     def from_message(cls, message: Message) -> InferenceModel:
         """Read what ``to_message`` gave."""
         base = message["base"] and Path(message["base"])
-        return cls(Path(message["folder"]), Architecture.from_json(message["architecture"]), base=base)
+        return cls(Path(message["folder"]), UNetArchitecture.from_json(message["architecture"]), base=base)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class SeparationRequest:
         paths: where each instrument goes, in that folder too; instruments left out are not written.
         codec, bitrate, bit_depth: as in ``OutputFormat``.
         offset, duration: part of the file, in seconds.
-        mwf, bandwidth: as in ``Pipeline``.
+        mwf, bandwidth: as in ``SpleeterSeparator``.
         time_limit: in seconds.
         name: of the file, for messages in place of its local path.
         model: to use in place of the slot's own.

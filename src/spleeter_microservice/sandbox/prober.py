@@ -150,7 +150,7 @@ class Prober:
             if process.alive:
                 return process
             await process.wait()
-            logger.warning("a probing process has ended: %s", process.obituary())
+            logger.warning("a probing process has ended: %s", process.exit_reason())
         return await self._launch()
 
     async def _launch(self) -> InferenceProcess:
@@ -172,7 +172,7 @@ class Prober:
         except BaseException as error:
             await _end(process, JobStoppedError("The probing process did not start."))
             if isinstance(error, InferenceError | ProtocolError | TimeoutError | OSError):
-                reason = f"{str(error) or 'it takes too long.'}{process.last_words}"
+                reason = f"{str(error) or 'it takes too long.'}{process.stderr_tail}"
                 raise InferenceUnavailableError(f"The probing process cannot start: {reason}") from error
             raise
         return process

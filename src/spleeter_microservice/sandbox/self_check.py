@@ -114,7 +114,7 @@ def key(model: InferenceModel) -> str:
 
     The networks of a cascade serve models of four stems and of five.
     """
-    stems = f"-{len(model.architecture.instruments)}" if model.architecture.kind == "cascade" else ""
+    stems = f"-{len(model.architecture.stems)}" if model.architecture.kind == "cascade" else ""
     return f"{model.weights_sha256}-{model.architecture.bins}{stems}"
 
 
@@ -186,7 +186,7 @@ async def measure(separate: Separate, model: InferenceModel, work_folder: Path) 
     """
     with tempfile.TemporaryDirectory(prefix="self-check-", dir=work_folder) as name:
         folder = Path(name)
-        paths = {stem: folder / f"{stem}.wav" for stem in model.architecture.instruments}
+        paths = {stem: folder / f"{stem}.wav" for stem in model.architecture.stems}
         await asyncio.to_thread(write_clip, folder / "clip.wav")
         request = SeparationRequest(folder / "clip.wav", paths, time_limit=_TIME_LIMIT)
         result = await separate(request)

@@ -16,8 +16,8 @@ from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.audio.writer import AudioWriter
 from spleeter_microservice.separation.quality import Quality, StemQuality
-from spleeter_microservice.separation.spleeter.pipeline import Pipeline
-from spleeter_microservice.separation.stage_timer import Stages
+from spleeter_microservice.separation.spleeter.pipeline import SpleeterSeparator
+from spleeter_microservice.separation.stage_timer import StageTimer
 
 _BLOCK = 1 << 16
 
@@ -87,7 +87,7 @@ class SeparatedSong:
 
 
 def separate_song(
-    pipeline: Pipeline,
+    pipeline: SpleeterSeparator,
     source: Path,
     paths: Mapping[str, Path],
     output_format: OutputFormat,
@@ -101,7 +101,7 @@ def separate_song(
     Args:
         pipeline: holds the model.
         source: the input file.
-        paths: where each instrument goes (``stem_paths``); instruments left out are not written.
+        paths: where each instrument goes (``stem_paths``); names left out are not written.
         output_format: how stems are written.
         excerpt: which part of the input to take.
         progress: called after each segment.
@@ -112,7 +112,7 @@ def separate_song(
         AudioError: when the input cannot be read or the stems cannot be written.
     """
     start = time.perf_counter()
-    instruments = pipeline.architecture.instruments
+    names = pipeline.architecture.stems
     rate = pipeline.architecture.sample_rate
     meter = pipeline.meter()
     samples, first_block = 0, 0.0
@@ -120,12 +120,12 @@ def separate_song(
         _Input(source, rate, excerpt or Excerpt(), check) as song,
         Stems(paths, output_format, rate) as stems,
     ):
-        with closing(pipeline.pieces(song.blocks)) as pieces:
+        with closing(pipeline.separate_blocks(song.blocks)) as pieces:
             for piece in pieces:
                 first_block = first_block or time.perf_counter() - start
                 with pipeline.stages.measure("quality"):
                     meter.add(piece.mix, piece.stems, piece.energy)
-                waveforms = {name: stem.T for name, stem in zip(instruments, piece.stems, strict=True)}
+                waveforms = {name: stem.T for name, stem in zip(names, piece.stems, strict=True)}
                 stems.write(waveforms, pipeline.stages)
                 if watch:
                     watch(waveforms)
@@ -134,7 +134,7 @@ def separate_song(
                     progress(samples, song.expected_samples)
         stems.publish()
     quality = meter.result()
-    measured = dict(zip(instruments, quality.stems, strict=True))
+    measured = dict(zip(names, quality.stems, strict=True))
     return SeparatedSong(
         source=source,
         stems={name: Stem(path, stems.clipped_samples(name), measured[name]) for name, path in paths.items()},
@@ -196,7 +196,7 @@ class Stems:
             self._threads = self._stack.enter_context(ThreadPoolExecutor(len(paths) or 1))
             self._stack = self._stack.pop_all()
 
-    def write(self, waveforms: Mapping[str, Waveform], stages: Stages | None = None) -> None:
+    def write(self, waveforms: Mapping[str, Waveform], stages: StageTimer | None = None) -> None:
         """Append to each stem what it is given, of shape (samples, 2)."""
 
         def write(name: str, writer: AudioWriter) -> None:

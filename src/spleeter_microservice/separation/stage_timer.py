@@ -12,7 +12,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Stages:
+class StageTimer:
     """Processor time of each stage in seconds, summed over threads.
 
     A stage measured inside another one counts for itself alone. What a stage computes in

@@ -11,13 +11,13 @@ FILENAME_FORMAT = "{filename}/{instrument}.{codec}"
 
 
 def stem_paths(
-    source: Path, instruments: Collection[str], destination: Path, filename_format: str, codec: str
+    source: Path, names: Collection[str], destination: Path, filename_format: str, codec: str
 ) -> dict[str, Path]:
     """Name the file of each stem.
 
     Args:
         source: the input; gives ``{filename}`` and ``{foldername}``.
-        instruments: the stems.
+        names: the stems.
         destination: folder that the names are relative to.
         filename_format: a template with ``{filename}``, ``{foldername}``, ``{instrument}``, ``{codec}``.
         codec: also the files' extension.
@@ -27,7 +27,7 @@ def stem_paths(
         ConflictingPathsError: when two stems get one name, or one gets the input's.
     """
     paths: dict[str, Path] = {}
-    for instrument in instruments:
+    for instrument in names:
         try:
             name = filename_format.format(
                 filename=source.stem,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spleeter_microservice.separation.spleeter.architecture import Architecture
+from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 from spleeter_microservice.training.augmentation import augment
 from spleeter_microservice.training.chunks import Chunk, check_frames, read_chunks
 from spleeter_microservice.training.configuration import Augmentation
@@ -34,7 +34,7 @@ class Segments:
         cache: filled, or None.
     """
 
-    architecture: Architecture
+    architecture: UNetArchitecture
     cache: SpectrogramCache | None = None
 
     def read(self, chunk: Chunk, choose: Callable[[int], int]) -> NDArray[np.float32]:
@@ -45,7 +45,7 @@ class Segments:
             choose: given the number of places where a segment can begin, gives one of them.
 
         Returns:
-            shape (1 + instruments, 2, segment_frames, bins).
+            shape (1 + stems, 2, segment_frames, bins).
 
         Raises:
             AudioError: when a track cannot be read.

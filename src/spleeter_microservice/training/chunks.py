@@ -14,7 +14,7 @@ from spleeter_microservice.arrays import Waveform
 from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.errors import NoSamplesError, StemLengthError
 from spleeter_microservice.evaluation.song_files import Track
-from spleeter_microservice.separation.spleeter.architecture import Architecture
+from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 from spleeter_microservice.separation.spleeter.spectrogram import hann
 from spleeter_microservice.training.examples import Example, Source
 
@@ -53,17 +53,17 @@ def chunks_of(example: Example, count: int, seconds: float, sample_rate: int) ->
     return [Chunk(example, start, start + length) for start in whole]
 
 
-def has_segment(chunk: Chunk, architecture: Architecture) -> bool:
+def has_segment(chunk: Chunk, architecture: UNetArchitecture) -> bool:
     """Tell whether a chunk is as long as one segment that the networks see."""
     return frames_in(chunk.stop - chunk.start, architecture) >= architecture.segment_frames
 
 
-def frames_in(samples: int, architecture: Architecture) -> int:
+def frames_in(samples: int, architecture: UNetArchitecture) -> int:
     """Number of whole frames."""
-    return max(0, (samples - architecture.frame_length) // architecture.frame_step + 1)
+    return max(0, (samples - architecture.n_fft) // architecture.hop_length + 1)
 
 
-def magnitudes(waveform: Waveform, architecture: Architecture) -> Magnitudes:
+def magnitudes(waveform: Waveform, architecture: UNetArchitecture) -> Magnitudes:
     """Transform a waveform; only whole frames are taken, as official Spleeter's training does.
 
     Args:
@@ -76,8 +76,8 @@ def magnitudes(waveform: Waveform, architecture: Architecture) -> Magnitudes:
     frames = frames_in(waveform.shape[1], architecture)
     out = np.empty((2, frames, architecture.bins), np.float32)
     if frames:
-        view = np.lib.stride_tricks.sliding_window_view(waveform, architecture.frame_length, axis=1)
-        framed, window = view[:, :: architecture.frame_step], hann(architecture.frame_length)
+        view = np.lib.stride_tricks.sliding_window_view(waveform, architecture.n_fft, axis=1)
+        framed, window = view[:, :: architecture.hop_length], hann(architecture.n_fft)
         for start in range(0, frames, _FRAMES):
             part = slice(start, start + _FRAMES)
             spectrum = np.fft.rfft(framed[:, part] * window)[..., : architecture.bins]
@@ -86,7 +86,7 @@ def magnitudes(waveform: Waveform, architecture: Architecture) -> Magnitudes:
 
 
 def read_chunks(
-    source: Source, spans: Sequence[tuple[int, int]], architecture: Architecture
+    source: Source, spans: Sequence[tuple[int, int]], architecture: UNetArchitecture
 ) -> Iterator[Magnitudes]:
     """Give the spectrograms of several parts of a source, decoding it once.
 
@@ -107,7 +107,7 @@ def read_chunks(
         yield magnitudes(total, architecture)
 
 
-def check_frames(found: int, chunk: Chunk, source: Source, architecture: Architecture) -> None:
+def check_frames(found: int, chunk: Chunk, source: Source, architecture: UNetArchitecture) -> None:
     """Make sure that a chunk, once decoded, is long enough.
 
     Raises:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from spleeter_microservice.errors import ConfigurationError
-from spleeter_microservice.separation.spleeter.architecture import Architecture, read_configuration
+from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture, read_configuration
 
 Loss = Literal["L1_mask", "weighted_L1_mask"]
 Optimizer = Literal["Adam", "Adadelta", "SGD"]
@@ -70,7 +70,7 @@ class TrainingConfiguration:
     """
 
     path: Path
-    architecture: Architecture
+    architecture: UNetArchitecture
     values: Mapping[str, Any] = field(repr=False)
     train_max_steps: int
     model_dir: str | None = None
@@ -96,10 +96,10 @@ class TrainingConfiguration:
         return max(VALIDATION_SECONDS, segment_seconds(self.architecture))
 
 
-def segment_seconds(architecture: Architecture) -> float:
+def segment_seconds(architecture: UNetArchitecture) -> float:
     """Shortest chunk that has one segment of T frames."""
     frames = architecture.segment_frames
-    samples = (frames - 1) * architecture.frame_step + architecture.frame_length
+    samples = (frames - 1) * architecture.hop_length + architecture.n_fft
     return samples / architecture.sample_rate
 
 
@@ -121,7 +121,7 @@ def read_training_configuration(path: Path) -> TrainingConfiguration:
     read = {key: _read(path, key, values[key], reader) for key, reader in _READERS.items() if key in values}
     configuration = TrainingConfiguration(
         path,
-        Architecture.from_configuration(values),
+        UNetArchitecture.from_configuration(values),
         values,
         augmentation=_augmentation(path, values),
         **{key: value for key, value in read.items() if value is not None},

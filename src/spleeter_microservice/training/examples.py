@@ -68,7 +68,7 @@ class Examples:
     validation: Sequence[Example]
 
 
-def examples_of_folder(folder: Path, instruments: Sequence[str]) -> Examples:
+def examples_of_folder(folder: Path, names: Sequence[str]) -> Examples:
     """Find the songs of a folder that has them as ``find_songs`` describes.
 
     Where it has a folder ``train``, those in it are trained on, and those in ``validation`` beside
@@ -89,8 +89,8 @@ def examples_of_folder(folder: Path, instruments: Sequence[str]) -> Examples:
     if training != folder and (folder / VALIDATION).is_dir():
         apart, held_out = find_songs(folder / VALIDATION), set()
     return Examples(
-        [_example(song, instruments) for song in songs if song.name not in held_out],
-        [_example(song, instruments) for song in apart],
+        [_example(song, names) for song in songs if song.name not in held_out],
+        [_example(song, names) for song in apart],
     )
 
 
@@ -114,18 +114,18 @@ def _short_name(song: Song) -> str:
     return song.name.rpartition("/")[2].removesuffix(MUSDB_SUFFIX)
 
 
-def _example(song: Song, instruments: Sequence[str]) -> Example:
-    """Take the stems that the instruments stand for, see ``targets.match``."""
+def _example(song: Song, names: Sequence[str]) -> Example:
+    """Take the stems that the names stand for, see ``targets.match``."""
     parts: Mapping[str, tuple[str, ...]] = {
-        target.name: target.truths for target in match(instruments, song.stems).targets
+        target.name: target.references for target in match(names, song.stems).targets
     }
-    lacking = [name for name in instruments if name not in parts]
+    lacking = [name for name in names if name not in parts]
     if lacking:
         raise TrainingDataError(
             f"{song.name} has no stem for {' and '.join(lacking)}; it has {', '.join(song.stems)}. "
             "Rename its files, change instrument_list, or move the song elsewhere."
         )
-    stems = tuple(tuple(song.stems[part] for part in parts[name]) for name in instruments)
+    stems = tuple(tuple(song.stems[part] for part in parts[name]) for name in names)
     mix = (song.mixture,) if song.mixture else tuple(song.stems[name] for name in song.parts)
     try:
         return Example(song.name, mix, stems, min(duration_of(track) for track in (*mix, *stems[0])))

@@ -7,22 +7,22 @@ import torch
 from spleeter_microservice.training.configuration import Loss
 
 
-def stem_losses(estimates: torch.Tensor, truths: torch.Tensor, kind: Loss) -> torch.Tensor:
+def stem_losses(estimates: torch.Tensor, references: torch.Tensor, kind: Loss) -> torch.Tensor:
     """Give each instrument's loss; their sum is the training's.
 
     ``L1_mask`` is the mean absolute difference; ``weighted_L1_mask`` weights each segment by the mean
     of its true stem.
 
     Args:
-        estimates: shape (instruments, segments, 2, frames, bins).
-        truths: the same.
+        estimates: shape (stems, segments, 2, frames, bins).
+        references: the same.
         kind: of loss.
 
     Returns:
-        shape (instruments,).
+        shape (stems,).
     """
     inside = (2, 3, 4)
-    difference = (estimates - truths).abs().mean(dim=inside)
+    difference = (estimates - references).abs().mean(dim=inside)
     if kind == "weighted_L1_mask":
-        difference = difference * truths.mean(dim=inside)
+        difference = difference * references.mean(dim=inside)
     return difference.mean(dim=1)

@@ -19,7 +19,7 @@ from spleeter_microservice.errors import (
     DiskFullError,
     TrainingStateError,
 )
-from spleeter_microservice.separation.spleeter.architecture import Architecture
+from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 from spleeter_microservice.training.configuration import TrainingConfiguration
 from spleeter_microservice.training.devices import DeviceName, Precision, choose
 from spleeter_microservice.training.provenance import digest, program
@@ -42,7 +42,7 @@ class Base:
 
     name: str
     sha256: str
-    architecture: Architecture
+    architecture: UNetArchitecture
     arrays: Mapping[str, NDArray[np.float32]] = field(repr=False)
 
 
@@ -99,7 +99,7 @@ def run_training(request: Request, listener: Listener, progress: Progress) -> Pa
         if state:
             record["base"] = state.record.get("base")  # this time nothing starts from it
             trainer.resume(state)
-        listener.began(trainer.step, str(compute.device), compute.bf16, data)
+        listener.on_start(trainer.step, str(compute.device), compute.bf16, data)
         return trainer.run()
 
 
@@ -108,20 +108,18 @@ def _start(configuration: TrainingConfiguration, base: Base | None) -> Mapping[s
     if base is None:
         return initial_arrays(architecture, configuration.random_seed)
     # Weights know neither the instruments' names nor the length of a segment.
-    count = len(base.architecture.instruments)
-    named = (
-        base.architecture.instruments if count != len(architecture.instruments) else architecture.instruments
-    )
-    same = replace(base.architecture, instruments=named, segment_frames=architecture.segment_frames)
+    count = len(base.architecture.stems)
+    named = base.architecture.stems if count != len(architecture.stems) else architecture.stems
+    same = replace(base.architecture, stems=named, segment_frames=architecture.segment_frames)
     if not architecture.has_networks_of(same):
         raise CheckpointError(
             f"The weights of {base.name} do not fit {configuration.path}: give it {count} instruments, as "
-            f"the weights have ({', '.join(base.architecture.instruments)}), and their key 'model'."
+            f"the weights have ({', '.join(base.architecture.stems)}), and their key 'model'."
         )
     return base.arrays
 
 
-def _check_same_model(state: TrainingState, architecture: Architecture, folders: Folders) -> None:
+def _check_same_model(state: TrainingState, architecture: UNetArchitecture, folders: Folders) -> None:
     before = json.loads(str(state.record["architecture"]))
     now = json.loads(architecture.to_json())
     changed = [key for key in now if now[key] != before.get(key)]

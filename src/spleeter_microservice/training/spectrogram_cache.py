@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spleeter_microservice.errors import DiskFullError
-from spleeter_microservice.separation.spleeter.architecture import Architecture
+from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 from spleeter_microservice.training.chunks import Chunk, check_frames, read_chunks
 from spleeter_microservice.training.examples import Source
 
@@ -39,7 +39,7 @@ class SpectrogramCache:
 
     folder: Path
     hashes: Mapping[Path, str]
-    architecture: Architecture
+    architecture: UNetArchitecture
 
     def load(self, source: Source, chunk: Chunk) -> NDArray[Any]:
         """Map what is kept of a source, of shape (2, frames, bins), into memory."""
@@ -92,7 +92,7 @@ class SpectrogramCache:
     def _path(self, source: Source, chunk: Chunk) -> Path:
         a = self.architecture
         audio = [[self.hashes[track.path], track.stream] for track in source]
-        transform = [a.sample_rate, a.frame_length, a.frame_step, a.bins]
+        transform = [a.sample_rate, a.n_fft, a.hop_length, a.bins]
         key = json.dumps([_VERSION, audio, chunk.start, chunk.stop, transform])
         name = hashlib.sha256(key.encode()).hexdigest()
         return self.folder / name[:2] / f"{name}.npy"

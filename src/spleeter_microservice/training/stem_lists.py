@@ -18,20 +18,20 @@ from spleeter_microservice.training.examples import Example, duration_of
 _DURATION = "duration"
 
 
-def read_stem_list(path: Path, data: Path, mix_name: str, instruments: Sequence[str]) -> list[Example]:
+def read_stem_list(path: Path, data: Path, mix_name: str, names: Sequence[str]) -> list[Example]:
     """Read a list; other columns than those needed are passed over.
 
     Args:
         path: of the CSV file.
         data: the folder that its paths are relative to.
         mix_name: what the mix is called in it.
-        instruments: what the stems are called.
+        names: what the stems are called.
 
     Raises:
         TrainingDataError: naming the line and the column that is wrong.
         AudioError: when there is no column ``duration`` and a file cannot be read.
     """
-    columns = [f"{name}_path" for name in (mix_name, *instruments)]
+    columns = [f"{name}_path" for name in (mix_name, *names)]
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restkey="", strict=True)

@@ -15,7 +15,12 @@ import torch
 from torch.nn import functional
 
 from spleeter_microservice.arrays import Array
-from spleeter_microservice.separation.spleeter.architecture import LAYERS, Activation, Architecture, numbered
+from spleeter_microservice.separation.spleeter.architecture import (
+    LAYERS,
+    Activation,
+    UNetArchitecture,
+    numbered,
+)
 
 _NORM_EPSILON = 1e-3
 _LEAKY_SLOPE = 0.2
@@ -39,7 +44,7 @@ class TorchNetworks:
     """
 
     def __init__(
-        self, architecture: Architecture, arrays: Mapping[str, Array], device: torch.device | str = "cpu"
+        self, architecture: UNetArchitecture, arrays: Mapping[str, Array], device: torch.device | str = "cpu"
     ) -> None:
         self.architecture = architecture
         self.variables: dict[str, torch.Tensor] = {}
@@ -76,9 +81,9 @@ class TorchNetworks:
             mix: magnitude spectrograms, shape (segments, 2, segment_frames, bins).
 
         Returns:
-            shape (instruments, segments, 2, segment_frames, bins), single precision.
+            shape (stems, segments, 2, segment_frames, bins), single precision.
         """
-        count = len(self.architecture.instruments)
+        count = len(self.architecture.stems)
         inputs = _channels_last(mix)
         logits = torch.stack([self.logits(position, inputs).float() for position in range(count)])
         softmax = self.architecture.kind == "softmax_unet"
@@ -120,7 +125,7 @@ class TorchNetworks:
         return functional.batch_norm(x, mean, variance, gamma, beta, training=False, eps=_NORM_EPSILON)
 
 
-def initial_arrays(architecture: Architecture, seed: int) -> dict[str, Array]:
+def initial_arrays(architecture: UNetArchitecture, seed: int) -> dict[str, Array]:
     """Draw the weights to start from, as Keras does for official Spleeter.
 
     Kernels are uniform within ±√(6 / fan-in) (He et al., "Delving deep into rectifiers", 2015), the

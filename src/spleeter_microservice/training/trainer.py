@@ -30,10 +30,10 @@ from spleeter_microservice.training.training_state import TrainingState, save_st
 class Listener(Protocol):
     """Is told what happens."""
 
-    def began(self, step: int, device: str, bf16: bool, data: TrainingData) -> None:
+    def on_start(self, step: int, device: str, bf16: bool, data: TrainingData) -> None:
         """All is ready; the training starts after this step."""
 
-    def stepped(self, step: int, loss: float | None) -> None:
+    def on_step(self, step: int, loss: float | None) -> None:
         """A step is done; its loss, when it was looked at."""
 
     def saved(self, step: int, training: float, validation: float | None) -> None:
@@ -86,7 +86,7 @@ class Trainer:
         self._compute, self._folders, self._listener = compute, folders, listener
         self._record = record
         self._optimizer = _optimizer(configuration, networks)
-        self._since_saved = torch.zeros(len(configuration.architecture.instruments), device=compute.device)
+        self._since_saved = torch.zeros(len(configuration.architecture.stems), device=compute.device)
         self._steps_since_saved = 0
         self._validated = -math.inf
 
@@ -142,10 +142,10 @@ class Trainer:
         loss = None
         if self.step % self._configuration.save_summary_steps == 0 or self.step == 1:
             loss = self._log(log, losses.tolist(), time.perf_counter() - start)
-        self._listener.stepped(self.step, loss)
+        self._listener.on_step(self.step, loss)
 
     def _losses(self, batch: Batch) -> torch.Tensor:
-        """Compute each instrument's loss, of shape (instruments,)."""
+        """Compute each instrument's loss, of shape (stems,)."""
         tensor = torch.from_numpy(batch).to(self._compute.device)
         with self._compute.precision():
             estimates = self._networks.estimates(tensor[:, 0])
@@ -157,7 +157,7 @@ class Trainer:
         return total
 
     def _named(self, losses: list[float]) -> dict[str, float]:
-        names = self._configuration.architecture.instruments
+        names = self._configuration.architecture.stems
         return {"loss": sum(losses)} | {f"loss/{n}": x for n, x in zip(names, losses, strict=True)}
 
     def _finite(self, loss: float) -> float:

@@ -20,7 +20,7 @@ from spleeter_microservice.training.spectrogram_cache import SpectrogramCache
 from spleeter_microservice.training.stem_lists import read_stem_list
 
 Progress = Callable[[str, int, int], None]
-"""Told what is done, how much of it, of how much."""
+"""HubDep what is done, how much of it, of how much."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +57,18 @@ def find_examples(
         NoSongsError: when a folder has no songs.
         AmbiguousStemError: when a song has two files for one stem.
     """
-    instruments = configuration.architecture.instruments
+    names = configuration.architecture.stems
 
     def listed(name: str) -> list[Example]:
         path = _found(Path(name), configuration.path)
-        return read_stem_list(path, folder, configuration.mix_name, instruments)
+        return read_stem_list(path, folder, configuration.mix_name, names)
 
     if configuration.train_csv:
         examples = Examples(listed(configuration.train_csv), ())
     else:
-        examples = examples_of_folder(folder, instruments)
+        examples = examples_of_folder(folder, names)
     if validation_folder:
-        apart = examples_of_folder(validation_folder, instruments)
+        apart = examples_of_folder(validation_folder, names)
         return Examples(examples.training, [*apart.training, *apart.validation])
     if configuration.validation_csv:
         return Examples(examples.training, listed(configuration.validation_csv))

@@ -10,21 +10,20 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from spleeter_microservice.observability.tracing import is_tracing
-from spleeter_microservice.web import health, metrics, models, page
-from spleeter_microservice.web import problem_handler as errors
+from spleeter_microservice.web import health, metrics, models, page, problem_handler
 from spleeter_microservice.web.downloads import routes as downloads
 from spleeter_microservice.web.health import Readiness
 from spleeter_microservice.web.middleware.allowed_hosts import Hosts
-from spleeter_microservice.web.middleware.body_limit import Bodies, Bounds
+from spleeter_microservice.web.middleware.body_limit import BodyLimitMiddleware, BodyLimits
 from spleeter_microservice.web.middleware.request_log import RequestLog
 from spleeter_microservice.web.middleware.security_headers import SecurityHeaders
 from spleeter_microservice.web.middleware.tracing import Traces
 from spleeter_microservice.web.openapi import document as openapi
 from spleeter_microservice.web.separations import events
 from spleeter_microservice.web.separations import routes as separations
-from spleeter_microservice.web.separations.notifications import Notices
+from spleeter_microservice.web.separations.notifications import NotificationHub
 from spleeter_microservice.web.services import Services, WebOptions
-from spleeter_microservice.web.submit import separate_now as separate
+from spleeter_microservice.web.submit import separate_now
 from spleeter_microservice.web.submit.spool import remove_leftovers
 
 _READABLE = [
@@ -60,9 +59,9 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.readiness = Readiness(services)
-    errors.install(app)
+    problem_handler.install(app)
     _surround(app, services.options)
-    for part in (separations, events, downloads, separate, models, health, metrics, page):
+    for part in (separations, events, downloads, separate_now, models, health, metrics, page):
         app.include_router(part.router)
     openapi.describe(app)
     return app
@@ -72,7 +71,7 @@ def create_app(services: Services) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     await asyncio.to_thread(remove_leftovers, services.options.spool)
-    async with Notices(services.database.url).running() as notices:
+    async with NotificationHub(services.database.url).running() as notices:
         app.state.notices = notices
         yield
 
@@ -80,8 +79,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def _surround(app: FastAPI, options: WebOptions) -> None:
     """Lay middleware around the routes; the last one is the outermost."""
     upload = options.max_file_bytes + options.max_body_bytes
-    bounds = Bounds(upload=upload, other=options.max_body_bytes, patience=options.body_patience)
-    app.add_middleware(Bodies, bounds=bounds)
+    limits = BodyLimits(upload=upload, other=options.max_body_bytes, timeout=options.body_timeout)
+    app.add_middleware(BodyLimitMiddleware, limits=limits)
     app.add_middleware(Hosts, allowed=options.allowed_hosts)
     if options.cors_origins:
         app.add_middleware(

@@ -6,7 +6,7 @@ from fastapi import Request
 
 from spleeter_microservice.access.principal import Principal
 from spleeter_microservice.access.rate_limit import client_name
-from spleeter_microservice.audit.record import Action, Detail, Event, Outcome
+from spleeter_microservice.audit.record import Action, AuditEvent, Detail, Outcome
 from spleeter_microservice.web.services import services_of
 
 
@@ -29,7 +29,7 @@ async def record(
         AuditUnwritableError: when it cannot be; then it should not happen.
     """
     caller: Principal | None = getattr(request.state, "principal", None)
-    event = Event(
+    event = AuditEvent(
         action,
         outcome,
         tenant=caller.tenant if caller else "",

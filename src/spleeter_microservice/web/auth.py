@@ -20,7 +20,7 @@ from spleeter_microservice.errors import (
     MissingScopeError,
 )
 from spleeter_microservice.web.audit import client_of, record
-from spleeter_microservice.web.services import Live, Services
+from spleeter_microservice.web.services import Services, ServicesDep
 
 _KEY = APIKeyHeader(
     name="X-API-KEY",
@@ -39,7 +39,7 @@ _FULL_STOPS_OF_A_TOKEN = 2
 
 async def authenticate(
     request: Request,
-    services: Live,
+    services: ServicesDep,
     key: Annotated[str | None, Security(_KEY)],
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
 ) -> Principal:
@@ -104,7 +104,7 @@ def needing(scope: Scope) -> Callable[..., Awaitable[Principal]]:
     return check
 
 
-Reader = Annotated[Principal, Depends(needing(Scope.READ))]
+CanRead = Annotated[Principal, Depends(needing(Scope.READ))]
 """A caller who may see separations."""
-Submitter = Annotated[Principal, Depends(needing(Scope.SEPARATE))]
+CanSubmit = Annotated[Principal, Depends(needing(Scope.SEPARATE))]
 """A caller who may submit, cancel and erase separations."""

@@ -19,7 +19,7 @@ from spleeter_microservice.observability.metrics import (
     exposition,
 )
 from spleeter_microservice.web.openapi.responses import Answers, open_to_all
-from spleeter_microservice.web.services import Live, Services
+from spleeter_microservice.web.services import Services, ServicesDep
 
 _PATIENCE = 3.0  # seconds; Prometheus waits ten
 
@@ -31,7 +31,7 @@ _ANSWERS: Answers = open_to_all() | {
 
 
 @router.get("/metrics", operation_id="getMetrics", response_class=Response, responses=_ANSWERS)
-async def metrics(services: Live) -> Response:
+async def metrics(services: ServicesDep) -> Response:
     """Give all metrics in Prometheus's text format.
 
     When the database is away, those of the queue are not a number.

@@ -17,11 +17,11 @@ from spleeter_microservice.access.tokens import TokenVerifier
 from spleeter_microservice.antivirus.scan import Antivirus
 from spleeter_microservice.audit.log import AuditLog
 from spleeter_microservice.database.connection import Database
-from spleeter_microservice.jobs.repository import Repository
+from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.jobs.retention import Retention
-from spleeter_microservice.jobs.worker_registry import Model
+from spleeter_microservice.jobs.worker_registry import RegisteredModel
 from spleeter_microservice.outgoing.client import Outgoing
-from spleeter_microservice.outgoing.url_policy import AddressGuard
+from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.sandbox.prober import AudioFacts
 from spleeter_microservice.storage.store import Storage
 from spleeter_microservice.webhooks.deliveries import Delivery
@@ -42,10 +42,10 @@ class Prober(Protocol):
 class Models(Protocol):
     """The models of the fleet."""
 
-    async def all(self) -> Sequence[Model]:
+    async def all(self) -> Sequence[RegisteredModel]:
         """Give the models that are installed, and those that could be."""
 
-    async def choose(self, stems: int, bandwidth: str) -> Model:
+    async def choose(self, stems: int, bandwidth: str) -> RegisteredModel:
         """Give the best installed model for a number of stems.
 
         Raises:
@@ -81,8 +81,8 @@ class WebOptions:
         allowed_hosts: values of ``Host`` that are answered; ``*`` for any.
         cors_origins: that browsers may call from; none by default.
         max_body_bytes: of requests other than uploads.
-        body_patience: seconds that a request's body may pause.
-        sync_patience: seconds that ``POST /separate`` waits.
+        body_timeout: seconds that a request's body may pause.
+        sync_timeout: seconds that ``POST /separate`` waits.
         production: whether details that help only developers are left out.
         signing_webhooks: whether there is a secret, so that ``callback_url`` is taken.
     """
@@ -115,8 +115,8 @@ class WebOptions:
     allowed_hosts: tuple[str, ...] = ("*",)
     cors_origins: tuple[str, ...] = ()
     max_body_bytes: int = 1 << 20
-    body_patience: float = 20.0
-    sync_patience: float = 600.0
+    body_timeout: float = 20.0
+    sync_timeout: float = 600.0
     production: bool = True
     signing_webhooks: bool = False
 
@@ -134,7 +134,7 @@ class Services:
 
     options: WebOptions
     database: Database
-    repository: Repository
+    repository: JobRepository
     retention: Retention
     storage: Storage
     keys: ApiKeys
@@ -148,7 +148,7 @@ class Services:
     deliveries: Deliveries
     workers: Workers
     outgoing: Outgoing | None = None
-    guard: AddressGuard = field(default_factory=AddressGuard)
+    guard: UrlPolicy = field(default_factory=UrlPolicy)
     version: str = field(default="")
 
 
@@ -160,5 +160,5 @@ async def services_of(request: Request) -> Services:
     return cast(Services, request.app.state.services)
 
 
-Live = Annotated[Services, Depends(services_of)]
+ServicesDep = Annotated[Services, Depends(services_of)]
 """A route's parameter that is given the services."""

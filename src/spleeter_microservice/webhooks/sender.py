@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from spleeter_microservice.audit.log import AuditLog
-from spleeter_microservice.audit.record import Action, Event
+from spleeter_microservice.audit.record import Action, AuditEvent
 from spleeter_microservice.database.connection import Database, Row
 from spleeter_microservice.errors import (
     AuditUnwritableError,
@@ -28,7 +28,7 @@ from spleeter_microservice.errors import (
 )
 from spleeter_microservice.observability.tracing import Span, span
 from spleeter_microservice.outgoing.client import Answer, Outgoing
-from spleeter_microservice.webhooks import signature as webhooks
+from spleeter_microservice.webhooks import signature
 
 logger = logging.getLogger(__name__)
 
@@ -43,14 +43,14 @@ class SenderOptions:
         at_once: as many attempts may be under way.
         at_once_per_tenant: and so many of one tenant, whose receivers may be slow.
         poll: between looks for what is due.
-        patience: with a receiver.
+        timeout: with a receiver.
         lease: after which an attempt of which nothing is heard counts as failed.
     """
 
     at_once: int = 8
     at_once_per_tenant: int = 4
     poll: float = 1.0
-    patience: float = 15.0
+    timeout: float = 15.0
     lease: float = 60.0
 
 
@@ -164,11 +164,11 @@ class WebhookSender:
 
     async def _post(self, webhook: Row) -> Answer:
         body = body_of(webhook["event"])
-        headers = webhooks.headers(self._secrets, webhook["id"], int(time.time()), body)
+        headers = signature.headers(self._secrets, webhook["id"], int(time.time()), body)
         headers |= {"Content-Type": "application/json"}
         if webhook["request_id"]:
             headers |= {"X-Request-ID": webhook["request_id"]}
-        return await self._outgoing.post(webhook["url"], body, headers, total=self.options.patience)
+        return await self._outgoing.post(webhook["url"], body, headers, total=self.options.timeout)
 
     async def _note(self, webhook: Row, outcome: _Outcome) -> None:
         async with self._database.transaction() as transaction:
@@ -214,12 +214,12 @@ def _judged(webhook: Row, answer: Answer) -> _Outcome:
 
 def _again(webhook: Row, outcome: _Outcome, retry_after: float | None = None) -> _Outcome:
     chance = random.random()  # noqa: S311  (spreads waits, protects nothing)
-    wait = webhooks.delay(webhook["attempts"], chance=chance, retry_after=retry_after)
+    wait = signature.delay(webhook["attempts"], chance=chance, retry_after=retry_after)
     return _Outcome("pending" if wait else "failed", outcome.status, outcome.error, wait)
 
 
-def _event(webhook: Row, outcome: _Outcome) -> Event:
-    return Event(
+def _event(webhook: Row, outcome: _Outcome) -> AuditEvent:
+    return AuditEvent(
         Action.WEBHOOK_SENT,
         "succeeded" if outcome.state == "delivered" else "failed",
         tenant=webhook["tenant"],

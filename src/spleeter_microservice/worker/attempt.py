@@ -17,7 +17,7 @@ from spleeter_microservice.errors import (
     SpleeterError,
     StorageUnavailableError,
 )
-from spleeter_microservice.jobs.claims import Claim, Claims, Failure, death_failure
+from spleeter_microservice.jobs.claims import Claim, Claims, Failure, crash_failure
 from spleeter_microservice.jobs.job import Job, Result
 from spleeter_microservice.jobs.retention import Erase
 
@@ -63,7 +63,7 @@ def class_name(error: SpleeterError) -> str:
     return type(error).__name__
 
 
-class Ending(Enum):
+class Outcome(Enum):
     """How an attempt ended."""
 
     SUCCEEDED = "succeeded"
@@ -77,13 +77,13 @@ class Ending(Enum):
 
 
 @dataclass(frozen=True)
-class Pace:
+class AttemptTimings:
     """How often and how long.
 
     Attributes:
         progress: seconds between notes of a job's progress.
         give_up: seconds that a cancelled separation gets before it is interrupted.
-        retry: seconds before a job is tried again, times the deaths before.
+        retry: seconds before a job is tried again, times the crashes before.
         reconnect: seconds between attempts to reach the database.
     """
 
@@ -111,7 +111,7 @@ class Attempt:
         claims: Claims,
         separate: Separate,
         erase: Erase,
-        pace: Pace,
+        pace: AttemptTimings,
         name_error: ErrorNames = class_name,
     ) -> None:
         self.claim = claim
@@ -121,16 +121,16 @@ class Attempt:
         self._pace = pace
         self._name_error = name_error
         self._cancelled = asyncio.Event()
-        self._reason: Ending | None = None
+        self._reason: Outcome | None = None
         self._progress = 0.0
 
-    def stop(self, reason: Ending) -> None:
+    def stop(self, reason: Outcome) -> None:
         """Have the work given up; the first reason counts, but for a job to be put back."""
-        if self._reason in (None, Ending.PUT_BACK):
+        if self._reason in (None, Outcome.PUT_BACK):
             self._reason = reason
         self._cancelled.set()
 
-    async def run(self) -> Ending:
+    async def run(self) -> Outcome:
         """Work until the end, whatever it is, and write it down.
 
         The database may be away for any time.
@@ -175,47 +175,47 @@ class Attempt:
             if self._progress > noted and self._reason is None:
                 with contextlib.suppress(DatabaseUnavailableError):
                     if not await self._claims.progress(self.claim, self._progress):
-                        self.stop(Ending.LOST)
+                        self.stop(Outcome.LOST)
                     noted = self._progress
 
-    async def _end(self, outcome: Result | Exception | None) -> Ending:
+    async def _end(self, outcome: Result | Exception | None) -> Outcome:
         if isinstance(outcome, Result):
             held = await self._insist(lambda: self._claims.publish(self.claim, outcome))
-            return Ending.SUCCEEDED if held else await self._let_go()
+            return Outcome.SUCCEEDED if held else await self._let_go()
         if isinstance(outcome, Exception):
             return await self._end_with(outcome)
-        if self._reason is Ending.PUT_BACK and await self._insist(lambda: self._claims.requeue(self.claim)):
-            return Ending.PUT_BACK
+        if self._reason is Outcome.PUT_BACK and await self._insist(lambda: self._claims.requeue(self.claim)):
+            return Outcome.PUT_BACK
         return await self._let_go()
 
-    async def _end_with(self, error: Exception) -> Ending:
+    async def _end_with(self, error: Exception) -> Outcome:
         logger.info("separation failed", extra={"job_id": str(self.claim.job.id)}, exc_info=error)
         if isinstance(error, SpleeterError) and not isinstance(error, _TRIED_AGAIN):
             return await self._fail(Failure(self._name_error(error), _storable(error)), died=False)
-        deaths = self.claim.job.deaths + 1
-        if not await self._insist(lambda: self._claims.is_deadly(self.claim)):
-            delay = self._pace.retry * deaths
+        crashes = self.claim.job.crashes + 1
+        if not await self._insist(lambda: self._claims.too_many_crashes(self.claim)):
+            delay = self._pace.retry * crashes
             held = await self._insist(lambda: self._claims.requeue(self.claim, died=True, delay=delay))
-            return Ending.RETRIED if held else await self._let_go()
+            return Outcome.RETRIED if held else await self._let_go()
         died = isinstance(error, InferenceCrashedError)
-        return await self._fail(death_failure(deaths) if died else _INTERNAL, died=True)
+        return await self._fail(crash_failure(crashes) if died else _INTERNAL, died=True)
 
-    async def _fail(self, failure: Failure, *, died: bool) -> Ending:
+    async def _fail(self, failure: Failure, *, died: bool) -> Outcome:
         held = await self._insist(lambda: self._claims.fail(self.claim, failure, died=died))
-        return Ending.FAILED if held else await self._let_go()
+        return Outcome.FAILED if held else await self._let_go()
 
-    async def abandon(self) -> Ending:
+    async def abandon(self) -> Outcome:
         """End the job after something went wrong that nobody expected."""
         return await self._fail(_INTERNAL, died=False)
 
-    async def _let_go(self) -> Ending:
+    async def _let_go(self) -> Outcome:
         """Give up a job that is not held any more, and see that nothing is left of a deleted one."""
         if await self._insist(lambda: self._claims.release(self.claim)):
-            return Ending.CANCELLED
+            return Outcome.CANCELLED
         if await self._insist(lambda: self._claims.is_gone(self.claim)):
             await self._clean()
-            return Ending.CANCELLED
-        return Ending.LOST
+            return Outcome.CANCELLED
+        return Outcome.LOST
 
     async def _clean(self) -> None:
         try:

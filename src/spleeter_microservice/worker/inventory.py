@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from spleeter_microservice.errors import ModelCorruptError
-from spleeter_microservice.jobs.worker_registry import Model, best
+from spleeter_microservice.jobs.worker_registry import RegisteredModel, best
 from spleeter_microservice.models.builtin import BASE, BuiltIn
-from spleeter_microservice.models.catalogue import Entry
+from spleeter_microservice.models.catalogue import ModelEntry
 from spleeter_microservice.models.directory import InstalledModel
 from spleeter_microservice.models.manifest import Manifest
 from spleeter_microservice.models.store import ModelStore
@@ -27,19 +27,19 @@ class Inventory:
         self.version = version
         self._verified: dict[str, tuple[Manifest, InferenceModel]] = {}
 
-    def models(self) -> list[Model]:
+    def models(self) -> list[RegisteredModel]:
         """Give every model that there is, and every one that could be."""
         listed = [model for entry in self.store.catalogue for model in self._variants(entry)]
         return listed + [self._built_in(model) for model in self.store.built_in.values()]
 
-    def choose(self, engine: str, stems: int, bandwidth: str) -> Model:
-        """Give the model of an engine, or the best one for a number of stems when it is gone.
+    def choose(self, result_version: str, stems: int, bandwidth: str) -> RegisteredModel:
+        """Give the model of an result_version, or the best one for a number of stems when it is gone.
 
         Raises:
             ModelNotInstalledError: when there is none.
         """
         models = [model for model in self.models() if model.installed]
-        named = (model for model in models if model.engine == engine)
+        named = (model for model in models if model.result_version == result_version)
         return next(named, None) or best(models, stems, bandwidth)
 
     def load(self, name: str) -> InferenceModel:
@@ -61,29 +61,29 @@ class Inventory:
         except ModelCorruptError:
             return None
 
-    def _built_in(self, model: BuiltIn) -> Model:
+    def _built_in(self, model: BuiltIn) -> RegisteredModel:
         base = self._present(BASE)
         manifest = model.manifest()
         weights = f"{manifest.weights_sha256[:16]}-{base.manifest.weights_sha256[:16]}" if base else ""
-        return Model(
+        return RegisteredModel(
             name=model.name,
-            stems=model.instruments,
+            stems=model.stems,
             installed=base is not None,
-            engine=f"{model.name}:{weights}:{self.version}" if base else "",
+            result_version=f"{model.name}:{weights}:{self.version}" if base else "",
             quality="approximate",
             experimental=model.experimental,
             licence=manifest.licence,
         )
 
-    def _variants(self, entry: Entry) -> Iterator[Model]:
+    def _variants(self, entry: ModelEntry) -> Iterator[RegisteredModel]:
         installed = self._present(entry.name)
         weights = installed.manifest.weights_sha256 if installed else ""
         for name in (entry.name, entry.variant):
-            yield Model(
+            yield RegisteredModel(
                 name=name,
-                stems=entry.architecture.instruments,
+                stems=entry.architecture.stems,
                 installed=installed is not None,
-                engine=f"{name}:{weights[:16]}:{self.version}" if installed else "",
+                result_version=f"{name}:{weights[:16]}:{self.version}" if installed else "",
                 bandwidth="16kHz" if name == entry.variant else "official",
                 licence=entry.licence,
             )

@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 
 from spleeter_microservice.audit.log import AuditLog
-from spleeter_microservice.audit.record import Action, Event
+from spleeter_microservice.audit.record import Action, AuditEvent
 from spleeter_microservice.errors import AuditUnwritableError
 from spleeter_microservice.jobs.job import Job
 from spleeter_microservice.observability.metrics import FILES_PROCESSED, REALTIME_FACTOR, SEPARATION_SECONDS
-from spleeter_microservice.worker.attempt import Ending
+from spleeter_microservice.worker.attempt import Outcome
 
 logger = logging.getLogger(__name__)
 
-_FINAL = (Ending.SUCCEEDED, Ending.FAILED, Ending.CANCELLED)
+_FINAL = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.CANCELLED)
 
 
-class Endings:
+class OutcomeRecorder:
     """Counts attempts' ends in the metrics, and records jobs' ends.
 
     Args:
@@ -26,11 +26,11 @@ class Endings:
     def __init__(self, audit: AuditLog) -> None:
         self._audit = audit
 
-    def note(self, job: Job, ending: Ending, seconds: float) -> None:
+    def note(self, job: Job, ending: Outcome, seconds: float) -> None:
         """Note the end of an attempt; what cannot be recorded has happened all the same."""
-        model = job.engine.partition(":")[0] or f"{job.options.stems}stems"
+        model = job.result_version.partition(":")[0] or f"{job.options.stems}stems"
         FILES_PROCESSED.labels(model, ending.value).inc()
-        if ending is Ending.SUCCEEDED:
+        if ending is Outcome.SUCCEEDED:
             SEPARATION_SECONDS.labels(model).observe(seconds)
             REALTIME_FACTOR.labels(model).observe(job.audio_seconds / max(seconds, 1e-3))
         if ending in _FINAL:
@@ -40,10 +40,10 @@ class Endings:
                 logger.exception("a job's end could not be recorded")
 
 
-def _event(job: Job, ending: Ending, seconds: float) -> Event:
-    return Event(
+def _event(job: Job, ending: Outcome, seconds: float) -> AuditEvent:
+    return AuditEvent(
         Action.JOB_FINISHED,
-        "failed" if ending is Ending.FAILED else "succeeded",
+        "failed" if ending is Outcome.FAILED else "succeeded",
         tenant=job.tenant,
         job=str(job.id),
         request=job.request_id or "",

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from spleeter_microservice.errors import JobStoppedError, SongTooLongError, StorageUnavailableError
 from spleeter_microservice.jobs.job import Job, Result, StoredStem
-from spleeter_microservice.jobs.worker_registry import Model
+from spleeter_microservice.jobs.worker_registry import RegisteredModel
 from spleeter_microservice.sandbox.inference import InferenceSlot
 from spleeter_microservice.sandbox.messages import (
     InferenceModel,
@@ -47,16 +47,16 @@ class JobLimits:
         seconds: for separating.
         audio_seconds: of the song, or of the part asked for.
         file_size: of the input, and of a stem.
-        storage_patience: how long the object store may be away.
+        storage_timeout: how long the object store may be away.
     """
 
     seconds: float = 3600.0
     audio_seconds: float = 3600.0
     file_size: int = 8 << 30
-    storage_patience: float = 120.0
+    storage_timeout: float = 120.0
 
 
-class SlotSeparation:
+class JobSeparator:
     """Separates each job in a slot of its own; see ``attempt.Separate``.
 
     Args:
@@ -108,17 +108,17 @@ class SlotSeparation:
             details=_details(model, inference, separation, seconds) | {"version": self._inventory.version},
         )
 
-    def _find(self, job: Job) -> tuple[Model, InferenceModel]:
+    def _find(self, job: Job) -> tuple[RegisteredModel, InferenceModel]:
         options = job.options
-        model = self._inventory.choose(job.engine, options.stems, options.bandwidth)
+        model = self._inventory.choose(job.result_version, options.stems, options.bandwidth)
         return model, self._inventory.load(model.name)
 
     def _request(
         self, slot: InferenceSlot, job: Job, source: Path, inference: InferenceModel
     ) -> SeparationRequest:
         options = job.options
-        instruments = inference.architecture.instruments
-        wanted = [name for name in instruments if not options.only or name in options.only]
+        names = inference.architecture.stems
+        wanted = [name for name in names if not options.only or name in options.only]
         return SeparationRequest(
             source=source,
             paths={name: slot.work_folder / f"{name}.{options.codec}" for name in wanted},
@@ -154,7 +154,7 @@ class SlotSeparation:
 
     async def _patiently(self, action: Callable[[], Awaitable[T]]) -> T:
         """Do something with the object store, as soon as it is there."""
-        deadline = time.monotonic() + self.limits.storage_patience
+        deadline = time.monotonic() + self.limits.storage_timeout
         for attempt in range(1_000_000):
             try:
                 return await action()
@@ -233,7 +233,7 @@ def _quality(separation: Separation) -> dict[str, Any]:
 
 
 def _details(
-    model: Model, inference: InferenceModel, separation: Separation, seconds: float
+    model: RegisteredModel, inference: InferenceModel, separation: Separation, seconds: float
 ) -> dict[str, Any]:
     return {
         "model_quality": model.quality,

@@ -18,17 +18,24 @@ import structlog
 
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import DatabaseUnavailableError
-from spleeter_microservice.jobs.claims import Claim, Claims, Held
+from spleeter_microservice.jobs.claims import Claim, Claims, HeldJob
 from spleeter_microservice.jobs.job import Job, State
-from spleeter_microservice.jobs.notifications import DELETED, Listener, Notice
+from spleeter_microservice.jobs.notifications import DELETED, JobNotifications, Notice
 from spleeter_microservice.jobs.retention import Erase, Retention
 from spleeter_microservice.observability.tracing import Span, span
-from spleeter_microservice.worker.attempt import Attempt, Ending, ErrorNames, Pace, Separate, class_name
+from spleeter_microservice.worker.attempt import (
+    Attempt,
+    AttemptTimings,
+    ErrorNames,
+    Outcome,
+    Separate,
+    class_name,
+)
 
 logger = logging.getLogger(__name__)
 
-Observe = Callable[[Job, Ending, float], None]
-"""Told of the end of every attempt, with the seconds that it took."""
+Observe = Callable[[Job, Outcome, float], None]
+"""HubDep of the end of every attempt, with the seconds that it took."""
 
 
 def worker_name(pid: int) -> str:
@@ -45,10 +52,10 @@ class WorkerOptions:
         name: like no other's.
         heartbeat: between signs of life.
         silence: a worker without a sign of life for so long is dead; its jobs start again at
-            most ``heartbeat`` later. More than ``heartbeat`` and the database's patience together.
+            most ``heartbeat`` later. More than ``heartbeat`` and the database's timeout together.
         poll: between looks into the queue, should a notification get lost.
         grace: for running jobs when the worker is told to stop.
-        last_words: after that, for putting jobs back while the database is away.
+        stderr_tail: after that, for putting jobs back while the database is away.
         sweep: between sweeps of what has been kept long enough.
         pace: of the attempts.
         name_error: names what jobs fail with.
@@ -60,9 +67,9 @@ class WorkerOptions:
     silence: float = 6.0
     poll: float = 5.0
     grace: float = 30.0
-    last_words: float = 10.0
+    stderr_tail: float = 10.0
     sweep: float = 60.0
-    pace: Pace = field(default_factory=Pace)
+    pace: AttemptTimings = field(default_factory=AttemptTimings)
     name_error: ErrorNames = class_name
 
 
@@ -88,12 +95,12 @@ class Worker:
         self.options = options or WorkerOptions()
         self._claims = Claims(database)
         self._retention = Retention(database, erase)
-        self._listener = Listener(database.url, self._hear)
+        self._listener = JobNotifications(database.url, self._hear)
         self._separate = separate
         self._erase = erase
         self._observe = observe
         self._attempts: dict[UUID, Attempt] = {}
-        self._unknown: set[Held] = set()
+        self._unknown: set[HeldJob] = set()
         self._stopping = asyncio.Event()
         self._hurrying = asyncio.Event()
         self._news = asyncio.Event()
@@ -170,10 +177,10 @@ class Worker:
         with structlog.contextvars.bound_contextvars(**_described(claim)), _span(claim) as told:
             ending = await self._work(claim)
             told.note({"spleeter.ending": ending.value})
-            if ending is Ending.FAILED:
+            if ending is Outcome.FAILED:
                 told.fail(ending.value)
 
-    async def _work(self, claim: Claim) -> Ending:
+    async def _work(self, claim: Claim) -> Outcome:
         options = self.options
         attempt = Attempt(claim, self._claims, self._separate, self._erase, options.pace, options.name_error)
         self._attempts[claim.job.id] = attempt
@@ -200,7 +207,7 @@ class Worker:
         if notice is None or notice.state == State.QUEUED:
             self._news.set()
         elif notice.state in (State.CANCELLED, DELETED) and notice.job in self._attempts:
-            self._attempts[notice.job].stop(Ending.CANCELLED)
+            self._attempts[notice.job].stop(Outcome.CANCELLED)
 
     async def _beat(self) -> None:
         """Give signs of life, hear which jobs are still held, and watch over other workers."""
@@ -234,10 +241,10 @@ class Worker:
         running = {one.job: one.fence for one in held if one.running}
         for job, attempt in attempts.items():
             if running.get(job) != attempt.claim.fence:
-                attempt.stop(Ending.LOST)
+                attempt.stop(Outcome.LOST)
         await self._put_back_unknown({one for one in held if one.job not in self._attempts})
 
-    async def _put_back_unknown(self, unknown: set[Held]) -> None:
+    async def _put_back_unknown(self, unknown: set[HeldJob]) -> None:
         """Put back what was claimed by an answer that never came; a late one finds its fence moved.
 
         Only what was unknown at the last sign of life too: claims are under way all the time.
@@ -268,8 +275,8 @@ class Worker:
         )
         hurrying.cancel()
         for attempt in self._attempts.values():
-            attempt.stop(Ending.PUT_BACK)
-        await asyncio.wait(slots, timeout=self.options.pace.give_up + self.options.last_words)
+            attempt.stop(Outcome.PUT_BACK)
+        await asyncio.wait(slots, timeout=self.options.pace.give_up + self.options.stderr_tail)
 
     async def _leave(self) -> None:
         """Sign off; a worker that cannot is taken for dead after a while, to the same effect."""
@@ -304,7 +311,7 @@ def _span(claim: Claim) -> AbstractContextManager[Span]:
         "spleeter.job_id": str(job.id),
         "spleeter.request_id": job.request_id,
         "spleeter.attempt": job.attempts,
-        "spleeter.engine": job.engine,
+        "spleeter.result_version": job.result_version,
         "spleeter.audio_seconds": job.audio_seconds,
     }
     return span("separation", "consumer", about, job.traceparent)

@@ -12,11 +12,11 @@ from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import EmptyInputError, ModelNotInstalledError, NotAudioError
 from spleeter_microservice.jobs.claims import Claims
 from spleeter_microservice.jobs.job import new_job_id
-from spleeter_microservice.jobs.worker_registry import Fleet as RealFleet
+from spleeter_microservice.jobs.worker_registry import WorkerRegistry as RealFleet
 from spleeter_microservice.sandbox.prober import Prober as RealProber
 from spleeter_microservice.web.services import Deliveries, Models, Prober, Workers
 from spleeter_microservice.webhooks.deliveries import Deliveries as RealDeliveries
-from tests.support.web_service import Fleet, WavProber, song
+from tests.support.web_service import WavProber, WorkerRegistry, song
 
 pytestmark = pytest.mark.asyncio
 
@@ -64,8 +64,8 @@ class TestProbers:
 
 class TestFleets:
     @pytest_asyncio.fixture
-    async def fleet(self, kind: str, database: Database) -> RealFleet | Fleet:
-        played = Fleet()
+    async def fleet(self, kind: str, database: Database) -> RealFleet | WorkerRegistry:
+        played = WorkerRegistry()
         if kind == "played":
             return played
         worker = await Claims(database).register("worker", 1)
@@ -82,7 +82,7 @@ class TestFleets:
     async def test_the_model_for_a_number_of_stems_is_an_installed_one(self, fleet: Models) -> None:
         assert (await fleet.choose(2, "official")).name == "2stems"
         assert (await fleet.choose(4, "official")).name == "4stems-lite"
-        assert (await fleet.choose(2, "official")).engine
+        assert (await fleet.choose(2, "official")).result_version
 
     async def test_no_model_is_said_to_be_missing(self, fleet: Models) -> None:
         with pytest.raises(ModelNotInstalledError):
@@ -92,5 +92,5 @@ class TestFleets:
         assert await fleet.ready() == 1
 
     async def test_an_unknown_job_has_no_deliveries(self, kind: str, database: Database) -> None:
-        deliveries: Deliveries = Fleet() if kind == "played" else RealDeliveries(database)
+        deliveries: Deliveries = WorkerRegistry() if kind == "played" else RealDeliveries(database)
         assert [*await deliveries.of_job("ann", new_job_id())] == []

@@ -14,7 +14,7 @@ from spleeter_microservice.models.tensorflow.checkpoint_reader import (
     read_index,
 )
 from spleeter_microservice.models.tensorflow.sorted_table import masked_crc32c
-from spleeter_microservice.separation.spleeter.architecture import Architecture, read_configuration
+from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture, read_configuration
 from spleeter_microservice.settings import Settings
 from tests.support.shared import shared
 
@@ -38,7 +38,7 @@ def test_the_index_of_deezers_release_has_the_variables_of_the_architecture(name
 @pytest.mark.parametrize("name", ["tiny-4stems", "tiny-5stems"])
 def test_a_checkpoint_that_tensorflow_wrote_is_read_with_every_checksum_right(name: str) -> None:
     folder = shared("reference", "checkpoints", name)
-    architecture = Architecture.from_configuration(read_configuration(folder / "config.json"))
+    architecture = UNetArchitecture.from_configuration(read_configuration(folder / "config.json"))
     arrays = read_checkpoint(folder, architecture)
     assert {tensor: array.shape for tensor, array in arrays.items()} == architecture.variables()
     assert official_sha256(arrays) == data_sha256(folder)

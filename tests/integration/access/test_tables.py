@@ -9,7 +9,7 @@ import pytest_asyncio
 from spleeter_microservice.access.key_store import KeyStore
 from spleeter_microservice.access.key_table import KeyTable
 from spleeter_microservice.access.rate_limit import Rate, RateLimiter
-from spleeter_microservice.access.rate_table import RateTable, prune_rates
+from spleeter_microservice.access.rate_table import DatabaseRateLimiter, prune_rates
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import RateLimitError
 from tests.contract.access.key_store import KeyStoreContract
@@ -31,18 +31,18 @@ class TestKeyTable(KeyStoreContract):
 class TestRateTable(RateLimiterContract):
     @pytest.fixture
     def limiter(self, database: Database, clock: Clock) -> RateLimiter:
-        return RateTable(database, RATE, "requests", clock)
+        return DatabaseRateLimiter(database, RATE, "requests", clock)
 
     async def test_what_is_counted_of_one_kind_is_nothing_to_another(
         self, limiter: RateLimiter, database: Database, clock: Clock
     ) -> None:
         await taken(limiter)
-        assert await taken(RateTable(database, RATE, "attempts", clock)) == RATE.limit
+        assert await taken(DatabaseRateLimiter(database, RATE, "attempts", clock)) == RATE.limit
 
     async def test_many_at_once_are_let_through_as_often_as_the_limit(
         self, limiter: RateLimiter, database: Database, clock: Clock
     ) -> None:
-        other = RateTable(database, RATE, "requests", clock)
+        other = DatabaseRateLimiter(database, RATE, "requests", clock)
         tries = [each.take("band") for each in (limiter, other) for _ in range(10)]
         results = await asyncio.gather(*tries, return_exceptions=True)
         refused = [result for result in results if isinstance(result, RateLimitError)]
@@ -52,7 +52,7 @@ class TestRateTable(RateLimiterContract):
     async def test_portions_add_up_to_the_limit_in_all_processes_together(
         self, database: Database, clock: Clock
     ) -> None:
-        one, other = (RateTable(database, Rate(300), "requests", clock) for _ in range(2))
+        one, other = (DatabaseRateLimiter(database, Rate(300), "requests", clock) for _ in range(2))
         for _ in range(100):
             await one.take("band")
         left = await taken(other, attempts=1000)
@@ -60,7 +60,7 @@ class TestRateTable(RateLimiterContract):
         assert left + 100 + await taken(one, attempts=1000) == 300
 
     async def test_names_that_mean_nothing_any_more_are_forgotten(self, database: Database) -> None:
-        short, long = (RateTable(database, Rate(1, period), "requests") for period in (0.001, 60))
+        short, long = (DatabaseRateLimiter(database, Rate(1, period), "requests") for period in (0.001, 60))
         await short.take("band")
         await long.take("choir")
         await asyncio.sleep(0.01)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from spleeter_microservice.antivirus.clamd import Clamd, ClamdError, Patience
+from spleeter_microservice.antivirus.clamd import Clamd, ClamdError, Timeouts
 from spleeter_microservice.antivirus.scan import Antivirus, Verdict, scan_antivirus
 from spleeter_microservice.errors import InfectedError, ScanLimitError, ScannerUnavailableError
 from tests.support import clamd
@@ -18,7 +18,7 @@ from tests.support.clamd import EICAR, FILE_LIMIT, STREAM_LIMIT, Daemon
 
 pytestmark = pytest.mark.asyncio
 
-QUICK = Patience(connect=2, transfer=2, verdict=5)
+QUICK = Timeouts(connect=2, transfer=2, verdict=5)
 MIB = 1 << 20
 
 
@@ -49,7 +49,7 @@ async def zeros(mebibytes: int) -> AsyncIterator[bytes]:
 )
 async def test_a_clean_file_is_called_clean(antivirus: Antivirus, parts: tuple[bytes, ...]) -> None:
     verdict = await scan_antivirus(stream(*parts), antivirus)
-    verdict.admit()
+    verdict.raise_if_unsafe()
     assert verdict == Verdict("clean")
 
 
@@ -68,7 +68,7 @@ async def test_a_virus_is_found_however_it_arrives(antivirus: Antivirus, parts: 
     assert verdict.result == "infected"
     assert verdict.signature.startswith(clamd.SIGNATURE)
     with pytest.raises(InfectedError, match=r"Test\.Eicar"):
-        verdict.admit()
+        verdict.raise_if_unsafe()
 
 
 async def test_scans_at_the_same_time_do_not_mix_up_their_verdicts(antivirus: Antivirus) -> None:
@@ -152,14 +152,14 @@ async def test_a_daemon_killed_in_mid_scan_gives_no_verdict_and_no_clean_file(
         verdict = await scan_antivirus(interrupted(), antivirus)
         assert verdict.result == "unavailable"
         with pytest.raises(ScannerUnavailableError, match="broke off"):
-            verdict.admit()
+            verdict.raise_if_unsafe()
         assert (await scan_antivirus(stream(b"music"), antivirus)).result == "unavailable"
         assert await antivirus.problem() is not None
 
 
 async def test_a_daemon_that_hangs_is_given_up() -> None:
     with clamd.running() as daemon:
-        impatient = Patience(connect=0.3, transfer=0.3, verdict=0.3)
+        impatient = Timeouts(connect=0.3, transfer=0.3, verdict=0.3)
         antivirus = Antivirus("required", Clamd.from_url(daemon.unix, impatient))
         os.kill(daemon.pid, signal.SIGSTOP)
         assert "did not reply within" in (await scan_antivirus(stream(b"music"), antivirus)).problem
@@ -176,7 +176,7 @@ async def test_a_scanner_that_does_not_run_is_unavailable(tmp_path: Path) -> Non
             verdict = await scan_antivirus(stream(EICAR), antivirus)
             assert verdict.result == "unavailable"
             with pytest.raises(ScannerUnavailableError, match="cannot be reached"):
-                verdict.admit()
+                verdict.raise_if_unsafe()
             assert antivirus.clamd is not None
             with pytest.raises(ClamdError, match="cannot be reached"):
                 await antivirus.clamd.ping()

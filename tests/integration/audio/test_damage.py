@@ -230,7 +230,7 @@ def test_nothing_is_printed_about_damage(tmp_path: Path, files: Files) -> None:
     script = (
         "import sys; from pathlib import Path\n"
         "from spleeter_microservice.errors import InputError\n"
-        "from spleeter_microservice.separation.audio import AudioReader\n"
+        "from spleeter_microservice.audio.reader import AudioReader\n"
         "for name in sys.argv[1:]:\n"
         "    try:\n"
         "        with AudioReader(Path(name)) as reader: list(reader.blocks(9999))\n"

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spleeter_microservice.audio import decoder as audio_decoder
+from spleeter_microservice.audio import decoder
 from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.audio.resampling import decoded_samples
 from spleeter_microservice.errors import ConfigurationError, NoSamplesError, UnreadableInputError
@@ -328,7 +328,7 @@ def test_closing_waits_until_no_other_thread_decodes(
         decoded.set()
         return samples
 
-    monkeypatch.setattr(audio_decoder, "decoded_samples", decode_slowly)
+    monkeypatch.setattr(decoder, "decoded_samples", decode_slowly)
     with AudioReader(any_file["wav"]) as reader, ThreadPoolExecutor(1) as thread:
         blocks = thread.submit(list, reader.blocks(100))
         assert decoding.wait(10)

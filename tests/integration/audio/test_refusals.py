@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spleeter_microservice.audio import source as audio_input
+from spleeter_microservice.audio import source
 from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.errors import (
     EmptyInputError,
@@ -253,7 +253,7 @@ def test_no_file_can_make_us_open_another_or_the_network(
 ) -> None:
     secret = encode_kind(tmp_path / "secret.wav", SONG, "s16.wav")
     if hardened == "without that list":  # the second line of defence
-        monkeypatch.setattr(audio_input, "DEMUXERS", audio_input.DEMUXERS + ",hls,concat,sdp,dash,rtp")
+        monkeypatch.setattr(source, "DEMUXERS", source.DEMUXERS + ",hls,concat,sdp,dash,rtp")
     for target in (secret.name, f"file:{secret}", f"http://127.0.0.1:{listener.getsockname()[1]}/song.wav"):
         (tmp_path / name).write_text(playlists(target)[name])
         with pytest.raises(NotAudioError, match="not audio in a known format"):
@@ -276,10 +276,10 @@ def test_nothing_is_printed_about_hostile_files(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path\n"
         "from spleeter_microservice.errors import NotAudioError\n"
-        "from spleeter_microservice.separation import audio_input\n"
-        "audio_input.DEMUXERS += ',hls,concat,dash,sdp'\n"
+        "from spleeter_microservice.audio import source\n"
+        "source.DEMUXERS += ',hls,concat,dash,sdp'\n"
         "for name in sys.argv[1:]:\n"
-        "    try: audio_input.open_audio(Path(name))\n"
+        "    try: source.open_audio(Path(name))\n"
         "    except NotAudioError: pass\n"
         "    else: raise SystemExit(name)\n"
     )

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spleeter_microservice.audit.log import AuditLog, head_path
-from spleeter_microservice.audit.record import BEGINNING, Action, Event, Head, compose
+from spleeter_microservice.audit.record import BEGINNING, Action, AuditEvent, ChainHead, compose
 from spleeter_microservice.audit.verify import Report, verify
 from spleeter_microservice.errors import AuditBrokenError, AuditUnwritableError, ConfigurationError
 
@@ -24,16 +24,16 @@ WRITER = """
 import sys
 from pathlib import Path
 from spleeter_microservice.audit.log import AuditLog
-from spleeter_microservice.audit.record import Action, Event
+from spleeter_microservice.audit.record import Action, AuditEvent
 log = AuditLog(Path(sys.argv[1]), flush=False)
 for number in range(int(sys.argv[3])):
-    log.append(Event(Action.JOB_CREATED, job=f"{sys.argv[2]}-{number}"))
+    log.append(AuditEvent(Action.JOB_CREATED, job=f"{sys.argv[2]}-{number}"))
 """
 
 
-def written(path: Path, records: int) -> list[Head]:
+def written(path: Path, records: int) -> list[ChainHead]:
     log = AuditLog(path, flush=False)
-    return [log.append(Event(Action.JOB_CREATED, job=str(number))) for number in range(records)]
+    return [log.append(AuditEvent(Action.JOB_CREATED, job=str(number))) for number in range(records)]
 
 
 def kinds(report: Report) -> list[str]:
@@ -72,7 +72,9 @@ def test_a_log_that_begins_empty_is_whole(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_records_at_the_same_time_all_arrive(tmp_path: Path) -> None:
     log = AuditLog(tmp_path / "audit.jsonl")
-    await asyncio.gather(*(log.record(Event(Action.JOB_CREATED, job=str(number))) for number in range(50)))
+    await asyncio.gather(
+        *(log.record(AuditEvent(Action.JOB_CREATED, job=str(number))) for number in range(50))
+    )
     assert verify([log.path]).records == 50
 
 
@@ -198,7 +200,7 @@ def test_a_record_put_in_with_a_right_hash_is_found(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     heads = written(path, 4)
     lines = path.read_bytes().splitlines(keepends=True)
-    forged, _ = compose(Event(Action.JOB_ERASED), heads[0], datetime.now(UTC))
+    forged, _ = compose(AuditEvent(Action.JOB_ERASED), heads[0], datetime.now(UTC))
     path.write_bytes(b"".join([lines[0], forged, *lines[2:]]))
     assert kinds(verify([path])) == ["unlinked"]
 

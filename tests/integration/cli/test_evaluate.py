@@ -40,11 +40,11 @@ def evaluate(tmp_path: Path, *arguments: object) -> tuple[int, dict[str, Any]]:
     return status, content
 
 
-def write_estimates(folder: Path, truths: dict[str, Waveform], level: float, seed: int = 7) -> Path:
+def write_estimates(folder: Path, references: dict[str, Waveform], level: float, seed: int = 7) -> Path:
     """Write the true stems with noise added, ``level`` times as loud as they are."""
     folder.mkdir(parents=True, exist_ok=True)
     return write_song(
-        folder, {name: w + np.float32(level) * noise(len(w), seed=seed) for name, w in truths.items()}
+        folder, {name: w + np.float32(level) * noise(len(w), seed=seed) for name, w in references.items()}
     )
 
 
@@ -122,7 +122,7 @@ def test_musdbs_files_give_what_a_folder_of_the_same_stems_gives(tmp_path: Path)
 def model(tmp_path: Path) -> Path:
     write_checkpoint(tmp_path / "tiny" / "model", random_arrays(TINY))
     path = tmp_path / "tiny.json"
-    values = {"instrument_list": TINY.instruments, "sample_rate": TINY.sample_rate, "T": 64, "F": 64}
+    values = {"instrument_list": TINY.stems, "sample_rate": TINY.sample_rate, "T": 64, "F": 64}
     layers = {"type": "unet.unet", "params": {"conv_n_filters": TINY.conv_n_filters}}
     values |= {"frame_length": 256, "frame_step": 64, "model": layers, "model_dir": "tiny"}
     path.write_text(json.dumps(values))

@@ -233,7 +233,7 @@ def test_why_it_does_not_start_is_said(folder: Path) -> None:
     control.rename(control.with_name("hidden"))
     try:
         with pytest.raises(DatabaseStartError, match="pg_control"):
-            EmbeddedPostgres(folder, patience=2.0).start()
+            EmbeddedPostgres(folder, timeout=2.0).start()
     finally:
         control.with_name("hidden").rename(control)
 

@@ -75,7 +75,10 @@ def test_migrations_that_procrastinate_adds_later_are_run_once(
 
 
 def test_five_processes_at_once_migrate_once(empty_database_url: str) -> None:
-    script = "import sys; from spleeter_microservice.database.migrate import migrate; print(len(migrate(sys.argv[1])))"
+    script = (
+        "import sys; from spleeter_microservice.database.migrate import migrate; "
+        "print(len(migrate(sys.argv[1])))"
+    )
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", script, empty_database_url],

@@ -9,9 +9,9 @@ import pytest_asyncio
 
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import UnknownJobError
-from spleeter_microservice.jobs.claims import DEATHS, Claims, Failure
+from spleeter_microservice.jobs.claims import CRASHES, Claims, Failure
 from spleeter_microservice.jobs.job import Job, State
-from spleeter_microservice.jobs.repository import Repository
+from spleeter_microservice.jobs.repository import JobRepository
 from tests.support.job_samples import RESULT, claimed, new_job
 
 pytestmark = pytest.mark.asyncio
@@ -23,7 +23,7 @@ class Bench:
     def __init__(self, database: Database, workers: tuple[int, int]) -> None:
         self.database = database
         self.claims = Claims(database)
-        self.repository = Repository(database)
+        self.repository = JobRepository(database)
         self.first, self.second = workers
 
     async def waiting(self) -> Job:
@@ -138,7 +138,7 @@ async def test_a_job_that_its_worker_knows_nothing_of_waits_again_and_a_late_hol
     assert not await bench.claims.put_back(held)
     assert not await bench.claims.publish(claim, RESULT)
     again = await claimed(bench.claims, bench.second)
-    assert (again.job.id, again.job.deaths) == (claim.job.id, 0)
+    assert (again.job.id, again.job.crashes) == (claim.job.id, 0)
 
 
 async def test_a_cancelled_job_that_its_worker_knows_nothing_of_is_let_go(bench: Bench) -> None:
@@ -171,41 +171,41 @@ async def test_two_watchers_take_a_dead_workers_jobs_over_once(bench: Bench) -> 
     await bench.silence(bench.first)
     taken = await asyncio.gather(*(bench.claims.take_over(10) for _ in range(4)))
     assert sorted(str(one.job.id) for some in taken for one in some) == [str(job.id) for job in jobs]
-    assert {(await bench.look(job)).deaths for job in jobs} == {1}
+    assert {(await bench.look(job)).crashes for job in jobs} == {1}
 
 
 async def test_the_third_death_fails_the_job_and_says_why(bench: Bench) -> None:
     waiting = await bench.waiting()
-    for deaths in (1, 2, 3):
+    for crashes in (1, 2, 3):
         worker = await bench.claims.register("short-lived", 1)
         await claimed(bench.claims, worker)
         await bench.silence(worker)
         (takeover,) = await bench.claims.take_over(10)
-        assert takeover.failed == (deaths == 3)
+        assert takeover.failed == (crashes == 3)
     job = await bench.look(waiting)
-    assert (job.state, job.error_type, job.deaths) == (State.FAILED, DEATHS, 3)
+    assert (job.state, job.error_type, job.crashes) == (State.FAILED, CRASHES, 3)
     assert "died 3 times" in (job.error_message or "")
     assert await bench.entries() == []
 
 
 async def test_a_job_is_not_blamed_while_others_processes_die_too_but_not_for_ever(bench: Bench) -> None:
     jobs = [await bench.waiting() for _ in range(2)]
-    claims = Claims(bench.database, most_deaths=5)
-    for deaths in range(1, 6):
+    claims = Claims(bench.database, most_crashes=5)
+    for crashes in range(1, 6):
         worker = await claims.register("short-lived", 2)
         for _ in jobs:
             await claimed(claims, worker)
         await bench.silence(worker)
         taken = await claims.take_over(10)
-        assert [one.failed for one in taken] == [deaths == 5] * 2
-    assert {(await bench.look(job)).deaths for job in jobs} == {5}
+        assert [one.failed for one in taken] == [crashes == 5] * 2
+    assert {(await bench.look(job)).crashes for job in jobs} == {5}
 
 
 async def test_a_job_put_back_keeps_its_place_and_counts_no_death(bench: Bench) -> None:
     first, second = await bench.waiting(), await bench.waiting()
     claim = await claimed(bench.claims, bench.first)
     assert await bench.claims.requeue(claim)
-    assert (await bench.look(first)).deaths == 0
+    assert (await bench.look(first)).crashes == 0
     assert [(await claimed(bench.claims, bench.second)).job.id for _ in range(2)] == [first.id, second.id]
 
 
@@ -214,7 +214,7 @@ async def test_a_job_put_back_for_later_is_claimed_later(bench: Bench) -> None:
     await bench.claims.requeue(await claimed(bench.claims, bench.first), died=True, delay=0.3)
     assert await bench.claims.claim(bench.first) is None
     await asyncio.sleep(0.35)
-    assert (await claimed(bench.claims, bench.first)).job.deaths == 1
+    assert (await claimed(bench.claims, bench.first)).job.crashes == 1
 
 
 async def test_a_cancelled_job_keeps_its_entry_until_its_worker_lets_go(bench: Bench) -> None:

@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 
 from spleeter_microservice.database.connection import Database
-from spleeter_microservice.jobs.object_sweeper import Leftovers
-from spleeter_microservice.jobs.repository import Repository
+from spleeter_microservice.jobs.object_sweeper import ObjectSweeper
+from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.storage.store import Storage, open_storage
 from tests.support.job_samples import new_job
 
@@ -44,7 +44,7 @@ async def test_only_old_objects_without_a_job_are_erased(
     database: Database, storage: Storage, tmp_path: Path
 ) -> None:
     job = new_job(prefix="separations/known")
-    await Repository(database).create(job)
+    await JobRepository(database).create(job)
     for name in ("known", "lost", "fresh"):
         await put(storage, f"separations/{name}/input")
         await put(storage, f"separations/{name}/stems/vocals.wav")
@@ -52,7 +52,7 @@ async def test_only_old_objects_without_a_job_are_erased(
     for path in (tmp_path / "objects").rglob("*"):
         if path.is_file() and "fresh" not in path.parts:
             os.utime(path, (long_ago, long_ago))
-    assert await Leftovers(database, storage).sweep() == 1
+    assert await ObjectSweeper(database, storage).sweep() == 1
     assert {key.split("/")[1] for key in await keys(storage)} == {"known", "fresh"}
 
 
@@ -63,7 +63,7 @@ async def test_a_prefix_with_anything_new_in_it_stays(
     old = tmp_path / "objects" / "separations" / "slow" / "input"
     os.utime(old, (0, 0))
     await put(storage, "separations/slow/stems/vocals.wav")
-    assert await Leftovers(database, storage).sweep() == 0
+    assert await ObjectSweeper(database, storage).sweep() == 0
 
 
 async def test_unfinished_files_are_removed(database: Database, storage: Storage, tmp_path: Path) -> None:
@@ -71,12 +71,12 @@ async def test_unfinished_files_are_removed(database: Database, storage: Storage
     unfinished.parent.mkdir(parents=True)
     unfinished.write_bytes(b"half")
     os.utime(unfinished, (0, 0))
-    await Leftovers(database, storage).sweep()
+    await ObjectSweeper(database, storage).sweep()
     assert not unfinished.exists()
 
 
 async def test_of_many_workers_one_sweeps_in_a_period(database: Database, storage: Storage) -> None:
-    often = [Leftovers(database, storage, timedelta(), period=0.0) for _ in range(2)]
-    seldom = [Leftovers(database, storage) for _ in range(2)]
+    often = [ObjectSweeper(database, storage, timedelta(), period=0.0) for _ in range(2)]
+    seldom = [ObjectSweeper(database, storage) for _ in range(2)]
     assert [await leftovers.sweep_if_due() for leftovers in seldom] == [0, None]
     assert [await leftovers.sweep_if_due() for leftovers in often] == [0, 0]

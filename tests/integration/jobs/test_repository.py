@@ -20,7 +20,7 @@ from spleeter_microservice.errors import (
 from spleeter_microservice.jobs.claims import Claims, Failure
 from spleeter_microservice.jobs.job import NewJob, Options, State, new_job_id
 from spleeter_microservice.jobs.queue import Queue
-from spleeter_microservice.jobs.repository import Load, Origin, Repository
+from spleeter_microservice.jobs.repository import JobRepository, Load, Origin
 from tests.support.job_samples import RESULT, claimed, new_job, succeed
 
 pytestmark = pytest.mark.asyncio
@@ -33,8 +33,8 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def repository(database: Database) -> Repository:
-    return Repository(database)
+def repository(database: Database) -> JobRepository:
+    return JobRepository(database)
 
 
 async def count(database: Database, table: str) -> int:
@@ -46,21 +46,21 @@ async def count(database: Database, table: str) -> int:
         return int(row["count"])
 
 
-async def test_a_new_job_waits_and_is_what_was_asked_for(repository: Repository, database: Database) -> None:
-    new = new_job(options=Options(stems=4, only=("bass",), metadata={"ü": "✓"}), request_id="r1", priority=1)
+async def test_a_new_job_waits_and_is_what_was_asked_for(
+    repository: JobRepository, database: Database
+) -> None:
+    new = new_job(options=Options(stems=4, only=("bass",), metadata={"ü": "✓"}), request_id="r1")
     created = await repository.create(new)
     job = await repository.get("ann", new.id)
     assert created.origin is Origin.NEW
     assert created.job == job
     assert (job.state, job.progress, job.attempts, job.result) == (State.QUEUED, 0, 0, None)
-    assert (job.options, job.request_id, job.priority, job.retention) == (
-        new.options, "r1", 1, timedelta(hours=1),
-    )  # fmt: skip
+    assert (job.options, job.request_id, job.retention) == (new.options, "r1", timedelta(hours=1))
     assert await count(database, "procrastinate_jobs") == 1
 
 
 async def test_a_job_that_cannot_be_enqueued_is_not_created(
-    repository: Repository, database: Database, monkeypatch: pytest.MonkeyPatch
+    repository: JobRepository, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put = Queue.put
 
@@ -75,7 +75,7 @@ async def test_a_job_that_cannot_be_enqueued_is_not_created(
 
 
 async def test_a_job_that_cannot_be_created_is_not_enqueued(
-    repository: Repository, database: Database
+    repository: JobRepository, database: Database
 ) -> None:
     new = new_job()
     await repository.create(new)
@@ -84,27 +84,27 @@ async def test_a_job_that_cannot_be_created_is_not_enqueued(
     assert await count(database, "procrastinate_jobs") == 1
 
 
-async def test_the_same_key_and_body_give_the_same_job(repository: Repository) -> None:
+async def test_the_same_key_and_body_give_the_same_job(repository: JobRepository) -> None:
     first = await repository.create(new_job(idempotency_key="k", body_hash="b"))
     again = await repository.create(new_job(idempotency_key="k", body_hash="b"))
     assert again.origin is Origin.REPEATED
     assert again.job == first.job
 
 
-async def test_the_same_key_with_another_body_is_refused(repository: Repository) -> None:
+async def test_the_same_key_with_another_body_is_refused(repository: JobRepository) -> None:
     await repository.create(new_job(idempotency_key="k", body_hash="b"))
     with pytest.raises(IdempotencyConflictError, match="new key"):
         await repository.create(new_job(idempotency_key="k", body_hash="c"))
 
 
-async def test_the_same_key_of_another_tenant_is_another_key(repository: Repository) -> None:
+async def test_the_same_key_of_another_tenant_is_another_key(repository: JobRepository) -> None:
     await repository.create(new_job(idempotency_key="k", body_hash="b"))
     other = await repository.create(new_job("bob", idempotency_key="k", body_hash="c"))
     assert other.origin is Origin.NEW
 
 
 async def test_the_same_key_at_the_same_moment_creates_one_job(
-    repository: Repository, database: Database
+    repository: JobRepository, database: Database
 ) -> None:
     created = await asyncio.gather(
         *(repository.create(new_job(idempotency_key="k", body_hash="b")) for _ in range(8))
@@ -115,7 +115,7 @@ async def test_the_same_key_at_the_same_moment_creates_one_job(
 
 
 async def test_identical_audio_and_options_give_the_finished_result_at_once(
-    repository: Repository, database: Database
+    repository: JobRepository, database: Database
 ) -> None:
     source = await succeed(database, new_job(content_hash="same"))
     again = new_job(content_hash="same", options=Options(metadata={"mine": "1"}))
@@ -131,18 +131,25 @@ async def test_identical_audio_and_options_give_the_finished_result_at_once(
 
 @pytest.mark.parametrize(
     "change",
-    [{"tenant": "bob"}, {"content_hash": "other"}, {"options": Options(mwf=True)}, {"engine": "newer"}],
+    [
+        {"tenant": "bob"},
+        {"content_hash": "other"},
+        {"options": Options(mwf=True)},
+        {"result_version": "newer"},
+    ],
     ids=str,
 )
 async def test_nothing_is_reused_for_another_tenant_song_option_or_engine(
-    repository: Repository, database: Database, change: dict[str, object]
+    repository: JobRepository, database: Database, change: dict[str, object]
 ) -> None:
     await succeed(database, new_job(content_hash="same"))
     other = new_job(**{"content_hash": "same"} | change)  # type: ignore[arg-type]
     assert (await repository.create(other)).origin is Origin.NEW
 
 
-async def test_a_deleted_or_expired_result_is_not_reused(repository: Repository, database: Database) -> None:
+async def test_a_deleted_or_expired_result_is_not_reused(
+    repository: JobRepository, database: Database
+) -> None:
     deleted = await succeed(database, new_job(content_hash="one"))
     await repository.delete("ann", deleted.id)
     await succeed(database, new_job(content_hash="two", retention=timedelta()))
@@ -151,7 +158,7 @@ async def test_a_deleted_or_expired_result_is_not_reused(repository: Repository,
 
 
 async def test_a_tenant_with_too_many_jobs_waiting_is_refused_and_others_are_not(
-    repository: Repository,
+    repository: JobRepository,
 ) -> None:
     await repository.create(new_job(), limit=1)
     with pytest.raises(QueueFullError, match="1 jobs are waiting"):
@@ -160,14 +167,14 @@ async def test_a_tenant_with_too_many_jobs_waiting_is_refused_and_others_are_not
     assert await repository.count_queued("ann") == 1
 
 
-async def test_the_limit_holds_against_requests_at_the_same_moment(repository: Repository) -> None:
+async def test_the_limit_holds_against_requests_at_the_same_moment(repository: JobRepository) -> None:
     outcomes = await asyncio.gather(
         *(repository.create(new_job(), limit=3) for _ in range(8)), return_exceptions=True
     )
     assert sum(isinstance(outcome, QueueFullError) for outcome in outcomes) == 5
 
 
-async def test_pages_have_every_job_once_newest_first(repository: Repository) -> None:
+async def test_pages_have_every_job_once_newest_first(repository: JobRepository) -> None:
     ids = [(await repository.create(new_job())).job.id for _ in range(5)]
     await repository.create(new_job("bob"))
     first = await repository.page("ann", limit=2)
@@ -177,18 +184,18 @@ async def test_pages_have_every_job_once_newest_first(repository: Repository) ->
     assert last.cursor is None
 
 
-async def test_pages_can_have_jobs_of_one_state_only(repository: Repository, database: Database) -> None:
+async def test_pages_can_have_jobs_of_one_state_only(repository: JobRepository, database: Database) -> None:
     done = await succeed(database, new_job())
     await repository.create(new_job())
     assert [job.id for job in (await repository.page("ann", state=State.SUCCEEDED)).jobs] == [done.id]
 
 
-async def test_a_made_up_cursor_is_refused(repository: Repository) -> None:
+async def test_a_made_up_cursor_is_refused(repository: JobRepository) -> None:
     with pytest.raises(InvalidCursorError, match="Leave it out"):
         await repository.page("ann", cursor="42; DROP TABLE")
 
 
-async def test_another_tenants_job_is_as_unknown_as_one_that_never_was(repository: Repository) -> None:
+async def test_another_tenants_job_is_as_unknown_as_one_that_never_was(repository: JobRepository) -> None:
     job = (await repository.create(new_job("bob"))).job.id
     for unknown in (job, new_job_id()):
         for call in (repository.get, repository.cancel, repository.delete):
@@ -199,7 +206,7 @@ async def test_another_tenants_job_is_as_unknown_as_one_that_never_was(repositor
     assert (await repository.get("bob", job)).state is State.QUEUED
 
 
-async def test_the_position_counts_jobs_ahead_and_their_audio(repository: Repository) -> None:
+async def test_the_position_counts_jobs_ahead_and_their_audio(repository: JobRepository) -> None:
     jobs = [(await repository.create(new_job(audio_seconds=10.0 * i))).job for i in (1, 2, 3)]
     positions = [await repository.position("ann", job.id) for job in jobs]
     assert [(p.place, p.audio_seconds_ahead, p.estimate) for p in positions if p] == [
@@ -207,7 +214,9 @@ async def test_the_position_counts_jobs_ahead_and_their_audio(repository: Reposi
     ]  # fmt: skip
 
 
-async def test_the_estimate_is_audio_ahead_by_throughput(repository: Repository, database: Database) -> None:
+async def test_the_estimate_is_audio_ahead_by_throughput(
+    repository: JobRepository, database: Database
+) -> None:
     job = await succeed(database, new_job(audio_seconds=100.0))
     async with database.transaction() as transaction:
         await transaction.connection.execute(
@@ -228,7 +237,7 @@ async def test_the_estimate_is_audio_ahead_by_throughput(repository: Repository,
 
 
 async def test_a_waiting_job_that_is_cancelled_leaves_the_queue(
-    repository: Repository, database: Database
+    repository: JobRepository, database: Database
 ) -> None:
     job = (await repository.create(new_job())).job
     cancelled = await repository.cancel("ann", job.id)
@@ -237,12 +246,14 @@ async def test_a_waiting_job_that_is_cancelled_leaves_the_queue(
     assert await count(database, "procrastinate_jobs") == 0
 
 
-async def test_cancelling_what_has_ended_changes_nothing(repository: Repository, database: Database) -> None:
+async def test_cancelling_what_has_ended_changes_nothing(
+    repository: JobRepository, database: Database
+) -> None:
     job = await succeed(database, new_job())
     assert await repository.cancel("ann", job.id) == job
 
 
-async def test_a_deleted_job_is_gone_for_its_tenant(repository: Repository) -> None:
+async def test_a_deleted_job_is_gone_for_its_tenant(repository: JobRepository) -> None:
     job = (await repository.create(new_job(idempotency_key="k", body_hash="b"))).job
     await repository.delete("ann", job.id)
     with pytest.raises(UnknownJobError):
@@ -252,7 +263,7 @@ async def test_a_deleted_job_is_gone_for_its_tenant(repository: Repository) -> N
 
 
 async def test_events_tell_every_change_of_state_and_resume_where_one_left(
-    repository: Repository, database: Database
+    repository: JobRepository, database: Database
 ) -> None:
     job = (await repository.create(new_job())).job
     claims = Claims(database)
@@ -268,7 +279,7 @@ async def test_events_tell_every_change_of_state_and_resume_where_one_left(
     assert event.state is State.FAILED
 
 
-async def test_the_load_is_measured_over_all_tenants(repository: Repository, database: Database) -> None:
+async def test_the_load_is_measured_over_all_tenants(repository: JobRepository, database: Database) -> None:
     assert await repository.load() == Load(0, 0, 0, 0)
     for tenant in ("ann", "bob", "cid"):
         await repository.create(new_job(tenant, audio_seconds=7))
@@ -279,29 +290,29 @@ async def test_the_load_is_measured_over_all_tenants(repository: Repository, dat
     assert 0 < load.oldest_seconds < 10
 
 
-async def test_prefixes_of_jobs_are_told_from_leftovers(repository: Repository) -> None:
+async def test_prefixes_of_jobs_are_told_from_leftovers(repository: JobRepository) -> None:
     job = (await repository.create(new_job())).job
     assert await repository.known_prefixes([job.prefix, "ann/left-over"]) == {job.prefix}
 
 
 async def test_a_database_that_is_away_raises_the_error_that_says_so(tmp_path: object) -> None:
-    async with Database(f"postgresql://nobody@/none?host={tmp_path}", patience=0.2) as away:
+    async with Database(f"postgresql://nobody@/none?host={tmp_path}", timeout=0.2) as away:
         with pytest.raises(DatabaseUnavailableError, match="Try again later"):
-            await Repository(away).create(new_job())
+            await JobRepository(away).create(new_job())
 
 
-async def run_order(repository: Repository, database: Database) -> list[NewJob]:
+async def run_order(repository: JobRepository, database: Database) -> list[NewJob]:
     claims = Claims(database)
     worker = await claims.register("test", 1)
     order = []
     while claim := await claims.claim(worker):
-        order.append(replace(new_job(claim.job.tenant), id=claim.job.id, priority=claim.job.priority))
+        order.append(replace(new_job(claim.job.tenant), id=claim.job.id))
         await claims.publish(claim, RESULT)
     return order
 
 
 async def test_a_tenants_one_song_does_not_wait_for_anothers_hundred(
-    repository: Repository, database: Database
+    repository: JobRepository, database: Database
 ) -> None:
     for _ in range(100):
         await repository.create(new_job("ann"))
@@ -314,14 +325,14 @@ async def test_a_tenants_one_song_does_not_wait_for_anothers_hundred(
     assert len(order) == 101
 
 
-async def test_tenants_with_many_songs_take_turns(repository: Repository, database: Database) -> None:
+async def test_tenants_with_many_songs_take_turns(repository: JobRepository, database: Database) -> None:
     for tenant in ("ann", "bob", "cid"):
         for _ in range(4):
             await repository.create(new_job(tenant))
     assert [job.tenant for job in await run_order(repository, database)] == ["ann", "bob", "cid"] * 4
 
 
-async def test_turns_are_by_audio_and_not_by_songs(repository: Repository, database: Database) -> None:
+async def test_turns_are_by_audio_and_not_by_songs(repository: JobRepository, database: Database) -> None:
     for _ in range(2):
         await repository.create(new_job("ann", audio_seconds=240))
     for _ in range(8):
@@ -331,7 +342,7 @@ async def test_turns_are_by_audio_and_not_by_songs(repository: Repository, datab
 
 
 async def test_a_tenant_who_waits_long_is_not_overtaken_for_ever(
-    repository: Repository, database: Database
+    repository: JobRepository, database: Database
 ) -> None:
     for _ in range(5):
         await repository.create(new_job("ann"))
@@ -344,9 +355,3 @@ async def test_a_tenant_who_waits_long_is_not_overtaken_for_ever(
         done.append(claim.job.tenant)
         await claims.publish(claim, RESULT)
     assert done.count("ann") == 5
-
-
-async def test_the_more_urgent_goes_first_whoever_waits(repository: Repository, database: Database) -> None:
-    for priority in (0, -1, 3, 0, 1):
-        await repository.create(new_job(priority=priority))
-    assert [job.priority for job in await run_order(repository, database)] == [3, 1, 0, 0, -1]

@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.jobs.claims import Claims
-from spleeter_microservice.jobs.repository import Repository
+from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.jobs.retention import Retention
 from tests.support.job_samples import claimed, new_job, succeed
 
@@ -69,7 +69,7 @@ async def test_jobs_that_wait_run_or_have_time_left_are_kept(
 ) -> None:
     await succeed(database, new_job())
     for _ in range(2):
-        await Repository(database).create(new_job(retention=timedelta()))
+        await JobRepository(database).create(new_job(retention=timedelta()))
     await Claims(database).claim(await Claims(database).register("test", 1))
     assert await retention.sweep() == 0
     assert store.erased == []
@@ -78,24 +78,24 @@ async def test_jobs_that_wait_run_or_have_time_left_are_kept(
 async def test_a_deleted_job_is_erased_when_its_worker_has_let_go(
     database: Database, store: Store, retention: Retention
 ) -> None:
-    repository, claims = Repository(database), Claims(database)
+    repository, claims = JobRepository(database), Claims(database)
     job = (await repository.create(new_job())).job
     claim = await claimed(claims, await claims.register("test", 1))
     await repository.delete("ann", job.id)
-    assert not await retention.erase(job.id, patience=0.1)
+    assert not await retention.erase(job.id, timeout=0.1)
     assert store.erased == []
     await claims.release(claim)
-    assert await retention.erase(job.id, patience=0.1)
+    assert await retention.erase(job.id, timeout=0.1)
     assert store.erased == [job.prefix]
     assert await rows(database) == 0
-    assert await retention.erase(job.id, patience=0.1)  # and once more is no harm
+    assert await retention.erase(job.id, timeout=0.1)  # and once more is no harm
 
 
 async def test_while_the_store_is_away_the_row_stays_and_is_erased_later(
     database: Database, store: Store, retention: Retention
 ) -> None:
     job = await succeed(database, new_job())
-    await Repository(database).delete("ann", job.id)
+    await JobRepository(database).delete("ann", job.id)
     store.away = True
     assert await retention.sweep() == 0
     store.away = False
@@ -106,7 +106,7 @@ async def test_while_the_store_is_away_the_row_stays_and_is_erased_later(
 async def test_shared_objects_are_erased_with_the_last_job_that_has_them(
     database: Database, store: Store, retention: Retention
 ) -> None:
-    repository = Repository(database)
+    repository = JobRepository(database)
     source = await succeed(database, new_job(content_hash="same"))
     user = (await repository.create(new_job(content_hash="same"))).job
     await repository.delete("ann", source.id)

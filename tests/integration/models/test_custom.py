@@ -22,10 +22,10 @@ def store(tmp_path: Path) -> ModelStore:
 def configuration(path: Path, model_dir: object, **changes: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     values: dict[str, Any] = {
-        "instrument_list": ARCHITECTURE.instruments,
+        "instrument_list": ARCHITECTURE.stems,
         "sample_rate": ARCHITECTURE.sample_rate,
-        "frame_length": ARCHITECTURE.frame_length,
-        "frame_step": ARCHITECTURE.frame_step,
+        "frame_length": ARCHITECTURE.n_fft,
+        "frame_step": ARCHITECTURE.hop_length,
         "T": ARCHITECTURE.segment_frames,
         "F": ARCHITECTURE.bins,
         "model": {"type": "unet.unet", "params": {"conv_n_filters": ARCHITECTURE.conv_n_filters}},

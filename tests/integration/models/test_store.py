@@ -19,7 +19,7 @@ from spleeter_microservice.errors import (
     ModelNotInstalledError,
     UnknownModelError,
 )
-from spleeter_microservice.models import installer as graphs
+from spleeter_microservice.models import installer
 from spleeter_microservice.models.catalogue import Catalogue
 from spleeter_microservice.models.directory import InstalledModel
 from spleeter_microservice.models.installer import EXAMPLE_SONG, GraphForm
@@ -86,7 +86,7 @@ def test_a_manifest_says_what_was_installed(installed: InstalledModel, store: Mo
     assert manifest["installed"].endswith("+00:00")
     assert manifest["licence"] == "MIT (Deezer SA)"
     assert set(manifest["files"]) == {
-        f"{instrument}.{kind}" for instrument in ARCHITECTURE.instruments for kind in ("onnx", "bin")
+        f"{instrument}.{kind}" for instrument in ARCHITECTURE.stems for kind in ("onnx", "bin")
     }
     assert installed.manifest.size == sum(path.stat().st_size for path in installed.folder.iterdir())
 
@@ -236,7 +236,7 @@ def newer(form: GraphForm) -> GraphForm:
 def test_networks_of_an_older_form_are_rewritten_from_their_own_weights(
     installed: InstalledModel, store: ModelStore
 ) -> None:
-    form = newer(graphs.CURRENT)
+    form = newer(installer.CURRENT)
     updated = ModelStore(store.folder, catalogue=catalogue(), form=form).find(NAME)
     assert (updated.folder / "written by the new form").exists()
     assert updated.manifest.graph_version == form.version
@@ -262,7 +262,7 @@ def test_a_disk_that_refuses_is_an_error_that_says_so_and_nothing_is_left(
         (folder / "vocals.bin").write_bytes(b"half")
         raise OSError(code, os.strerror(code))
 
-    full = ModelStore(store.folder, catalogue=catalogue(), form=replace(graphs.CURRENT, write=write))
+    full = ModelStore(store.folder, catalogue=catalogue(), form=replace(installer.CURRENT, write=write))
     with pytest.raises(ModelError, match=r"Cannot write the model into .*SPLEETER_MODELS_DIR"):
         full.import_(NAME, checkpoint(tmp_path / "checkpoint"))
     assert list((store.folder / NAME).iterdir()) == []

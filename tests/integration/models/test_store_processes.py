@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from spleeter_microservice.errors import ModelNotInstalledError
-from spleeter_microservice.models.directory import Slot
+from spleeter_microservice.models.directory import ModelDirectory
 from tests.support.http_servers import Server, content, serving, stall
 from tests.support.tiny_store import NAME, archived, tiny_store
 
@@ -136,8 +136,8 @@ def test_a_disk_without_space_is_an_error_that_says_so(tmp_path: Path) -> None:
 
 def test_a_pull_that_waited_for_a_removal_installs_the_model_anew(tmp_path: Path) -> None:
     with serving(content(archived())) as mirror, contextlib.ExitStack() as stack:
-        slot = Slot(tmp_path / NAME, "")
-        with slot.changing():
+        slot = ModelDirectory(tmp_path / NAME, "")
+        with slot.locked():
             process = stack.enter_context(running(PULL_AND_REPORT, tmp_path, mirror.url))
             time.sleep(0.6)  # until it waits
             slot.remove()

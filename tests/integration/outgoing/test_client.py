@@ -9,9 +9,9 @@ from ipaddress import IPv4Network
 import pytest
 
 from spleeter_microservice.errors import ForbiddenAddressError, ResponseTooLargeError, UnreachableError
-from spleeter_microservice.outgoing.client import Bounds, Outgoing
-from spleeter_microservice.outgoing.url_policy import AddressGuard
-from spleeter_microservice.webhooks import signature as webhooks
+from spleeter_microservice.outgoing.client import Outgoing, ResponseLimits
+from spleeter_microservice.outgoing.url_policy import UrlPolicy
+from spleeter_microservice.webhooks import signature
 from tests.support.certificates import Authority
 from tests.support.http_servers import (
     Answer,
@@ -28,7 +28,7 @@ from tests.support.http_servers import (
 pytestmark = pytest.mark.asyncio
 
 BODY = bytes(range(256)) * 1000
-BOUNDS = Bounds(maximum_bytes=len(BODY), total=5, connect=2, read=2)
+LIMITS = ResponseLimits(maximum_bytes=len(BODY), total=5, connect=2, read=2)
 ONLY_THIS = (IPv4Network("127.0.0.1/32"),)
 INSIDE = r"""
 http://2852039166/ http://[::ffff:169.254.169.254]/ //169.254.169.254/ http://[::1]/ file:///etc/passwd
@@ -53,14 +53,14 @@ class Names:
 def outgoing(server: Server, names: Names | None = None) -> Outgoing:
     """Allow exactly 127.0.0.1 and the server's port; no other test's server, no other loopback."""
     ports = frozenset({server.server_port, 80, 443})
-    return Outgoing(AddressGuard(ports, ONLY_THIS, names or Names()))
+    return Outgoing(UrlPolicy(ports, ONLY_THIS, names or Names()))
 
 
 def address(server: Server, path: str = "/song.mp3", scheme: str = "http", host: str = "song.example") -> str:
     return f"{scheme}://{host}:{server.server_port}{path}"
 
 
-async def fetch(client: Outgoing, url: str, bounds: Bounds = BOUNDS) -> bytes:
+async def fetch(client: Outgoing, url: str, bounds: ResponseLimits = LIMITS) -> bytes:
     async with client.download(url, bounds) as download:
         return b"".join([chunk async for chunk in download.chunks()])
 
@@ -82,7 +82,7 @@ def proxies(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 async def test_a_file_arrives_from_the_address_that_its_name_was_checked_for(answer: Answer) -> None:
     names = Names()
     with serving(answer) as server:
-        async with outgoing(server, names).download(address(server, "/a?b=c"), BOUNDS) as download:
+        async with outgoing(server, names).download(address(server, "/a?b=c"), LIMITS) as download:
             assert b"".join([chunk async for chunk in download.chunks()]) == BODY
         ((path, headers),) = server.requests
     assert path == "/a?b=c"
@@ -108,10 +108,10 @@ async def test_without_being_allowed_this_machine_is_not_called() -> None:
         ports = frozenset({server.server_port})
         for host in ("127.0.0.1", "localhost", "localhost.", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"):
             with pytest.raises((ForbiddenAddressError, UnreachableError)):
-                await fetch(Outgoing(AddressGuard(ports)), address(server, host=host))
+                await fetch(Outgoing(UrlPolicy(ports)), address(server, host=host))
         for names in (Names(["127.0.0.1"]), Names(["::1"]), Names(["8.8.8.8", "127.0.0.1"])):
             with pytest.raises(ForbiddenAddressError):
-                await fetch(Outgoing(AddressGuard(ports, resolver=names)), address(server))
+                await fetch(Outgoing(UrlPolicy(ports, resolver=names)), address(server))
         assert server.requests == []
 
 
@@ -193,13 +193,13 @@ async def test_a_server_that_drips_is_given_up_when_the_whole_time_is_over() -> 
     begin = time.monotonic()
     with serving(drip) as server:
         with pytest.raises(UnreachableError, match=r"longer than 0\.4 s"):
-            await fetch(outgoing(server), address(server), Bounds(1000, total=0.4, read=5))
+            await fetch(outgoing(server), address(server), ResponseLimits(1000, total=0.4, read=5))
         assert time.monotonic() - begin < 2
 
 
 async def test_time_that_the_reader_takes_counts_too() -> None:
     with serving(content(BODY)) as server, pytest.raises(UnreachableError, match=r"longer than 0\.2 s"):
-        async with outgoing(server).download(address(server), Bounds(len(BODY), total=0.2)):
+        async with outgoing(server).download(address(server), ResponseLimits(len(BODY), total=0.2)):
             await asyncio.sleep(5)
 
 
@@ -207,7 +207,7 @@ async def test_errors_of_the_reader_are_the_reader_s_own() -> None:
     with serving(content(BODY)) as server:
         for error in (TimeoutError("store"), OSError("disk"), ValueError("x")):
             with pytest.raises(type(error), match=str(error)):
-                async with outgoing(server).download(address(server), BOUNDS):
+                async with outgoing(server).download(address(server), LIMITS):
                     raise error
 
 
@@ -215,7 +215,7 @@ async def test_a_server_that_stalls_is_given_up() -> None:
     released = threading.Event()
     with serving(stall(BODY, released)) as server:
         with pytest.raises(UnreachableError, match="in time"):
-            await fetch(outgoing(server), address(server), Bounds(len(BODY), total=5, read=0.2))
+            await fetch(outgoing(server), address(server), ResponseLimits(len(BODY), total=5, read=0.2))
         released.set()
 
 
@@ -257,7 +257,7 @@ async def test_a_server_that_is_not_there_is_told() -> None:
 async def test_the_next_of_a_host_s_addresses_is_tried() -> None:
     with serving(content(BODY)) as server:
         networks = (IPv4Network("127.0.0.0/8"),)
-        guard = AddressGuard(
+        guard = UrlPolicy(
             frozenset({server.server_port}), networks, Names(["127.0.0.9", "127.0.0.8", "127.0.0.1"])
         )
         assert await fetch(Outgoing(guard), address(server)) == BODY
@@ -272,7 +272,7 @@ async def test_tls_is_spoken_with_the_name_though_connected_to_the_number(author
     context, seen = authority.serving("song.example"), list[str | None]()
     context.sni_callback = lambda _, name, __: seen.append(name)
     with serving(content(BODY), tls=context) as server:
-        guard = AddressGuard(frozenset({server.server_port}), ONLY_THIS, Names())
+        guard = UrlPolicy(frozenset({server.server_port}), ONLY_THIS, Names())
         client = Outgoing(guard, authority.trusting())
         assert await fetch(client, address(server, scheme="https")) == BODY
         assert await fetch(client, address(server, scheme="https", host="SONG.example.")) == BODY
@@ -282,7 +282,7 @@ async def test_tls_is_spoken_with_the_name_though_connected_to_the_number(author
 
 async def test_a_certificate_for_another_name_or_of_nobody_is_refused(authority: Authority) -> None:
     with serving(content(BODY), tls=authority.serving("other.example")) as server:
-        guard = AddressGuard(frozenset({server.server_port}), ONLY_THIS, Names())
+        guard = UrlPolicy(frozenset({server.server_port}), ONLY_THIS, Names())
         for client in (Outgoing(guard, authority.trusting()), Outgoing(guard)):
             with pytest.raises(UnreachableError, match=r"(?i)certificate"):
                 await fetch(client, address(server, scheme="https"))
@@ -293,7 +293,7 @@ async def test_a_certificate_for_another_name_or_of_nobody_is_refused(authority:
 
 async def test_a_redirect_does_not_leave_tls(authority: Authority) -> None:
     with serving(redirect("http://song.example/"), tls=authority.serving("song.example")) as server:
-        guard = AddressGuard(frozenset({server.server_port, 80}), ONLY_THIS, Names())
+        guard = UrlPolicy(frozenset({server.server_port, 80}), ONLY_THIS, Names())
         with pytest.raises(ForbiddenAddressError, match="from https to http"):
             await fetch(Outgoing(guard, authority.trusting()), address(server, scheme="https"))
 
@@ -302,7 +302,7 @@ async def test_two_names_at_one_address_do_not_share_a_connection(authority: Aut
     context, seen = authority.serving("one.example", "two.example"), list[str | None]()
     context.sni_callback = lambda _, name, __: seen.append(name)
     with serving(content(BODY), tls=context) as server:
-        guard = AddressGuard(frozenset({server.server_port}), ONLY_THIS, Names())
+        guard = UrlPolicy(frozenset({server.server_port}), ONLY_THIS, Names())
         client = Outgoing(guard, authority.trusting())
         for host in ("one.example", "two.example"):
             await fetch(client, address(server, scheme="https", host=host))
@@ -317,14 +317,14 @@ async def test_a_webhook_arrives_signed_and_its_answer_comes_back() -> None:
         request.end_headers()
         request.wfile.write(b"busy" * 25_000)
 
-    secret, body, now = webhooks.generate_secret(), b'{"state":"failed"}', int(time.time())
+    secret, body, now = signature.generate_secret(), b'{"state":"failed"}', int(time.time())
     with serving(answer) as server:
-        headers = {"Content-Type": "application/json", **webhooks.headers([secret], "msg_1", now, body)}
+        headers = {"Content-Type": "application/json", **signature.headers([secret], "msg_1", now, body)}
         reply = await outgoing(server).post(address(server, "/hook"), body, headers)
         ((path, received),) = server.requests
         assert path == "/hook"
         lower = {name.lower(): value for name, value in received.items()}
-        assert webhooks.verify(secret, lower, server.bodies[0], time.time()) == "msg_1"
+        assert signature.verify(secret, lower, server.bodies[0], time.time()) == "msg_1"
     assert (reply.status, reply.retry_after, reply.body[:8]) == (503, 120.0, b"busybusy")
     assert len(reply.body) <= 4096
 
@@ -336,7 +336,7 @@ async def test_a_webhook_does_not_follow_redirects_and_does_not_go_inside() -> N
         for url in (METADATA, "http://localhost:1/", address(server, host="[::1]")):
             with pytest.raises(ForbiddenAddressError):
                 await client.post(url, b"{}", {})
-        inside = Outgoing(AddressGuard(resolver=Names(["10.0.0.1"])))
+        inside = Outgoing(UrlPolicy(resolver=Names(["10.0.0.1"])))
         with pytest.raises(ForbiddenAddressError):
             await inside.post("http://inside.example/", b"{}", {})
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from spleeter_microservice.processes.supervisor import Patience, Program, Supervisor
+from spleeter_microservice.processes.supervisor import Program, RestartPolicy, Supervisor
 
 pytestmark = pytest.mark.asyncio
 
 _REPOSITORY = Path(__file__).parents[3]
-QUICK = Patience(drain=3.0, first_pause=0.05, last_pause=0.2, upkeep=0.05)
+QUICK = RestartPolicy(drain=3.0, first_pause=0.05, last_pause=0.2, upkeep=0.05)
 # Stands in for this program's command line: notes its number, and does what the test wants.
 _STUB = """
 import os, pathlib, signal, sys, time
@@ -82,11 +82,11 @@ async def test_what_dies_is_started_again_and_mourned(
 ) -> None:
     mourned: list[int] = []
 
-    async def mourn(pid: int) -> None:
+    async def on_exit(pid: int) -> None:
         mourned.append(pid)
         raise OSError("nobody may stop the supervisor")
 
-    async with at_work(Supervisor([program("long")], mourn=mourn, patience=QUICK)):
+    async with at_work(Supervisor([program("long")], on_exit=on_exit, restarts=QUICK)):
         (first,) = await started(tmp_path, "long", 1)
         os.kill(first, signal.SIGKILL)
         assert len(await started(tmp_path, "long", 2)) == 2
@@ -96,8 +96,8 @@ async def test_what_dies_is_started_again_and_mourned(
 async def test_what_ends_at_once_again_and_again_is_started_ever_less_often(
     program: Callable[[str], Program], tmp_path: Path
 ) -> None:
-    patience = Patience(drain=3.0, first_pause=0.2, last_pause=60.0)
-    async with at_work(Supervisor([program("short")], patience=patience)):
+    restarts = RestartPolicy(drain=3.0, first_pause=0.2, last_pause=60.0)
+    async with at_work(Supervisor([program("short")], restarts=restarts)):
         await started(tmp_path, "short", 3)
         await asyncio.sleep(0.5)
         assert len(starts(tmp_path, "short")) == 3
@@ -106,7 +106,7 @@ async def test_what_ends_at_once_again_and_again_is_started_ever_less_often(
 async def test_stopping_ends_everything_and_what_does_not_listen_is_killed(
     program: Callable[[str], Program], tmp_path: Path
 ) -> None:
-    async with at_work(Supervisor([program("long"), program("deaf")], patience=QUICK)):
+    async with at_work(Supervisor([program("long"), program("deaf")], restarts=QUICK)):
         pids = [*await started(tmp_path, "long", 1), *await started(tmp_path, "deaf", 1)]
     for pid in pids:
         with pytest.raises(ProcessLookupError):
@@ -121,7 +121,7 @@ async def test_upkeep_is_done_meanwhile_and_may_fail(program: Callable[[str], Pr
         rounds += 1
         raise OSError("not now")
 
-    async with at_work(Supervisor([program("long")], upkeep, patience=QUICK)), asyncio.timeout(20):
+    async with at_work(Supervisor([program("long")], upkeep, restarts=QUICK)), asyncio.timeout(20):
         while rounds < 3:
             await asyncio.sleep(0.02)
 

@@ -12,7 +12,7 @@ assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1) == 0
 own = subprocess.Popen([sys.executable, "-c", "raise SystemExit(7)"])
 parent = subprocess.run(["sh", "-c", "sleep 0.2 & echo $!"], stdout=subprocess.PIPE, text=True)
 orphan = int(parent.stdout)
-orphans = Orphans(patience=1.0)
+orphans = Orphans(timeout=1.0)
 deadline = time.monotonic() + 30
 while os.path.exists(f"/proc/{orphan}"):
     assert time.monotonic() < deadline, "still there"

@@ -155,11 +155,11 @@ async def test_a_request_may_name_another_model(
     models = tmp_path / "models"
     folder = models / "two"
     tiny_model(folder)
-    other = InferenceModel(folder, replace(ARCHITECTURE, instruments=("drums", "vocals")))
+    other = InferenceModel(folder, replace(ARCHITECTURE, stems=("drums", "vocals")))
     async with InferenceSlot(tiny, work, models_folder=models) as wide:
         for model in (other, tiny, other):
             result = await wide.separate(request_for(song(work), model, model=model))
-            assert tuple(result.stems) == model.architecture.instruments
+            assert tuple(result.stems) == model.architecture.stems
     with pytest.raises(ModelCorruptError):  # outside of what it may read
         await slot.separate(request_for(song(work), other, model=other))
     await slot.separate(request_for(song(work), tiny))

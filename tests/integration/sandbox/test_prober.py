@@ -92,13 +92,13 @@ async def test_a_process_that_dies_of_a_file_costs_that_file_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_in_process(
-        "from spleeter_microservice.separation import audio_reader\n"
+        "from spleeter_microservice.audio import reader\n"
         "import os, signal\n"
-        "class Deadly(audio_reader.AudioReader):\n"
+        "class Deadly(reader.AudioReader):\n"
         "    def __init__(self, path):\n"
         "        if path.name == 'deadly': os.kill(os.getpid(), signal.SIGSEGV)\n"
         "        super().__init__(path)\n"
-        "audio_reader.AudioReader = Deadly\n",
+        "reader.AudioReader = Deadly\n",
         tmp_path / "hook",
         monkeypatch,
     )
@@ -112,13 +112,13 @@ async def test_a_process_that_dies_of_a_file_costs_that_file_alone(
 
 async def test_memory_time_and_files_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_in_process(
-        "from spleeter_microservice.separation import audio_reader\n"
+        "from spleeter_microservice.audio import reader\n"
         "import pathlib, time\n"
         "def greedy(path):\n"
         "    if path.name == 'slow': time.sleep(60)\n"
         "    if path.name == 'writer': pathlib.Path('written').write_bytes(b'x')\n"
         "    held = [bytearray(b'x') * (16 << 20) for _ in range(100)]; time.sleep(60)\n"
-        "audio_reader.AudioReader = greedy\n",
+        "reader.AudioReader = greedy\n",
         tmp_path / "hook",
         monkeypatch,
     )

@@ -22,8 +22,8 @@ from spleeter_microservice.errors import (
 from spleeter_microservice.models.provide import find_model, open_store
 from spleeter_microservice.models.tensorflow.checkpoint_reader import data_sha256, read_checkpoint
 from spleeter_microservice.separation.spleeter import masks
-from spleeter_microservice.separation.spleeter.architecture import Architecture
-from spleeter_microservice.separation.spleeter.network import Networks
+from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
+from spleeter_microservice.separation.spleeter.network import OnnxNetworks
 from spleeter_microservice.settings import Settings
 from tests.support.song_folders import stems, write_musdb, write_song
 from tests.support.torch_needed import need_torch
@@ -59,10 +59,10 @@ class Listener:
         self.losses: list[tuple[int, float, float | None]] = []
         self.began_at = -1
 
-    def began(self, step: int, device: str, bf16: bool, data: TrainingData) -> None:
+    def on_start(self, step: int, device: str, bf16: bool, data: TrainingData) -> None:
         self.began_at = step
 
-    def stepped(self, step: int, loss: float | None) -> None:
+    def on_step(self, step: int, loss: float | None) -> None:
         self.steps.append(step)
         if step == self.interrupt_after:
             raise KeyboardInterrupt
@@ -98,7 +98,7 @@ def record(output: Path) -> dict[str, Any]:
 
 
 def weights(exported: Path) -> dict[str, Array]:
-    architecture = Architecture.from_configuration(json.loads(exported.read_text()))
+    architecture = UNetArchitecture.from_configuration(json.loads(exported.read_text()))
     return dict(read_checkpoint(exported.parent, architecture))
 
 
@@ -146,9 +146,9 @@ def test_what_is_exported_equals_what_was_trained(tmp_path: Path, songs: Path, k
     assert_same_masks(model.folder, model.architecture, magnitude, trained)
 
 
-def assert_same_masks(folder: Path, architecture: Architecture, magnitude: Array, found: Array) -> None:
-    engine = Networks(folder, architecture, cores=1)
-    outputs = [engine.run(k, magnitude) for k in range(len(architecture.instruments))]
+def assert_same_masks(folder: Path, architecture: UNetArchitecture, magnitude: Array, found: Array) -> None:
+    engine = OnnxNetworks(folder, architecture, cores=1)
+    outputs = [engine.run(k, magnitude) for k in range(len(architecture.stems))]
     expected = masks.estimates(architecture, outputs, magnitude.copy())
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one / magnitude, other / magnitude, rtol=0, atol=1e-4)
@@ -273,7 +273,7 @@ def test_every_optimizer_of_spleeter_makes_steps(tmp_path: Path, songs: Path, op
 def test_fine_tuning_starts_from_the_given_weights(tmp_path: Path, songs: Path) -> None:
     exported = train(tmp_path, songs, output="first", train_max_steps=3)
     given = weights(exported)
-    architecture = Architecture.from_configuration(json.loads(exported.read_text()))
+    architecture = UNetArchitecture.from_configuration(json.loads(exported.read_text()))
     base = Base("first", "0" * 64, architecture, given)
     tuned = train(tmp_path, songs, output="tuned", base=base, train_max_steps=1, learning_rate=1e-6)
     for name, array in weights(tuned).items():
@@ -287,7 +287,7 @@ def test_fine_tuning_starts_from_the_given_weights(tmp_path: Path, songs: Path) 
     np.testing.assert_allclose(weights(renamed)["conv2d/kernel"], given["conv2d/kernel"], rtol=0, atol=2e-6)
     for wrong in (
         replace(architecture, kind="softmax_unet"),
-        replace(architecture, instruments=("a", "b", "c")),
+        replace(architecture, stems=("a", "b", "c")),
     ):
         with pytest.raises(CheckpointError, match=r"weights of other do not fit .* (2|3) instruments"):
             train(tmp_path, songs, output="wrong", base=Base("other", "", wrong, given))
@@ -328,7 +328,7 @@ def test_a_loss_that_is_no_number_ends_it_before_anything_is_saved(tmp_path: Pat
 
 def test_a_folder_that_is_trained_into_is_locked(tmp_path: Path, songs: Path) -> None:
     class Second(Listener):
-        def stepped(self, step: int, loss: float | None) -> None:
+        def on_step(self, step: int, loss: float | None) -> None:
             with pytest.raises(ConfigurationError, match="Another process trains into"):
                 train(tmp_path, songs)
 

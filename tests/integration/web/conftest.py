@@ -15,7 +15,7 @@ from spleeter_microservice.database.embedded import EmbeddedPostgres
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
 from tests.conftest import new_database
-from tests.support.web_service import ALL, Fleet, Player, build_services, served
+from tests.support.web_service import ALL, Player, WorkerRegistry, build_services, served
 
 _EMPTY = """
 DO $$
@@ -48,12 +48,12 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def fleet() -> Fleet:
-    return Fleet()
+def fleet() -> WorkerRegistry:
+    return WorkerRegistry()
 
 
 @pytest.fixture
-def services(database: Database, fleet: Fleet, tmp_path: Path) -> Services:
+def services(database: Database, fleet: WorkerRegistry, tmp_path: Path) -> Services:
     """The services; a module of tests may have others by a fixture of this name."""
     return build_services(database, tmp_path, fleet)
 

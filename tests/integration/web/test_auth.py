@@ -21,7 +21,7 @@ from spleeter_microservice.access.tokens import TokenRules, TokenVerifier
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.web.services import Services
 from tests.support.issuer import AUDIENCE, ISSUER, KeySet, Signer
-from tests.support.web_service import ALL, Fleet, Player, build_services, song
+from tests.support.web_service import ALL, Player, WorkerRegistry, build_services, song
 
 pytestmark = pytest.mark.asyncio
 
@@ -38,7 +38,7 @@ ROUTES = [
 
 
 @pytest.fixture
-def services(database: Database, fleet: Fleet, tmp_path: Path) -> Services:
+def services(database: Database, fleet: WorkerRegistry, tmp_path: Path) -> Services:
     def publish(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, stream=httpx.ByteStream(KeySet([SIGNER.jwk()]).document()))
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from spleeter_microservice.antivirus.clamd import Clamd, Patience
+from spleeter_microservice.antivirus.clamd import Clamd, Timeouts
 from spleeter_microservice.antivirus.scan import Antivirus
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.database.embedded import EmbeddedPostgres
@@ -19,7 +19,7 @@ from spleeter_microservice.database.migrate import migrate
 from spleeter_microservice.web import health
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
-from tests.support.web_service import Fleet, Player, build_services, served, song
+from tests.support.web_service import Player, WorkerRegistry, build_services, served, song
 
 pytestmark = pytest.mark.asyncio
 
@@ -57,7 +57,7 @@ async def test_readiness_tells_each_part(stranger: httpx.AsyncClient, path: str)
 
 
 async def test_without_a_worker_that_passed_its_check_nothing_is_ready(
-    stranger: httpx.AsyncClient, fleet: Fleet
+    stranger: httpx.AsyncClient, fleet: WorkerRegistry
 ) -> None:
     fleet.live = 0
     answer = await stranger.get("/health/ready")
@@ -80,7 +80,7 @@ async def test_a_store_that_is_away_is_seen_and_so_is_its_return(
 
 
 async def test_a_scanner_that_is_away_is_seen(database: Database, tmp_path: Path) -> None:
-    nobody = Clamd.from_url(f"unix://{tmp_path}/nobody.sock", Patience(1, 1, 1))
+    nobody = Clamd.from_url(f"unix://{tmp_path}/nobody.sock", Timeouts(1, 1, 1))
     services = build_services(database, tmp_path, antivirus=Antivirus("required", nobody))
     async with served(create_app(services)) as url, httpx.AsyncClient(base_url=url) as client:
         answer = await client.get("/health/ready")
@@ -167,7 +167,7 @@ def outage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outage]:
 
 @pytest_asyncio.fixture
 async def unsteady(outage: Outage, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with Database(outage.url, patience=0.5) as database:
+    async with Database(outage.url, timeout=0.5) as database:
         services = build_services(database, tmp_path)
         key, _ = await services.keys.create("ann")
         async with (

@@ -18,13 +18,13 @@ import pytest
 import pytest_asyncio
 import structlog
 
-from spleeter_microservice.jobs.worker_registry import Fleet
+from spleeter_microservice.jobs.worker_registry import WorkerRegistry
 from spleeter_microservice.observability.logs import configure_logging
 from spleeter_microservice.observability.tracing import close_tracing, configure_tracing
 from spleeter_microservice.outgoing.client import Outgoing
-from spleeter_microservice.outgoing.url_policy import AddressGuard
+from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.web.services import Services
-from spleeter_microservice.webhooks import signature as webhooks
+from spleeter_microservice.webhooks import signature
 from spleeter_microservice.webhooks.deliveries import Deliveries
 from spleeter_microservice.webhooks.sender import SenderOptions, WebhookSender
 from tests.support.http_servers import Server, serving, status
@@ -35,7 +35,7 @@ from tests.support.web_service import song
 pytestmark = pytest.mark.asyncio
 
 ID = "followed-1"
-SECRET = webhooks.generate_secret()
+SECRET = signature.generate_secret()
 
 
 @pytest.fixture
@@ -72,9 +72,9 @@ async def services(
     log: io.StringIO, collector: Server, services: Services, receiver: Server
 ) -> AsyncIterator[Services]:
     """The services, told that this machine may be called, and sending webhooks."""
-    guard = AddressGuard(frozenset({receiver.server_port}), (IPv4Network("127.0.0.1/32"),))
+    guard = UrlPolicy(frozenset({receiver.server_port}), (IPv4Network("127.0.0.1/32"),))
     options = replace(services.options, signing_webhooks=True)
-    fleet, deliveries = Fleet(services.database), Deliveries(services.database)
+    fleet, deliveries = WorkerRegistry(services.database), Deliveries(services.database)
     sender = WebhookSender(
         services.database, Outgoing(guard), (SECRET,), services.audit, SenderOptions(poll=0.05)
     )
@@ -108,7 +108,7 @@ async def test_a_request_s_id_is_in_every_line_about_it_and_at_the_receiver(
     for (path, headers), body in zip(receiver.requests, receiver.bodies, strict=True):
         lower = {name.lower(): value for name, value in headers.items()}
         assert (path, lower["x-request-id"]) == ("/hook", ID)
-        assert webhooks.verify(SECRET, lower, body, time.time()) == delivery["id"]
+        assert signature.verify(SECRET, lower, body, time.time()) == delivery["id"]
         assert json.loads(body)["data"] | {"metadata": None} == {
             "id": job["id"],
             "state": "succeeded",

@@ -19,10 +19,10 @@ from spleeter_microservice.audit.log import AuditLog
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.jobs.claims import Claims, Failure
 from spleeter_microservice.jobs.job import Job, NewJob, Options
-from spleeter_microservice.jobs.repository import Repository
+from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.outgoing.client import Answer, Outgoing
-from spleeter_microservice.outgoing.url_policy import AddressGuard
-from spleeter_microservice.webhooks import signature as webhooks
+from spleeter_microservice.outgoing.url_policy import UrlPolicy
+from spleeter_microservice.webhooks import signature
 from spleeter_microservice.webhooks.deliveries import Deliveries, Delivery
 from spleeter_microservice.webhooks.sender import SenderOptions, WebhookSender
 from tests.support.http_servers import Server, serving, stall, status
@@ -30,8 +30,8 @@ from tests.support.job_samples import RESULT, claimed, new_job, succeed
 
 pytestmark = pytest.mark.asyncio
 
-SECRET = webhooks.generate_secret()
-QUICK = SenderOptions(poll=0.05, patience=5.0)
+SECRET = signature.generate_secret()
+QUICK = SenderOptions(poll=0.05, timeout=5.0)
 
 
 @pytest_asyncio.fixture
@@ -48,7 +48,7 @@ def telling(server: Server, tenant: str = "ann") -> NewJob:
 def sender(
     database: Database, server: Server, audit: AuditLog | None = None, options: SenderOptions = QUICK
 ) -> WebhookSender:
-    guard = AddressGuard(frozenset({server.server_port}), (IPv4Network("127.0.0.1/32"),))
+    guard = UrlPolicy(frozenset({server.server_port}), (IPv4Network("127.0.0.1/32"),))
     return WebhookSender(database, Outgoing(guard), (SECRET,), audit, options)
 
 
@@ -87,7 +87,7 @@ async def test_a_success_is_told_signed_and_with_the_request_s_id(database: Data
         )
     ((_, headers),), (body,) = server.requests, server.bodies
     headers = {name.lower(): value for name, value in headers.items()}
-    assert webhooks.verify(SECRET, headers, body, time.time()) == delivery.id
+    assert signature.verify(SECRET, headers, body, time.time()) == delivery.id
     assert (headers["x-request-id"], headers["content-type"]) == ("r-1", "application/json")
     event = json.loads(body)
     assert event["type"] == "separation.succeeded"
@@ -107,7 +107,7 @@ async def test_a_success_is_told_signed_and_with_the_request_s_id(database: Data
 
 async def test_a_failure_a_cancellation_and_a_reused_result_are_told_too(database: Database) -> None:
     with serving(status(200)) as server:
-        repository, claims = Repository(database), Claims(database)
+        repository, claims = JobRepository(database), Claims(database)
         failing = (await repository.create(telling(server))).job
         claim = await claimed(claims, await claims.register("test", 1))
         await claims.fail(claim, Failure("not-audio", "Convert it."))
@@ -140,7 +140,7 @@ async def test_what_fails_is_sent_again_later_under_the_same_id(database: Databa
         assert failed.state == "pending"
         assert failed.next_attempt_at
         wait = (failed.next_attempt_at - datetime.now(UTC)).total_seconds()
-        assert 0 < wait <= webhooks.DELAYS[0].total_seconds() * 1.2
+        assert 0 < wait <= signature.DELAYS[0].total_seconds() * 1.2
         make_due(database)
         await sent(sender(database, server), database, job, delivered)
     assert len({headers["webhook-id"] for _, headers in server.requests}) == 1
@@ -158,15 +158,15 @@ async def test_the_last_attempt_ends_it(database: Database) -> None:
     with serving(status(500)) as server:
         job = await succeed(database, telling(server))
         with psycopg.connect(database.url) as connection:
-            connection.execute("UPDATE spleeter_webhooks SET attempts = %s", (len(webhooks.DELAYS),))
+            connection.execute("UPDATE spleeter_webhooks SET attempts = %s", (len(signature.DELAYS),))
         await sent(sender(database, server), database, job, lambda found: found.state == "failed")
 
 
 async def test_an_address_within_is_not_called(database: Database) -> None:
     with serving(status(200)) as server:
         job = await succeed(database, telling(server))
-        guarded = WebhookSender(database, Outgoing(AddressGuard()), (SECRET,), options=QUICK)
-        delivery = await sent(guarded, database, job, lambda found: found.state == "failed")
+        keyed_responses = WebhookSender(database, Outgoing(UrlPolicy()), (SECRET,), options=QUICK)
+        delivery = await sent(keyed_responses, database, job, lambda found: found.state == "failed")
     assert server.requests == []
     assert delivery.last_error
 
@@ -195,7 +195,7 @@ async def test_a_webhook_that_breaks_the_sender_does_not_stop_the_others(databas
         options = replace(breaking.options, callback_url=f"{server.url}/breaks")
         await succeed(database, replace(breaking, options=options))
         job = await succeed(database, telling(server))
-        guard = AddressGuard(frozenset({server.server_port}), (IPv4Network("127.0.0.1/32"),))
+        guard = UrlPolicy(frozenset({server.server_port}), (IPv4Network("127.0.0.1/32"),))
         sending = WebhookSender(database, Unforeseen(guard), (SECRET,), None, QUICK)
         await sent(sending, database, job, delivered)
 
@@ -206,8 +206,8 @@ async def test_a_tenant_with_slow_receivers_holds_up_no_other(database: Database
         for _ in range(6):
             await succeed(database, telling(slow, "bob"))
         job = await succeed(database, telling(quick, "ann"))
-        guard = AddressGuard(frozenset({slow.server_port, quick.server_port}), (IPv4Network("127.0.0.1/32"),))
-        options = SenderOptions(at_once=3, at_once_per_tenant=2, poll=0.05, patience=60.0)
+        guard = UrlPolicy(frozenset({slow.server_port, quick.server_port}), (IPv4Network("127.0.0.1/32"),))
+        options = SenderOptions(at_once=3, at_once_per_tenant=2, poll=0.05, timeout=60.0)
         sending = WebhookSender(database, Outgoing(guard), (SECRET,), None, options)
         await sent(sending, database, job, delivered)
         assert len(slow.requests) == 2
@@ -234,7 +234,7 @@ async def test_another_tenant_s_deliveries_are_not_seen_and_a_deleted_job_tells_
     with serving(status(200)) as server:
         job = await succeed(database, telling(server))
         assert await Deliveries(database).of_job("bob", job.id) == []
-        await Repository(database).delete("ann", job.id)
+        await JobRepository(database).delete("ann", job.id)
         async with database.transaction() as transaction:
             assert await transaction.first("claim_webhook", busy=[], lease=1.0) is None
     assert RESULT.model

@@ -24,7 +24,7 @@ from spleeter_microservice.storage.backends import open_place
 from spleeter_microservice.storage.objects import StoredObject
 from spleeter_microservice.storage.store import Storage
 from spleeter_microservice.worker.inventory import Inventory
-from spleeter_microservice.worker.separate_job import JobLimits, SlotSeparation
+from spleeter_microservice.worker.separate_job import JobLimits, JobSeparator
 from spleeter_microservice.worker.work_folder import empty, open_work_folder
 from tests.support.audio_files import RATE, encode_kind, noise, read
 from tests.support.inference_models import long_song
@@ -73,8 +73,8 @@ async def slot(inventory: Inventory, tmp_path: Path) -> AsyncIterator[InferenceS
 
 
 @pytest.fixture
-def separation(storage: Storage, inventory: Inventory, slot: InferenceSlot) -> SlotSeparation:
-    return SlotSeparation(storage, inventory, [slot], JobLimits(storage_patience=5.0))
+def separation(storage: Storage, inventory: Inventory, slot: InferenceSlot) -> JobSeparator:
+    return JobSeparator(storage, inventory, [slot], JobLimits(storage_timeout=5.0))
 
 
 def job_of(name: str = "song.mp3", **options: Any) -> Job:
@@ -98,7 +98,7 @@ async def stored(storage: Storage, job: Job, path: Path) -> Job:
     return job
 
 
-async def done(separation: SlotSeparation, job: Job) -> tuple[Result, list[float]]:
+async def done(separation: JobSeparator, job: Job) -> tuple[Result, list[float]]:
     seen: list[float] = []
     return await separation(job, seen.append, asyncio.Event()), seen
 
@@ -113,7 +113,7 @@ def song(tmp_path: Path) -> Path:
 
 
 async def test_stems_and_peaks_lie_under_keys_that_the_job_decides(
-    separation: SlotSeparation, storage: Away, song: Path, tmp_path: Path, slot: InferenceSlot
+    separation: JobSeparator, storage: Away, song: Path, tmp_path: Path, slot: InferenceSlot
 ) -> None:
     job = await stored(storage, job_of(), song)
     result, seen = await done(separation, job)
@@ -140,7 +140,7 @@ async def test_stems_and_peaks_lie_under_keys_that_the_job_decides(
 
 
 async def test_a_second_job_in_the_same_process_works_as_the_first(
-    separation: SlotSeparation, storage: Away, song: Path, slot: InferenceSlot
+    separation: JobSeparator, storage: Away, song: Path, slot: InferenceSlot
 ) -> None:
     pid = slot.pid
     for _ in range(2):
@@ -149,7 +149,7 @@ async def test_a_second_job_in_the_same_process_works_as_the_first(
 
 
 async def test_only_the_stems_that_are_wanted_are_stored(
-    separation: SlotSeparation, storage: Away, song: Path
+    separation: JobSeparator, storage: Away, song: Path
 ) -> None:
     job = await stored(storage, job_of(only=("drums",), codec="flac"), song)
     result, _ = await done(separation, job)
@@ -159,7 +159,7 @@ async def test_only_the_stems_that_are_wanted_are_stored(
 
 
 async def test_what_is_no_audio_fails_with_the_client_s_name_for_it(
-    separation: SlotSeparation, storage: Away, tmp_path: Path
+    separation: JobSeparator, storage: Away, tmp_path: Path
 ) -> None:
     (tmp_path / "text").write_bytes(b"no sound at all" * 100)
     job = await stored(storage, job_of("../my song.mp3"), tmp_path / "text")
@@ -169,7 +169,7 @@ async def test_what_is_no_audio_fails_with_the_client_s_name_for_it(
 
 
 async def test_a_running_job_is_stopped_within_a_second_and_leaves_a_slot_that_works(
-    separation: SlotSeparation, storage: Away, song: Path, tmp_path: Path, slot: InferenceSlot
+    separation: JobSeparator, storage: Away, song: Path, tmp_path: Path, slot: InferenceSlot
 ) -> None:
     job = await stored(storage, job_of(), long_song(tmp_path))
     cancelled, seen = asyncio.Event(), list[float]()
@@ -187,19 +187,19 @@ async def test_a_running_job_is_stopped_within_a_second_and_leaves_a_slot_that_w
 
 
 async def test_a_store_that_is_away_for_a_while_is_waited_for_and_one_that_stays_away_is_not(
-    separation: SlotSeparation, storage: Away, song: Path
+    separation: JobSeparator, storage: Away, song: Path
 ) -> None:
     job = await stored(storage, job_of(), song)
     storage.times = 2
     await done(separation, job)
     storage.times = 1000
-    separation.limits = replace(separation.limits, storage_patience=0.5)
+    separation.limits = replace(separation.limits, storage_timeout=0.5)
     with pytest.raises(StorageUnavailableError):
         await done(separation, job)
 
 
 async def test_a_missing_input_and_a_missing_model_are_told(
-    separation: SlotSeparation, storage: Away, song: Path
+    separation: JobSeparator, storage: Away, song: Path
 ) -> None:
     with pytest.raises(ObjectNotFoundError):
         await done(separation, job_of())
@@ -210,7 +210,7 @@ async def test_a_missing_input_and_a_missing_model_are_told(
 
 
 async def test_a_job_that_takes_too_long_is_told_so(
-    separation: SlotSeparation, storage: Away, tmp_path: Path
+    separation: JobSeparator, storage: Away, tmp_path: Path
 ) -> None:
     separation.limits = replace(separation.limits, seconds=0.2)
     with pytest.raises(JobTimeLimitError):
@@ -220,9 +220,9 @@ async def test_a_job_that_takes_too_long_is_told_so(
 async def test_the_engine_that_a_job_was_created_for_is_used_while_it_is_there(inventory: Inventory) -> None:
     models = {model.name: model for model in inventory.models()}
     wide = models[f"{NAME}-16kHz"]
-    assert inventory.choose(wide.engine, STEMS, "official") == wide
-    assert inventory.choose("another:engine", STEMS, "official") == models[NAME]
-    assert wide.engine != models[NAME].engine
+    assert inventory.choose(wide.result_version, STEMS, "official") == wide
+    assert inventory.choose("another:result_version", STEMS, "official") == models[NAME]
+    assert wide.result_version != models[NAME].result_version
     assert inventory.load(wide.name).architecture.bins == 1536
 
 

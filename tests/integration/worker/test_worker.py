@@ -11,11 +11,11 @@ import pytest_asyncio
 
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import InferenceCrashedError, NotAudioError
-from spleeter_microservice.jobs.claims import DEATHS, Claims
+from spleeter_microservice.jobs.claims import CRASHES, Claims
 from spleeter_microservice.jobs.job import Job, State
-from spleeter_microservice.jobs.notifications import Listener, Notice
-from spleeter_microservice.jobs.repository import Repository
-from spleeter_microservice.worker.attempt import Ending
+from spleeter_microservice.jobs.notifications import JobNotifications, Notice
+from spleeter_microservice.jobs.repository import JobRepository
+from spleeter_microservice.worker.attempt import Outcome
 from spleeter_microservice.worker.worker import Worker
 from tests.support.job_samples import QUICK, RESULT, Songs, at_work, new_job, until
 
@@ -29,15 +29,15 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def repository(database: Database) -> Repository:
-    return Repository(database)
+def repository(database: Database) -> JobRepository:
+    return JobRepository(database)
 
 
 def worker(database: Database, songs: Songs, **changes: Any) -> Worker:
     return Worker(database, songs, songs.erase, replace(QUICK, **changes))
 
 
-async def test_a_job_is_done_and_its_result_published(database: Database, repository: Repository) -> None:
+async def test_a_job_is_done_and_its_result_published(database: Database, repository: JobRepository) -> None:
     async with at_work(worker(database, Songs())):
         job = (await repository.create(new_job())).job
         done = await until(repository, job.id, State.SUCCEEDED)
@@ -45,7 +45,7 @@ async def test_a_job_is_done_and_its_result_published(database: Database, reposi
 
 
 async def test_a_waiting_worker_starts_a_new_job_within_a_tenth_of_a_second(
-    database: Database, repository: Repository
+    database: Database, repository: JobRepository
 ) -> None:
     waits = []
     async with at_work(worker(database, Songs(), poll=30.0)):
@@ -58,7 +58,7 @@ async def test_a_waiting_worker_starts_a_new_job_within_a_tenth_of_a_second(
     assert sorted(waits)[4] < timedelta(milliseconds=100)
 
 
-async def test_slots_work_at_the_same_time(database: Database, repository: Repository) -> None:
+async def test_slots_work_at_the_same_time(database: Database, repository: JobRepository) -> None:
     songs = Songs(seconds=0.5)
     jobs = [(await repository.create(new_job())).job for _ in range(3)]
     async with at_work(worker(database, songs, slots=3)) as working:
@@ -69,14 +69,16 @@ async def test_slots_work_at_the_same_time(database: Database, repository: Repos
             await until(repository, job.id, State.SUCCEEDED)
 
 
-async def test_progress_is_seen_while_a_job_runs(database: Database, repository: Repository) -> None:
+async def test_progress_is_seen_while_a_job_runs(database: Database, repository: JobRepository) -> None:
     job = (await repository.create(new_job())).job
     async with at_work(worker(database, Songs(seconds=1.0))), asyncio.timeout(5):
         while (await repository.get("ann", job.id)).progress != 0.5:
             await asyncio.sleep(0.02)
 
 
-async def test_an_error_of_the_song_fails_the_job_at_once(database: Database, repository: Repository) -> None:
+async def test_an_error_of_the_song_fails_the_job_at_once(
+    database: Database, repository: JobRepository
+) -> None:
     songs = Songs(error=lambda job: NotAudioError("not audio:\0 convert it"))
     job = (await repository.create(new_job())).job
     async with at_work(worker(database, songs)):
@@ -86,17 +88,17 @@ async def test_an_error_of_the_song_fails_the_job_at_once(database: Database, re
 
 
 async def test_a_job_whose_separating_process_dies_is_tried_three_times(
-    database: Database, repository: Repository
+    database: Database, repository: JobRepository
 ) -> None:
     songs = Songs(error=lambda job: InferenceCrashedError("killed"))
     job = (await repository.create(new_job())).job
     async with at_work(worker(database, songs)):
         failed = await until(repository, job.id, State.FAILED)
-    assert (failed.error_type, failed.deaths, len(songs.begun)) == (DEATHS, 3, 3)
+    assert (failed.error_type, failed.crashes, len(songs.begun)) == (CRASHES, 3, 3)
 
 
 async def test_an_unexpected_error_is_retried_and_its_text_not_shown(
-    database: Database, repository: Repository
+    database: Database, repository: JobRepository
 ) -> None:
     outcomes: list[Exception | None] = [OSError("/secret/path"), None]
     one = (await repository.create(new_job())).job
@@ -110,7 +112,7 @@ async def test_an_unexpected_error_is_retried_and_its_text_not_shown(
 
 
 async def test_a_result_that_cannot_be_stored_fails_its_job_and_no_other(
-    database: Database, repository: Repository
+    database: Database, repository: JobRepository
 ) -> None:
     class Wrong(Songs):
         async def __call__(self, job: Job, *_: Any) -> Any:
@@ -126,7 +128,7 @@ async def test_a_result_that_cannot_be_stored_fails_its_job_and_no_other(
 
 @pytest.mark.parametrize("how", ["cancel", "delete"])
 async def test_a_running_job_is_given_up_within_a_second(
-    database: Database, repository: Repository, how: str
+    database: Database, repository: JobRepository, how: str
 ) -> None:
     songs = Songs(seconds=30)
     job = (await repository.create(new_job())).job
@@ -142,7 +144,7 @@ async def test_a_running_job_is_given_up_within_a_second(
 
 
 async def test_a_separation_that_does_not_stop_when_told_is_interrupted(
-    database: Database, repository: Repository
+    database: Database, repository: JobRepository
 ) -> None:
     class Deaf(Songs):
         async def __call__(self, job: Job, *_: Any) -> Any:
@@ -161,7 +163,7 @@ async def test_a_separation_that_does_not_stop_when_told_is_interrupted(
 
 
 async def test_a_stopping_worker_finishes_what_it_can_in_the_grace_period(
-    database: Database, repository: Repository
+    database: Database, repository: JobRepository
 ) -> None:
     songs = Songs(seconds=0.5)
     jobs = [(await repository.create(new_job())).job for _ in range(2)]
@@ -173,7 +175,7 @@ async def test_a_stopping_worker_finishes_what_it_can_in_the_grace_period(
 
 
 async def test_what_runs_longer_than_the_grace_period_goes_back_to_the_queue(
-    database: Database, repository: Repository
+    database: Database, repository: JobRepository
 ) -> None:
     class Stopping(Songs):
         async def __call__(self, job: Job, report: Any, cancelled: asyncio.Event) -> Any:
@@ -186,16 +188,16 @@ async def test_what_runs_longer_than_the_grace_period_goes_back_to_the_queue(
         while not songs.begun:
             await asyncio.sleep(0.01)
     back = await repository.get("ann", job.id)
-    assert (back.state, back.deaths, back.progress) == (State.QUEUED, 0, 0)
+    assert (back.state, back.crashes, back.progress) == (State.QUEUED, 0, 0)
     async with at_work(worker(database, Songs())):
         await until(repository, job.id, State.SUCCEEDED)
 
 
 async def test_a_worker_that_was_taken_for_dead_gives_up_and_starts_afresh(
-    database: Database, repository: Repository
+    database: Database, repository: JobRepository
 ) -> None:
     songs = Songs(seconds=1.0)
-    endings: list[Ending] = []
+    endings: list[Outcome] = []
     job = (await repository.create(new_job())).job
     working = Worker(database, songs, songs.erase, QUICK, lambda job, ending, seconds: endings.append(ending))
     async with at_work(working):
@@ -203,12 +205,12 @@ async def test_a_worker_that_was_taken_for_dead_gives_up_and_starts_afresh(
             await asyncio.sleep(0.01)
         await Claims(database).take_over(0)
         done = await until(repository, job.id, State.SUCCEEDED)
-    assert (done.attempts, done.deaths) == (2, 1)
-    assert endings == [Ending.LOST, Ending.SUCCEEDED]
+    assert (done.attempts, done.crashes) == (2, 1)
+    assert endings == [Outcome.LOST, Outcome.SUCCEEDED]
 
 
 async def test_a_job_whose_claim_was_lost_on_its_way_to_the_worker_is_done_all_the_same(
-    database: Database, repository: Repository
+    database: Database, repository: JobRepository
 ) -> None:
     async with at_work(worker(database, Songs(seconds=1.0))) as working:
         busy = (await repository.create(new_job())).job
@@ -222,10 +224,10 @@ async def test_a_job_whose_claim_was_lost_on_its_way_to_the_worker_is_done_all_t
         assert lost.job.id == job.id
         done = await until(repository, job.id, State.SUCCEEDED)
         assert working.connected
-    assert (done.attempts, done.deaths) == (2, 0)
+    assert (done.attempts, done.crashes) == (2, 0)
 
 
-async def test_expired_jobs_are_swept(database: Database, repository: Repository) -> None:
+async def test_expired_jobs_are_swept(database: Database, repository: JobRepository) -> None:
     songs = Songs()
     job = (await repository.create(new_job(retention=timedelta()))).job
     async with at_work(worker(database, songs, sweep=0.1)), asyncio.timeout(5):
@@ -234,9 +236,9 @@ async def test_expired_jobs_are_swept(database: Database, repository: Repository
     assert songs.erased == [job.prefix]
 
 
-async def test_every_change_of_a_job_is_notified(database: Database, repository: Repository) -> None:
+async def test_every_change_of_a_job_is_notified(database: Database, repository: JobRepository) -> None:
     heard: list[Notice | None] = []
-    listening = asyncio.create_task(Listener(database.url, heard.append).run())
+    listening = asyncio.create_task(JobNotifications(database.url, heard.append).run())
     while not heard:
         await asyncio.sleep(0.01)
     job = (await repository.create(new_job())).job

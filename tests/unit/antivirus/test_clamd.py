@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from spleeter_microservice.antivirus.clamd import Clamd, ClamdError, Patience
+from spleeter_microservice.antivirus.clamd import Clamd, ClamdError, Timeouts
 from spleeter_microservice.antivirus.scan import Antivirus, Verdict, scan_antivirus
 from spleeter_microservice.errors import (
     ConfigurationError,
@@ -19,7 +19,7 @@ from spleeter_microservice.errors import (
 
 pytestmark = pytest.mark.asyncio
 
-QUICK = Patience(connect=1, transfer=1, verdict=1)
+QUICK = Timeouts(connect=1, transfer=1, verdict=1)
 
 
 async def music() -> AsyncIterator[bytes]:
@@ -42,7 +42,7 @@ async def replying(reply: bytes) -> AsyncIterator[Antivirus]:
     server = await asyncio.start_server(answer, "127.0.0.1")
     async with server:
         port = server.sockets[0].getsockname()[1]
-        yield Antivirus("required", Clamd("127.0.0.1", port, patience=QUICK))
+        yield Antivirus("required", Clamd("127.0.0.1", port, timeouts=QUICK))
 
 
 @given(reply=st.binary(max_size=60))
@@ -62,7 +62,7 @@ async def test_garbage_is_never_a_verdict(reply: bytes) -> None:
         verdict = await scan_antivirus(music(), antivirus)
         assert verdict.result == "unavailable"
         with pytest.raises(ScannerUnavailableError):
-            verdict.admit()
+            verdict.raise_if_unsafe()
 
 
 @pytest.mark.parametrize(
@@ -104,18 +104,18 @@ async def test_without_a_scanner_the_file_is_not_even_read() -> None:
 
     antivirus = Antivirus.from_settings("off", None)
     verdict = await scan_antivirus(unread(), antivirus)
-    verdict.admit()
+    verdict.raise_if_unsafe()
     assert verdict == Verdict("skipped")
     assert await antivirus.problem() is None
 
 
 async def test_only_clean_and_unscanned_files_are_admitted() -> None:
-    Verdict("clean").admit()
-    Verdict("skipped").admit()
+    Verdict("clean").raise_if_unsafe()
+    Verdict("skipped").raise_if_unsafe()
     with pytest.raises(InfectedError):
-        Verdict("infected", "V").admit()
+        Verdict("infected", "V").raise_if_unsafe()
     with pytest.raises(ScannerUnavailableError):
-        Verdict("unavailable").admit()
+        Verdict("unavailable").raise_if_unsafe()
 
 
 @pytest.mark.parametrize(

@@ -7,18 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spleeter_microservice.access import key_format as key_text
+from spleeter_microservice.access import key_format
 from spleeter_microservice.audit.record import (
     BEGINNING,
     MAXIMUM_LINE,
     Action,
+    AuditEvent,
     Detail,
-    Event,
     compose,
     read,
     sounds_secret,
 )
-from spleeter_microservice.webhooks import signature as webhooks
+from spleeter_microservice.webhooks import signature
 from tests.support.issuer import encoded
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -33,13 +33,13 @@ details = st.dictionaries(
 )
 
 
-def line(event: Event) -> bytes:
+def line(event: AuditEvent) -> bytes:
     return compose(event, BEGINNING, NOW)[0].removesuffix(b"\n")
 
 
 @given(details=details, job=st.text(), actor=st.text())
 def test_every_event_is_one_line_that_reads_back(details: dict[str, Detail], job: str, actor: str) -> None:
-    composed = line(Event(Action.JOB_CREATED, job=job, actor=actor, details=details))
+    composed = line(AuditEvent(Action.JOB_CREATED, job=job, actor=actor, details=details))
     assert b"\n" not in composed
     assert composed.isascii()
     record = read(composed)
@@ -49,7 +49,7 @@ def test_every_event_is_one_line_that_reads_back(details: dict[str, Detail], job
 
 @given(details=details, data=st.data())
 def test_no_byte_can_be_changed_unnoticed(details: dict[str, Detail], data: st.DataObject) -> None:
-    composed = line(Event(Action.JOB_ERASED, details=details))
+    composed = line(AuditEvent(Action.JOB_ERASED, details=details))
     position = data.draw(st.integers(0, len(composed) - 1))
     byte = data.draw(st.integers(0, 255).filter(lambda value: value != composed[position]))
     assert read(composed[:position] + bytes([byte]) + composed[position + 1 :]) is None
@@ -61,7 +61,7 @@ def test_what_is_no_record_is_not_taken_for_one(garbage: bytes) -> None:
 
 
 def test_another_spelling_of_the_same_record_is_not_a_record() -> None:
-    composed = line(Event(Action.JOB_ERASED))
+    composed = line(AuditEvent(Action.JOB_ERASED))
     assert read(composed) is not None
     assert read(composed.replace(b",", b", ")) is None
     assert read(composed + b" ") is None
@@ -76,19 +76,19 @@ def test_another_spelling_of_the_same_record_is_not_a_record() -> None:
 )
 def test_a_field_that_sounds_like_a_secret_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="sounds like a secret"):
-        Event(Action.KEY_CREATED, details={name: "x"})
+        AuditEvent(Action.KEY_CREATED, details={name: "x"})
 
 
 @pytest.mark.parametrize("name", ["key_id", "scopes", "bytes", "monkey", "author", "stem", "reason", "virus"])
 def test_other_fields_are_not(name: str) -> None:
-    Event(Action.KEY_CREATED, details={name: "x"})
+    AuditEvent(Action.KEY_CREATED, details={name: "x"})
 
 
 @pytest.mark.parametrize(
     "secret",
     [
-        key_text.generate(),
-        webhooks.generate_secret(),
+        key_format.generate(),
+        signature.generate_secret(),
         f"{encoded({'alg': 'RS256'})}.{encoded({'sub': 'someone'})}.{encoded(b's' * 256)}",
         f"{encoded({'alg': 'none'})}.{encoded({'sub': 'someone'})}.",
     ],
@@ -101,26 +101,26 @@ def test_secrets_in_texts_are_removed_wherever_they_stand(secret: str) -> None:
         f"Authorization: Bearer {secret}",
         f"https://x.example/?k={secret}",
     ):
-        composed = line(Event(Action.AUTHENTICATION_FAILED, actor=text, job=text, details={"why": text}))
+        composed = line(AuditEvent(Action.AUTHENTICATION_FAILED, actor=text, job=text, details={"why": text}))
         assert secret.encode() not in composed
         assert secret.encode()[4:] not in composed
 
 
 def test_passwords_and_queries_of_addresses_are_removed() -> None:
     address = "https://user:pass@store.example/song.mp3?X-Amz-Signature=abc"
-    record = read(line(Event(Action.SOURCE_FETCHED, details={"address": address})))
+    record = read(line(AuditEvent(Action.SOURCE_FETCHED, details={"address": address})))
     assert record is not None
     assert record["details"]["address"] == "https://[removed]@store.example/song.mp3?[removed]"
 
 
 def test_a_record_has_a_bounded_length() -> None:
-    event = Event(
+    event = AuditEvent(
         Action.JOB_CREATED,
         *("succeeded", "\U0001d11e" * 10_000, "\x00" * 10_000, "\U0001d11e" * 10_000),
         details={f"{number:02}" + "\U0001d11e" * 62: "\U0001d11e" * 10_000 for number in range(20)},
     )
     assert len(line(event)) < MAXIMUM_LINE
     with pytest.raises(ValueError, match="at most 20"):
-        Event(Action.JOB_CREATED, details=dict.fromkeys(map(str, range(21))))
+        AuditEvent(Action.JOB_CREATED, details=dict.fromkeys(map(str, range(21))))
     with pytest.raises(ValueError, match="at most 64"):
-        Event(Action.JOB_CREATED, details={"x" * 65: 1})
+        AuditEvent(Action.JOB_CREATED, details={"x" * 65: 1})

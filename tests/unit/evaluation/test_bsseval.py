@@ -19,17 +19,17 @@ def side_by_side(waveforms: Waveforms) -> Waveforms:
 def signals(stems: int, samples: int, seed: int = 0) -> tuple[Waveforms, Waveforms]:
     """Noise, and estimates that are filtered, have the other stems in them, and noise of their own."""
     rng = np.random.default_rng(seed)
-    truths = 0.1 * rng.standard_normal((stems, samples, 2))
-    truths[0, : samples // 3] *= 0.1
-    other = 0.05 * rng.standard_normal(truths.shape)
-    estimates = truths + 0.3 * np.roll(truths, 3, axis=1) + 0.2 * truths.sum(axis=0) + other
-    return truths.astype(np.float32), estimates.astype(np.float32)
+    references = 0.1 * rng.standard_normal((stems, samples, 2))
+    references[0, : samples // 3] *= 0.1
+    other = 0.05 * rng.standard_normal(references.shape)
+    estimates = references + 0.3 * np.roll(references, 3, axis=1) + 0.2 * references.sum(axis=0) + other
+    return references.astype(np.float32), estimates.astype(np.float32)
 
 
-def both(truths: Waveforms, estimates: Waveforms, taps: int = 32) -> tuple[Numbers, Numbers]:
+def both(references: Waveforms, estimates: Waveforms, taps: int = 32) -> tuple[Numbers, Numbers]:
     """Ours, and museval's."""
-    ours = bss_eval(side_by_side(truths), side_by_side(estimates), WINDOW, taps)
-    return ours, reference(truths, estimates, WINDOW, taps)
+    ours = bss_eval(side_by_side(references), side_by_side(estimates), WINDOW, taps)
+    return ours, reference(references, estimates, WINDOW, taps)
 
 
 @pytest.mark.parametrize("samples", [1000, WINDOW - 1, WINDOW, 2 * WINDOW - 1, 50_000])
@@ -46,36 +46,36 @@ def test_numbers_equal_those_of_museval_with_filters_of_full_length() -> None:
 
 
 def test_windows_with_a_silent_stem_count_as_little_as_in_museval() -> None:
-    truths, estimates = signals(2, 3 * WINDOW)
-    truths[1, :WINDOW] = 0
+    references, estimates = signals(2, 3 * WINDOW)
+    references[1, :WINDOW] = 0
     estimates[0, 2 * WINDOW :] = 0
-    found, expected = both(truths, estimates)
+    found, expected = both(references, estimates)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert np.isnan(found[:, [0, 2]]).all()
     assert not np.isnan(found[:, 1]).any()
 
 
 def test_a_stem_of_two_equal_channels_or_of_one_that_is_silent_can_be_judged() -> None:
-    truths, estimates = signals(2, 2 * WINDOW)
-    truths[0, :, 1] = truths[0, :, 0]
-    truths[1, :, 0] = 0
+    references, estimates = signals(2, 2 * WINDOW)
+    references[0, :, 1] = references[0, :, 0]
+    references[1, :, 0] = 0
     for taps in (32, TAPS):
-        np.testing.assert_allclose(*both(truths, estimates, taps), atol=0.01)
+        np.testing.assert_allclose(*both(references, estimates, taps), atol=0.01)
 
 
-def measured(truths: Waveforms, estimates: Waveforms, cuts: list[int]) -> list[BSSEval]:
-    with BSSEvalMeter(len(truths), WINDOW) as meter:
-        for start, end in zip([0, *cuts], [*cuts, truths.shape[1]], strict=True):
-            pieces = ([w[start:end].T for w in waveforms] for waveforms in (truths, estimates))
+def measured(references: Waveforms, estimates: Waveforms, cuts: list[int]) -> list[BSSEval]:
+    with BSSEvalMeter(len(references), WINDOW) as meter:
+        for start, end in zip([0, *cuts], [*cuts, references.shape[1]], strict=True):
+            pieces = ([w[start:end].T for w in waveforms] for waveforms in (references, estimates))
             meter.add(*pieces)
         return meter.result()
 
 
 def test_the_meter_gives_medians_over_the_windows_however_the_song_is_cut() -> None:
-    truths, estimates = signals(2, 3 * WINDOW)
-    expected = np.median(bss_eval(side_by_side(truths), side_by_side(estimates), WINDOW), axis=1)
+    references, estimates = signals(2, 3 * WINDOW)
+    expected = np.median(bss_eval(side_by_side(references), side_by_side(estimates), WINDOW), axis=1)
     for cuts in ([], [1, 5000, 5001, 20000]):
-        for stem, values in zip(measured(truths, estimates, cuts), expected, strict=True):
+        for stem, values in zip(measured(references, estimates, cuts), expected, strict=True):
             assert (stem.sdr, stem.sir, stem.sar, stem.isr) == pytest.approx(tuple(values), abs=1e-6)
 
 
@@ -86,8 +86,8 @@ def test_nothing_interferes_with_a_single_stem() -> None:
 
 
 def test_a_silent_stem_or_song_leaves_the_numbers_undefined() -> None:
-    truths, estimates = signals(2, WINDOW)
-    truths[1] = 0
+    references, estimates = signals(2, WINDOW)
+    references[1] = 0
     undefined = [BSSEval(None, None, None, None)] * 2
-    assert measured(truths, estimates, []) == undefined
-    assert measured(truths[:, :0], estimates[:, :0], []) == undefined
+    assert measured(references, estimates, []) == undefined
+    assert measured(references[:, :0], estimates[:, :0], []) == undefined

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from spleeter_microservice.evaluation.oracle import OracleMasks
-from spleeter_microservice.evaluation.sdr import Ratios
+from spleeter_microservice.evaluation.sdr import SdrScores
 
 Waveform = NDArray[np.float32]
 LENGTH, STEP = 4096, 1024
@@ -17,11 +17,11 @@ def noise(seed: int, samples: int = 150_000) -> Waveform:
     return steps * np.float32(0.01)
 
 
-def judged(mix: Waveform, truths: list[Waveform], overlaps: list[bool], cuts: list[int]) -> list[float]:
+def judged(mix: Waveform, references: list[Waveform], overlaps: list[bool], cuts: list[int]) -> list[float]:
     oracle = OracleMasks(overlaps)
     for start, end in zip([0, *cuts], [*cuts, mix.shape[1]], strict=True):
-        oracle.add(mix[:, start:end], [truth[:, start:end] for truth in truths])
-    return [ratios.sdr for ratios in oracle.result() if isinstance(ratios, Ratios)]
+        oracle.add(mix[:, start:end], [reference[:, start:end] for reference in references])
+    return [ratios.sdr for ratios in oracle.result() if isinstance(ratios, SdrScores)]
 
 
 def by_formula(mix: Waveform, true: Waveform, others: list[Waveform]) -> float:

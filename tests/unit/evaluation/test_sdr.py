@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spleeter_microservice.evaluation.sdr import LIMIT, Distortion, Ratios, decibel
+from spleeter_microservice.evaluation.sdr import LIMIT, SdrMeter, SdrScores, decibel
 
 Waveform = NDArray[np.float32]
 
 
-def ratios(true: Waveform, estimate: Waveform) -> Ratios:
-    distortion = Distortion()
+def ratios(true: Waveform, estimate: Waveform) -> SdrScores:
+    distortion = SdrMeter()
     distortion.add(true, estimate)
     found = distortion.result()
     assert found is not None
@@ -50,7 +50,7 @@ def test_cases_computed_by_hand(estimate: Waveform, sdr: float, si_sdr: float) -
 
 
 def test_a_silent_true_stem_leaves_the_ratios_undefined() -> None:
-    distortion = Distortion()
+    distortion = SdrMeter()
     distortion.add(stereo(0, 0), stereo(1, 1))
     assert distortion.result() is None
 
@@ -81,7 +81,7 @@ def test_sdr_is_the_level_of_the_noise_added(seed: int, level: float) -> None:
 @given(st.integers(0, 99), st.lists(st.integers(0, 9000), max_size=4))
 def test_pieces_give_what_the_whole_gives(seed: int, cuts: list[int]) -> None:
     true, estimate = noise(seed, 9000), noise(seed + 100, 9000)
-    distortion = Distortion()
+    distortion = SdrMeter()
     ends = [0, *sorted(cuts), 9000]
     for start, end in pairwise(ends):
         distortion.add(true[:, start:end], estimate[:, start:end])

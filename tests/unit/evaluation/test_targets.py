@@ -12,7 +12,7 @@ Sums = dict[str, tuple[tuple[str, ...], tuple[str, ...]]]
 
 
 def sums(instruments: tuple[str, ...], *stems: str) -> Sums:
-    return {t.name: (t.estimates, t.truths) for t in match(instruments, stems).targets}
+    return {t.name: (t.estimates, t.references) for t in match(stems, stems).targets}
 
 
 def alone(*names: str) -> Sums:
@@ -42,7 +42,7 @@ def test_a_models_own_parts_are_summed_where_the_song_has_no_more_than_an_accomp
     }
     (_, accompaniment) = match(FOUR, TWO).targets
     assert accompaniment.overlaps
-    assert dict(match(FOUR, TWO).unjudged) == {
+    assert dict(match(FOUR, TWO).unscored) == {
         name: f"the song has no stem {name}" for name in ("drums", "bass", "other")
     }
 
@@ -52,12 +52,12 @@ def test_a_piano_belongs_to_other_where_it_is_no_stem_of_its_own() -> None:
     found = sums(FIVE, *FOUR)
     assert found["other+piano"] == (("other", "piano"), ("other",))
     assert {"other", "piano"}.isdisjoint(found)
-    assert dict(match(FIVE, FOUR).unjudged) == {}
+    assert dict(match(FIVE, FOUR).unscored) == {}
 
 
 def test_other_is_not_judged_where_an_unknown_stem_may_belong_to_it() -> None:
     found = match(FOUR, ("vocals", "drums", "bass", "other", "guitar"))
-    assert dict(found.unjudged) == {"other": "what the song calls other may lack guitar"}
+    assert dict(found.unscored) == {"other": "what the song calls other may lack guitar"}
     assert [target.name for target in found.targets] == ["vocals", "drums", "bass", "accompaniment"]
 
 
@@ -65,7 +65,7 @@ def test_other_is_not_judged_where_an_unknown_stem_may_belong_to_it() -> None:
 def test_what_a_song_does_not_have_is_not_judged(stems: tuple[str, ...]) -> None:
     found = match(("drums", "bass"), stems)
     assert found.targets == ()
-    assert set(found.unjudged) == {"drums", "bass"}
+    assert set(found.unscored) == {"drums", "bass"}
 
 
 def test_instruments_of_any_name_can_be_judged() -> None:

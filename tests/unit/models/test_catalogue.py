@@ -31,7 +31,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones(descriptor: str) -> Non
 
 
 def test_the_instruments_are_in_the_order_of_official_spleeter() -> None:
-    assert [entry.architecture.instruments for entry in OFFICIAL] == [
+    assert [entry.architecture.stems for entry in OFFICIAL] == [
         ("vocals", "accompaniment"),
         ("vocals", "drums", "bass", "other"),
         ("vocals", "piano", "drums", "bass", "other"),

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from spleeter_microservice.errors import CheckpointError
 from spleeter_microservice.models.torch_weights import read_arrays, read_example_song, read_wheel
-from spleeter_microservice.separation.spleeter.architecture import Architecture
+from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 
-STEMS = Architecture(("vocals", "accompaniment"))
+STEMS = UNetArchitecture(("vocals", "accompaniment"))
 
 
 def zipped(pickled: bytes, name: str = "testcheckpoint0/data.pkl") -> io.BytesIO:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spleeter_microservice.errors import ForbiddenAddressError, UnreachableError
-from spleeter_microservice.outgoing.url_policy import AddressGuard, is_public
+from spleeter_microservice.outgoing.url_policy import UrlPolicy, is_public
 
-GUARD = AddressGuard()
+GUARD = UrlPolicy()
 PRIVATE = """
 0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.168.0.0/16
 224.0.0.0/4 240.0.0.0/4
@@ -48,11 +48,11 @@ private_addresses = st.sampled_from([ip_network(network) for network in PRIVATE.
 )
 
 
-def resolving(*addresses: str) -> AddressGuard:
+def resolving(*addresses: str) -> UrlPolicy:
     async def resolver(host: str, port: int) -> Sequence[str]:
         return addresses
 
-    return AddressGuard(resolver=resolver)
+    return UrlPolicy(resolver=resolver)
 
 
 @pytest.mark.parametrize("address", PUBLIC.split())
@@ -200,8 +200,8 @@ async def test_names_that_mean_nothing_are_told_from_forbidden_ones() -> None:
         await asyncio.sleep(10)
         return []
 
-    guards = [resolving(), resolving("no address"), AddressGuard(resolver=unknown)]
-    for guard in [*guards, AddressGuard(resolver=slow, patience=0.05)]:
+    guards = [resolving(), resolving("no address"), UrlPolicy(resolver=unknown)]
+    for guard in [*guards, UrlPolicy(resolver=slow, timeout=0.05)]:
         with pytest.raises(UnreachableError, match=r"example\.com"):
             await guard.find(guard.check("http://example.com/"))
     with pytest.raises(UnreachableError):
@@ -210,7 +210,7 @@ async def test_names_that_mean_nothing_are_told_from_forbidden_ones() -> None:
 
 @pytest.mark.asyncio
 async def test_networks_of_the_operator_are_called_only_when_allowed() -> None:
-    guard = AddressGuard(also_allowed=(IPv4Network("10.0.0.0/24"), IPv6Network("fd00::/64")))
+    guard = UrlPolicy(also_allowed=(IPv4Network("10.0.0.0/24"), IPv6Network("fd00::/64")))
     for allowed in ("http://10.0.0.7/", "http://[fd00::1]/", "http://8.8.8.8/"):
         await guard.find(guard.check(allowed))
     for forbidden in ("http://10.0.1.7/", "http://[fd01::1]/", "http://127.0.0.1/"):

@@ -64,9 +64,9 @@ def test_every_key_of_spleeter_is_honoured(tmp_path: Path) -> None:
     for key in same:
         assert getattr(found, key) == EVERYTHING[key], key
     architecture = found.architecture
-    assert architecture.instruments == ("vocals", "drums", "bass", "other")
+    assert architecture.stems == ("vocals", "drums", "bass", "other")
     assert (architecture.segment_frames, architecture.bins) == (256, 512)
-    assert (architecture.sample_rate, architecture.frame_length, architecture.frame_step) == (
+    assert (architecture.sample_rate, architecture.n_fft, architecture.hop_length) == (
         22050,
         2048,
         512,

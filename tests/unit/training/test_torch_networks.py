@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from spleeter_microservice.separation.spleeter import masks
-from spleeter_microservice.separation.spleeter.architecture import Activation, Architecture, Kind
-from spleeter_microservice.separation.spleeter.network import Networks
+from spleeter_microservice.separation.spleeter.architecture import Activation, Kind, UNetArchitecture
+from spleeter_microservice.separation.spleeter.network import OnnxNetworks
 from tests.support.random_models import TINY, random_arrays, written
 from tests.support.torch_needed import need_torch
 
@@ -23,14 +23,14 @@ from spleeter_microservice.training.torch_networks import TorchNetworks, initial
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 
-def mix(architecture: Architecture, segments: int = 1) -> Array:
+def mix(architecture: UNetArchitecture, segments: int = 1) -> Array:
     shape = (segments, 2, architecture.segment_frames, architecture.bins)
     return np.random.default_rng(0).exponential(1, shape).astype(np.float32)
 
 
-def by_engine(architecture: Architecture, folder: Path, magnitude: Array) -> list[Array]:
-    networks = Networks(folder, architecture, cores=1)
-    outputs = [networks.run(k, magnitude) for k in range(len(architecture.instruments))]
+def by_engine(architecture: UNetArchitecture, folder: Path, magnitude: Array) -> list[Array]:
+    networks = OnnxNetworks(folder, architecture, cores=1)
+    outputs = [networks.run(k, magnitude) for k in range(len(architecture.stems))]
     return masks.estimates(architecture, outputs, magnitude)
 
 
@@ -80,10 +80,10 @@ def test_random_weights_are_drawn_as_keras_does() -> None:
 
 def test_losses_are_spleeters() -> None:
     random = np.random.default_rng(0)
-    estimates, truths = random.random((2, 2, 3, 2, 8, 8), np.float32)
-    difference = np.abs(estimates - truths)
-    plain = stem_losses(torch.from_numpy(estimates), torch.from_numpy(truths), "L1_mask")
+    estimates, references = random.random((2, 2, 3, 2, 8, 8), np.float32)
+    difference = np.abs(estimates - references)
+    plain = stem_losses(torch.from_numpy(estimates), torch.from_numpy(references), "L1_mask")
     np.testing.assert_allclose(plain, difference.mean(axis=(1, 2, 3, 4)), rtol=1e-5)
-    weights = truths.mean(axis=(2, 3, 4), keepdims=True)
-    weighted = stem_losses(torch.from_numpy(estimates), torch.from_numpy(truths), "weighted_L1_mask")
+    weights = references.mean(axis=(2, 3, 4), keepdims=True)
+    weighted = stem_losses(torch.from_numpy(estimates), torch.from_numpy(references), "weighted_L1_mask")
     np.testing.assert_allclose(weighted, (weights * difference).mean(axis=(1, 2, 3, 4)), rtol=1e-5)

@@ -12,8 +12,8 @@ import pytest
 
 from spleeter_microservice.audit.log import AuditLog
 from spleeter_microservice.jobs.job import Job, Options, State
-from spleeter_microservice.worker.attempt import Ending
-from spleeter_microservice.worker.outcomes import Endings
+from spleeter_microservice.worker.attempt import Outcome
+from spleeter_microservice.worker.outcomes import OutcomeRecorder
 from tests.support.job_samples import new_job
 
 
@@ -27,24 +27,24 @@ def stored(**changes: Any) -> Job:
 
 @pytest.mark.parametrize(
     ("ending", "outcome"),
-    [(Ending.SUCCEEDED, "succeeded"), (Ending.FAILED, "failed"), (Ending.CANCELLED, "succeeded")],
+    [(Outcome.SUCCEEDED, "succeeded"), (Outcome.FAILED, "failed"), (Outcome.CANCELLED, "succeeded")],
 )
-def test_a_job_s_end_is_recorded(tmp_path: Path, ending: Ending, outcome: str) -> None:
+def test_a_job_s_end_is_recorded(tmp_path: Path, ending: Outcome, outcome: str) -> None:
     job = stored(tenant="ann", request_id="r-1", attempts=2)
-    Endings(AuditLog(tmp_path / "log")).note(job, ending, 1.23456)
+    OutcomeRecorder(AuditLog(tmp_path / "log")).note(job, ending, 1.23456)
     record = json.loads((tmp_path / "log").read_text())
     assert (record["action"], record["outcome"]) == ("job.finished", outcome)
     assert (record["tenant"], record["job"], record["request"]) == ("ann", str(job.id), "r-1")
     assert record["details"] == {"ending": ending.value, "attempt": 2, "seconds": 1.235}
 
 
-@pytest.mark.parametrize("ending", [Ending.RETRIED, Ending.LOST, Ending.PUT_BACK])
-def test_an_attempt_that_does_not_end_the_job_is_not(tmp_path: Path, ending: Ending) -> None:
-    Endings(AuditLog(tmp_path / "log")).note(stored(), ending, 1.0)
+@pytest.mark.parametrize("ending", [Outcome.RETRIED, Outcome.LOST, Outcome.PUT_BACK])
+def test_an_attempt_that_does_not_end_the_job_is_not(tmp_path: Path, ending: Outcome) -> None:
+    OutcomeRecorder(AuditLog(tmp_path / "log")).note(stored(), ending, 1.0)
     assert not (tmp_path / "log").exists()
 
 
 def test_an_end_that_cannot_be_recorded_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
-        Endings(AuditLog(tmp_path / "missing" / "log")).note(stored(), Ending.SUCCEEDED, 1.0)
+        OutcomeRecorder(AuditLog(tmp_path / "missing" / "log")).note(stored(), Outcome.SUCCEEDED, 1.0)
     assert "could not be recorded" in caplog.text

@@ -23,7 +23,7 @@ _ADVICE = (
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long to try: number of attempts in a row that bring nothing, and seconds.
 
     ``connect`` and ``read`` bound the wait for a connection and for the next bytes;
@@ -47,7 +47,7 @@ def download(
     *,
     max_bytes: int,
     sha256: str | None = None,
-    patience: Patience = Patience(),
+    retry_policy: RetryPolicy = RetryPolicy(),
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path:
     """Bring the file at an address to a path; proxies and certificates come from the environment.
@@ -61,7 +61,7 @@ def download(
         destination: in an existing folder.
         max_bytes: that the file may have.
         sha256: that the file must have, if it is known.
-        patience: how often and how long to try.
+        retry_policy: how often and how long to try.
         sleep: waits between attempts.
 
     Returns:
@@ -73,7 +73,7 @@ def download(
     """
     if not destination.exists():
         part = _Part(destination, max_bytes)
-        _fetch(url, part, patience, sleep)
+        _fetch(url, part, retry_policy, sleep)
         part.path.replace(destination)
         part.tag.unlink(missing_ok=True)
     if sha256 is not None:
@@ -119,17 +119,17 @@ class _Part:
         return 0
 
 
-def _fetch(url: str, part: _Part, patience: Patience, sleep: Callable[[float], None]) -> None:
+def _fetch(url: str, part: _Part, retry_policy: RetryPolicy, sleep: Callable[[float], None]) -> None:
     try:
-        with _client(patience) as client:
-            _attempt_repeatedly(client, url, part, patience, sleep)
+        with _client(retry_policy) as client:
+            _attempt_repeatedly(client, url, part, retry_policy, sleep)
     except (httpx.HTTPError, httpx.InvalidURL, _BusyError, _SettingsError) as error:
         problem = str(error).rstrip(".") or type(error).__name__
         raise DownloadError(f"The download of {url} failed: {problem}. {_ADVICE}") from error
 
 
-def _client(patience: Patience) -> httpx.Client:
-    timeout = httpx.Timeout(patience.read, connect=patience.connect)
+def _client(retry_policy: RetryPolicy) -> httpx.Client:
+    timeout = httpx.Timeout(retry_policy.read, connect=retry_policy.connect)
     try:
         return httpx.Client(follow_redirects=True, timeout=timeout)
     except (ImportError, ValueError, OSError) as error:
@@ -137,7 +137,7 @@ def _client(patience: Patience) -> httpx.Client:
 
 
 def _attempt_repeatedly(
-    client: httpx.Client, url: str, part: _Part, patience: Patience, sleep: Callable[[float], None]
+    client: httpx.Client, url: str, part: _Part, retry_policy: RetryPolicy, sleep: Callable[[float], None]
 ) -> None:
     failures, reached = 0, part.size()
     while True:
@@ -149,9 +149,9 @@ def _attempt_repeatedly(
             if part.size() >= reached + _PROGRESS:
                 failures, reached = 0, part.size()
             failures += 1
-            if failures == patience.attempts:
+            if failures == retry_policy.attempts:
                 raise
-            sleep(patience.pause_after(failures))
+            sleep(retry_policy.pause_after(failures))
 
 
 class _SettingsError(Exception):

@@ -60,7 +60,7 @@ _ARGUMENTS = (
     "--require-hashes",
     "--no-input",
     "--disable-pip-version-check",
-    # Without a network, pip's own patience would be spent several times over.
+    # Without a network, pip's own timeout would be spent several times over.
     "--retries=2",
 )
 

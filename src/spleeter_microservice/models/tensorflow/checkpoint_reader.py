@@ -23,7 +23,7 @@ from spleeter_microservice.arrays import Array
 from spleeter_microservice.errors import CheckpointError
 from spleeter_microservice.models.tensorflow.protobuf import read_fields
 from spleeter_microservice.models.tensorflow.sorted_table import masked_crc32c, read_table
-from spleeter_microservice.separation.spleeter.architecture import Architecture
+from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 
 _LARGEST_INDEX = 4 << 20
 _MOST_SHARDS = 1000
@@ -51,7 +51,7 @@ class TensorEntry:
     sliced: bool = False
 
 
-def read_checkpoint(path: Path, architecture: Architecture) -> dict[str, Array]:
+def read_checkpoint(path: Path, architecture: UNetArchitecture) -> dict[str, Array]:
     """Read the weights of a model, verifying names, types, shapes and checksums.
 
     ``global_step``, the optimizer's variables and the like are passed over.

@@ -107,7 +107,7 @@ def _python() -> list[Path]:
     """Where Python, this program and what it uses lie."""
     libraries = os.environ.get("LD_LIBRARY_PATH", "").split(":")
     folders = [sys.prefix, sys.base_prefix, sys.exec_prefix, *sys.path, *libraries]
-    return [Path(folder) for folder in folders if folder] + [Path(__file__).parent.parent]
+    return [Path(folder) for folder in folders if folder] + [Path(__file__).parents[2]]
 
 
 def _set_limit(kind: int, value: int) -> None:

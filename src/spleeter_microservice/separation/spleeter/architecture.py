@@ -26,8 +26,12 @@ CASCADE_GRAPH = "lite.onnx"
 """File of a cascade's second network: the accompaniment's magnitudes in, masks out."""
 
 
+_FORMER_NAMES = {"instruments": "stems", "frame_length": "n_fft", "frame_step": "hop_length"}
+"""Fields of manifests written by version 0.1, by the names that they have now."""
+
+
 @dataclass(frozen=True)
-class Architecture:
+class UNetArchitecture:
     """One U-Net per instrument over blocks of magnitude spectrogram.
 
     The definition is Deezer's (``spleeter/model/functions/unet.py``); the field names
@@ -36,7 +40,7 @@ class Architecture:
     those of 2 stems and one more (``cascade.py``).
     """
 
-    instruments: tuple[str, ...]
+    stems: tuple[str, ...]
     kind: Kind = "unet"
     conv_activation: Activation = "LeakyReLU"
     deconv_activation: Activation = "ReLU"
@@ -44,8 +48,8 @@ class Architecture:
     bins: int = 1024
     segment_frames: int = 512
     sample_rate: int = 44100
-    frame_length: int = 4096
-    frame_step: int = 1024
+    n_fft: int = 4096
+    hop_length: int = 1024
     mask_extension: MaskExtension = "zeros"
 
     def __post_init__(self) -> None:
@@ -56,8 +60,8 @@ class Architecture:
         """
         multiple = 2**LAYERS
         for problem, wrong in {
-            "instrument_list needs at least two instruments, each named once": len(self.instruments) < 2
-            or len(set(self.instruments)) < len(self.instruments),
+            "instrument_list needs at least two instruments, each named once": len(self.stems) < 2
+            or len(set(self.stems)) < len(self.stems),
             f"model.type must be one of {get_args(Kind)}": self.kind not in get_args(Kind),
             f"activations must be among {get_args(Activation)}": not (
                 {self.conv_activation, self.deconv_activation} <= set(get_args(Activation))
@@ -68,9 +72,8 @@ class Architecture:
             or self.segment_frames < 1
             or self.bins % multiple > 0
             or self.segment_frames % multiple > 0,
-            "frame_step must divide frame_length": self.frame_step < 1
-            or self.frame_length % self.frame_step > 0,
-            "F must not exceed frame_length / 2 + 1": self.bins > self.frame_length // 2 + 1,
+            "frame_step must divide frame_length": self.hop_length < 1 or self.n_fft % self.hop_length > 0,
+            "F must not exceed frame_length / 2 + 1": self.bins > self.n_fft // 2 + 1,
             f"mask_extension must be one of {get_args(MaskExtension)}": self.mask_extension
             not in get_args(MaskExtension),
         }.items():
@@ -96,7 +99,7 @@ class Architecture:
             if configuration.get("n_channels", 2) != 2:
                 raise ConfigurationError("n_channels must be 2.")
             return cls(
-                instruments=tuple(map(str, configuration["instrument_list"])),
+                stems=tuple(map(str, configuration["instrument_list"])),
                 kind=kind,  # type: ignore[arg-type]  # checked in __post_init__
                 conv_activation=params.get("conv_activation", "LeakyReLU"),
                 deconv_activation=params.get("deconv_activation", "ReLU"),
@@ -104,8 +107,8 @@ class Architecture:
                 bins=int(configuration["F"]),
                 segment_frames=int(configuration["T"]),
                 sample_rate=int(configuration["sample_rate"]),
-                frame_length=int(configuration["frame_length"]),
-                frame_step=int(configuration["frame_step"]),
+                n_fft=int(configuration["frame_length"]),
+                hop_length=int(configuration["frame_step"]),
                 mask_extension=configuration.get("mask_extension", "zeros"),
             )
         except KeyError as error:
@@ -115,9 +118,10 @@ class Architecture:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what ``to_json`` wrote."""
+        """Read what ``to_json`` wrote, in this version of the program or an older one."""
         values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in json.loads(text).items()
+            _FORMER_NAMES.get(key, key): tuple(value) if isinstance(value, list) else value
+            for key, value in json.loads(text).items()
         }
         return cls(**values)
 
@@ -131,8 +135,8 @@ class Architecture:
             self,
             bins=other.bins,
             sample_rate=other.sample_rate,
-            frame_length=other.frame_length,
-            frame_step=other.frame_step,
+            n_fft=other.n_fft,
+            hop_length=other.hop_length,
             mask_extension=other.mask_extension,
         )
         return same == other
@@ -144,7 +148,7 @@ class Architecture:
         (height, width, out, in). The order is by instrument, then by layer.
         """
         shapes: dict[str, tuple[int, ...]] = {}
-        for position in range(len(self.instruments)):
+        for position in range(len(self.stems)):
             for layer in self._convolutions(position) + self._transposed(position):
                 shapes |= layer
         return shapes

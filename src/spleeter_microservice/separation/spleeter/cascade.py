@@ -13,8 +13,8 @@ import onnxruntime as ort
 
 from spleeter_microservice.arrays import Array
 from spleeter_microservice.errors import ModelCorruptError
-from spleeter_microservice.separation.spleeter.architecture import CASCADE_GRAPH, Architecture
-from spleeter_microservice.separation.spleeter.network import Networks, Start, session_options
+from spleeter_microservice.separation.spleeter.architecture import CASCADE_GRAPH, UNetArchitecture
+from spleeter_microservice.separation.spleeter.network import OnnxNetworks, Start, session_options
 
 PARTS = ("drums", "bass", "piano", "other")
 """Among which the second model shares the accompaniment out.
@@ -22,7 +22,7 @@ PARTS = ("drums", "bass", "piano", "other")
 It gives arrays of shape (parts + 2, 2, frames, bins): the part's shares, then the share of what the
 first model left as accompaniment that is voice, then that of what it took for voice and is not."""
 
-BASE = Architecture(("vocals", "accompaniment"))
+BASE = UNetArchitecture(("vocals", "accompaniment"))
 """Of the first model, Deezer's."""
 
 ACCOMPANIMENT_INPUT, VOCALS_INPUT = "accompaniment", "vocals"
@@ -32,7 +32,7 @@ _TINY = np.float32(5e-11)
 """Makes equal shares of silence, instead of a division by zero."""
 
 
-class Cascade(Networks):
+class Cascade(OnnxNetworks):
     """Deezer's 2-stem networks and one that shares the accompaniment out.
 
     A part that is no instrument of the architecture belongs to its last one: without a piano,
@@ -49,10 +49,10 @@ class Cascade(Networks):
     """
 
     def __init__(
-        self, folder: Path, architecture: Architecture, base: Path, cores: int | None = None
+        self, folder: Path, architecture: UNetArchitecture, base: Path, cores: int | None = None
     ) -> None:
         super().__init__(base, BASE, cores)
-        self._instruments = architecture.instruments[1:]
+        self._stems = architecture.stems[1:]
         options = session_options(architecture, self.threads)
         try:
             self._second = ort.InferenceSession(
@@ -71,7 +71,7 @@ class Cascade(Networks):
             magnitude: shape (1, 2, segment_frames, bins).
         """
         pair = _Pair(lambda estimates: self._masks(estimates, magnitude[0]))
-        for position in range(len(BASE.instruments)):
+        for position in range(len(BASE.stems)):
             start(functools.partial(pair.add, position, functools.partial(self.run, position, magnitude)))
         return [pair.result]
 
@@ -82,12 +82,12 @@ class Cascade(Networks):
         found: Array = self._second.run(None, {name: array[np.newaxis] for name, array in inputs.items()})[0]
         *parts, left, returned = found
         share += returned * (1 - share) - left * share
-        masks = np.empty((1 + len(self._instruments), *magnitude.shape), np.float32)
+        masks = np.empty((1 + len(self._stems), *magnitude.shape), np.float32)
         np.subtract(1, share, out=masks[0])
-        for mask, instrument in zip(masks[1:], self._instruments, strict=True):
+        for mask, instrument in zip(masks[1:], self._stems, strict=True):
             np.multiply(parts[PARTS.index(instrument)], share, out=mask)
         for part, name in zip(parts, PARTS, strict=True):
-            if name not in self._instruments:
+            if name not in self._stems:
                 masks[-1] += part * share
         return masks[np.newaxis]
 
@@ -122,7 +122,7 @@ class _Pair:
             output = compute()
             with self._lock:
                 self._found[position] = output[0]
-                last = len(self._found) == len(BASE.instruments)
+                last = len(self._found) == len(BASE.stems)
             if last:
                 self.result.set_result(self._join([self._found[i] for i in sorted(self._found)]))
         except BaseException as error:
@@ -134,8 +134,8 @@ class _Pair:
 
 
 def load_networks(
-    folder: Path, architecture: Architecture, cores: int | None = None, base: Path | None = None
-) -> Networks:
+    folder: Path, architecture: UNetArchitecture, cores: int | None = None, base: Path | None = None
+) -> OnnxNetworks:
     """Load the networks of any model.
 
     Args:
@@ -148,6 +148,6 @@ def load_networks(
         ModelCorruptError: when ONNX Runtime cannot load a graph.
     """
     if architecture.kind != "cascade":
-        return Networks(folder, architecture, cores)
+        return OnnxNetworks(folder, architecture, cores)
     assert base is not None, "a cascade needs a base"
     return Cascade(folder, architecture, base, cores)

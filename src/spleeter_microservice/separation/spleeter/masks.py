@@ -8,14 +8,14 @@ from typing import Literal
 import numpy as np
 
 from spleeter_microservice.arrays import Array
-from spleeter_microservice.separation.spleeter.architecture import Architecture, MaskExtension
+from spleeter_microservice.separation.spleeter.architecture import MaskExtension, UNetArchitecture
 
 Extension = MaskExtension | Literal["full"]
 
 _EPSILON = np.float32(1e-10)
 
 
-def estimates(architecture: Architecture, outputs: Sequence[Array], magnitude: Array) -> list[Array]:
+def estimates(architecture: UNetArchitecture, outputs: Sequence[Array], magnitude: Array) -> list[Array]:
     """Give each stem's magnitude spectrogram.
 
     Args:

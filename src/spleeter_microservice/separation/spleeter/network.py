@@ -13,18 +13,18 @@ import onnxruntime as ort
 from spleeter_microservice.arrays import Array
 from spleeter_microservice.errors import ModelCorruptError
 from spleeter_microservice.separation.device import available_cores
-from spleeter_microservice.separation.spleeter.architecture import GRAPH_INPUT, Architecture
+from spleeter_microservice.separation.spleeter.architecture import GRAPH_INPUT, UNetArchitecture
 
 Start: TypeAlias = Callable[[Callable[[], Array]], Future[Array]]
 """Runs a computation in another thread."""
 
-# Networks computed at the same time; each holds about 60 MB of activations.
+# OnnxNetworks computed at the same time; each holds about 60 MB of activations.
 _MOST_AT_ONCE = 4
 _ERRORS_ONLY = 3
 _GROW_AS_REQUESTED = 1
 
 
-class Networks:
+class OnnxNetworks:
     """The networks of one model, loaded, to be run from several threads at a time.
 
     Args:
@@ -41,7 +41,7 @@ class Networks:
         ModelCorruptError: when ONNX Runtime cannot load a graph.
     """
 
-    def __init__(self, folder: Path, architecture: Architecture, cores: int | None = None) -> None:
+    def __init__(self, folder: Path, architecture: UNetArchitecture, cores: int | None = None) -> None:
         cores = cores or available_cores()
         self.at_once = min(cores, _MOST_AT_ONCE)
         _share_memory()
@@ -53,7 +53,7 @@ class Networks:
 
         try:
             with ThreadPoolExecutor(self.at_once) as pool:
-                self._sessions = list(pool.map(load, architecture.instruments))
+                self._sessions = list(pool.map(load, architecture.stems))
         except Exception as error:  # ONNX Runtime's errors share no other base
             raise ModelCorruptError(f"The networks in {folder} cannot be loaded: {error}") from error
         self.provider: str = self._sessions[0].get_providers()[0]
@@ -89,7 +89,7 @@ def _providers() -> list[str]:
     return [provider for provider in wanted if provider in ort.get_available_providers()]
 
 
-def session_options(architecture: Architecture, threads: int) -> ort.SessionOptions:
+def session_options(architecture: UNetArchitecture, threads: int) -> ort.SessionOptions:
     """Say how ONNX Runtime is to run a network of a model."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads

@@ -15,11 +15,11 @@ from spleeter_microservice.separation.quality import (
     QualityMeter,
 )
 from spleeter_microservice.separation.spleeter import masks
-from spleeter_microservice.separation.spleeter.architecture import Architecture
-from spleeter_microservice.separation.spleeter.network import Networks
+from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
+from spleeter_microservice.separation.spleeter.network import OnnxNetworks
 from spleeter_microservice.separation.spleeter.spectrogram import Analysis, Segment, Synthesis
 from spleeter_microservice.separation.spleeter.wiener import Covariances, WienerFilter
-from spleeter_microservice.separation.stage_timer import Stages
+from spleeter_microservice.separation.stage_timer import StageTimer
 
 T = TypeVar("T")
 MaskedSpectrum = tuple[Spectrum, Array | None]
@@ -29,7 +29,7 @@ Source = Callable[[], Iterable[Waveform]]
 
 
 @dataclass(frozen=True)
-class Piece:
+class StemBlock:
     """A stretch of the song.
 
     Attributes:
@@ -43,7 +43,7 @@ class Piece:
     energy: tuple[float, float]
 
 
-class Pipeline:
+class SpleeterSeparator:
     """Separates with one loaded model; used by one song at a time.
 
     Args:
@@ -57,14 +57,14 @@ class Pipeline:
 
     def __init__(
         self,
-        architecture: Architecture,
-        networks: Networks,
+        architecture: UNetArchitecture,
+        networks: OnnxNetworks,
         *,
         mwf: bool = False,
         bandwidth: Bandwidth = "official",
     ) -> None:
         self.architecture = architecture
-        self.stages = Stages()
+        self.stages = StageTimer()
         self._networks = networks
         self._mwf = mwf
         self._extension: masks.Extension = "full" if bandwidth == "full" else architecture.mask_extension
@@ -79,26 +79,26 @@ class Pipeline:
     def meter(self) -> QualityMeter:
         """Give the measure that fits what this pipeline does by design."""
         margin = MWF_RESIDUAL_MARGIN if self._mwf else RESIDUAL_MARGIN
-        return QualityMeter(len(self.architecture.instruments), self._extension == "zeros", margin)
+        return QualityMeter(len(self.architecture.stems), self._extension == "zeros", margin)
 
-    def pieces(self, source: Source) -> Generator[Piece, None, None]:
+    def separate_blocks(self, source: Source) -> Generator[StemBlock, None, None]:
         """Separate a song; the pieces joined together have exactly its length.
 
         Args:
             source: called once, or twice with ``mwf``.
         """
         wiener = self._first_pass(source) if self._mwf else None
-        syntheses = [Synthesis(self.architecture) for _ in self.architecture.instruments]
-        silence = self.architecture.frame_length  # the analysis puts a frame of zeros first
+        syntheses = [Synthesis(self.architecture) for _ in self.architecture.stems]
+        silence = self.architecture.n_fft  # the analysis puts a frame of zeros first
         for segment, estimates in self._estimates(source):
             with self.stages.measure("masks"):
                 spectra = self._share_out(segment, estimates, wiener)
             stems = self._inverse(syntheses, spectra, segment.mix.shape[1])
-            yield Piece(segment.mix[:, silence:], [stem[:, silence:] for stem in stems], segment.energy)
+            yield StemBlock(segment.mix[:, silence:], [stem[:, silence:] for stem in stems], segment.energy)
             silence = 0
 
     def _first_pass(self, source: Source) -> WienerFilter:
-        covariances = Covariances(len(self.architecture.instruments), self.architecture.bins)
+        covariances = Covariances(len(self.architecture.stems), self.architecture.bins)
         for segment, estimates in self._estimates(source):
             with self.stages.measure("covariances"):
                 covariances.add(segment.spectrum, estimates)
@@ -129,7 +129,7 @@ class Pipeline:
         analysis = Analysis(self.architecture, full_band=self._extension != "zeros")
         blocks = self.stages.each("decode", source())
         waiting: deque[tuple[Segment, list[Future[Array]]]] = deque()
-        enough = -(-self._networks.at_once // len(self.architecture.instruments))
+        enough = -(-self._networks.at_once // len(self.architecture.stems))
         for segment in ahead(self.stages.each("stft", analysis.segments(blocks))):
             waiting.append((segment, self._submit(segment)))
             if len(waiting) > enough:

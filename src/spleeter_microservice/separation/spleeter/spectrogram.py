@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spleeter_microservice.arrays import Spectrum, Waveform
-from spleeter_microservice.separation.spleeter.architecture import Architecture
+from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 
 _COMPENSATION = 2 / 3
 # Frames transformed at once: enough to spare Python's overhead, few enough to stay in cache.
@@ -27,7 +27,7 @@ class Segment:
 
     Attributes:
         mix: the signal itself, shape (2, samples); joined together, the segments' mixes are
-            ``frame_length`` zeros followed by the input.
+            ``n_fft`` zeros followed by the input.
         spectrum: shape (2, frames, kept bins).
         magnitude: absolute value of the spectrum, zeros where frames are missing, shape
             (1, 2, segment_frames, bins).
@@ -56,14 +56,14 @@ class Analysis:
         full_band: keep all bins, not only those that the networks see.
     """
 
-    def __init__(self, architecture: Architecture, full_band: bool = False) -> None:
+    def __init__(self, architecture: UNetArchitecture, full_band: bool = False) -> None:
         self._architecture = architecture
-        self._step = architecture.frame_step
-        self._overlap = architecture.frame_length - architecture.frame_step
-        self._all_bins = architecture.frame_length // 2 + 1
+        self._step = architecture.hop_length
+        self._overlap = architecture.n_fft - architecture.hop_length
+        self._all_bins = architecture.n_fft // 2 + 1
         self._kept_bins = self._all_bins if full_band else architecture.bins
         # The forward-normalised transform is the one that NumPy computes in single precision.
-        self._window = hann(architecture.frame_length) * np.float32(architecture.frame_length)
+        self._window = hann(architecture.n_fft) * np.float32(architecture.n_fft)
         self._span = architecture.segment_frames * self._step
 
     def segments(self, blocks: Iterable[Waveform]) -> Iterator[Segment]:
@@ -73,7 +73,7 @@ class Analysis:
             blocks: the signal in pieces of any length, each of shape (samples, 2).
         """
         buffer = np.zeros((2, self._span + self._overlap), np.float32)
-        filled = self._architecture.frame_length  # the frame of zeros before the signal
+        filled = self._architecture.n_fft  # the frame of zeros before the signal
         for block in blocks:
             start = 0
             while start < len(block):
@@ -110,10 +110,10 @@ class Analysis:
         bins = self._architecture.bins
         spectrum = np.empty((2, frames, self._kept_bins), np.complex64)
         magnitude = np.zeros((1, 2, self._architecture.segment_frames, bins), np.float32)
-        framed = np.lib.stride_tricks.sliding_window_view(buffer, self._architecture.frame_length, axis=1)[
+        framed = np.lib.stride_tricks.sliding_window_view(buffer, self._architecture.n_fft, axis=1)[
             :, :: self._step
         ]
-        windowed = np.empty((2, _CHUNK, self._architecture.frame_length), np.float32)
+        windowed = np.empty((2, _CHUNK, self._architecture.n_fft), np.float32)
         transformed = np.empty((2, _CHUNK, self._all_bins), np.complex64)
         total = 0.0
         for start in range(0, frames, _CHUNK):
@@ -125,7 +125,7 @@ class Analysis:
             _absolute(spectrum[:, chunk, :bins], out=magnitude[0, :, chunk])
             total += _energy(windowed[:, :n])
         # Parseval: the window was scaled by the frame's length, and half of the bins are kept.
-        total /= 2 * self._architecture.frame_length
+        total /= 2 * self._architecture.n_fft
         low = min(_energy(magnitude), total)
         return Segment(buffer[:, :samples].copy(), spectrum, magnitude, (low, total - low), last)
 
@@ -133,9 +133,9 @@ class Analysis:
 class Synthesis:
     """Turns the spectra of successive segments back into one waveform, by overlap and add."""
 
-    def __init__(self, architecture: Architecture) -> None:
-        self._length = architecture.frame_length
-        self._step = architecture.frame_step
+    def __init__(self, architecture: UNetArchitecture) -> None:
+        self._length = architecture.n_fft
+        self._step = architecture.hop_length
         self._window = hann(self._length) * np.float32(_COMPENSATION)
         self._tail: Waveform = np.zeros((2, self._length - self._step), np.float32)
 

@@ -22,7 +22,7 @@ from spleeter_microservice.separation.spleeter.architecture import (
     GRAPH_INPUT,
     LAYERS,
     Activation,
-    Architecture,
+    UNetArchitecture,
     numbered,
 )
 
@@ -41,7 +41,7 @@ _TAPS = {0: (3, 1), 1: (4, 2, 0)}
 _SPLIT_LAYERS = LAYERS - 1
 
 
-def write_networks(architecture: Architecture, arrays: Mapping[str, Array], folder: Path) -> None:
+def write_networks(architecture: UNetArchitecture, arrays: Mapping[str, Array], folder: Path) -> None:
     """Write ``{instrument}.onnx`` and ``{instrument}.bin`` (its weights) for each instrument.
 
     Args:
@@ -49,17 +49,17 @@ def write_networks(architecture: Architecture, arrays: Mapping[str, Array], fold
         arrays: all of ``architecture.variables()``, in TensorFlow's layout.
         folder: an existing folder.
     """
-    for position, instrument in enumerate(architecture.instruments):
+    for position, instrument in enumerate(architecture.stems):
         graph = _Graph(arrays)
         _build(graph, architecture, position)
         graph.save(architecture, folder, instrument)
 
 
-def read_arrays(architecture: Architecture, folder: Path) -> dict[str, Array]:
+def read_arrays(architecture: UNetArchitecture, folder: Path) -> dict[str, Array]:
     """Give back exactly the arrays that ``write_networks`` was given."""
     arrays: dict[str, Array] = {}
     shapes = architecture.variables()
-    for instrument in architecture.instruments:
+    for instrument in architecture.stems:
         model = onnx.load_model(folder / f"{instrument}.onnx")
         for tensor in model.graph.initializer:
             name, _, phase = tensor.name.partition(":")
@@ -97,7 +97,7 @@ class _Graph:
         """Bring in a weight of the checkpoint, in ONNX's layout."""
         return self.constant(name, _to_onnx(name, self.arrays[name]))
 
-    def save(self, architecture: Architecture, folder: Path, instrument: str) -> None:
+    def save(self, architecture: UNetArchitecture, folder: Path, instrument: str) -> None:
         shape: list[str | int | None] = [1, 2, architecture.segment_frames, "bins"]
         graph = helper.make_graph(
             self.nodes,
@@ -118,7 +118,7 @@ class _Graph:
         (folder / f"{instrument}.bin").chmod(0o644)  # onnx makes it readable to its owner alone
 
 
-def _build(graph: _Graph, architecture: Architecture, position: int) -> None:
+def _build(graph: _Graph, architecture: UNetArchitecture, position: int) -> None:
     hidden = GRAPH_INPUT
     skips: list[str] = []
     for j in range(LAYERS):

@@ -19,10 +19,10 @@ from spleeter_microservice.errors import (
 )
 from spleeter_microservice.jobs.job import Job
 from spleeter_microservice.storage.objects import content_type
-from spleeter_microservice.web.auth import Reader
+from spleeter_microservice.web.auth import CanRead
 from spleeter_microservice.web.downloads.results import archive_response, peaks_response, stem_response
-from spleeter_microservice.web.openapi.responses import Answers, guarded
-from spleeter_microservice.web.services import Live
+from spleeter_microservice.web.openapi.responses import Answers, keyed_responses
+from spleeter_microservice.web.services import ServicesDep
 from spleeter_microservice.web.submit.codecs import Codec
 
 router = APIRouter(tags=["results"], default_response_class=Response)
@@ -76,7 +76,7 @@ def _asking(*names: str) -> dict[str, Any]:
 StemName = Annotated[str, Path(description="Name of a stem.", examples=["vocals"], max_length=100)]
 
 
-async def find(services: Live, caller: Reader, id: UUID) -> Job:  # noqa: A002  (the path's name for it)
+async def find(services: ServicesDep, caller: CanRead, id: UUID) -> Job:  # noqa: A002  (the path's name for it)
     """Give the job that the path names."""
     return await services.repository.get(caller.tenant, id)
 
@@ -87,10 +87,10 @@ Found = Annotated[Job, Depends(find)]
 @router.get(
     "/v1/separations/{id}/stems/{stem}",
     operation_id="downloadStem",
-    responses=guarded(*_NO_STEM, UnsatisfiableRangeError) | _KNOWN | _WHOLE | _RANGE,
+    responses=keyed_responses(*_NO_STEM, UnsatisfiableRangeError) | _KNOWN | _WHOLE | _RANGE,
     openapi_extra=_asking("Range", "If-Range", "If-None-Match"),
 )
-async def get_stem(request: Request, services: Live, job: Found, stem: StemName) -> Response:
+async def get_stem(request: Request, services: ServicesDep, job: Found, stem: StemName) -> Response:
     """Download a stem, or with `Range` a part of it."""
     return await stem_response(services.storage, request, job, stem)
 
@@ -98,10 +98,10 @@ async def get_stem(request: Request, services: Live, job: Found, stem: StemName)
 @router.head(
     "/v1/separations/{id}/stems/{stem}",
     operation_id="describeStem",
-    responses=guarded(*_NO_STEM) | _KNOWN | _HEADERS,
+    responses=keyed_responses(*_NO_STEM) | _KNOWN | _HEADERS,
     openapi_extra=_asking("If-None-Match"),
 )
-async def head_stem(request: Request, services: Live, job: Found, stem: StemName) -> Response:
+async def head_stem(request: Request, services: ServicesDep, job: Found, stem: StemName) -> Response:
     """Get the headers that a download of the stem has."""
     return await stem_response(services.storage, request, job, stem)
 
@@ -109,10 +109,10 @@ async def head_stem(request: Request, services: Live, job: Found, stem: StemName
 @router.get(
     "/v1/separations/{id}/archive",
     operation_id="downloadArchive",
-    responses=guarded(*_NONE) | _KNOWN | _ARCHIVE,
+    responses=keyed_responses(*_NONE) | _KNOWN | _ARCHIVE,
     openapi_extra=_asking("If-None-Match"),
 )
-async def get_archive(request: Request, services: Live, job: Found) -> Response:
+async def get_archive(request: Request, services: ServicesDep, job: Found) -> Response:
     """Download all stems as one ZIP archive, in which they are not compressed further."""
     return await archive_response(services.storage, request, job)
 
@@ -120,10 +120,10 @@ async def get_archive(request: Request, services: Live, job: Found) -> Response:
 @router.head(
     "/v1/separations/{id}/archive",
     operation_id="describeArchive",
-    responses=guarded(*_NONE) | _KNOWN | _HEADERS,
+    responses=keyed_responses(*_NONE) | _KNOWN | _HEADERS,
     openapi_extra=_asking("If-None-Match"),
 )
-async def head_archive(request: Request, services: Live, job: Found) -> Response:
+async def head_archive(request: Request, services: ServicesDep, job: Found) -> Response:
     """Get the headers that a download of the archive has."""
     return await archive_response(services.storage, request, job)
 
@@ -131,10 +131,10 @@ async def head_archive(request: Request, services: Live, job: Found) -> Response
 @router.get(
     "/v1/separations/{id}/peaks/{stem}",
     operation_id="getPeaks",
-    responses=guarded(*_NO_STEM) | _KNOWN | _DRAWN,
+    responses=keyed_responses(*_NO_STEM) | _KNOWN | _DRAWN,
     openapi_extra=_asking("If-None-Match"),
 )
-async def get_peaks(request: Request, services: Live, job: Found, stem: StemName) -> Response:
+async def get_peaks(request: Request, services: ServicesDep, job: Found, stem: StemName) -> Response:
     """Get what a player draws of a stem: the least and the greatest value per pixel.
 
     In the JSON format of `audiowaveform`.

@@ -31,20 +31,20 @@ UPLOADS = frozenset({"/v1/separations", "/separate"})
 
 
 @dataclass(frozen=True)
-class Bounds:
+class BodyLimits:
     """Of requests' bodies.
 
     Attributes:
         upload: bytes of a form with a file.
         other: bytes of every other body.
-        patience: seconds that nothing may arrive.
-        rate: bytes that must arrive per second, on average and beyond ``patience``.
+        timeout: seconds that nothing may arrive.
+        rate: bytes that must arrive per second, on average and beyond ``timeout``.
         linger: seconds for which the rest of a refused body is taken.
     """
 
     upload: int
     other: int
-    patience: float = 20.0
+    timeout: float = 20.0
     rate: float = 4096.0
     linger: float = 5.0
 
@@ -54,17 +54,17 @@ class Bounds:
         return self.upload if form and scope["path"] in UPLOADS else self.other
 
 
-class Bodies:
-    """Bounds the bodies of requests.
+class BodyLimitMiddleware:
+    """BodyLimits the bodies of requests.
 
     Args:
         app: the application around which it lies.
-        bounds: that are kept.
+        limits: that are kept.
     """
 
-    def __init__(self, app: ASGIApp, bounds: Bounds) -> None:
+    def __init__(self, app: ASGIApp, limits: BodyLimits) -> None:
         self.app = app
-        self._bounds = bounds
+        self._bounds = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
@@ -81,13 +81,13 @@ class Bodies:
 class _Body:
     """A body on its way in."""
 
-    def __init__(self, scope: Scope, receive: Receive, bounds: Bounds) -> None:
+    def __init__(self, scope: Scope, receive: Receive, limits: BodyLimits) -> None:
         headers = Headers(scope=scope)
         self._length = headers.get("Content-Length", "0")
         self._awaits_leave = "Expect" in headers
         self._receive = receive
-        self._bounds = bounds
-        self._largest = bounds.largest(scope)
+        self._bounds = limits
+        self._largest = limits.largest(scope)
         self._received = 0
         self._waited = 0.0
         self.complete = self._length == "0" and "Transfer-Encoding" not in headers
@@ -119,10 +119,10 @@ class _Body:
         return message
 
     async def _receive_in_time(self) -> Message:
-        bounds, started = self._bounds, time.monotonic()
-        left = bounds.patience + self._received / bounds.rate - self._waited
+        limits, started = self._bounds, time.monotonic()
+        left = limits.timeout + self._received / limits.rate - self._waited
         try:
-            async with asyncio.timeout(min(bounds.patience, left)):
+            async with asyncio.timeout(min(limits.timeout, left)):
                 return await self._receive()
         except TimeoutError:
             raise RequestTooSlowError(

@@ -8,7 +8,7 @@ from typing import Any
 from spleeter_microservice import errors
 from spleeter_microservice.web.problem_catalogue import HTTP_PROBLEMS, INTERNAL, PROBLEMS, Problem
 from spleeter_microservice.web.problem_handler import MEDIA_TYPE
-from spleeter_microservice.web.submit.options import Submission
+from spleeter_microservice.web.submit.options import SubmissionForm
 
 Answers = dict[int | str, dict[str, Any]]
 
@@ -72,7 +72,7 @@ def open_to_all(*kinds: type[errors.SpleeterError]) -> Answers:
     return _answers((*_EVERYWHERE, *kinds))
 
 
-def guarded(*kinds: type[errors.SpleeterError]) -> Answers:
+def keyed_responses(*kinds: type[errors.SpleeterError]) -> Answers:
     """Give the refusals of a route that needs a key; it may raise these kinds of errors, too."""
     return _answers((*_EVERYWHERE, *_WITH_A_KEY, *kinds))
 
@@ -111,7 +111,7 @@ def all_problems() -> dict[str, Problem]:
 
 
 def _properties() -> dict[str, Any]:
-    schema = Submission.model_json_schema()
+    schema = SubmissionForm.model_json_schema()
     return {name: _without_null(value) for name, value in schema["properties"].items()}
 
 

@@ -15,11 +15,11 @@ from fastapi.responses import Response, StreamingResponse
 from spleeter_microservice.errors import DatabaseUnavailableError, InvalidFieldsError, UnknownJobError
 from spleeter_microservice.jobs.job import State
 from spleeter_microservice.jobs.notifications import DELETED, Notice
-from spleeter_microservice.jobs.repository import Repository
-from spleeter_microservice.web.auth import Reader
-from spleeter_microservice.web.openapi.responses import Answers, guarded
-from spleeter_microservice.web.separations.notifications import Following, Notices, Told
-from spleeter_microservice.web.services import Live
+from spleeter_microservice.jobs.repository import JobRepository
+from spleeter_microservice.web.auth import CanRead
+from spleeter_microservice.web.openapi.responses import Answers, keyed_responses
+from spleeter_microservice.web.separations.notifications import HubDep, NotificationHub, Subscription
+from spleeter_microservice.web.services import ServicesDep
 
 HEARTBEAT = 15.0
 """Seconds of silence after which a comment is sent, so that nobody on the way hangs up."""
@@ -55,13 +55,13 @@ LastEventId = Annotated[
 @router.get(
     "/v1/separations/{id}/events",
     operation_id="followSeparation",
-    responses=guarded(InvalidFieldsError, UnknownJobError) | _FOLLOWED,
+    responses=keyed_responses(InvalidFieldsError, UnknownJobError) | _FOLLOWED,
     response_class=StreamingResponse,
 )
 async def follow(
-    services: Live,
-    notices: Told,
-    caller: Reader,
+    services: ServicesDep,
+    notices: HubDep,
+    caller: CanRead,
     id: UUID,  # noqa: A002  (the path's name for it)
     last_event_id: LastEventId = 0,
 ) -> Response:
@@ -108,8 +108,8 @@ class EventStream:
 
     def __init__(
         self,
-        repository: Repository,
-        notices: Notices,
+        repository: JobRepository,
+        notices: NotificationHub,
         tenant: str,
         job: UUID,
         after: int = 0,
@@ -137,7 +137,7 @@ class EventStream:
                 for message in await self._messages(following, notice):
                     yield message.render()
 
-    async def _messages(self, following: Following, notice: Notice | None) -> Sequence[Message]:
+    async def _messages(self, following: Subscription, notice: Notice | None) -> Sequence[Message]:
         if notice is not None:
             return self._told(notice)
         try:

@@ -15,17 +15,17 @@ from uuid import UUID
 import structlog
 from fastapi import Depends, Request
 
-from spleeter_microservice.jobs.notifications import Listener, Notice
+from spleeter_microservice.jobs.notifications import JobNotifications, Notice
 
 logger = structlog.get_logger(__name__)
 
 _CAPACITY = 16
-"""Notices that are kept for a follower who is busy; beyond that, it is to look everything up."""
+"""NotificationHub that are kept for a follower who is busy; beyond that, it is to look everything up."""
 _LOOKERS = 4
 """Followers who look up at a time: when the database comes back, all of them would at once."""
 
 
-class Following:
+class Subscription:
     """What is told about one job.
 
     Attributes:
@@ -51,7 +51,7 @@ class Following:
             self.look_again()
 
 
-class Notices:
+class NotificationHub:
     """Listens to the database over one connection for all followers in this process.
 
     Args:
@@ -64,8 +64,8 @@ class Notices:
     """
 
     def __init__(self, url: str, pause: float = 1.0) -> None:
-        self._listener = Listener(url, self._spread, pause)
-        self._followings: dict[UUID, set[Following]] = {}
+        self._listener = JobNotifications(url, self._spread, pause)
+        self._followings: dict[UUID, set[Subscription]] = {}
         self.pause = pause
         self.closed = False
         self.looking = asyncio.Semaphore(_LOOKERS)
@@ -92,9 +92,9 @@ class Notices:
             await asyncio.sleep(self.pause)
 
     @contextmanager
-    def follow(self, job: UUID) -> Iterator[Following]:
+    def follow(self, job: UUID) -> Iterator[Subscription]:
         """Follow a job."""
-        following = Following()
+        following = Subscription()
         followings = self._followings.setdefault(job, set())
         followings.add(following)
         try:
@@ -146,10 +146,10 @@ def _before_shutdown(close: Callable[[], None]) -> Iterator[None]:
                 signal.signal(number, earlier[number])
 
 
-async def notices_of(request: Request) -> Notices:
+async def notices_of(request: Request) -> NotificationHub:
     """Give what the application's lifespan started; as ``services_of``, not in another thread."""
-    return cast(Notices, request.app.state.notices)
+    return cast(NotificationHub, request.app.state.notices)
 
 
-Told = Annotated[Notices, Depends(notices_of)]
+HubDep = Annotated[NotificationHub, Depends(notices_of)]
 """A route's parameter that is given the notices."""

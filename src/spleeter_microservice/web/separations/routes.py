@@ -13,18 +13,18 @@ from spleeter_microservice.errors import InvalidCursorError, InvalidFieldsError,
 from spleeter_microservice.jobs.job import Job, State
 from spleeter_microservice.jobs.repository import Origin
 from spleeter_microservice.web.audit import record
-from spleeter_microservice.web.auth import Reader, Submitter
+from spleeter_microservice.web.auth import CanRead, CanSubmit
 from spleeter_microservice.web.openapi.responses import (
     LOCATION,
     SUBMISSION_BODY,
     SUBMITTING,
     Answers,
-    guarded,
+    keyed_responses,
 )
 from spleeter_microservice.web.separations.presenters import separation, separation_path, summary
 from spleeter_microservice.web.separations.schemas import Separation, SeparationPage
-from spleeter_microservice.web.services import Live, Services
-from spleeter_microservice.web.submit.submit import admit
+from spleeter_microservice.web.services import Services, ServicesDep
+from spleeter_microservice.web.submit.submit import submit_song
 from spleeter_microservice.webhooks.deliveries import Delivery
 
 router = APIRouter(tags=["separations"])
@@ -55,14 +55,14 @@ IdempotencyKey = Annotated[
     "/v1/separations",
     status_code=202,
     operation_id="createSeparation",
-    responses=guarded(*SUBMITTING) | _CREATED,
+    responses=keyed_responses(*SUBMITTING) | _CREATED,
     openapi_extra={"requestBody": SUBMISSION_BODY},
 )
 async def create(
     request: Request,
     response: Response,
-    services: Live,
-    caller: Submitter,
+    services: ServicesDep,
+    caller: CanSubmit,
     idempotency_key: IdempotencyKey = None,
 ) -> Separation:
     """Submit a song.
@@ -70,7 +70,7 @@ async def create(
     202 when the separation waits or runs; 200 when it is there at once, because the same song
     was separated in the same way before, or the same request was sent before.
     """
-    created = await admit(request, services, caller, idempotency_key)
+    created = await submit_song(request, services, caller, idempotency_key)
     if created.job.state.final:
         response.status_code = 200
     response.headers["Location"] = separation_path(created.job)
@@ -79,10 +79,10 @@ async def create(
     return await _described(services, created.job)
 
 
-@router.get("/v1/separations", operation_id="listSeparations", responses=guarded(*_LISTING))
+@router.get("/v1/separations", operation_id="listSeparations", responses=keyed_responses(*_LISTING))
 async def list_(
-    services: Live,
-    caller: Reader,
+    services: ServicesDep,
+    caller: CanRead,
     cursor: Annotated[
         str | None, Query(max_length=100, description="`next_cursor` of the page before.")
     ] = None,
@@ -94,16 +94,16 @@ async def list_(
     return SeparationPage(items=[summary(job) for job in page.jobs], next_cursor=page.cursor)
 
 
-@router.get("/v1/separations/{id}", operation_id="getSeparation", responses=guarded(*_ONE))
-async def get(services: Live, caller: Reader, id: UUID) -> Separation:  # noqa: A002  (the path's name for it)
+@router.get("/v1/separations/{id}", operation_id="getSeparation", responses=keyed_responses(*_ONE))
+async def get(services: ServicesDep, caller: CanRead, id: UUID) -> Separation:  # noqa: A002  (the path's name for it)
     """Look at a separation."""
     return await _described(services, await services.repository.get(caller.tenant, id))
 
 
 @router.delete(
-    "/v1/separations/{id}", status_code=204, operation_id="deleteSeparation", responses=guarded(*_ONE)
+    "/v1/separations/{id}", status_code=204, operation_id="deleteSeparation", responses=keyed_responses(*_ONE)
 )
-async def delete(request: Request, services: Live, caller: Submitter, id: UUID) -> None:  # noqa: A002  (as above)
+async def delete(request: Request, services: ServicesDep, caller: CanSubmit, id: UUID) -> None:  # noqa: A002  (as above)
     """Delete a separation: cancel it if it has not ended, then erase the song, the stems and all else."""
     await erase(request, services, await services.repository.get(caller.tenant, id))
 

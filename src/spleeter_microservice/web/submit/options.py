@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from spleeter_microservice.errors import ForbiddenAddressError, InvalidFieldsError, MalformedRequestError
 from spleeter_microservice.jobs.job import Options
-from spleeter_microservice.jobs.worker_registry import Model
-from spleeter_microservice.outgoing.url_policy import AddressGuard
+from spleeter_microservice.jobs.worker_registry import RegisteredModel
+from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.web.problem_handler import invalid_fields
 from spleeter_microservice.web.services import WebOptions
 from spleeter_microservice.web.submit.codecs import BITRATE, Codec, normal_bitrate
@@ -38,7 +38,7 @@ _Value = Annotated[str, Field(max_length=1000), AfterValidator(printable)]
 _Url = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(printable)]
 
 
-class Submission(BaseModel):
+class SubmissionForm(BaseModel):
     """How a song is to be separated."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -112,7 +112,7 @@ class Submission(BaseModel):
         examples=[24],
     )
 
-    def check(self, options: WebOptions, guard: AddressGuard) -> None:
+    def check(self, options: WebOptions, guard: UrlPolicy) -> None:
         """Check what depends on the operator's decisions, and the callback's address.
 
         Raises:
@@ -139,7 +139,7 @@ class Submission(BaseModel):
             return min(options.default_retention, options.max_retention)
         return timedelta(hours=self.retention_hours)
 
-    def job_options(self, model: Model) -> Options:
+    def job_options(self, model: RegisteredModel) -> Options:
         """Give the options of the job, each in its one spelling.
 
         Raises:
@@ -167,7 +167,7 @@ def _refuse(field: str, reason: str) -> NoReturn:
     raise InvalidFieldsError({field: reason})
 
 
-def from_json(body: bytes) -> Submission:
+def from_json(body: bytes) -> SubmissionForm:
     """Read a submission that names the song's address.
 
     Raises:
@@ -185,7 +185,7 @@ def from_json(body: bytes) -> Submission:
 _READ_AS_JSON = {"stems", "offset", "duration", "mwf", "metadata", "retention_hours"}
 
 
-def from_form(fields: Iterable[tuple[str, str]]) -> Submission:
+def from_form(fields: Iterable[tuple[str, str]]) -> SubmissionForm:
     """Read a submission from a form's fields, other than the file; empty ones count as left out.
 
     Raises:
@@ -224,8 +224,8 @@ def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _validated(values: Mapping[str, Any]) -> Submission:
+def _validated(values: Mapping[str, Any]) -> SubmissionForm:
     try:
-        return Submission.model_validate(values)
+        return SubmissionForm.model_validate(values)
     except ValidationError as error:
         raise invalid_fields(error.errors(include_url=False, include_input=False)) from error

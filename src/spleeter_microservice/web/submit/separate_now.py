@@ -20,8 +20,8 @@ from spleeter_microservice.errors import (
 )
 from spleeter_microservice.jobs.job import Job, State
 from spleeter_microservice.jobs.notifications import DELETED, Notice
-from spleeter_microservice.jobs.repository import Repository
-from spleeter_microservice.web.auth import Reader, Submitter
+from spleeter_microservice.jobs.repository import JobRepository
+from spleeter_microservice.web.auth import CanRead, CanSubmit
 from spleeter_microservice.web.downloads.results import archive_response, stem_response
 from spleeter_microservice.web.downloads.routes import SOUND, ZIP
 from spleeter_microservice.web.openapi.responses import (
@@ -29,14 +29,14 @@ from spleeter_microservice.web.openapi.responses import (
     SUBMISSION_BODY,
     SUBMITTING,
     Answers,
-    guarded,
+    keyed_responses,
 )
-from spleeter_microservice.web.separations.notifications import Notices, Told
+from spleeter_microservice.web.separations.notifications import HubDep, NotificationHub
 from spleeter_microservice.web.separations.presenters import separation_path
 from spleeter_microservice.web.separations.routes import erase
-from spleeter_microservice.web.services import Live, Services
+from spleeter_microservice.web.services import Services, ServicesDep
 from spleeter_microservice.web.submit.options import Stem
-from spleeter_microservice.web.submit.submit import admit
+from spleeter_microservice.web.submit.submit import submit_song
 
 router = APIRouter(tags=["separations"], default_response_class=Response)
 
@@ -62,15 +62,15 @@ class CallerGoneError(Exception):
 @router.post(
     "/separate",
     operation_id="separate",
-    responses=guarded(*_REFUSALS) | _SEPARATED,
+    responses=keyed_responses(*_REFUSALS) | _SEPARATED,
     openapi_extra={"requestBody": SUBMISSION_BODY},
 )
 async def separate(
     request: Request,
-    services: Live,
-    notices: Told,
-    caller: Submitter,
-    _: Reader,
+    services: ServicesDep,
+    notices: HubDep,
+    caller: CanSubmit,
+    _: CanRead,
     stem: OneStem = None,
 ) -> Response:
     """Separate a song and wait: all stems as a ZIP archive, or one of them with `stem`.
@@ -79,7 +79,7 @@ async def separate(
     longer than the operator lets a call wait, the answer is 504, and `Location` says where the
     separation goes on. What was delivered is kept as long as any other separation.
     """
-    job = (await admit(request, services, caller)).job
+    job = (await submit_song(request, services, caller)).job
     try:
         await _check(services, job, stem)
         job = await _ended(request, services, notices, job)
@@ -101,7 +101,7 @@ async def _check(services: Services, job: Job, stem: str | None) -> None:
         raise InvalidFieldsError({"stem": f"There will be no {stem}, but {', '.join(names)}."})
 
 
-async def _ended(request: Request, services: Services, notices: Notices, job: Job) -> Job:
+async def _ended(request: Request, services: Services, notices: NotificationHub, job: Job) -> Job:
     """Wait for the end of a job, as long as the caller does and the operator allows.
 
     Raises:
@@ -113,8 +113,8 @@ async def _ended(request: Request, services: Services, notices: Notices, job: Jo
     end = asyncio.create_task(_wait(services.repository, notices, job))
     leaving = asyncio.create_task(_leave(request))
     try:
-        patience = services.options.sync_patience
-        await asyncio.wait({end, leaving}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        timeout = services.options.sync_timeout
+        await asyncio.wait({end, leaving}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         if end.done():
             return end.result()
         if leaving.done():
@@ -123,13 +123,13 @@ async def _ended(request: Request, services: Services, notices: Notices, job: Jo
         end.cancel()
         leaving.cancel()
     raise WaitedTooLongError(
-        f"The separation takes longer than {patience:g} s and goes on: see Location. Send long songs to "
+        f"The separation takes longer than {timeout:g} s and goes on: see Location. Send long songs to "
         "/v1/separations, which does not wait.",
         separation_path(job),
     )
 
 
-async def _wait(repository: Repository, notices: Notices, job: Job) -> Job:
+async def _wait(repository: JobRepository, notices: NotificationHub, job: Job) -> Job:
     with notices.follow(job.id) as following:
         while not notices.closed:
             if not _may_be_the_end(await following.notices.get()):

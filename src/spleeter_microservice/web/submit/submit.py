@@ -37,14 +37,14 @@ from spleeter_microservice.storage.streams import file_blocks
 from spleeter_microservice.web.audit import record
 from spleeter_microservice.web.problem_catalogue import problem_of
 from spleeter_microservice.web.services import Services
-from spleeter_microservice.web.submit.options import Submission
+from spleeter_microservice.web.submit.options import SubmissionForm
 from spleeter_microservice.web.submit.spool import SpooledFile, spooled
-from spleeter_microservice.web.submit.upload import Intake
+from spleeter_microservice.web.submit.upload import Upload
 
 logger = structlog.get_logger(__name__)
 
 
-async def admit(
+async def submit_song(
     request: Request, services: Services, caller: Principal, idempotency_key: str | None = None
 ) -> Created:
     """Make a job of a request that brings a song, or give the job that there is already.
@@ -64,7 +64,7 @@ async def _admit(
 ) -> Created:
     options = services.options
     async with spooled(options.spool, options.max_file_bytes) as file:
-        intake = Intake(request, services, file)
+        intake = Upload(request, services, file)
         submission = await intake.run()
         await _scan(services, file)
         facts = await services.prober.probe(file.path)
@@ -81,11 +81,11 @@ async def _scan(services: Services, file: SpooledFile) -> None:
         ANTIVIRUS_SCANS.labels("beyond-limit").inc()
         raise
     ANTIVIRUS_SCANS.labels(verdict.result).inc()
-    verdict.admit()
+    verdict.raise_if_unsafe()
 
 
 async def _new_job(
-    services: Services, caller: Principal, submission: Submission, intake: Intake, facts: AudioFacts
+    services: Services, caller: Principal, submission: SubmissionForm, intake: Upload, facts: AudioFacts
 ) -> NewJob:
     seconds = _seconds(submission, facts, services.options.max_duration)
     model = await services.models.choose(submission.stems, submission.bandwidth)
@@ -100,14 +100,14 @@ async def _new_job(
         audio_seconds=seconds,
         content_hash=intake.file.sha256,
         options=submission.job_options(model),
-        engine=model.engine,
+        result_version=model.result_version,
         retention=submission.retention(services.options),
         request_id=intake.request.state.request_id,
         traceparent=traceparent(),
     )
 
 
-def _seconds(submission: Submission, facts: AudioFacts, most: float) -> float:
+def _seconds(submission: SubmissionForm, facts: AudioFacts, most: float) -> float:
     """Tell how many seconds of the song are to be separated."""
     left = facts.duration - submission.offset
     if left <= 0:
@@ -121,7 +121,7 @@ def _seconds(submission: Submission, facts: AudioFacts, most: float) -> float:
     return seconds
 
 
-def _keyed(new: NewJob, key: str, submission: Submission) -> NewJob:
+def _keyed(new: NewJob, key: str, submission: SubmissionForm) -> NewJob:
     """Bind a job to an idempotency key, with a hash of all that came under it."""
     # What an address leads to may change; the request that names it stays the same.
     content = None if submission.source_url else new.content_hash

@@ -11,11 +11,11 @@ from fastapi import Request
 
 from spleeter_microservice.audit.record import Action
 from spleeter_microservice.errors import EmptyInputError, InvalidFieldsError, UnsupportedTypeError
-from spleeter_microservice.outgoing.client import Bounds
+from spleeter_microservice.outgoing.client import ResponseLimits
 from spleeter_microservice.web.audit import record
 from spleeter_microservice.web.services import Services, WebOptions
 from spleeter_microservice.web.submit.multipart import Write, read_form
-from spleeter_microservice.web.submit.options import Submission, from_form, from_json, printable
+from spleeter_microservice.web.submit.options import SubmissionForm, from_form, from_json, printable
 from spleeter_microservice.web.submit.spool import SpooledFile
 
 FILE_FIELD = "file"
@@ -23,7 +23,7 @@ _MAXIMUM_NAME = 255  # characters
 
 
 @dataclass
-class Intake:
+class Upload:
     """A song that is coming in.
 
     Attributes:
@@ -38,7 +38,7 @@ class Intake:
     file: SpooledFile
     name: str = field(default="", init=False)
 
-    async def run(self) -> Submission:
+    async def run(self) -> SubmissionForm:
         """Receive the song and what is to be done with it.
 
         Raises:
@@ -62,7 +62,7 @@ class Intake:
             raise EmptyInputError("The file is empty.")
         return submission
 
-    async def _receive(self, content_type: str) -> Submission:
+    async def _receive(self, content_type: str) -> SubmissionForm:
         fields = await read_form(self.request.stream(), content_type, FILE_FIELD, self._accept)
         submission = from_form(fields)
         self._check(submission)
@@ -72,7 +72,7 @@ class Intake:
         self.name = checked_name(name, self.services.options)
         return self.file.write
 
-    async def _fetch(self) -> Submission:
+    async def _fetch(self) -> SubmissionForm:
         submission = from_json(await self.request.body())
         outgoing, url = self.services.outgoing, submission.source_url
         if outgoing is None or url is None:
@@ -80,13 +80,13 @@ class Intake:
                 {"source_url": "Songs are not fetched from addresses here. Send the file in a form."}
             )
         self._check(submission)
-        async with outgoing.download(url, Bounds(self.services.options.max_file_bytes)) as download:
+        async with outgoing.download(url, ResponseLimits(self.services.options.max_file_bytes)) as download:
             name = PurePosixPath(unquote(urlsplit(download.url).path)).name
             await self._copy(download.chunks(), self._accept(name))
         await record(self.request, Action.SOURCE_FETCHED, url=url, bytes=self.file.size)
         return submission
 
-    def _check(self, submission: Submission) -> None:
+    def _check(self, submission: SubmissionForm) -> None:
         submission.check(self.services.options, self.services.guard)
 
     @staticmethod

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from spleeter_microservice.errors import DownloadError
-from spleeter_microservice.models.fetch.download import Patience, download
+from spleeter_microservice.models.fetch.download import RetryPolicy, download
 from tests.support.http_servers import Answer, chunked, content, forward, redirect, serving, stall, status
 
 BODY = bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(BODY).hexdigest()
 HALF = len(BODY) // 2
 LIMIT = 2 * len(BODY)
-QUICK = Patience(attempts=4, connect=2, read=2, pause=0.01)
+QUICK = RetryPolicy(attempts=4, connect=2, read=2, pause=0.01)
 
 
 @pytest.fixture(autouse=True)
@@ -24,8 +24,8 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.lower(), raising=False)
 
 
-def fetch(url: str, folder: Path, patience: Patience = QUICK, sha256: str | None = SHA256) -> bytes:
-    path = download(url, folder / "model.tar.gz", max_bytes=LIMIT, sha256=sha256, patience=patience)
+def fetch(url: str, folder: Path, retry_policy: RetryPolicy = QUICK, sha256: str | None = SHA256) -> bytes:
+    path = download(url, folder / "model.tar.gz", max_bytes=LIMIT, sha256=sha256, retry_policy=retry_policy)
     assert [p.name for p in folder.iterdir()] == ["model.tar.gz"]
     return path.read_bytes()
 
@@ -63,7 +63,7 @@ def test_a_broken_download_is_resumed_where_it_ended(tmp_path: Path) -> None:
 
 
 def test_what_has_arrived_survives_for_the_next_run(tmp_path: Path) -> None:
-    once = Patience(attempts=1)
+    once = RetryPolicy(attempts=1)
     with serving(content(BODY, '"1"', break_at=HALF), content(BODY, '"1"')) as server:
         with pytest.raises(DownloadError, match=r"failed: .* \(what has arrived is kept\)"):
             fetch(server.url, tmp_path, once)
@@ -95,12 +95,12 @@ def test_a_refusal_is_final_and_names_the_ways_round_it(tmp_path: Path, code: in
 
 def test_attempts_end_and_the_waits_between_them_grow_to_a_bound(tmp_path: Path) -> None:
     waits: list[float] = []
-    patience = Patience(attempts=6, pause=1, longest_pause=5)
+    retry_policy = RetryPolicy(attempts=6, pause=1, longest_pause=5)
     with (
         serving(status(500)) as server,
         pytest.raises(DownloadError, match="failed: the server answered 500"),
     ):
-        download(server.url, tmp_path / "a", max_bytes=LIMIT, patience=patience, sleep=waits.append)
+        download(server.url, tmp_path / "a", max_bytes=LIMIT, retry_policy=retry_policy, sleep=waits.append)
     assert waits == [1, 2, 4, 5, 5]
 
 
@@ -108,7 +108,7 @@ def test_a_download_that_moves_on_is_not_given_up(tmp_path: Path) -> None:
     quarter = len(BODY) // 4
     breaks = [content(BODY, '"1"', break_at=quarter * k) for k in (1, 2, 3)]
     with serving(*breaks, content(BODY, '"1"')) as server:
-        assert fetch(server.url, tmp_path, Patience(attempts=2, pause=0.01)) == BODY
+        assert fetch(server.url, tmp_path, RetryPolicy(attempts=2, pause=0.01)) == BODY
 
 
 def test_other_bytes_than_pinned_are_thrown_away(tmp_path: Path) -> None:
@@ -126,9 +126,9 @@ def test_a_file_that_is_too_large_is_given_up_and_thrown_away(tmp_path: Path, an
 
 def test_a_server_that_falls_silent_is_not_waited_for_forever(tmp_path: Path) -> None:
     released = threading.Event()
-    patience = Patience(attempts=2, read=0.2, pause=0.01)
+    retry_policy = RetryPolicy(attempts=2, read=0.2, pause=0.01)
     with serving(stall(BODY, released), content(BODY, '"stalled"')) as server:
-        assert fetch(server.url, tmp_path, patience) == BODY
+        assert fetch(server.url, tmp_path, retry_policy) == BODY
         released.set()
     assert server.requests[1][1]["Range"] == f"bytes={HALF}-"
 
@@ -153,7 +153,7 @@ def test_a_proxy_of_the_environment_is_used(tmp_path: Path, monkeypatch: pytest.
 )
 def test_an_address_that_is_none_is_an_error_at_once(tmp_path: Path, url: str) -> None:
     with pytest.raises(DownloadError, match="failed: "):
-        fetch(url, tmp_path, Patience(pause=60))
+        fetch(url, tmp_path, RetryPolicy(pause=60))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_settings_of_the_environment_that_cannot_be_used_are_an_error_at_once(
 ) -> None:
     monkeypatch.setenv(setting, value)
     with pytest.raises(DownloadError, match="proxies or certificates cannot be used"):
-        fetch("https://mirror.example/a", tmp_path, Patience(pause=60))
+        fetch("https://mirror.example/a", tmp_path, RetryPolicy(pause=60))
 
 
 def test_a_host_that_cannot_be_reached_is_named_with_the_ways_round_it(tmp_path: Path) -> None:

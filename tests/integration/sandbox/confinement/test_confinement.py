@@ -224,7 +224,7 @@ async def test_too_many_threads_end_the_process(model: InferenceModel, tmp_path:
 async def test_what_is_in_force_is_logged(
     model: InferenceModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level("INFO", "spleeter_microservice.jobs"):
+    with caplog.at_level("INFO", "spleeter_microservice.sandbox"):
         async with InferenceSlot(model, tmp_path):
             pass
     (line,) = [record.getMessage() for record in caplog.records if "is ready" in record.getMessage()]

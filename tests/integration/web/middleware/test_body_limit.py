@@ -11,22 +11,21 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI, Request
 
-from spleeter_microservice.web import problem_handler as errors
-from spleeter_microservice.web import server
-from spleeter_microservice.web.middleware.body_limit import Bodies, Bounds
+from spleeter_microservice.web import problem_handler, server
+from spleeter_microservice.web.middleware.body_limit import BodyLimitMiddleware, BodyLimits
 from spleeter_microservice.web.middleware.request_log import RequestLog
 from tests.support.raw_http import connected, request
 from tests.support.web_service import served
 
 pytestmark = pytest.mark.asyncio
 
-BOUNDS = Bounds(upload=3000, other=1000, patience=0.3, rate=1e6, linger=1.0)
+LIMITS = BodyLimits(upload=3000, other=1000, timeout=0.3, rate=1e6, linger=1.0)
 FORM = "multipart/form-data; boundary=x"
 
 
-def application(bounds: Bounds) -> FastAPI:
+def application(limits: BodyLimits) -> FastAPI:
     app = FastAPI()
-    errors.install(app)
+    problem_handler.install(app)
 
     @app.post("/read")
     @app.post("/separate")
@@ -37,14 +36,14 @@ def application(bounds: Bounds) -> FastAPI:
     async def ignore() -> str:
         return "x" * 10
 
-    app.add_middleware(Bodies, bounds=bounds)
+    app.add_middleware(BodyLimitMiddleware, limits=limits)
     app.add_middleware(RequestLog)
     return app
 
 
 @pytest_asyncio.fixture
 async def url() -> AsyncIterator[str]:
-    async with served(application(BOUNDS)) as address:
+    async with served(application(LIMITS)) as address:
         yield address
 
 
@@ -109,7 +108,7 @@ async def test_a_body_that_stalls_is_given_up(url: str) -> None:
 
 async def test_a_body_that_trickles_is_given_up() -> None:
     async with (
-        served(application(replace(BOUNDS, patience=0.5))) as url,
+        served(application(replace(LIMITS, timeout=0.5))) as url,
         connected(url) as connection,
     ):
         await connection.send(request("POST /read", Content_Length=1000))
@@ -154,7 +153,7 @@ async def test_headers_without_an_end_are_refused(url: str, head: bytes) -> None
 )  # fmt: skip
 async def test_what_surrounds_a_body_s_chunks_has_an_end(tail: bytes) -> None:
     """Trailers would be kept in memory, however many there are."""
-    app = application(replace(BOUNDS, patience=20))
+    app = application(replace(LIMITS, timeout=20))
     async with served(app) as url, connected(url) as connection:
         await connection.send(request("POST /read", Transfer_Encoding="chunked") + b"1\r\nx\r\n")
         with contextlib.suppress(ConnectionError):
@@ -178,14 +177,14 @@ async def test_headers_that_do_not_come_are_not_waited_for(
     beginning: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "HEADER_SECONDS", 0.2)
-    async with served(application(BOUNDS)) as url, connected(url) as connection:
+    async with served(application(LIMITS)) as url, connected(url) as connection:
         await connection.send(beginning)
         assert await connection.is_closed()
 
 
 async def test_a_body_may_take_longer_than_headers_may(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "HEADER_SECONDS", 0.2)
-    app = application(replace(BOUNDS, patience=20))
+    app = application(replace(LIMITS, timeout=20))
     async with served(app) as url, connected(url) as connection:
         await connection.send(request("POST /read", Content_Length=2) + b"1")
         await asyncio.sleep(0.5)

@@ -10,7 +10,7 @@ import pytest
 
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.web.services import Services
-from tests.support.web_service import Fleet, build_services
+from tests.support.web_service import WorkerRegistry, build_services
 
 pytestmark = pytest.mark.asyncio
 
@@ -22,7 +22,9 @@ PREFLIGHT = {
 
 
 @pytest.fixture(params=["named", "none"])
-def services(request: pytest.FixtureRequest, database: Database, fleet: Fleet, tmp_path: Path) -> Services:
+def services(
+    request: pytest.FixtureRequest, database: Database, fleet: WorkerRegistry, tmp_path: Path
+) -> Services:
     plain = build_services(database, tmp_path, fleet)
     if request.param == "none":
         return plain

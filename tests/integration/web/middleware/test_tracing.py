@@ -113,7 +113,7 @@ async def test_without_an_endpoint_nothing_is_imported_and_spans_are_told_to_nob
     code = """
 import sys
 import spleeter_microservice.web.app, spleeter_microservice.worker.worker
-from spleeter_microservice import tracing
+from spleeter_microservice.observability import tracing
 tracing.configure_tracing(None, "api", "1")
 with tracing.span("something", "server", {"a": 1}) as told:
     told.note({"b": 2})

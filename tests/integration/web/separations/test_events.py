@@ -1,4 +1,4 @@
-"""Following a job by server-sent events."""
+"""Subscription a job by server-sent events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spleeter_microservice.database.connection import Database
 from spleeter_microservice.jobs.claims import Failure
 from spleeter_microservice.jobs.job import State
 from spleeter_microservice.web.separations.events import EventStream
-from spleeter_microservice.web.separations.notifications import Notices
+from spleeter_microservice.web.separations.notifications import NotificationHub
 from spleeter_microservice.web.services import Services
 from tests.support.job_samples import new_job
 from tests.support.web_service import Player
@@ -27,7 +27,7 @@ QUEUED, RUNNING, SUCCEEDED = State.QUEUED, State.RUNNING, State.SUCCEEDED
 
 
 @dataclass(frozen=True)
-class Told:
+class HubDep:
     """A server-sent event as a client reads it."""
 
     id: int
@@ -43,7 +43,7 @@ class Events:
         self.answer = answer
         self._lines = answer.aiter_lines()
 
-    async def next(self) -> Told | None:
+    async def next(self) -> HubDep | None:
         """Give the next event; None at the end."""
         fields: dict[str, str] = {}
         async with asyncio.timeout(20):
@@ -53,10 +53,10 @@ class Events:
                     fields[name] = value
                 elif fields:
                     data = json.loads(fields["data"])
-                    return Told(int(fields["id"]), fields["event"], data["state"], data["progress"])
+                    return HubDep(int(fields["id"]), fields["event"], data["state"], data["progress"])
         return None
 
-    async def rest(self) -> list[Told]:
+    async def rest(self) -> list[HubDep]:
         """Give all events up to the end."""
         found = []
         while (told := await self.next()) is not None:
@@ -81,7 +81,7 @@ async def test_a_follower_is_told_everything_up_to_the_end(
     job = (await services.repository.create(new_job())).job
     async with following(ann, job.id) as events:
         first = await events.next()
-        assert first == Told(first.id if first else 0, "state", QUEUED, 0)
+        assert first == HubDep(first.id if first else 0, "state", QUEUED, 0)
         claim = await player.claim()
         second = await events.next()
         assert second is not None
@@ -166,7 +166,7 @@ async def test_deleting_a_job_ends_its_streams(ann: httpx.AsyncClient, services:
 async def test_the_stream_of_a_job_that_vanished_unheard_ends(services: Services, database_url: str) -> None:
     job = (await services.repository.create(new_job())).job
     await services.repository.delete("ann", job.id)
-    stream = EventStream(services.repository, Notices(database_url), "ann", job.id)
+    stream = EventStream(services.repository, NotificationHub(database_url), "ann", job.id)
     assert [piece async for piece in stream] == []
 
 
@@ -193,7 +193,9 @@ async def test_only_who_may_see_a_job_may_follow_it(
 
 async def test_silence_is_broken_by_comments(services: Services, database_url: str) -> None:
     job = (await services.repository.create(new_job())).job
-    stream = aiter(EventStream(services.repository, Notices(database_url), "ann", job.id, heartbeat=0.02))
+    stream = aiter(
+        EventStream(services.repository, NotificationHub(database_url), "ann", job.id, heartbeat=0.02)
+    )
     pieces = [await anext(stream) for _ in range(3)]
     assert pieces[0].startswith(b"id: ")
     assert pieces[1:] == [b":\n\n", b":\n\n"]
@@ -204,7 +206,7 @@ async def test_a_follower_who_is_busy_misses_nothing_that_counts(
     services: Services, player: Player, database_url: str
 ) -> None:
     job = (await services.repository.create(new_job())).job
-    async with Notices(database_url).running() as notices:
+    async with NotificationHub(database_url).running() as notices:
         stream = aiter(EventStream(services.repository, notices, "ann", job.id))
         assert b"queued" in await anext(stream)
         claim = await player.claim()
@@ -276,7 +278,7 @@ async def test_a_look_up_that_fails_is_repeated(
 ) -> None:
     job = (await services.repository.create(new_job())).job
     await asyncio.to_thread(outage, True)
-    stream = aiter(EventStream(services.repository, Notices(database_url, pause=0.05), "ann", job.id))
+    stream = aiter(EventStream(services.repository, NotificationHub(database_url, pause=0.05), "ann", job.id))
     first = asyncio.ensure_future(anext(stream))
     await asyncio.sleep(0.2)
     assert not first.done()

@@ -19,13 +19,13 @@ from spleeter_microservice.database.connection import Database
 from spleeter_microservice.jobs.claims import Failure
 from spleeter_microservice.web.services import Services
 from spleeter_microservice.webhooks.deliveries import Delivery
-from tests.support.web_service import Fleet, Player, build_services, song
+from tests.support.web_service import Player, WorkerRegistry, build_services, song
 
 pytestmark = pytest.mark.asyncio
 
 
 @pytest.fixture
-def services(database: Database, fleet: Fleet, tmp_path: Path) -> Services:
+def services(database: Database, fleet: WorkerRegistry, tmp_path: Path) -> Services:
     plain = build_services(database, tmp_path, fleet)
     return replace(plain, options=replace(plain.options, max_queued=3, signing_webhooks=True))
 
@@ -101,7 +101,7 @@ async def test_a_failure_says_why(ann: httpx.AsyncClient, player: Player) -> Non
     assert body["error"] == {"type": "/problems/truncated-audio", "message": "It ends too early."}
 
 
-async def test_webhooks_are_shown(ann: httpx.AsyncClient, fleet: Fleet) -> None:
+async def test_webhooks_are_shown(ann: httpx.AsyncClient, fleet: WorkerRegistry) -> None:
     body = (await submit(ann, callback_url="https://example.com/")).json()
     delivery = Delivery(
         "msg_1", "https://example.com/", "pending", 2, 500, "It answered 500.", datetime.now(UTC), None

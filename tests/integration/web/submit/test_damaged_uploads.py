@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from spleeter_microservice.jobs.job import State
 from spleeter_microservice.jobs.retention import Retention
-from spleeter_microservice.jobs.worker_registry import Fleet
+from spleeter_microservice.jobs.worker_registry import WorkerRegistry
 from spleeter_microservice.sandbox.prober import Prober
 from spleeter_microservice.web.services import Services
 from tests.support.audio_files import encode_kind, noise
@@ -33,7 +33,7 @@ AT_A_TIME = 4
 async def services(services: Services) -> AsyncIterator[Services]:
     """The services with the real prober, and what workers really have."""
     async with Prober(services.options.spool) as prober:
-        fleet = Fleet(services.database)
+        fleet = WorkerRegistry(services.database)
         yield replace(services, prober=prober, models=fleet, workers=fleet)
 
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from spleeter_microservice.jobs.worker_registry import Fleet
+from spleeter_microservice.jobs.worker_registry import WorkerRegistry
 from spleeter_microservice.sandbox.prober import Prober
 from spleeter_microservice.web.services import Services
 from spleeter_microservice.worker.separate_job import JobLimits
@@ -26,7 +26,7 @@ LIMIT, SECONDS = 4.0, 8.0
 @pytest_asyncio.fixture
 async def services(services: Services) -> AsyncIterator[Services]:
     async with Prober(services.options.spool) as prober:
-        fleet, options = Fleet(services.database), replace(services.options, max_duration=LIMIT)
+        fleet, options = WorkerRegistry(services.database), replace(services.options, max_duration=LIMIT)
         yield replace(services, options=options, prober=prober, models=fleet, workers=fleet)
 
 

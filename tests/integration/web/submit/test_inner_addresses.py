@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from spleeter_microservice.outgoing.client import Outgoing
-from spleeter_microservice.outgoing.url_policy import AddressGuard
+from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.web.services import Services
 from tests.support.web_service import song
 
@@ -32,7 +32,7 @@ async def resolver(host: str, port: int) -> Sequence[str]:
 @pytest.fixture
 def services(services: Services) -> Services:
     """The services, fetching songs, with a resolver that knows bad names."""
-    guard = AddressGuard(resolver=resolver)
+    guard = UrlPolicy(resolver=resolver)
     options = replace(services.options, signing_webhooks=True)
     return replace(services, options=options, guard=guard, outgoing=Outgoing(guard))
 

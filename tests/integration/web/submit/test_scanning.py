@@ -10,7 +10,7 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 
-from spleeter_microservice.antivirus.clamd import Clamd, Patience
+from spleeter_microservice.antivirus.clamd import Clamd, Timeouts
 from spleeter_microservice.antivirus.scan import Antivirus
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.web.app import create_app
@@ -35,7 +35,7 @@ def prober() -> WavProber:
 
 @pytest.fixture
 def services(daemon: Daemon, database: Database, tmp_path: Path, prober: WavProber) -> Services:
-    scanner = Clamd.from_url(daemon.unix, Patience(5, 20, 60))
+    scanner = Clamd.from_url(daemon.unix, Timeouts(5, 20, 60))
     return build_services(database, tmp_path, prober=prober, antivirus=Antivirus("required", scanner))
 
 
@@ -79,7 +79,7 @@ async def test_a_file_beyond_what_is_scanned_is_refused(ann: httpx.AsyncClient, 
 
 
 async def test_without_the_scanner_nothing_is_taken(database: Database, tmp_path: Path) -> None:
-    nobody = Clamd.from_url(f"unix://{tmp_path}/nobody.sock", Patience(1, 1, 1))
+    nobody = Clamd.from_url(f"unix://{tmp_path}/nobody.sock", Timeouts(1, 1, 1))
     services = build_services(database, tmp_path, antivirus=Antivirus("required", nobody))
     key, _ = await services.keys.create("ann")
     before = scans("unavailable")

@@ -13,10 +13,10 @@ import pytest
 
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.outgoing.client import Outgoing
-from spleeter_microservice.outgoing.url_policy import AddressGuard
+from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.web.services import Services
 from tests.support.http_servers import Answer, content, redirect, serving, status
-from tests.support.web_service import Fleet, build_services, song
+from tests.support.web_service import WorkerRegistry, build_services, song
 
 pytestmark = pytest.mark.asyncio
 
@@ -24,8 +24,8 @@ LIMIT = 20_000  # bytes
 
 
 @pytest.fixture
-def services(database: Database, fleet: Fleet, tmp_path: Path) -> Services:
-    guard = AddressGuard(ports=frozenset(range(1, 65536)), also_allowed=(ip_network("127.0.0.1"),))
+def services(database: Database, fleet: WorkerRegistry, tmp_path: Path) -> Services:
+    guard = UrlPolicy(ports=frozenset(range(1, 65536)), also_allowed=(ip_network("127.0.0.1"),))
     plain = build_services(database, tmp_path, fleet, outgoing=Outgoing(guard), guard=guard)
     return replace(plain, options=replace(plain.options, max_file_bytes=LIMIT))
 

@@ -31,7 +31,7 @@ from spleeter_microservice.web.services import Services
 from spleeter_microservice.web.submit import spool
 from tests.support.audio_files import RATE, encode_kind, noise
 from tests.support.raw_http import connected, request
-from tests.support.web_service import Fleet, WavProber, build_services, served, song
+from tests.support.web_service import WavProber, WorkerRegistry, build_services, served, song
 
 pytestmark = pytest.mark.asyncio
 
@@ -39,7 +39,7 @@ LIMIT = 100_000  # bytes of a file
 
 
 @pytest.fixture
-def services(database: Database, fleet: Fleet, tmp_path: Path) -> Services:
+def services(database: Database, fleet: WorkerRegistry, tmp_path: Path) -> Services:
     plain = build_services(database, tmp_path, fleet)
     return replace(plain, options=replace(plain.options, max_file_bytes=LIMIT, max_duration=10.0))
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from spleeter_microservice.errors import ConfigurationError
-from spleeter_microservice.separation.spleeter.architecture import Architecture, read_configuration
+from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture, read_configuration
 
 CONFIGURATION: dict[str, Any] = {
     "instrument_list": ["vocals", "drums"],
@@ -24,16 +24,16 @@ CONFIGURATION: dict[str, Any] = {
 
 
 def test_configuration_is_read() -> None:
-    architecture = Architecture.from_configuration(CONFIGURATION)
-    assert architecture.instruments == ("vocals", "drums")
+    architecture = UNetArchitecture.from_configuration(CONFIGURATION)
+    assert architecture.stems == ("vocals", "drums")
     assert architecture.kind == "softmax_unet"
     assert architecture.conv_activation == architecture.deconv_activation == "ELU"
     assert architecture.conv_n_filters == (16, 32, 64, 128, 256, 512)
 
 
 def test_json_gives_the_same_architecture_back() -> None:
-    architecture = Architecture.from_configuration(CONFIGURATION)
-    assert Architecture.from_json(architecture.to_json()) == architecture
+    architecture = UNetArchitecture.from_configuration(CONFIGURATION)
+    assert UNetArchitecture.from_json(architecture.to_json()) == architecture
 
 
 @pytest.mark.parametrize(
@@ -57,13 +57,13 @@ def test_json_gives_the_same_architecture_back() -> None:
 )
 def test_what_cannot_be_run_is_refused_by_name(change: dict[str, Any], word: str) -> None:
     with pytest.raises(ConfigurationError, match=word):
-        Architecture.from_configuration(CONFIGURATION | change)
+        UNetArchitecture.from_configuration(CONFIGURATION | change)
 
 
 @pytest.mark.parametrize("key", ["instrument_list", "sample_rate", "T", "F", "model", "frame_length"])
 def test_a_missing_key_is_named(key: str) -> None:
     with pytest.raises(ConfigurationError, match=key):
-        Architecture.from_configuration({k: v for k, v in CONFIGURATION.items() if k != key})
+        UNetArchitecture.from_configuration({k: v for k, v in CONFIGURATION.items() if k != key})
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "7"])
@@ -86,7 +86,7 @@ def test_a_configuration_file_is_read(tmp_path: Path) -> None:
 
 
 def test_variables_are_those_of_deezers_two_stem_checkpoint() -> None:
-    shapes = Architecture(("vocals", "accompaniment")).variables()
+    shapes = UNetArchitecture(("vocals", "accompaniment")).variables()
     assert len(shapes) == 2 * (7 * 2 + 6 * 2 + 12 * 4)
     assert shapes["conv2d/kernel"] == (5, 5, 2, 16)
     assert shapes["conv2d_13/kernel"] == (4, 4, 1, 2)

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from spleeter_microservice.separation.spleeter import masks
-from spleeter_microservice.separation.spleeter.architecture import Architecture
+from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 
 
 def random(count: int, seed: int = 0) -> list[NDArray[np.float32]]:
@@ -29,7 +29,7 @@ def test_silence_is_shared_out_evenly() -> None:
 
 
 def test_softmax_shares_out_the_magnitude_without_overflow() -> None:
-    architecture = Architecture(("a", "b", "c"), kind="softmax_unet")
+    architecture = UNetArchitecture(("a", "b", "c"), kind="softmax_unet")
     logits = [x * 100 for x in random(3, 1)]
     magnitude = random(1, 2)[0]
     exponentials = [np.exp(x.astype(np.float64)) for x in logits]

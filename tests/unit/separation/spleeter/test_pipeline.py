@@ -8,29 +8,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spleeter_microservice.separation.spleeter.network import Networks
-from spleeter_microservice.separation.spleeter.pipeline import Pipeline, ahead
+from spleeter_microservice.separation.spleeter.network import OnnxNetworks
+from spleeter_microservice.separation.spleeter.pipeline import SpleeterSeparator, ahead
 from tests.support.random_models import TINY, written
 
 Waveform = NDArray[np.float32]
 
-SEGMENT = TINY.segment_frames * TINY.frame_step
+SEGMENT = TINY.segment_frames * TINY.hop_length
 
 
 @pytest.fixture(scope="module")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
+def networks(tmp_path_factory: pytest.TempPathFactory) -> OnnxNetworks:
     folder = tmp_path_factory.mktemp("tiny")
     written(TINY, folder)
-    return Networks(folder, TINY)
+    return OnnxNetworks(folder, TINY)
 
 
 def noise(samples: int) -> Waveform:
     return np.random.default_rng(samples).uniform(-1, 1, (samples, 2)).astype(np.float32)
 
 
-def separate(pipeline: Pipeline, waveform: Waveform, block: int) -> tuple[Waveform, list[Waveform]]:
+def separate(pipeline: SpleeterSeparator, waveform: Waveform, block: int) -> tuple[Waveform, list[Waveform]]:
     blocks = [waveform[i : i + block] for i in range(0, len(waveform), block)]
-    pieces = list(pipeline.pieces(lambda: blocks))
+    pieces = list(pipeline.separate_blocks(lambda: blocks))
     mix = np.concatenate([p.mix for p in pieces], axis=1).T
     stems = [np.concatenate([p.stems[i] for p in pieces], axis=1).T for i in range(3)]
     return mix, stems
@@ -39,10 +39,10 @@ def separate(pipeline: Pipeline, waveform: Waveform, block: int) -> tuple[Wavefo
 @settings(max_examples=25, deadline=None)
 @given(samples=st.integers(1, 3 * SEGMENT), block=st.integers(1, 2 * SEGMENT), mwf=st.booleans())
 def test_a_streamed_result_equals_the_whole_arrays(
-    networks: Networks, samples: int, block: int, mwf: bool
+    networks: OnnxNetworks, samples: int, block: int, mwf: bool
 ) -> None:
     waveform = noise(samples)
-    with Pipeline(TINY, networks, mwf=mwf) as pipeline:
+    with SpleeterSeparator(TINY, networks, mwf=mwf) as pipeline:
         mix, whole = separate(pipeline, waveform, samples)
         _, streamed = separate(pipeline, waveform, block)
     np.testing.assert_array_equal(mix, waveform)
@@ -56,44 +56,44 @@ def test_a_streamed_result_equals_the_whole_arrays(
 @pytest.mark.parametrize("frames", [-5, -4, -3, -1, 0, 1])
 @pytest.mark.parametrize("samples", [-1, 0, 1])
 def test_stems_have_the_songs_length_around_a_segments_end(
-    networks: Networks, segments: int, frames: int, samples: int
+    networks: OnnxNetworks, segments: int, frames: int, samples: int
 ) -> None:
-    length = segments * SEGMENT + frames * TINY.frame_step + samples
-    with Pipeline(TINY, networks) as pipeline:
+    length = segments * SEGMENT + frames * TINY.hop_length + samples
+    with SpleeterSeparator(TINY, networks) as pipeline:
         _, stems = separate(pipeline, noise(length), length)
     assert [len(stem) for stem in stems] == [length] * 3
 
 
 @settings(max_examples=10, deadline=None)
 @given(samples=st.integers(1, 2 * SEGMENT), mwf=st.booleans())
-def test_full_bandwidth_stems_sum_to_the_mix(networks: Networks, samples: int, mwf: bool) -> None:
+def test_full_bandwidth_stems_sum_to_the_mix(networks: OnnxNetworks, samples: int, mwf: bool) -> None:
     waveform = noise(samples)
-    with Pipeline(TINY, networks, mwf=mwf, bandwidth="full") as pipeline:
+    with SpleeterSeparator(TINY, networks, mwf=mwf, bandwidth="full") as pipeline:
         _, stems = separate(pipeline, waveform, samples)
     np.testing.assert_allclose(sum(stems), waveform, atol=1e-5)
 
 
-def test_stems_of_the_default_bandwidth_sum_to_the_mix_below_the_last_bin(networks: Networks) -> None:
+def test_stems_of_the_default_bandwidth_sum_to_the_mix_below_the_last_bin(networks: OnnxNetworks) -> None:
     time = np.arange(2 * SEGMENT)[:, None] * np.ones((1, 2))
     low = (0.5 * np.sin(2 * np.pi * time * 8 / 256)).astype(np.float32)
-    with Pipeline(TINY, networks) as pipeline:
+    with SpleeterSeparator(TINY, networks) as pipeline:
         _, stems = separate(pipeline, low, len(low))
     np.testing.assert_allclose(np.add.reduce(stems)[256:-256], low[256:-256], atol=1e-3)
 
 
-def test_time_is_counted_for_every_stage(networks: Networks) -> None:
-    with Pipeline(TINY, networks) as pipeline:
+def test_time_is_counted_for_every_stage(networks: OnnxNetworks) -> None:
+    with SpleeterSeparator(TINY, networks) as pipeline:
         separate(pipeline, noise(SEGMENT), 1000)
         assert set(pipeline.stages.seconds) == {"decode", "stft", "network", "masks", "inverse"}
 
 
-def test_an_error_of_the_source_is_raised_to_the_consumer(networks: Networks) -> None:
+def test_an_error_of_the_source_is_raised_to_the_consumer(networks: OnnxNetworks) -> None:
     def broken() -> Iterator[Waveform]:
         yield noise(3 * SEGMENT)
         raise OSError("the disk is gone")
 
-    with Pipeline(TINY, networks) as pipeline, pytest.raises(OSError, match="the disk is gone"):
-        list(pipeline.pieces(broken))
+    with SpleeterSeparator(TINY, networks) as pipeline, pytest.raises(OSError, match="the disk is gone"):
+        list(pipeline.separate_blocks(broken))
 
 
 def test_leaving_early_stops_the_source() -> None:

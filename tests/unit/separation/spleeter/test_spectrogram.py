@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from spleeter_microservice.separation.spleeter.architecture import Architecture
+from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 from spleeter_microservice.separation.spleeter.spectrogram import Analysis, Segment, Synthesis, hann
 
-SMALL = Architecture(("a", "b"), bins=64, segment_frames=64, frame_length=256, frame_step=64)
-FULL = Architecture(("a", "b"))
+SMALL = UNetArchitecture(("a", "b"), bins=64, segment_frames=64, n_fft=256, hop_length=64)
+FULL = UNetArchitecture(("a", "b"))
 
 
 def noise(samples: int, seed: int = 0) -> NDArray[np.float32]:
@@ -21,10 +21,10 @@ def split(waveform: NDArray[np.float32], block: int) -> list[NDArray[np.float32]
     return [waveform[i : i + block] for i in range(0, len(waveform), block)]
 
 
-def inverse(segments: list[Segment], architecture: Architecture) -> NDArray[np.float32]:
+def inverse(segments: list[Segment], architecture: UNetArchitecture) -> NDArray[np.float32]:
     synthesis = Synthesis(architecture)
     pieces = [synthesis.add(s.spectrum, None, s.mix.shape[1]) for s in segments]
-    return np.concatenate(pieces, axis=1).T[architecture.frame_length :]
+    return np.concatenate(pieces, axis=1).T[architecture.n_fft :]
 
 
 @settings(max_examples=60, deadline=None)

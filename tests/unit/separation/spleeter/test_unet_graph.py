@@ -9,8 +9,13 @@ import pytest
 from numpy.typing import NDArray
 
 from spleeter_microservice.errors import ModelCorruptError
-from spleeter_microservice.separation.spleeter.architecture import Activation, Architecture, Kind, numbered
-from spleeter_microservice.separation.spleeter.network import Networks
+from spleeter_microservice.separation.spleeter.architecture import (
+    Activation,
+    Kind,
+    UNetArchitecture,
+    numbered,
+)
+from spleeter_microservice.separation.spleeter.network import OnnxNetworks
 from spleeter_microservice.separation.spleeter.unet_graph import read_arrays
 from tests.support.random_models import TINY, written
 
@@ -49,7 +54,7 @@ def transposed(x: Array, kernel: Array, bias: Array) -> Array:
 
 
 def reference(
-    architecture: Architecture, weights: Mapping[str, NDArray[np.float32]], s: int, magnitude: Array
+    architecture: UNetArchitecture, weights: Mapping[str, NDArray[np.float32]], s: int, magnitude: Array
 ) -> Array:
     """Run network number s on (height, width, 2), layer by layer as Deezer's code does."""
     w = {name: array.astype(np.float64) for name, array in weights.items()}
@@ -87,7 +92,7 @@ def test_networks_compute_deezers_definition(
     architecture = replace(TINY, kind=kind, conv_activation=conv, deconv_activation=deconv)
     weights = written(architecture, tmp_path)
     magnitude = np.random.default_rng(1).uniform(0, 2, (1, 2, 64, 64)).astype(np.float32)
-    networks = Networks(tmp_path, architecture)
+    networks = OnnxNetworks(tmp_path, architecture)
     for s in range(3):
         expected = reference(architecture, weights, s, magnitude[0].transpose(1, 2, 0).astype(np.float64))
         found = networks.run(s, magnitude)[0].transpose(1, 2, 0)
@@ -99,7 +104,7 @@ def test_one_graph_serves_any_number_of_bins(tmp_path: Path) -> None:
     wider = replace(TINY, bins=128)
     magnitude = np.random.default_rng(1).uniform(0, 2, (1, 2, 64, 128)).astype(np.float32)
     expected = reference(wider, weights, 0, magnitude[0].transpose(1, 2, 0).astype(np.float64))
-    found = Networks(tmp_path, wider).run(0, magnitude)[0].transpose(1, 2, 0)
+    found = OnnxNetworks(tmp_path, wider).run(0, magnitude)[0].transpose(1, 2, 0)
     np.testing.assert_allclose(found, expected, rtol=2e-4, atol=2e-5)
 
 
@@ -115,4 +120,4 @@ def test_a_graph_that_cannot_be_loaded_is_an_error(tmp_path: Path) -> None:
     written(TINY, tmp_path)
     (tmp_path / "drums.onnx").write_bytes(b"not a graph")
     with pytest.raises(ModelCorruptError, match="cannot be loaded"):
-        Networks(tmp_path, TINY)
+        OnnxNetworks(tmp_path, TINY)

@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 from starlette.requests import ClientDisconnect
 
 from spleeter_microservice.errors import DatabaseUnavailableError
-from spleeter_microservice.web import problem_handler as errors
+from spleeter_microservice.web import problem_handler
 from spleeter_microservice.web.middleware.allowed_hosts import Hosts
 from spleeter_microservice.web.middleware.request_log import CLIENT_WENT, RequestLog
 from spleeter_microservice.web.middleware.security_headers import HEADERS, SecurityHeaders
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.asyncio
 
 def application(*allowed: str) -> FastAPI:
     app = FastAPI()
-    errors.install(app)
+    problem_handler.install(app)
 
     @app.get("/things/{name}")
     async def thing(name: str) -> str:

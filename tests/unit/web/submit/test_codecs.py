@@ -23,7 +23,7 @@ def test_the_bitrates_are_those_of_the_encoders() -> None:
 
 
 def test_the_stems_are_those_of_the_models() -> None:
-    assert set(get_args(Stem)) == {stem for entry in OFFICIAL for stem in entry.architecture.instruments}
+    assert set(get_args(Stem)) == {stem for entry in OFFICIAL for stem in entry.architecture.stems}
 
 
 @pytest.mark.parametrize("codec", get_args(Codec))

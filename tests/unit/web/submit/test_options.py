@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from spleeter_microservice.errors import InvalidFieldsError, MalformedRequestError
 from spleeter_microservice.jobs.job import Options
-from spleeter_microservice.jobs.worker_registry import Model
-from spleeter_microservice.outgoing.url_policy import AddressGuard
+from spleeter_microservice.jobs.worker_registry import RegisteredModel
+from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.web.services import WebOptions
-from spleeter_microservice.web.submit.options import Submission, from_form, from_json
+from spleeter_microservice.web.submit.options import SubmissionForm, from_form, from_json
 
 OPTIONS = WebOptions(spool=Path(), signing_webhooks=True)
-MODEL = Model("4stems", ("vocals", "drums", "bass", "other"), True)
+MODEL = RegisteredModel("4stems", ("vocals", "drums", "bass", "other"), True)
 URL = "https://example.com/song.mp3"
 
 
@@ -33,8 +33,11 @@ def wrong(**values: Any) -> str:
 
 
 def test_everything_can_be_left_out() -> None:
-    assert from_form([]) == Submission()
-    assert Submission().job_options(Model("2stems", ("vocals", "accompaniment"), True)) == Options()
+    assert from_form([]) == SubmissionForm()
+    assert (
+        SubmissionForm().job_options(RegisteredModel("2stems", ("vocals", "accompaniment"), True))
+        == Options()
+    )
 
 
 def test_a_form_and_json_mean_the_same() -> None:
@@ -59,7 +62,7 @@ def test_a_form_and_json_mean_the_same() -> None:
 
 
 def test_empty_fields_of_a_form_count_as_left_out() -> None:
-    assert from_form([("bitrate", ""), ("metadata", " "), ("only", ","), ("stems", "")]) == Submission()
+    assert from_form([("bitrate", ""), ("metadata", " "), ("only", ","), ("stems", "")]) == SubmissionForm()
 
 
 def test_all_stems_are_as_good_as_none_named() -> None:
@@ -104,7 +107,7 @@ def test_metadata_are_texts(value: Any) -> None:
 
 def test_a_stem_that_the_model_does_not_give_is_refused() -> None:
     with pytest.raises(InvalidFieldsError, match="no piano"):
-        Submission(stems=4, only=["piano"]).job_options(MODEL)
+        SubmissionForm(stems=4, only=["piano"]).job_options(MODEL)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +142,7 @@ def test_any_json_is_taken_or_refused_with_reasons(value: Any) -> None:
         from_json(json.dumps(value).encode())
 
 
-@given(st.lists(st.tuples(st.sampled_from([*Submission.model_fields, "x"]), st.text())))
+@given(st.lists(st.tuples(st.sampled_from([*SubmissionForm.model_fields, "x"]), st.text())))
 def test_any_form_is_taken_or_refused_with_reasons(fields: list[tuple[str, str]]) -> None:
     with contextlib.suppress(InvalidFieldsError):
         from_form(fields)
@@ -147,11 +150,11 @@ def test_any_form_is_taken_or_refused_with_reasons(fields: list[tuple[str, str]]
 
 def test_the_operator_bounds_how_long_things_are_kept() -> None:
     with pytest.raises(InvalidFieldsError, match="At most 168 hours"):
-        Submission(retention_hours=169).check(OPTIONS, AddressGuard())
-    assert Submission(retention_hours=168).retention(OPTIONS) == timedelta(days=7)
-    assert Submission().retention(OPTIONS) == timedelta(hours=24)
+        SubmissionForm(retention_hours=169).check(OPTIONS, UrlPolicy())
+    assert SubmissionForm(retention_hours=168).retention(OPTIONS) == timedelta(days=7)
+    assert SubmissionForm().retention(OPTIONS) == timedelta(hours=24)
     short = WebOptions(spool=Path(), max_retention=timedelta(hours=1))
-    assert Submission().retention(short) == timedelta(hours=1)
+    assert SubmissionForm().retention(short) == timedelta(hours=1)
 
 
 @pytest.mark.parametrize(
@@ -160,11 +163,11 @@ def test_the_operator_bounds_how_long_things_are_kept() -> None:
 )
 def test_a_callback_must_be_an_address_that_is_called(url: str, reason: str) -> None:
     with pytest.raises(InvalidFieldsError, match=reason) as caught:
-        Submission(callback_url=url).check(OPTIONS, AddressGuard())
+        SubmissionForm(callback_url=url).check(OPTIONS, UrlPolicy())
     assert [*caught.value.fields] == ["callback_url"]
 
 
 def test_there_are_no_callbacks_without_a_secret_to_sign_them() -> None:
     with pytest.raises(InvalidFieldsError, match="SPLEETER_WEBHOOK_SECRET"):
-        Submission(callback_url="https://example.com/").check(WebOptions(spool=Path()), AddressGuard())
-    Submission(callback_url="https://example.com/").check(OPTIONS, AddressGuard())
+        SubmissionForm(callback_url="https://example.com/").check(WebOptions(spool=Path()), UrlPolicy())
+    SubmissionForm(callback_url="https://example.com/").check(OPTIONS, UrlPolicy())
