@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test components check bench bench-service bench-crash image format lock clean
+.PHONY: help demo serve test components check docs bench bench-service bench-crash image format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -24,8 +24,12 @@ check: $(VENV)/installed-dev ## lint, types, import contracts, documents in step
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m scripts.generate_docs --check
 	$(BIN)/python -m pytest -q tests/unit/test_docs.py
 	$(BIN)/python scripts/audit_dependencies.py
+
+docs: $(VENV)/installed-dev ## rewrite the generated tables of the documents
+	$(BIN)/python -m scripts.generate_docs
 
 bench: $(VENV)/installed-dev ## measure against official Spleeter, side by side
 	$(BIN)/python -m bench

@@ -1,0 +1,1 @@
+"""The tables of the documents that are made from the code, one module per subject."""
