@@ -92,8 +92,7 @@ def test_every_link_leads_somewhere(document: Path) -> None:
 
 def test_files_named_in_the_architecture_exist() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    package = ROOT / "src" / "spleeter_microservice"
-    files = {path.name for path in package.rglob("*.py")}
+    files = {path.name for folder in ("src", "research") for path in (ROOT / folder).rglob("*.py")}
     for name in re.findall(r"`(?:\w+/)?(\w+\.py)`", text):
         assert name in files, name
 
