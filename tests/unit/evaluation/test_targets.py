@@ -11,8 +11,8 @@ FIVE = ("vocals", "piano", "drums", "bass", "other")
 Sums = dict[str, tuple[tuple[str, ...], tuple[str, ...]]]
 
 
-def sums(instruments: tuple[str, ...], *stems: str) -> Sums:
-    return {t.name: (t.estimates, t.references) for t in match(stems, stems).targets}
+def sums(stems: tuple[str, ...], *song_stems: str) -> Sums:
+    return {t.name: (t.estimates, t.references) for t in match(stems, song_stems).targets}
 
 
 def alone(*names: str) -> Sums:
