@@ -1,4 +1,4 @@
-"""The whole service, as real processes, while they are killed: a short form of ``make bench-crash``."""
+"""The whole service survives kills of its processes: a short form of ``make bench-crash``."""
 
 import asyncio
 from pathlib import Path
@@ -23,7 +23,7 @@ PLAN = Plan(
 
 
 @pytest.mark.timeout(480)
-def test_whatever_is_killed_no_separation_is_lost_stuck_or_other_than_undisturbed(
+def test_kills_lose_no_separation_and_change_no_stem(
     model_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Workers, what they start, the API and PostgreSQL end without warning; nothing is left over."""

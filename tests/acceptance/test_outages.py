@@ -1,4 +1,4 @@
-"""The whole service as real processes: what it tells, to whom, and what it does while parts are away."""
+"""The whole service as real processes: what it reveals, and how it handles outages."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def bearer(service: Service, token: str) -> httpx.Response:
         return client.get("/v1/models", headers={"Authorization": f"Bearer {token}"})
 
 
-def test_a_token_counts_only_if_the_issuer_s_key_signed_it_for_this_service(service: Service) -> None:
+def test_a_token_is_accepted_only_if_the_issuer_signed_it_for_this_service(service: Service) -> None:
     assert bearer(service, SIGNER.token()).status_code == 200
     unsigned = f"{encoded({'alg': 'none', 'typ': 'JWT'})}.{encoded(usual())}."
     begun = f"{encoded({'alg': 'HS256', 'typ': 'JWT', 'kid': 'one'})}.{encoded(usual())}"
@@ -101,7 +101,7 @@ def test_a_token_counts_only_if_the_issuer_s_key_signed_it_for_this_service(serv
         assert (answer.status_code, answer.json()["type"]) == (401, "/problems/unauthenticated"), token
 
 
-def test_a_trace_leads_from_the_api_s_process_to_the_worker_s(
+def test_a_trace_spans_the_processes_of_the_api_and_the_worker(
     service: Service, collector: Server, tmp_path: Path
 ) -> None:
     job = service.wait_for(service.submit(clip(tmp_path))["id"])
@@ -117,7 +117,7 @@ def test_a_trace_leads_from_the_api_s_process_to_the_worker_s(
     assert (worker["trace"], worker["parent"]) == (api["trace"], api["id"])
 
 
-def test_no_secret_and_no_sound_is_in_logs_metrics_traces_or_answers(
+def test_logs_metrics_traces_and_responses_contain_no_secret_and_no_audio(
     service: Service, collector: Server, tmp_path: Path
 ) -> None:
     guess, hook = key_format.generate(), "https://hooks.example.com/T0?sig=secret-of-the-receiver"
@@ -173,7 +173,9 @@ def test_no_secret_and_no_sound_is_in_logs_metrics_traces_or_answers(
 
 
 @pytest.mark.parametrize("part", ["inference_child", "probe_child"])
-def test_what_decodes_has_no_secret_and_no_privilege(service: Service, part: str, tmp_path: Path) -> None:
+def test_decoding_processes_have_no_secret_and_no_privilege(
+    service: Service, part: str, tmp_path: Path
+) -> None:
     song = encode_kind(tmp_path / "song.s16.wav", noise(RATE, seed=5), "s16.wav")
     service.wait_for(service.submit(song)["id"])
     for pid in service.pids(part):
@@ -193,7 +195,7 @@ def test_what_decodes_has_no_secret_and_no_privilege(service: Service, part: str
     assert any("seccomp" in line and "no_new_privileges" in line for line in said)
 
 
-def test_while_the_database_is_away_for_seconds_all_wait_and_then_go_on(
+def test_a_short_database_outage_is_waited_out(
     service: Service, database: EmbeddedPostgres, long: Path
 ) -> None:
     job = service.submit(long)["id"]
@@ -213,9 +215,7 @@ def test_while_the_database_is_away_for_seconds_all_wait_and_then_go_on(
     assert attempts(service, job) == [1]  # it went on, and was not begun anew
 
 
-def test_while_the_object_store_is_away_for_seconds_all_wait_and_then_go_on(
-    service: Service, long: Path, tmp_path: Path
-) -> None:
+def test_a_short_object_store_outage_is_waited_out(service: Service, long: Path, tmp_path: Path) -> None:
     """Also a job that has its stems ready meanwhile, and one that is to begin."""
     first, second = service.submit(long)["id"], service.submit(clip(tmp_path))["id"]
     service.wait_for(first, "running")

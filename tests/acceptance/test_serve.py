@@ -76,14 +76,14 @@ def test_a_song_is_separated_over_http(service: Service, clip: Path) -> None:
     assert job["details"]["weights_sha256"].startswith("7747f9fd")
 
 
-def test_metrics_of_all_processes_are_told_together(service: Service, clip: Path) -> None:
+def test_the_metrics_of_all_processes_are_combined(service: Service, clip: Path) -> None:
     service.wait_for(service.submit(clip)["id"])
     metrics = service.client.get("/metrics").text
     assert "spleeter_files_processed_total{" in metrics  # the worker's
     assert "spleeter_requests_total{" in metrics  # the API's
 
 
-def test_a_killed_worker_s_job_is_put_back_at_once_and_done_by_the_next(service: Service, long: Path) -> None:
+def test_a_killed_workers_job_is_requeued_at_once_and_run_by_the_next(service: Service, long: Path) -> None:
     job = service.submit(long)["id"]
     begun(service, job)
     kill(service, "worker")
@@ -91,14 +91,14 @@ def test_a_killed_worker_s_job_is_put_back_at_once_and_done_by_the_next(service:
     assert service.wait_for(job, within=90)["state"] == "succeeded"
 
 
-def test_a_job_survives_the_death_of_the_process_that_separates_it(service: Service, long: Path) -> None:
+def test_a_job_survives_a_crash_of_its_inference_process(service: Service, long: Path) -> None:
     job = service.submit(long)["id"]
     begun(service, job)
     kill(service, "inference_child")
     assert service.wait_for(job, within=90)["state"] == "succeeded"
 
 
-def test_a_killed_api_is_started_again_and_the_job_goes_on(service: Service, long: Path) -> None:
+def test_a_killed_api_is_restarted_and_the_job_goes_on(service: Service, long: Path) -> None:
     job = service.submit(long)["id"]
     begun(service, job)
     pid = kill(service, "api")
@@ -107,9 +107,7 @@ def test_a_killed_api_is_started_again_and_the_job_goes_on(service: Service, lon
     assert 'spleeter_worker_restarts_total{reason="api_killed"}' in service.client.get("/metrics").text
 
 
-def test_a_database_that_ends_at_once_is_started_again_and_loses_nothing(
-    service: Service, long: Path
-) -> None:
+def test_a_database_stopped_at_once_is_restarted_and_loses_nothing(service: Service, long: Path) -> None:
     job = service.submit(long)["id"]
     begun(service, job)
     pid = postgres(service)
@@ -139,7 +137,9 @@ def test_deleting_a_running_job_ends_its_process_and_leaves_nothing(
         time.sleep(0.05)
 
 
-def test_when_serve_is_killed_all_stop_and_the_next_takes_over(service: Service, long: Path) -> None:
+def test_when_serve_is_killed_its_processes_stop_and_the_next_takes_over(
+    service: Service, long: Path
+) -> None:
     job = service.submit(long)["id"]
     begun(service, job)
     assert service.process is not None
@@ -150,9 +150,7 @@ def test_when_serve_is_killed_all_stop_and_the_next_takes_over(service: Service,
     assert service.wait_for(job, within=90)["state"] == "succeeded"
 
 
-def test_sigterm_puts_a_job_back_and_leaves_no_process(
-    service: Service, tmp_path: Path, models: Path
-) -> None:
+def test_sigterm_requeues_a_job_and_leaves_no_process(service: Service, tmp_path: Path, models: Path) -> None:
     with running(tmp_path / "data", models, environ={"SPLEETER_GRACE_S": "0.5"}) as own:
         job = own.submit(song(tmp_path, 300, 7))["id"]
         begun(own, job)

@@ -1,4 +1,4 @@
-"""Where the service must not start."""
+"""The service refuses to start where it would be unsafe."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from spleeter_microservice.errors import ConfigurationError
 from tests.support.service import free_port
 
 
-def test_in_production_without_authentication_nothing_starts(tmp_path: Path) -> None:
+def test_nothing_starts_in_production_without_authentication(tmp_path: Path) -> None:
     """The status is that of a wrong setting, the message says what to do, and no process is left to retry."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("SPLEETER_")}
     settings = {

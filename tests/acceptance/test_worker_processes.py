@@ -108,7 +108,7 @@ def assert_whole(job: Job, folder: Path) -> None:
     assert (stem.size, stem.sha256) == (len(stored), hashlib.sha256(stored).hexdigest())
 
 
-async def test_another_worker_finishes_within_15_seconds_what_a_killed_one_had(
+async def test_another_worker_finishes_a_killed_workers_job_within_15_seconds(
     fleet: WorkerRegistry, repository: JobRepository
 ) -> None:
     fleet.start(1.0)
@@ -125,7 +125,7 @@ async def test_another_worker_finishes_within_15_seconds_what_a_killed_one_had(
     assert_whole(done, fleet.folder)
 
 
-async def test_a_worker_started_anew_takes_over_what_the_only_one_had_when_killed(
+async def test_a_restarted_worker_takes_over_the_jobs_of_the_killed_one(
     fleet: WorkerRegistry, repository: JobRepository
 ) -> None:
     fleet.start(1.0, **QUICK)
@@ -136,7 +136,7 @@ async def test_a_worker_started_anew_takes_over_what_the_only_one_had_when_kille
     assert_whole(await until(repository, job.id, State.SUCCEEDED), fleet.folder)
 
 
-async def test_a_job_that_kills_three_processes_fails_with_the_reason_and_others_go_on(
+async def test_a_job_that_crashes_three_processes_fails_and_others_go_on(
     fleet: WorkerRegistry, repository: JobRepository
 ) -> None:
     for _ in range(4):
@@ -145,13 +145,13 @@ async def test_a_job_that_kills_three_processes_fails_with_the_reason_and_others
     good = await create(repository, *(new_job("bob") for _ in range(10)))
     failed = await until(repository, bad.id, State.FAILED, within=30)
     assert (failed.error_type, failed.crashes, failed.attempts) == (CRASHES, 3, 3)
-    assert "died 3 times" in (failed.error_message or "")
+    assert "crashed 3 times" in (failed.error_message or "")
     for job in good:
         await until(repository, job.id, State.SUCCEEDED, tenant="bob", within=30)
     assert [worker.poll() for worker in fleet.workers].count(-signal.SIGKILL) == 3
 
 
-async def test_two_workers_do_a_hundred_jobs_once_each(
+async def test_two_workers_run_each_of_a_hundred_jobs_once(
     fleet: WorkerRegistry, repository: JobRepository
 ) -> None:
     jobs = await create(repository, *(new_job() for _ in range(100)))
@@ -178,7 +178,7 @@ async def test_sigterm_lets_a_job_end_within_the_grace_period(
     assert (await repository.get("ann", second.id)).state is State.QUEUED
 
 
-async def test_sigterm_puts_back_what_takes_longer_and_another_worker_does_it(
+async def test_sigterm_requeues_a_longer_job_and_another_worker_runs_it(
     fleet: WorkerRegistry, repository: JobRepository
 ) -> None:
     worker = fleet.start(5.0, grace=0.3, **QUICK)
@@ -192,7 +192,7 @@ async def test_sigterm_puts_back_what_takes_longer_and_another_worker_does_it(
     assert_whole(await until(repository, job.id, State.SUCCEEDED), fleet.folder)
 
 
-async def test_a_cancelled_job_is_given_up_within_a_second_and_the_slot_is_free(
+async def test_a_cancelled_job_stops_within_a_second_and_frees_the_slot(
     fleet: WorkerRegistry, repository: JobRepository
 ) -> None:
     fleet.start(3.0, slots=1)
@@ -206,7 +206,7 @@ async def test_a_cancelled_job_is_given_up_within_a_second_and_the_slot_is_free(
     assert (await repository.get("ann", long.id)).state is State.CANCELLED
 
 
-async def test_a_worker_that_was_frozen_publishes_nothing_that_another_has_now(
+async def test_a_frozen_worker_publishes_no_job_that_another_has_taken_over(
     fleet: WorkerRegistry, repository: JobRepository
 ) -> None:
     fleet.start(1.5, **QUICK)
@@ -257,7 +257,7 @@ async def test_an_immediate_stop_of_the_database_in_the_middle_loses_nothing(
         assert max(Counter(job for _, job in fleet.attempts()).values()) <= 2
 
 
-async def test_jobs_that_run_while_the_database_is_away_are_finished_and_not_begun_again(
+async def test_jobs_that_run_during_a_database_outage_are_finished_and_not_restarted(
     own_postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     with a_fleet(own_postgres.url, tmp_path) as fleet:

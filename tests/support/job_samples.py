@@ -28,8 +28,8 @@ QUICK = WorkerOptions(
     silence=1.0,
     poll=0.5,
     grace=1.0,
-    stderr_tail=1.0,
-    pace=AttemptTimings(progress=0.05, give_up=0.5, retry=0.05, reconnect=0.05),
+    release_timeout=1.0,
+    timings=AttemptTimings(progress=0.05, give_up=0.5, retry=0.05, reconnect=0.05),
 )
 
 

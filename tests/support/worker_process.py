@@ -58,7 +58,7 @@ async def main(url: str, folder: Path, seconds: float, values: dict[str, float])
     """Work until SIGTERM."""
     work = SlowCopy(folder, seconds)
     pace = AttemptTimings(**values.pop("pace", {}))  # type: ignore[arg-type]
-    options = WorkerOptions(**values, pace=pace)  # type: ignore[arg-type]
+    options = WorkerOptions(**values, timings=pace)  # type: ignore[arg-type]
     async with Database(url, timeout=0.5) as database:
         await Worker(database, work, work.erase, options).run_until_signalled()
 

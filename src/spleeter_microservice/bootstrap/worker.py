@@ -102,7 +102,7 @@ async def _work(
     async with asyncio.TaskGroup() as group:
 
         def observe(job: Job, ending: Outcome, seconds: float) -> None:
-            group.create_task(asyncio.to_thread(endings.note, job, ending, seconds))  # waits for the disk
+            group.create_task(asyncio.to_thread(endings.record, job, ending, seconds))  # waits for the disk
 
         worker = Worker(database, separation, storage.delete_prefix, options, observe)
         duties = [

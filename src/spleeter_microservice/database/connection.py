@@ -1,4 +1,4 @@
-"""The connections to PostgreSQL, and transactions of named statements."""
+"""Connections to PostgreSQL, and transactions of named statements."""
 
 from __future__ import annotations
 
@@ -23,13 +23,12 @@ STATEMENTS = parse_query_file((resources.files(__package__) / "queries.sql").rea
 CONNECTION_OPTIONS: dict[str, Any] = {
     "application_name": "spleeter-microservice",
     "connect_timeout": 5,  # seconds
-    # A database that vanished without a word is noticed within about ten seconds.
+    # Together they notice within about ten seconds that the server is gone.
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,  # milliseconds
 }
-
 
 _IDLE = 0.2  # seconds; less than any restart takes
 _AWAY = (psycopg.OperationalError, psycopg.InterfaceError)
@@ -37,58 +36,59 @@ _AWAY = (psycopg.OperationalError, psycopg.InterfaceError)
 
 def _unavailable(error: BaseException) -> DatabaseUnavailableError:
     return DatabaseUnavailableError(
-        f"The database cannot be reached ({error}). Try again later; if it stays so, see that "
-        "PostgreSQL runs and that SPLEETER_DATABASE_URL is right."
+        f"The database cannot be reached ({error}). Try again later; if this lasts, check that "
+        "PostgreSQL is running and that SPLEETER_DATABASE_URL is right."
     )
 
 
 class Transaction:
-    """A transaction under way; its statements are those of ``queries.sql``, by name."""
+    """An open transaction; it runs the statements of ``queries.sql`` by name."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
     async def do(self, statement: str, **arguments: Any) -> int:
-        """Run a statement and tell how many rows it touched."""
+        """Run a statement and return the number of rows that it affected."""
         return (await self.connection.execute(STATEMENTS[statement], arguments)).rowcount
 
     async def first(self, statement: str, **arguments: Any) -> Row | None:
-        """Give the first row, if there is one."""
+        """Return the first row, or None if there is none."""
         return await (await self.connection.execute(STATEMENTS[statement], arguments)).fetchone()
 
     async def one(self, statement: str, **arguments: Any) -> Row:
-        """Give the one row that there always is."""
+        """Return the only row of a statement that always has one."""
         row = await self.first(statement, **arguments)
         assert row is not None, statement
         return row
 
     async def rows(self, statement: str, **arguments: Any) -> list[Row]:
-        """Give all rows."""
+        """Return all rows."""
         return await (await self.connection.execute(STATEMENTS[statement], arguments)).fetchall()
 
 
 class _PooledConnection(psycopg.AsyncConnection[DictRow]):
-    """A connection that knows when it was used last."""
+    """A connection that knows when it was last used."""
 
     used_at = 0.0
 
 
 async def _check(connection: _PooledConnection) -> None:
-    """See that a connection that lay idle is not one from before a restart.
+    """Check that an idle connection does not date from before a restart of the server.
 
-    One in steady use would have shown it; asking each time doubles the cost of small statements.
+    A connection in steady use would have failed already, and checking it each time would double the
+    cost of small statements.
     """
     if time.monotonic() - connection.used_at > _IDLE:
         await AsyncConnectionPool.check_connection(connection)
 
 
 class Database:
-    """A pool of connections that outlives the database's absences.
+    """A pool of connections that survives outages of the database.
 
     Args:
-        url: ``postgresql://…``, with everything that libpq understands.
-        connections: at most this many at a time.
-        timeout: seconds to wait for a connection before the database counts as away.
+        url: ``postgresql://…``, with any parameter that libpq understands.
+        connections: maximum number of open connections.
+        timeout: seconds to wait for a connection before the database counts as unavailable.
     """
 
     def __init__(self, url: str, *, connections: int = 8, timeout: float = 2.0) -> None:
@@ -107,7 +107,7 @@ class Database:
         )
 
     async def __aenter__(self) -> Self:
-        """Open the pool; the database need not be there yet."""
+        """Open the pool; the database may still be starting."""
         await self.pool.open(wait=False)
         return self
 
@@ -116,21 +116,21 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """Give a transaction, committed on leaving unless by an exception.
+        """Open a transaction; commit it unless the block raises.
 
         Raises:
-            DatabaseUnavailableError: when the database is away, or goes away in the middle;
-                the transaction may have been committed nevertheless.
+            DatabaseUnavailableError: if the database is unavailable, or becomes so during the
+                transaction, which may have been committed nevertheless.
         """
         async with self._connection() as connection, connection.transaction():
             yield Transaction(connection)
 
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[Transaction]:
-        """Give what runs a single statement, which is a transaction by itself: a third of the round trips.
+        """Run a single statement without an explicit transaction, in a third of the round trips.
 
         Raises:
-            DatabaseUnavailableError: as ``transaction``.
+            DatabaseUnavailableError: as for ``transaction``.
         """
         async with self._connection() as connection:
             yield Transaction(connection)
@@ -141,7 +141,7 @@ class Database:
             async with self.pool.connection() as connection:
                 yield connection
                 connection.used_at = time.monotonic()
-        except ConnectorException as error:  # around what psycopg raised
+        except ConnectorException as error:  # wraps psycopg's errors
             if not isinstance(error.__cause__, _AWAY):
                 raise
             raise _unavailable(error.__cause__) from error
@@ -149,10 +149,10 @@ class Database:
             raise _unavailable(error) from error
 
     async def ping(self) -> None:
-        """See that the database answers.
+        """Check that the database responds.
 
         Raises:
-            DatabaseUnavailableError: when it does not.
+            DatabaseUnavailableError: if it does not.
         """
         async with self.statement() as statement:
             await statement.connection.execute("SELECT 1")

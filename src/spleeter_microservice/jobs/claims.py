@@ -1,7 +1,7 @@
-"""Jobs as workers see them; each call is one transaction, fenced where a job is held.
+"""Workers' view of jobs; each call is one transaction, fenced where a job is held.
 
-Every call raises ``DatabaseUnavailableError`` when the database is away. All of them may be
-repeated after that, even when the transaction was committed unbeknown to the caller.
+Every call raises ``DatabaseUnavailableError`` if the database is unavailable. It may then be repeated,
+even if the transaction was committed without the caller's knowledge.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from spleeter_microservice.jobs.job import Job, Result, State
 from spleeter_microservice.jobs.queue import Queue
 
 CRASHES = "process-died"
-"""Error type of a job whose processes died too often."""
+"""Error type of a job whose process crashed too often."""
 
 _WAVE = 60.0
-"""Seconds within which crashes of others' processes speak for a job."""
-_BURIED = 366 * 24 * 3600.0  # seconds; nobody else is silent for so long without being forgotten
+"""Seconds; crashes of other jobs' processes within this time suggest a common cause."""
+_EXPIRED = 366 * 24 * 3600.0  # seconds; longer than any registered worker can have been silent
 
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to work on a job, as long as its fence has not moved."""
+    """The right to work on a job, until the job's fence moves."""
 
     job: Job
     entry: int
@@ -39,7 +39,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class HeldJob:
-    """A job that a worker holds as the database knows it; not ``running``: cancelled."""
+    """A job that a worker holds according to the database; if not ``running``, it was cancelled."""
 
     job: UUID
     fence: int
@@ -56,20 +56,20 @@ class Failure:
 
 @dataclass(frozen=True)
 class Takeover:
-    """A job of a dead worker; ``failed`` when it had killed its process too often."""
+    """A job taken from a crashed worker; ``failed`` if its process had crashed too often."""
 
     job: Job
     failed: bool
 
 
 class Claims:
-    """What workers do to jobs.
+    """The operations of workers on jobs.
 
     Args:
-        database: open.
-        crashes: a job that this many processes died of fails.
-        most_crashes: with so many it fails even when others' processes die, too, so that
-            something else may be what kills them.
+        database: an open database.
+        crashes: number of crashes after which a job fails.
+        most_crashes: number of crashes after which a job fails even if other jobs' processes crash too,
+            which suggests another cause.
     """
 
     def __init__(self, database: Database, *, crashes: int = 3, most_crashes: int = 10) -> None:
@@ -79,22 +79,22 @@ class Claims:
         self.most_crashes = most_crashes
 
     async def register(self, name: str, slots: int) -> int:
-        """Register a worker and give its number."""
+        """Register a worker and return its number."""
         async with self._database.transaction() as transaction:
             worker = await self._queue.register(transaction.connection)
             await transaction.do("register_worker", worker=worker, name=name, slots=slots)
             return worker
 
     async def unregister(self, worker: int) -> None:
-        """Forget a worker that holds nothing any more."""
+        """Remove a worker that no longer holds a job."""
         async with self._database.transaction() as transaction:
             await self._queue.unregister(transaction.connection, worker)
 
     async def beat(self, worker: int) -> list[HeldJob] | None:
-        """Note that a worker lives.
+        """Record a worker's heartbeat.
 
         Returns:
-            the jobs that it holds; None when it was taken for dead and must register anew.
+            the jobs that it holds, or None if it was declared dead and must register again.
         """
         async with self._database.transaction() as transaction:
             await self._queue.beat(transaction.connection, worker)
@@ -104,7 +104,7 @@ class Claims:
             return [HeldJob(row["id"], row["fence"], row["state"] == State.RUNNING) for row in rows]
 
     async def claim(self, worker: int) -> Claim | None:
-        """Take the next job that waits; None when none does, or when nobody knows the worker."""
+        """Claim the next queued job; return None if the queue is empty or the worker is not registered."""
         while True:
             async with self._database.transaction() as transaction:
                 if not await transaction.first("lock_worker", worker=worker):
@@ -116,10 +116,10 @@ class Claims:
                 row = await transaction.first("claim_job", job=job, entry=entry, worker=worker)
                 if row:
                     return Claim(Job.from_row(row), entry)
-                await self._queue.remove(transaction.connection, entry)  # of no job that waits
+                await self._queue.remove(transaction.connection, entry)  # its job is no longer queued
 
     async def progress(self, claim: Claim, progress: float) -> bool:
-        """Note how far a job is; False when it is not held any more."""
+        """Record a job's progress; return False without a claim."""
         async with self._database.statement() as transaction:
             return bool(
                 await transaction.do(
@@ -131,7 +131,7 @@ class Claims:
             )
 
     async def publish(self, claim: Claim, result: Result) -> bool:
-        """Make a result the job's; False when it is not held any more and nothing was changed."""
+        """Publish a job's result; return False, changing nothing, without a claim."""
         async with self._database.transaction() as transaction:
             await transaction.first("lock_entry", entry=claim.entry)
             values = {"job": claim.job.id, "fence": claim.fence}
@@ -140,34 +140,34 @@ class Claims:
                 return True
             return await transaction.first("find_published", **values) is not None
 
-    async def fail(self, claim: Claim, failure: Failure, *, died: bool = False) -> bool:
-        """End a job with an error; False when it is not held any more."""
+    async def fail(self, claim: Claim, failure: Failure, *, crashed: bool = False) -> bool:
+        """Mark a job failed; return False without a claim."""
         async with self._database.transaction() as transaction:
             await transaction.first("lock_entry", entry=claim.entry)
-            return await self._fail(transaction, claim, failure, died)
+            return await self._fail(transaction, claim, failure, crashed)
 
-    async def requeue(self, claim: Claim, *, died: bool = False, delay: float = 0.0) -> bool:
-        """Put a job back into its old place; False when it is not held any more.
+    async def requeue(self, claim: Claim, *, crashed: bool = False, delay: float = 0.0) -> bool:
+        """Requeue a job in its old place; return False without a claim.
 
         Args:
-            claim: to give up.
-            died: count the attempt as one that its process died of.
-            delay: seconds before it may be claimed again.
+            claim: claim to give up.
+            crashed: count the attempt as a crash.
+            delay: seconds before the job may be claimed again.
         """
         async with self._database.transaction() as transaction:
             await transaction.first("lock_entry", entry=claim.entry)
-            return await self._requeue(transaction, claim, died, delay)
+            return await self._requeue(transaction, claim, crashed, delay)
 
     async def release(self, claim: Claim) -> bool:
-        """Let go of a job that was cancelled; False when there is nothing to let go of."""
+        """Release a cancelled job; return False without a claim."""
         async with self._database.transaction() as transaction:
             await transaction.first("lock_entry", entry=claim.entry)
             return await self._release(transaction, claim)
 
-    async def put_back(self, held: HeldJob) -> bool:
-        """Let go of a job that its worker knows nothing of; False when it is not held any more.
+    async def requeue_unknown(self, held: HeldJob) -> bool:
+        """Requeue a job whose worker does not know that it holds it; return False if it is not held.
 
-        A claim that was committed while its connection broke has no one to work on it.
+        This happens if the connection breaks while a claim is being committed.
         """
         async with self._database.transaction() as transaction:
             entry = await transaction.first("lock_entry_held", job=held.job, fence=held.fence)
@@ -176,18 +176,19 @@ class Claims:
             row = await transaction.one("find_job_of_entry", entry=entry["id"])
             claim = Claim(Job.from_row(row), entry["id"])
             return claim.fence == held.fence and (
-                await self._release(transaction, claim) or await self._requeue(transaction, claim, died=False)
+                await self._release(transaction, claim)
+                or await self._requeue(transaction, claim, crashed=False)
             )
 
     async def is_gone(self, claim: Claim) -> bool:
-        """Tell whether the job's row was erased."""
+        """Return whether the job's row was erased."""
         async with self._database.statement() as transaction:
             return await transaction.first("exists_job", job=claim.job.id) is None
 
     async def take_over(self, silence: float) -> list[Takeover]:
-        """Put back the jobs of workers that were silent for so many seconds.
+        """Requeue the jobs of workers without a heartbeat for this many seconds.
 
-        A job that ``too_many_crashes`` fails instead.
+        A job with ``too_many_crashes`` fails instead.
         """
         async with self._database.transaction() as transaction:
             stalled = await self._queue.stalled(transaction.connection, silence)
@@ -197,10 +198,10 @@ class Claims:
         return [takeover for takeover in taken if takeover]
 
     async def requeue_jobs_of(self, name: str) -> list[Takeover]:
-        """Put back at once the jobs of a worker that is known to be dead, as ``take_over`` does."""
+        """Requeue at once the jobs of a worker that is known to have exited, as ``take_over`` does."""
         async with self._database.transaction() as transaction:
-            await transaction.do("bury_worker", name=name)
-        return await self.take_over(_BURIED)
+            await transaction.do("expire_worker", name=name)
+        return await self.take_over(_EXPIRED)
 
     async def _take_over(self, entry: int, worker: int | None) -> Takeover | None:
         async with self._database.transaction() as transaction:
@@ -215,44 +216,46 @@ class Claims:
     async def _take_over_job(self, transaction: Transaction, claim: Claim) -> Takeover | None:
         if await self._release(transaction, claim):
             return None
-        failed = await self._is_deadly(transaction, claim.job)
+        failed = await self._too_many_crashes(transaction, claim.job)
         if failed:
-            await self._fail(transaction, claim, crash_failure(claim.job.crashes + 1), died=True)
+            await self._fail(transaction, claim, crash_failure(claim.job.crashes + 1), crashed=True)
         else:
-            await self._requeue(transaction, claim, died=True)
+            await self._requeue(transaction, claim, crashed=True)
         return Takeover(claim.job, failed)
 
     async def too_many_crashes(self, claim: Claim) -> bool:
-        """Tell whether a job, of which a process has just died once more, is to blame for that."""
+        """Return whether a job whose process has just crashed again is probably the cause."""
         async with self._database.transaction() as transaction:
-            return await self._is_deadly(transaction, claim.job)
+            return await self._too_many_crashes(transaction, claim.job)
 
-    async def _is_deadly(self, transaction: Transaction, job: Job) -> bool:
+    async def _too_many_crashes(self, transaction: Transaction, job: Job) -> bool:
         crashes = job.crashes + 1
         if crashes < self.crashes or crashes >= self.most_crashes:
             return crashes >= self.crashes
-        others = await transaction.one("count_other_deaths", job=job.id, seconds=_WAVE)
+        others = await transaction.one("count_other_crashes", job=job.id, seconds=_WAVE)
         return not others["jobs"]
 
-    async def _fail(self, transaction: Transaction, claim: Claim, failure: Failure, died: bool) -> bool:
+    async def _fail(self, transaction: Transaction, claim: Claim, failure: Failure, crashed: bool) -> bool:
         row: Row | None = await transaction.first(
             "fail_job",
             job=claim.job.id,
             fence=claim.fence,
             error_type=failure.type,
             error_message=failure.message,
-            died=int(died),
+            crashed=int(crashed),
         )
         if row:
             await self._queue.remove(transaction.connection, claim.entry)
         return row is not None
 
-    async def _requeue(self, transaction: Transaction, claim: Claim, died: bool, delay: float = 0.0) -> bool:
-        values = {"job": claim.job.id, "fence": claim.fence, "died": int(died)}
+    async def _requeue(
+        self, transaction: Transaction, claim: Claim, crashed: bool, delay: float = 0.0
+    ) -> bool:
+        values = {"job": claim.job.id, "fence": claim.fence, "crashed": int(crashed)}
         if not await transaction.do("requeue_job", **values):
             return False
         at = datetime.now(UTC) + timedelta(seconds=delay) if delay else None
-        await self._queue.put_back(transaction.connection, claim.entry, at)
+        await self._queue.return_entry(transaction.connection, claim.entry, at)
         return True
 
     async def _release(self, transaction: Transaction, claim: Claim) -> bool:
@@ -263,9 +266,9 @@ class Claims:
 
 
 def crash_failure(crashes: int) -> Failure:
-    """Say why a job that so many processes died of fails."""
+    """Return the failure of a job whose process crashed this many times."""
     return Failure(
         CRASHES,
-        f"The process that separated this song died {crashes} times, most likely of this song. Check "
-        "that the file plays, convert it to WAV or FLAC, or separate it in parts (offset, duration).",
+        f"The process that separated this song crashed {crashes} times, most likely because of the song. "
+        "Check that the file plays, convert it to WAV or FLAC, or separate it in parts (offset, duration).",
     )

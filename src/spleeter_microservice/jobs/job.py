@@ -1,4 +1,4 @@
-"""What a job is: pure data."""
+"""Jobs as pure data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEFAULT_RETENTION = timedelta(hours=24)
 
 
 class State(StrEnum):
-    """How far a job is."""
+    """State of a job."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -27,12 +27,12 @@ class State(StrEnum):
 
     @property
     def final(self) -> bool:
-        """Whether nothing more happens to the job."""
+        """Whether the job has ended."""
         return self in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 
 
 def new_job_id() -> UUID:
-    """Make an identifier that sorts by the time of its making (RFC 9562, version 7)."""
+    """Return an identifier that sorts by creation time (RFC 9562, version 7)."""
     milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
     fraction = nanoseconds * 4096 // 1_000_000  # section 6.2, method 3
     number = milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | secrets.randbits(62)
@@ -99,13 +99,13 @@ class StoredStem:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a job.
+    """The result of a job.
 
     Attributes:
-        stems: in the model's order.
-        model: its name, as users are told.
-        quality: the quality report, as JSON can hold it.
-        details: whatever else is worth telling: times, hashes, versions.
+        stems: stems in the model's order.
+        model: the model's public name.
+        quality: quality report as JSON values.
+        details: times, hashes and versions.
     """
 
     stems: tuple[StoredStem, ...]
@@ -114,33 +114,33 @@ class Result:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Give the result as JSON can hold it."""
+        """Return the result as JSON values."""
         return asdict(self) | {"stems": [asdict(stem) for stem in self.stems]}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Result:
-        """Read what ``to_json`` gave."""
+        """Read what ``to_json`` returned."""
         return cls(**(dict(values) | {"stems": tuple(StoredStem(**stem) for stem in values["stems"])}))
 
 
 @dataclass(frozen=True)
 class NewJob:
-    """What is known of a job when it is created.
+    """A job to be created.
 
     Attributes:
-        tenant: whose it is.
-        prefix: where everything of the job lies in the object store; the job's alone.
-        input_key: of the uploaded file, below the prefix.
-        input_name: as the client called the file.
-        audio_seconds: to be separated.
-        content_hash: of the uploaded file.
-        result_version: what separates, model and version: results are reused between equal ones only.
-        retention: how long everything is kept after the end.
-        idempotency_key: the client's; needs ``body_hash``.
-        body_hash: of everything that the client sent under that key.
-        request_id: for following a request through the logs.
-        traceparent: of the request's trace, as W3C Trace Context writes it.
-        id: of the job to be.
+        tenant: owner of the job.
+        prefix: object prefix of everything that belongs to the job, and to no other job.
+        input_key: key of the uploaded file, below the prefix.
+        input_name: file name that the client sent.
+        audio_seconds: seconds of audio to separate.
+        content_hash: hash of the uploaded file.
+        result_version: model and program version; results are reused only if it is equal.
+        retention: how long the job is kept after its end.
+        idempotency_key: the client's key; needs ``body_hash``.
+        body_hash: hash of everything that the client sent with that key.
+        request_id: id that follows the request through the logs.
+        traceparent: trace of the request in the form of W3C Trace Context.
+        id: id of the job.
     """
 
     tenant: str
@@ -161,11 +161,11 @@ class NewJob:
 
 @dataclass(frozen=True)
 class Job:
-    """A job as it stands in the database.
+    """A job as stored in the database.
 
-    ``fence`` grows whenever the job changes hands; a holder whose number is not the job's any
-    more can change nothing. ``attempts`` counts how often work on it began, ``crashes`` how often
-    it ended with the death of a process. ``started_at`` is the last attempt's.
+    ``fence`` grows whenever the job changes hands; a holder with an older number can no longer change
+    it. ``attempts`` counts the starts, ``crashes`` the attempts that ended with a crashed process.
+    ``started_at`` is the start of the last attempt.
     """
 
     id: UUID
@@ -213,7 +213,7 @@ class Job:
 
 @dataclass(frozen=True)
 class JobEvent:
-    """Something that happened to a job; ``id`` grows with every event of a job."""
+    """A change of a job; ``id`` grows with every event of a job."""
 
     id: int
     job_id: UUID

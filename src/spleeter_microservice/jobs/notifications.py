@@ -1,4 +1,4 @@
-"""What the database tells about jobs as it happens."""
+"""Notifications of changes to jobs, from PostgreSQL's LISTEN and NOTIFY."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ logger = logging.getLogger(__name__)
 
 CHANNEL = "spleeter_jobs"
 DELETED = "deleted"
-"""In a notice, the state of a job that was deleted."""
+"""State, in a notice, of a job that was deleted."""
 
 
 @dataclass(frozen=True)
 class Notice:
-    """Something that happened to a job; ``event`` is the number of its event, if it has one."""
+    """A change of a job; ``event`` is the number of its event, if it has one."""
 
     job: UUID
     state: str
@@ -32,12 +32,12 @@ class Notice:
 
 
 class JobNotifications:
-    """Listens to the database, connecting again whenever it comes back.
+    """A listener for changes of jobs, which reconnects when the database comes back.
 
     Args:
-        url: of the database.
-        on_notice: called with every notice, and with None after each connecting: what happened
-            before is not told, so whoever cares looks it up then.
+        url: URL of the database.
+        on_notice: called with every notice, and with None after each connect: earlier changes are not
+            announced, so that subscribers must look them up.
         pause: seconds between attempts to connect.
     """
 
@@ -51,7 +51,7 @@ class JobNotifications:
         while True:
             with contextlib.suppress(psycopg.OperationalError, psycopg.InterfaceError):
                 await self._listen()
-            logger.warning("not listening to the database: it cannot be reached")
+            logger.warning("lost the connection for notifications; reconnecting")
             await asyncio.sleep(self._pause)
 
     async def _listen(self) -> None:
@@ -64,6 +64,6 @@ class JobNotifications:
 
 
 def parse_notice(payload: str) -> Notice:
-    """Read what the trigger of ``spleeter_jobs`` sends."""
+    """Read the payload that the trigger of ``spleeter_jobs`` sends."""
     values = json.loads(payload)
     return Notice(UUID(values["job"]), values["state"], values["progress"], values.get("event"))

@@ -1,4 +1,4 @@
-"""Finds and erases what crashes left: objects without a job, and files that were never completed."""
+"""Removal of what crashes leave behind: objects without a job, and incomplete files."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from spleeter_microservice.storage.store import Storage
 
 logger = logging.getLogger(__name__)
 
-PLACE = "separations"
-"""Begins the prefix of every job, ``separations/{id}``."""
+JOBS_PREFIX = "separations"
+"""First part of every job's prefix, ``separations/{id}``."""
 _BATCH = 500
 
 
 class ObjectSweeper:
-    """Sweeps up after processes that were killed.
+    """A sweeper of objects that killed processes left behind.
 
     Args:
-        database: open.
+        database: an open database.
         storage: the object store.
-        age: how old something must be: an upload's objects are there before its job is.
-        period: seconds between sweeps, whichever worker of the fleet does them.
+        age: minimum age of what is erased; an upload's objects exist before its job does.
+        period: seconds between sweeps, over all workers.
     """
 
     def __init__(
@@ -43,20 +43,21 @@ class ObjectSweeper:
         self._period = period
 
     async def sweep_if_due(self) -> int | None:
-        """Sweep, unless a worker did of late; tell what ``sweep`` does, or None."""
+        """Sweep unless a worker did so within the period; return what ``sweep`` returns, or None."""
         async with self._database.transaction() as transaction:
             if not await transaction.first("claim_chore", name="leftovers", period=self._period):
                 return None
         return await self.sweep()
 
     async def sweep(self) -> int:
-        """Erase every prefix without a job, and unfinished files.
+        """Erase every prefix without a job, and incomplete files.
 
         Returns:
-            how many prefixes were erased.
+            the number of prefixes erased.
 
         Raises:
-            DatabaseUnavailableError, StorageUnavailableError: when one is away.
+            DatabaseUnavailableError: if the database is unavailable.
+            StorageUnavailableError: if the object store is unavailable.
         """
         before = datetime.now(UTC) - self._age
         await prune_rates(self._database)
@@ -65,14 +66,14 @@ class ObjectSweeper:
         for prefixes in _batches(await self._old_prefixes(before)):
             known = await self._repository.known_prefixes(prefixes)
             for prefix in set(prefixes) - known:
-                logger.warning("objects without a job are erased", extra={"prefix": prefix})
+                logger.warning("erasing objects without a job", extra={"prefix": prefix})
                 await self._storage.delete_prefix(prefix)
                 erased += 1
         return erased
 
     async def _old_prefixes(self, before: datetime) -> list[str]:
         newest: dict[str, datetime] = {}
-        async for found in self._storage.list(PLACE):
+        async for found in self._storage.list(JOBS_PREFIX):
             prefix = "/".join(found.key.split("/", 2)[:2])
             newest[prefix] = max(found.modified, newest.get(prefix, found.modified))
         return [prefix for prefix, modified in newest.items() if modified < before]

@@ -1,8 +1,8 @@
 """The queue: Procrastinate's tables and statements, run in our transactions.
 
-A job's row and its entry in the queue always change together, so everything here takes the
-transaction's connection. Procrastinate's own worker is not used: it changes its entries in
-transactions of its own, and stops when the database goes away.
+A job's row and its queue entry always change together, so every method takes the transaction's
+connection. Procrastinate's own worker is not used: it changes entries in separate transactions, and
+stops when the database becomes unavailable.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from spleeter_microservice.database.connection import Connection, Row
 QUEUE = "separations"
 TASK = "separate"
 COST_UNIT = 60.0
-"""Seconds of audio that cost one unit of virtual time; a job costs at least one."""
+"""Seconds of audio per unit of virtual time; a job costs at least one unit."""
 _LATEST = 2**29 - 1  # Procrastinate's column has 32 bits
 
 
 def virtual_cost(audio_seconds: float) -> int:
-    """Give how far a job moves its tenant on in virtual time."""
+    """Return the virtual time that a job costs its tenant."""
     return max(1, math.ceil(audio_seconds / COST_UNIT))
 
 
@@ -36,25 +36,25 @@ def entry_priority(virtual_start: int) -> int:
 
 
 class Queue:
-    """The entries of the queue, and the workers' heartbeats."""
+    """Queue entries and workers' heartbeats."""
 
     def __init__(self) -> None:
-        # Never opened: every statement comes with its connection.
+        # Never opened: each statement is given its connection.
         self._connector = PsycopgConnector()
         self._app = App(connector=self._connector)
 
     async def put(self, connection: Connection, job: UUID, priority: int) -> int:
-        """Add a job and give its entry's number."""
+        """Add a job and return the number of its entry."""
         task = self._app.configure_task(TASK, queue=QUEUE, priority=priority, connection=connection)
         return await task.defer_async(job_id=str(job))
 
     async def take(self, connection: Connection, worker: int) -> tuple[int, UUID] | None:
-        """Take the first entry that waits; give its number and its job's."""
+        """Take the first waiting entry; return its number and its job's id."""
         row = await self._one(connection, "fetch_job", queues=[QUEUE], worker_id=worker)
         return None if row["id"] is None else (row["id"], UUID(row["args"]["job_id"]))
 
-    async def put_back(self, connection: Connection, entry: int, at: datetime | None = None) -> None:
-        """Let an entry that was taken wait again, in its old place, not before a given time."""
+    async def return_entry(self, connection: Connection, entry: int, at: datetime | None = None) -> None:
+        """Return a taken entry to its old place, to be taken no earlier than ``at``."""
         await self._one(
             connection,
             "retry_job",
@@ -72,7 +72,7 @@ class Queue:
         )
 
     async def stalled(self, connection: Connection, silence: float) -> list[tuple[int, int | None]]:
-        """Give the entries whose workers were silent for so many seconds, with those workers."""
+        """Return the entries, and their workers, that had no heartbeat for this many seconds."""
         rows = await self._connector.execute_query_all_async_with_connection(
             connection,
             queries["select_stalled_jobs_by_heartbeat"],
@@ -83,20 +83,20 @@ class Queue:
         return [(row["id"], row["worker_id"]) for row in rows]
 
     async def register(self, connection: Connection) -> int:
-        """Register a worker and give its number."""
+        """Register a worker and return its number."""
         row = await self._one(connection, "register_worker")
         return int(row["worker_id"])
 
     async def beat(self, connection: Connection, worker: int) -> None:
-        """Note that a worker lives."""
+        """Record a worker's heartbeat."""
         await self._one(connection, "update_heartbeat", worker_id=worker)
 
     async def unregister(self, connection: Connection, worker: int) -> None:
-        """Forget a worker."""
+        """Remove a worker."""
         await self._one(connection, "unregister_worker", worker_id=worker)
 
     async def forget_silent(self, connection: Connection, silence: float) -> None:
-        """Forget the workers that were silent for so many seconds."""
+        """Remove the workers without a heartbeat for this many seconds."""
         await self._connector.execute_query_all_async_with_connection(
             connection, _named("prune_stalled_workers"), seconds_since_heartbeat=silence
         )

@@ -1,7 +1,7 @@
-"""Jobs as their tenants see them; each call is one transaction.
+"""Tenants' view of jobs; each call is one transaction.
 
-What a tenant asks for and does not have raises ``UnknownJobError``, whether another tenant
-has it or nobody. Every call raises ``DatabaseUnavailableError`` when the database is away.
+A job that the tenant does not have raises ``UnknownJobError``, whether or not another tenant has it.
+Every call raises ``DatabaseUnavailableError`` if the database is unavailable.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from spleeter_microservice.jobs.queue import Queue, entry_priority, virtual_cost
 
 
 class Origin(Enum):
-    """How a job came about."""
+    """How a job was created."""
 
     NEW = "new"
     REPEATED = "repeated"
-    """It was created before, under the same idempotency key."""
+    """It existed already, under the same idempotency key."""
     REUSED = "reused"
-    """It is new and has the result of another, with whose prefix it shares its objects."""
+    """It is new and shares the result, and the objects, of another job."""
 
 
 @dataclass(frozen=True)
 class Created:
-    """A job, and how it came about; unless it is new, nobody needs what was uploaded for it."""
+    """A job and its origin; unless it is new, the upload for it is not needed."""
 
     job: Job
     origin: Origin
@@ -45,7 +45,7 @@ class Created:
 
 @dataclass(frozen=True)
 class Page:
-    """Some jobs, newest first, and the cursor of those that follow; None: these were the last."""
+    """A page of jobs, newest first, and the cursor of the next page, or None on the last page."""
 
     jobs: tuple[Job, ...]
     cursor: str | None
@@ -53,12 +53,12 @@ class Page:
 
 @dataclass(frozen=True)
 class Position:
-    """Where a waiting job stands.
+    """A queued job's position.
 
     Attributes:
-        place: 1 is the next one to start.
-        audio_seconds_ahead: of the jobs before it, those being worked on included.
-        estimate: seconds until it is done; None as long as no job was done to measure by.
+        place: 1 for the next job to start.
+        audio_seconds_ahead: seconds of audio of the jobs before it, running ones included.
+        estimate: seconds until it is done; None until a first job has been measured.
     """
 
     place: int
@@ -68,7 +68,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Load:
-    """What waits and runs, of all tenants."""
+    """All tenants' queued and running jobs, in numbers."""
 
     queued: int
     running: int
@@ -77,10 +77,10 @@ class Load:
 
 
 class JobRepository:
-    """Jobs of tenants.
+    """The jobs of tenants.
 
     Args:
-        database: open.
+        database: an open database.
     """
 
     def __init__(self, database: Database) -> None:
@@ -88,15 +88,15 @@ class JobRepository:
         self._queue = Queue()
 
     async def create(self, new: NewJob, *, limit: int | None = None) -> Created:
-        """Create a job and its entry in the queue, or give the one that there is already.
+        """Create a job and its queue entry, or return the job that was created with the same key.
 
         Args:
-            new: what is known of it.
-            limit: how many jobs the tenant may have waiting.
+            new: the job to create.
+            limit: maximum number of queued jobs of the tenant.
 
         Raises:
-            IdempotencyConflictError: when the key came before, with another body.
-            QueueFullError: when the tenant has as many jobs waiting as ``limit``.
+            IdempotencyConflictError: if the key was used before with another body.
+            QueueFullError: if the tenant already has ``limit`` queued jobs.
         """
         async with self._database.transaction() as transaction:
             await transaction.do("lock_tenant", tenant=new.tenant)
@@ -121,10 +121,10 @@ class JobRepository:
         return Job.from_row(job)
 
     async def get(self, tenant: str, job: UUID) -> Job:
-        """Give a job.
+        """Return a job.
 
         Raises:
-            UnknownJobError: when the tenant has no such job.
+            UnknownJobError: if the tenant has no such job.
         """
         async with self._database.statement() as statement:
             return Job.from_row(_found(await statement.first("get_job", tenant=tenant, job=job), job))
@@ -132,16 +132,16 @@ class JobRepository:
     async def page(
         self, tenant: str, *, cursor: str | None = None, limit: int = 50, state: State | None = None
     ) -> Page:
-        """Give a page of the tenant's jobs, newest first.
+        """Return a page of the tenant's jobs, newest first.
 
         Args:
-            tenant: whose.
-            cursor: of the page before; None: the first page.
-            limit: at most so many jobs.
-            state: only jobs in this state.
+            tenant: owner of the jobs.
+            cursor: cursor from the previous page; None for the first page.
+            limit: maximum number of jobs.
+            state: return only jobs in this state.
 
         Raises:
-            InvalidCursorError: when no page gave this cursor.
+            InvalidCursorError: if the cursor did not come from a page.
         """
         before = None if cursor is None else _job_of_cursor(cursor)
         async with self._database.statement() as statement:
@@ -152,12 +152,12 @@ class JobRepository:
         return Page(jobs, str(jobs[-1].id) if len(rows) > limit else None)
 
     async def count_queued(self, tenant: str) -> int:
-        """Tell how many jobs of the tenant wait."""
+        """Return the number of the tenant's queued jobs."""
         async with self._database.statement() as statement:
             return int((await statement.one("count_queued", tenant=tenant))["jobs"])
 
     async def position(self, tenant: str, job: UUID) -> Position | None:
-        """Tell where a job stands in the queue; None when it does not wait."""
+        """Return a job's position in the queue, or None if it is not queued."""
         async with self._database.transaction() as transaction:
             ahead = await transaction.first("find_position", tenant=tenant, job=job)
             if ahead is None:
@@ -166,7 +166,7 @@ class JobRepository:
             return _position(ahead, own["audio_seconds"], await transaction.one("measure_throughput"))
 
     async def events(self, tenant: str, job: UUID, after: int = 0, limit: int = 100) -> list[JobEvent]:
-        """Give what happened to a job after a given event; nothing for an unknown job."""
+        """Return a job's events after a given one; an unknown job has none."""
         async with self._database.statement() as statement:
             rows = await statement.rows("list_events", tenant=tenant, job=job, after=after, limit=limit)
         return [JobEvent.from_row(row) for row in rows]
@@ -184,10 +184,10 @@ class JobRepository:
             return Job.from_row(await self._cancel(transaction, tenant, job))
 
     async def delete(self, tenant: str, job: UUID) -> Job:
-        """Cancel a job if need be and hide it from now on; ``Retention`` then erases it.
+        """Cancel a job if it has not ended, and hide it; ``Retention`` erases it later.
 
         Raises:
-            UnknownJobError: when the tenant has no such job.
+            UnknownJobError: if the tenant has no such job.
         """
         async with self._database.transaction() as transaction:
             await transaction.do("lock_tenant", tenant=tenant)
@@ -204,12 +204,12 @@ class JobRepository:
         return cancelled
 
     async def load(self) -> Load:
-        """Measure what waits and runs, for the metrics."""
+        """Measure the queued and running jobs, for the metrics."""
         async with self._database.statement() as statement:
             return Load(**await statement.one("measure_queue"))
 
     async def known_prefixes(self, prefixes: Iterable[str]) -> set[str]:
-        """Of some prefixes of the object store, give those that belong to a job."""
+        """Return those of some object prefixes that belong to a job."""
         async with self._database.statement() as statement:
             rows = await statement.rows("list_known_prefixes", prefixes=[*prefixes])
         return {row["prefix"] for row in rows}
@@ -230,8 +230,8 @@ async def _repeated(transaction: Transaction, new: NewJob) -> Row | None:
 async def _check_room(transaction: Transaction, tenant: str, limit: int | None) -> None:
     if limit is not None and (await transaction.one("count_queued", tenant=tenant))["jobs"] >= limit:
         raise QueueFullError(
-            f"{limit} jobs are waiting already, which is as many as are allowed. Wait until some of them "
-            "have started, or cancel some."
+            f"{limit} jobs are queued, which is the maximum. Wait until some of them have started, or delete "
+            "some."
         )
 
 
@@ -244,7 +244,7 @@ def _values(new: NewJob) -> dict[str, Any]:
 
 def _found(row: Row | None, job: UUID) -> Row:
     if row is None:
-        raise UnknownJobError(f"There is no job {job}. It may have been deleted, or its time may be over.")
+        raise UnknownJobError(f"Job {job} does not exist. It may have been deleted or have expired.")
     return row
 
 
@@ -253,7 +253,7 @@ def _job_of_cursor(cursor: str) -> UUID:
         return UUID(cursor)
     except ValueError as error:
         raise InvalidCursorError(
-            "The cursor is not one that a page of jobs gave. Leave it out to begin with the newest jobs."
+            "The cursor did not come from a page of separations. Leave it out to start with the newest."
         ) from error
 
 

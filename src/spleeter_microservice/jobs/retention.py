@@ -1,4 +1,4 @@
-"""Erases what is deleted, and what has been kept long enough."""
+"""Retention: deleted and expired jobs are erased."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from spleeter_microservice.jobs.repository import JobRepository
 logger = logging.getLogger(__name__)
 
 Erase = Callable[[str], Awaitable[None]]
-"""Erases everything below a prefix of the object store; what is not there is no error."""
+"""A function that erases everything below a prefix of the object store, if anything exists there."""
 _BATCH = 100
 
 
 class Retention:
-    """Erases jobs: first their objects, then their rows, so that nothing is left of a crash.
+    """An eraser of jobs: objects first, then rows, so that a crash leaves nothing behind.
 
     Args:
-        database: open.
-        erase: erases a job's objects.
+        database: an open database.
+        erase: function that erases a job's objects.
     """
 
     def __init__(self, database: Database, erase: Erase) -> None:
@@ -34,23 +34,23 @@ class Retention:
         self._repository = JobRepository(database)
 
     async def sweep(self) -> int:
-        """Erase every job whose time is over or that was deleted, unless a worker still has it.
+        """Erase every expired or deleted job that no worker holds.
 
         Returns:
-            how many were erased; one whose objects cannot be erased is left for the next time.
+            the number of jobs erased; one whose objects cannot be erased is left for the next sweep.
         """
         async with self._database.transaction() as transaction:
             expired = await transaction.rows("list_expired", limit=_BATCH)
         for row in expired:
-            with contextlib.suppress(UnknownJobError):  # deleted meanwhile
+            with contextlib.suppress(UnknownJobError):  # deleted since
                 await self._repository.delete(row["tenant"], row["id"])
         return await self._erase_deleted(None)
 
     async def erase(self, job: UUID, timeout: float = 5.0) -> bool:
-        """Erase a deleted job as soon as its worker has let go of it.
+        """Erase a deleted job as soon as its worker has released it.
 
         Returns:
-            False when it had not within ``timeout`` seconds: a sweep will erase it.
+            False if the worker did not release it within ``timeout`` seconds; a sweep erases it later.
         """
         deadline = time.monotonic() + timeout
         while not await self._erase_deleted(job):
@@ -75,7 +75,7 @@ class Retention:
             try:
                 await self._erase(row["prefix"])
             except Exception:
-                logger.exception("a job's objects cannot be erased", extra={"job_id": str(row["id"])})
+                logger.exception("cannot erase a job's objects", extra={"job_id": str(row["id"])})
                 return False
         async with self._database.transaction() as transaction:
             return bool(await transaction.do("forget_job", job=row["id"]))

@@ -1,4 +1,4 @@
-"""One attempt at one job, from its claim to its end."""
+"""One attempt at a job, from its claim to its outcome."""
 
 from __future__ import annotations
 
@@ -27,39 +27,39 @@ T = TypeVar("T")
 
 
 class Separate(Protocol):
-    """Separates a song and stores its stems.
+    """A function that separates a job's song and stores the stems.
 
-    It reads the job's input from the object store and writes the stems below the job's prefix, each
-    under a key that the job and the stem's name alone decide, so that a second attempt overwrites
-    what a first one left. It is called for several jobs at a time, one per slot.
+    It reads the input from the object store and writes the stems below the job's prefix. Each key depends
+    only on the job and the stem's name, so that a second attempt overwrites the remains of a first. It is
+    called for several jobs at once, one per slot.
 
     Raises:
-        SpleeterError: the job fails with it.
-        InferenceCrashedError: the job is tried again; one that its processes died of three times
-            fails.
-        InferenceUnavailableError, StorageUnavailableError: as that, for a reason within the service.
-        Exception: the same; the message is not shown to the client.
+        SpleeterError: the job fails with this error.
+        InferenceCrashedError: the job is retried; it fails after three crashes.
+        InferenceUnavailableError, StorageUnavailableError: the job is retried in the same way, for a reason
+            within the service.
+        Exception: the job is retried in the same way; the message is not shown to the client.
     """
 
     async def __call__(
         self, job: Job, report_progress: Callable[[float], None], cancelled: asyncio.Event
     ) -> Result:
-        """Separate.
+        """Separate a job's song.
 
         Args:
-            job: to be done.
-            report_progress: takes the share that is done, 0 to 1; never waits.
-            cancelled: set when nobody wants the result any more. Stop within a second and raise
-                ``JobStoppedError``, or anything else, then.
+            job: job to run.
+            report_progress: takes the fraction done, 0 to 1; never blocks.
+            cancelled: set when the result is no longer wanted. The call must then end within a second by
+                raising ``JobStoppedError`` or any other exception.
         """
 
 
 ErrorNames = Callable[[SpleeterError], str]
-"""Gives the stable name of an error."""
+"""Returns the stable name of an error."""
 
 
 def class_name(error: SpleeterError) -> str:
-    """Name an error by its class."""
+    """Return the name of an error's class."""
     return type(error).__name__
 
 
@@ -72,19 +72,19 @@ class Outcome(Enum):
     CANCELLED = "cancelled"
     LOST = "lost"
     """Another worker has the job now."""
-    PUT_BACK = "put back"
-    """The worker was told to stop; another one will do the job."""
+    REQUEUED = "put back"
+    """The worker was told to stop; another one will run the job."""
 
 
 @dataclass(frozen=True)
 class AttemptTimings:
-    """How often and how long.
+    """Timings of an attempt, in seconds.
 
     Attributes:
-        progress: seconds between notes of a job's progress.
-        give_up: seconds that a cancelled separation gets before it is interrupted.
-        retry: seconds before a job is tried again, times the crashes before.
-        reconnect: seconds between attempts to reach the database.
+        progress: time between updates of a job's progress.
+        give_up: time that a cancelled separation gets to stop before it is interrupted.
+        retry: delay before a job is retried, multiplied by its number of crashes.
+        reconnect: time between attempts to reach the database.
     """
 
     progress: float = 0.5
@@ -94,15 +94,15 @@ class AttemptTimings:
 
 
 class Attempt:
-    """Separates one song, with its claim watched from outside.
+    """An attempt at a claimed job, which can be stopped from outside.
 
     Args:
-        claim: to work on.
-        claims: where its changes go.
-        separate: does the work.
-        erase: erases objects of a job that is gone.
-        pace: of everything.
-        name_error: names what a job fails with, for programs.
+        claim: claim of the job.
+        claims: operations on claims.
+        separate: function that separates the song.
+        erase: function that erases the objects of a deleted job.
+        timings: timings of the attempt.
+        name_error: function that names the error that the job failed with.
     """
 
     def __init__(
@@ -111,50 +111,47 @@ class Attempt:
         claims: Claims,
         separate: Separate,
         erase: Erase,
-        pace: AttemptTimings,
+        timings: AttemptTimings,
         name_error: ErrorNames = class_name,
     ) -> None:
         self.claim = claim
         self._claims = claims
         self._separate = separate
         self._erase = erase
-        self._pace = pace
+        self._timings = timings
         self._name_error = name_error
         self._cancelled = asyncio.Event()
         self._reason: Outcome | None = None
         self._progress = 0.0
 
     def stop(self, reason: Outcome) -> None:
-        """Have the work given up; the first reason counts, but for a job to be put back."""
-        if self._reason in (None, Outcome.PUT_BACK):
+        """Stop the work; the first reason counts, except that any other replaces ``REQUEUED``."""
+        if self._reason in (None, Outcome.REQUEUED):
             self._reason = reason
         self._cancelled.set()
 
     async def run(self) -> Outcome:
-        """Work until the end, whatever it is, and write it down.
-
-        The database may be away for any time.
-        """
-        noting = asyncio.create_task(self._note_progress())
+        """Run the job and record its outcome, however long the database is unavailable."""
+        recording = asyncio.create_task(self._record_progress())
         try:
             outcome = await self._work()
         finally:
-            noting.cancel()
+            recording.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await noting
+                await recording
         return await self._end(outcome)
 
     async def _work(self) -> Result | Exception | None:
-        """Give the result, what went wrong, or None when the work was given up."""
+        """Return the result, the error, or None if the work was stopped."""
         work = asyncio.ensure_future(self._separate(self.claim.job, self._report, self._cancelled))
         stopped = asyncio.create_task(self._cancelled.wait())
         try:
             await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
-                await asyncio.wait((work,), timeout=self._pace.give_up)
+                await asyncio.wait((work,), timeout=self._timings.give_up)
         finally:
             stopped.cancel()
-            work.cancel()  # without effect when it is done
+            work.cancel()  # no effect once it is done
             await asyncio.wait((work,))
         if work.cancelled():
             return None
@@ -168,48 +165,48 @@ class Attempt:
     def _report(self, progress: float) -> None:
         self._progress = max(self._progress, progress)
 
-    async def _note_progress(self) -> None:
-        noted = 0.0
+    async def _record_progress(self) -> None:
+        recorded = 0.0
         while True:
-            await asyncio.sleep(self._pace.progress)
-            if self._progress > noted and self._reason is None:
+            await asyncio.sleep(self._timings.progress)
+            if self._progress > recorded and self._reason is None:
                 with contextlib.suppress(DatabaseUnavailableError):
                     if not await self._claims.progress(self.claim, self._progress):
                         self.stop(Outcome.LOST)
-                    noted = self._progress
+                    recorded = self._progress
 
     async def _end(self, outcome: Result | Exception | None) -> Outcome:
         if isinstance(outcome, Result):
             held = await self._insist(lambda: self._claims.publish(self.claim, outcome))
-            return Outcome.SUCCEEDED if held else await self._let_go()
+            return Outcome.SUCCEEDED if held else await self._release()
         if isinstance(outcome, Exception):
             return await self._end_with(outcome)
-        if self._reason is Outcome.PUT_BACK and await self._insist(lambda: self._claims.requeue(self.claim)):
-            return Outcome.PUT_BACK
-        return await self._let_go()
+        if self._reason is Outcome.REQUEUED and await self._insist(lambda: self._claims.requeue(self.claim)):
+            return Outcome.REQUEUED
+        return await self._release()
 
     async def _end_with(self, error: Exception) -> Outcome:
         logger.info("separation failed", extra={"job_id": str(self.claim.job.id)}, exc_info=error)
-        if isinstance(error, SpleeterError) and not isinstance(error, _TRIED_AGAIN):
-            return await self._fail(Failure(self._name_error(error), _storable(error)), died=False)
+        if isinstance(error, SpleeterError) and not isinstance(error, _RETRIED):
+            return await self._fail(Failure(self._name_error(error), _storable(error)), crashed=False)
         crashes = self.claim.job.crashes + 1
         if not await self._insist(lambda: self._claims.too_many_crashes(self.claim)):
-            delay = self._pace.retry * crashes
-            held = await self._insist(lambda: self._claims.requeue(self.claim, died=True, delay=delay))
-            return Outcome.RETRIED if held else await self._let_go()
-        died = isinstance(error, InferenceCrashedError)
-        return await self._fail(crash_failure(crashes) if died else _INTERNAL, died=True)
+            delay = self._timings.retry * crashes
+            held = await self._insist(lambda: self._claims.requeue(self.claim, crashed=True, delay=delay))
+            return Outcome.RETRIED if held else await self._release()
+        crashed = isinstance(error, InferenceCrashedError)
+        return await self._fail(crash_failure(crashes) if crashed else _INTERNAL, crashed=True)
 
-    async def _fail(self, failure: Failure, *, died: bool) -> Outcome:
-        held = await self._insist(lambda: self._claims.fail(self.claim, failure, died=died))
-        return Outcome.FAILED if held else await self._let_go()
+    async def _fail(self, failure: Failure, *, crashed: bool) -> Outcome:
+        held = await self._insist(lambda: self._claims.fail(self.claim, failure, crashed=crashed))
+        return Outcome.FAILED if held else await self._release()
 
     async def abandon(self) -> Outcome:
-        """End the job after something went wrong that nobody expected."""
-        return await self._fail(_INTERNAL, died=False)
+        """Mark the job failed after an unexpected error."""
+        return await self._fail(_INTERNAL, crashed=False)
 
-    async def _let_go(self) -> Outcome:
-        """Give up a job that is not held any more, and see that nothing is left of a deleted one."""
+    async def _release(self) -> Outcome:
+        """Release a job that is no longer held; if it was deleted, erase its objects."""
         if await self._insist(lambda: self._claims.release(self.claim)):
             return Outcome.CANCELLED
         if await self._insist(lambda: self._claims.is_gone(self.claim)):
@@ -221,19 +218,19 @@ class Attempt:
         try:
             await self._erase(self.claim.job.prefix)
         except Exception:
-            logger.exception("objects are left over", extra={"job_id": str(self.claim.job.id)})
+            logger.exception("cannot erase a deleted job's objects", extra={"job_id": str(self.claim.job.id)})
 
     async def _insist(self, change: Callable[[], Awaitable[T]]) -> T:
-        """Make a change, as soon as the database is there."""
+        """Make a change, waiting for the database if necessary."""
         while True:
             try:
                 return await change()
             except DatabaseUnavailableError:
                 logger.warning("waiting for the database", extra={"job_id": str(self.claim.job.id)})
-                await asyncio.sleep(self._pace.reconnect)
+                await asyncio.sleep(self._timings.reconnect)
 
 
-_TRIED_AGAIN = (InferenceCrashedError, InferenceUnavailableError, StorageUnavailableError)
+_RETRIED = (InferenceCrashedError, InferenceUnavailableError, StorageUnavailableError)
 
 
 def _storable(error: Exception) -> str:
@@ -242,6 +239,6 @@ def _storable(error: Exception) -> str:
 
 _INTERNAL = Failure(
     "internal-error",
-    "The separation failed repeatedly, for a reason within the service. Try again later; if it stays so, "
-    "tell the operator the job's number.",
+    "The separation failed repeatedly for a reason within the service. Try again later; if this lasts, "
+    "report the job's id to the operator.",
 )

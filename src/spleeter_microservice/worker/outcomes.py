@@ -1,4 +1,4 @@
-"""What a worker leaves behind about the ends of jobs: numbers for operators, and records for the audit."""
+"""Outcomes of jobs, counted in the metrics and recorded in the audit log."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ _FINAL = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.CANCELLED)
 
 
 class OutcomeRecorder:
-    """Counts attempts' ends in the metrics, and records jobs' ends.
+    """A recorder of outcomes: attempts in the metrics, jobs in the audit log.
 
     Args:
-        audit: where they are recorded.
+        audit: the audit log.
     """
 
     def __init__(self, audit: AuditLog) -> None:
         self._audit = audit
 
-    def note(self, job: Job, ending: Outcome, seconds: float) -> None:
-        """Note the end of an attempt; what cannot be recorded has happened all the same."""
+    def record(self, job: Job, outcome: Outcome, seconds: float) -> None:
+        """Record the outcome of an attempt; a failure to write the audit log is only logged."""
         model = job.result_version.partition(":")[0] or f"{job.options.stems}stems"
-        FILES_PROCESSED.labels(model, ending.value).inc()
-        if ending is Outcome.SUCCEEDED:
+        FILES_PROCESSED.labels(model, outcome.value).inc()
+        if outcome is Outcome.SUCCEEDED:
             SEPARATION_SECONDS.labels(model).observe(seconds)
             REALTIME_FACTOR.labels(model).observe(job.audio_seconds / max(seconds, 1e-3))
-        if ending in _FINAL:
+        if outcome in _FINAL:
             try:
-                self._audit.append(_event(job, ending, seconds))
+                self._audit.append(_event(job, outcome, seconds))
             except AuditUnwritableError:
-                logger.exception("a job's end could not be recorded")
+                logger.exception("cannot record the outcome of a job")
 
 
-def _event(job: Job, ending: Outcome, seconds: float) -> AuditEvent:
+def _event(job: Job, outcome: Outcome, seconds: float) -> AuditEvent:
     return AuditEvent(
         Action.JOB_FINISHED,
-        "failed" if ending is Outcome.FAILED else "succeeded",
+        "failed" if outcome is Outcome.FAILED else "succeeded",
         tenant=job.tenant,
         job=str(job.id),
         request=job.request_id or "",
-        details={"ending": ending.value, "attempt": job.attempts, "seconds": round(seconds, 3)},
+        details={"ending": outcome.value, "attempt": job.attempts, "seconds": round(seconds, 3)},
     )

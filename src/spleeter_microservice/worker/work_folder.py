@@ -1,4 +1,4 @@
-"""A folder for what jobs need on the way, for one process at a time, always empty at first."""
+"""Work directories: temporary space for jobs, one per process, empty at the start."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 
 @contextmanager
 def open_work_folder(parent: Path) -> Iterator[Path]:
-    """Give a folder that no other live process has, emptied, and remove it at the end.
+    """Yield an empty directory that no other running process uses, and remove it at the end.
 
-    What killed processes left in others is removed, too.
+    The directories of killed processes are removed too.
 
     Args:
-        parent: of the folders; made when it is not there.
+        parent: directory of the work directories; created if missing.
     """
     parent.mkdir(parents=True, exist_ok=True)
     for number in itertools.count():
@@ -34,9 +34,9 @@ def open_work_folder(parent: Path) -> Iterator[Path]:
 
 
 def empty(folder: Path) -> None:
-    """Have an empty folder, whatever was in it.
+    """Create a directory, or empty it if it exists.
 
-    A folder that is there stays: processes that are confined to it know no other of its name.
+    An existing directory is not replaced: processes are confined to it, not to its name.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
@@ -55,7 +55,7 @@ def _remove_abandoned(parent: Path, after: int) -> None:
 
 
 def _locked(descriptor: int) -> bool:
-    """Take a lock that the process's death, however it comes, releases."""
+    """Try to take a lock, which the kernel drops even if the process is killed."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""A worker: slots that do jobs, a heartbeat, and a watch over other workers."""
+"""A worker: slots that run jobs, a heartbeat, and takeover of crashed workers' jobs."""
 
 from __future__ import annotations
 
@@ -35,30 +35,30 @@ from spleeter_microservice.worker.attempt import (
 logger = logging.getLogger(__name__)
 
 Observe = Callable[[Job, Outcome, float], None]
-"""HubDep of the end of every attempt, with the seconds that it took."""
+"""Called at the end of every attempt with the job, its outcome and the seconds that it took."""
 
 
 def worker_name(pid: int) -> str:
-    """Name the worker that is a process of this machine."""
+    """Return the name of the worker that runs as a process of this machine."""
     return f"{socket.gethostname()}:{pid}"
 
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """How a worker works; all times in seconds.
+    """Options of a worker; all times are in seconds.
 
     Attributes:
-        slots: jobs at a time.
-        name: like no other's.
-        heartbeat: between signs of life.
-        silence: a worker without a sign of life for so long is dead; its jobs start again at
-            most ``heartbeat`` later. More than ``heartbeat`` and the database's timeout together.
-        poll: between looks into the queue, should a notification get lost.
-        grace: for running jobs when the worker is told to stop.
-        stderr_tail: after that, for putting jobs back while the database is away.
-        sweep: between sweeps of what has been kept long enough.
-        pace: of the attempts.
-        name_error: names what jobs fail with.
+        slots: number of jobs to run at once.
+        name: unique name of the worker.
+        heartbeat: time between heartbeats.
+        silence: time without a heartbeat after which a worker counts as crashed; its jobs restart at
+            most ``heartbeat`` later. Must exceed ``heartbeat`` plus the database's timeout.
+        poll: time between checks of the queue, in case a notification is lost.
+        grace: time that running jobs get to finish when the worker stops.
+        release_timeout: further time for requeueing the rest while the database is unavailable.
+        sweep: time between sweeps of expired and deleted jobs.
+        timings: timings of an attempt.
+        name_error: function that names the error that a job failed with.
     """
 
     slots: int = 1
@@ -67,21 +67,21 @@ class WorkerOptions:
     silence: float = 6.0
     poll: float = 5.0
     grace: float = 30.0
-    stderr_tail: float = 10.0
+    release_timeout: float = 10.0
     sweep: float = 60.0
-    pace: AttemptTimings = field(default_factory=AttemptTimings)
+    timings: AttemptTimings = field(default_factory=AttemptTimings)
     name_error: ErrorNames = class_name
 
 
 class Worker:
-    """Does jobs until it is told to stop.
+    """A worker that runs jobs until it is told to stop.
 
     Args:
-        database: open; it may be away at any time, also at the start.
-        separate: does the work.
-        erase: erases objects.
-        options: how.
-        observe: told of every attempt.
+        database: an open database, which may be unavailable at any time, even at the start.
+        separate: function that separates a job's song.
+        erase: function that erases objects.
+        options: options of the worker.
+        observe: called at the end of every attempt.
     """
 
     def __init__(
@@ -90,64 +90,64 @@ class Worker:
         separate: Separate,
         erase: Erase,
         options: WorkerOptions | None = None,
-        observe: Observe = lambda job, ending, seconds: None,
+        observe: Observe = lambda job, outcome, seconds: None,
     ) -> None:
         self.options = options or WorkerOptions()
         self._claims = Claims(database)
         self._retention = Retention(database, erase)
-        self._listener = JobNotifications(database.url, self._hear)
+        self._notifications = JobNotifications(database.url, self._on_notice)
         self._separate = separate
         self._erase = erase
         self._observe = observe
         self._attempts: dict[UUID, Attempt] = {}
         self._unknown: set[HeldJob] = set()
         self._stopping = asyncio.Event()
-        self._hurrying = asyncio.Event()
-        self._news = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._work_available = asyncio.Event()
         self._number: int | None = None
-        self._in_touch_since = self._last_sign = time.monotonic()
+        self._connected_since = self._last_heartbeat = time.monotonic()
 
     @property
     def running(self) -> int:
-        """How many jobs are being worked on."""
+        """The number of running jobs."""
         return len(self._attempts)
 
     @property
     def connected(self) -> bool:
-        """Whether the database has heard of this worker of late."""
-        return self._number is not None and time.monotonic() - self._last_sign < self.options.silence
+        """Whether this worker's last heartbeat reached the database recently."""
+        return self._number is not None and time.monotonic() - self._last_heartbeat < self.options.silence
 
     @property
     def number(self) -> int | None:
-        """The number that the database knows this worker by, as long as it does."""
+        """The worker's number in the database while it is registered."""
         return self._number
 
     def stop(self) -> None:
-        """Claim nothing more; finish what runs within the grace period, and put back the rest.
+        """Stop claiming jobs; finish the running ones within the grace period and requeue the rest.
 
-        Called a second time, put it back at once.
+        A second call requeues them at once.
         """
         if self._stopping.is_set():
-            self._hurrying.set()
+            self._hurry.set()
         self._stopping.set()
-        self._news.set()
+        self._work_available.set()
 
     async def run(self) -> None:
-        """Work until ``stop``."""
-        duties = [self._beat(), self._listener.run(), self._sweep()]
-        aside = [asyncio.create_task(duty) for duty in duties]
+        """Run jobs until ``stop`` is called."""
+        duties = [self._beat(), self._notifications.run(), self._sweep()]
+        background = [asyncio.create_task(duty) for duty in duties]
         slots = [asyncio.create_task(self._slot()) for _ in range(self.options.slots)]
         try:
-            await _first_failure([*aside, *slots], until=self._stopping)
+            await _first_failure([*background, *slots], until=self._stopping)
             await self._drain(slots)
         finally:
-            for task in (*aside, *slots):
+            for task in (*background, *slots):
                 task.cancel()
-            await asyncio.gather(*aside, *slots, return_exceptions=True)
+            await asyncio.gather(*background, *slots, return_exceptions=True)
             await self._leave()
 
     async def run_until_signalled(self) -> None:
-        """Work until SIGTERM or SIGINT; a second one hastens."""
+        """Run jobs until SIGTERM or SIGINT; a second signal skips the grace period."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
@@ -163,101 +163,105 @@ class Worker:
             if claim:
                 await self._attempt(claim)
             else:
-                await self._wait_for_news()
+                await self._wait_for_work()
 
     async def _claim(self) -> Claim | None:
         if self._number is None:
             return None
         try:
             return await self._claims.claim(self._number)
-        except DatabaseUnavailableError:  # after the commit, perhaps: see _put_back_unknown
+        except DatabaseUnavailableError:  # perhaps after the commit: see _requeue_unknown
             return None
 
     async def _attempt(self, claim: Claim) -> None:
-        with structlog.contextvars.bound_contextvars(**_described(claim)), _span(claim) as told:
-            ending = await self._work(claim)
-            told.note({"spleeter.ending": ending.value})
-            if ending is Outcome.FAILED:
-                told.fail(ending.value)
+        with structlog.contextvars.bound_contextvars(**_described(claim)), _span(claim) as attempt_span:
+            outcome = await self._work(claim)
+            attempt_span.note({"spleeter.ending": outcome.value})
+            if outcome is Outcome.FAILED:
+                attempt_span.fail(outcome.value)
 
     async def _work(self, claim: Claim) -> Outcome:
         options = self.options
-        attempt = Attempt(claim, self._claims, self._separate, self._erase, options.pace, options.name_error)
+        attempt = Attempt(
+            claim, self._claims, self._separate, self._erase, options.timings, options.name_error
+        )
         self._attempts[claim.job.id] = attempt
         start = time.monotonic()
         try:
-            ending = await attempt.run()
+            outcome = await attempt.run()
         except Exception:
-            logger.exception("an attempt went wrong", extra=_described(claim))
-            ending = await attempt.abandon()
+            logger.exception("unexpected error in an attempt", extra=_described(claim))
+            outcome = await attempt.abandon()
         finally:
             del self._attempts[claim.job.id]
         seconds = time.monotonic() - start
-        logger.info("job ended", extra=_described(claim) | {"ending": ending.value, "seconds": seconds})
-        self._observe(claim.job, ending, seconds)
-        return ending
+        logger.info("job ended", extra=_described(claim) | {"ending": outcome.value, "seconds": seconds})
+        self._observe(claim.job, outcome, seconds)
+        return outcome
 
-    async def _wait_for_news(self) -> None:
+    async def _wait_for_work(self) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), self.options.poll)
+            await asyncio.wait_for(self._work_available.wait(), self.options.poll)
         if not self._stopping.is_set():
-            self._news.clear()
+            self._work_available.clear()
 
-    def _hear(self, notice: Notice | None) -> None:
+    def _on_notice(self, notice: Notice | None) -> None:
         if notice is None or notice.state == State.QUEUED:
-            self._news.set()
+            self._work_available.set()
         elif notice.state in (State.CANCELLED, DELETED) and notice.job in self._attempts:
             self._attempts[notice.job].stop(Outcome.CANCELLED)
 
     async def _beat(self) -> None:
-        """Give signs of life, hear which jobs are still held, and watch over other workers."""
+        """Send heartbeats, drop jobs that are no longer held, and take over crashed workers' jobs."""
         while True:
             try:
-                await self._give_sign()
-                self._note_sign()
-                if self._last_sign - self._in_touch_since > self.options.silence:
+                await self._send_heartbeat()
+                self._note_heartbeat()
+                if self._last_heartbeat - self._connected_since > self.options.silence:
                     await self._take_over()
             except DatabaseUnavailableError as error:
-                logger.warning("the database is away: %s", error)
+                logger.warning("database unavailable: %s", error)
             await asyncio.sleep(self.options.heartbeat)
 
-    def _note_sign(self) -> None:
-        """After a silence of our own, give others time for their signs: they may have had one, too."""
+    def _note_heartbeat(self) -> None:
+        """After an outage of our own, give the others time to reconnect: they may have had it too."""
         now = time.monotonic()
-        if now - self._last_sign > self.options.silence / 2:
-            self._in_touch_since = now
-        self._last_sign = now
+        if now - self._last_heartbeat > self.options.silence / 2:
+            self._connected_since = now
+        self._last_heartbeat = now
 
-    async def _give_sign(self) -> None:
+    async def _send_heartbeat(self) -> None:
         if self._number is None:
             self._number = await self._claims.register(self.options.name, self.options.slots)
-            self._news.set()
+            self._work_available.set()
             return
         attempts = dict(self._attempts)
         held = await self._claims.beat(self._number)
         if held is None:
-            logger.warning("taken for dead by another worker: starting afresh")
+            logger.warning("declared dead by another worker; registering again")
             self._number, held = None, []
         running = {one.job: one.fence for one in held if one.running}
         for job, attempt in attempts.items():
             if running.get(job) != attempt.claim.fence:
                 attempt.stop(Outcome.LOST)
-        await self._put_back_unknown({one for one in held if one.job not in self._attempts})
+        await self._requeue_unknown({one for one in held if one.job not in self._attempts})
 
-    async def _put_back_unknown(self, unknown: set[HeldJob]) -> None:
-        """Put back what was claimed by an answer that never came; a late one finds its fence moved.
+    async def _requeue_unknown(self, unknown: set[HeldJob]) -> None:
+        """Requeue jobs whose claim was committed but never reached this worker.
 
-        Only what was unknown at the last sign of life too: claims are under way all the time.
+        Only jobs that were unknown at the last heartbeat too: a claim may be under way. If its response
+        arrives late after all, the job's fence has moved.
         """
         for held in unknown & self._unknown:
-            if await self._claims.put_back(held):
-                logger.warning("a claim was lost and put back", extra={"job_id": str(held.job)})
+            if await self._claims.requeue_unknown(held):
+                logger.warning("lost claim requeued", extra={"job_id": str(held.job)})
         self._unknown = unknown
 
     async def _take_over(self) -> None:
         for takeover in await self._claims.take_over(self.options.silence):
             logger.warning(
-                "a worker died", extra={"job_id": str(takeover.job.id), "job_failed": takeover.failed}
+                "job of a crashed worker taken over",
+                extra={"job_id": str(takeover.job.id), "job_failed": takeover.failed},
             )
 
     async def _sweep(self) -> None:
@@ -268,18 +272,16 @@ class Worker:
 
     async def _drain(self, slots: list[asyncio.Task[None]]) -> None:
         logger.info("stopping", extra={"running": self.running})
-        hurrying = asyncio.create_task(self._hurrying.wait())
+        hurry = asyncio.create_task(self._hurry.wait())
         finished = asyncio.gather(*slots, return_exceptions=True)
-        await asyncio.wait(
-            (hurrying, finished), timeout=self.options.grace, return_when=asyncio.FIRST_COMPLETED
-        )
-        hurrying.cancel()
+        await asyncio.wait((hurry, finished), timeout=self.options.grace, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
         for attempt in self._attempts.values():
-            attempt.stop(Outcome.PUT_BACK)
-        await asyncio.wait(slots, timeout=self.options.pace.give_up + self.options.stderr_tail)
+            attempt.stop(Outcome.REQUEUED)
+        await asyncio.wait(slots, timeout=self.options.timings.give_up + self.options.release_timeout)
 
     async def _leave(self) -> None:
-        """Sign off; a worker that cannot is taken for dead after a while, to the same effect."""
+        """Unregister; a worker that cannot is declared dead later, to the same effect."""
         if self._number is not None:
             with contextlib.suppress(DatabaseUnavailableError):
                 await self._claims.unregister(self._number)
@@ -287,7 +289,7 @@ class Worker:
 
 
 async def _first_failure(tasks: list[asyncio.Task[None]], until: asyncio.Event) -> None:
-    """Wait for an event, or raise what one of the tasks raises before it."""
+    """Wait for an event, or raise the first error that one of the tasks raises before it."""
     waiting = asyncio.create_task(until.wait())
     done, _ = await asyncio.wait((waiting, *tasks), return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()

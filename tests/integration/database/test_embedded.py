@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: one owner, no network, and no harm from anybody's death."""
+"""The embedded PostgreSQL has one owner, no network port, and survives crashes."""
 
 import os
 import pwd
@@ -91,7 +91,7 @@ def lives(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-def test_it_gives_an_address_that_works_and_stops_at_the_end(folder: Path) -> None:
+def test_its_url_works_until_it_stops(folder: Path) -> None:
     with EmbeddedPostgres(folder) as server:
         assert value(server.url, "SELECT current_database()") == "spleeter"
         pid = main_process(folder)
@@ -99,7 +99,7 @@ def test_it_gives_an_address_that_works_and_stops_at_the_end(folder: Path) -> No
     assert not (folder / "cluster" / "postmaster.pid").exists()
 
 
-def test_it_has_no_network_port_and_its_socket_is_in_its_folder(folder: Path) -> None:
+def test_it_listens_on_a_socket_in_its_directory_and_on_no_port(folder: Path) -> None:
     with EmbeddedPostgres(folder) as server:
         assert value(server.url, "SHOW listen_addresses") == ""
         sockets = Path(str(value(server.url, "SHOW unix_socket_directories")))
@@ -108,7 +108,7 @@ def test_it_has_no_network_port_and_its_socket_is_in_its_folder(folder: Path) ->
         assert (folder / "cluster").stat().st_mode & 0o777 == 0o700
 
 
-def test_it_does_not_run_as_root_nor_with_the_services_secrets(
+def test_it_runs_neither_as_root_nor_with_the_services_secrets(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPLEETER_API_KEY", "a-secret")
@@ -119,10 +119,10 @@ def test_it_does_not_run_as_root_nor_with_the_services_secrets(
             assert b"a-secret" not in (process / "environ").read_bytes()
 
 
-def test_a_second_owner_is_refused_and_the_first_not_disturbed(folder: Path) -> None:
+def test_a_second_owner_is_refused_without_disturbing_the_first(folder: Path) -> None:
     with EmbeddedPostgres(folder) as server:
         pid = main_process(folder)
-        with pytest.raises(DatabaseInUseError, match=f"number {os.getpid()}.*SPLEETER_DATA_DIR"):
+        with pytest.raises(DatabaseInUseError, match=f"PID {os.getpid()}.*SPLEETER_DATA_DIR"):
             EmbeddedPostgres(folder).start()
         again = subprocess.run(
             [sys.executable, "-c", OWN, str(folder)],
@@ -136,7 +136,7 @@ def test_a_second_owner_is_refused_and_the_first_not_disturbed(folder: Path) -> 
         assert value(server.url, "SELECT 1") == 1
 
 
-def test_the_next_owner_takes_over_what_a_killed_one_left_running(folder: Path) -> None:
+def test_the_next_owner_adopts_the_server_of_a_killed_one(folder: Path) -> None:
     with owner(folder) as process:
         process.kill()
         process.wait()
@@ -148,7 +148,7 @@ def test_the_next_owner_takes_over_what_a_killed_one_left_running(folder: Path) 
         assert not lives(pid)
 
 
-def test_what_a_killed_owner_left_is_started_anew_when_it_has_other_settings(folder: Path) -> None:
+def test_the_server_of_a_killed_owner_is_restarted_if_its_settings_changed(folder: Path) -> None:
     with owner(folder) as process:
         process.kill()
         process.wait()
@@ -160,7 +160,7 @@ def test_what_a_killed_owner_left_is_started_anew_when_it_has_other_settings(fol
             assert value(server.url, "SELECT 1") == 1
 
 
-def test_nothing_that_was_committed_is_lost_when_everything_is_killed(folder: Path) -> None:
+def test_no_committed_row_is_lost_when_all_processes_are_killed(folder: Path) -> None:
     with owner(folder) as process:
         url = EmbeddedPostgres(folder).url
         execute(url, "INSERT INTO kept VALUES (77)")
@@ -170,13 +170,13 @@ def test_nothing_that_was_committed_is_lost_when_everything_is_killed(folder: Pa
         assert value(server.url, "SELECT count(*) FROM kept WHERE n = 77") == 1
 
 
-def test_a_stale_number_that_another_process_has_now_is_no_obstacle(folder: Path) -> None:
+def test_a_stale_pid_that_now_belongs_to_another_process_is_ignored(folder: Path) -> None:
     (folder / "cluster" / "postmaster.pid").write_text(f"{os.getpid()}\n{folder / 'cluster'}\n0\n5432\n\n\n")
     with EmbeddedPostgres(folder) as server:
         assert value(server.url, "SELECT 1") == 1
 
 
-def test_after_a_crash_it_is_started_again_on_request(folder: Path) -> None:
+def test_it_can_be_started_again_after_a_crash(folder: Path) -> None:
     with EmbeddedPostgres(folder) as server:
         assert not server.ensure_running()
         os.kill(main_process(folder), signal.SIGQUIT)
@@ -186,7 +186,7 @@ def test_after_a_crash_it_is_started_again_on_request(folder: Path) -> None:
         assert value(server.url, "SELECT 1") == 1
 
 
-def test_an_interrupted_making_of_the_data_leaves_no_half_database(tmp_path: Path) -> None:
+def test_an_interrupted_initdb_leaves_no_partial_cluster(tmp_path: Path) -> None:
     folder = tmp_path / "new"
     process = subprocess.Popen(
         [sys.executable, "-c", OWN, str(folder)],
@@ -203,7 +203,7 @@ def test_an_interrupted_making_of_the_data_leaves_no_half_database(tmp_path: Pat
     assert not list(folder.glob("new-*"))
 
 
-def test_a_folder_with_an_odd_and_long_name_works(tmp_path: Path) -> None:
+def test_a_directory_with_a_long_unusual_name_works(tmp_path: Path) -> None:
     folder = tmp_path / ('it\'s "long", ' + "x" * 100)
     with EmbeddedPostgres(folder) as server:
         assert value(server.url, "SELECT 1") == 1
@@ -213,13 +213,13 @@ def test_a_folder_with_an_odd_and_long_name_works(tmp_path: Path) -> None:
     assert not sockets.exists()
 
 
-def test_a_folder_with_an_odd_and_short_name_works() -> None:
+def test_a_directory_with_a_short_unusual_name_works() -> None:
     odd = tempfile.TemporaryDirectory(prefix='it\'s 1% "odd", ')
     with odd as name, EmbeddedPostgres(Path(name) / "pg") as server:
         assert value(server.url, "SELECT 1") == 1
 
 
-def test_data_of_another_version_are_refused_untouched(tmp_path: Path) -> None:
+def test_data_of_another_postgresql_version_are_refused_untouched(tmp_path: Path) -> None:
     cluster = tmp_path / "cluster"
     cluster.mkdir()
     (cluster / "PG_VERSION").write_text("12\n")
@@ -228,7 +228,7 @@ def test_data_of_another_version_are_refused_untouched(tmp_path: Path) -> None:
     assert [path.name for path in cluster.iterdir()] == ["PG_VERSION"]
 
 
-def test_why_it_does_not_start_is_said(folder: Path) -> None:
+def test_the_error_says_why_it_does_not_start(folder: Path) -> None:
     control = folder / "cluster" / "global" / "pg_control"
     control.rename(control.with_name("hidden"))
     try:
@@ -238,7 +238,7 @@ def test_why_it_does_not_start_is_said(folder: Path) -> None:
         control.with_name("hidden").rename(control)
 
 
-def test_it_runs_under_an_ordinary_account_too() -> None:
+def test_it_runs_as_an_unprivileged_user_too() -> None:
     if os.geteuid() != 0:
         missing("only root can try another account")
     entry = pwd.getpwnam("nobody")
@@ -253,7 +253,7 @@ def test_it_runs_under_an_ordinary_account_too() -> None:
             process.wait(20)
 
 
-def test_root_gets_it_going_where_no_other_account_may_enter() -> None:
+def test_root_can_start_it_where_no_other_user_may_enter() -> None:
     if os.geteuid() != 0:
         missing("only root can try this")
     with tempfile.TemporaryDirectory() as name:

@@ -1,4 +1,4 @@
-"""The database's schema: from nothing, from the state before, by many at once."""
+"""The schema is migrated from nothing, from earlier states, and by many processes at once."""
 
 import os
 import subprocess
@@ -28,11 +28,11 @@ def schema(url: str) -> list[tuple[str, ...]]:
         ]
 
 
-def test_numbers_of_migrations_follow_each_other() -> None:
+def test_migrations_are_numbered_consecutively() -> None:
     assert [int(name[:4]) for name in ALL] == list(range(1, len(ALL) + 1))
 
 
-def test_an_empty_database_gets_everything_and_a_second_time_changes_nothing(empty_database_url: str) -> None:
+def test_migrating_an_empty_database_twice_changes_nothing_the_second_time(empty_database_url: str) -> None:
     assert migrate(empty_database_url) == ALL
     before = schema(empty_database_url)
     assert migrate(empty_database_url) == []
@@ -41,7 +41,7 @@ def test_an_empty_database_gets_everything_and_a_second_time_changes_nothing(emp
 
 
 @pytest.mark.parametrize("last", ALL[:-1])
-def test_from_each_earlier_state_the_same_schema_comes_out(
+def test_every_earlier_schema_migrates_to_the_same_one(
     empty_database_url: str, database_url: str, last: str
 ) -> None:
     assert migrate(empty_database_url, last) == ALL[: ALL.index(last) + 1]
@@ -49,7 +49,7 @@ def test_from_each_earlier_state_the_same_schema_comes_out(
     assert schema(empty_database_url) == schema(database_url)
 
 
-def test_jobs_of_the_earlier_state_are_kept_and_get_their_events(empty_database_url: str) -> None:
+def test_earlier_jobs_are_kept_and_given_events(empty_database_url: str) -> None:
     migrate(empty_database_url, "0001_jobs")
     with psycopg.connect(empty_database_url) as connection:
         connection.execute(
@@ -94,9 +94,7 @@ def test_five_processes_at_once_migrate_once(empty_database_url: str) -> None:
     assert all(process.returncode == 0 for process in processes)
 
 
-def test_a_failing_migration_leaves_nothing_half_done(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_migration_is_rolled_back(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = schema(database_url)
     broken = own_migrations() | {"0999_broken": "CREATE TABLE half (); SELECT nonsense;"}
     monkeypatch.setattr("spleeter_microservice.database.migrate.own_migrations", lambda: broken)
@@ -105,13 +103,13 @@ def test_a_failing_migration_leaves_nothing_half_done(
     assert schema(database_url) == before
 
 
-def test_a_database_of_a_newer_program_is_refused_unchanged(database_url: str) -> None:
+def test_a_database_migrated_by_a_newer_program_is_refused_unchanged(database_url: str) -> None:
     with psycopg.connect(database_url) as connection:
         connection.execute("INSERT INTO spleeter_migrations (name) VALUES ('9000_future')")
-    with pytest.raises(DatabaseTooNewError, match=r"9000_future.*Start that version"):
+    with pytest.raises(DatabaseTooNewError, match=r"9000_future.*Run that version"):
         migrate(database_url)
 
 
-def test_a_database_that_is_away_is_said_to_be_away(tmp_path: Path) -> None:
+def test_an_unavailable_database_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DatabaseUnavailableError, match="SPLEETER_DATABASE_URL"):
         migrate(f"postgresql://nobody@/none?host={tmp_path}")

@@ -1,4 +1,4 @@
-"""Jobs as workers see them: held by one at a time, and by nobody after a death."""
+"""A job is held by one worker at a time, and by none after its worker crashes."""
 
 import asyncio
 import contextlib
@@ -54,7 +54,7 @@ async def bench(database_url: str) -> AsyncIterator[Bench]:
         yield Bench(database, (await claims.register("first", 1), await claims.register("second", 2)))
 
 
-async def test_an_empty_queue_gives_nothing(bench: Bench) -> None:
+async def test_an_empty_queue_has_no_claim(bench: Bench) -> None:
     assert await bench.claims.claim(bench.first) is None
 
 
@@ -67,7 +67,7 @@ async def test_a_claimed_job_runs_and_its_entry_is_taken(bench: Bench) -> None:
     assert await bench.entries() == ["doing"]
 
 
-async def test_a_job_is_claimed_once_however_many_ask_at_once(bench: Bench) -> None:
+async def test_a_job_is_claimed_once_by_many_concurrent_workers(bench: Bench) -> None:
     for _ in range(3):
         await bench.waiting()
     claims = await asyncio.gather(*(bench.claims.claim(bench.first) for _ in range(8)))
@@ -75,7 +75,7 @@ async def test_a_job_is_claimed_once_however_many_ask_at_once(bench: Bench) -> N
     assert claims.count(None) == 5
 
 
-async def test_a_published_result_is_there_for_all_to_see_and_the_entry_gone(bench: Bench) -> None:
+async def test_publishing_stores_the_result_and_removes_the_queue_entry(bench: Bench) -> None:
     waiting = await bench.waiting()
     assert await bench.claims.publish(await claimed(bench.claims, bench.first), RESULT)
     job = await bench.look(waiting)
@@ -86,7 +86,7 @@ async def test_a_published_result_is_there_for_all_to_see_and_the_entry_gone(ben
     assert await bench.entries() == []
 
 
-async def test_publishing_again_after_a_lost_answer_succeeds_and_changes_nothing(bench: Bench) -> None:
+async def test_publishing_again_after_a_lost_response_succeeds_and_changes_nothing(bench: Bench) -> None:
     waiting = await bench.waiting()
     claim = await claimed(bench.claims, bench.first)
     assert await bench.claims.publish(claim, RESULT)
@@ -95,7 +95,7 @@ async def test_publishing_again_after_a_lost_answer_succeeds_and_changes_nothing
     assert await bench.look(waiting) == before
 
 
-async def test_a_holder_that_was_taken_for_dead_can_change_nothing_any_more(bench: Bench) -> None:
+async def test_a_worker_declared_dead_can_no_longer_change_its_jobs(bench: Bench) -> None:
     waiting = await bench.waiting()
     old = await claimed(bench.claims, bench.first)
     await bench.silence(bench.first)
@@ -114,43 +114,43 @@ async def test_a_holder_that_was_taken_for_dead_can_change_nothing_any_more(benc
     assert not await bench.claims.publish(old, RESULT)
 
 
-async def test_jobs_of_a_living_worker_are_left_to_it(bench: Bench) -> None:
+async def test_jobs_of_a_live_worker_are_not_taken_over(bench: Bench) -> None:
     await bench.waiting()
     await claimed(bench.claims, bench.first)
     await bench.silence(bench.first, 9)
     assert await bench.claims.take_over(10) == []
 
 
-async def test_a_silent_worker_learns_that_it_was_taken_for_dead(bench: Bench) -> None:
+async def test_a_silent_worker_learns_that_it_was_declared_dead(bench: Bench) -> None:
     await bench.silence(bench.first)
     await bench.claims.take_over(10)
     assert await bench.claims.beat(bench.first) is None
     assert await bench.claims.beat(bench.second) == []
 
 
-async def test_a_job_that_its_worker_knows_nothing_of_waits_again_and_a_late_holder_can_do_nothing(
+async def test_a_job_unknown_to_its_worker_is_requeued_and_a_late_holder_cannot_change_it(
     bench: Bench,
 ) -> None:
     await bench.waiting()
     claim = await claimed(bench.claims, bench.first)
     (held,) = await bench.claims.beat(bench.first) or []
-    assert await bench.claims.put_back(held)
-    assert not await bench.claims.put_back(held)
+    assert await bench.claims.requeue_unknown(held)
+    assert not await bench.claims.requeue_unknown(held)
     assert not await bench.claims.publish(claim, RESULT)
     again = await claimed(bench.claims, bench.second)
     assert (again.job.id, again.job.crashes) == (claim.job.id, 0)
 
 
-async def test_a_cancelled_job_that_its_worker_knows_nothing_of_is_let_go(bench: Bench) -> None:
+async def test_a_cancelled_job_unknown_to_its_worker_is_released(bench: Bench) -> None:
     waiting = await bench.waiting()
     await claimed(bench.claims, bench.first)
     await bench.repository.cancel("ann", waiting.id)
     (held,) = await bench.claims.beat(bench.first) or []
-    assert await bench.claims.put_back(held)
+    assert await bench.claims.requeue_unknown(held)
     assert await bench.entries() == []
 
 
-async def test_a_sign_of_life_tells_which_jobs_are_still_held(bench: Bench) -> None:
+async def test_a_heartbeat_returns_the_jobs_still_held(bench: Bench) -> None:
     jobs = [await bench.waiting() for _ in range(3)]
     held = [await claimed(bench.claims, bench.first) for _ in jobs]
     await bench.repository.cancel("ann", held[0].job.id)
@@ -164,7 +164,7 @@ async def test_a_sign_of_life_tells_which_jobs_are_still_held(bench: Bench) -> N
     }
 
 
-async def test_two_watchers_take_a_dead_workers_jobs_over_once(bench: Bench) -> None:
+async def test_two_workers_take_over_a_crashed_workers_jobs_once(bench: Bench) -> None:
     jobs = [await bench.waiting() for _ in range(4)]
     for _ in jobs:
         await claimed(bench.claims, bench.first)
@@ -174,7 +174,7 @@ async def test_two_watchers_take_a_dead_workers_jobs_over_once(bench: Bench) -> 
     assert {(await bench.look(job)).crashes for job in jobs} == {1}
 
 
-async def test_the_third_death_fails_the_job_and_says_why(bench: Bench) -> None:
+async def test_the_third_crash_fails_the_job_with_the_reason(bench: Bench) -> None:
     waiting = await bench.waiting()
     for crashes in (1, 2, 3):
         worker = await bench.claims.register("short-lived", 1)
@@ -184,11 +184,11 @@ async def test_the_third_death_fails_the_job_and_says_why(bench: Bench) -> None:
         assert takeover.failed == (crashes == 3)
     job = await bench.look(waiting)
     assert (job.state, job.error_type, job.crashes) == (State.FAILED, CRASHES, 3)
-    assert "died 3 times" in (job.error_message or "")
+    assert "crashed 3 times" in (job.error_message or "")
     assert await bench.entries() == []
 
 
-async def test_a_job_is_not_blamed_while_others_processes_die_too_but_not_for_ever(bench: Bench) -> None:
+async def test_a_job_is_not_blamed_while_other_processes_crash_too_up_to_a_limit(bench: Bench) -> None:
     jobs = [await bench.waiting() for _ in range(2)]
     claims = Claims(bench.database, most_crashes=5)
     for crashes in range(1, 6):
@@ -201,7 +201,7 @@ async def test_a_job_is_not_blamed_while_others_processes_die_too_but_not_for_ev
     assert {(await bench.look(job)).crashes for job in jobs} == {5}
 
 
-async def test_a_job_put_back_keeps_its_place_and_counts_no_death(bench: Bench) -> None:
+async def test_a_requeued_job_keeps_its_place_and_counts_no_crash(bench: Bench) -> None:
     first, second = await bench.waiting(), await bench.waiting()
     claim = await claimed(bench.claims, bench.first)
     assert await bench.claims.requeue(claim)
@@ -209,15 +209,15 @@ async def test_a_job_put_back_keeps_its_place_and_counts_no_death(bench: Bench) 
     assert [(await claimed(bench.claims, bench.second)).job.id for _ in range(2)] == [first.id, second.id]
 
 
-async def test_a_job_put_back_for_later_is_claimed_later(bench: Bench) -> None:
+async def test_a_job_requeued_with_a_delay_is_claimed_later(bench: Bench) -> None:
     await bench.waiting()
-    await bench.claims.requeue(await claimed(bench.claims, bench.first), died=True, delay=0.3)
+    await bench.claims.requeue(await claimed(bench.claims, bench.first), crashed=True, delay=0.3)
     assert await bench.claims.claim(bench.first) is None
     await asyncio.sleep(0.35)
     assert (await claimed(bench.claims, bench.first)).job.crashes == 1
 
 
-async def test_a_cancelled_job_keeps_its_entry_until_its_worker_lets_go(bench: Bench) -> None:
+async def test_a_cancelled_job_keeps_its_entry_until_its_worker_releases_it(bench: Bench) -> None:
     waiting = await bench.waiting()
     claim = await claimed(bench.claims, bench.first)
     await bench.repository.cancel("ann", waiting.id)
@@ -228,7 +228,7 @@ async def test_a_cancelled_job_keeps_its_entry_until_its_worker_lets_go(bench: B
     assert (await bench.look(waiting)).state is State.CANCELLED
 
 
-async def test_a_cancelled_job_of_a_dead_worker_is_let_go_of_and_not_put_back(bench: Bench) -> None:
+async def test_a_cancelled_job_of_a_crashed_worker_is_released_and_not_requeued(bench: Bench) -> None:
     waiting = await bench.waiting()
     await claimed(bench.claims, bench.first)
     await bench.repository.cancel("ann", waiting.id)
@@ -237,7 +237,7 @@ async def test_a_cancelled_job_of_a_dead_worker_is_let_go_of_and_not_put_back(be
     assert (await bench.entries(), (await bench.look(waiting)).owner) == ([], None)
 
 
-async def test_jobs_of_a_worker_that_nobody_knows_any_more_are_taken_over(bench: Bench) -> None:
+async def test_jobs_of_an_unregistered_worker_are_taken_over(bench: Bench) -> None:
     await bench.waiting()
     await claimed(bench.claims, bench.first)
     await bench.claims.unregister(bench.first)
@@ -245,7 +245,7 @@ async def test_jobs_of_a_worker_that_nobody_knows_any_more_are_taken_over(bench:
     assert not takeover.failed
 
 
-async def test_an_entry_without_a_job_is_thrown_away(bench: Bench) -> None:
+async def test_a_queue_entry_without_a_job_is_discarded(bench: Bench) -> None:
     await bench.waiting()
     last = await bench.waiting()
     async with bench.database.transaction() as transaction:
@@ -254,7 +254,7 @@ async def test_an_entry_without_a_job_is_thrown_away(bench: Bench) -> None:
     assert await bench.entries() == ["doing"]
 
 
-async def test_everything_at_once_neither_deadlocks_nor_loses_a_job(bench: Bench) -> None:
+async def test_concurrent_operations_neither_deadlock_nor_lose_a_job(bench: Bench) -> None:
     jobs = [await bench.waiting() for _ in range(30)]
 
     async def work(worker: int) -> None:

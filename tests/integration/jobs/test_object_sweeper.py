@@ -1,4 +1,4 @@
-"""What crashes left is found and erased; what belongs to a job, or is new, stays."""
+"""Objects left by crashes are erased; those that are new or belong to a job stay."""
 
 import os
 import time
@@ -56,7 +56,7 @@ async def test_only_old_objects_without_a_job_are_erased(
     assert {key.split("/")[1] for key in await keys(storage)} == {"known", "fresh"}
 
 
-async def test_a_prefix_with_anything_new_in_it_stays(
+async def test_a_prefix_with_any_new_object_stays(
     database: Database, storage: Storage, tmp_path: Path
 ) -> None:
     await put(storage, "separations/slow/input")
@@ -75,7 +75,7 @@ async def test_unfinished_files_are_removed(database: Database, storage: Storage
     assert not unfinished.exists()
 
 
-async def test_of_many_workers_one_sweeps_in_a_period(database: Database, storage: Storage) -> None:
+async def test_one_of_many_workers_sweeps_per_period(database: Database, storage: Storage) -> None:
     often = [ObjectSweeper(database, storage, timedelta(), period=0.0) for _ in range(2)]
     seldom = [ObjectSweeper(database, storage) for _ in range(2)]
     assert [await leftovers.sweep_if_due() for leftovers in seldom] == [0, None]

@@ -1,4 +1,4 @@
-"""Jobs as their tenants see them, in a real PostgreSQL."""
+"""Tenants see their own jobs and no others, in a real PostgreSQL."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -46,7 +46,7 @@ async def count(database: Database, table: str) -> int:
         return int(row["count"])
 
 
-async def test_a_new_job_waits_and_is_what_was_asked_for(
+async def test_a_new_job_is_queued_with_the_requested_options(
     repository: JobRepository, database: Database
 ) -> None:
     new = new_job(options=Options(stems=4, only=("bass",), metadata={"ü": "✓"}), request_id="r1")
@@ -84,7 +84,7 @@ async def test_a_job_that_cannot_be_created_is_not_enqueued(
     assert await count(database, "procrastinate_jobs") == 1
 
 
-async def test_the_same_key_and_body_give_the_same_job(repository: JobRepository) -> None:
+async def test_the_same_key_and_body_return_the_same_job(repository: JobRepository) -> None:
     first = await repository.create(new_job(idempotency_key="k", body_hash="b"))
     again = await repository.create(new_job(idempotency_key="k", body_hash="b"))
     assert again.origin is Origin.REPEATED
@@ -103,7 +103,7 @@ async def test_the_same_key_of_another_tenant_is_another_key(repository: JobRepo
     assert other.origin is Origin.NEW
 
 
-async def test_the_same_key_at_the_same_moment_creates_one_job(
+async def test_concurrent_requests_with_the_same_key_create_one_job(
     repository: JobRepository, database: Database
 ) -> None:
     created = await asyncio.gather(
@@ -114,7 +114,7 @@ async def test_the_same_key_at_the_same_moment_creates_one_job(
     assert await count(database, "procrastinate_jobs") == 1
 
 
-async def test_identical_audio_and_options_give_the_finished_result_at_once(
+async def test_identical_audio_and_options_reuse_the_finished_result(
     repository: JobRepository, database: Database
 ) -> None:
     source = await succeed(database, new_job(content_hash="same"))
@@ -139,7 +139,7 @@ async def test_identical_audio_and_options_give_the_finished_result_at_once(
     ],
     ids=str,
 )
-async def test_nothing_is_reused_for_another_tenant_song_option_or_engine(
+async def test_no_result_is_reused_for_another_tenant_song_option_or_version(
     repository: JobRepository, database: Database, change: dict[str, object]
 ) -> None:
     await succeed(database, new_job(content_hash="same"))
@@ -157,17 +157,17 @@ async def test_a_deleted_or_expired_result_is_not_reused(
         assert (await repository.create(new_job(content_hash=content))).origin is Origin.NEW
 
 
-async def test_a_tenant_with_too_many_jobs_waiting_is_refused_and_others_are_not(
+async def test_a_tenant_with_too_many_queued_jobs_is_refused_and_others_are_not(
     repository: JobRepository,
 ) -> None:
     await repository.create(new_job(), limit=1)
-    with pytest.raises(QueueFullError, match="1 jobs are waiting"):
+    with pytest.raises(QueueFullError, match="1 jobs are queued"):
         await repository.create(new_job(), limit=1)
     assert (await repository.create(new_job("bob"), limit=1)).origin is Origin.NEW
     assert await repository.count_queued("ann") == 1
 
 
-async def test_the_limit_holds_against_requests_at_the_same_moment(repository: JobRepository) -> None:
+async def test_the_limit_holds_for_concurrent_requests(repository: JobRepository) -> None:
     outcomes = await asyncio.gather(
         *(repository.create(new_job(), limit=3) for _ in range(8)), return_exceptions=True
     )
@@ -184,7 +184,7 @@ async def test_pages_have_every_job_once_newest_first(repository: JobRepository)
     assert last.cursor is None
 
 
-async def test_pages_can_have_jobs_of_one_state_only(repository: JobRepository, database: Database) -> None:
+async def test_pages_can_be_limited_to_one_state(repository: JobRepository, database: Database) -> None:
     done = await succeed(database, new_job())
     await repository.create(new_job())
     assert [job.id for job in (await repository.page("ann", state=State.SUCCEEDED)).jobs] == [done.id]
@@ -195,7 +195,7 @@ async def test_a_made_up_cursor_is_refused(repository: JobRepository) -> None:
         await repository.page("ann", cursor="42; DROP TABLE")
 
 
-async def test_another_tenants_job_is_as_unknown_as_one_that_never_was(repository: JobRepository) -> None:
+async def test_another_tenants_job_is_as_unknown_as_one_that_never_existed(repository: JobRepository) -> None:
     job = (await repository.create(new_job("bob"))).job.id
     for unknown in (job, new_job_id()):
         for call in (repository.get, repository.cancel, repository.delete):
@@ -214,7 +214,7 @@ async def test_the_position_counts_jobs_ahead_and_their_audio(repository: JobRep
     ]  # fmt: skip
 
 
-async def test_the_estimate_is_audio_ahead_by_throughput(
+async def test_the_estimate_is_the_audio_ahead_divided_by_the_throughput(
     repository: JobRepository, database: Database
 ) -> None:
     job = await succeed(database, new_job(audio_seconds=100.0))
@@ -236,9 +236,7 @@ async def test_the_estimate_is_audio_ahead_by_throughput(
     assert await repository.position("ann", claim.job.id) is None
 
 
-async def test_a_waiting_job_that_is_cancelled_leaves_the_queue(
-    repository: JobRepository, database: Database
-) -> None:
+async def test_a_cancelled_queued_job_leaves_the_queue(repository: JobRepository, database: Database) -> None:
     job = (await repository.create(new_job())).job
     cancelled = await repository.cancel("ann", job.id)
     assert cancelled.state is State.CANCELLED
@@ -246,9 +244,7 @@ async def test_a_waiting_job_that_is_cancelled_leaves_the_queue(
     assert await count(database, "procrastinate_jobs") == 0
 
 
-async def test_cancelling_what_has_ended_changes_nothing(
-    repository: JobRepository, database: Database
-) -> None:
+async def test_cancelling_an_ended_job_changes_nothing(repository: JobRepository, database: Database) -> None:
     job = await succeed(database, new_job())
     assert await repository.cancel("ann", job.id) == job
 
@@ -262,7 +258,7 @@ async def test_a_deleted_job_is_gone_for_its_tenant(repository: JobRepository) -
     assert (await repository.create(new_job(idempotency_key="k", body_hash="c"))).origin is Origin.NEW
 
 
-async def test_events_tell_every_change_of_state_and_resume_where_one_left(
+async def test_events_report_every_change_of_state_and_can_be_resumed(
     repository: JobRepository, database: Database
 ) -> None:
     job = (await repository.create(new_job())).job
@@ -290,12 +286,12 @@ async def test_the_load_is_measured_over_all_tenants(repository: JobRepository, 
     assert 0 < load.oldest_seconds < 10
 
 
-async def test_prefixes_of_jobs_are_told_from_leftovers(repository: JobRepository) -> None:
+async def test_prefixes_of_jobs_are_distinguished_from_leftovers(repository: JobRepository) -> None:
     job = (await repository.create(new_job())).job
     assert await repository.known_prefixes([job.prefix, "ann/left-over"]) == {job.prefix}
 
 
-async def test_a_database_that_is_away_raises_the_error_that_says_so(tmp_path: object) -> None:
+async def test_an_unavailable_database_raises_its_own_error(tmp_path: object) -> None:
     async with Database(f"postgresql://nobody@/none?host={tmp_path}", timeout=0.2) as away:
         with pytest.raises(DatabaseUnavailableError, match="Try again later"):
             await JobRepository(away).create(new_job())
@@ -311,7 +307,7 @@ async def run_order(repository: JobRepository, database: Database) -> list[NewJo
     return order
 
 
-async def test_a_tenants_one_song_does_not_wait_for_anothers_hundred(
+async def test_one_song_of_a_tenant_does_not_wait_for_a_hundred_of_another(
     repository: JobRepository, database: Database
 ) -> None:
     for _ in range(100):
@@ -332,7 +328,9 @@ async def test_tenants_with_many_songs_take_turns(repository: JobRepository, dat
     assert [job.tenant for job in await run_order(repository, database)] == ["ann", "bob", "cid"] * 4
 
 
-async def test_turns_are_by_audio_and_not_by_songs(repository: JobRepository, database: Database) -> None:
+async def test_turns_are_measured_in_audio_and_not_in_songs(
+    repository: JobRepository, database: Database
+) -> None:
     for _ in range(2):
         await repository.create(new_job("ann", audio_seconds=240))
     for _ in range(8):
@@ -341,7 +339,7 @@ async def test_turns_are_by_audio_and_not_by_songs(repository: JobRepository, da
     assert tenants == ["ann", *["bob"] * 4, "ann", *["bob"] * 4]
 
 
-async def test_a_tenant_who_waits_long_is_not_overtaken_for_ever(
+async def test_a_waiting_tenant_is_not_overtaken_forever(
     repository: JobRepository, database: Database
 ) -> None:
     for _ in range(5):

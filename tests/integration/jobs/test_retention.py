@@ -1,4 +1,4 @@
-"""What is deleted or over is erased, everything of it, and nothing of others."""
+"""Deleted and expired jobs are erased completely, and no others."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -55,7 +55,7 @@ async def rows(database: Database) -> int:
         return int(row["n"])
 
 
-async def test_a_job_whose_time_is_over_leaves_nothing(
+async def test_an_expired_job_leaves_nothing_behind(
     database: Database, store: Store, retention: Retention
 ) -> None:
     job = await succeed(database, new_job(retention=timedelta()))
@@ -64,7 +64,7 @@ async def test_a_job_whose_time_is_over_leaves_nothing(
     assert await rows(database) == 0
 
 
-async def test_jobs_that_wait_run_or_have_time_left_are_kept(
+async def test_queued_running_and_unexpired_jobs_are_kept(
     database: Database, store: Store, retention: Retention
 ) -> None:
     await succeed(database, new_job())
@@ -75,7 +75,7 @@ async def test_jobs_that_wait_run_or_have_time_left_are_kept(
     assert store.erased == []
 
 
-async def test_a_deleted_job_is_erased_when_its_worker_has_let_go(
+async def test_a_deleted_job_is_erased_once_its_worker_releases_it(
     database: Database, store: Store, retention: Retention
 ) -> None:
     repository, claims = JobRepository(database), Claims(database)
@@ -91,7 +91,7 @@ async def test_a_deleted_job_is_erased_when_its_worker_has_let_go(
     assert await retention.erase(job.id, timeout=0.1)  # and once more is no harm
 
 
-async def test_while_the_store_is_away_the_row_stays_and_is_erased_later(
+async def test_the_row_stays_until_the_object_store_is_available_again(
     database: Database, store: Store, retention: Retention
 ) -> None:
     job = await succeed(database, new_job())
@@ -103,7 +103,7 @@ async def test_while_the_store_is_away_the_row_stays_and_is_erased_later(
     assert store.erased == [job.prefix]
 
 
-async def test_shared_objects_are_erased_with_the_last_job_that_has_them(
+async def test_shared_objects_are_erased_with_the_last_of_their_jobs(
     database: Database, store: Store, retention: Retention
 ) -> None:
     repository = JobRepository(database)

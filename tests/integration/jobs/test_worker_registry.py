@@ -1,4 +1,4 @@
-"""What workers tell of themselves, and what is chosen from it."""
+"""Workers report their models, and the best one is chosen."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -45,16 +45,14 @@ async def test_live_workers_that_have_models_are_counted(database: Database, fle
     assert await WorkerRegistry(database, silence=0).ready() == 0
 
 
-async def test_models_are_told_as_the_worker_has_them_and_outlive_it(
-    database: Database, fleet: WorkerRegistry
-) -> None:
+async def test_reported_models_outlive_the_worker(database: Database, fleet: WorkerRegistry) -> None:
     number = await worker(database)
     await fleet.report(number, [TWO, FOUR])
     await Claims(database).unregister(number)
     assert await fleet.all() == [TWO, FOUR]
 
 
-async def test_official_weights_are_chosen_before_approximate_ones(
+async def test_official_weights_are_preferred_to_approximate_ones(
     database: Database, fleet: WorkerRegistry
 ) -> None:
     number = await worker(database)
@@ -81,7 +79,7 @@ async def test_a_missing_model_is_an_error_that_says_how_to_install_it(
         await fleet.choose(4, "official")
 
 
-async def test_what_another_worker_has_stays_installed(database: Database, fleet: WorkerRegistry) -> None:
+async def test_a_model_of_another_worker_stays_installed(database: Database, fleet: WorkerRegistry) -> None:
     one, two = await worker(database), await worker(database)
     await fleet.report(one, [TWO, LITE])
     await fleet.report(two, [TWO, replace(LITE, installed=False)])

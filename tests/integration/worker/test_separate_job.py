@@ -1,4 +1,4 @@
-"""Jobs from the object store through a real slot and back; networks small, everything else as it is."""
+"""Jobs go from the object store through a real slot and back, with small networks."""
 
 import asyncio
 import json
@@ -112,7 +112,7 @@ def song(tmp_path: Path) -> Path:
     return encode_kind(tmp_path / "song.mp3", noise(3 * RATE), "mp3")
 
 
-async def test_stems_and_peaks_lie_under_keys_that_the_job_decides(
+async def test_stems_and_peaks_are_stored_under_keys_derived_from_the_job(
     separation: JobSeparator, storage: Away, song: Path, tmp_path: Path, slot: InferenceSlot
 ) -> None:
     job = await stored(storage, job_of(), song)
@@ -139,7 +139,7 @@ async def test_stems_and_peaks_lie_under_keys_that_the_job_decides(
     assert list(slot.work_folder.iterdir()) == []
 
 
-async def test_a_second_job_in_the_same_process_works_as_the_first(
+async def test_a_second_job_in_the_same_process_works_like_the_first(
     separation: JobSeparator, storage: Away, song: Path, slot: InferenceSlot
 ) -> None:
     pid = slot.pid
@@ -148,7 +148,7 @@ async def test_a_second_job_in_the_same_process_works_as_the_first(
     assert slot.pid == pid
 
 
-async def test_only_the_stems_that_are_wanted_are_stored(
+async def test_only_the_requested_stems_are_stored(
     separation: JobSeparator, storage: Away, song: Path
 ) -> None:
     job = await stored(storage, job_of(only=("drums",), codec="flac"), song)
@@ -158,7 +158,7 @@ async def test_only_the_stems_that_are_wanted_are_stored(
     assert keys == {job.input_key, f"{job.prefix}/stems/drums.flac", f"{job.prefix}/peaks/drums.json"}
 
 
-async def test_what_is_no_audio_fails_with_the_client_s_name_for_it(
+async def test_an_input_that_is_not_audio_fails_under_the_name_that_the_client_sent(
     separation: JobSeparator, storage: Away, tmp_path: Path
 ) -> None:
     (tmp_path / "text").write_bytes(b"no sound at all" * 100)
@@ -168,7 +168,7 @@ async def test_what_is_no_audio_fails_with_the_client_s_name_for_it(
     assert str(tmp_path) not in str(caught.value)
 
 
-async def test_a_running_job_is_stopped_within_a_second_and_leaves_a_slot_that_works(
+async def test_a_running_job_stops_within_a_second_and_leaves_a_working_slot(
     separation: JobSeparator, storage: Away, song: Path, tmp_path: Path, slot: InferenceSlot
 ) -> None:
     job = await stored(storage, job_of(), long_song(tmp_path))
@@ -186,7 +186,7 @@ async def test_a_running_job_is_stopped_within_a_second_and_leaves_a_slot_that_w
     await done(separation, await stored(storage, job_of(), song))
 
 
-async def test_a_store_that_is_away_for_a_while_is_waited_for_and_one_that_stays_away_is_not(
+async def test_a_short_outage_of_the_object_store_is_waited_out_and_a_long_one_is_not(
     separation: JobSeparator, storage: Away, song: Path
 ) -> None:
     job = await stored(storage, job_of(), song)
@@ -198,7 +198,7 @@ async def test_a_store_that_is_away_for_a_while_is_waited_for_and_one_that_stays
         await done(separation, job)
 
 
-async def test_a_missing_input_and_a_missing_model_are_told(
+async def test_a_missing_input_and_a_missing_model_are_reported(
     separation: JobSeparator, storage: Away, song: Path
 ) -> None:
     with pytest.raises(ObjectNotFoundError):
@@ -209,7 +209,7 @@ async def test_a_missing_input_and_a_missing_model_are_told(
         await done(separation, five)
 
 
-async def test_a_job_that_takes_too_long_is_told_so(
+async def test_a_job_that_takes_too_long_fails_with_that_reason(
     separation: JobSeparator, storage: Away, tmp_path: Path
 ) -> None:
     separation.limits = replace(separation.limits, seconds=0.2)
@@ -217,7 +217,9 @@ async def test_a_job_that_takes_too_long_is_told_so(
         await done(separation, await stored(storage, job_of(), long_song(tmp_path)))
 
 
-async def test_the_engine_that_a_job_was_created_for_is_used_while_it_is_there(inventory: Inventory) -> None:
+async def test_the_result_version_that_a_job_was_created_for_is_used_while_installed(
+    inventory: Inventory,
+) -> None:
     models = {model.name: model for model in inventory.models()}
     wide = models[f"{NAME}-16kHz"]
     assert inventory.choose(wide.result_version, STEMS, "official") == wide
@@ -226,7 +228,7 @@ async def test_the_engine_that_a_job_was_created_for_is_used_while_it_is_there(i
     assert inventory.load(wide.name).architecture.bins == 1536
 
 
-async def test_work_folders_are_each_process_s_own_and_empty(tmp_path: Path) -> None:
+async def test_each_process_has_its_own_empty_work_folder(tmp_path: Path) -> None:
     (tmp_path / "0" / "left" / "over").mkdir(parents=True)
     (tmp_path / "1").mkdir()
     (tmp_path / "1.lock").touch()
@@ -238,7 +240,7 @@ async def test_work_folders_are_each_process_s_own_and_empty(tmp_path: Path) -> 
     assert not one.exists()
 
 
-async def test_emptying_a_folder_keeps_the_folder_itself(tmp_path: Path) -> None:
+async def test_emptying_a_directory_keeps_the_directory_itself(tmp_path: Path) -> None:
     folder = tmp_path / "work"
     (folder / "below").mkdir(parents=True)
     (folder / "file").touch()

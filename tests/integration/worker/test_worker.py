@@ -1,4 +1,4 @@
-"""A worker on a real database, doing separations that are not real."""
+"""A worker runs fake separations on a real database."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ def worker(database: Database, songs: Songs, **changes: Any) -> Worker:
     return Worker(database, songs, songs.erase, replace(QUICK, **changes))
 
 
-async def test_a_job_is_done_and_its_result_published(database: Database, repository: JobRepository) -> None:
+async def test_a_job_is_run_and_its_result_published(database: Database, repository: JobRepository) -> None:
     async with at_work(worker(database, Songs())):
         job = (await repository.create(new_job())).job
         done = await until(repository, job.id, State.SUCCEEDED)
@@ -76,7 +76,7 @@ async def test_progress_is_seen_while_a_job_runs(database: Database, repository:
             await asyncio.sleep(0.02)
 
 
-async def test_an_error_of_the_song_fails_the_job_at_once(
+async def test_an_error_caused_by_the_song_fails_the_job_at_once(
     database: Database, repository: JobRepository
 ) -> None:
     songs = Songs(error=lambda job: NotAudioError("not audio:\0 convert it"))
@@ -87,7 +87,7 @@ async def test_an_error_of_the_song_fails_the_job_at_once(
     assert len(songs.begun) == 1
 
 
-async def test_a_job_whose_separating_process_dies_is_tried_three_times(
+async def test_a_job_whose_process_crashes_is_tried_three_times(
     database: Database, repository: JobRepository
 ) -> None:
     songs = Songs(error=lambda job: InferenceCrashedError("killed"))
@@ -127,7 +127,7 @@ async def test_a_result_that_cannot_be_stored_fails_its_job_and_no_other(
 
 
 @pytest.mark.parametrize("how", ["cancel", "delete"])
-async def test_a_running_job_is_given_up_within_a_second(
+async def test_a_cancelled_running_job_stops_within_a_second(
     database: Database, repository: JobRepository, how: str
 ) -> None:
     songs = Songs(seconds=30)
@@ -143,7 +143,7 @@ async def test_a_running_job_is_given_up_within_a_second(
     assert songs.given_up == [job.id]
 
 
-async def test_a_separation_that_does_not_stop_when_told_is_interrupted(
+async def test_a_separation_that_ignores_cancellation_is_interrupted(
     database: Database, repository: JobRepository
 ) -> None:
     class Deaf(Songs):
@@ -174,7 +174,7 @@ async def test_a_stopping_worker_finishes_what_it_can_in_the_grace_period(
     assert states == [State.SUCCEEDED, State.QUEUED]
 
 
-async def test_what_runs_longer_than_the_grace_period_goes_back_to_the_queue(
+async def test_a_job_that_outlasts_the_grace_period_is_requeued(
     database: Database, repository: JobRepository
 ) -> None:
     class Stopping(Songs):
@@ -193,7 +193,7 @@ async def test_what_runs_longer_than_the_grace_period_goes_back_to_the_queue(
         await until(repository, job.id, State.SUCCEEDED)
 
 
-async def test_a_worker_that_was_taken_for_dead_gives_up_and_starts_afresh(
+async def test_a_worker_declared_dead_drops_its_jobs_and_registers_again(
     database: Database, repository: JobRepository
 ) -> None:
     songs = Songs(seconds=1.0)
@@ -209,7 +209,7 @@ async def test_a_worker_that_was_taken_for_dead_gives_up_and_starts_afresh(
     assert endings == [Outcome.LOST, Outcome.SUCCEEDED]
 
 
-async def test_a_job_whose_claim_was_lost_on_its_way_to_the_worker_is_done_all_the_same(
+async def test_a_job_whose_claim_never_reached_the_worker_is_still_run(
     database: Database, repository: JobRepository
 ) -> None:
     async with at_work(worker(database, Songs(seconds=1.0))) as working:

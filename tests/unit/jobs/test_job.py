@@ -26,7 +26,7 @@ OPTIONS = st.builds(
 )
 
 
-def test_job_ids_sort_by_the_time_of_their_making_and_are_version_7() -> None:
+def test_job_ids_are_version_7_and_sort_by_creation_time() -> None:
     before = time.time()
     ids = []
     for _ in range(100):
@@ -37,16 +37,16 @@ def test_job_ids_sort_by_the_time_of_their_making_and_are_version_7() -> None:
     assert before - 0.01 < (ids[0].int >> 80) / 1000 < time.time()
 
 
-def test_job_ids_of_many_makers_do_not_meet() -> None:
+def test_job_ids_made_concurrently_are_unique() -> None:
     assert len({new_job_id() for _ in range(10_000)}) == 10_000
 
 
 @given(OPTIONS)
-def test_options_come_back_from_json_as_they_were(options: Options) -> None:
+def test_options_survive_a_round_trip_through_json(options: Options) -> None:
     assert Options.from_json(options.to_json()) == options
 
 
-def test_options_that_another_version_wrote_are_read_as_far_as_they_are_known() -> None:
+def test_unknown_fields_of_options_from_another_version_are_ignored() -> None:
     assert Options.from_json({"stems": 4, "colour": "blue"}) == Options(stems=4)
 
 
@@ -68,7 +68,7 @@ def test_whatever_changes_the_result_changes_the_digest(change: dict[str, Any]) 
     assert replace(Options(), **change).digest("result_version") != Options().digest("result_version")
 
 
-def test_what_separates_is_part_of_the_digest() -> None:
+def test_the_result_version_is_part_of_the_digest() -> None:
     assert Options().digest("4stems-lite 1") != Options().digest("4stems")
 
 
@@ -77,7 +77,7 @@ def test_metadata_callback_and_the_order_of_stems_do_not_change_the_digest() -> 
     assert one.digest("") == Options(only=("bass", "vocals")).digest("")
 
 
-def test_a_result_comes_back_from_json_as_it_was() -> None:
+def test_a_result_survives_a_round_trip_through_json() -> None:
     result = Result(
         (StoredStem("vocals", "key", 5, "hash", "audio/wav"),), "2stems", {"a": None}, {"b": [1.5]}
     )
@@ -94,7 +94,7 @@ def test_an_earlier_virtual_start_has_priority_and_fits_the_column(early: int, l
     assert -(2**31) <= entry_priority(late) <= entry_priority(early) < 2**31
 
 
-def test_a_job_costs_its_minutes_and_at_least_one() -> None:
+def test_a_job_costs_its_length_in_minutes_and_at_least_one() -> None:
     assert [virtual_cost(seconds) for seconds in (0, 30, COST_UNIT, COST_UNIT + 1)] == [1, 1, 1, 2]
 
 

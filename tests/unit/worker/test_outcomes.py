@@ -1,4 +1,4 @@
-"""What a worker leaves behind about the ends of jobs."""
+"""Outcomes are counted in the metrics and recorded in the audit log."""
 
 from __future__ import annotations
 
@@ -29,22 +29,24 @@ def stored(**changes: Any) -> Job:
     ("ending", "outcome"),
     [(Outcome.SUCCEEDED, "succeeded"), (Outcome.FAILED, "failed"), (Outcome.CANCELLED, "succeeded")],
 )
-def test_a_job_s_end_is_recorded(tmp_path: Path, ending: Outcome, outcome: str) -> None:
+def test_the_outcome_of_a_job_is_recorded(tmp_path: Path, ending: Outcome, outcome: str) -> None:
     job = stored(tenant="ann", request_id="r-1", attempts=2)
-    OutcomeRecorder(AuditLog(tmp_path / "log")).note(job, ending, 1.23456)
+    OutcomeRecorder(AuditLog(tmp_path / "log")).record(job, ending, 1.23456)
     record = json.loads((tmp_path / "log").read_text())
     assert (record["action"], record["outcome"]) == ("job.finished", outcome)
     assert (record["tenant"], record["job"], record["request"]) == ("ann", str(job.id), "r-1")
     assert record["details"] == {"ending": ending.value, "attempt": 2, "seconds": 1.235}
 
 
-@pytest.mark.parametrize("ending", [Outcome.RETRIED, Outcome.LOST, Outcome.PUT_BACK])
-def test_an_attempt_that_does_not_end_the_job_is_not(tmp_path: Path, ending: Outcome) -> None:
-    OutcomeRecorder(AuditLog(tmp_path / "log")).note(stored(), ending, 1.0)
+@pytest.mark.parametrize("ending", [Outcome.RETRIED, Outcome.LOST, Outcome.REQUEUED])
+def test_an_attempt_that_does_not_end_the_job_is_not_recorded(tmp_path: Path, ending: Outcome) -> None:
+    OutcomeRecorder(AuditLog(tmp_path / "log")).record(stored(), ending, 1.0)
     assert not (tmp_path / "log").exists()
 
 
-def test_an_end_that_cannot_be_recorded_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_outcome_that_cannot_be_recorded_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.ERROR):
-        OutcomeRecorder(AuditLog(tmp_path / "missing" / "log")).note(stored(), Outcome.SUCCEEDED, 1.0)
-    assert "could not be recorded" in caplog.text
+        OutcomeRecorder(AuditLog(tmp_path / "missing" / "log")).record(stored(), Outcome.SUCCEEDED, 1.0)
+    assert "cannot record the outcome" in caplog.text

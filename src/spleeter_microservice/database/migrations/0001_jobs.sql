@@ -1,8 +1,7 @@
--- What was asked for, how far it is, and what came of it: one row per job.
+-- One row per job: what was requested, its progress and its result.
 --
--- entry_id is the job's place in Procrastinate's queue, as long as it has one: from its
--- creation until nobody works on it any more. There is no foreign key: both rows always
--- change in one transaction, and a key would only add locks.
+-- entry_id is the job's entry in Procrastinate's queue, from the job's creation until no worker holds
+-- it. It has no foreign key: both rows always change in one transaction, and a key would only add locks.
 
 CREATE TABLE spleeter_jobs (
     id               uuid PRIMARY KEY,

@@ -1,8 +1,8 @@
--- What happened to a job, for those who follow it, and a notification of each event.
+-- Events of jobs, for clients that follow them, and a notification of each event.
 --
--- A trigger writes them, so that no statement can forget to. All events of a job are
--- written under the lock of its row: their numbers are in the order of their commits.
--- Only the last progress is kept.
+-- A trigger writes them, so that no statement can forget to. All events of a job are written under
+-- the lock of its row, so their numbers are in the order of their commits. Only the last progress
+-- event is kept.
 
 CREATE TABLE spleeter_events (
     id        bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,

@@ -1,4 +1,4 @@
--- What Procrastinate does not know of a worker. Its own table has the heartbeats.
+-- What Procrastinate does not store about a worker. Its own table has the heartbeats.
 
 CREATE TABLE spleeter_workers (
     id     bigint PRIMARY KEY REFERENCES procrastinate_workers ON DELETE CASCADE,

@@ -1,4 +1,4 @@
--- API keys, of which only hashes are kept, and how often somebody did something.
+-- API keys, stored only as hashes, and the rates of requests.
 
 CREATE TABLE spleeter_keys (
     key_id        text PRIMARY KEY,
@@ -12,8 +12,8 @@ CREATE TABLE spleeter_keys (
     revoked_at    timestamptz
 );
 
--- By name, the second at which the whole allowance is there again. Written at every request, and
--- worth nothing after a crash: not logged.
+-- For each name, the second at which its whole allowance is restored. The table is unlogged: it is
+-- written at every request and worthless after a crash.
 CREATE UNLOGGED TABLE spleeter_rates (
     name     text PRIMARY KEY,
     full_at  double precision NOT NULL

@@ -1,5 +1,5 @@
--- The models of the fleet, which are known also while no worker is there, and what a job is
--- separated with. A worker is registered only after the known clip came out right.
+-- The models of all workers, known even while no worker runs, and the model of each job. A worker
+-- registers only after it has separated the reference clip correctly.
 
 ALTER TABLE spleeter_workers ADD COLUMN models text[] NOT NULL DEFAULT '{}';
 

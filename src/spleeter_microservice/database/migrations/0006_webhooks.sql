@@ -1,5 +1,5 @@
--- What callers are to be told of the end of their jobs. A trigger writes it, in the transaction
--- that ends the job; workers send it. A job that is erased tells nothing more.
+-- Webhooks to send when jobs end. A trigger writes them in the transaction that ends the job; workers
+-- send them. Erasing a job erases its webhooks.
 
 CREATE TABLE spleeter_webhooks (
     id               text PRIMARY KEY DEFAULT 'msg_' || replace(gen_random_uuid()::text, '-', ''),

@@ -1,4 +1,4 @@
--- What one worker of the fleet does now and then for all, and when it was done last.
+-- Periodic chores that one worker does for all, and when each was last done.
 
 CREATE TABLE spleeter_chores (
     name     text PRIMARY KEY,
