@@ -23,6 +23,7 @@ from spleeter_microservice.access.principal import Scope
 from spleeter_microservice.access.rate_limit import MemoryRateLimiter, Rate
 from spleeter_microservice.antivirus.scan import Antivirus
 from spleeter_microservice.audit.log import AuditLog
+from spleeter_microservice.bootstrap.api import api_config
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import (
     EmptyInputError,
@@ -39,9 +40,10 @@ from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.jobs.retention import Retention
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
 from spleeter_microservice.sandbox.prober import AudioFacts
+from spleeter_microservice.settings import Settings
 from spleeter_microservice.storage.store import open_storage
 from spleeter_microservice.web.server import UVICORN_OPTIONS
-from spleeter_microservice.web.services import Services, WebOptions
+from spleeter_microservice.web.services import Services
 from spleeter_microservice.webhooks.deliveries import Delivery
 
 # Structlog's default shows whole tracebacks with all variables, which takes seconds.
@@ -147,7 +149,7 @@ def build_services(
     (folder / "spool").mkdir(exist_ok=True)
     storage = open_storage(str(folder / "objects"))
     services = Services(
-        options=WebOptions(spool=folder / "spool"),
+        config=api_config(Settings(data_dir=folder)),
         database=database,
         repository=JobRepository(database),
         retention=Retention(database, storage.delete_prefix),

@@ -12,11 +12,13 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from spleeter_microservice.access.principal import Scope
+from spleeter_microservice.bootstrap.api import api_config
 from spleeter_microservice.jobs.job import State
+from spleeter_microservice.settings import Settings
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.openapi.responses import all_problems
 from spleeter_microservice.web.separations import schemas
-from spleeter_microservice.web.services import Services, WebOptions
+from spleeter_microservice.web.services import Services
 from spleeter_microservice.web.submit.codecs import Codec
 from spleeter_microservice.web.submit.options import SubmissionForm
 from spleeter_microservice.webhooks.signature import DELAYS
@@ -26,7 +28,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    services = cast(Services, SimpleNamespace(options=WebOptions(Path()), version="1"))
+    services = cast(Services, SimpleNamespace(config=api_config(Settings()), version="1"))
     return create_app(services).openapi()
 
 
@@ -83,7 +85,7 @@ def test_the_numbers_are_those_in_force() -> None:
     assert len(DELAYS) + 1 == 10
     assert "ten times" in TEXT
     assert SubmissionForm.model_fields["metadata"].metadata[0].max_length == 50
-    assert WebOptions(Path()).default_retention.total_seconds() == 24 * 3600
+    assert api_config(Settings()).default_retention.total_seconds() == 24 * 3600
 
 
 def test_every_json_example_is_json() -> None:

@@ -8,11 +8,12 @@ from spleeter_microservice.access import key_format, keys, tokens
 from spleeter_microservice.access.jwks import KeySetCachePolicy
 from spleeter_microservice.access.principal import Scope
 from spleeter_microservice.access.rate_limit import MemoryRateLimiter, Rate
+from spleeter_microservice.bootstrap.api import api_config
 from spleeter_microservice.outgoing.client import ResponseLimits
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
+from spleeter_microservice.settings import Settings
 from spleeter_microservice.web.middleware.body_limit import BodyLimits
 from spleeter_microservice.web.server import HEADER_BYTES, HEADER_SECONDS
-from spleeter_microservice.web.services import WebOptions
 from spleeter_microservice.web.submit.multipart import MAXIMUM_FIELD_BYTES, MAXIMUM_PARTS
 
 ROOT = Path(__file__).parents[2]
@@ -34,8 +35,8 @@ TEXT = " ".join((ROOT / "docs" / "security.md").read_text(encoding="utf-8").spli
         f"ports {' and '.join(map(str, sorted(UrlPolicy().ports)))} unless configured",
         f"threads of their own, and {UrlPolicy().timeout} s",
         f"{HEADER_BYTES >> 10} KiB and {HEADER_SECONDS:g} s",
-        f"all others {WebOptions(Path()).max_body_bytes >> 20} MiB",
-        f"after {WebOptions(Path()).body_timeout:g} s without a byte, or below "
+        f"all others {api_config(Settings()).max_body_bytes >> 20} MiB",
+        f"after {api_config(Settings()).body_timeout:g} s without a byte, or below "
         f"{int(BodyLimits(0, 0).rate) >> 10} KiB/s",
         f"at most {MAXIMUM_PARTS} parts and {MAXIMUM_FIELD_BYTES >> 10} KiB of fields",
     ],

@@ -34,7 +34,7 @@ from spleeter_microservice.outgoing.client import Outgoing
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.sandbox.prober import Prober
 from spleeter_microservice.settings import Settings
-from spleeter_microservice.web.services import Services, WebOptions
+from spleeter_microservice.web.services import ApiConfig, Services
 from spleeter_microservice.webhooks.deliveries import Deliveries
 
 _CONNECTIONS = 16
@@ -55,10 +55,11 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         await require_access(settings, url)
         database = await stack.enter_async_context(Database(url, connections=_CONNECTIONS))
         await stack.enter_async_context(_migrating(url))
-        options = web_options(settings)
+        config = api_config(settings)
+        make_folder(config.spool)
         storage = open_objects(settings)
         yield Services(
-            options=options,
+            config=config,
             database=database,
             repository=JobRepository(database),
             retention=Retention(database, storage.delete_prefix),
@@ -69,7 +70,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             attempts=DatabaseRateLimiter(database, Rate(settings.failed_attempts_per_minute), "attempts"),
             antivirus=Antivirus.from_settings(settings.antivirus, settings.clamd_url),
             audit=open_audit(settings),
-            prober=await stack.enter_async_context(Prober(options.spool)),
+            prober=await stack.enter_async_context(Prober(config.spool)),
             models=WorkerRegistry(database),
             deliveries=Deliveries(database),
             workers=WorkerRegistry(database),
@@ -78,10 +79,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         )
 
 
-def web_options(settings: Settings) -> WebOptions:
-    """Give what the operator decided about the API."""
-    return WebOptions(
-        spool=make_folder(settings.data_dir / "spool"),
+def api_config(settings: Settings) -> ApiConfig:
+    """Return the configuration of the API."""
+    return ApiConfig(
+        spool=settings.data_dir.absolute() / "spool",
         max_file_bytes=settings.max_file_size_mb << 20,
         max_duration=settings.max_duration_s,
         allowed_extensions=frozenset(settings.allowed_extensions),
@@ -90,7 +91,6 @@ def web_options(settings: Settings) -> WebOptions:
         max_retention=timedelta(hours=settings.max_retention_hours),
         allowed_hosts=settings.allowed_hosts,
         cors_origins=settings.cors_origins,
-        production=settings.env == "production",
         signing_webhooks=bool(webhook_secrets(settings)),
     )
 

@@ -22,7 +22,7 @@ from spleeter_microservice.web.openapi import document as openapi
 from spleeter_microservice.web.separations import events
 from spleeter_microservice.web.separations import routes as separations
 from spleeter_microservice.web.separations.notifications import NotificationHub
-from spleeter_microservice.web.services import Services, WebOptions
+from spleeter_microservice.web.services import ApiConfig, Services
 from spleeter_microservice.web.submit import separate_now
 from spleeter_microservice.web.submit.spool import remove_leftovers
 
@@ -60,7 +60,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.readiness = Readiness(services)
     problem_handler.install(app)
-    _surround(app, services.options)
+    _surround(app, services.config)
     for part in (separations, events, downloads, separate_now, models, health, metrics, page):
         app.include_router(part.router)
     openapi.describe(app)
@@ -70,22 +70,22 @@ def create_app(services: Services) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
-    await asyncio.to_thread(remove_leftovers, services.options.spool)
+    await asyncio.to_thread(remove_leftovers, services.config.spool)
     async with NotificationHub(services.database.url).running() as notices:
         app.state.notices = notices
         yield
 
 
-def _surround(app: FastAPI, options: WebOptions) -> None:
+def _surround(app: FastAPI, config: ApiConfig) -> None:
     """Lay middleware around the routes; the last one is the outermost."""
-    upload = options.max_file_bytes + options.max_body_bytes
-    limits = BodyLimits(upload=upload, other=options.max_body_bytes, timeout=options.body_timeout)
+    upload = config.max_file_bytes + config.max_body_bytes
+    limits = BodyLimits(upload=upload, other=config.max_body_bytes, timeout=config.body_timeout)
     app.add_middleware(BodyLimitMiddleware, limits=limits)
-    app.add_middleware(Hosts, allowed=options.allowed_hosts)
-    if options.cors_origins:
+    app.add_middleware(Hosts, allowed=config.allowed_hosts)
+    if config.cors_origins:
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=options.cors_origins,
+            allow_origins=config.cors_origins,
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=[*_SENDABLE, "X-API-KEY", "X-Request-ID"],
             expose_headers=_READABLE,

@@ -1,4 +1,4 @@
-"""The live objects that the API works with; ``bootstrap`` makes them, tests make others."""
+"""The objects that requests work with; ``bootstrap`` builds the real ones, tests their own."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ from spleeter_microservice.webhooks.deliveries import Delivery
 
 
 class Prober(Protocol):
-    """Looks into uploaded files, in a confined process."""
+    """The inspection of uploaded files, in a confined process."""
 
     async def probe(self, path: Path) -> AudioFacts:
-        """Tell what a file is.
+        """Return a file's format and duration.
 
         Raises:
-            InputError: of the kind that says why it cannot be separated.
-            InferenceError: when the process that looks cannot do so.
+            InputError: if the file cannot be separated; the subclass states why.
+            InferenceError: if the confined process cannot inspect it.
         """
 
 
 class Models(Protocol):
-    """The models of the fleet."""
+    """The models that the workers report."""
 
     async def all(self) -> Sequence[RegisteredModel]:
-        """Give the models that are installed, and those that could be."""
+        """Return the installed models and those that can be installed."""
 
     async def choose(self, stems: int, bandwidth: str) -> RegisteredModel:
-        """Give the best installed model for a number of stems.
+        """Return the best installed model for a number of stems.
 
         Raises:
-            ModelNotInstalledError: when there is none; it says how to install one.
+            ModelNotInstalledError: if none is installed; the message says how to install one.
         """
 
 
@@ -57,68 +57,49 @@ class Deliveries(Protocol):
     """The webhooks of jobs."""
 
     async def of_job(self, tenant: str, job: UUID) -> Sequence[Delivery]:
-        """Give a job's deliveries; none for an unknown job."""
+        """Return a job's deliveries; none for an unknown job."""
 
 
 class Workers(Protocol):
-    """The workers of the fleet."""
+    """The workers that share the queue."""
 
     async def ready(self) -> int:
-        """Tell how many live workers have separated the known clip as they must."""
+        """Return the number of live workers that passed their self-check."""
 
 
 @dataclass(frozen=True)
-class WebOptions:
-    """What the operator decided about the API.
+class ApiConfig:
+    """Configuration of the API; ``bootstrap`` derives it from the settings.
 
     Attributes:
         spool: folder for uploads until they are checked and stored.
-        max_file_bytes: of an upload.
-        max_duration: of a song, in seconds.
-        allowed_extensions: of file names, in lower case and without the dot.
+        max_file_bytes: largest upload, in bytes.
+        max_duration: longest selection of a song, in seconds.
+        allowed_extensions: accepted file extensions, in lower case and without the dot.
         max_queued: jobs that a tenant may have waiting.
-        default_retention, max_retention: how long things are kept after a job's end.
-        allowed_hosts: values of ``Host`` that are answered; ``*`` for any.
-        cors_origins: that browsers may call from; none by default.
-        max_body_bytes: of requests other than uploads.
-        body_timeout: seconds that a request's body may pause.
-        sync_timeout: seconds that ``POST /separate`` waits.
-        production: whether details that help only developers are left out.
-        signing_webhooks: whether there is a secret, so that ``callback_url`` is taken.
+        default_retention: time after a job's end until its files are erased.
+        max_retention: the longest such time that a request may ask for.
+        allowed_hosts: accepted values of the ``Host`` header; ``*`` accepts any.
+        cors_origins: origins whose pages may call the API from a browser.
+        signing_webhooks: whether a webhook secret is set, which ``callback_url`` requires.
+        max_body_bytes: largest body of a request that is not an upload, in bytes.
+        body_timeout: longest pause within a request's body, in seconds.
+        sync_timeout: longest wait of ``POST /separate`` for its job, in seconds.
     """
 
     spool: Path
-    max_file_bytes: int = 500 << 20
-    max_duration: float = 3600.0
-    allowed_extensions: frozenset[str] = frozenset(
-        [
-            "wav",
-            "mp3",
-            "flac",
-            "ogg",
-            "oga",
-            "opus",
-            "m4a",
-            "aac",
-            "mp4",
-            "aif",
-            "aiff",
-            "wma",
-            "webm",
-            "mkv",
-            "mka",
-        ]
-    )
-    max_queued: int = 1000
-    default_retention: timedelta = timedelta(hours=24)
-    max_retention: timedelta = timedelta(days=7)
-    allowed_hosts: tuple[str, ...] = ("*",)
-    cors_origins: tuple[str, ...] = ()
+    max_file_bytes: int
+    max_duration: float
+    allowed_extensions: frozenset[str]
+    max_queued: int
+    default_retention: timedelta
+    max_retention: timedelta
+    allowed_hosts: tuple[str, ...]
+    cors_origins: tuple[str, ...]
+    signing_webhooks: bool
     max_body_bytes: int = 1 << 20
     body_timeout: float = 20.0
     sync_timeout: float = 600.0
-    production: bool = True
-    signing_webhooks: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,13 +107,13 @@ class Services:
     """Everything that a request may need.
 
     Attributes:
-        attempts: counts failed authentication by client address (``limits.client_name``).
-        requests: counts requests by tenant.
-        outgoing: fetches ``source_url``; None when the operator has not switched that on.
-        guard: says which addresses webhooks may have.
+        requests: rate limit of each tenant's requests.
+        attempts: rate limit of each client address's failed authentications.
+        outgoing: client that fetches ``source_url``; None while the operator has that off.
+        guard: policy for the addresses of webhooks.
     """
 
-    options: WebOptions
+    config: ApiConfig
     database: Database
     repository: JobRepository
     retention: Retention
@@ -149,16 +130,16 @@ class Services:
     workers: Workers
     outgoing: Outgoing | None = None
     guard: UrlPolicy = field(default_factory=UrlPolicy)
-    version: str = field(default="")
+    version: str = ""
 
 
 async def services_of(request: Request) -> Services:
-    """Give the services that ``create_app`` was given.
+    """Return the services that ``create_app`` received.
 
-    It waits for nothing, but FastAPI would call a plain function in another thread.
+    It awaits nothing, but FastAPI would run a plain function in a thread.
     """
     return cast(Services, request.app.state.services)
 
 
 ServicesDep = Annotated[Services, Depends(services_of)]
-"""A route's parameter that is given the services."""
+"""Annotation of a route's parameter that receives the services."""

@@ -73,13 +73,13 @@ async def services(
 ) -> AsyncIterator[Services]:
     """The services, told that this machine may be called, and sending webhooks."""
     guard = UrlPolicy(frozenset({receiver.server_port}), (IPv4Network("127.0.0.1/32"),))
-    options = replace(services.options, signing_webhooks=True)
+    config = replace(services.config, signing_webhooks=True)
     fleet, deliveries = WorkerRegistry(services.database), Deliveries(services.database)
     sender = WebhookSender(
         services.database, Outgoing(guard), (SECRET,), services.audit, SenderOptions(poll=0.05)
     )
     sending = asyncio.create_task(sender.run())
-    yield replace(services, options=options, guard=guard, models=fleet, workers=fleet, deliveries=deliveries)
+    yield replace(services, config=config, guard=guard, models=fleet, workers=fleet, deliveries=deliveries)
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
 

@@ -14,7 +14,7 @@ from spleeter_microservice.jobs.job import Options
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.web.problem_handler import invalid_fields
-from spleeter_microservice.web.services import WebOptions
+from spleeter_microservice.web.services import ApiConfig
 from spleeter_microservice.web.submit.codecs import BITRATE, Codec, normal_bitrate
 
 Stem = Literal["vocals", "accompaniment", "drums", "bass", "piano", "other"]
@@ -112,18 +112,18 @@ class SubmissionForm(BaseModel):
         examples=[24],
     )
 
-    def check(self, options: WebOptions, guard: UrlPolicy) -> None:
+    def check(self, config: ApiConfig, guard: UrlPolicy) -> None:
         """Check what depends on the operator's decisions, and the callback's address.
 
         Raises:
             InvalidFieldsError: naming the field.
         """
-        hours = options.max_retention / timedelta(hours=1)
+        hours = config.max_retention / timedelta(hours=1)
         if self.retention_hours is not None and self.retention_hours > hours:
             _refuse("retention_hours", f"At most {hours:g} hours are possible here.")
         if self.callback_url is None:
             return
-        if not options.signing_webhooks:
+        if not config.signing_webhooks:
             _refuse(
                 "callback_url",
                 "Webhooks are off until the operator sets SPLEETER_WEBHOOK_SECRET. Poll instead.",
@@ -133,10 +133,10 @@ class SubmissionForm(BaseModel):
         except ForbiddenAddressError as error:
             _refuse("callback_url", str(error))
 
-    def retention(self, options: WebOptions) -> timedelta:
+    def retention(self, config: ApiConfig) -> timedelta:
         """Tell how long everything is kept after the job's end."""
         if self.retention_hours is None:
-            return min(options.default_retention, options.max_retention)
+            return min(config.default_retention, config.max_retention)
         return timedelta(hours=self.retention_hours)
 
     def job_options(self, model: RegisteredModel) -> Options:

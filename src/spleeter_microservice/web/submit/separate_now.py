@@ -113,7 +113,7 @@ async def _ended(request: Request, services: Services, notices: NotificationHub,
     end = asyncio.create_task(_wait(services.repository, notices, job))
     leaving = asyncio.create_task(_leave(request))
     try:
-        timeout = services.options.sync_timeout
+        timeout = services.config.sync_timeout
         await asyncio.wait({end, leaving}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         if end.done():
             return end.result()

@@ -62,8 +62,8 @@ async def submit_song(
 async def _admit(
     request: Request, services: Services, caller: Principal, idempotency_key: str | None
 ) -> Created:
-    options = services.options
-    async with spooled(options.spool, options.max_file_bytes) as file:
+    config = services.config
+    async with spooled(config.spool, config.max_file_bytes) as file:
         intake = Upload(request, services, file)
         submission = await intake.run()
         await _scan(services, file)
@@ -87,7 +87,7 @@ async def _scan(services: Services, file: SpooledFile) -> None:
 async def _new_job(
     services: Services, caller: Principal, submission: SubmissionForm, intake: Upload, facts: AudioFacts
 ) -> NewJob:
-    seconds = _seconds(submission, facts, services.options.max_duration)
+    seconds = _seconds(submission, facts, services.config.max_duration)
     model = await services.models.choose(submission.stems, submission.bandwidth)
     number = new_job_id()
     prefix = f"separations/{number}"
@@ -101,7 +101,7 @@ async def _new_job(
         content_hash=intake.file.sha256,
         options=submission.job_options(model),
         result_version=model.result_version,
-        retention=submission.retention(services.options),
+        retention=submission.retention(services.config),
         request_id=intake.request.state.request_id,
         traceparent=traceparent(),
     )
@@ -133,7 +133,7 @@ def _keyed(new: NewJob, key: str, submission: SubmissionForm) -> NewJob:
 async def _create(request: Request, services: Services, file: SpooledFile, new: NewJob) -> Created:
     await services.storage.put_file(file.path, new.input_key, max_bytes=file.size)
     try:
-        created = await services.repository.create(new, limit=services.options.max_queued)
+        created = await services.repository.create(new, limit=services.config.max_queued)
     except (IdempotencyConflictError, QueueFullError):
         await _erase(services, new.prefix)
         raise

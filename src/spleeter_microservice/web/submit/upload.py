@@ -13,7 +13,7 @@ from spleeter_microservice.audit.record import Action
 from spleeter_microservice.errors import EmptyInputError, InvalidFieldsError, UnsupportedTypeError
 from spleeter_microservice.outgoing.client import ResponseLimits
 from spleeter_microservice.web.audit import record
-from spleeter_microservice.web.services import Services, WebOptions
+from spleeter_microservice.web.services import ApiConfig, Services
 from spleeter_microservice.web.submit.multipart import Write, read_form
 from spleeter_microservice.web.submit.options import SubmissionForm, from_form, from_json, printable
 from spleeter_microservice.web.submit.spool import SpooledFile
@@ -69,7 +69,7 @@ class Upload:
         return submission
 
     def _accept(self, name: str) -> Write:
-        self.name = checked_name(name, self.services.options)
+        self.name = checked_name(name, self.services.config)
         return self.file.write
 
     async def _fetch(self) -> SubmissionForm:
@@ -80,14 +80,14 @@ class Upload:
                 {"source_url": "Songs are not fetched from addresses here. Send the file in a form."}
             )
         self._check(submission)
-        async with outgoing.download(url, ResponseLimits(self.services.options.max_file_bytes)) as download:
+        async with outgoing.download(url, ResponseLimits(self.services.config.max_file_bytes)) as download:
             name = PurePosixPath(unquote(urlsplit(download.url).path)).name
             await self._copy(download.chunks(), self._accept(name))
         await record(self.request, Action.SOURCE_FETCHED, url=url, bytes=self.file.size)
         return submission
 
     def _check(self, submission: SubmissionForm) -> None:
-        submission.check(self.services.options, self.services.guard)
+        submission.check(self.services.config, self.services.guard)
 
     @staticmethod
     async def _copy(chunks: AsyncIterator[bytes], write: Write) -> None:
@@ -95,7 +95,7 @@ class Upload:
             await write(chunk)
 
 
-def checked_name(name: str, options: WebOptions) -> str:
+def checked_name(name: str, config: ApiConfig) -> str:
     """Give a file's name without folders.
 
     Raises:
@@ -110,7 +110,7 @@ def checked_name(name: str, options: WebOptions) -> str:
     except ValueError as error:
         raise InvalidFieldsError({FILE_FIELD: f"{error} in the file's name."}) from error
     extension = name.rpartition(".")[2].lower() if "." in name else ""
-    if extension not in options.allowed_extensions:
-        allowed = ", ".join(sorted(options.allowed_extensions))
+    if extension not in config.allowed_extensions:
+        allowed = ", ".join(sorted(config.allowed_extensions))
         raise UnsupportedTypeError(f"The file's name must end in one of: {allowed}.")
     return name

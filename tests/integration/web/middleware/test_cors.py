@@ -28,12 +28,12 @@ def services(
     plain = build_services(database, tmp_path, fleet)
     if request.param == "none":
         return plain
-    return replace(plain, options=replace(plain.options, cors_origins=(OWN,)))
+    return replace(plain, config=replace(plain.config, cors_origins=(OWN,)))
 
 
 @pytest.fixture
 def is_open(services: Services) -> bool:
-    return bool(services.options.cors_origins)
+    return bool(services.config.cors_origins)
 
 
 async def test_a_named_origin_may_call_and_read(stranger: httpx.AsyncClient, is_open: bool) -> None:

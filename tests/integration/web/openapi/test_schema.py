@@ -7,7 +7,6 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -21,9 +20,11 @@ from schemathesis.checks import negative_data_rejection, positive_data_acceptanc
 from schemathesis.schemas import BaseSchema
 
 from spleeter_microservice.access.rate_limit import MemoryRateLimiter, Rate
+from spleeter_microservice.bootstrap.api import api_config
 from spleeter_microservice.database.connection import Database
+from spleeter_microservice.settings import Settings
 from spleeter_microservice.web.app import create_app
-from spleeter_microservice.web.services import Services, WebOptions
+from spleeter_microservice.web.services import Services
 from tests.support.web_service import ALL, Player, build_services, served, song
 
 EXAMPLES = 12  # of each operation, besides the document's own and the borders of its ranges
@@ -90,7 +91,7 @@ async def _separated(url: str, key: str) -> str:
 
 def _document() -> BaseSchema:
     """Give the document, which does not depend on any service."""
-    services = cast(Services, SimpleNamespace(options=WebOptions(Path()), version="1"))
+    services = cast(Services, SimpleNamespace(config=api_config(Settings()), version="1"))
     return schemathesis.openapi.from_dict(create_app(services).openapi())
 
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.asyncio
 @pytest.fixture
 def services(database: Database, fleet: WorkerRegistry, tmp_path: Path) -> Services:
     plain = build_services(database, tmp_path, fleet)
-    return replace(plain, options=replace(plain.options, max_queued=3, signing_webhooks=True))
+    return replace(plain, config=replace(plain.config, max_queued=3, signing_webhooks=True))
 
 
 async def submit(

@@ -32,7 +32,7 @@ AT_A_TIME = 4
 @pytest_asyncio.fixture
 async def services(services: Services) -> AsyncIterator[Services]:
     """The services with the real prober, and what workers really have."""
-    async with Prober(services.options.spool) as prober:
+    async with Prober(services.config.spool) as prober:
         fleet = WorkerRegistry(services.database)
         yield replace(services, prober=prober, models=fleet, workers=fleet)
 
@@ -81,7 +81,7 @@ async def test_300_damaged_files_cost_no_server_error_no_worker_and_no_byte(
     await idle(services)
     ended = (await ann.get(good.headers["location"])).json()
     assert ended["state"] == State.SUCCEEDED, ended["error"]
-    assert not list(services.options.spool.iterdir())
+    assert not list(services.config.spool.iterdir())
     assert not list(worker.work.iterdir())
     for job in await all_jobs(ann):
         assert (await ann.delete(job["url"])).status_code == 204

@@ -25,9 +25,9 @@ LIMIT, SECONDS = 4.0, 8.0
 
 @pytest_asyncio.fixture
 async def services(services: Services) -> AsyncIterator[Services]:
-    async with Prober(services.options.spool) as prober:
-        fleet, options = WorkerRegistry(services.database), replace(services.options, max_duration=LIMIT)
-        yield replace(services, options=options, prober=prober, models=fleet, workers=fleet)
+    async with Prober(services.config.spool) as prober:
+        fleet, config = WorkerRegistry(services.database), replace(services.config, max_duration=LIMIT)
+        yield replace(services, config=config, prober=prober, models=fleet, workers=fleet)
 
 
 @pytest_asyncio.fixture

@@ -33,8 +33,8 @@ async def resolver(host: str, port: int) -> Sequence[str]:
 def services(services: Services) -> Services:
     """The services, fetching songs, with a resolver that knows bad names."""
     guard = UrlPolicy(resolver=resolver)
-    options = replace(services.options, signing_webhooks=True)
-    return replace(services, options=options, guard=guard, outgoing=Outgoing(guard))
+    config = replace(services.config, signing_webhooks=True)
+    return replace(services, config=config, guard=guard, outgoing=Outgoing(guard))
 
 
 SPELLINGS = (

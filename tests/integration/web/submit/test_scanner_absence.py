@@ -71,7 +71,7 @@ async def test_while_the_scanner_is_away_nothing_is_taken_and_when_it_is_back_al
         assert (answer.status_code, answer.json()["type"]) == (503, "/problems/scanner-unavailable")
         assert int(answer.headers["retry-after"]) > 0
         assert str(link) not in answer.text
-    for folder in (services.options.spool, tmp_path / "objects"):
+    for folder in (services.config.spool, tmp_path / "objects"):
         assert not [path for path in folder.rglob("*") if path.is_file()]
     assert await scanner(stranger, 503) == "unavailable"
     with running() as another:

@@ -127,7 +127,7 @@ async def test_a_file_that_is_not_taken_is_refused_as_elsewhere(ann: httpx.Async
 
 async def test_waiting_has_an_end_that_is_not_the_job_s(services: Services, player: Player) -> None:
     key, _ = await services.keys.create("ann", ALL)
-    hasty = replace(services, options=replace(services.options, sync_timeout=0.1))
+    hasty = replace(services, config=replace(services.config, sync_timeout=0.1))
     async with (
         served(create_app(hasty)) as url,
         httpx.AsyncClient(base_url=url, headers={"X-API-KEY": key}) as client,

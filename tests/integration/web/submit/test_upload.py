@@ -41,7 +41,7 @@ LIMIT = 100_000  # bytes of a file
 @pytest.fixture
 def services(database: Database, fleet: WorkerRegistry, tmp_path: Path) -> Services:
     plain = build_services(database, tmp_path, fleet)
-    return replace(plain, options=replace(plain.options, max_file_bytes=LIMIT, max_duration=10.0))
+    return replace(plain, config=replace(plain.config, max_file_bytes=LIMIT, max_duration=10.0))
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ async def test_what_is_no_song_is_refused(
     before = rejected(kind)
     answer = await send(ann, content, name)
     assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{kind}")
-    assert str(services.options.spool) not in answer.text
+    assert str(services.config.spool) not in answer.text
     assert leftovers() == []
     assert rejected(kind) == before + 1
     entry = json.loads(services.audit.path.read_text().splitlines()[-1])

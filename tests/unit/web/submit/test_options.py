@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spleeter_microservice.bootstrap.api import api_config
 from spleeter_microservice.errors import InvalidFieldsError, MalformedRequestError
 from spleeter_microservice.jobs.job import Options
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
-from spleeter_microservice.web.services import WebOptions
+from spleeter_microservice.settings import Settings
 from spleeter_microservice.web.submit.options import SubmissionForm, from_form, from_json
 
-OPTIONS = WebOptions(spool=Path(), signing_webhooks=True)
+CONFIG = replace(api_config(Settings()), signing_webhooks=True)
 MODEL = RegisteredModel("4stems", ("vocals", "drums", "bass", "other"), True)
 URL = "https://example.com/song.mp3"
 
@@ -150,10 +151,10 @@ def test_any_form_is_taken_or_refused_with_reasons(fields: list[tuple[str, str]]
 
 def test_the_operator_bounds_how_long_things_are_kept() -> None:
     with pytest.raises(InvalidFieldsError, match="At most 168 hours"):
-        SubmissionForm(retention_hours=169).check(OPTIONS, UrlPolicy())
-    assert SubmissionForm(retention_hours=168).retention(OPTIONS) == timedelta(days=7)
-    assert SubmissionForm().retention(OPTIONS) == timedelta(hours=24)
-    short = WebOptions(spool=Path(), max_retention=timedelta(hours=1))
+        SubmissionForm(retention_hours=169).check(CONFIG, UrlPolicy())
+    assert SubmissionForm(retention_hours=168).retention(CONFIG) == timedelta(days=7)
+    assert SubmissionForm().retention(CONFIG) == timedelta(hours=24)
+    short = replace(CONFIG, max_retention=timedelta(hours=1))
     assert SubmissionForm().retention(short) == timedelta(hours=1)
 
 
@@ -163,11 +164,11 @@ def test_the_operator_bounds_how_long_things_are_kept() -> None:
 )
 def test_a_callback_must_be_an_address_that_is_called(url: str, reason: str) -> None:
     with pytest.raises(InvalidFieldsError, match=reason) as caught:
-        SubmissionForm(callback_url=url).check(OPTIONS, UrlPolicy())
+        SubmissionForm(callback_url=url).check(CONFIG, UrlPolicy())
     assert [*caught.value.fields] == ["callback_url"]
 
 
 def test_there_are_no_callbacks_without_a_secret_to_sign_them() -> None:
     with pytest.raises(InvalidFieldsError, match="SPLEETER_WEBHOOK_SECRET"):
-        SubmissionForm(callback_url="https://example.com/").check(WebOptions(spool=Path()), UrlPolicy())
-    SubmissionForm(callback_url="https://example.com/").check(OPTIONS, UrlPolicy())
+        SubmissionForm(callback_url="https://example.com/").check(api_config(Settings()), UrlPolicy())
+    SubmissionForm(callback_url="https://example.com/").check(CONFIG, UrlPolicy())
