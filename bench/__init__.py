@@ -1,1 +1,1 @@
-"""Measurements, printed side by side; ``make bench`` runs them all."""
+"""Benchmarks: ``make bench``, ``make bench-service`` and ``make bench-crash`` run them."""

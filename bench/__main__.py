@@ -1,10 +1,9 @@
-"""Measures speed and memory, beside official Spleeter in the same run.
+"""Measure speed and memory beside official Spleeter, in the same run.
 
-Everything is a whole process, timed from outside: starting Python, loading the model,
-reading, separating and writing. Sections can be named: ``python -m bench official length``.
+Each figure is that of a whole process, timed from outside: starting Python, loading the model, reading,
+separating and writing. Name the sections to run only those: ``python -m bench official length``.
 """
 
-import argparse
 import json
 import os
 import sys
@@ -12,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import official
+from bench import official, options
 from bench.machine import machine
 from bench.models import random_model
 from bench.network import matrix_product_rate, operations
@@ -23,50 +22,53 @@ from spleeter_microservice.models.provide import find_model, open_store
 from spleeter_microservice.separation.device import available_cores
 from spleeter_microservice.settings import Settings
 
-FOUR_MINUTES, ONE_HOUR = 240, 3600
+SONG_SECONDS, QUICK_SECONDS = 240, 12
+LONGER = 15  # times as long: an hour beside four minutes
 
 
 class Bench:
-    """What the sections share.
+    """The state that the sections share.
 
     Args:
-        folder: for everything written.
-        official_folder: where official Spleeter is installed.
-        rounds: how often each command is run; medians are printed.
+        folder: the folder for everything that is written.
+        official_folder: the virtual environment of official Spleeter.
+        rounds: the number of runs of each command; medians are printed.
+        seconds: the length of the song.
     """
 
-    def __init__(self, folder: Path, official_folder: Path, rounds: int) -> None:
+    def __init__(self, folder: Path, official_folder: Path, rounds: int, seconds: int) -> None:
         self.folder, self.official_folder, self.rounds = folder, official_folder, rounds
+        self.seconds = seconds
         settings = Settings.from_environment(os.environ)
         store = open_store(settings.models_dir, settings.models_url)
         self.model = find_model("2stems", store)
         self.example = store.example_song()
 
     def song(self, seconds: int) -> Path:
-        """Give a song of a length, made once."""
+        """Return a song of this length, which is made once."""
         path = self.folder / f"song{seconds}.wav"
         return path if path.exists() else looped(self.example, seconds, path)
 
     def ours(self, song: Path, *options: str) -> Cost:
-        """Separate a song with this project's command."""
+        """Separate a song with this project's command and return the cost."""
         command = [sys.executable, "-m", "spleeter_microservice", "separate"]
         outputs = ["-o", str(self.folder / "ours"), "--report", str(self.folder / "report.json")]
         return run([*command, *outputs, *options, song])
 
     def written(self, song: Path, stem: str) -> Path:
-        """Give the file that a stem was written to by ``ours``."""
+        """Return the file that ``ours`` wrote a stem to."""
         return self.folder / "ours" / song.stem / f"{stem}.wav"
 
     def report(self) -> dict[str, object]:
-        """Give what the last run of ours reported."""
+        """Return the report of the last run of ``ours``."""
         report: dict[str, object] = json.loads((self.folder / "report.json").read_text())["songs"][0]
         return report
 
     def against_official(self) -> None:
         """A song of four minutes, 2 stems to WAV."""
-        song = self.song(FOUR_MINUTES)
+        song = self.song(self.seconds)
         command = official.install(self.official_folder)
-        weights = official.give_weights(self.model, self.official_folder / "models")
+        weights = official.write_weights(self.model, self.official_folder / "models")
         theirs, ours = [], []
         for _ in range(self.rounds):
             ours.append(self.ours(song))
@@ -87,30 +89,30 @@ class Bench:
             print(f"difference of the {stem}, written with 16 bits: {level:.1f} dB")
 
     def length(self) -> None:
-        """An hour beside four minutes: memory must not grow, nothing may be cut."""
+        """An hour beside four minutes: memory must not grow, and nothing may be cut."""
         row("", "wall s", "cpu s", "memory MB")
         memory = []
-        for seconds in (FOUR_MINUTES, ONE_HOUR):
+        for seconds in (self.seconds, LONGER * self.seconds):
             cost = self.ours(self.song(seconds))
             cost_row(f"{seconds} s", cost)
             memory.append(cost.memory)
             if self.report()["samples"] != seconds * 44100:
-                raise RuntimeError(f"cut to {self.report()['samples']} samples")
-        print(f"memory of the hour relative to four minutes: {memory[1] / memory[0]:.3f}")
+                raise RuntimeError(f"The song was cut to {self.report()['samples']} samples.")
+        print(f"memory of the longer song relative to the shorter: {memory[1] / memory[0]:.3f}")
 
     def stems(self) -> None:
-        """Time by number of networks; 4 and 5 stems with random weights of the real size."""
-        song = self.song(FOUR_MINUTES)
+        """Time by the number of networks; 4 and 5 stems with random weights of the real size."""
+        song = self.song(self.seconds)
         row("", "wall s", "cpu s", "memory MB", "wall s/network")
         for name, networks in (("2stems", 2), ("4stems", 4), ("5stems", 5)):
             model = name if name == "2stems" else str(random_model(name, self.folder))
-            self.ours(self.song(1), "-p", model)  # writes the networks, once
+            self.ours(self.song(1), "-p", model)  # writes the networks before the clock starts
             cost = middle([self.ours(song, "-p", model) for _ in range(self.rounds)])
             cost_row(name, cost, f"{cost.wall / networks:.2f}")
 
     def stages(self) -> None:
-        """Where the time goes, and how far the networks are from the machine's limit."""
-        cost = self.ours(self.song(FOUR_MINUTES))
+        """Where the time goes, and how close the networks come to the machine's limit."""
+        cost = self.ours(self.song(self.seconds))
         report = self.report()
         elapsed, first, stages = report["elapsed"], report["first_block"], report["stages"]
         assert isinstance(elapsed, float)
@@ -124,7 +126,7 @@ class Bench:
         print(f"  {'(all)':12} {total:6.2f} s; the whole process {cost.cpu:.2f} s")
         cores = available_cores()
         rate = matrix_product_rate()
-        segments = -(-(FOUR_MINUTES * 44100 + 4096) // (512 * 1024))
+        segments = -(-(self.seconds * 44100 + 4096) // (512 * 1024))
         needed = segments * 2 * operations(self.model.architecture)
         print(f"matrix product, {cores} cores: {rate / 1e9:.0f} GFLOP/s")
         print(
@@ -135,7 +137,7 @@ class Bench:
 
 
 def cost_row(name: str, cost: Cost, *more: str) -> None:
-    """Print one row of figures."""
+    """Print one row of costs."""
     row(name, f"{cost.wall:.2f}", f"{cost.cpu:.2f}", f"{cost.memory:.0f}", *more)
 
 
@@ -147,15 +149,21 @@ def main() -> None:
         "stems": Bench.stems,
         "length": Bench.length,
     }
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sections", nargs="*", choices=[*sections, []], default=list(sections))
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--official", type=Path, default=Path(".venv-official"))
-    options = parser.parse_args()
+    parser = options.parser(__doc__, sections, rounds=3)
+    parser.add_argument(
+        "--official",
+        type=Path,
+        default=Path(".venv-official"),
+        help="virtual environment of official Spleeter, installed if absent (default: %(default)s)",
+    )
+    chosen = parser.parse_args()
+    seconds, rounds, standard = SONG_SECONDS, chosen.rounds, [*sections]
+    if chosen.quick:
+        seconds, rounds, standard = QUICK_SECONDS, 1, ["stages"]
     print(f"Measured on {machine()}.")
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder), options.official.resolve(), options.rounds)
-        for name in options.sections:
+        bench = Bench(Path(folder), chosen.official.resolve(), rounds, seconds)
+        for name in chosen.sections or standard:
             print(f"\n{name}: {sections[name].__doc__}", flush=True)
             sections[name](bench)
 

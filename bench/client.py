@@ -1,4 +1,4 @@
-"""A client of the API that does not give up when the service goes away for a while."""
+"""A client of the API that keeps trying while the service is unavailable."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import httpx
 
 _AWAY = {429, 502, 503, 504}
 FINAL = frozenset({"succeeded", "failed", "cancelled"})
-"""States in which nothing happens any more."""
+"""States in which a separation has ended."""
 
 Separation = Mapping[str, Any]
 """A separation as the API describes it."""
 
 
 class Client:
-    """Submits songs and gets stems.
+    """A client that submits songs and downloads stems.
 
     Args:
-        url: of the API.
-        key: opens it.
-        timeout: seconds for which the service may be away.
+        url: address of the API.
+        key: API key with all scopes.
+        timeout: seconds for which the service may be unavailable.
 
     Attributes:
-        repeats: how many requests had to be sent again.
+        repeats: number of requests that had to be sent again.
     """
 
     def __init__(self, url: str, key: str, timeout: float = 60.0) -> None:
@@ -45,18 +45,18 @@ class Client:
         await self._http.aclose()
 
     async def submit(self, song: Path, idempotency_key: str | None = None, **options: str) -> Separation:
-        """Submit a song; with a key for repetition, as often as needed."""
+        """Submit a song; with an idempotency key the request is repeated until it is answered."""
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         form = {"file": (song.name, song.read_bytes(), "audio/wav")}
         answer = await self._ask("POST", "/v1/separations", headers=headers, files=form, data=options)
         return _json(answer)
 
     async def get(self, job: str) -> Separation:
-        """Look at a separation."""
+        """Return a separation."""
         return _json(await self._ask("GET", f"/v1/separations/{job}"))
 
     async def all(self) -> list[Separation]:
-        """Look at all separations."""
+        """Return all separations."""
         found: list[Separation] = []
         cursor: dict[str, str] = {}
         while True:
@@ -67,16 +67,16 @@ class Client:
             cursor = {"cursor": page["next_cursor"]}
 
     async def succeeded(self, job: str, within: float) -> Separation:
-        """Wait until a separation has succeeded, looking again and again.
+        """Poll a separation until it has succeeded, and return it.
 
         Raises:
-            TimeoutError: when it has not ended within so many seconds.
-            RuntimeError: when it ended in another way.
+            TimeoutError: if it has not ended within this many seconds.
+            RuntimeError: if it failed or was cancelled.
         """
         return await self._until(job, FINAL, "succeeded", within)
 
     async def running(self, job: str, within: float) -> Separation:
-        """Wait until a separation runs; errors are as of ``succeeded``."""
+        """Poll a separation until it runs; raises what ``succeeded`` raises."""
         return await self._until(job, FINAL | {"running"}, "running", within)
 
     async def _until(self, job: str, states: frozenset[str], wanted: str, within: float) -> Separation:
@@ -88,7 +88,7 @@ class Client:
         return found
 
     async def followed(self, job: str, within: float) -> Separation:
-        """Follow a separation's events until it has succeeded; errors are as of ``succeeded``."""
+        """Follow a separation's events until it has succeeded; raises what ``succeeded`` raises."""
         async with asyncio.timeout(within):
             async with self._http.stream("GET", f"/v1/separations/{job}/events") as events:
                 async for _ in events.aiter_lines():
@@ -96,7 +96,7 @@ class Client:
         return await self.succeeded(job, within)
 
     async def download(self, path: str) -> bytes:
-        """Get a stem."""
+        """Download a stem."""
         return (await self._ask("GET", path)).content
 
     async def delete(self, job: str) -> None:
@@ -109,7 +109,7 @@ class Client:
             await self.delete(job["id"])
 
     async def is_ready(self) -> bool:
-        """Tell whether songs can be separated."""
+        """Return whether the service is ready to separate songs."""
         try:
             return (await self._http.get("/health/ready")).status_code == 200
         except httpx.TransportError:
@@ -118,7 +118,7 @@ class Client:
     async def _ask(
         self, method: str, path: str, *, gone: frozenset[int] | set[int] = frozenset(), **rest: Any
     ) -> httpx.Response:
-        """Send a request until it is answered; what is wrong with the request itself is raised."""
+        """Send a request until it is answered; raise if the request itself is refused."""
         deadline = time.monotonic() + self._timeout
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Clips that sound somewhat like music, each like no other: a voice over chords and a drum."""
+"""Distinct synthetic clips that sound somewhat like music: a voice over chords and a drum."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _PIECE = 30 * RATE  # samples after which the music changes
 
 
 def write_clip(path: Path, seconds: float, seed: int) -> Path:
-    """Write a clip as 16-bit stereo WAV and give its path.
+    """Write a clip as 16-bit stereo WAV and return its path.
 
     Args:
-        path: of the file.
-        seconds: how long it is.
-        seed: another one gives another clip.
+        path: the file to write.
+        seconds: length of the clip.
+        seed: seed of the music; different seeds make different clips.
     """
     left = round(seconds * RATE)
     with wave.open(str(path), "wb") as file:
@@ -36,7 +36,7 @@ def write_clip(path: Path, seconds: float, seed: int) -> Path:
 
 
 def _music(length: int, seed: int) -> npt.NDArray[np.float64]:
-    """Give samples of shape (length, 2)."""
+    """Return samples of shape (length, 2)."""
     random = np.random.default_rng(seed)
     time = np.arange(length) / RATE
     shift = 2 ** (random.integers(-5, 6) / 12)
@@ -52,7 +52,7 @@ def _music(length: int, seed: int) -> npt.NDArray[np.float64]:
 def _tone(
     time: npt.NDArray[np.float64], frequency: float, harmonics: int, vibrato: float = 0.0
 ) -> npt.NDArray[np.float64]:
-    """Give a tone with harmonics; ``vibrato`` in Hz."""
+    """Return a tone with harmonics; ``frequency`` and ``vibrato`` are in Hz."""
     phase = 2 * np.pi * frequency * time + 2 * np.sin(2 * np.pi * vibrato * time)
     total: npt.NDArray[np.float64] = np.zeros_like(time)
     for harmonic in range(1, harmonics + 1):

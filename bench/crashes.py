@@ -1,8 +1,8 @@
-"""Separates many clips while processes are killed, and compares with an undisturbed run of the same clips.
+"""Separate many clips while processes are killed, and compare with an undisturbed run of the same clips.
 
-Every few seconds a worker, or what a worker has started, is ended by SIGKILL; the API is killed and
-PostgreSQL is stopped at once, each when a share of the clips is done. ``tests/acceptance/test_crashes.py``
-runs a shortened form.
+Every few seconds a worker or one of its children is killed with SIGKILL. The API is killed and PostgreSQL
+is stopped immediately, each at a set share of the clips. ``tests/acceptance/test_crashes.py`` runs a
+shorter form.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 
 from bench.client import FINAL, Client, Separation
 from bench.clips import write_clip
-from bench.fleet import WorkerRegistry
+from bench.fleet import Fleet
 from bench.machine import machine
 from bench.processes import Process, process
 from bench.tables import row
@@ -34,20 +34,20 @@ _UPLOADS = _DOWNLOADS = 4  # at a time
 
 @dataclass(frozen=True)
 class Plan:
-    """What is done, and what goes wrong meanwhile.
+    """The work to do, and the failures to cause during it.
 
     Attributes:
-        clips: that are separated.
-        seconds: that the shortest and the longest of them last.
-        workers: processes.
-        interval: seconds between kills of a worker or of what a worker has started; more when no clip
-            was done meanwhile, as on a machine that takes longer to start a worker.
-        kills: the most of these.
-        api_kills: of the API, spread over the run.
-        database_stops: of PostgreSQL, spread over the run.
-        database_away: seconds until it is started again.
+        clips: number of clips to separate.
+        seconds: length of the shortest and of the longest clip.
+        workers: number of worker processes.
+        interval: seconds between kills of a worker or of one of its children; longer while no clip is
+            completed, as on a machine that starts workers slowly.
+        kills: maximum number of such kills.
+        api_kills: number of kills of the API, spread over the run.
+        database_stops: number of stops of PostgreSQL, spread over the run.
+        database_away: seconds until PostgreSQL is started again.
         within: seconds that each of the two runs may take.
-        seed: of all that is random.
+        seed: seed of all random choices.
     """
 
     clips: int = 200
@@ -62,15 +62,18 @@ class Plan:
     seed: int = 0
 
 
+_QUICK = Plan(clips=3, seconds=(1.0, 2.0), workers=1, interval=0.1, kills=1, api_kills=0, database_stops=0)
+
+
 @dataclass
 class Run:
-    """What came of the clips, by the clip's name.
+    """The results of one run, by the name of the clip.
 
     Attributes:
-        jobs: as they ended.
-        digests: of the stems as they were downloaded, by their names.
-        elapsed: seconds.
-        repeats: requests that had to be sent again.
+        jobs: the separations in their final states.
+        digests: SHA-256 of each downloaded stem, by the name of the stem.
+        elapsed: duration in seconds.
+        repeats: number of requests that had to be sent again.
     """
 
     jobs: dict[str, Separation] = field(default_factory=dict)
@@ -81,14 +84,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a plan.
+    """The result of a plan.
 
     Attributes:
-        plan: that was followed.
+        plan: the plan that was carried out.
         undisturbed, disturbed: the two runs.
-        kills: how often what was ended.
-        jobs: how many there were after the disturbed run.
-        leftovers: files that were there when everything had been deleted.
+        kills: number of kills by kind of process.
+        jobs: number of jobs after the disturbed run.
+        leftovers: files that remained after everything had been deleted.
         survivors: processes that outlived the service.
     """
 
@@ -102,18 +105,18 @@ class Outcome:
 
     @property
     def states(self) -> Counter[str]:
-        """How many jobs of the disturbed run ended how."""
+        """Number of jobs of the disturbed run by final state."""
         return Counter(job["state"] for job in self.disturbed.jobs.values())
 
     @property
     def different(self) -> list[str]:
-        """Clips whose stems are not, byte for byte, those of the undisturbed run."""
+        """Clips whose stems differ from those of the undisturbed run in any byte."""
         expected = self.undisturbed.digests
         return sorted(clip for clip in expected if self.disturbed.digests.get(clip) != expected[clip])
 
     @property
     def problems(self) -> list[str]:
-        """All that should not have been, in words."""
+        """Descriptions of everything that went wrong."""
         found = [f"{clip}: {job['state']} {job['error']}" for clip, job in self.disturbed.jobs.items()]
         found = [text for text in found if ": succeeded" not in text]
         found += [f"{clip}: other stems than in the undisturbed run" for clip in self.different]
@@ -125,14 +128,14 @@ class Outcome:
 
 
 class Mayhem:
-    """Kills what a plan says, as long as clips are being separated.
+    """Kills of processes according to a plan, while clips are being separated.
 
     Args:
-        fleet: whose processes they are.
-        plan: to follow.
+        fleet: the processes to kill.
+        plan: the plan to carry out.
     """
 
-    def __init__(self, fleet: WorkerRegistry, plan: Plan) -> None:
+    def __init__(self, fleet: Fleet, plan: Plan) -> None:
         self._fleet, self._plan = fleet, plan
         self._random = random.Random(plan.seed)  # noqa: S311  (no secret)
         self.kills: Counter[str] = Counter()
@@ -144,7 +147,7 @@ class Mayhem:
 
     @asynccontextmanager
     async def at_work(self, run: Run) -> AsyncIterator[None]:
-        """Kill until the end."""
+        """Kill processes until the context ends."""
         tasks = [asyncio.create_task(self._kill_workers(run)), asyncio.create_task(self._follow(run))]
         try:
             yield
@@ -177,7 +180,7 @@ class Mayhem:
                 self.kills[kind] += 1
 
     async def _follow(self, run: Run) -> None:
-        """Kill the API and stop the database when their times have come."""
+        """Kill the API and stop the database when they are due."""
         while self._due:
             share, what = self._due[0]
             if len(run.digests) >= share * self._plan.clips:
@@ -200,15 +203,15 @@ async def follow(plan: Plan, folder: Path) -> Outcome:
     """Carry out a plan.
 
     Args:
-        plan: to follow.
-        folder: for everything; it should not be there yet.
+        plan: the plan to carry out.
+        folder: the folder to create for all files.
 
     Raises:
-        TimeoutError: when clips are not done in time: some are lost, or stuck.
-        RuntimeError: when the service answers what it should not.
+        TimeoutError: if clips are not done in time, because some are lost or stuck.
+        RuntimeError: if a separation fails or a response is unexpected.
     """
     clips = _write_clips(plan, folder / "clips")
-    fleet = WorkerRegistry(folder / "service", plan.workers)
+    fleet = Fleet(folder / "service", plan.workers)
     async with fleet, fleet.client() as client:
         undisturbed = await _separate_all(client, clips, plan.within)
         await client.delete_all()
@@ -233,7 +236,7 @@ def _write_clips(plan: Plan, folder: Path) -> list[Path]:
 
 
 async def _separate_all(client: Client, clips: Sequence[Path], within: float, run: Run | None = None) -> Run:
-    """Submit all clips, wait for their ends and download all stems."""
+    """Submit all clips, wait until they have ended, and download all stems."""
     run = run or Run()
     start, repeats = time.monotonic(), client.repeats
     ended: dict[str, asyncio.Future[Separation]] = {}
@@ -259,7 +262,7 @@ async def _separate_all(client: Client, clips: Sequence[Path], within: float, ru
 
 
 async def _watch(client: Client, ended: dict[str, asyncio.Future[Separation]]) -> None:
-    """Tell those who wait of the ends of their separations."""
+    """Resolve the futures of separations that have ended."""
     while True:
         for job in await client.all():
             future = ended.get(job["id"])
@@ -286,15 +289,17 @@ def _succeeded(run: Run) -> int:
 
 
 def main() -> int:
-    """Carry out the plan that the command line gives; 1 when anything is wrong."""
+    """Carry out the plan on the command line; return 1 if anything went wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=Plan.clips)
     parser.add_argument("--workers", type=int, default=Plan.workers)
-    parser.add_argument("--interval", type=float, default=Plan.interval)
+    parser.add_argument("--interval", type=float, default=Plan.interval, help="seconds between kills")
     parser.add_argument("--seed", type=int, default=Plan.seed)
+    parser.add_argument("--quick", action="store_true", help="run three clips and one kill")
     options = parser.parse_args()
     print(f"Measured on {machine()}.", flush=True)
     plan = Plan(clips=options.clips, workers=options.workers, interval=options.interval, seed=options.seed)
+    plan = _QUICK if options.quick else plan
     with tempfile.TemporaryDirectory() as folder:
         outcome = asyncio.run(follow(plan, Path(folder) / "run"))
     _print(outcome)

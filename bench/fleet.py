@@ -1,4 +1,4 @@
-"""The service as processes of its own, on a PostgreSQL of its own, started again when they end."""
+"""The service as separate processes on its own PostgreSQL; each is restarted when it exits."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from spleeter_microservice.settings import Settings
 from spleeter_microservice.storage.store import open_storage
 
 _ROOT = Path(__file__).parent.parent
-_LOOK = 0.05  # seconds between looks at the processes
-_PAUSE = 0.2  # seconds before one is started again
-_START = 120.0  # seconds that the service may take to be ready, on a busy machine
+_POLL = 0.05  # seconds between checks of the processes
+_PAUSE = 0.2  # seconds before a restart
+_START = 120.0  # seconds that the service may take to become ready on a busy machine
 _STOP = 30.0
 
 
 class Program:
-    """One command of the service, started again whenever it ends.
+    """One process of the service, restarted whenever it exits.
 
     Args:
-        command: such as ``worker``.
-        name: of its log.
-        environment: all of it.
-        folder: for its log.
+        command: the subcommand, such as ``worker``.
+        name: name of the log file.
+        environment: the complete environment of the process.
+        folder: the folder of the log file.
 
     Attributes:
-        starts: how often it was started.
+        starts: number of starts.
     """
 
     def __init__(self, command: str, name: str, environment: Mapping[str, str], folder: Path) -> None:
@@ -55,12 +55,12 @@ class Program:
 
     @property
     def pid(self) -> int | None:
-        """Number of its process, if it runs."""
+        """Process id, or None if the process is not running."""
         running = self._process is not None and self._process.poll() is None
         return self._process.pid if self._process and running else None
 
     def start(self) -> None:
-        """Start it; what it prints goes to its log."""
+        """Start the process; its output goes to the log."""
         if self._output is None:
             self._output = self.log.open("ab")
         self.starts += 1
@@ -75,40 +75,42 @@ class Program:
         )
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill the process with SIGKILL."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Send SIGTERM to the process."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
 
     def wait(self) -> None:
-        """Wait until it has ended; one that does not is killed."""
+        """Wait until the process has exited; kill it and raise if it does not."""
         if self._process is not None:
             try:
                 self._process.wait(_STOP)
             except subprocess.TimeoutExpired:
                 self.kill()
-                raise RuntimeError(f"{self.name} does not stop. {self.stderr_tail()}") from None
+                raise RuntimeError(
+                    f"{self.name} did not stop within {_STOP:g} s. {self.stderr_tail()}"
+                ) from None
         if self._output is not None:
             self._output.close()
             self._output = None
 
     def stderr_tail(self) -> str:
-        """Give the end of its log."""
+        """Return the end of the log."""
         return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
 
 
-class WorkerRegistry:
-    """One API and some workers; an asynchronous context manager that starts and stops all.
+class Fleet:
+    """One API and some workers; an asynchronous context manager that starts and stops them.
 
     Args:
-        folder: for all that they keep.
-        workers: how many processes.
-        environment: settings that differ from the usual ones.
+        folder: the folder for all their data.
+        workers: number of worker processes.
+        environment: settings to override.
     """
 
     def __init__(self, folder: Path, workers: int = 1, environment: Mapping[str, str] | None = None) -> None:
@@ -129,7 +131,7 @@ class WorkerRegistry:
         return f"http://127.0.0.1:{self.port}"
 
     def client(self) -> Client:
-        """Give a client that may do everything."""
+        """Return a client with all scopes."""
         return Client(self.url, self.key)
 
     async def __aenter__(self) -> Self:
@@ -163,14 +165,14 @@ class WorkerRegistry:
 
     @property
     def programs(self) -> list[Program]:
-        """All of them."""
+        """The API and the workers."""
         return [self.api, *self.workers]
 
     async def ready(self) -> None:
-        """Wait until songs can be separated, by every worker.
+        """Wait until every worker can separate songs.
 
         Raises:
-            RuntimeError: when it takes too long, with what the programs said last.
+            RuntimeError: if that takes too long; the message ends with the logs.
         """
         try:
             async with asyncio.timeout(_START), self.client() as client:
@@ -181,34 +183,34 @@ class WorkerRegistry:
             raise RuntimeError(f"The service is not ready after {_START:g} s.\n{said}") from None
 
     def helpers(self, program: Program) -> list[Process]:
-        """Give the processes that a program has started."""
+        """Return the child processes of a program."""
         pid = program.pid
         return children(pid) if pid else []
 
     def family(self) -> list[Process]:
-        """Give every process of the service that runs now, but for the database's."""
+        """Return every running process of the service except the database."""
         own = [found for program in self.programs if program.pid and (found := process(program.pid))]
         return own + [helper for program in self.programs for helper in self.helpers(program)]
 
     def stop_database(self) -> None:
-        """End PostgreSQL at once, as a crash would."""
+        """Stop PostgreSQL immediately, as a crash would."""
         pid = int((self.postgres.cluster / "postmaster.pid").read_text().split()[0])
         os.kill(pid, signal.SIGQUIT)
 
     async def start_database(self) -> None:
-        """Start PostgreSQL when it does not run."""
+        """Start PostgreSQL unless it is running."""
         await asyncio.to_thread(self.postgres.ensure_running)
 
     def leftovers(self) -> list[str]:
-        """Name all files of objects, uploads and work that there are, locks aside."""
+        """Return the names of all files of objects, uploads and work, except locks."""
         folders = (self.objects, self.data / "spool", self.data / "work")
         found = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
         return sorted(str(path.relative_to(self.folder)) for path in found if path.suffix != ".lock")
 
     async def leftovers_in_the_end(self) -> list[str]:
-        """Name what stays after the sweep that workers do once an hour, no request being under way.
+        """Return the files that remain after the hourly sweep of the workers, while no request is running.
 
-        Workers that were killed may be starting again, and separate the known clip in their work folders.
+        Workers that were killed may be restarting, and separating the reference clip in their work folders.
         """
         async with Database(self.postgres.url) as database:
             await ObjectSweeper(database, open_storage(str(self.objects)), age=timedelta()).sweep()
@@ -223,7 +225,7 @@ class WorkerRegistry:
                 if program.pid is None:
                     await asyncio.sleep(_PAUSE)
                     program.start()
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(_POLL)
 
     def _environment(self, models: Path) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SPLEETER_")}

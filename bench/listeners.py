@@ -1,7 +1,7 @@
-"""Follows one separation many times at once, in a process of its own.
+"""Follow one separation many times at once, in a separate process.
 
-``python -m bench.listeners PORT JOB COUNT``, the key in ``SPLEETER_API_KEY``. Prints a line of JSON when
-all listen, and one at the end: by state, the wall-clock seconds at which each was told of it.
+``python -m bench.listeners PORT JOB COUNT``, with the key in ``SPLEETER_API_KEY``. Prints a line of JSON
+when all are listening, and another at the end: by state, the wall-clock time at which each heard of it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _FINAL = ("succeeded", "failed", "cancelled")
 
 
 class Listeners:
-    """The process with the listeners."""
+    """The process that runs the listeners."""
 
     def __init__(self, running: asyncio.subprocess.Process) -> None:
         self._running = running
 
     async def told(self) -> dict[str, list[float]]:
-        """Wait for the separation's end; give by state when each listener was told of it."""
+        """Wait for the separation to end; return by state when each listener heard of it."""
         assert self._running.stdout is not None
         found: dict[str, list[float]] = json.loads(await self._running.stdout.readline())
         return found
@@ -36,7 +36,7 @@ class Listeners:
 
 @asynccontextmanager
 async def listening(port: int, job: str, key: str, count: int) -> AsyncIterator[Listeners]:
-    """Give listeners as soon as all of them listen."""
+    """Yield the listeners as soon as all of them are listening."""
     running = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "bench.listeners", str(port), job, str(count)),
@@ -48,7 +48,7 @@ async def listening(port: int, job: str, key: str, count: int) -> AsyncIterator[
     try:
         assert running.stdout is not None
         if not await running.stdout.readline():
-            raise RuntimeError("The listeners could not listen.")
+            raise RuntimeError("The listeners did not start.")
         yield Listeners(running)
     finally:
         if running.returncode is None:
@@ -74,7 +74,7 @@ async def _listen(port: int, job: str, begun: asyncio.Event, told: dict[str, lis
                 told[state].append(time.time())
                 last = state
         elif not line:
-            raise RuntimeError("A listener was cut off.")
+            raise RuntimeError("The server closed a listener's stream too early.")
     writer.close()
 
 

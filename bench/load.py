@@ -1,7 +1,7 @@
-"""Sends requests at a fixed rate, whatever comes of them, in a process of its own.
+"""Send requests at a fixed rate, whatever the responses, in a separate process.
 
-``python -m bench.load PORT PATH RATE SECONDS``, the key in ``SPLEETER_API_KEY``; prints JSON. Each
-request's time counts from the moment at which it was due, so that waiting in line counts, too.
+``python -m bench.load PORT PATH RATE SECONDS``, with the key in ``SPLEETER_API_KEY``; prints JSON. The
+latency of a request counts from the moment at which it was due, so it includes any wait before sending.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 CONNECTIONS = 64
-_LATE = 30.0  # seconds after which what is under way is given up
+_LATE = 30.0  # seconds after which pending requests are abandoned
 
 
 @dataclass(frozen=True)
 class Load:
-    """What came of the requests; times in seconds.
+    """The results of the requests.
 
     Attributes:
-        latencies: of each request that was answered, sorted.
-        statuses: how many answers had which.
-        unanswered: requests without any.
+        latencies: seconds until the response, of each answered request, sorted.
+        statuses: number of responses by HTTP status.
+        unanswered: number of requests without a response.
     """
 
     latencies: list[float]
@@ -35,18 +35,18 @@ class Load:
     unanswered: int
 
     def percentile(self, share: float) -> float:
-        """Give the time within which a share of the requests was answered."""
+        """Return the seconds within which this share of the requests was answered."""
         return percentile(self.latencies, share)
 
 
 def percentile(values: list[float], share: float) -> float:
-    """Give the value that a share of all does not exceed."""
+    """Return the value that this share of all values does not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, round(share * len(ordered)))]
 
 
 async def run(port: int, path: str, key: str, rate: float, seconds: float) -> Load:
-    """Send requests from another process and give what came of them."""
+    """Send requests from another process and return the results."""
     arguments = [str(port), path, str(rate), str(seconds)]
     generator = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -60,7 +60,7 @@ async def run(port: int, path: str, key: str, rate: float, seconds: float) -> Lo
 
 
 class _Generator:
-    """Sends GET requests for one path over connections that stay open."""
+    """A sender of GET requests for one path over persistent connections."""
 
     def __init__(self, port: int, path: str, key: str) -> None:
         self._port = port

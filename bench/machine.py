@@ -1,4 +1,4 @@
-"""What is measured on."""
+"""The machine that the figures were measured on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from spleeter_microservice.separation.device import available_cores
 
 
 def machine() -> str:
-    """Describe the machine, and how busy it is."""
+    """Return a description of the machine and of its load."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     processor = names[0] if names else platform.processor()

@@ -9,10 +9,10 @@ from tests.support.tensorflow_files import write_checkpoint
 
 
 def random_model(name: str, folder: Path) -> Path:
-    """Write a checkpoint of random weights and give its configuration file.
+    """Write a checkpoint of random weights and return its configuration file.
 
     Args:
-        name: of a model of the catalogue, whose architecture is taken.
+        name: a model of the catalogue, whose architecture is used.
         folder: an existing folder.
     """
     architecture = OFFICIAL.resolve(name).entry.architecture

@@ -1,4 +1,4 @@
-"""The limit of the networks' speed: their operations, and the machine's matrix product."""
+"""The limit of the networks' speed: their operations and the machine's matrix product."""
 
 import time
 
@@ -13,10 +13,10 @@ from spleeter_microservice.separation.spleeter.architecture import (
 
 
 def operations(architecture: UNetArchitecture) -> int:
-    """Count the floating-point operations of one network on one segment.
+    """Return the number of floating-point operations of one network on one segment.
 
-    Multiplications and additions of the convolutions, as defined: a transposed convolution
-    multiplies each input by its whole kernel.
+    This counts the multiplications and additions of the convolutions by definition: a transposed
+    convolution multiplies each input by its whole kernel.
     """
     pixels = architecture.segment_frames * architecture.bins
     sizes = (2, *architecture.conv_n_filters)
@@ -31,10 +31,7 @@ def operations(architecture: UNetArchitecture) -> int:
 
 
 def matrix_product_rate(seconds: float = 2.0) -> float:
-    """Measure how many floating-point operations a second NumPy's matrix product does.
-
-    NumPy's library uses all cores that the process may use.
-    """
+    """Measure the floating-point operations per second of NumPy's matrix product on all available cores."""
     size = 2048
     a = np.random.default_rng(0).random((size, size), np.float32)
     np.matmul(a, a)

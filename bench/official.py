@@ -1,4 +1,4 @@
-"""Official Spleeter, in an environment of its own, with the same weights."""
+"""Official Spleeter in its own virtual environment, with the same weights."""
 
 import subprocess
 import sys
@@ -14,10 +14,10 @@ REQUIREMENTS = Path(__file__).parent / "requirements-official.txt"
 
 
 def install(folder: Path) -> Path:
-    """Install official Spleeter with a Python that it supports; return its command.
+    """Install official Spleeter with a Python that it supports, and return the path of its command.
 
     Raises:
-        RuntimeError: when there is no Python 3.11, or no ffmpeg.
+        RuntimeError: if Python 3.11, ffmpeg or the package index is unavailable.
     """
     command = folder / "bin" / "spleeter"
     if not command.exists():
@@ -37,7 +37,7 @@ def install(folder: Path) -> Path:
     return command
 
 
-def give_weights(model: InstalledModel, folder: Path) -> Path:
+def write_weights(model: InstalledModel, folder: Path) -> Path:
     """Write a model as the TensorFlow checkpoint that official Spleeter looks for in MODEL_PATH."""
     target = folder / model.manifest.name
     if not (target / ".probe").exists():

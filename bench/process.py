@@ -1,4 +1,4 @@
-"""Runs a program and asks the operating system what it took."""
+"""Whole processes and the resources that they took."""
 
 import json
 import os
@@ -14,12 +14,12 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one whole process and those that it waited for.
+    """The cost of a process and of the children that it waited for.
 
     Attributes:
-        wall: seconds.
-        cpu: seconds of processor time, user and system.
-        memory: megabytes (10⁶ bytes) resident at the peak, of the largest process.
+        wall: elapsed time in seconds.
+        cpu: processor time in seconds, user and system.
+        memory: peak resident memory of the largest process in megabytes (10⁶ bytes).
     """
 
     wall: float
@@ -27,7 +27,7 @@ class Cost:
     memory: float
 
 
-# Linux counts what a process was started from into its peak: a small process must start it.
+# Linux counts the memory of the forking process towards the peak of its child: fork from a small one.
 _STARTER = """
 import json, os, subprocess, sys
 process = subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL, stdout=2)
@@ -38,10 +38,10 @@ with open(sys.argv[1], "w") as file:
 
 
 def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Cost:
-    """Run a command to its end, its output thrown away.
+    """Run a command, discard its output and return its cost.
 
     Raises:
-        RuntimeError: with what it printed, when it fails.
+        RuntimeError: if the command fails; the message ends with its standard error.
     """
     with tempfile.NamedTemporaryFile() as figures:
         starter = [sys.executable, "-S", "-c", _STARTER, figures.name, *map(str, command)]
@@ -52,10 +52,10 @@ def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = N
         wall = time.perf_counter() - start
         status, cpu, kilobytes = json.load(figures)
     if status:
-        raise RuntimeError(f"{command[0]} ended with {status}:\n{result.stderr[-2000:]}")
+        raise RuntimeError(f"{command[0]} exited with status {status}:\n{result.stderr[-2000:]}")
     return Cost(wall, cpu, kilobytes * 1024 / 1e6)
 
 
 def middle(costs: Sequence[Cost]) -> Cost:
-    """Give the median of each figure."""
+    """Return the median of each figure."""
     return Cost(*(median(getattr(c, name) for c in costs) for name in ("wall", "cpu", "memory")))

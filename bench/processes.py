@@ -1,4 +1,4 @@
-"""What the system tells about processes: who started whom, and how much memory they have."""
+"""Children, memory and processor time of running processes, from /proc."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Process:
-    """A process; its number alone could be another's one day, with the time of its start it cannot.
+    """A process, identified by its start time too because the system reuses ids.
 
     Attributes:
-        pid: its number.
-        started: in the system's ticks.
+        pid: process id.
+        started: start time in clock ticks since boot.
     """
 
     pid: int
@@ -23,19 +23,19 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs."""
+        """Whether the process is still running."""
         fields = _stat(self.pid)
         return fields is not None and int(fields[19]) == self.started and fields[0] not in ("Z", "X")
 
 
 def process(pid: int) -> Process | None:
-    """Give a process that runs now."""
+    """Return the running process with this id, or None."""
     fields = _stat(pid)
     return None if fields is None else Process(pid, int(fields[19]))
 
 
 def children(pid: int) -> list[Process]:
-    """Give the processes that a process started and that still run."""
+    """Return the running children of a process."""
     found = []
     for entry in Path("/proc").iterdir():
         fields = _stat(int(entry.name)) if entry.name.isdecimal() else None
@@ -45,7 +45,7 @@ def children(pid: int) -> list[Process]:
 
 
 def memory(pid: int) -> int:
-    """Tell how many bytes a process has resident; 0 when it has ended."""
+    """Return the resident memory of a process in bytes, or 0 if it has exited."""
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
     except OSError:
@@ -55,13 +55,13 @@ def memory(pid: int) -> int:
 
 
 def processor_seconds(pid: int) -> float:
-    """Tell how much processor time a process has taken; 0 when it has ended."""
+    """Return the processor time of a process in seconds, or 0 if it has exited."""
     fields = _stat(pid)
     return 0.0 if fields is None else (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def _stat(pid: int) -> list[str] | None:
-    """Give the fields of proc(5)'s ``stat`` from the state on: they are counted from behind the name."""
+    """Return the fields of /proc/PID/stat from the state on, or None. The name before may have spaces."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:

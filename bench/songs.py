@@ -1,4 +1,4 @@
-"""Songs to measure with, made from the example song."""
+"""Songs for the benchmarks, made from the example song."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from spleeter_microservice.audio.writer import AudioWriter
 
 
 def looped(example: Path, seconds: float, path: Path) -> Path:
-    """Repeat a song up to a length and write it as 16-bit WAV.
+    """Repeat a song until it has this length, and write it as 16-bit WAV.
 
-    The copies differ in gain, so that no stage can profit from seeing the same samples.
+    The copies differ in gain, so that no stage benefits from seeing the same samples again.
     """
     with AudioReader(example) as reader:
         once = np.concatenate(list(reader.blocks(1 << 16)))
@@ -28,10 +28,10 @@ def looped(example: Path, seconds: float, path: Path) -> Path:
 
 
 def difference(expected: Path, found: Path) -> float:
-    """Give the energy of the difference of two files, in dB relative to the expected one's.
+    """Return the energy of the difference of two files, in dB relative to the expected one.
 
     Raises:
-        ValueError: when they differ in length.
+        ValueError: if the files differ in length.
     """
     error = energy = 0.0
     with AudioReader(expected) as one, AudioReader(found) as other:

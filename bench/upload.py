@@ -1,4 +1,4 @@
-"""Sends a WAV file of any size, with nothing but silence in it, over a plain connection."""
+"""Uploads of silent WAV files of any size over a plain connection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEADER_BYTES = 44
 
 
 def write_silence(path: Path, size: int) -> Path:
-    """Write a WAV file of so many bytes, which takes next to no room on the disk."""
+    """Write a sparse WAV file of this many bytes, which takes almost no space on the disk."""
     data = size - HEADER_BYTES
     riff = struct.pack("<4sI4s", b"RIFF", data + 36, b"WAVE")
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 2, _RATE, _RATE * _FRAME_BYTES, _FRAME_BYTES, 16)
@@ -24,7 +24,7 @@ def write_silence(path: Path, size: int) -> Path:
 
 
 async def send(port: int, key: str, song: Path) -> tuple[int, bytes]:
-    """Submit a song block by block; give the answer's status and body."""
+    """Submit a song block by block; return the status and the body of the response."""
     before = (
         f"--{_BOUNDARY}\r\nContent-Disposition: form-data; "
         f'name="file"; filename="{song.name}"\r\nContent-Type: audio/wav\r\n\r\n'
