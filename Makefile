@@ -1,4 +1,4 @@
-# What a newcomer, a developer and CI type; every target installs what it needs first.
+# The commands of newcomers, developers and CI. Every target installs what it needs first.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -19,7 +19,7 @@ serve: $(VENV)/installed ## run the service; prints the page's address and a key
 test: $(VENV)/installed-train components ## run every test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: $(VENV)/installed-dev ## lint, types, import contracts, documents in step, known holes
+check: $(VENV)/installed-dev ## lint, check types, imports and documents, look for known vulnerabilities
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -31,16 +31,16 @@ check: $(VENV)/installed-dev ## lint, types, import contracts, documents in step
 docs: $(VENV)/installed-dev ## rewrite the generated tables of the documents
 	$(BIN)/python -m scripts.generate_docs
 
-bench: $(VENV)/installed-dev ## measure against official Spleeter, side by side
-	$(BIN)/python -m bench
+bench: $(VENV)/installed-dev ## measure beside official Spleeter; BENCH_ARGS=--quick for a trial run
+	$(BIN)/python -m bench $(BENCH_ARGS)
 
 bench-service: $(VENV)/installed-dev ## measure the service through its API
-	$(BIN)/python -m bench.service
+	$(BIN)/python -m bench.service $(BENCH_ARGS)
 
 bench-crash: $(VENV)/installed-dev ## separate many clips while processes are killed, and compare the stems
-	$(BIN)/python -m bench.crashes
+	$(BIN)/python -m bench.crashes $(BENCH_ARGS)
 
-components: ## install the programs that tests run, where apt-get and the right to use it are there
+components: ## install the programs that tests run, if this is root on a system with apt-get
 	@if [ -x /usr/sbin/clamd ] && [ -x /usr/bin/chromedriver ] && dpkg -s $(SYNTHESIS) >/dev/null 2>&1 \
 		&& command -v promtool >/dev/null \
 		|| ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then exit 0; fi; \
@@ -48,19 +48,19 @@ components: ## install the programs that tests run, where apt-get and the right 
 		clamav-daemon chromium chromium-driver fonts-dejavu-core $(SYNTHESIS) >/dev/null && \
 	{ command -v promtool >/dev/null || scripts/install_promtool.sh; }
 
-# What the built-in models' music is synthesised with.
+# The programs and sounds that synthesise music to train the built-in models on.
 SYNTHESIS := mma fluidsynth fluid-soundfont-gm timgm6mb-soundfont musescore-general-soundfont-small \
 	csound-soundfont opl3-soundfont avldrums.lv2-soundfont timidity freepats flite \
 	hydrogen-drumkits hydrogen-data lmms-common sonic-pi-samples
 
-image: ## build the image and try it, as root on Debian with buildah and podman; with Docker: docker build .
+image: ## build and try the image with buildah and podman, as root on Debian; with Docker: docker build .
 	PYTHON=$(PYTHON) scripts/image_proof.sh
 
 format: $(VENV)/installed-dev ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: ## pin the requirements anew, with hashes
+lock: ## pin the requirements to their newest versions, with hashes
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/pip install --quiet uv
 	$(LOCK) pyproject.toml $(EXTRAS:%=--extra %) --group dev --output-file requirements-dev.txt
@@ -71,13 +71,13 @@ lock: ## pin the requirements anew, with hashes
 		--output-file $(VENV)-lock/train.txt
 	$(PYTHON) scripts/split_train_lock.py $(VENV)-lock/train.txt
 
-# All but train, which has files of its own.
+# All extras except train, which has its own requirements files.
 EXTRAS := evaluate service tracing
 
 LOCK := $(VENV)-lock/bin/uv pip compile --quiet --universal --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
-clean: ## remove what the other targets made
+clean: ## remove the files that the other targets made
 	rm -rf $(VENV) $(VENV)-lock separated_audio
 
 $(VENV)/installed: requirements.txt requirements-build.txt pyproject.toml
@@ -91,7 +91,7 @@ $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.txt
 	@touch $@
 
-# PyTorch's build for processors alone where pip is shown one, else the index's, on Linux with CUDA's libraries.
+# PyTorch's CPU-only build if the package index has it, else the standard build, on Linux with CUDA's libraries.
 $(VENV)/installed-train: requirements-train.txt requirements-train-cpu.txt $(VENV)/installed-dev
 	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-train-cpu.txt 2>/dev/null || \
 	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-train.txt
