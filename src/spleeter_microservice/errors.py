@@ -53,7 +53,6 @@ SpleeterError
 │   │   ├── ForbiddenAddressError an address that this service does not call
 │   │   ├── UnreachableError      the other side did not answer as it should
 │   │   └── ResponseTooLargeError it answered with more than is allowed
-│   ├── WebhookSignatureError     a webhook that its secret did not sign
 │   └── AuditError
 │       ├── AuditUnwritableError  the audit log refuses records
 │       └── AuditBrokenError      records were changed, removed or moved
@@ -309,10 +308,6 @@ class UnreachableError(OutgoingError):
 
 class ResponseTooLargeError(OutgoingError):
     """The other side answered with more bytes than are allowed."""
-
-
-class WebhookSignatureError(SecurityError):
-    """A webhook is too old, or not signed with the secret."""
 
 
 class AuditError(SecurityError):

@@ -15,19 +15,18 @@ import pytest
 from spleeter_microservice.access import key_format
 from spleeter_microservice.database.embedded import EmbeddedPostgres
 from spleeter_microservice.settings import Settings
-from spleeter_microservice.webhooks import signature
 from tests.support.audio_files import RATE, encode_kind, noise
 from tests.support.http_servers import Server, content, serving, status
 from tests.support.issuer import AUDIENCE, ISSUER, KeySet, Signer, encoded, usual
 from tests.support.service import KEY, Service, running
 from tests.support.traces import spans
+from tests.support.webhooks import SECRET as WEBHOOK_SECRET
 
 pytestmark = pytest.mark.timeout(300)
 
 SIGNER = Signer.rsa("one")
 DATABASE_PASSWORD = "database-password-of-the-tests"
 STORE_SECRET = "object-store-secret-of-the-tests"
-WEBHOOK_SECRET = signature.generate_secret()
 MARK = b"content of a song that nobody else may see"
 
 

@@ -54,6 +54,12 @@ def killing_job(tenant: str = "ann") -> NewJob:
     return new_job(tenant, options=Options(metadata={"deed": "kill"}))
 
 
+async def cancel(database: Database, job: Job) -> None:
+    """Cancel a job without deleting it."""
+    async with database.statement() as statement:
+        await statement.do("cancel_job", tenant=job.tenant, job=job.id)
+
+
 async def claimed(claims: Claims, worker: int) -> Claim:
     """Claim a job that must be there."""
     claim = await claims.claim(worker)

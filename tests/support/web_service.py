@@ -17,10 +17,9 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from spleeter_microservice.access.key_store import MemoryKeyStore
 from spleeter_microservice.access.keys import ApiKeys
 from spleeter_microservice.access.principal import Scope
-from spleeter_microservice.access.rate_limit import MemoryRateLimiter, Rate
+from spleeter_microservice.access.rate_limit import Rate
 from spleeter_microservice.antivirus.scan import Antivirus
 from spleeter_microservice.audit.log import AuditLog
 from spleeter_microservice.bootstrap.api import api_config
@@ -45,6 +44,7 @@ from spleeter_microservice.storage.store import open_storage
 from spleeter_microservice.web.server import UVICORN_OPTIONS
 from spleeter_microservice.web.services import Services
 from spleeter_microservice.webhooks.deliveries import Delivery
+from tests.support.memory_access import MemoryKeyStore, MemoryRateLimiter
 
 # Structlog's default shows whole tracebacks with all variables, which takes seconds.
 structlog.configure(

@@ -7,7 +7,6 @@ import pytest
 from spleeter_microservice.access import key_format, keys, tokens
 from spleeter_microservice.access.jwks import KeySetCachePolicy
 from spleeter_microservice.access.principal import Scope
-from spleeter_microservice.access.rate_limit import MemoryRateLimiter, Rate
 from spleeter_microservice.bootstrap.api import api_config
 from spleeter_microservice.outgoing.client import ResponseLimits
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
@@ -30,7 +29,6 @@ TEXT = " ".join((ROOT / "docs" / "security.md").read_text(encoding="utf-8").spli
         f"at most once in {KeySetCachePolicy().pause} s",
         f"within {KeySetCachePolicy().timeout} s and {KeySetCachePolicy().maximum_bytes >> 10} KiB",
         f"at most {KeySetCachePolicy().maximum_age // 60} minutes more",
-        f"of {MemoryRateLimiter(Rate(1)).maximum_names:,} names",
         f"at most {ResponseLimits(1).redirects}; none from https to http",
         f"ports {' and '.join(map(str, sorted(UrlPolicy().ports)))} unless configured",
         f"threads of their own, and {UrlPolicy().timeout} s",

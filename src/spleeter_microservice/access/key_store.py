@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -61,44 +61,6 @@ class KeyStore(Protocol):
 
     async def touch(self, key_id: str, at: datetime) -> None:
         """Note a use; never sets the time back, and does nothing when there is no such key."""
-
-
-class MemoryKeyStore:
-    """Keeps records as long as the process lives."""
-
-    def __init__(self) -> None:
-        self._records: dict[str, KeyRecord] = {}
-
-    async def add(self, record: KeyRecord) -> None:
-        """Keep a new record."""
-        self._records[record.digest] = record
-
-    async def find(self, digest: str) -> KeyRecord | None:
-        """Give the record with a digest."""
-        return self._records.get(digest)
-
-    async def list(self, tenant: str | None = None) -> list[KeyRecord]:
-        """Give all records, or those of one tenant."""
-        found = [record for record in self._records.values() if tenant in (None, record.tenant)]
-        return sorted(found, key=lambda record: (record.created_at, record.key_id))
-
-    async def revoke(self, key_id: str, at: datetime) -> KeyRecord:
-        """Mark a key as revoked."""
-        record = self._named(key_id)
-        if record is None:
-            raise unknown(key_id)
-        revoked = replace(record, revoked_at=record.revoked_at or at)
-        self._records[record.digest] = revoked
-        return revoked
-
-    async def touch(self, key_id: str, at: datetime) -> None:
-        """Note a use."""
-        record = self._named(key_id)
-        if record is not None and (record.last_used_at is None or record.last_used_at < at):
-            self._records[record.digest] = replace(record, last_used_at=at)
-
-    def _named(self, key_id: str) -> KeyRecord | None:
-        return next((record for record in self._records.values() if record.key_id == key_id), None)
 
 
 def unknown(key_id: str) -> UnknownKeyError:

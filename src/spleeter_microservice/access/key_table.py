@@ -54,4 +54,5 @@ class KeyTable:
 
 
 def _record(row: Row) -> KeyRecord:
-    return KeyRecord(**row | {"scopes": frozenset(map(Scope, row["scopes"]))})
+    # Old keys may have the scope "admin", which no longer exists.
+    return KeyRecord(**row | {"scopes": frozenset(scope for scope in Scope if scope in row["scopes"])})

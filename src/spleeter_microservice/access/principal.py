@@ -26,9 +26,6 @@ class Scope(StrEnum):
     READ = "read"
     """See separations and download their results."""
 
-    ADMIN = "admin"
-    """Manage keys and see what operators see."""
-
 
 @dataclass(frozen=True)
 class Principal:

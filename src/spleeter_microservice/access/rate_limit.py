@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import math
-import time
-from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,58 +45,6 @@ class RateLimiter(Protocol):
         Raises:
             RateLimitError: when ``take`` would raise it.
         """
-
-
-class MemoryRateLimiter:
-    """Counts within one process.
-
-    The generic cell rate algorithm (ITU-T I.371, annex A): of each name only one time is kept,
-    the one at which its allowance will be full again. Each use moves it on by one interval; it
-    may lie at most a period ahead.
-
-    Args:
-        rate: how often.
-        now: seconds that never go back.
-        maximum_names: that are kept; beyond that the one unused for longest is forgotten, so
-            that a flood of names costs neither memory nor the innocent their access.
-    """
-
-    def __init__(
-        self, rate: Rate, now: Callable[[], float] = time.monotonic, maximum_names: int = 50_000
-    ) -> None:
-        self.rate = rate
-        self._now = now
-        self.maximum_names = maximum_names
-        self._full_at: OrderedDict[str, float] = OrderedDict()
-
-    async def take(self, name: str) -> None:
-        """Count one more."""
-        self._full_at[name] = self._next(name)
-        self._full_at.move_to_end(name)
-        self._forget()
-
-    async def check(self, name: str) -> None:
-        """Count nothing."""
-        self._next(name)
-
-    def __len__(self) -> int:
-        """Number of names that are kept."""
-        return len(self._full_at)
-
-    def _next(self, name: str) -> float:
-        now = self._now()
-        full_at = max(self._full_at.get(name, now), now) + self.rate.interval
-        # A billionth of the period for rounding: ten tenths of a minute are one minute.
-        wait = full_at - now - self.rate.period * (1 + 1e-9)
-        if wait > 0:
-            raise limited(wait)
-        return full_at
-
-    def _forget(self) -> None:
-        """Drop the name unused for longest when it is one too many or means nothing any more."""
-        oldest, full_at = next(iter(self._full_at.items()))
-        if len(self._full_at) > self.maximum_names or full_at <= self._now():
-            del self._full_at[oldest]
 
 
 def limited(wait: float) -> RateLimitError:

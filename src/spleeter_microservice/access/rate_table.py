@@ -15,7 +15,7 @@ _NAMES = 10_000  # that are remembered
 
 
 class DatabaseRateLimiter:
-    """A ``RateLimiter`` that all processes share; the algorithm is ``MemoryRateLimiter``'s.
+    """A ``RateLimiter`` that all processes share; names have an allowance each.
 
     What a process has left of a portion stays with it: so much less is there for the others. That
     others have used up an allowance is noticed by ``check`` a second later, by ``take`` at once.

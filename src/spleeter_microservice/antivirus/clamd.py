@@ -1,4 +1,4 @@
-"""A client of ClamAV's daemon: its commands PING, VERSION and INSTREAM (clamd(8))."""
+"""A client of ClamAV's daemon: its commands PING and INSTREAM (clamd(8))."""
 
 from __future__ import annotations
 
@@ -75,20 +75,11 @@ class Clamd:
         Raises:
             ClamdError: when it does not.
         """
-        reply = await self._command(b"PING")
+        async with self._connection() as connection:
+            await connection.send(b"zPING\0")
+            reply = await connection.reply(self.timeouts.transfer)
         if reply != "PONG":
             raise ClamdError(f"clamd at {self} answered {reply!r} to PING")
-
-    async def version(self) -> str:
-        """Give the program's version and, if it has an official one, its database's and its date.
-
-        Raises:
-            ClamdError: when the daemon does not answer.
-        """
-        reply = await self._command(b"VERSION")
-        if not reply.startswith("ClamAV"):
-            raise ClamdError(f"clamd at {self} answered {reply!r} to VERSION")
-        return reply
 
     async def instream(self, chunks: AsyncIterator[bytes]) -> str:
         """Send a stream and give what the daemon says of it, ``stream: OK`` or the like.
@@ -104,11 +95,6 @@ class Clamd:
             if await _send_all(connection, chunks):
                 await connection.send(struct.pack(">I", 0))
             return await connection.reply(self.timeouts.verdict)
-
-    async def _command(self, name: bytes) -> str:
-        async with self._connection() as connection:
-            await connection.send(b"z" + name + b"\0")
-            return await connection.reply(self.timeouts.transfer)
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[_Connection]:

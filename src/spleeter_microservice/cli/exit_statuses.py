@@ -47,7 +47,6 @@ EXIT_STATUSES: dict[type[errors.SpleeterError], int] = {
     errors.ForbiddenAddressError: 69,
     errors.UnreachableError: 70,
     errors.ResponseTooLargeError: 71,
-    errors.WebhookSignatureError: 72,
     errors.AuditUnwritableError: 73,
     errors.AuditBrokenError: 74,
     errors.DatabaseUnavailableError: 80,

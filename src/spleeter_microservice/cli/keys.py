@@ -27,7 +27,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     action = actions.add_parser("create", help="make a key and print it, for the only time")
     action.add_argument("--tenant", default="default", help="whose separations it gives access to")
     action.add_argument(
-        "--scopes", default="separate,read", help="rights, separated by commas: separate, read, admin"
+        "--scopes",
+        default="separate,read",
+        help="scopes, comma-separated: separate, read (default: both)",
     )
     action.add_argument("--days", type=float, help="how long it lives; default: for ever")
     action.add_argument("--name", default="", help="what you call it")

@@ -171,18 +171,6 @@ class JobRepository:
             rows = await statement.rows("list_events", tenant=tenant, job=job, after=after, limit=limit)
         return [JobEvent.from_row(row) for row in rows]
 
-    async def cancel(self, tenant: str, job: UUID) -> Job:
-        """Cancel a job that has not ended; the worker that has it is notified.
-
-        Returns:
-            the job, which may have ended in another way before.
-
-        Raises:
-            UnknownJobError: when the tenant has no such job.
-        """
-        async with self._database.transaction() as transaction:
-            return Job.from_row(await self._cancel(transaction, tenant, job))
-
     async def delete(self, tenant: str, job: UUID) -> Job:
         """Cancel a job if it has not ended, and hide it; ``Retention`` erases it later.
 

@@ -83,11 +83,6 @@ class InferenceSlot:
         return process.pid if process else None
 
     @property
-    def job_pid(self) -> int | None:
-        """Number of the process that is at work, or None when there is no job."""
-        return self._working.pid if self._working else None
-
-    @property
     def in_force(self) -> list[str]:
         """Which of the sandbox's ``MEASURES`` confine the process that was started last."""
         return self._launcher.in_force

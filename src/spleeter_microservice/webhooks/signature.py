@@ -6,15 +6,12 @@ import base64
 import binascii
 import hashlib
 import hmac
-import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
-from spleeter_microservice.errors import ConfigurationError, WebhookSignatureError
+from spleeter_microservice.errors import ConfigurationError
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  (a prefix, not a secret)
-TOLERANCE = timedelta(minutes=5)
-"""How far a webhook's timestamp may be from the receiver's clock."""
 
 DELAYS = (
     timedelta(seconds=5),
@@ -33,16 +30,6 @@ _VERSION = "v1"
 _SECRET_BYTES = range(24, 65)  # what the specification asks for
 _JITTER = 0.2
 _MAXIMUM_WAIT = timedelta(hours=12)
-
-
-def generate_secret() -> str:
-    """Make a secret that sender and receiver share."""
-    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode("ascii")
-
-
-def generate_id() -> str:
-    """Make the id of a message; all attempts to deliver it carry the same."""
-    return f"msg_{secrets.token_hex(16)}"
 
 
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
@@ -78,42 +65,6 @@ def headers(secrets_: Sequence[str], message_id: str, timestamp: int, body: byte
         "webhook-timestamp": str(timestamp),
         "webhook-signature": " ".join(sign(secret, message_id, timestamp, body) for secret in secrets_),
     }
-
-
-def verify(
-    secret: str,
-    received: Mapping[str, str],
-    body: bytes,
-    now: float,
-    tolerance: timedelta = TOLERANCE,
-) -> str:
-    """Check a webhook as its receiver does, and give its id, by which repetitions are noticed.
-
-    Args:
-        secret: ``whsec_`` and base64.
-        received: the request's headers, their names in lower case.
-        body: the request's body, before any parsing.
-        now: the receiver's time, in seconds since 1970.
-        tolerance: how old, or how far ahead, the message may be.
-
-    Raises:
-        WebhookSignatureError: when it is not from who has the secret, or not from now.
-        ConfigurationError: when the secret has another form.
-    """
-    message_id, timestamp = received.get("webhook-id", ""), received.get("webhook-timestamp", "")
-    if not message_id or "." in message_id or not (timestamp.isascii() and timestamp.isdecimal()):
-        raise WebhookSignatureError("The webhook lacks its id or its timestamp. Refuse it.")
-    if len(timestamp) > len("253402300799") or abs(now - int(timestamp)) > tolerance.total_seconds():
-        raise WebhookSignatureError(
-            "The webhook's timestamp is too far from now. Refuse it, check the clock."
-        )
-    expected = sign(secret, message_id, int(timestamp), body).encode()
-    signatures = received.get("webhook-signature", "").encode("utf-8", "surrogateescape").split(b" ")
-    if not any(hmac.compare_digest(expected, signature) for signature in signatures):
-        raise WebhookSignatureError(
-            "The webhook's signature does not fit its body and the secret. Refuse it."
-        )
-    return message_id
 
 
 def delay(attempts: int, *, chance: float = 0.5, retry_after: float | None = None) -> timedelta | None:

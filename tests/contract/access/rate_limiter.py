@@ -84,6 +84,26 @@ class RateLimiterContract:
         with pytest.raises(RateLimitError, match="10 s"):
             await limiter.check("band")
 
+    async def test_in_no_time_more_pass_than_the_limit_and_what_grew_back(
+        self, limiter: RateLimiter, clock: Clock
+    ) -> None:
+        passed: list[float] = []
+        for number in range(100):
+            clock.time += number * 7 % 23 / 2
+            if await taken(limiter, attempts=1):
+                passed.append(clock.time)
+        for first, start in enumerate(passed):
+            for last, end in enumerate(passed[first:], start=first):
+                assert last - first + 1 <= RATE.limit + (end - start) / RATE.interval + 1e-3
+
+    async def test_a_caller_who_keeps_to_the_rate_is_never_refused(
+        self, limiter: RateLimiter, clock: Clock
+    ) -> None:
+        await taken(limiter)
+        for _ in range(20):
+            clock.time += RATE.interval
+            await limiter.take("band")
+
     async def test_the_wait_told_is_never_less_than_a_second(
         self, limiter: RateLimiter, clock: Clock
     ) -> None:

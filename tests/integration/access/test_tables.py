@@ -8,11 +8,12 @@ import pytest_asyncio
 
 from spleeter_microservice.access.key_store import KeyStore
 from spleeter_microservice.access.key_table import KeyTable
+from spleeter_microservice.access.principal import Scope
 from spleeter_microservice.access.rate_limit import Rate, RateLimiter
 from spleeter_microservice.access.rate_table import DatabaseRateLimiter, prune_rates
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import RateLimitError
-from tests.contract.access.key_store import KeyStoreContract
+from tests.contract.access.key_store import KeyStoreContract, record
 from tests.contract.access.rate_limiter import RATE, Clock, RateLimiterContract, taken
 
 
@@ -66,3 +67,13 @@ class TestRateTable(RateLimiterContract):
         await asyncio.sleep(0.01)
         assert await prune_rates(database) == 1
         assert await taken(long, "choir") == 0
+
+
+@pytest.mark.asyncio
+async def test_a_scope_that_no_longer_exists_is_ignored_in_an_old_key(database: Database) -> None:
+    store, old = KeyTable(database), record()
+    async with database.statement() as statement:
+        await statement.do("add_key", **vars(old) | {"scopes": ["admin", "read"]})
+    found = await store.find(old.digest)
+    assert found is not None
+    assert found.scopes == {Scope.READ}

@@ -103,9 +103,7 @@ async def test_memory_does_not_grow_with_the_stream(antivirus: Antivirus) -> Non
 
 
 async def test_the_daemon_s_health_is_told(antivirus: Antivirus) -> None:
-    assert antivirus.clamd is not None
     assert await antivirus.problem() is None
-    assert (await antivirus.clamd.version()).startswith("ClamAV ")
 
 
 async def test_what_goes_wrong_with_the_upload_is_not_blamed_on_the_scanner(antivirus: Antivirus) -> None:

@@ -12,7 +12,7 @@ from spleeter_microservice.errors import UnknownJobError
 from spleeter_microservice.jobs.claims import CRASHES, Claims, Failure
 from spleeter_microservice.jobs.job import Job, State
 from spleeter_microservice.jobs.repository import JobRepository
-from tests.support.job_samples import RESULT, claimed, new_job
+from tests.support.job_samples import RESULT, cancel, claimed, new_job
 
 pytestmark = pytest.mark.asyncio
 
@@ -144,7 +144,7 @@ async def test_a_job_unknown_to_its_worker_is_requeued_and_a_late_holder_cannot_
 async def test_a_cancelled_job_unknown_to_its_worker_is_released(bench: Bench) -> None:
     waiting = await bench.waiting()
     await claimed(bench.claims, bench.first)
-    await bench.repository.cancel("ann", waiting.id)
+    await bench.repository.delete("ann", waiting.id)
     (held,) = await bench.claims.beat(bench.first) or []
     assert await bench.claims.requeue_unknown(held)
     assert await bench.entries() == []
@@ -153,7 +153,7 @@ async def test_a_cancelled_job_unknown_to_its_worker_is_released(bench: Bench) -
 async def test_a_heartbeat_returns_the_jobs_still_held(bench: Bench) -> None:
     jobs = [await bench.waiting() for _ in range(3)]
     held = [await claimed(bench.claims, bench.first) for _ in jobs]
-    await bench.repository.cancel("ann", held[0].job.id)
+    await cancel(bench.database, held[0].job)
     await bench.repository.delete("ann", held[1].job.id)
     known = await bench.claims.beat(bench.first)
     assert known is not None
@@ -220,7 +220,7 @@ async def test_a_job_requeued_with_a_delay_is_claimed_later(bench: Bench) -> Non
 async def test_a_cancelled_job_keeps_its_entry_until_its_worker_releases_it(bench: Bench) -> None:
     waiting = await bench.waiting()
     claim = await claimed(bench.claims, bench.first)
-    await bench.repository.cancel("ann", waiting.id)
+    await cancel(bench.database, waiting)
     assert not await bench.claims.publish(claim, RESULT)
     assert await bench.entries() == ["doing"]
     assert await bench.claims.release(claim)
@@ -231,7 +231,7 @@ async def test_a_cancelled_job_keeps_its_entry_until_its_worker_releases_it(benc
 async def test_a_cancelled_job_of_a_crashed_worker_is_released_and_not_requeued(bench: Bench) -> None:
     waiting = await bench.waiting()
     await claimed(bench.claims, bench.first)
-    await bench.repository.cancel("ann", waiting.id)
+    await cancel(bench.database, waiting)
     await bench.silence(bench.first)
     assert await bench.claims.take_over(10) == []
     assert (await bench.entries(), (await bench.look(waiting)).owner) == ([], None)
@@ -265,7 +265,6 @@ async def test_concurrent_operations_neither_deadlock_nor_lose_a_job(bench: Benc
     async def annoy() -> None:
         for job in jobs[::3]:
             with contextlib.suppress(UnknownJobError):  # the other one was faster
-                await bench.repository.cancel("ann", job.id)
                 await bench.repository.delete("ann", job.id)
             await bench.claims.take_over(0)
 

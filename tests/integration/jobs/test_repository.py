@@ -198,7 +198,7 @@ async def test_a_made_up_cursor_is_refused(repository: JobRepository) -> None:
 async def test_another_tenants_job_is_as_unknown_as_one_that_never_existed(repository: JobRepository) -> None:
     job = (await repository.create(new_job("bob"))).job.id
     for unknown in (job, new_job_id()):
-        for call in (repository.get, repository.cancel, repository.delete):
+        for call in (repository.get, repository.delete):
             with pytest.raises(UnknownJobError, match=str(unknown)):
                 await call("ann", unknown)
         assert await repository.events("ann", unknown) == []
@@ -236,17 +236,21 @@ async def test_the_estimate_is_the_audio_ahead_divided_by_the_throughput(
     assert await repository.position("ann", claim.job.id) is None
 
 
-async def test_a_cancelled_queued_job_leaves_the_queue(repository: JobRepository, database: Database) -> None:
+async def test_a_waiting_job_that_is_deleted_is_cancelled_and_leaves_the_queue(
+    repository: JobRepository, database: Database
+) -> None:
     job = (await repository.create(new_job())).job
-    cancelled = await repository.cancel("ann", job.id)
+    cancelled = await repository.delete("ann", job.id)
     assert cancelled.state is State.CANCELLED
     assert cancelled.expires_at
     assert await count(database, "procrastinate_jobs") == 0
 
 
-async def test_cancelling_an_ended_job_changes_nothing(repository: JobRepository, database: Database) -> None:
+async def test_deleting_a_job_that_has_ended_keeps_its_result(
+    repository: JobRepository, database: Database
+) -> None:
     job = await succeed(database, new_job())
-    assert await repository.cancel("ann", job.id) == job
+    assert await repository.delete("ann", job.id) == job
 
 
 async def test_a_deleted_job_is_gone_for_its_tenant(repository: JobRepository) -> None:

@@ -84,11 +84,11 @@ def linked(path: Path, folder: Path) -> Path:
 
 
 async def until_working(slot: InferenceSlot) -> int:
-    """Wait until a job is in the process, and give the process's number."""
-    while slot.job_pid is None:
+    """Wait until a job is in the process, and return the process's number."""
+    while slot.pid is None:
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.3)
-    return slot.job_pid
+    return slot.pid
 
 
 def is_running(pid: int) -> bool:

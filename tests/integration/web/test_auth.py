@@ -13,14 +13,14 @@ import httpx
 import pytest
 
 from spleeter_microservice.access.jwks import Jwks
-from spleeter_microservice.access.key_store import MemoryKeyStore
 from spleeter_microservice.access.keys import ApiKeys, parse_configured
 from spleeter_microservice.access.principal import Scope
-from spleeter_microservice.access.rate_limit import MemoryRateLimiter, Rate
+from spleeter_microservice.access.rate_limit import Rate
 from spleeter_microservice.access.tokens import TokenRules, TokenVerifier
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.web.services import Services
 from tests.support.issuer import AUDIENCE, ISSUER, KeySet, Signer
+from tests.support.memory_access import MemoryKeyStore, MemoryRateLimiter
 from tests.support.web_service import ALL, Player, WorkerRegistry, build_services, song
 
 pytestmark = pytest.mark.asyncio

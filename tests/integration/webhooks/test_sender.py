@@ -3,7 +3,6 @@
 import asyncio
 import json
 import threading
-import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,11 +25,11 @@ from spleeter_microservice.webhooks import signature
 from spleeter_microservice.webhooks.deliveries import Deliveries, Delivery
 from spleeter_microservice.webhooks.sender import SenderOptions, WebhookSender
 from tests.support.http_servers import Server, serving, stall, status
-from tests.support.job_samples import RESULT, claimed, new_job, succeed
+from tests.support.job_samples import RESULT, cancel, claimed, new_job, succeed
+from tests.support.webhooks import SECRET, verified_id
 
 pytestmark = pytest.mark.asyncio
 
-SECRET = signature.generate_secret()
 QUICK = SenderOptions(poll=0.05, timeout=5.0)
 
 
@@ -87,7 +86,7 @@ async def test_a_success_is_told_signed_and_with_the_request_s_id(database: Data
         )
     ((_, headers),), (body,) = server.requests, server.bodies
     headers = {name.lower(): value for name, value in headers.items()}
-    assert signature.verify(SECRET, headers, body, time.time()) == delivery.id
+    assert verified_id(headers, body) == delivery.id
     assert (headers["x-request-id"], headers["content-type"]) == ("r-1", "application/json")
     event = json.loads(body)
     assert event["type"] == "separation.succeeded"
@@ -112,7 +111,7 @@ async def test_a_failure_a_cancellation_and_a_reused_result_are_told_too(databas
         claim = await claimed(claims, await claims.register("test", 1))
         await claims.fail(claim, Failure("not-audio", "Convert it."))
         waiting = (await repository.create(telling(server))).job
-        await repository.cancel("ann", waiting.id)
+        await cancel(database, waiting)
         first = telling(server)
         done = await succeed(database, first)
         again = replace(telling(server), content_hash=first.content_hash)

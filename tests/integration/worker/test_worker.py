@@ -126,9 +126,8 @@ async def test_a_result_that_cannot_be_stored_fails_its_job_and_no_other(
     assert failed.error_type == "internal-error"
 
 
-@pytest.mark.parametrize("how", ["cancel", "delete"])
-async def test_a_cancelled_running_job_stops_within_a_second(
-    database: Database, repository: JobRepository, how: str
+async def test_a_deleted_job_is_given_up_within_a_second(
+    database: Database, repository: JobRepository
 ) -> None:
     songs = Songs(seconds=30)
     job = (await repository.create(new_job())).job
@@ -136,7 +135,7 @@ async def test_a_cancelled_running_job_stops_within_a_second(
         while not songs.begun:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)
-        await getattr(repository, how)("ann", job.id)
+        await repository.delete("ann", job.id)
         async with asyncio.timeout(1):
             while working.running:
                 await asyncio.sleep(0.01)
@@ -156,7 +155,7 @@ async def test_a_separation_that_ignores_cancellation_is_interrupted(
     async with at_work(worker(database, songs)) as working:
         while not songs.begun:
             await asyncio.sleep(0.01)
-        await repository.cancel("ann", job.id)
+        await repository.delete("ann", job.id)
         async with asyncio.timeout(2):
             while working.running:
                 await asyncio.sleep(0.01)
@@ -242,7 +241,6 @@ async def test_every_change_of_a_job_is_notified(database: Database, repository:
     while not heard:
         await asyncio.sleep(0.01)
     job = (await repository.create(new_job())).job
-    await repository.cancel("ann", job.id)
     await repository.delete("ann", job.id)
     async with asyncio.timeout(2):
         while len(heard) < 4:

@@ -18,8 +18,8 @@ from spleeter_microservice.audit.record import (
     read,
     sounds_secret,
 )
-from spleeter_microservice.webhooks import signature
 from tests.support.issuer import encoded
+from tests.support.webhooks import SECRET
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 SECRET_NAMES = """
@@ -88,7 +88,7 @@ def test_other_fields_are_not(name: str) -> None:
     "secret",
     [
         key_format.generate(),
-        signature.generate_secret(),
+        SECRET,
         f"{encoded({'alg': 'RS256'})}.{encoded({'sub': 'someone'})}.{encoded(b's' * 256)}",
         f"{encoded({'alg': 'none'})}.{encoded({'sub': 'someone'})}.",
     ],

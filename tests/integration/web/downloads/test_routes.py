@@ -20,7 +20,7 @@ from spleeter_microservice.jobs.job import Job, Options, StoredStem
 from spleeter_microservice.storage.store import BLOCK_BYTES
 from spleeter_microservice.web.downloads.results import _member
 from spleeter_microservice.web.services import Services
-from tests.support.job_samples import new_job
+from tests.support.job_samples import cancel, new_job
 from tests.support.web_service import Player
 
 pytestmark = pytest.mark.asyncio
@@ -199,7 +199,7 @@ async def test_a_job_without_a_result_says_why(
         if state == "failed":
             await player.fail(claim, Failure("not-audio", "The file is not audio."))
     elif state == "cancelled":
-        await services.repository.cancel("ann", job.id)
+        await cancel(services.database, job)
     answer = await ann.get(path(job, rest))
     assert (answer.status_code, answer.json()["type"]) == (409, "/problems/not-ready")
     assert state in answer.json()["detail"]

@@ -19,12 +19,13 @@ from schemathesis import Case
 from schemathesis.checks import negative_data_rejection, positive_data_acceptance
 from schemathesis.schemas import BaseSchema
 
-from spleeter_microservice.access.rate_limit import MemoryRateLimiter, Rate
+from spleeter_microservice.access.rate_limit import Rate
 from spleeter_microservice.bootstrap.api import api_config
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
+from tests.support.memory_access import MemoryRateLimiter
 from tests.support.web_service import ALL, Player, build_services, served, song
 
 EXAMPLES = 12  # of each operation, besides the document's own and the borders of its ranges

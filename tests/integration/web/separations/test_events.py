@@ -19,7 +19,7 @@ from spleeter_microservice.jobs.job import State
 from spleeter_microservice.web.separations.events import EventStream
 from spleeter_microservice.web.separations.notifications import NotificationHub
 from spleeter_microservice.web.services import Services
-from tests.support.job_samples import new_job
+from tests.support.job_samples import cancel, new_job
 from tests.support.web_service import Player
 
 pytestmark = pytest.mark.asyncio
@@ -109,7 +109,7 @@ async def test_every_end_ends_the_stream(
         if how == "fail":
             await player.fail(await player.claim(), Failure("not-audio", "No."))
         else:
-            await services.repository.cancel("ann", job.id)
+            await cancel(services.database, job)
         rest = await events.rest()
         assert rest[-1].state == {"fail": "failed", "cancel": "cancelled"}[how]
 
@@ -298,6 +298,6 @@ async def test_a_long_history_is_told_whole(
             " SELECT %s, 'state', 'queued', 0 FROM generate_series(3, %s)",
             [job.id, count],
         )
-    await services.repository.cancel("ann", job.id)
+    await cancel(services.database, job)
     async with following(ann, job.id) as events:
         assert len(await events.rest()) == count

@@ -1,0 +1,21 @@
+"""The fakes of what the database keeps about callers behave as the real ones."""
+
+import pytest
+
+from spleeter_microservice.access.key_store import KeyStore
+from spleeter_microservice.access.rate_limit import RateLimiter
+from tests.contract.access.key_store import KeyStoreContract
+from tests.contract.access.rate_limiter import RATE, Clock, RateLimiterContract
+from tests.support.memory_access import MemoryKeyStore, MemoryRateLimiter
+
+
+class TestMemoryKeyStore(KeyStoreContract):
+    @pytest.fixture
+    def store(self) -> KeyStore:
+        return MemoryKeyStore()
+
+
+class TestMemoryRateLimiter(RateLimiterContract):
+    @pytest.fixture
+    def limiter(self, clock: Clock) -> RateLimiter:
+        return MemoryRateLimiter(RATE, clock)
