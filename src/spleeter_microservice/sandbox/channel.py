@@ -1,6 +1,6 @@
-"""A confined process's way to whoever started it; see ``inference_process``.
+"""A confined process's channel to its parent; see ``inference_process``.
 
-Nothing is imported that starts threads: those that exist before the sandbox would escape it.
+This module imports nothing that starts threads: threads that exist before the sandbox would escape it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from spleeter_microservice.sandbox.framing import Message
 
 
 class Channel:
-    """The way to the starter; ends the process when that one is gone."""
+    """The channel to the parent; ends this process when the parent exits."""
 
     def __init__(self, descriptor: int) -> None:
         self._reader: BinaryIO = os.fdopen(descriptor, "rb", closefd=False)
@@ -27,14 +27,14 @@ class Channel:
         self._requests: queue.Queue[Message] = queue.Queue()
 
     def receive(self) -> Message:
-        """Wait for the next message, without ``listen``."""
+        """Wait for the next message; not to be used after ``listen``."""
         header = self._reader.read(framing.HEADER.size)
         if len(header) < framing.HEADER.size:
             os._exit(0)
         return framing.decode(self._reader.read(framing.body_length(header)))
 
     def listen(self) -> None:
-        """Collect requests in another thread, which notices the starter's end during work too."""
+        """Collect requests in another thread, which notices the parent's exit even during work."""
 
         def collect() -> None:
             while True:
@@ -47,7 +47,7 @@ class Channel:
         return self._requests.get()
 
     def send(self, message: Message) -> None:
-        """Send a message; any thread may."""
+        """Send a message; safe from any thread."""
         data = memoryview(framing.encode(message))
         with self._lock:
             while data:
@@ -55,19 +55,22 @@ class Channel:
 
 
 def confine(descriptor: int, parent: int) -> tuple[Channel, Message, list[str]]:
-    """Read the setup, give up what the process has no use for, and tell what is in force.
+    """Read the setup message and enter the sandbox that it describes.
 
     Args:
-        descriptor: of the inherited socket.
-        parent: number of the process with which this one is to die.
+        descriptor: file descriptor of the inherited socket.
+        parent: PID of the process with which this one must die.
+
+    Returns:
+        the channel, the setup message, and the sandbox ``MEASURES`` in force.
     """
     faulthandler.enable()
     channel = Channel(descriptor)
     setup = channel.receive()
-    box = Sandbox(
+    sandbox = Sandbox(
         readable=tuple(map(Path, setup["readable"])),
         writable=tuple(map(Path, setup["writable"])),
         file_size=setup["file_size"],
         open_files=setup["open_files"],
     )
-    return channel, setup, box.enter(parent)
+    return channel, setup, sandbox.enter(parent)

@@ -1,7 +1,7 @@
-"""JSON objects through a pipe, each after its length.
+"""Framing of messages: JSON objects, each preceded by its length.
 
-Nothing but the standard library is imported: the inference process reads its first frame before
-it may start threads.
+This module imports the standard library only: a child reads its first message before it may start
+threads.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ Message = dict[str, Any]
 
 
 class ProtocolError(Exception):
-    """What came is no message, or not one that was to be expected."""
+    """A message is malformed or unexpected."""
 
 
 def encode(message: Message) -> bytes:
-    """Write a message with its length before it.
+    """Encode a message, preceded by its length.
 
     Raises:
-        ValueError: when it holds a number that JSON has not, or is too long.
+        ValueError: if it contains a number that JSON cannot represent, or is too long.
     """
     body = json.dumps(message, allow_nan=False).encode()
     if len(body) > MAX_MESSAGE_BYTES:
@@ -36,7 +36,7 @@ def body_length(header: bytes) -> int:
     """Read the length of a message.
 
     Raises:
-        ProtocolError: when it is longer than any message is.
+        ProtocolError: if it exceeds ``MAX_MESSAGE_BYTES``.
     """
     (length,) = HEADER.unpack(header)
     if length > MAX_MESSAGE_BYTES:
@@ -45,15 +45,15 @@ def body_length(header: bytes) -> int:
 
 
 def decode(body: bytes) -> Message:
-    """Read a message.
+    """Decode a message.
 
     Raises:
-        ProtocolError: when it is no JSON object with a type.
+        ProtocolError: if it is not a JSON object with a type.
     """
     try:
         message = json.loads(body, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise ProtocolError("a message is no JSON") from error
+        raise ProtocolError("a message is not JSON") from error
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
         raise ProtocolError("a message has no type")
     return message

@@ -1,7 +1,7 @@
-"""The inference process: holds the loaded networks and separates one file after the other.
+"""The inference process: it keeps a model loaded and separates one file after another.
 
-Started by ``inference_process`` as ``python -m``. It first gives up what it has no use for, then
-imports the engine, which starts threads; every message goes through one inherited descriptor.
+``inference_process`` starts it with ``python -m``. It enters the sandbox before it imports the engine,
+which starts threads. All messages pass through one inherited socket.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from pathlib import Path
 from spleeter_microservice.sandbox.channel import confine
 
 NICENESS = 5
-"""Of the process, which takes all the processor time that there is: whoever answers requests goes first."""
+"""Niceness of the process, which uses all processor time that it gets: requests come first."""
 
 
 def main(descriptor: int, parent: int) -> None:
-    """Be the inference process until the slot closes its end."""
-    _give_way()
+    """Run the inference process until the slot closes its end of the socket."""
+    _lower_priority()
     channel, setup, in_force = confine(descriptor, parent)
     from spleeter_microservice.sandbox import inference_engine  # noqa: PLC0415  (see above)
 
     inference_engine.run(channel, setup, in_force)
 
 
-def _give_way() -> None:
+def _lower_priority() -> None:
     os.nice(NICENESS)
-    with contextlib.suppress(OSError):  # where Linux shares out time by session, niceness counts within one
+    with contextlib.suppress(OSError):  # with autogrouping, niceness applies within a session only
         Path("/proc/self/autogroup").write_text(f"{NICENESS}\n", encoding="ascii")
 
 

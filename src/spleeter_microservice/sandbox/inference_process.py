@@ -1,4 +1,4 @@
-"""One confined process, seen from its starter: started, talked to, watched and killed."""
+"""A confined child process: started, messaged, monitored and killed by its parent."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _PAGE_BYTES = resource.getpagesize()
 _TAIL_BYTES = 4000
 _BUFFER_BYTES = 1 << 16
 _POLL_SECONDS = 0.005
-# What is mapped is more than what is used; beyond this, memory is refused before the watch sees it.
+# A process maps more memory than it uses. Beyond this margin the kernel refuses memory by itself.
 _SPARE_BYTES = 512 << 20
 _SPARE_SECONDS = 10
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process uses: resident memory in bytes, threads, and processor time in seconds."""
+    """Resources in use: resident memory in bytes, threads, and processor time in seconds."""
 
     memory: int
     threads: int
@@ -43,16 +43,16 @@ class Usage:
 
 
 class InferenceProcess:
-    """A process that runs a module of ours, and waits for its setup as the first message.
+    """A process that runs one of our modules and expects a setup message first.
 
     Args:
-        work_folder: where it runs.
-        environ: of which it gets what it needs.
-        module: that it runs, see ``channel.confine``.
+        work_folder: its current directory.
+        environ: environment of which it is given only what it needs.
+        module: module to run; see ``channel.confine``.
 
     Attributes:
-        pid: its number.
-        verdict: why it was killed, if this side did it; the first reason stands.
+        pid: its PID.
+        verdict: why this side killed it, if it did; the first reason stands.
     """
 
     def __init__(self, work_folder: Path, environ: Mapping[str, str], module: str = INFERENCE) -> None:
@@ -62,9 +62,9 @@ class InferenceProcess:
         self._errors, errors = os.pipe()
         os.set_blocking(self._errors, False)
         with theirs, os.fdopen(errors, "wb") as standard_error:
-            # Not asyncio's own processes: those are lost when their start is cancelled, and need a
-            # thread to wait for their end. This takes some milliseconds, without a copy of memory.
-            self._process = subprocess.Popen(  # noqa: S603  (of this program's own)
+            # Not asyncio's subprocesses: they are lost if their start is cancelled, and need a thread to
+            # wait for them. Popen blocks for a few milliseconds and does not copy memory.
+            self._process = subprocess.Popen(  # noqa: S603  (a module of this program)
                 [sys.executable, "-P", "-m", module, str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
                 env=environment(environ, work_folder),
@@ -72,7 +72,7 @@ class InferenceProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=standard_error,
-                start_new_session=True,  # Ctrl-C is the slot's business
+                start_new_session=True,  # the slot handles Ctrl-C
             )
         self.pid = self._process.pid
         self._tail = b""
@@ -81,16 +81,16 @@ class InferenceProcess:
         asyncio.get_running_loop().add_reader(self._errors, self._collect)
 
     async def connect(self) -> None:
-        """Make ready to send and receive."""
+        """Open the connection for ``send`` and ``receive``."""
         self._reader, self._writer = await asyncio.open_connection(sock=self._ours, limit=_BUFFER_BYTES)
 
     @property
     def alive(self) -> bool:
-        """Whether it runs, and nobody has killed it."""
+        """Whether it is running and has not been killed."""
         return self.verdict is None and self._process.poll() is None
 
     def send(self, message: Message) -> None:
-        """Send a message; one to a process that has ended is lost."""
+        """Send a message; it is lost if the process has ended."""
         assert self._writer is not None, "connect first"
         self._writer.write(framing.encode(message))
 
@@ -98,8 +98,8 @@ class InferenceProcess:
         """Wait for the next message.
 
         Raises:
-            InferenceError: when the process ends instead, saying why.
-            ProtocolError: when what comes is no message.
+            InferenceError: if the process ends instead; the error says why.
+            ProtocolError: if the message is malformed.
         """
         try:
             header = await self._reader.readexactly(framing.HEADER.size)
@@ -110,37 +110,37 @@ class InferenceProcess:
         return framing.decode(body)
 
     def exit_reason(self) -> InferenceError:
-        """Say why the process has ended."""
+        """Return the reason why the process has ended."""
         if self.verdict is not None:
             return self.verdict
         code = self._process.poll() or 0
         if code == -signal.SIGXCPU:
-            return JobTimeLimitError("The job took more processor time than it may.")
+            return JobTimeLimitError("The job exceeded its limit of processor time.")
         if code >= 0:
-            return InferenceCrashedError(f"The inference process ended with status {code}.")
+            return InferenceCrashedError(f"The inference process exited with status {code}.")
         name = signal.Signals(-code).name
-        hint = " Perhaps the machine has no memory left." if code == -signal.SIGKILL else ""
-        return InferenceCrashedError(f"The inference process was ended by {name}.{hint}", signal=-code)
+        hint = " The machine may be out of memory." if code == -signal.SIGKILL else ""
+        return InferenceCrashedError(f"The inference process was killed by {name}.{hint}", signal=-code)
 
     @property
     def stderr_tail(self) -> str:
-        """The end of what the process wrote to its standard error, for the log."""
+        """The end of the process's standard error, for the log."""
         text = self._tail.decode(errors="replace").strip()
-        return f" Its last words: {text}" if text else ""
+        return f" The end of its standard error: {text}" if text else ""
 
     def usage(self) -> Usage | None:
-        """Tell what the process uses, or None when it has ended or the system does not say."""
+        """Return the resources in use, or None if the process has ended or the system cannot report them."""
         try:
             text = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii", errors="replace")
         except OSError:
             return None
-        # Fields are counted from behind the name, which may hold anything: see proc(5).
+        # Count the fields after the name, which may contain anything: see proc(5).
         fields = text.rpartition(")")[2].split()
         ticks = int(fields[11]) + int(fields[12])
         return Usage(int(fields[21]) * _PAGE_BYTES, int(fields[17]), ticks / os.sysconf("SC_CLK_TCK"))
 
     def limit_memory(self, most_bytes: int) -> None:
-        """Have the kernel refuse what goes far beyond the limit, between two looks of the watch."""
+        """Make the kernel refuse memory far beyond the limit, in case the monitor is too slow."""
         usage = self.usage()
         if usage is not None:
             status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii", errors="replace")
@@ -149,7 +149,7 @@ class InferenceProcess:
             resource.prlimit(self.pid, resource.RLIMIT_DATA, (most, most))
 
     def limit_processor_time(self, seconds: float) -> None:
-        """Have the kernel end it after so much more processor time, should this side be stuck."""
+        """Make the kernel kill it after this much more processor time, in case this side hangs."""
         usage = self.usage()
         if usage is not None:
             soft = int(usage.processor + seconds) + _SPARE_SECONDS
@@ -157,14 +157,14 @@ class InferenceProcess:
                 resource.prlimit(self.pid, resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
 
     def kill(self, verdict: InferenceError) -> None:
-        """End the process at once, and whatever it has started."""
+        """Kill the process and its children at once."""
         self.verdict = self.verdict or verdict
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
 
     async def wait(self) -> None:
-        """Wait until the process has ended, and let go of it."""
+        """Wait until the process has ended, and release its resources."""
         while self._process.poll() is None:
             await asyncio.sleep(_POLL_SECONDS)
         if self._writer is not None:
@@ -175,7 +175,7 @@ class InferenceProcess:
             self._close_errors()
 
     def _collect(self) -> None:
-        """Keep the end of what the process writes to its standard error."""
+        """Keep the end of the process's standard error."""
         with contextlib.suppress(BlockingIOError):
             if data := os.read(self._errors, 1 << 16):
                 self._tail = (self._tail + data)[-_TAIL_BYTES:]

@@ -1,4 +1,4 @@
-"""Starts inference processes, all alike."""
+"""Start of inference processes."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from spleeter_microservice.sandbox.messages import InferenceModel
 logger = logging.getLogger(__name__)
 
 HARMLESS = (errors.AudioError, errors.ModelError, errors.ConfigurationError)
-"""Errors that a process may report of a job, and that leave it as good as before."""
+"""Errors that a process may report about a job and then go on as before."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What an inference process may use.
+    """Limits on an inference process.
 
     Attributes:
-        memory: resident, in bytes.
-        file_size: of any file that it writes, in bytes.
-        open_files: at a time.
-        threads: at a time.
-        start_seconds: until it must be ready.
+        memory: resident memory in bytes.
+        file_size: size of any file that it writes, in bytes.
+        open_files: number of open files.
+        threads: number of threads.
+        start_seconds: seconds until it must be ready.
     """
 
     memory: int = 3 << 30
@@ -48,18 +48,18 @@ class Limits:
 
 
 class Launcher:
-    """Starts inference processes that hold a model.
+    """A launcher of inference processes that hold a model.
 
     Args:
-        model: that they load.
-        work_folder: that they can write.
-        readable: folders that they can read.
-        limits: on each.
-        cores: that each uses; by default all that this process may use.
+        model: model to load.
+        work_folder: directory that the processes can write to.
+        readable: directories that they can read.
+        limits: limits on each process.
+        cores: number of cores that each process uses; by default, all available ones.
 
     Attributes:
-        in_force: the ``MEASURES`` of the sandbox that confine the process started last.
-        provider: of ONNX Runtime, that it runs on.
+        in_force: the sandbox ``MEASURES`` in force in the process started last.
+        provider: the ONNX Runtime provider that it runs on.
     """
 
     def __init__(
@@ -88,8 +88,8 @@ class Launcher:
         """Start a process and wait until it has loaded the model.
 
         Raises:
-            InferenceUnavailableError: when it does not start.
-            ModelError: when it cannot load the model.
+            InferenceUnavailableError: if it does not start.
+            ModelError: if it cannot load the model.
         """
         begin = time.monotonic()
         process = InferenceProcess(self._work_folder, os.environ)
@@ -97,15 +97,15 @@ class Launcher:
             async with asyncio.timeout(self._limits.start_seconds):
                 await process.connect()
                 process.send(self._setup)
-                answer = await process.receive()
-            self.in_force = _readiness(answer)
-            self.provider = messages.text(answer.get("provider"), 50)
+                message = await process.receive()
+            self.in_force = _readiness(message)
+            self.provider = messages.text(message.get("provider"), 50)
             process.limit_memory(self._limits.memory)
         except BaseException as error:
             process.kill(JobStoppedError("The inference process did not start."))
             await process.wait()
             if isinstance(error, InferenceError | ProtocolError | TimeoutError | OSError):
-                reason = f"{str(error) or 'it takes too long.'}{process.stderr_tail}"
+                reason = f"{str(error) or 'it took too long.'}{process.stderr_tail}"
                 raise InferenceUnavailableError(f"The inference process cannot start: {reason}") from error
             raise
         self._log(process, time.monotonic() - begin)
@@ -115,21 +115,26 @@ class Launcher:
         missing = [measure for measure in MEASURES if measure not in self.in_force]
         logger.log(
             logging.WARNING if missing else logging.INFO,
-            "inference process %d is ready after %.2f s; runs on %s; in force: %s; not in force: %s",
-            *(process.pid, seconds, self.provider),
-            *(", ".join(self.in_force), ", ".join(missing) or "nothing"),
+            "inference process ready",
+            extra={
+                "pid": process.pid,
+                "seconds": round(seconds, 2),
+                "provider": self.provider,
+                "in_force": self.in_force,
+                "not_in_force": missing,
+            },
         )
 
 
-def _readiness(answer: Message) -> list[str]:
-    """Read the first answer of a process: what confines it."""
-    if answer["type"] == "error":
-        kind = getattr(errors, messages.text(answer.get("class")), None)
-        said = messages.text(answer.get("message"))
+def _readiness(message: Message) -> list[str]:
+    """Read a process's first message: the measures that confine it."""
+    if message["type"] == "error":
+        kind = getattr(errors, messages.text(message.get("class")), None)
+        text = messages.text(message.get("message"))
         if isinstance(kind, type) and issubclass(kind, HARMLESS):
-            raise kind(said)
-        raise InferenceCrashedError(said)
-    in_force = answer.get("in_force")
-    if answer["type"] != "ready" or not isinstance(in_force, list):
-        raise ProtocolError("it does not say that it is ready")
+            raise kind(text)
+        raise InferenceCrashedError(text)
+    in_force = message.get("in_force")
+    if message["type"] != "ready" or not isinstance(in_force, list):
+        raise ProtocolError("it did not report that it is ready")
     return [measure for measure in MEASURES if measure in in_force]

@@ -1,6 +1,6 @@
-"""The probing process: looks into one file after the other, and can write none.
+"""The probing process: it inspects one file after another and cannot write.
 
-Started by ``inference_process`` as ``python -m``, and confined before it imports what decodes.
+``inference_process`` starts it with ``python -m``. It enters the sandbox before it imports a decoder.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from spleeter_microservice.sandbox.channel import confine
 
 
 def main(descriptor: int, parent: int) -> None:
-    """Be the probing process until the prober closes its end."""
+    """Run the probing process until the prober closes its end of the socket."""
     channel, _, in_force = confine(descriptor, parent)
     from spleeter_microservice.sandbox import probe_engine  # noqa: PLC0415  (see above)
 

@@ -1,4 +1,4 @@
-"""What the probing process does: opens files as audio, and decodes as little as tells enough."""
+"""The probing process's work: open files as audio and decode as little as possible."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _BLOCK = 1 << 14  # frames
 
 
 def run(channel: Channel, in_force: list[str]) -> None:
-    """Look into what is asked for, one file after the other."""
+    """Inspect the requested files, one after another."""
     channel.send({"type": "ready", "in_force": in_force})
     channel.listen()
     while True:
         request = channel.next_request()
         try:
-            answer = _facts(Path(request["path"]))
+            reply = _facts(Path(request["path"]))
         except SpleeterError as error:
-            answer = {"type": "error", "class": type(error).__name__, "message": str(error)[:2000]}
-        channel.send(answer)
+            reply = {"type": "error", "class": type(error).__name__, "message": str(error)[:2000]}
+        channel.send(reply)
 
 
 def _facts(path: Path) -> Message:
@@ -31,7 +31,7 @@ def _facts(path: Path) -> Message:
         blocks = reader.blocks(_BLOCK)
         frames = len(next(blocks))
         duration = reader.announced_duration
-        if duration is None:  # only counting tells
+        if duration is None:  # unknown without decoding everything
             duration = (frames + sum(map(len, blocks))) / reader.sample_rate
         return {
             "type": "facts",

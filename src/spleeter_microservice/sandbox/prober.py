@@ -1,7 +1,7 @@
-"""Looks into uploaded files, in confined processes that are kept warm.
+"""Probing of uploaded files, in confined processes that are kept warm.
 
-A file that crashes, hangs or bloats the process costs that process and that file, nothing else.
-This module imports nothing that decodes: the API, which has it, stays light.
+A file that crashes, hangs or bloats its process affects only that process and that file. This module
+imports no decoder, so that the API stays light.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _WATCH_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class AudioFacts:
-    """What a look into a file's headers, and no more than necessary of its sound, tells.
+    """Facts about a file, from its headers and as little of its audio as necessary.
 
     Attributes:
-        format: of the file, such as ``mp3``.
-        codec: of the sound.
-        duration: in seconds.
-        sample_rate: in Hz.
-        channels: how many.
+        format: container format, such as ``mp3``.
+        codec: codec of the audio.
+        duration: duration in seconds.
+        sample_rate: sample rate in Hz.
+        channels: number of channels.
     """
 
     format: str
@@ -55,14 +55,14 @@ class AudioFacts:
 
 @dataclass(frozen=True)
 class ProbeLimits:
-    """What a probing process may use.
+    """Limits on probing processes.
 
     Attributes:
-        memory: resident, in bytes.
-        seconds: for one file.
-        start_seconds: until it must be ready.
-        open_files: at a time.
-        processes: at a time; further files wait.
+        memory: resident memory in bytes.
+        seconds: seconds for one file.
+        start_seconds: seconds until a process must be ready.
+        open_files: number of open files.
+        processes: number of processes; further files wait.
     """
 
     memory: int = 512 << 20
@@ -73,11 +73,11 @@ class ProbeLimits:
 
 
 class Prober:
-    """Tells what audio files are.
+    """A prober of audio files.
 
     Args:
-        folder: below which the files lie; the processes read nothing else of the service's.
-        limits: on the processes.
+        folder: directory that contains the files; the processes can read nothing else of the service.
+        limits: limits on the processes.
     """
 
     def __init__(self, folder: Path, limits: ProbeLimits | None = None) -> None:
@@ -89,41 +89,43 @@ class Prober:
 
     @property
     def pids(self) -> list[int]:
-        """Numbers of the processes that there are."""
+        """PIDs of the existing processes."""
         return [process.pid for process in (*self._busy, *self._idle)]
 
     async def start(self) -> None:
-        """Have one process ready.
+        """Start one process ahead of the first file.
 
         Raises:
-            InferenceUnavailableError: when it cannot be started.
+            InferenceUnavailableError: if it cannot be started.
         """
         async with self._turns:
             self._idle.append(await self._process())
 
     async def probe(self, path: Path) -> AudioFacts:
-        """Tell what a file is, after those that were asked for before.
+        """Read a file's format and duration, after the files requested earlier.
 
         Raises:
-            InputError: of the kind that says why it cannot be separated; the message does not
-                name the path.
-            JobTimeLimitError, JobMemoryLimitError: when looking takes too much.
-            InferenceCrashedError: when the process dies of the file.
-            InferenceUnavailableError: when no process can be started.
+            InputError: if the file cannot be separated; the class says why, and the message does not name
+                the path.
+            JobTimeLimitError, JobMemoryLimitError: if probing exceeds a limit.
+            InferenceCrashedError: if the process crashes.
+            InferenceUnavailableError: if no process can be started.
         """
         async with self._turns:
             process = await self._process()
             self._busy.add(process)
             try:
-                answer = await self._ask(process, path)
-                facts = _facts(answer, path)
+                reply = await self._ask(process, path)
+                facts = _facts(reply, path)
             except InputError:
                 self._idle.append(process)
                 raise
             except BaseException as error:
                 await _end(process, _verdict(error))
                 if isinstance(error, ProtocolError):
-                    raise InferenceCrashedError(f"The probing process misbehaved: {error}.") from error
+                    raise InferenceCrashedError(
+                        f"The probing process sent a malformed message: {error}."
+                    ) from error
                 raise
             finally:
                 self._busy.discard(process)
@@ -131,7 +133,7 @@ class Prober:
             return facts
 
     async def close(self) -> None:
-        """End the processes."""
+        """Stop the processes."""
         for process in (*self._idle, *self._busy):
             await _end(process, JobStoppedError("The prober was closed."))
         self._idle.clear()
@@ -144,13 +146,13 @@ class Prober:
         await self.close()
 
     async def _process(self) -> InferenceProcess:
-        await asyncio.sleep(0)  # lets the loop see that an idle process has ended
+        await asyncio.sleep(0)  # let the event loop notice that an idle process has ended
         while self._idle:
             process = self._idle.pop()
             if process.alive:
                 return process
             await process.wait()
-            logger.warning("a probing process has ended: %s", process.exit_reason())
+            logger.warning("probing process ended: %s", process.exit_reason())
         return await self._launch()
 
     async def _launch(self) -> InferenceProcess:
@@ -167,12 +169,12 @@ class Prober:
                         "open_files": self.limits.open_files,
                     }
                 )
-                await process.receive()  # that it is ready; anything else shows at the first file
+                await process.receive()  # it is ready; any other message fails at the first file
             process.limit_memory(self.limits.memory)
         except BaseException as error:
             await _end(process, JobStoppedError("The probing process did not start."))
             if isinstance(error, InferenceError | ProtocolError | TimeoutError | OSError):
-                reason = f"{str(error) or 'it takes too long.'}{process.stderr_tail}"
+                reason = f"{str(error) or 'it took too long.'}{process.stderr_tail}"
                 raise InferenceUnavailableError(f"The probing process cannot start: {reason}") from error
             raise
         return process
@@ -188,18 +190,18 @@ class Prober:
                 await watching
 
     async def _watch(self, process: InferenceProcess) -> None:
-        """Kill the process when it exceeds a limit."""
+        """Kill the process if it exceeds a limit."""
         deadline = asyncio.get_running_loop().time() + self.limits.seconds
         while process.alive:
             usage = process.usage()
             if asyncio.get_running_loop().time() > deadline:
                 process.kill(
-                    JobTimeLimitError(f"Looking into the file took longer than {self.limits.seconds:g} s.")
+                    JobTimeLimitError(f"Probing the file took longer than {self.limits.seconds:g} s.")
                 )
             elif usage and usage.memory > self.limits.memory:
                 process.kill(
                     JobMemoryLimitError(
-                        f"Looking into the file needed more than {self.limits.memory >> 20} MiB of memory."
+                        f"Probing the file took more than {self.limits.memory >> 20} MiB of memory."
                     )
                 )
             await asyncio.sleep(_WATCH_SECONDS)
@@ -212,37 +214,39 @@ async def _end(process: InferenceProcess, verdict: InferenceError) -> None:
 
 def _verdict(error: BaseException) -> InferenceError:
     return (
-        error if isinstance(error, InferenceError) else InferenceCrashedError(f"The probe ended: {error!r}.")
+        error
+        if isinstance(error, InferenceError)
+        else InferenceCrashedError(f"Probing ended with {error!r}.")
     )
 
 
-def _facts(answer: Message, path: Path) -> AudioFacts:
-    """Read an answer, trusting nothing in it."""
-    if answer["type"] == "error":
-        raise _reported(answer, path)
+def _facts(reply: Message, path: Path) -> AudioFacts:
+    """Read a reply without trusting it."""
+    if reply["type"] == "error":
+        raise _reported(reply, path)
     try:
         facts = AudioFacts(
-            format=_word(answer["format"]),
-            codec=_word(answer["codec"]),
-            duration=float(answer["duration"]),
-            sample_rate=int(answer["sample_rate"]),
-            channels=int(answer["channels"]),
+            format=_word(reply["format"]),
+            codec=_word(reply["codec"]),
+            duration=float(reply["duration"]),
+            sample_rate=int(reply["sample_rate"]),
+            channels=int(reply["channels"]),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ProtocolError("it tells no facts") from error
+        raise ProtocolError("the facts are incomplete") from error
     if not (math.isfinite(facts.duration) and 0 <= facts.duration < 1 << 40):
-        raise ProtocolError("it tells of no possible duration")
+        raise ProtocolError("the duration is impossible")
     return facts
 
 
-def _reported(answer: Message, path: Path) -> InputError | InferenceCrashedError:
-    kind = getattr(errors, str(answer.get("class")), None)
-    said = str(answer.get("message"))[:2000]
+def _reported(reply: Message, path: Path) -> InputError | InferenceCrashedError:
+    kind = getattr(errors, str(reply.get("class")), None)
+    text = str(reply.get("message"))[:2000]
     if isinstance(kind, type) and issubclass(kind, InputError):
         for name in (str(path.resolve()), str(path)):
-            said = said.replace(name, "The file")
-        return kind(said)
-    return InferenceCrashedError(f"The probing process failed: {said}")
+            text = text.replace(name, "The file")
+        return kind(text)
+    return InferenceCrashedError(f"The probing process failed: {text}")
 
 
 def _word(value: object) -> str:

@@ -1,4 +1,4 @@
-"""A clip made here, and what each model must make of it."""
+"""Self-check of a model: a synthetic reference clip and the stems expected of it."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from spleeter_microservice.sandbox.messages import InferenceModel, Separation, S
 SAMPLE_RATE = 44100
 SECONDS = 6
 TOLERANCE = 0.05
-"""In dB, on any processor: their rounding makes a thousandth of it."""
+"""Allowed difference in dB on any processor; rounding accounts for a thousandth of it."""
 GPU_TOLERANCE = 0.5
-"""In dB, elsewhere: GPUs may multiply numbers of 10 bits."""
+"""Allowed difference in dB on GPUs, which may multiply with 10-bit mantissas."""
 
-_TIME_LIMIT = 120.0  # in seconds
-_FLOOR = -60.0  # in dB relative to full scale; what is weaker says more about rounding
-_EDGES = (0, 100, 200, 400, 800, 1600, 3200, 6400, 11025, 16000)  # of the bands, in Hz
+_TIME_LIMIT = 120.0  # seconds
+_FLOOR = -60.0  # dB relative to full scale; weaker bands depend on rounding
+_EDGES = (0, 100, 200, 400, 800, 1600, 3200, 6400, 11025, 16000)  # of the bands, Hz
 _REPAIR = "Verify the model: spleeter-microservice models verify"
-_PARTS = 3  # of the clip, measured apart
+_PARTS = 3  # parts of the clip, measured separately
 _EXPECTED = Path(__file__).with_name("self_check.json")
 
 Waveform = NDArray[np.float64]
 Separate = Callable[[SeparationRequest], Awaitable[Separation]]
 Fingerprint = Mapping[str, list[list[float]]]
-"""By stem: for each part of the clip, the level of each band in dB relative to full scale."""
+"""For each stem and part of the clip, the level of each band in dB relative to full scale."""
 
 
 def clip() -> Waveform:
-    """Make a voice-like tone over bass, chords and a beat, of shape (samples, 2); always the same."""
+    """Synthesise the clip: a voice-like tone over bass, chords and a beat, shape (samples, 2)."""
     time = np.arange(SECONDS * SAMPLE_RATE) / SAMPLE_RATE
     bass = 0.12 * np.sin(2 * np.pi * np.where(time % 2 < 1, 55.0, 82.5) * time)
     chord = sum(0.03 * np.sin(2 * np.pi * f * time) for f in (220.0, 277.18, 329.63))
@@ -48,7 +48,7 @@ def clip() -> Waveform:
 
 
 def _voice(time: Waveform) -> Waveform:
-    """Harmonics of a gliding, trembling tone, under two formants, with a pause in every second."""
+    """Synthesise a gliding tone with vibrato, two formants and regular pauses."""
     pitch = 220 * 2 ** ((np.floor(time / 1.5) % 4 * 2 + 0.3 * np.sin(2 * np.pi * 5.5 * time)) / 12)
     phase = 2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE
     tone = np.zeros_like(time)
@@ -63,13 +63,13 @@ def _voice(time: Waveform) -> Waveform:
 
 
 def _beat(time: Waveform, seed: int) -> Waveform:
-    noise: Waveform = np.random.RandomState(seed).uniform(-1, 1, len(time))  # NumPy never changes its numbers
+    noise: Waveform = np.random.RandomState(seed).uniform(-1, 1, len(time))  # its numbers are frozen
     noise *= np.exp(-(time % 0.5) * 30)
     return noise
 
 
 def write_clip(path: Path) -> None:
-    """Write the clip as a WAV file of 16 bits."""
+    """Write the clip as a 16-bit WAV file."""
     samples = np.round(np.clip(clip(), -1, 1) * 32767).astype("<i2")
     with wave.open(str(path), "wb") as file:
         file.setnchannels(2)
@@ -79,10 +79,10 @@ def write_clip(path: Path) -> None:
 
 
 def fingerprint(paths: Mapping[str, Path]) -> Fingerprint:
-    """Measure stems in WAV files of 16 bits.
+    """Measure stems in 16-bit WAV files.
 
     Raises:
-        SelfCheckError: when one is not such a file, or not as long as the clip.
+        SelfCheckError: if a file is in another format, or not as long as the clip.
     """
     return {name: _levels(_samples(path)) for name, path in paths.items()}
 
@@ -93,9 +93,9 @@ def _samples(path: Path) -> Waveform:
             data = file.readframes(2 * SECONDS * SAMPLE_RATE)
             form = (file.getnchannels(), file.getsampwidth(), file.getnframes())
     except (OSError, EOFError, wave.Error) as error:
-        raise SelfCheckError(f"A stem of the known clip cannot be read: {error}.") from error
+        raise SelfCheckError(f"A stem of the reference clip cannot be read: {error}.") from error
     if form != (2, 2, SECONDS * SAMPLE_RATE):
-        raise SelfCheckError("A stem of the known clip has another length or format than the clip.")
+        raise SelfCheckError("A stem of the reference clip differs from it in length or format.")
     return np.frombuffer(data, "<i2").reshape(-1, 2) / 32768
 
 
@@ -110,9 +110,9 @@ def _levels(samples: Waveform) -> list[list[float]]:
 
 
 def key(model: InferenceModel) -> str:
-    """Name what decides on the result: the weights, and how much of the spectrum they are used on.
+    """Return a key of all that decides the result: the weights and the bins that they are applied to.
 
-    The networks of a cascade serve models of four stems and of five.
+    A cascade adds its number of stems: the same weights serve four and five.
     """
     stems = f"-{len(model.architecture.stems)}" if model.architecture.kind == "cascade" else ""
     return f"{model.weights_sha256}-{model.architecture.bins}{stems}"
@@ -120,22 +120,27 @@ def key(model: InferenceModel) -> str:
 
 @cache
 def expected() -> Mapping[str, Fingerprint]:
-    """Give what is known, by the model's ``key``; ``scripts/fingerprint.py`` measured it."""
-    known: Mapping[str, Fingerprint] = json.loads(_EXPECTED.read_text(encoding="utf-8"))
-    return known
+    """Return the expected fingerprints by ``key``, as measured by ``scripts/fingerprint.py``."""
+    fingerprints: Mapping[str, Fingerprint] = json.loads(_EXPECTED.read_text(encoding="utf-8"))
+    return fingerprints
 
 
 def compare(found: Fingerprint, wanted: Fingerprint, tolerance: float = TOLERANCE) -> float:
-    """Compare what came out with what must; the tolerance is in dB.
+    """Compare a fingerprint with the expected one.
+
+    Args:
+        found: measured fingerprint.
+        wanted: expected fingerprint.
+        tolerance: allowed difference of any band in dB.
 
     Returns:
-        the greatest difference of any band, in dB.
+        the largest difference of any band in dB.
 
     Raises:
-        SelfCheckError: when it exceeds the tolerance, or the stems are others.
+        SelfCheckError: if it exceeds the tolerance, or the stems are different ones.
     """
     if found.keys() != wanted.keys():
-        raise SelfCheckError(f"The stems are {', '.join(found)} in place of {', '.join(wanted)}.")
+        raise SelfCheckError(f"The stems are {', '.join(found)} instead of {', '.join(wanted)}.")
     worst, where = 0.0, ""
     for stem, parts in wanted.items():
         pairs = np.maximum([np.array(found[stem]), np.array(parts)], _FLOOR)
@@ -144,8 +149,8 @@ def compare(found: Fingerprint, wanted: Fingerprint, tolerance: float = TOLERANC
             worst, where = difference, stem
     if worst > tolerance:
         raise SelfCheckError(
-            f"The known clip came out wrong: {where} differs by {worst:.2f} dB from what it must be, "
-            f"{tolerance} dB are allowed. {_REPAIR}"
+            f"The reference clip was separated wrongly: {where} differs by {worst:.2f} dB from the expected "
+            f"stem; the tolerance is {tolerance} dB. {_REPAIR}"
         )
     return worst
 
@@ -153,13 +158,13 @@ def compare(found: Fingerprint, wanted: Fingerprint, tolerance: float = TOLERANC
 async def check(
     separate: Separate, model: InferenceModel, work_folder: Path, tolerance: float
 ) -> float | None:
-    """Compare the model's files with their hashes, and what it makes of the clip with what it must.
+    """Compare the model's files with their hashes, and its stems of the clip with the expected ones.
 
     Returns:
-        the greatest difference in dB, or None for a model whose result is not known.
+        the largest difference in dB, or None for a model without an expected result.
 
     Raises:
-        SelfCheckError: when either differs or, for an unknown model, the result is suspicious.
+        SelfCheckError: if either differs or, for a model without an expected result, the stems are suspect.
     """
     await asyncio.to_thread(_check_files, model)
     found = await measure(separate, model, work_folder)
@@ -175,14 +180,14 @@ def _check_files(model: InferenceModel) -> None:
         except OSError as error:
             raise SelfCheckError(f"{error.filename} cannot be read: {error.strerror}. {_REPAIR}") from error
         if found != sha256:
-            raise SelfCheckError(f"{model.folder / name} is not what was installed. {_REPAIR}")
+            raise SelfCheckError(f"{model.folder / name} differs from the installed file. {_REPAIR}")
 
 
 async def measure(separate: Separate, model: InferenceModel, work_folder: Path) -> Fingerprint:
-    """Separate the clip in a folder that is then removed, and measure its stems.
+    """Separate the clip in a temporary directory and measure its stems.
 
     Raises:
-        SelfCheckError: when the result is suspicious, whatever the model.
+        SelfCheckError: if the stems are suspect.
     """
     with tempfile.TemporaryDirectory(prefix="self-check-", dir=work_folder) as name:
         folder = Path(name)
@@ -191,5 +196,5 @@ async def measure(separate: Separate, model: InferenceModel, work_folder: Path) 
         request = SeparationRequest(folder / "clip.wav", paths, time_limit=_TIME_LIMIT)
         result = await separate(request)
         if result.quality.suspect:
-            raise SelfCheckError(f"The known clip came out wrong: {result.quality.suspect}.")
+            raise SelfCheckError(f"The reference clip was separated wrongly: {result.quality.suspect}.")
         return await asyncio.to_thread(fingerprint, paths)

@@ -1,4 +1,4 @@
-"""Inference processes run the built-in models, and know what these must make of the known clip."""
+"""Inference processes run the built-in models and check them with the reference clip."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Slots with real inference processes: what they give, and what they survive."""
+"""Slots with real inference processes return stems and survive failures."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
-async def test_a_slot_gives_what_the_engine_gives(
+async def test_a_slot_returns_what_the_engine_returns(
     deezer: InferenceModel, model_settings: Settings, work: Path, tmp_path: Path
 ) -> None:
     source = song(work, 14)
@@ -117,7 +117,7 @@ async def test_a_slot_gives_what_the_engine_gives(
         assert stem.quality == wanted.stems[name].quality
 
 
-async def test_progress_comes_twice_a_second_and_with_every_segment(
+async def test_progress_is_reported_twice_a_second_and_with_every_segment(
     slot: InferenceSlot, tiny: InferenceModel, work: Path
 ) -> None:
     seen: list[tuple[float, int, int | None]] = []
@@ -143,7 +143,7 @@ async def test_a_slot_keeps_its_process_from_job_to_job(
     assert not slot.ends
 
 
-async def test_a_slots_process_leaves_the_processor_to_whoever_answers_requests(slot: InferenceSlot) -> None:
+async def test_a_slots_process_yields_the_processor_to_requests(slot: InferenceSlot) -> None:
     assert slot.pid is not None
     own = os.getpriority(os.PRIO_PROCESS, 0)
     assert os.getpriority(os.PRIO_PROCESS, slot.pid) == min(19, own + NICENESS)
@@ -165,7 +165,7 @@ async def test_a_request_may_name_another_model(
     await slot.separate(request_for(song(work), tiny))
 
 
-async def test_bad_input_is_reported_by_the_callers_name_and_leaves_the_process(
+async def test_bad_input_is_reported_under_the_callers_name_and_keeps_the_process(
     slot: InferenceSlot, tiny: InferenceModel, work: Path
 ) -> None:
     pid = slot.pid
@@ -200,7 +200,7 @@ async def test_cancelling_kills_within_a_second_and_the_next_job_runs(
         assert slot.pid is not None
 
 
-async def test_a_caller_that_goes_away_takes_the_job_with_it(
+async def test_a_caller_that_disconnects_ends_its_job(
     slot: InferenceSlot, tiny: InferenceModel, work: Path, long: Path
 ) -> None:
     task = asyncio.create_task(slot.separate(request_for(linked(long, work), tiny)))
@@ -212,7 +212,7 @@ async def test_a_caller_that_goes_away_takes_the_job_with_it(
     await slot.separate(request_for(song(work), tiny))
 
 
-async def test_a_progress_callback_that_fails_ends_the_job_and_not_the_slot(
+async def test_a_failing_progress_callback_ends_the_job_and_not_the_slot(
     slot: InferenceSlot, tiny: InferenceModel, work: Path
 ) -> None:
     def fail(done: int, total: int | None) -> None:
@@ -276,7 +276,7 @@ async def test_a_stopped_process_is_killed_at_the_time_limit(
     await slot.separate(request_for(song(work), tiny))
 
 
-async def test_files_elsewhere_are_refused(
+async def test_files_outside_the_work_folder_are_refused(
     slot: InferenceSlot, tiny: InferenceModel, work: Path, tmp_path: Path
 ) -> None:
     outside = song(tmp_path)
@@ -304,14 +304,14 @@ async def test_a_model_that_cannot_be_loaded_is_reported_at_the_start(
         await slot.start()
 
 
-async def test_a_process_that_is_not_ready_in_time_is_given_up(tiny: InferenceModel, work: Path) -> None:
+async def test_a_process_that_is_not_ready_in_time_is_killed(tiny: InferenceModel, work: Path) -> None:
     slot = InferenceSlot(tiny, work, limits=Limits(start_seconds=0.05))
     with pytest.raises(InferenceUnavailableError, match="too long"):
         await slot.start()
     await slot.close()
 
 
-async def test_closing_ends_the_process_even_at_work(tiny: InferenceModel, work: Path, long: Path) -> None:
+async def test_closing_ends_even_a_busy_process(tiny: InferenceModel, work: Path, long: Path) -> None:
     slot = InferenceSlot(tiny, work)
     task = asyncio.create_task(slot.separate(request_for(linked(long, work), tiny)))
     pid = await until_working(slot)
@@ -353,7 +353,7 @@ async def test_a_process_dies_with_its_slots_owner(tiny: InferenceModel, work: P
             await asyncio.sleep(0.01)
 
 
-async def test_mutated_files_cost_no_slot(slot: InferenceSlot, tiny: InferenceModel, work: Path) -> None:
+async def test_mutated_files_break_no_slot(slot: InferenceSlot, tiny: InferenceModel, work: Path) -> None:
     """60 files, cut, overwritten, spliced and with wild headers, each give a result or a clear error."""
     chance = np.random.default_rng(5)
     waveform = noise(RATE)
@@ -394,7 +394,7 @@ def mutated(data: bytes, chance: np.random.Generator) -> bytes:
     return bytes(changed)
 
 
-async def test_samples_beyond_all_measure_give_finite_numbers(
+async def test_huge_samples_give_finite_numbers(
     slot: InferenceSlot, tiny: InferenceModel, work: Path
 ) -> None:
     source = encode_kind(work / "loud.wav", noise(RATE) * np.float32(3e38), "f32.wav")
@@ -415,7 +415,7 @@ async def test_the_self_check_knows_deezers_weights(deezer: InferenceModel, work
         assert list(work.iterdir()) == []
 
 
-async def test_the_self_check_hears_tampered_weights(
+async def test_the_self_check_detects_tampered_weights(
     deezer: InferenceModel, work: Path, tmp_path: Path
 ) -> None:
     """4 KiB of 39 MB are replaced by noise that looks like weights."""
@@ -424,11 +424,11 @@ async def test_the_self_check_hears_tampered_weights(
         file.seek((folder / "vocals.bin").stat().st_size // 2)
         file.write(np.random.default_rng(1).normal(0, 1, 1024).astype(np.float32).tobytes())
     async with InferenceSlot(replace(deezer, folder=folder, files={}), work) as slot:
-        with pytest.raises(SelfCheckError, match="came out wrong"):
+        with pytest.raises(SelfCheckError, match="separated wrongly"):
             await slot.self_check()
 
 
-async def test_the_self_check_sees_one_changed_bit(
+async def test_the_self_check_detects_one_changed_bit(
     slot: InferenceSlot, deezer: InferenceModel, work: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(deezer.folder, tmp_path / "tampered")
@@ -437,17 +437,17 @@ async def test_the_self_check_sees_one_changed_bit(
         file.seek(0)
         file.write(bytes([first ^ 1]))
     async with InferenceSlot(replace(deezer, folder=folder), work) as tampered:
-        with pytest.raises(SelfCheckError, match=r"accompaniment\.bin is not what was installed"):
+        with pytest.raises(SelfCheckError, match=r"accompaniment\.bin differs from the installed file"):
             await tampered.self_check()
 
 
-async def test_of_an_unknown_model_the_self_check_asks_only_for_plausible_stems(
+async def test_the_self_check_of_an_unknown_model_requires_only_plausible_stems(
     slot: InferenceSlot, tiny: InferenceModel
 ) -> None:
     assert await slot.self_check() is None
 
 
-async def test_a_known_clip_is_always_the_same(tmp_path: Path) -> None:
+async def test_the_reference_clip_never_changes(tmp_path: Path) -> None:
     from spleeter_microservice.sandbox import self_check
 
     self_check.write_clip(tmp_path / "clip.wav")

@@ -1,4 +1,4 @@
-"""Inference processes that were taken over: what they send is not believed."""
+"""A compromised inference process is not trusted."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def work(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("lie", LIES)
-async def test_what_is_no_answer_ends_the_process_and_not_the_slot(
+async def test_a_malformed_message_ends_the_process_and_not_the_slot(
     lie: str, model: InferenceModel, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
@@ -89,7 +89,7 @@ async def test_what_is_no_answer_ends_the_process_and_not_the_slot(
     await slot.close()
 
 
-async def test_the_memory_limit_may_be_reported_from_within(
+async def test_the_process_may_report_the_memory_limit_itself(
     model: InferenceModel, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = "raise MemoryError"
@@ -103,7 +103,7 @@ async def test_the_memory_limit_may_be_reported_from_within(
     await slot.close()
 
 
-async def test_a_process_that_dies_at_its_start_is_reported_with_its_last_words(
+async def test_a_process_that_crashes_at_its_start_is_reported_with_its_standard_error(
     model: InferenceModel, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_in_process("raise SystemExit('no luck today')", tmp_path / "hook", monkeypatch)

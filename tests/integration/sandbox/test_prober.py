@@ -1,4 +1,4 @@
-"""Looking into files in real confined processes, hostile ones included."""
+"""Files, hostile ones included, are probed in real confined processes."""
 
 import asyncio
 import contextlib
@@ -58,7 +58,7 @@ async def test_a_file_is_described(prober: Prober, tmp_path: Path, kind: str, fo
     ("content", "kind"),
     [(b"", EmptyInputError), (b"no sound at all" * 100, NotAudioError), (None, UnreadableInputError)],
 )
-async def test_what_is_no_audio_is_said_without_naming_where_it_lies(
+async def test_a_file_that_is_not_audio_is_refused_without_naming_its_path(
     prober: Prober, tmp_path: Path, content: bytes | None, kind: type[InputError]
 ) -> None:
     path = tmp_path / "upload"
@@ -72,14 +72,14 @@ async def test_what_is_no_audio_is_said_without_naming_where_it_lies(
     assert prober.pids == pids
 
 
-async def test_a_file_whose_beginning_is_cut_off_is_refused(prober: Prober, tmp_path: Path) -> None:
+async def test_a_file_without_its_beginning_is_refused(prober: Prober, tmp_path: Path) -> None:
     path = song(tmp_path, "m4a")
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises((TruncatedInputError, NotAudioError)):
         await prober.probe(path)
 
 
-async def test_a_process_that_is_killed_in_between_is_replaced(prober: Prober, tmp_path: Path) -> None:
+async def test_a_process_killed_between_files_is_replaced(prober: Prober, tmp_path: Path) -> None:
     path = song(tmp_path)
     (pid,) = prober.pids
     os.kill(pid, signal.SIGKILL)
@@ -88,7 +88,7 @@ async def test_a_process_that_is_killed_in_between_is_replaced(prober: Prober, t
     assert pid not in prober.pids
 
 
-async def test_a_process_that_dies_of_a_file_costs_that_file_alone(
+async def test_a_file_that_crashes_its_process_affects_no_other_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_in_process(
@@ -110,7 +110,9 @@ async def test_a_process_that_dies_of_a_file_costs_that_file_alone(
         assert (await prober.probe(path)).channels == 2
 
 
-async def test_memory_time_and_files_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_memory_time_and_open_files_are_limited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run_in_process(
         "from spleeter_microservice.audio import reader\n"
         "import pathlib, time\n"
@@ -132,14 +134,14 @@ async def test_memory_time_and_files_are_bounded(tmp_path: Path, monkeypatch: py
             await prober.probe(tmp_path / "greedy")
 
 
-async def test_many_at_once_take_turns(prober: Prober, tmp_path: Path) -> None:
+async def test_concurrent_files_take_turns(prober: Prober, tmp_path: Path) -> None:
     paths = [song(tmp_path, kind) for kind in ("mp3", "s16.wav", "flac")] * 4
     facts = await asyncio.gather(*map(prober.probe, paths))
     assert {fact.channels for fact in facts} == {2}
     assert len(prober.pids) <= 2
 
 
-async def test_who_gives_up_waiting_leaves_a_prober_that_works(prober: Prober, tmp_path: Path) -> None:
+async def test_a_caller_that_stops_waiting_leaves_a_working_prober(prober: Prober, tmp_path: Path) -> None:
     path = song(tmp_path)
     probing = asyncio.create_task(prober.probe(path))
     await asyncio.sleep(0)
@@ -157,7 +159,7 @@ async def test_a_process_that_cannot_start_is_reported(
         await Prober(tmp_path).start()
 
 
-async def test_mutated_files_are_described_or_refused_and_never_more(prober: Prober, tmp_path: Path) -> None:
+async def test_mutated_files_are_either_described_or_refused(prober: Prober, tmp_path: Path) -> None:
     chance = random.Random(5)
     for kind in ("mp3", "m4a", "flac", "ogg", "s16.wav"):
         whole = song(tmp_path, kind, 0.5).read_bytes()
@@ -174,7 +176,7 @@ async def test_mutated_files_are_described_or_refused_and_never_more(prober: Pro
 @pytest.mark.parametrize(
     "module", ["spleeter_microservice.web.services", "spleeter_microservice.sandbox.prober"]
 )
-async def test_the_api_process_imports_nothing_that_decodes(module: str) -> None:
+async def test_the_api_process_imports_no_decoder(module: str) -> None:
     heavy = "{'av', 'numpy', 'onnxruntime', 'onnx', 'scipy'}"
     script = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -1,6 +1,6 @@
-"""Takes from this process the right to files, TCP ports and signals that it has no use for.
+"""Landlock: restrictions on files, TCP ports and signals.
 
-See landlock(7) and <linux/landlock.h>. What the kernel knows depends on its version.
+See landlock(7) and <linux/landlock.h>. The available restrictions depend on the kernel's version.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _ASK_VERSION, _PATH_BENEATH = 1, 1
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _REMOVE_DIR, _REMOVE_FILE = (1 << i for i in range(6))
 _MAKE_DIR, _MAKE_REGULAR = 1 << 7, 1 << 8
 _TRUNCATE, _IOCTL = 1 << 14, 1 << 15
-_FILE_RIGHTS = [0, 13, 14, 15, 15, 16]  # how many there are, by the kernel's version of Landlock
+_FILE_RIGHTS = [0, 13, 14, 15, 15, 16]  # number of file rights, by Landlock version
 _TCP_RIGHTS = 0b11
-_SCOPES = 0b11  # abstract Unix sockets and signals: only to processes with the same restrictions
+_SCOPES = 0b11  # abstract Unix sockets and signals reach only processes in the same domain
 
 _READ = _READ_FILE | _READ_DIR
 _WRITE = _READ | _WRITE_FILE | _TRUNCATE | _REMOVE_DIR | _REMOVE_FILE | _MAKE_DIR | _MAKE_REGULAR
@@ -40,15 +40,15 @@ class _Rule(ctypes.Structure):
 
 
 def restrict(readable: Iterable[Path], writable: Iterable[Path], devices: Iterable[Path]) -> list[str]:
-    """Restrict this thread and those that it starts, for good; needs ``no_new_privs``.
+    """Restrict this thread and its future threads irrevocably; needs ``no_new_privs``.
 
     Args:
-        readable: files and folders to be read.
-        writable: folders to be read and written; no links, pipes or devices can be made there.
-        devices: device files to be used.
+        readable: files and directories that may be read.
+        writable: directories that may be read and written; links, pipes and devices cannot be created there.
+        devices: device files that may be used.
 
     Returns:
-        what is in force now.
+        the names of the measures in force.
     """
     version = libc().syscall(
         ctypes.c_long(_CREATE_RULESET), None, ctypes.c_size_t(0), ctypes.c_uint32(_ASK_VERSION)
@@ -73,7 +73,7 @@ def restrict(readable: Iterable[Path], writable: Iterable[Path], devices: Iterab
 
 
 def _allow(ruleset: int, path: Path, rights: int) -> None:
-    with contextlib.suppress(OSError):  # what is not there need not be allowed
+    with contextlib.suppress(OSError):  # a missing path needs no rule
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
         try:
             rule = _Rule(rights if path.is_dir() else rights & _OF_FILES, descriptor)

@@ -1,4 +1,4 @@
-"""The C library, for what Python has no functions for."""
+"""The C library, for system calls that Python does not offer."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 @functools.cache
 def libc() -> ctypes.CDLL:
-    """Give the C library that this process has loaded."""
+    """Return the C library that this process has loaded."""
     return ctypes.CDLL(None, use_errno=True)
 
 
 def call(function: Callable[..., int], *arguments: Any) -> bool:
-    """Call a function that returns a negative number when it fails; tell whether it did not.
+    """Call a function that returns a negative number on failure; return whether it succeeded.
 
-    Integers go as 64-bit ones: variadic functions would read them with half of it undefined.
+    Integers are passed as 64 bits: otherwise variadic functions would read an undefined upper half.
     """
     return function(*(ctypes.c_long(a) if isinstance(a, int) else a for a in arguments)) >= 0

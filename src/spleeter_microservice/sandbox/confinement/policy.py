@@ -1,7 +1,7 @@
-"""Takes from the inference process what it has no use for, before it sees any audio.
+"""The sandbox's policy: what a confined process keeps before it sees any audio.
 
-Only the standard library is imported here: threads that exist already would escape Landlock, and
-NumPy starts some. What the kernel refuses is left out, and the caller is told what is in force.
+This module imports the standard library only: threads that exist already would escape Landlock, and
+NumPy starts some. Measures that the kernel lacks are skipped; the caller learns which are in force.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ MEASURES = (
     *("limits", "oom_first", "no_new_privileges", "no_capabilities", "dies_with_parent"),
     *("landlock_files", "landlock_tcp", "landlock_signals", "seccomp"),
 )
-"""Everything that can be in force, by name."""
+"""Names of all measures."""
 
 _ENVIRONMENT = (
     *("LANG", "LC_ALL", "TZ", "PYTHONPATH", "LD_LIBRARY_PATH", "OMP_NUM_THREADS"),
-    # Who chooses the kernels of the arithmetic means those of this process too: others round otherwise.
+    # A choice of arithmetic kernels must hold here too, as other kernels round differently.
     *("OPENBLAS_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"),
     *("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES"),
 )
@@ -44,13 +44,13 @@ _KILLED_FIRST = "800"  # oom_score_adj, up to 1000
 
 @dataclass(frozen=True)
 class Sandbox:
-    """What the process keeps.
+    """The rights that a process keeps.
 
     Attributes:
-        readable: folders that it may read, besides Python and the system's libraries.
-        writable: folders that it may also write.
-        file_size: largest file that it may write, in bytes.
-        open_files: how many at a time.
+        readable: directories that it may read, besides Python and the system's libraries.
+        writable: directories that it may read and write.
+        file_size: maximum size of a file that it writes, in bytes.
+        open_files: maximum number of open files.
     """
 
     readable: tuple[Path, ...]
@@ -59,19 +59,19 @@ class Sandbox:
     open_files: int
 
     def enter(self, parent: int) -> list[str]:
-        """Give everything else up, for good.
+        """Give up all other rights irrevocably.
 
         Args:
-            parent: number of the process with which this one is to die.
+            parent: PID of the process with which this one must die.
 
         Returns:
-            which of the ``MEASURES`` are in force.
+            the ``MEASURES`` in force.
         """
         self._limit()
         in_force = ["limits"]
         if sys.platform != "linux":
             return in_force
-        in_force += ["oom_first"] * _be_killed_first()
+        in_force += ["oom_first"] * _prefer_for_oom_kill()
         in_force += ["no_new_privileges"] * call(libc().prctl, _SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         in_force += ["no_capabilities"] * _drop_capabilities()
         if call(libc().prctl, _SET_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0):
@@ -92,19 +92,19 @@ class Sandbox:
 
 
 def environment(environ: Mapping[str, str], work_folder: Path) -> dict[str, str]:
-    """Choose what of the environment the process gets: nothing that could be a secret."""
+    """Return the environment of a confined process, without anything that could be a secret."""
     kept = {name: environ[name] for name in _ENVIRONMENT if name in environ}
-    if path := kept.get("PYTHONPATH"):  # the process has another current folder
+    if path := kept.get("PYTHONPATH"):  # the process has another current directory
         kept["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in path.split(os.pathsep))
     return kept | {
         "TMPDIR": str(work_folder),
         "PYTHONDONTWRITEBYTECODE": "1",
-        "ORT_DISABLE_TELEMETRY": "1",  # else ONNX Runtime tells Microsoft about its use
+        "ORT_DISABLE_TELEMETRY": "1",  # otherwise ONNX Runtime reports usage to Microsoft
     }
 
 
 def _python() -> list[Path]:
-    """Where Python, this program and what it uses lie."""
+    """Return the directories of Python, this program and its libraries."""
     libraries = os.environ.get("LD_LIBRARY_PATH", "").split(":")
     folders = [sys.prefix, sys.base_prefix, sys.exec_prefix, *sys.path, *libraries]
     return [Path(folder) for folder in folders if folder] + [Path(__file__).parents[2]]
@@ -117,7 +117,7 @@ def _set_limit(kind: int, value: int) -> None:
 
 
 def _own_tasks() -> int:
-    """Count the threads of this user's processes, against all of which the kernel holds the limit."""
+    """Count the threads of all of this user's processes, to which the kernel applies the limit."""
     count = 0
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -126,8 +126,8 @@ def _own_tasks() -> int:
     return count
 
 
-def _be_killed_first() -> bool:
-    """When the machine's memory runs out, rather this process than the one that heads it."""
+def _prefer_for_oom_kill() -> bool:
+    """Ask the kernel to kill this process before its parent if memory runs out."""
     try:
         Path("/proc/self/oom_score_adj").write_text(_KILLED_FIRST, encoding="ascii")
     except OSError:
@@ -136,7 +136,7 @@ def _be_killed_first() -> bool:
 
 
 def _drop_capabilities() -> bool:
-    """Give up root's privileges; of what root owns, the owner's rights remain."""
+    """Drop all capabilities; the rights of an owner to its files remain."""
     for capability in range(64):
         call(libc().prctl, _DROP_FROM_BOUNDS, capability, 0, 0, 0)
     header = (ctypes.c_uint32 * 2)(_CAPABILITIES_VERSION, 0)

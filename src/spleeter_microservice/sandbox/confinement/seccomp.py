@@ -1,8 +1,8 @@
-"""A filter of system calls for this process: no sockets, no other processes, no tracing.
+"""A seccomp filter: no sockets, no other processes, no tracing.
 
-It forbids what audio and inference never need, each call failing with EPERM. What is not named
-stays allowed, because what ONNX Runtime, FFmpeg and a GPU's driver call changes with their
-versions. Written as classic BPF, see seccomp(2) and <linux/seccomp.h>.
+It forbids the system calls that audio and inference never need; they fail with EPERM. All others stay
+allowed, because the calls of ONNX Runtime, FFmpeg and GPU drivers change with their versions. The
+filter is classic BPF; see seccomp(2) and <linux/seccomp.h>.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data
 _CLONE_THREAD = 0x00010000
-_X32 = 0x40000000  # x86-64 has a second set of numbers above it
+_X32 = 0x40000000  # x86-64 has a second set of calls from this number on
 _SET_MODE_FILTER, _ALL_THREADS = 1, 1
 
 _NEW = {  # the same on every architecture
@@ -52,7 +52,7 @@ _AARCH64 = {
 
 @dataclass(frozen=True)
 class _Machine:
-    """Numbers of one architecture; those of calls that are allowed with some arguments have names."""
+    """System call numbers of one architecture; calls allowed with certain arguments have fields."""
 
     audit: int
     forbidden: dict[str, int]
@@ -75,10 +75,10 @@ class _Program(ctypes.Structure):
 
 
 def install() -> bool:
-    """Put the filter in force for this process, for good; needs ``no_new_privs``.
+    """Install the filter irrevocably in this process; needs ``no_new_privs``.
 
     Returns:
-        whether the kernel took it and the machine is a known one.
+        False if the kernel refused it or the architecture is unknown.
     """
     machine = _MACHINES.get(platform.machine())
     if machine is None:
@@ -103,14 +103,14 @@ def _filter(machine: _Machine, process: int) -> list[_Instruction]:
         (_AT_LEAST, 0, 1, _X32),
         _DENY,
         *(step for number in machine.forbidden.values() for step in ((_EQUAL, 0, 1, number), _DENY)),
-        # The C library asks for threads with clone3, whose arguments no filter can see, and falls
-        # back to clone.
+        # The C library creates threads with clone3, whose arguments a filter cannot see, and falls back
+        # to clone.
         (_EQUAL, 0, 1, machine.clone3),
         (_RETURN, 0, 0, _ERRNO | errno.ENOSYS),
         *_only_if(machine.clone, 0, (_ANY_BIT, 1, 0, _CLONE_THREAD)),
         *_only_if(machine.kill, 0, (_EQUAL, 1, 0, process)),
         *_only_if(machine.tgkill, 0, (_EQUAL, 1, 0, process)),
-        # Limits may be read (the new ones are a null pointer), not changed.
+        # Limits may be read (the pointer to new ones is null) but not changed.
         (_EQUAL, 0, 6, machine.prlimit64),
         (_LOAD, 0, 0, _ARGUMENTS + 8 * 2),
         (_EQUAL, 1, 0, 0),

@@ -1,4 +1,4 @@
-"""What an inference process cannot do, tried out in a real one."""
+"""An inference process cannot do what it does not need, as tried in a real one."""
 
 from __future__ import annotations
 
@@ -183,33 +183,33 @@ def test_a_choice_of_arithmetic_kernels_holds_in_the_process_too(tmp_path: Path)
     assert chosen.items() <= environment(chosen | {"SECRET": "1"}, tmp_path).items()
 
 
-def test_files_are_bounded_in_size_and_number(seen: Seen) -> None:
+def test_files_are_limited_in_size_and_number(seen: Seen) -> None:
     assert seen.outcomes["large file"] == 27, "EFBIG"
     assert seen.outcomes["many files"] == 24, "EMFILE"
     assert seen.outcomes["read a limit"] == FILE_SIZE
     assert seen.outcomes["limit of core"] == 0
 
 
-def test_the_number_of_processes_is_bounded(seen: Seen) -> None:
+def test_the_number_of_processes_is_limited(seen: Seen) -> None:
     """Nobody may fork; besides, the kernel bounds the tasks of every user but root."""
     assert seen.outcomes["fork"] == 1
     if os.geteuid() != 0:
         assert seen.outcomes["limit of tasks"] < resource.getrlimit(resource.RLIMIT_NPROC)[1]
 
 
-def test_memory_and_processor_time_are_bounded_by_the_kernel_too(seen: Seen) -> None:
+def test_the_kernel_limits_memory_and_processor_time_too(seen: Seen) -> None:
     line = next(line for line in seen.limits.splitlines() if line.startswith("Max data size"))
     assert 1 << 30 < int(line.split()[3]) < 3 << 30
 
 
-def test_the_kernel_confirms_it(seen: Seen) -> None:
+def test_the_kernel_confirms_the_restrictions(seen: Seen) -> None:
     assert seen.status["NoNewPrivs"] == "1"
     assert seen.status["Seccomp"] == "2"
     for kind in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
         assert int(seen.status[kind], 16) == 0
 
 
-def test_everything_that_is_in_force_is_known_to_the_slot(seen: Seen) -> None:
+def test_the_slot_knows_every_measure_in_force(seen: Seen) -> None:
     assert seen.in_force == list(MEASURES)
 
 
@@ -221,11 +221,11 @@ async def test_too_many_threads_end_the_process(model: InferenceModel, tmp_path:
 
 
 @pytest.mark.asyncio
-async def test_what_is_in_force_is_logged(
+async def test_the_measures_in_force_are_logged(
     model: InferenceModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO", "spleeter_microservice.sandbox"):
         async with InferenceSlot(model, tmp_path):
             pass
-    (line,) = [record.getMessage() for record in caplog.records if "is ready" in record.getMessage()]
-    assert all(measure in line for measure in MEASURES)
+    (record,) = [record for record in caplog.records if record.getMessage() == "inference process ready"]
+    assert vars(record)["in_force"] == list(MEASURES)
