@@ -1,7 +1,9 @@
 """What the documents promise is what the program has."""
 
 import argparse
+import ast
 import re
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from spleeter_microservice.training.configuration import KNOWN_KEYS
 ROOT = Path(__file__).parents[2]
 CLI = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+PACKAGE = ROOT / "src" / "spleeter_microservice"
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -92,10 +96,27 @@ def test_every_link_leads_somewhere(document: Path) -> None:
 
 
 def test_files_named_in_the_architecture_exist() -> None:
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    files = {path.name for folder in ("src", "research") for path in (ROOT / folder).rglob("*.py")}
-    for name in re.findall(r"`(?:\w+/)?(\w+\.py)`", text):
-        assert name in files, name
+    for name in re.findall(r"`([\w/]+\.(?:py|sql))`", ARCHITECTURE):
+        assert any((PACKAGE / folder / name).is_file() for folder in ("", "database")), name
+
+
+def test_functions_named_in_the_architecture_are_in_the_files_before_them() -> None:
+    found = re.findall(r"`([\w/]+\.py)`\s+`([\w.]+)`", ARCHITECTURE)
+    assert len(found) > 20
+    for name, function in found:
+        body = ast.parse((PACKAGE / name).read_text(encoding="utf-8")).body
+        for part in function.split("."):
+            (definition,) = (node for node in body if getattr(node, "name", None) == part)
+            body = getattr(definition, "body", [])
+
+
+def test_every_room_is_in_the_architecture() -> None:
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    layers = [" · ".join(layer.split(" | ")) for layer in contract["contracts"][0]["layers"]]
+    for layer in layers:
+        assert layer in ARCHITECTURE
+        for room in layer.split(" · "):
+            assert re.search(rf"^\| .*`{room}(\.py)?`.* \|", ARCHITECTURE, re.MULTILINE), room
 
 
 def test_make_targets_of_the_readme_exist() -> None:
