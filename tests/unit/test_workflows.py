@@ -37,3 +37,16 @@ def test_scripts_that_are_run_exist(workflow: dict[str, Any]) -> None:
     for step in steps(workflow):
         for name in re.findall(r"(?:^|\s)(\.ci/\S+|scripts/\S+)", step.get("run", "")):
             assert (ROOT / name).is_file(), name
+
+
+def test_pre_commit_runs_what_make_check_runs() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
+    recipe = (ROOT / "Makefile").read_text(encoding="utf-8").partition("\ncheck:")[2].partition("\n\n")[0]
+    commands = re.findall(r"^\t\$\(BIN\)/(.+)$", recipe, re.MULTILINE)
+    assert len(commands) > 5
+    assert {words(hook["entry"].removeprefix(".venv/bin/")) for hook in hooks} == set(map(words, commands))
+
+
+def words(command: str) -> tuple[str, ...]:
+    """Return the words of a command without its flags, and without the folder that it checks."""
+    return tuple(word for word in command.split() if not word.startswith("-") and word != ".")
