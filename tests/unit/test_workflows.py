@@ -40,7 +40,8 @@ def test_scripts_that_are_run_exist(workflow: dict[str, Any]) -> None:
 
 
 def test_pre_commit_runs_what_make_check_runs() -> None:
-    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
+    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    hooks = repository["hooks"]
     recipe = (ROOT / "Makefile").read_text(encoding="utf-8").partition("\ncheck:")[2].partition("\n\n")[0]
     commands = re.findall(r"^\t\$\(BIN\)/(.+)$", recipe, re.MULTILINE)
     assert len(commands) > 5
