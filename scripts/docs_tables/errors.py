@@ -6,30 +6,26 @@ import inspect
 from collections.abc import Iterator
 
 from scripts.markdown import table
-from spleeter_microservice.cli.exit_statuses import exit_status
-from spleeter_microservice.errors import SpleeterError
-from spleeter_microservice.web.problem_catalogue import HTTP_PROBLEMS, PROBLEMS, problem_of
+from spleeter_microservice.errors import SpleeterError, error_classes
+from spleeter_microservice.web.problem_catalogue import HTTP_PROBLEMS
+
+_COLUMNS = ("Code", "HTTP status", "Exit status", "Class", "Meaning")
 
 
 def _errors() -> Iterator[str]:
-    columns = ("Class", "Code", "HTTP status", "Exit status", "Meaning")
-    return table(columns, (*_rows(SpleeterError, depth=0), *_framework_rows()))
+    rows = [_row(kind) for kind in error_classes()]
+    known = {kind.facts.code for kind in error_classes()}
+    framework = [facts for facts in HTTP_PROBLEMS.values() if facts.code not in known]
+    rows += [(f"`{facts.code}`", facts.http, "", "", facts.public) for facts in framework]
+    return table(_COLUMNS, rows)
 
 
-def _rows(kind: type[SpleeterError], depth: int) -> Iterator[tuple[object, ...]]:
-    problem = problem_of(kind)
+def _row(kind: type[SpleeterError]) -> tuple[object, ...]:
+    depth = len(kind.__mro__) - len(SpleeterError.__mro__)
     meaning = inspect.getdoc(kind) or ""
+    facts = kind.facts
     name = f"{'– ' * depth}`{kind.__name__}`"
-    yield name, f"`{problem.name}`", problem.status, exit_status(kind.__new__(kind)), meaning.splitlines()[0]
-    for below in kind.__subclasses__():
-        yield from _rows(below, depth + 1)
-
-
-def _framework_rows() -> Iterator[tuple[object, ...]]:
-    known = {problem.name for problem in PROBLEMS.values()}
-    for problem in HTTP_PROBLEMS.values():
-        if problem.name not in known:
-            yield "", f"`{problem.name}`", problem.status, "", problem.detail
+    return f"`{facts.code}`", facts.http, facts.exit_status, name, meaning.splitlines()[0]
 
 
 TABLES = {"errors": _errors}

@@ -1,113 +1,56 @@
-"""Everything that can go wrong, as one tree.
+"""Every error that this package raises on purpose, with what each interface reports for it.
 
-SpleeterError
-├── ConfigurationError            an option, setting or configuration file is wrong
-├── AudioError
-│   ├── InputError                the input cannot be separated
-│   │   ├── UnreadableInputError  missing file, folder, no permission
-│   │   ├── EmptyInputError       the file has no bytes
-│   │   ├── NotAudioError         no known audio format
-│   │   ├── NoAudioStreamError    a media file without sound
-│   │   ├── EncryptedInputError   protected by DRM
-│   │   ├── TruncatedInputError   ends, or breaks, before its end
-│   │   ├── NoSamplesError        audio of zero length
-│   │   └── InvalidSamplesError   NaN or infinite samples
-│   └── OutputError               the stems cannot be written
-│       ├── UnwritableOutputError the folder refuses files
-│       ├── DiskFullError         no space left
-│       ├── EncodingError         the encoder failed
-│       └── ConflictingPathsError two stems would have one name
-├── ModelError
-│   ├── UnknownModelError         no model has this name
-│   ├── ModelNotInstalledError    known, but not on this machine
-│   ├── ModelCorruptError         installed files are not what was installed
-│   ├── CheckpointError           weights that do not fit or do not check out
-│   ├── ArchiveError              an archive that is unsafe or not a model
-│   └── DownloadError             the download failed
-├── StorageError
-│   ├── StorageUnavailableError   the object store does not answer, or refuses
-│   ├── ObjectNotFoundError       no object has this key
-│   ├── ObjectTooLargeError       more bytes than are allowed
-│   ├── ObjectChangedError        replaced while it was read
-│   └── InvalidObjectKeyError     not the key of an object
-├── InferenceError
-│   ├── JobTimeLimitError         took longer than it may
-│   ├── JobMemoryLimitError       needed more memory than it may
-│   ├── JobStoppedError           stopped on request
-│   ├── InferenceCrashedError     the inference process died of the job
-│   ├── InferenceUnavailableError no inference process can be started
-│   └── SelfCheckError            a known clip came out wrong
-├── SecurityError
-│   ├── AuthenticationError       nobody knows who is calling
-│   │   ├── InvalidKeyError       an API key that opens nothing
-│   │   └── InvalidTokenError     a bearer token that does not check out
-│   ├── TokenKeysUnavailableError the issuer's public keys cannot be had
-│   ├── MissingScopeError         known, but not allowed to do this
-│   ├── UnknownKeyError           no API key has this id
-│   ├── RateLimitError            too many requests or failed attempts
-│   ├── AntivirusError
-│   │   ├── InfectedError         the scanner found a virus
-│   │   ├── ScannerUnavailableError  the scanner gives no verdict
-│   │   └── ScanLimitError        larger than the scanner scans
-│   ├── OutgoingError
-│   │   ├── ForbiddenAddressError an address that this service does not call
-│   │   ├── UnreachableError      the other side did not answer as it should
-│   │   └── ResponseTooLargeError it answered with more than is allowed
-│   └── AuditError
-│       ├── AuditUnwritableError  the audit log refuses records
-│       └── AuditBrokenError      records were changed, removed or moved
-├── JobError
-│   ├── DatabaseError
-│   │   ├── DatabaseUnavailableError  it does not answer
-│   │   ├── DatabaseTooNewError   a newer version of this program migrated it
-│   │   ├── DatabaseStartError    the embedded one does not start or stop
-│   │   └── DatabaseInUseError    the embedded one has an owner already
-│   ├── UnknownJobError           the tenant has no such job
-│   ├── IdempotencyConflictError  one idempotency key, two bodies
-│   ├── QueueFullError            the tenant has too many jobs waiting
-│   └── InvalidCursorError        a cursor that no page gave
-├── EvaluationError
-│   ├── NoSongsError              a folder without songs and their stems
-│   ├── AmbiguousStemError        two files for one stem
-│   ├── UnknownStemError          no true stem for what was separated
-│   ├── StemLengthError           true stems, estimates or mixture of other lengths
-│   └── MissingEstimateError      no estimates of a song
-├── TrainingError
-│   ├── TrainingDataError         a list or a song that cannot be trained on
-│   ├── TrainingStateError        a state that this training cannot go on from
-│   └── TrainingDivergedError     the loss is no number any more
-└── RequestError                  an HTTP request is not one that is answered
-    ├── MalformedRequestError     it cannot be understood
-    ├── InvalidFieldsError        fields that are missing, unknown or wrong
-    ├── CredentialsError          none, or two that differ
-    ├── WrongHostError            meant for another host
-    ├── RequestTooLargeError      more bytes than are taken
-    ├── RequestTooSlowError       its body does not arrive
-    ├── UnsupportedTypeError      a body of a kind that is not taken
-    ├── SongTooLongError          more seconds than are taken
-    ├── NotReadyError             what was asked for does not exist yet
-    ├── NoSuchStemError           the separation has no stem of this name
-    ├── UnsatisfiableRangeError   a range beyond the end of the file
-    ├── SeparationFailedError     the separation that was waited for failed
-    └── StillRunningError         the separation that was waited for goes on
-        ├── WaitedTooLongError    it takes longer than a request may wait
-        └── StoppingError         the service stops before it is done
-
-Every message says what is wrong and what to do about it. Exit statuses and HTTP
-statuses are the business of ``cli`` and ``web``, not of these classes.
+To add an error, write a class here and run ``make docs``. docs/errors.md lists all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+_RETRY_SOON = 5  # seconds; a restart mostly ends an outage
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the interfaces report for a class of errors.
+
+    Attributes:
+        code: stable name for programs, in problem types and in the errors of jobs.
+        http: HTTP status of the response.
+        exit_status: exit status of the command line.
+        public: text shown to HTTP callers instead of the message, which may name paths, addresses or
+            other internals. None if the message is written for callers.
+        title: the same few words for every occurrence; the words of ``code`` if empty.
+        retry_after: seconds after which an HTTP caller may try again.
+    """
+
+    code: str
+    http: int = 500
+    exit_status: int = 1
+    public: str | None = None
+    title: str = ""
+    retry_after: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.title:
+            object.__setattr__(self, "title", self.code.replace("-", " ").capitalize())
 
 
 class SpleeterError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base class of all errors that this package raises on purpose."""
+
+    facts: ClassVar[Facts] = Facts(
+        "internal-error",
+        public="The service failed. If this happens again, report the request id to the operator.",
+    )
 
 
 class ConfigurationError(SpleeterError):
     """An option, a setting or a configuration file is wrong."""
+
+    facts = replace(SpleeterError.facts, exit_status=2)
 
 
 class AudioError(SpleeterError):
@@ -117,37 +60,91 @@ class AudioError(SpleeterError):
 class InputError(AudioError):
     """The input cannot be separated."""
 
+    facts = Facts("unusable-audio", http=422, public="The file cannot be separated.")
+
 
 class UnreadableInputError(InputError):
-    """The input file is missing, is a folder, or may not be read."""
+    """The input file is missing, is a directory or may not be read."""
+
+    facts = replace(InputError.facts, exit_status=10)
 
 
 class EmptyInputError(InputError):
     """The input file has no bytes."""
 
+    facts = Facts(
+        "empty-file",
+        http=422,
+        exit_status=11,
+        public="The file has no bytes. Check that it was read completely.",
+    )
+
 
 class NotAudioError(InputError):
-    """The input is in no known audio format."""
+    """The input is not in an audio format that this program can read."""
+
+    facts = Facts(
+        "not-audio",
+        http=415,
+        exit_status=12,
+        public="The file is not in a known audio format, whatever its name. "
+        "Send WAV, FLAC, MP3, M4A, Ogg or Opus.",
+    )
 
 
 class NoAudioStreamError(InputError):
     """The input is a media file without sound."""
 
+    facts = Facts(
+        "no-sound",
+        http=415,
+        exit_status=13,
+        public="The file is a media file without sound. Send one with an audio track.",
+    )
+
 
 class EncryptedInputError(InputError):
     """The input is protected by DRM."""
 
+    facts = Facts(
+        "encrypted-audio",
+        http=422,
+        exit_status=14,
+        public="The file is protected by DRM. Send one that is not.",
+    )
+
 
 class TruncatedInputError(InputError):
-    """The input ends, or breaks, before the end that it announces."""
+    """The input is damaged, or ends earlier than it announces."""
+
+    facts = Facts(
+        "truncated-audio",
+        http=422,
+        exit_status=15,
+        public="The file is damaged, or ends earlier than it announces. Check that it plays to its end.",
+    )
 
 
 class NoSamplesError(InputError):
-    """The input, or the part of it asked for, has a length of zero."""
+    """The input, or the selected part of it, has a length of zero."""
+
+    facts = Facts(
+        "no-samples",
+        http=422,
+        exit_status=16,
+        public="The song, or the selected part of it, has a length of zero. Check offset and duration.",
+    )
 
 
 class InvalidSamplesError(InputError):
     """The input has samples that are not finite numbers."""
+
+    facts = Facts(
+        "invalid-samples",
+        http=422,
+        exit_status=17,
+        public="The file has samples that are not finite numbers. Export it again.",
+    )
 
 
 class OutputError(AudioError):
@@ -155,19 +152,33 @@ class OutputError(AudioError):
 
 
 class UnwritableOutputError(OutputError):
-    """The output folder refuses files."""
+    """The output directory cannot be written to."""
+
+    facts = replace(OutputError.facts, exit_status=20)
 
 
 class DiskFullError(OutputError):
-    """There is no space left for the stems."""
+    """The disk has no space left."""
+
+    facts = Facts(
+        "disk-full",
+        http=503,
+        exit_status=21,
+        public="The service has no space left for the file. Try again shortly.",
+        retry_after=_RETRY_SOON,
+    )
 
 
 class EncodingError(OutputError):
     """The encoder failed."""
 
+    facts = replace(OutputError.facts, exit_status=22)
+
 
 class ConflictingPathsError(OutputError):
     """Two stems would be written to the same file."""
+
+    facts = replace(OutputError.facts, exit_status=23)
 
 
 class ModelError(SpleeterError):
@@ -177,37 +188,169 @@ class ModelError(SpleeterError):
 class UnknownModelError(ModelError):
     """No model has this name."""
 
+    facts = replace(ModelError.facts, exit_status=30)
+
 
 class ModelNotInstalledError(ModelError):
-    """The model is known, but it is not on this machine."""
+    """The model is known but not installed."""
+
+    facts = Facts(
+        "model-not-installed",
+        http=503,
+        exit_status=31,
+        public="No worker has a model for this number of stems at the moment. "
+        "GET /v1/models lists the installed models.",
+        retry_after=60,
+    )
 
 
 class ModelCorruptError(ModelError):
-    """The installed files are not those that were installed."""
+    """Files of an installed model have changed since the installation."""
+
+    facts = replace(ModelError.facts, exit_status=32)
 
 
 class CheckpointError(ModelError):
-    """Weights are missing, do not fit the network, or fail their checksums."""
+    """Weights are missing, do not fit the network or fail their checksums."""
+
+    facts = replace(ModelError.facts, exit_status=33)
 
 
 class ArchiveError(ModelError):
     """An archive is unsafe to unpack, or holds no model."""
 
+    facts = replace(ModelError.facts, exit_status=34)
+
 
 class DownloadError(ModelError):
     """A download failed."""
 
+    facts = replace(ModelError.facts, exit_status=35)
+
+
+class StorageError(SpleeterError):
+    """An object cannot be stored or read."""
+
+
+class StorageUnavailableError(StorageError):
+    """The object store does not answer, is full or denies access."""
+
+    facts = Facts(
+        "storage-unavailable",
+        http=503,
+        exit_status=40,
+        public="The object store does not answer, or is full. Try again shortly.",
+        retry_after=_RETRY_SOON,
+    )
+
+
+class ObjectNotFoundError(StorageError):
+    """No object has this key."""
+
+    facts = Facts("not-found", http=404, exit_status=41, public="The file does not exist, or has expired.")
+
+
+class ObjectTooLargeError(StorageError):
+    """An object has more bytes than the limit."""
+
+    facts = replace(StorageError.facts, exit_status=42)
+
+
+class ObjectChangedError(StorageError):
+    """The object was replaced while it was being read."""
+
+    facts = replace(StorageError.facts, exit_status=43)
+
+
+class InvalidObjectKeyError(StorageError):
+    """The text is not a valid object key."""
+
+    facts = replace(StorageError.facts, exit_status=44)
+
+
+class InferenceError(SpleeterError):
+    """A confined process failed to probe or separate a file, for reasons other than its audio."""
+
+    facts = Facts(
+        "inspection-unavailable",
+        http=503,
+        public="Uploads cannot be inspected at the moment. Try again shortly.",
+        retry_after=_RETRY_SOON,
+    )
+
+
+class JobTimeLimitError(InferenceError):
+    """The file took longer than the time limit."""
+
+    facts = Facts(
+        "time-limit",
+        http=422,
+        exit_status=50,
+        public="The file takes longer than the time limit. Convert it to WAV or FLAC.",
+    )
+
+
+class JobMemoryLimitError(InferenceError):
+    """The file needed more memory than the limit."""
+
+    facts = Facts(
+        "memory-limit",
+        http=422,
+        exit_status=51,
+        public="The file needs more memory than the limit. Convert it to FLAC.",
+    )
+
+
+class JobStoppedError(InferenceError):
+    """The separation was stopped on request."""
+
+    facts = replace(InferenceError.facts, exit_status=52)
+
+
+class InferenceCrashedError(InferenceError):
+    """The confined process that handled the file crashed, or sent an invalid reply.
+
+    Attributes:
+        signal: number of the signal that ended the process, or None.
+    """
+
+    facts = Facts(
+        "process-died",
+        http=422,
+        exit_status=53,
+        public="The process that inspected the file crashed, most likely because of the file. "
+        "Convert it to WAV or FLAC.",
+    )
+
+    def __init__(self, message: str, signal: int | None = None) -> None:
+        super().__init__(message)
+        self.signal = signal
+
+
+class InferenceUnavailableError(InferenceError):
+    """No confined process is running, and none can be started."""
+
+    facts = replace(InferenceError.facts, exit_status=54)
+
+
+class SelfCheckError(InferenceError):
+    """The stems of the reference clip differ from the expected ones."""
+
+    facts = replace(InferenceError.facts, exit_status=55)
+
 
 class SecurityError(SpleeterError):
-    """Somebody, or something sent, is not let through."""
+    """A caller, a file or an address is refused."""
 
 
 class AuthenticationError(SecurityError):
-    """Nobody knows who is calling.
+    """The caller's identity is not known.
 
     Attributes:
-        reason: a word for the audit log; the message may go to the caller.
+        reason: one word for the audit log; the message may be shown to the caller.
     """
+
+    facts = Facts("unauthenticated", http=401)
 
     def __init__(self, message: str, *, reason: str = "missing") -> None:
         super().__init__(message)
@@ -217,17 +360,28 @@ class AuthenticationError(SecurityError):
 class InvalidKeyError(AuthenticationError):
     """The API key is mistyped, unknown, expired or revoked."""
 
+    facts = replace(AuthenticationError.facts, exit_status=60)
+
 
 class InvalidTokenError(AuthenticationError):
     """The bearer token is not one that this service accepts."""
+
+    facts = replace(AuthenticationError.facts, exit_status=61)
 
 
 class TokenKeysUnavailableError(SecurityError):
     """The token issuer's public keys cannot be fetched.
 
     Attributes:
-        retry_after: seconds until trying again makes sense.
+        retry_after: seconds until the keys may be fetched again.
     """
+
+    facts = Facts(
+        "issuer-unavailable",
+        http=503,
+        exit_status=62,
+        public="Tokens cannot be checked at the moment; API keys can. Try again shortly.",
+    )
 
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
@@ -235,11 +389,13 @@ class TokenKeysUnavailableError(SecurityError):
 
 
 class MissingScopeError(SecurityError):
-    """The caller is known, but not allowed to do this.
+    """The caller's key or token does not allow this.
 
     Attributes:
-        scope: the one that is missing.
+        scope: the missing scope.
     """
+
+    facts = Facts("missing-scope", http=403, exit_status=63)
 
     def __init__(self, message: str, scope: str) -> None:
         super().__init__(message)
@@ -249,13 +405,17 @@ class MissingScopeError(SecurityError):
 class UnknownKeyError(SecurityError):
     """No API key has this id."""
 
+    facts = replace(SecurityError.facts, exit_status=64)
+
 
 class RateLimitError(SecurityError):
-    """There were too many requests, or too many failed attempts.
+    """The tenant sent too many requests, or the address made too many failed attempts.
 
     Attributes:
-        retry_after: whole seconds until the next one is let through, at least 1.
+        retry_after: whole seconds until the next request is allowed, at least 1.
     """
+
+    facts = Facts("too-many-requests", http=429, exit_status=65)
 
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
@@ -263,15 +423,17 @@ class RateLimitError(SecurityError):
 
 
 class AntivirusError(SecurityError):
-    """The scanner did not call a file clean."""
+    """The virus scanner did not find a file clean."""
 
 
 class InfectedError(AntivirusError):
-    """The scanner found a virus.
+    """The virus scanner found a virus.
 
     Attributes:
-        signature: its name, as the scanner gives it.
+        signature: the scanner's name for the virus.
     """
+
+    facts = Facts("infected-file", http=422, exit_status=66)
 
     def __init__(self, message: str, signature: str) -> None:
         super().__init__(message)
@@ -279,27 +441,46 @@ class InfectedError(AntivirusError):
 
 
 class ScannerUnavailableError(AntivirusError):
-    """The scanner cannot be reached, or gives no verdict."""
+    """The virus scanner cannot be reached, or returns no verdict."""
+
+    facts = Facts(
+        "scanner-unavailable",
+        http=503,
+        exit_status=67,
+        public="Files cannot be scanned for viruses at the moment. Try again shortly.",
+        retry_after=_RETRY_SOON,
+    )
 
 
 class ScanLimitError(AntivirusError):
-    """The file is larger, or deeper, than the scanner is set up to scan."""
+    """The file is larger, or nested more deeply, than the virus scanner is configured to scan."""
+
+    facts = Facts("beyond-scanner", http=422, exit_status=68, title="Beyond what is scanned")
 
 
 class OutgoingError(SecurityError):
-    """A request to an address that a caller gave was not made, or failed."""
+    """A request to a URL from a caller was refused or failed."""
 
 
 class ForbiddenAddressError(OutgoingError):
-    """The address is one that this service does not call."""
+    """The URL leads to an address that this service does not call."""
+
+    facts = Facts("forbidden-address", http=422, exit_status=69)
 
 
 class UnreachableError(OutgoingError):
-    """The other side cannot be reached, or did not answer as it should.
+    """The server of the URL cannot be reached, or did not respond correctly.
 
     Attributes:
-        status: HTTP status of its answer, if there was one.
+        status: HTTP status of its response, or None without one.
     """
+
+    facts = Facts(
+        "unreachable-source",
+        http=422,
+        exit_status=70,
+        public="The file cannot be fetched: the server of source_url is down, slow, or has no such file.",
+    )
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
@@ -307,82 +488,36 @@ class UnreachableError(OutgoingError):
 
 
 class ResponseTooLargeError(OutgoingError):
-    """The other side answered with more bytes than are allowed."""
+    """The server of the URL sent more bytes than the limit."""
+
+    facts = Facts("too-large", http=413, exit_status=71)
 
 
 class AuditError(SecurityError):
-    """The audit log cannot be kept or trusted."""
+    """The audit log cannot be written or trusted."""
 
 
 class AuditUnwritableError(AuditError):
-    """The audit log refuses records."""
+    """The audit log cannot be written."""
+
+    facts = Facts(
+        "audit-unwritable",
+        http=503,
+        exit_status=73,
+        public="The audit log cannot be written, so the request was not carried out. Try again shortly.",
+        title="Audit log unwritable",
+        retry_after=_RETRY_SOON,
+    )
 
 
 class AuditBrokenError(AuditError):
     """Records of the audit log were changed, removed or moved."""
 
-
-class StorageError(SpleeterError):
-    """An object cannot be stored or had."""
-
-
-class StorageUnavailableError(StorageError):
-    """The object store does not answer, is full, or refuses."""
-
-
-class ObjectNotFoundError(StorageError):
-    """No object has this key."""
-
-
-class ObjectTooLargeError(StorageError):
-    """More bytes came than are allowed."""
-
-
-class ObjectChangedError(StorageError):
-    """The object was replaced while it was read."""
-
-
-class InvalidObjectKeyError(StorageError):
-    """This cannot be the key of an object."""
-
-
-class InferenceError(SpleeterError):
-    """A job was not separated, for reasons outside its audio."""
-
-
-class JobTimeLimitError(InferenceError):
-    """The job took longer than it may."""
-
-
-class JobMemoryLimitError(InferenceError):
-    """The job needed more memory than it may have."""
-
-
-class JobStoppedError(InferenceError):
-    """The job was stopped on request."""
-
-
-class InferenceCrashedError(InferenceError):
-    """The inference process died of the job, or answered what it must not.
-
-    ``signal`` is the number of the signal that ended it, or None.
-    """
-
-    def __init__(self, message: str, signal: int | None = None) -> None:
-        super().__init__(message)
-        self.signal = signal
-
-
-class InferenceUnavailableError(InferenceError):
-    """No inference process can be started, or none runs."""
-
-
-class SelfCheckError(InferenceError):
-    """A known clip was not separated as it must be."""
+    facts = replace(AuditError.facts, exit_status=74)
 
 
 class JobError(SpleeterError):
-    """A job cannot be created, found or done."""
+    """A job cannot be created, found or processed."""
 
 
 class DatabaseError(JobError):
@@ -390,59 +525,91 @@ class DatabaseError(JobError):
 
 
 class DatabaseUnavailableError(DatabaseError):
-    """The database does not answer, or went away in the middle of a transaction."""
+    """The database does not answer, or went away during a transaction."""
+
+    facts = Facts(
+        "database-unavailable",
+        http=503,
+        exit_status=80,
+        public="The database does not answer. Try again shortly.",
+        retry_after=_RETRY_SOON,
+    )
 
 
 class DatabaseTooNewError(DatabaseError):
     """The database was migrated by a newer version of this program."""
 
+    facts = replace(DatabaseError.facts, exit_status=81)
+
 
 class DatabaseStartError(DatabaseError):
-    """The embedded database does not start, or does not stop."""
+    """The embedded database does not start or stop."""
+
+    facts = replace(DatabaseError.facts, exit_status=82)
 
 
 class DatabaseInUseError(DatabaseError):
-    """Another process has started the embedded database of this folder."""
+    """Another process has started the embedded database of this data directory."""
+
+    facts = replace(DatabaseError.facts, exit_status=83)
 
 
 class UnknownJobError(JobError):
-    """The tenant has no such job."""
+    """The tenant has no such job, or it has expired."""
+
+    facts = Facts("unknown-separation", http=404, exit_status=84)
 
 
 class IdempotencyConflictError(JobError):
-    """An idempotency key came again with another body."""
+    """An idempotency key was sent again with a different body."""
+
+    facts = Facts("idempotency-conflict", http=422, exit_status=85)
 
 
 class QueueFullError(JobError):
-    """The tenant has as many jobs waiting as are allowed."""
+    """The tenant has as many queued jobs as the limit allows."""
+
+    facts = Facts("queue-full", http=429, exit_status=86, retry_after=30)
 
 
 class InvalidCursorError(JobError):
-    """A cursor is not one that a page of jobs gave."""
+    """A cursor is not one that a page of jobs returned."""
+
+    facts = Facts("invalid-cursor", http=422, exit_status=87)
 
 
 class EvaluationError(SpleeterError):
-    """A separation cannot be judged."""
+    """A separation cannot be scored."""
 
 
 class NoSongsError(EvaluationError):
-    """There are no songs with their stems in the folder."""
+    """The directory has no songs with stems."""
+
+    facts = replace(EvaluationError.facts, exit_status=90)
 
 
 class AmbiguousStemError(EvaluationError):
     """A song has two files for one stem."""
 
+    facts = replace(EvaluationError.facts, exit_status=91)
+
 
 class UnknownStemError(EvaluationError):
-    """A song has the true stem of nothing that was separated."""
+    """A song has no reference for any of the separated stems."""
+
+    facts = replace(EvaluationError.facts, exit_status=92)
 
 
 class StemLengthError(EvaluationError):
-    """A song's true stems, estimates and mixture are not of one length."""
+    """A song's references, estimates and mixture differ in length."""
+
+    facts = replace(EvaluationError.facts, exit_status=93)
 
 
 class MissingEstimateError(EvaluationError):
-    """There are no estimates of a song."""
+    """A song has no estimates."""
+
+    facts = replace(EvaluationError.facts, exit_status=94)
 
 
 class TrainingError(SpleeterError):
@@ -452,29 +619,39 @@ class TrainingError(SpleeterError):
 class TrainingDataError(TrainingError):
     """A list of stems, or a song, cannot be trained on."""
 
+    facts = replace(TrainingError.facts, exit_status=95)
+
 
 class TrainingStateError(TrainingError):
-    """The state that was left is broken, or is not one of this model."""
+    """The output directory holds a broken training state, or one of another model."""
+
+    facts = replace(TrainingError.facts, exit_status=96)
 
 
 class TrainingDivergedError(TrainingError):
-    """The loss is no finite number any more."""
+    """The loss is no longer a finite number."""
+
+    facts = replace(TrainingError.facts, exit_status=97)
 
 
 class RequestError(SpleeterError):
-    """An HTTP request is not one that is answered."""
+    """An HTTP request cannot be carried out."""
 
 
 class MalformedRequestError(RequestError):
-    """The request cannot be understood."""
+    """The request cannot be parsed: its form, its JSON or its headers are malformed."""
+
+    facts = Facts("malformed-request", http=400)
 
 
 class InvalidFieldsError(RequestError):
     """Fields of the request are missing, unknown or wrong.
 
     Attributes:
-        fields: what is wrong with each, by its path such as ``metadata.title``.
+        fields: what is wrong with each field, by its path, such as ``metadata.title``.
     """
+
+    facts = Facts("invalid-fields", http=422)
 
     def __init__(self, fields: Mapping[str, str]) -> None:
         super().__init__(" ".join(f"{field}: {reason}" for field, reason in fields.items()))
@@ -484,41 +661,59 @@ class InvalidFieldsError(RequestError):
 class CredentialsError(RequestError):
     """The request has no credentials, or two that differ."""
 
+    facts = AuthenticationError.facts
+
 
 class WrongHostError(RequestError):
-    """The request is meant for another host."""
+    """The request names a host that this service does not answer for."""
+
+    facts = Facts("wrong-host", http=421)
 
 
 class RequestTooLargeError(RequestError):
-    """The request has more bytes than are taken."""
+    """The request has more bytes than the limit."""
+
+    facts = Facts("too-large", http=413)
 
 
 class RequestTooSlowError(RequestError):
-    """The request's body does not arrive."""
+    """The request's body stopped arriving."""
+
+    facts = Facts("too-slow", http=408)
 
 
 class UnsupportedTypeError(RequestError):
-    """The request's body, or the file in it, is of a kind that is not taken."""
+    """The body is neither a form nor JSON, or the file name's extension is not accepted."""
+
+    facts = Facts("unsupported-type", http=415)
 
 
 class SongTooLongError(RequestError):
-    """The song has more seconds than are taken."""
+    """The song is longer than the limit. Select a part with ``offset`` and ``duration``."""
+
+    facts = Facts("too-long", http=422)
 
 
 class NotReadyError(RequestError):
-    """What was asked for does not exist yet, or never will; the job's state tells."""
+    """The separation has no result, either not yet or because it did not succeed; see its state."""
+
+    facts = Facts("not-ready", http=409)
 
 
 class NoSuchStemError(RequestError):
     """The separation has no stem of this name."""
 
+    facts = Facts("unknown-stem", http=404)
+
 
 class UnsatisfiableRangeError(RequestError):
-    """The range that was asked for is beyond the end of the file.
+    """The requested range begins beyond the end of the file.
 
     Attributes:
-        headers: of the answer; they say how many bytes there are.
+        headers: response headers with the size of the file.
     """
+
+    facts = Facts("unsatisfiable-range", http=416)
 
     def __init__(self, message: str, size: int) -> None:
         super().__init__(message)
@@ -529,19 +724,21 @@ class SeparationFailedError(RequestError):
     """The separation that the caller waited for failed.
 
     Attributes:
-        type: of the job's error.
+        type: problem type of the job's error.
     """
 
-    def __init__(self, message: str, type: str) -> None:  # noqa: A002 - as the job calls it
+    facts = Facts("separation-failed")
+
+    def __init__(self, message: str, type: str) -> None:  # noqa: A002 - the job's own word
         super().__init__(message)
         self.type = type
 
 
 class StillRunningError(RequestError):
-    """The separation goes on after the caller's waiting has ended.
+    """The separation was still running when the caller's wait ended; it continues.
 
     Attributes:
-        headers: of the answer; they say where the separation is found.
+        headers: response headers with the location of the separation.
     """
 
     def __init__(self, message: str, location: str) -> None:
@@ -550,8 +747,23 @@ class StillRunningError(RequestError):
 
 
 class WaitedTooLongError(StillRunningError):
-    """The separation takes longer than a request may wait."""
+    """The separation takes longer than a request may wait; it continues."""
+
+    facts = Facts("still-running", http=504)
 
 
 class StoppingError(StillRunningError):
-    """The service is being stopped while the caller waits."""
+    """The service is stopping while the caller waits; the separation continues later."""
+
+    facts = Facts("stopping", http=503, retry_after=_RETRY_SOON)
+
+
+def error_classes() -> Iterator[type[SpleeterError]]:
+    """Yield every error class, each before its subclasses."""
+
+    def below(kind: type[SpleeterError]) -> Iterator[type[SpleeterError]]:
+        yield kind
+        for subclass in kind.__subclasses__():
+            yield from below(subclass)
+
+    return below(SpleeterError)

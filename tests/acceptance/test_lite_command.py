@@ -10,7 +10,7 @@ import numpy as np
 
 from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.writer import AudioWriter
-from spleeter_microservice.cli.exit_statuses import EXIT_STATUSES
+from spleeter_microservice.errors import ModelNotInstalledError
 from spleeter_microservice.settings import Settings
 
 _UNREACHABLE = "http://127.0.0.1:9"
@@ -49,6 +49,5 @@ def test_4stems_are_the_built_in_models_where_deezers_is_not_installed(
 
 def test_deezers_4stems_by_their_full_name_are_not_replaced(model_settings: Settings, tmp_path: Path) -> None:
     result = separate(model_settings, tmp_path, "spleeter:4stems")
-    names = {status: kind.__name__ for kind, status in EXIT_STATUSES.items()}
-    assert names[result.returncode] == "ModelNotInstalledError", result.stderr
+    assert result.returncode == ModelNotInstalledError.facts.exit_status, result.stderr
     assert not (tmp_path / "stems").exists()

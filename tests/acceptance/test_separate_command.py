@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from spleeter_microservice import errors
 from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.audio.writer import AudioWriter
-from spleeter_microservice.cli.exit_statuses import EXIT_STATUSES, SOME_FAILED
+from spleeter_microservice.cli.exit_statuses import SOME_FAILED
 from tests.support.random_models import TINY, random_arrays
 from tests.support.tensorflow_files import write_checkpoint
 
@@ -175,39 +176,30 @@ def test_one_bad_file_does_not_keep_others_from_being_separated(separate: Comman
     assert result.stderr.count("Error: ") == 2
 
 
-def test_every_error_has_an_exit_status_of_its_own() -> None:
-    assert len(set(EXIT_STATUSES.values())) == len(EXIT_STATUSES)
-    assert SOME_FAILED not in EXIT_STATUSES.values()
-
-
-def status(name: str) -> int:
-    return next(value for kind, value in EXIT_STATUSES.items() if kind.__name__ == name)
-
-
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        (["missing.wav"], "UnreadableInputError", "missing.wav"),
-        (["empty.wav"], "EmptyInputError", "empty.wav"),
-        (["text.wav"], "NotAudioError", "text.wav"),
-        (["no-samples.wav"], "NoSamplesError", "no-samples.wav"),
-        (["short.wav"], "TruncatedInputError", "-d"),
-        (["nan.wav"], "InvalidSamplesError", "nan.wav"),
-        (["-s", "99", "song.wav"], "NoSamplesError", "song.wav"),
-        (["-s", "-1", "song.wav"], "ConfigurationError", "offset"),
-        (["-d", "0", "song.wav"], "ConfigurationError", "duration"),
-        (["-b", "fast", "-c", "mp3", "song.wav"], "ConfigurationError", "fast"),
-        (["-f", "{filename}.{codec}", "song.wav"], "ConflictingPathsError", "{instrument}"),
-        (["-f", "{nonsense}", "song.wav"], "ConfigurationError", "{instrument}"),
-        (["-f", "{instrument", "song.wav"], "ConfigurationError", "{instrument}"),
-        (["-o", "song.wav", "song.wav"], "UnwritableOutputError", "song.wav"),
-        (["--report", "nowhere/report.json", "song.wav"], "UnwritableOutputError", "nowhere"),
-        (["-p", "7stems", "song.wav"], "UnknownModelError", "2stems"),
-        (["-p", "missing.json", "song.wav"], "ConfigurationError", "missing.json"),
+        (["missing.wav"], errors.UnreadableInputError, "missing.wav"),
+        (["empty.wav"], errors.EmptyInputError, "empty.wav"),
+        (["text.wav"], errors.NotAudioError, "text.wav"),
+        (["no-samples.wav"], errors.NoSamplesError, "no-samples.wav"),
+        (["short.wav"], errors.TruncatedInputError, "-d"),
+        (["nan.wav"], errors.InvalidSamplesError, "nan.wav"),
+        (["-s", "99", "song.wav"], errors.NoSamplesError, "song.wav"),
+        (["-s", "-1", "song.wav"], errors.ConfigurationError, "offset"),
+        (["-d", "0", "song.wav"], errors.ConfigurationError, "duration"),
+        (["-b", "fast", "-c", "mp3", "song.wav"], errors.ConfigurationError, "fast"),
+        (["-f", "{filename}.{codec}", "song.wav"], errors.ConflictingPathsError, "{instrument}"),
+        (["-f", "{nonsense}", "song.wav"], errors.ConfigurationError, "{instrument}"),
+        (["-f", "{instrument", "song.wav"], errors.ConfigurationError, "{instrument}"),
+        (["-o", "song.wav", "song.wav"], errors.UnwritableOutputError, "song.wav"),
+        (["--report", "nowhere/report.json", "song.wav"], errors.UnwritableOutputError, "nowhere"),
+        (["-p", "7stems", "song.wav"], errors.UnknownModelError, "2stems"),
+        (["-p", "missing.json", "song.wav"], errors.ConfigurationError, "missing.json"),
     ],
 )
 def test_every_error_is_clear_and_leaves_nothing(
-    separate: Command, tmp_path: Path, arguments: list[str], error: str, words: str
+    separate: Command, tmp_path: Path, arguments: list[str], error: type[errors.SpleeterError], words: str
 ) -> None:
     whole = song(tmp_path / "song.wav", 0.2).read_bytes()
     (tmp_path / "empty.wav").touch()
@@ -218,7 +210,7 @@ def test_every_error_is_clear_and_leaves_nothing(
     (tmp_path / "nan.wav").write_bytes(header + 20 * np.float32(np.nan).tobytes())
     before = files(tmp_path)
     result = separate("-o", "out", *arguments)
-    assert result.returncode == status(error), result.stderr
+    assert result.returncode == error.facts.exit_status, result.stderr
     assert result.stderr.startswith("Error: ")
     assert words in result.stderr
     assert "Traceback" not in result.stderr

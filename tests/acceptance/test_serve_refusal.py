@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from spleeter_microservice.cli.exit_statuses import exit_status
 from spleeter_microservice.errors import ConfigurationError
 from tests.support.service import free_port
 
@@ -23,6 +22,6 @@ def test_nothing_starts_in_production_without_authentication(tmp_path: Path) -> 
     done = subprocess.run(
         command, env=environ | settings, capture_output=True, text=True, check=False, timeout=90
     )
-    assert done.returncode == exit_status(ConfigurationError("")), done.stderr
+    assert done.returncode == ConfigurationError.facts.exit_status, done.stderr
     assert "SPLEETER_API_KEY" in done.stderr.splitlines()[-1]
     assert "Page and API" not in done.stdout

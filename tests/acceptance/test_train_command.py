@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from spleeter_microservice.cli.exit_statuses import EXIT_STATUSES
+from spleeter_microservice.errors import ConfigurationError, TrainingDataError
 from tests.support.torch_needed import need_torch
 from tests.support.training_songs import INSTRUMENTS, write_configuration, write_songs
 
@@ -108,14 +108,10 @@ def test_a_training_survives_a_kill_ends_on_a_signal_and_leaves_a_model(
     assert {path.stem for path in (tmp_path / "out" / "mixture").iterdir()} == set(INSTRUMENTS)
 
 
-def status_of(name: str) -> int:
-    return next(status for kind, status in EXIT_STATUSES.items() if kind.__name__ == name)
-
-
 def test_what_is_wrong_is_one_line_and_a_status_of_its_own(command: Command, tmp_path: Path) -> None:
     write_configuration(tmp_path / "config.json", batch_sise=3)
     unknown = command(*TRAIN)
-    assert unknown.returncode == status_of("ConfigurationError")
+    assert unknown.returncode == ConfigurationError.facts.exit_status
     assert unknown.stderr.startswith(
         "Error: The configuration config.json has keys that are not known: 'batch_sise'"
     )
@@ -125,6 +121,6 @@ def test_what_is_wrong_is_one_line_and_a_status_of_its_own(command: Command, tmp
     (tmp_path / "train.csv").write_text("mix_path,vocals_path,accompaniment_path,duration\na.wav,b.wav,,3\n")
     (tmp_path / "songs").mkdir()
     missing = command(*TRAIN)
-    assert missing.returncode == status_of("TrainingDataError")
+    assert missing.returncode == TrainingDataError.facts.exit_status
     assert "train.csv, line 2: there is no file songs/a.wav (column mix_path)" in missing.stderr
     assert missing.stderr.count("\n") == 1

@@ -198,7 +198,7 @@ async def test_problems_are_told_in_the_api_s_words(
     assert await page.run("return document.activeElement.id") == "file"
     (tmp_path / "text.wav").write_bytes(b"not a song " * 20)
     await send(page, tmp_path / "text.wav")
-    await page.shows("#problem", "in no known audio format")
+    await page.shows("#problem", "not in a known audio format")
     await picture(page, "problem")
     await page.run("document.getElementById('file').value = ''")
     await send(page, song_file)

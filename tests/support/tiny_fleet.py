@@ -13,7 +13,6 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from spleeter_microservice.bootstrap.worker import job_problem
 from spleeter_microservice.jobs.worker_registry import WorkerRegistry
 from spleeter_microservice.models.catalogue import Catalogue, ModelEntry
 from spleeter_microservice.models.store import ModelStore
@@ -67,7 +66,7 @@ async def working(
             services.database,
             separation,
             services.storage.delete_prefix,
-            WorkerOptions(grace=0.1, name_error=job_problem),
+            WorkerOptions(grace=0.1),
         )
         task = asyncio.create_task(worker.run())
         try:

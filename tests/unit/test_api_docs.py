@@ -16,7 +16,6 @@ from spleeter_microservice.bootstrap.api import api_config
 from spleeter_microservice.jobs.job import State
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.web.app import create_app
-from spleeter_microservice.web.openapi.responses import all_problems
 from spleeter_microservice.web.separations import schemas
 from spleeter_microservice.web.services import Services
 from spleeter_microservice.web.submit.codecs import Codec
@@ -48,14 +47,6 @@ def test_every_example_calls_what_there_is(document: dict[str, Any]) -> None:
     for example in examples:
         assert any(re.fullmatch(pattern, example) for pattern in patterns), example
     assert len(examples) >= len(document["paths"]) - 3
-
-
-def test_every_problem_is_documented_with_its_status_and_no_other() -> None:
-    rows = re.findall(r"^\| `([a-z-]+)` \| (\d{3}) \|", TEXT, re.MULTILINE)
-    assert {name: int(status) for name, status in rows} == {
-        name: problem.status for name, problem in all_problems().items()
-    }
-    assert len(rows) == len(all_problems())
 
 
 def test_every_field_is_documented() -> None:

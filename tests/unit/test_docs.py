@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from spleeter_microservice import errors
 from spleeter_microservice.audio.codecs import CODECS
-from spleeter_microservice.cli.exit_statuses import EXIT_STATUSES, SOME_FAILED
 from spleeter_microservice.cli.main import _parser
 from spleeter_microservice.models.catalogue import OFFICIAL
 from spleeter_microservice.settings import Settings
@@ -56,31 +54,6 @@ def test_operators_are_told_of_every_environment_variable() -> None:
     section = OPERATIONS[OPERATIONS.index("## Settings") : OPERATIONS.index("## How large")]
     rows = [row.split("|")[1] for row in section.splitlines() if row.startswith("| `")]
     assert used == set(re.findall(r"`(\w+)`", " ".join(rows)))
-
-
-def test_every_exit_status_is_documented() -> None:
-    rows = dict(re.findall(r"^\| (\d+) \| `(\w+)`", CLI, re.MULTILINE))
-    assert rows == {str(status): kind.__name__ for kind, status in EXIT_STATUSES.items()}
-    assert f"| {SOME_FAILED} |" in CLI
-
-
-def test_every_error_that_is_raised_has_an_exit_status() -> None:
-    kinds = {
-        kind
-        for kind in vars(errors).values()
-        if isinstance(kind, type)
-        and issubclass(kind, errors.SpleeterError)
-        and not issubclass(kind, errors.RequestError)  # of HTTP alone
-        and not kind.__subclasses__()
-    }
-    assert kinds == set(EXIT_STATUSES)
-
-
-def test_every_error_stands_in_the_tree() -> None:
-    tree = errors.__doc__ or ""
-    for name, kind in vars(errors).items():
-        if isinstance(kind, type) and issubclass(kind, errors.SpleeterError):
-            assert name in tree
 
 
 def test_every_key_of_a_training_is_documented() -> None:

@@ -21,7 +21,6 @@ from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import (
     ConfigurationError,
     DatabaseUnavailableError,
-    SpleeterError,
     StorageUnavailableError,
 )
 from spleeter_microservice.jobs.job import Job
@@ -36,7 +35,6 @@ from spleeter_microservice.sandbox.launcher import Limits
 from spleeter_microservice.sandbox.messages import InferenceModel
 from spleeter_microservice.separation.device import available_cores
 from spleeter_microservice.settings import Settings
-from spleeter_microservice.web.problem_catalogue import problem_of
 from spleeter_microservice.webhooks.sender import WebhookSender
 from spleeter_microservice.worker.attempt import Outcome
 from spleeter_microservice.worker.inventory import Inventory
@@ -98,7 +96,7 @@ async def _work(
     storage, audit = open_objects(settings), open_audit(settings)
     endings = OutcomeRecorder(audit)
     separation = JobSeparator(storage, inventory, slots, _job_limits(settings))
-    options = WorkerOptions(slots=settings.workers, grace=settings.grace_s, name_error=job_problem)
+    options = WorkerOptions(slots=settings.workers, grace=settings.grace_s)
     async with asyncio.TaskGroup() as group:
 
         def observe(job: Job, ending: Outcome, seconds: float) -> None:
@@ -115,11 +113,6 @@ async def _work(
         await worker.run_until_signalled()
         for duty in duties:
             duty.cancel()
-
-
-def job_problem(error: SpleeterError) -> str:
-    """Name what a job failed with, as problems of requests are named."""
-    return problem_of(type(error)).name
 
 
 def first_model(inventory: Inventory) -> InferenceModel:

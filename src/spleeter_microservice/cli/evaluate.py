@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spleeter_microservice.cli.exit_statuses import SOME_FAILED, exit_status
+from spleeter_microservice.cli.exit_statuses import SOME_FAILED
 from spleeter_microservice.cli.report import check_writable, write
 from spleeter_microservice.errors import ConfigurationError, SpleeterError
 from spleeter_microservice.settings import Settings
@@ -135,9 +135,9 @@ class _Judged:
                     self._fail(song, error)
 
     def _fail(self, song: Song, error: SpleeterError) -> None:
-        self.statuses.append(exit_status(error))
+        self.statuses.append(error.facts.exit_status)
         self._failed[song.name] = str(error)
-        described = {"type": type(error).__name__, "status": exit_status(error), "message": str(error)}
+        described = {"type": type(error).__name__, "status": error.facts.exit_status, "message": str(error)}
         self._songs.append({"song": song.name, "state": "failed", "error": described})
         print(f"Error: {error}", file=sys.stderr)
 

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
-from spleeter_microservice.cli.exit_statuses import exit_status
 from spleeter_microservice.errors import SpleeterError
 from spleeter_microservice.settings import Settings
 
@@ -23,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = options.run(options, Settings.from_environment(os.environ))
     except SpleeterError as error:
         print(f"Error: {error}", file=sys.stderr)
-        return exit_status(error)
+        return error.facts.exit_status
     except KeyboardInterrupt:
         print("Interrupted; nothing half-written was left.", file=sys.stderr)
         return 128 + signal.SIGINT

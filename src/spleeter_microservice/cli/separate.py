@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spleeter_microservice.audio.codecs import CODECS, OutputFormat
-from spleeter_microservice.cli.exit_statuses import SOME_FAILED, exit_status
+from spleeter_microservice.cli.exit_statuses import SOME_FAILED
 from spleeter_microservice.cli.report import check_writable, write
 from spleeter_microservice.errors import ConflictingPathsError, SpleeterError
 from spleeter_microservice.processes.interruption import interruptible
@@ -136,7 +136,7 @@ class _Batch:
         try:
             song = self._separate(source)
         except SpleeterError as error:
-            status = exit_status(error)
+            status = error.facts.exit_status
             self.statuses.append(status)
             self.songs.append(report.failed(source, error, status))
             print(f"Error: {error}", file=sys.stderr)

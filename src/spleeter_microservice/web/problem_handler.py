@@ -1,4 +1,4 @@
-"""Errors as callers see them: ``application/problem+json`` (RFC 9457), and nothing internal."""
+"""Responses to failed requests, as ``application/problem+json`` (RFC 9457), without anything internal."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from starlette.types import Scope
 from spleeter_microservice.errors import (
     AuthenticationError,
     CredentialsError,
+    Facts,
     InvalidFieldsError,
     InvalidTokenError,
     MissingScopeError,
@@ -25,13 +26,7 @@ from spleeter_microservice.errors import (
     SpleeterError,
 )
 from spleeter_microservice.observability.metrics import ERRORS
-from spleeter_microservice.web.problem_catalogue import (
-    HTTP_PROBLEMS,
-    INTERNAL,
-    Problem,
-    problem_of,
-    problem_of_failure,
-)
+from spleeter_microservice.web.problem_catalogue import HTTP_PROBLEMS, facts_of_failure, problem_type
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 MEDIA_TYPE = "application/problem+json"
@@ -39,36 +34,36 @@ logger = structlog.get_logger(__name__)
 
 
 class ProblemResponse(JSONResponse):
-    """A problem document."""
+    """A response whose body is a problem document."""
 
     media_type = MEDIA_TYPE
 
 
 def problem_response(scope: Scope, error: Exception) -> ProblemResponse:
-    """Give the answer to a request that an error ended, count it, and log what is not the caller's doing."""
-    problem = _problem(error)
-    ERRORS.labels(problem.name).inc()
-    if problem.status >= 500:
-        logger.error("request failed", problem=problem.name, exc_info=error)
-    return ProblemResponse(_document(scope, problem, error), problem.status, _headers(problem, error))
+    """Return the response to a failed request, count the error, and log it if the service is at fault."""
+    facts = _facts(error)
+    ERRORS.labels(facts.code).inc()
+    if facts.http >= 500:
+        logger.error("request failed", problem=facts.code, exc_info=error)
+    return ProblemResponse(_document(scope, facts, error), facts.http, _headers(facts, error))
 
 
-def _problem(error: Exception) -> Problem:
+def _facts(error: Exception) -> Facts:
     if isinstance(error, SeparationFailedError):
-        return problem_of_failure(error.type)
+        return facts_of_failure(error.type)
     if isinstance(error, SpleeterError):
-        return problem_of(type(error))
-    if isinstance(error, HTTPException):
-        return HTTP_PROBLEMS.get(error.status_code, INTERNAL)
-    return INTERNAL
+        return error.facts
+    if isinstance(error, HTTPException) and error.status_code in HTTP_PROBLEMS:
+        return HTTP_PROBLEMS[error.status_code]
+    return SpleeterError.facts
 
 
-def _document(scope: Scope, problem: Problem, error: Exception) -> dict[str, Any]:
+def _document(scope: Scope, facts: Facts, error: Exception) -> dict[str, Any]:
     document = {
-        "type": problem.type,
-        "title": problem.title,
-        "status": problem.status,
-        "detail": problem.detail or str(error),
+        "type": problem_type(facts),
+        "title": facts.title,
+        "status": facts.http,
+        "detail": facts.public or str(error),
         "instance": scope["path"],
         "request_id": scope.get("state", {}).get("request_id", ""),
     }
@@ -77,9 +72,9 @@ def _document(scope: Scope, problem: Problem, error: Exception) -> dict[str, Any
     return document
 
 
-def _headers(problem: Problem, error: Exception) -> dict[str, str]:
+def _headers(facts: Facts, error: Exception) -> dict[str, str]:
     headers = dict(getattr(error, "headers", None) or {})
-    retry_after = getattr(error, "retry_after", problem.retry_after)
+    retry_after = getattr(error, "retry_after", facts.retry_after)
     if retry_after is not None:
         headers["Retry-After"] = str(math.ceil(retry_after))
     challenge = _challenge(error)
@@ -87,7 +82,7 @@ def _headers(problem: Problem, error: Exception) -> dict[str, str]:
 
 
 def _challenge(error: Exception) -> str | None:
-    """Say what credentials are wanted (RFC 6750, section 3)."""
+    """Return the challenge that names the expected credentials (RFC 6750, section 3), if any are missing."""
     bearer = 'Bearer realm="spleeter-microservice"'
     if isinstance(error, MissingScopeError):
         return f'{bearer}, error="insufficient_scope", scope="{error.scope}"'
@@ -99,7 +94,7 @@ def _challenge(error: Exception) -> str | None:
 
 
 def install(app: FastAPI) -> None:
-    """Have an application answer errors with problem documents."""
+    """Make an application respond to errors with problem documents."""
     app.add_exception_handler(SpleeterError, _handle)
     app.add_exception_handler(HTTPException, _handle)
     app.add_exception_handler(RequestValidationError, _handle_invalid)
@@ -113,7 +108,7 @@ async def _handle(request: Request, error: Exception) -> ProblemResponse:
 
 
 def _methods(request: Request) -> list[str]:
-    """Give the methods that the path has, not only those of its first route, which the framework names."""
+    """Return all methods of the path; the framework names only those of the path's first route."""
     scope = {key: value for key, value in request.scope.items() if key != "fastapi"}
     routes: list[BaseRoute] = request.app.router.routes
     return [
@@ -125,13 +120,13 @@ def _methods(request: Request) -> list[str]:
 
 async def _handle_invalid(request: Request, error: Exception) -> ProblemResponse:
     found = cast(RequestValidationError, error).errors()
-    # The first part of a location is that of the request: path, query, header.
+    # A location begins with the part of the request (path, query or header), which is no field.
     within = [{**item, "loc": item["loc"][1:] or item["loc"]} for item in found]
     return problem_response(request.scope, invalid_fields(within))
 
 
 def invalid_fields(found: Iterable[Mapping[str, Any]]) -> InvalidFieldsError:
-    """Give the error for what Pydantic found wrong, without any of the values."""
+    """Return the error for what Pydantic found wrong, without any of the values."""
     return InvalidFieldsError({".".join(map(str, item["loc"])): _reason(item) for item in found})
 
 

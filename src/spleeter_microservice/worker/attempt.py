@@ -54,15 +54,6 @@ class Separate(Protocol):
         """
 
 
-ErrorNames = Callable[[SpleeterError], str]
-"""Returns the stable name of an error."""
-
-
-def class_name(error: SpleeterError) -> str:
-    """Return the name of an error's class."""
-    return type(error).__name__
-
-
 class Outcome(Enum):
     """How an attempt ended."""
 
@@ -102,7 +93,6 @@ class Attempt:
         separate: function that separates the song.
         erase: function that erases the objects of a deleted job.
         timings: timings of the attempt.
-        name_error: function that names the error that the job failed with.
     """
 
     def __init__(
@@ -112,14 +102,12 @@ class Attempt:
         separate: Separate,
         erase: Erase,
         timings: AttemptTimings,
-        name_error: ErrorNames = class_name,
     ) -> None:
         self.claim = claim
         self._claims = claims
         self._separate = separate
         self._erase = erase
         self._timings = timings
-        self._name_error = name_error
         self._cancelled = asyncio.Event()
         self._reason: Outcome | None = None
         self._progress = 0.0
@@ -188,7 +176,7 @@ class Attempt:
     async def _end_with(self, error: Exception) -> Outcome:
         logger.info("separation failed", extra={"job_id": str(self.claim.job.id)}, exc_info=error)
         if isinstance(error, SpleeterError) and not isinstance(error, _RETRIED):
-            return await self._fail(Failure(self._name_error(error), _storable(error)), crashed=False)
+            return await self._fail(Failure(error.facts.code, _storable(error)), crashed=False)
         crashes = self.claim.job.crashes + 1
         if not await self._insist(lambda: self._claims.too_many_crashes(self.claim)):
             delay = self._timings.retry * crashes

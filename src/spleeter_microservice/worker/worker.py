@@ -26,10 +26,8 @@ from spleeter_microservice.observability.tracing import Span, span
 from spleeter_microservice.worker.attempt import (
     Attempt,
     AttemptTimings,
-    ErrorNames,
     Outcome,
     Separate,
-    class_name,
 )
 
 logger = logging.getLogger(__name__)
@@ -58,7 +56,6 @@ class WorkerOptions:
         release_timeout: further time for requeueing the rest while the database is unavailable.
         sweep: time between sweeps of expired and deleted jobs.
         timings: timings of an attempt.
-        name_error: function that names the error that a job failed with.
     """
 
     slots: int = 1
@@ -70,7 +67,6 @@ class WorkerOptions:
     release_timeout: float = 10.0
     sweep: float = 60.0
     timings: AttemptTimings = field(default_factory=AttemptTimings)
-    name_error: ErrorNames = class_name
 
 
 class Worker:
@@ -182,9 +178,7 @@ class Worker:
 
     async def _work(self, claim: Claim) -> Outcome:
         options = self.options
-        attempt = Attempt(
-            claim, self._claims, self._separate, self._erase, options.timings, options.name_error
-        )
+        attempt = Attempt(claim, self._claims, self._separate, self._erase, options.timings)
         self._attempts[claim.job.id] = attempt
         start = time.monotonic()
         try:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spleeter_microservice.cli.exit_statuses import SOME_FAILED, exit_status
+from spleeter_microservice.cli.exit_statuses import SOME_FAILED
 from spleeter_microservice.cli.main import _parser
 from spleeter_microservice.errors import (
     ConfigurationError,
@@ -152,18 +152,18 @@ def test_one_song_that_fails_does_not_keep_others_from_being_judged(
     status, report = evaluate(tmp_path, songs[0], "--estimates", songs[1])
     assert status == SOME_FAILED
     assert report["songs"][1]["error"]["type"] == "StemLengthError"
-    assert report["songs"][1]["error"]["status"] == exit_status(StemLengthError(""))
+    assert report["songs"][1]["error"]["status"] == StemLengthError.facts.exit_status
     assert "song 1/vocals.wav lasts 1.000 s, but the mixture 2.000 s" in capsys.readouterr().err
 
 
 def test_what_cannot_be_judged_has_a_status_of_its_own(tmp_path: Path, songs: tuple[Path, Path]) -> None:
-    assert evaluate(tmp_path, songs[0], "--estimates", tmp_path)[0] == exit_status(MissingEstimateError(""))
+    assert evaluate(tmp_path, songs[0], "--estimates", tmp_path)[0] == MissingEstimateError.facts.exit_status
     write_song(tmp_path / "drums" / "song 0", stems("drums", samples=2 * RATE))
     status, _ = evaluate(tmp_path, tmp_path / "drums", "--estimates", tmp_path / "vocals")
-    assert status == exit_status(MissingEstimateError(""))
+    assert status == MissingEstimateError.facts.exit_status
     write_song(tmp_path / "vocals" / "song 0", stems("vocals", samples=2 * RATE))
     status, _ = evaluate(tmp_path, tmp_path / "drums", "--estimates", tmp_path / "vocals")
-    assert status == exit_status(UnknownStemError(""))
+    assert status == UnknownStemError.facts.exit_status
     with pytest.raises(ConfigurationError, match="Name the model"):
         evaluate(tmp_path, songs[0])
     with pytest.raises(ConfigurationError, match="--mwf and --bandwidth"):

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY
 
+from spleeter_microservice.errors import error_classes
 from spleeter_microservice.observability import metrics as telemetry
-from spleeter_microservice.web.problem_catalogue import PROBLEMS
 from tests.support.missing import missing
 
 ROOT = Path(__file__).parents[3]
@@ -86,10 +86,10 @@ def test_the_document_has_a_runbook_for_each_alert() -> None:
     assert set(re.findall(r"^### (Spleeter\w+)", OPERATIONS, re.MULTILINE)) == alerts
 
 
-def test_runbooks_name_kinds_of_error_that_there_are() -> None:
+def test_runbooks_name_only_existing_error_codes() -> None:
     runbooks = OPERATIONS[OPERATIONS.index("## Runbooks") :]
     named_kinds = set(re.findall(r"`([a-z]+-[a-z]+)`", runbooks)) - {"oom-kill"}
-    assert named_kinds <= {problem.name for problem in PROBLEMS.values()}
+    assert named_kinds <= {kind.facts.code for kind in error_classes()}
 
 
 def test_every_alert_has_been_made_to_fire() -> None:

@@ -15,7 +15,7 @@ async def test_an_unknown_path_is_a_problem_with_the_request_s_id(stranger: http
         "type": "/problems/not-found",
         "title": "Not found",
         "status": 404,
-        "detail": "There is nothing here. Check the path.",
+        "detail": "Nothing exists at this path. Check the path.",
         "instance": "/nothing",
         "request_id": "r-1",
     }

@@ -83,7 +83,7 @@ async def test_an_error_caused_by_the_song_fails_the_job_at_once(
     job = (await repository.create(new_job())).job
     async with at_work(worker(database, songs)):
         failed = await until(repository, job.id, State.FAILED)
-    assert (failed.error_type, failed.error_message) == ("NotAudioError", "not audio:� convert it")
+    assert (failed.error_type, failed.error_message) == ("not-audio", "not audio:� convert it")
     assert len(songs.begun) == 1
 
 

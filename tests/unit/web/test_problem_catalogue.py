@@ -1,8 +1,8 @@
-"""Errors as callers see them: each has a problem of its own, and none tells anything internal."""
+"""Every error becomes a problem document that reveals nothing internal."""
 
 from __future__ import annotations
 
-import inspect
+import json
 from typing import Any
 
 import pytest
@@ -10,12 +10,10 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from spleeter_microservice import errors
-from spleeter_microservice.errors import SpleeterError
-from spleeter_microservice.web.openapi.responses import all_problems
-from spleeter_microservice.web.problem_catalogue import INTERNAL, PROBLEMS, problem_of
+from spleeter_microservice.errors import SpleeterError, error_classes
 from spleeter_microservice.web.problem_handler import invalid_fields, problem_response
 
-KINDS = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, SpleeterError)]
+KINDS = list(error_classes())
 SECRET = "/srv/secret at 10.0.0.5: SELECT password"
 SCOPE = {"type": "http", "path": "/v1/separations", "state": {"request_id": "r1"}}
 EXTRA: dict[type[SpleeterError], dict[str, Any]] = {
@@ -31,7 +29,7 @@ EXTRA: dict[type[SpleeterError], dict[str, Any]] = {
     errors.InvalidKeyError: {"reason": "unknown"},
     errors.InvalidTokenError: {"reason": "expired"},
 }
-# Raised with words that were written for callers, and with nothing from within.
+# Their messages are written for callers and contain nothing internal.
 SPEAKING = {
     errors.InfectedError,
     errors.ScanLimitError,
@@ -63,15 +61,15 @@ SPEAKING = {
 }
 
 
-def thrown(kind: type[SpleeterError]) -> SpleeterError:
+def raised(kind: type[SpleeterError]) -> SpleeterError:
     if kind is errors.InvalidFieldsError:
         return errors.InvalidFieldsError({"stems": SECRET})
     return kind(SECRET, **EXTRA.get(kind, {}))
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_every_error_is_a_whole_problem_document(kind: type[SpleeterError]) -> None:
-    answer = problem_response(SCOPE, thrown(kind))
+def test_every_error_becomes_a_complete_problem_document(kind: type[SpleeterError]) -> None:
+    answer = problem_response(SCOPE, raised(kind))
     document = answer.media_type, *(bytes(answer.body).count(name) for name in FIELDS)
     assert document == ("application/problem+json", *(1 for _ in FIELDS))
     assert 400 <= answer.status_code < 600
@@ -87,49 +85,43 @@ FIELDS = (
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_an_error_shows_its_own_message_only_if_that_was_written_for_callers(
+def test_an_error_shows_its_message_only_if_that_is_written_for_callers(
     kind: type[SpleeterError],
 ) -> None:
-    assert (SECRET in bytes(problem_response(SCOPE, thrown(kind)).body).decode()) == (kind in SPEAKING)
+    assert (SECRET in bytes(problem_response(SCOPE, raised(kind)).body).decode()) == (kind in SPEAKING)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_who_should_come_again_is_told_when(kind: type[SpleeterError]) -> None:
-    answer = problem_response(SCOPE, thrown(kind))
+def test_every_429_and_503_says_when_to_try_again(kind: type[SpleeterError]) -> None:
+    answer = problem_response(SCOPE, raised(kind))
     assert (answer.status_code in (429, 503)) == ("retry-after" in answer.headers)
 
 
-def test_an_unexpected_error_tells_nothing() -> None:
+def test_an_unexpected_error_reveals_nothing() -> None:
     answer = problem_response(SCOPE, RuntimeError(SECRET))
     assert answer.status_code == 500
     assert SECRET not in bytes(answer.body).decode()
 
 
-def test_an_error_without_a_problem_is_answered_as_the_one_above() -> None:
-    class NewInputError(errors.TruncatedInputError):
-        pass
-
-    class NewError(SpleeterError):
-        pass
-
-    assert problem_of(NewInputError) == PROBLEMS[errors.TruncatedInputError]
-    assert problem_of(NewError) == INTERNAL
-
-
-def test_one_name_has_one_status_and_title() -> None:
-    named = {problem.name: (problem.status, problem.title) for problem in all_problems().values()}
-    for problem in PROBLEMS.values():
-        assert named[problem.name] == (problem.status, problem.title)
+@pytest.mark.parametrize("code", sorted({kind.facts.code for kind in KINDS}))
+def test_a_failed_job_answers_with_the_code_of_its_error_and_a_500_unless_the_song_is_at_fault(
+    code: str,
+) -> None:
+    statuses = {kind.facts.http for kind in KINDS if kind.facts.code == code}
+    answer = problem_response(SCOPE, errors.SeparationFailedError("Why it failed.", type=f"/problems/{code}"))
+    assert {min(answer.status_code, 500)} == {min(status, 500) for status in statuses}
+    document = json.loads(bytes(answer.body))
+    assert (document["type"], document["detail"]) == (f"/problems/{code}", "Why it failed.")
 
 
 @pytest.mark.parametrize("status", [404, 405, 406, 413, 415, 418])
-def test_what_the_framework_refuses_is_a_problem_too(status: int) -> None:
+def test_what_the_framework_refuses_becomes_a_problem_document(status: int) -> None:
     answer = problem_response(SCOPE, HTTPException(status, SECRET))
     assert answer.status_code == (500 if status == 418 else status)
     assert SECRET not in bytes(answer.body).decode()
 
 
-def test_a_wait_is_the_limiter_s_own() -> None:
+def test_retry_after_is_the_time_that_the_rate_limiter_names() -> None:
     assert problem_response(SCOPE, errors.RateLimitError("Wait.", 7)).headers["retry-after"] == "7"
 
 

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of routes' answers and of the bodies that they read themselves."""
+"""Error responses of routes, and bodies that routes parse themselves, for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from spleeter_microservice import errors
-from spleeter_microservice.web.problem_catalogue import HTTP_PROBLEMS, INTERNAL, PROBLEMS, Problem
+from spleeter_microservice.errors import Facts
+from spleeter_microservice.web.problem_catalogue import problem_type
 from spleeter_microservice.web.problem_handler import MEDIA_TYPE
 from spleeter_microservice.web.submit.options import SubmissionForm
 
@@ -54,7 +55,7 @@ SUBMITTING: tuple[type[errors.SpleeterError], ...] = (
     errors.InferenceError,
     errors.DiskFullError,
 )
-"""What may be wrong with a song that is submitted."""
+"""Errors that the submission of a song may raise."""
 
 _EXAMPLE_ID = "0190c3f2a1b87d3e8f4b5c6d7e8f9a0b"
 _PROBLEM = {"$ref": "#/components/schemas/ProblemDocument"}
@@ -64,50 +65,45 @@ RETRY_AFTER = {
 LOCATION = {"Location": {"description": "Path of the separation.", "schema": {"type": "string"}}}
 _CONTENT_RANGE = {"Content-Range": {"description": "`bytes */` and the size.", "schema": {"type": "string"}}}
 _HEADERS = {416: _CONTENT_RANGE, 429: RETRY_AFTER, 503: RETRY_AFTER, 504: LOCATION}
-"""Of refusals, by their status."""
+"""Headers of error responses, by HTTP status."""
 
 
 def open_to_all(*kinds: type[errors.SpleeterError]) -> Answers:
-    """Give the refusals of a route that needs no key; it may raise these kinds of errors, too."""
+    """Return the error responses of a route that needs no key and may also raise these errors."""
     return _answers((*_EVERYWHERE, *kinds))
 
 
 def keyed_responses(*kinds: type[errors.SpleeterError]) -> Answers:
-    """Give the refusals of a route that needs a key; it may raise these kinds of errors, too."""
+    """Return the error responses of a route that needs a key and may also raise these errors."""
     return _answers((*_EVERYWHERE, *_WITH_A_KEY, *kinds))
 
 
 def _answers(kinds: Iterable[type[errors.SpleeterError]]) -> Answers:
-    by_status: dict[int, list[Problem]] = {}
-    for problem in dict.fromkeys(PROBLEMS[kind] for kind in kinds):
-        by_status.setdefault(problem.status, []).append(problem)
+    by_status: dict[int, list[Facts]] = {}
+    for facts in dict.fromkeys(kind.facts for kind in kinds):
+        by_status.setdefault(facts.http, []).append(facts)
     return {status: _answer(problems) for status, problems in sorted(by_status.items())}
 
 
-def _answer(problems: list[Problem]) -> dict[str, Any]:
-    examples = {problem.name: {"summary": problem.title, "value": _example(problem)} for problem in problems}
+def _answer(problems: list[Facts]) -> dict[str, Any]:
+    examples = {facts.code: {"summary": facts.title, "value": _example(facts)} for facts in problems}
     answer: dict[str, Any] = {
-        "description": "; ".join(dict.fromkeys(problem.title for problem in problems)) + ".",
+        "description": "; ".join(dict.fromkeys(facts.title for facts in problems)) + ".",
         "content": {MEDIA_TYPE: {"schema": _PROBLEM, "examples": examples}},
     }
-    headers = _HEADERS.get(problems[0].status)
+    headers = _HEADERS.get(problems[0].http)
     return answer | ({"headers": headers} if headers else {})
 
 
-def _example(problem: Problem) -> dict[str, Any]:
+def _example(facts: Facts) -> dict[str, Any]:
     return {
-        "type": problem.type,
-        "title": problem.title,
-        "status": problem.status,
-        "detail": problem.detail or "What is wrong, and what to do about it.",
+        "type": problem_type(facts),
+        "title": facts.title,
+        "status": facts.http,
+        "detail": facts.public or "What is wrong, and what to do about it.",
         "instance": "/v1/separations",
         "request_id": _EXAMPLE_ID,
     }
-
-
-def all_problems() -> dict[str, Problem]:
-    """Give every problem that there is, by its name."""
-    return {problem.name: problem for problem in (INTERNAL, *PROBLEMS.values(), *HTTP_PROBLEMS.values())}
 
 
 def _properties() -> dict[str, Any]:
@@ -116,7 +112,7 @@ def _properties() -> dict[str, Any]:
 
 
 def _without_null(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Describe a field that is left out rather than null."""
+    """Return the schema of a field that is omitted rather than null."""
     rest = {key: item for key, item in value.items() if key not in ("anyOf", "default", "title")}
     kind: dict[str, Any]
     (kind,) = [item for item in value.get("anyOf", [{}]) if item.get("type") != "null"]
@@ -133,18 +129,22 @@ def _body(description: str, properties: Mapping[str, Any], required: str) -> dic
     }
 
 
-_FILE = {"type": "string", "format": "binary", "description": "The song; its name must have an extension."}
+_FILE = {
+    "type": "string",
+    "format": "binary",
+    "description": "The song; the file name must have an extension.",
+}
 _FILE_NAME = {
-    "description": "The file's name must end as songs' names do.",
+    "description": "The file name must have the extension of an audio format.",
     "schema": {"type": "string"},
     "example": 'form-data; name="file"; filename="song.wav"',
 }
 _OPTIONS = {name: value for name, value in _properties().items() if name != "source_url"}
 BODIES: dict[str, Any] = {
-    "SeparationForm": _body("A song that is sent along.", {"file": _FILE} | _OPTIONS, "file"),
-    "SeparationRequest": _body("A song to be fetched.", _properties(), "source_url"),
+    "SeparationForm": _body("A song that is uploaded.", {"file": _FILE} | _OPTIONS, "file"),
+    "SeparationRequest": _body("A song that the service fetches.", _properties(), "source_url"),
 }
-"""Schemas of the bodies that routes read themselves."""
+"""Schemas of the bodies that routes parse themselves."""
 
 FORM_BODY: dict[str, Any] = {
     "required": True,
@@ -158,7 +158,7 @@ FORM_BODY: dict[str, Any] = {
         }
     },
 }
-"""The request's body of routes that take a song in a form."""
+"""The request body of routes that accept a song in a form."""
 SUBMISSION_BODY: dict[str, Any] = {
     "required": True,
     "content": FORM_BODY["content"]
@@ -169,4 +169,4 @@ SUBMISSION_BODY: dict[str, Any] = {
         }
     },
 }
-"""The request's body of routes that take a song in a form, or its address as JSON."""
+"""The request body of routes that accept a song in a form, or its URL as JSON."""

@@ -35,7 +35,6 @@ from spleeter_microservice.observability.tracing import traceparent
 from spleeter_microservice.sandbox.prober import AudioFacts
 from spleeter_microservice.storage.streams import file_blocks
 from spleeter_microservice.web.audit import record
-from spleeter_microservice.web.problem_catalogue import problem_of
 from spleeter_microservice.web.services import Services
 from spleeter_microservice.web.submit.options import SubmissionForm
 from spleeter_microservice.web.submit.spool import SpooledFile, spooled
@@ -163,8 +162,7 @@ async def _record(request: Request, services: Services, created: Created) -> Non
 
 
 async def _note_refusal(request: Request, error: SpleeterError) -> None:
-    problem = problem_of(type(error)).name
-    UPLOADS_REJECTED.labels(problem).inc()
+    UPLOADS_REJECTED.labels(error.facts.code).inc()
     if isinstance(error, AuditUnwritableError):
         return
     infected = isinstance(error, InfectedError)
@@ -173,6 +171,6 @@ async def _note_refusal(request: Request, error: SpleeterError) -> None:
         request,
         Action.UPLOAD_INFECTED if infected else Action.UPLOAD_REFUSED,
         "refused",
-        problem=problem,
+        problem=error.facts.code,
         virus=signature,
     )
