@@ -216,11 +216,9 @@ class JobEvent:
     """A change of a job; ``id`` grows with every event of a job."""
 
     id: int
-    job_id: UUID
     kind: Literal["state", "progress"]
     state: State
     progress: float
-    at: datetime
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> JobEvent:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Header
 from fastapi.responses import Response, StreamingResponse
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
 from spleeter_microservice.errors import DatabaseUnavailableError, InvalidFieldsError, UnknownJobError
-from spleeter_microservice.jobs.job import State
+from spleeter_microservice.jobs.job import JobEvent, State
 from spleeter_microservice.jobs.notifications import DELETED, Notice
 from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.web.auth import CanRead
@@ -74,22 +74,7 @@ async def follow(
     if job.state.final and not await services.repository.events(caller.tenant, id, last_event_id, 1):
         return Response(status_code=204)
     events = EventStream(services.repository, notices, caller.tenant, id, last_event_id)
-    return StreamingResponse(aiter(events), headers=_HEADERS, media_type="text/event-stream")
-
-
-@dataclass(frozen=True)
-class Message:
-    """An event as it is sent; ``id`` is the number of the job's event."""
-
-    id: int
-    kind: Literal["state", "progress"]
-    state: State
-    progress: float
-
-    def render(self) -> bytes:
-        """Write it in the form of the event stream."""
-        data = json.dumps({"state": self.state, "progress": round(self.progress, 4)})
-        return f"id: {self.id}\nevent: {self.kind}\ndata: {data}\n\n".encode()
+    return EventSourceResponse(aiter(events), headers=_HEADERS)
 
 
 class EventStream:
@@ -132,12 +117,12 @@ class EventStream:
                     async with asyncio.timeout(self._heartbeat):
                         notice = await following.notices.get()
                 except TimeoutError:
-                    yield b":\n\n"
+                    yield KEEPALIVE_COMMENT
                     continue
-                for message in await self._messages(following, notice):
-                    yield message.render()
+                for event in await self._new_events(following, notice):
+                    yield _encode(event)
 
-    async def _messages(self, following: Subscription, notice: Notice | None) -> Sequence[Message]:
+    async def _new_events(self, following: Subscription, notice: Notice | None) -> Sequence[JobEvent]:
         if notice is not None:
             return self._told(notice)
         try:
@@ -150,15 +135,15 @@ class EventStream:
             following.look_again()
         return ()
 
-    def _told(self, notice: Notice) -> Sequence[Message]:
+    def _told(self, notice: Notice) -> Sequence[JobEvent]:
         self._over = notice.state == DELETED or State(notice.state).final
         if notice.event is None or notice.event <= self._last:
             return ()
         kind: Literal["state", "progress"] = "progress" if notice.state == self._state else "state"
         self._last, self._state = notice.event, notice.state
-        return (Message(notice.event, kind, State(notice.state), notice.progress),)
+        return (JobEvent(notice.event, kind, State(notice.state), notice.progress),)
 
-    async def _look_up(self) -> Sequence[Message]:
+    async def _look_up(self) -> Sequence[JobEvent]:
         """Give the events that the client does not have; the job's state first, as it may be all."""
         job = await self._repository.get(self._tenant, self._job)
         found = await self._recorded()
@@ -168,12 +153,17 @@ class EventStream:
         self._over = State(self._state).final
         return found
 
-    async def _recorded(self) -> Sequence[Message]:
-        found: list[Message] = []
+    async def _recorded(self) -> Sequence[JobEvent]:
+        found: list[JobEvent] = []
         while len(found) % _PAGE == 0:
             last = found[-1].id if found else self._last
             page = await self._repository.events(self._tenant, self._job, last, _PAGE)
-            found += [Message(event.id, event.kind, event.state, event.progress) for event in page]
+            found += page
             if not page:
                 break
         return found
+
+
+def _encode(event: JobEvent) -> bytes:
+    data = json.dumps({"state": event.state, "progress": round(event.progress, 4)})
+    return format_sse_event(id=str(event.id), event=event.kind, data_str=data)
