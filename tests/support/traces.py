@@ -5,8 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import NoOpTracerProvider
 
+from spleeter_microservice.observability import tracing
 from tests.support.http_servers import Server
+
+
+def close_tracing() -> None:
+    """Export the spans that are left, and stop tracing, as the end of a process does."""
+    provider = tracing.tracer_provider()
+    if isinstance(provider, TracerProvider):
+        provider.shutdown()
+    tracing._provider = NoOpTracerProvider()
 
 
 def spans(collector: Server) -> list[dict[str, Any]]:

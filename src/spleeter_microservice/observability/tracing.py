@@ -1,83 +1,45 @@
-"""Traces for operators, sent over OTLP; without an endpoint nothing is imported, and nothing costs.
+"""Traces for operators, sent over OTLP; without an endpoint, spans are OpenTelemetry's no-op spans.
 
-A request's span is the parent of its job's, which a worker adds, and of its webhooks': the job's row
-carries ``traceparent`` (W3C Trace Context) from one to the other.
+FastAPI makes a request's span. It is the parent of the spans of its job and of its webhooks: the job's row
+carries ``traceparent`` (W3C Trace Context) from one process to the other.
 """
 
 from __future__ import annotations
 
-import contextlib
-import re
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Literal
+from contextlib import contextmanager
+
+from opentelemetry.trace import (
+    NoOpTracerProvider,
+    Span,
+    SpanKind,
+    StatusCode,
+    TracerProvider,
+    format_trace_id,
+    get_current_span,
+)
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from spleeter_microservice.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    from opentelemetry.context import Context
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.trace import Span as OtelSpan
-
-Kind = Literal["server", "client", "consumer"]
-Attributes = Mapping[str, str | int | float | bool | None]
-"""By OpenTelemetry's names, or ours."""
-
-_PARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 _NAME = "spleeter_microservice"
-_EXPORT_SECONDS = 5.0  # for a batch; also how long an absent collector holds up the end of a process
-_provider: TracerProvider | None = None
-
-
-class Span:
-    """Something that took a while; this one is told to nobody.
-
-    Attributes:
-        traceparent: for what it caused elsewhere; None when there are no traces.
-    """
-
-    traceparent: str | None = None
-
-    def note(self, attributes: Attributes) -> None:
-        """Add what became known on the way; what is None is left out."""
-
-    def fail(self, why: str) -> None:
-        """Mark it as failed, for a reason that holds no secret."""
-
-
-class _LiveSpan(Span):
-    def __init__(self, span: OtelSpan) -> None:
-        self._span = span
-        context = span.get_span_context()
-        flags = int(context.trace_flags)
-        self.traceparent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{flags:02x}"
-
-    def note(self, attributes: Attributes) -> None:
-        for name, value in attributes.items():
-            if value is not None:
-                self._span.set_attribute(name, value)
-
-    def fail(self, why: str) -> None:
-        from opentelemetry.trace import Status, StatusCode
-
-        self._span.set_status(Status(StatusCode.ERROR, why))
-
-
-_NOTHING = Span()
+_EXPORT_SECONDS = 5.0  # for a batch; also how long an absent collector delays the end of a process
+_PROPAGATOR = TraceContextTextMapPropagator()
+_provider: TracerProvider = NoOpTracerProvider()
 
 
 def configure_tracing(endpoint: str | None, part: str, version: str) -> None:
-    """Send what this process does to a collector; without an endpoint, to none.
+    """Send this process's spans to a collector; do nothing without an endpoint.
 
     Args:
         endpoint: base address of an OTLP collector, over HTTP: ``OTEL_EXPORTER_OTLP_ENDPOINT``.
-        part: that the process is, ``api`` or ``worker``.
-        version: of the program.
+        part: role of the process, ``api`` or ``worker``.
+        version: version of the program.
 
     Raises:
-        ConfigurationError: when the packages for it are not installed.
+        ConfigurationError: if the packages that export spans are not installed.
     """
-    if endpoint is None or _provider is not None:
+    if endpoint is None or is_tracing():
         return
     try:
         _start(f"{endpoint.rstrip('/')}/v1/traces", part, version)
@@ -89,6 +51,7 @@ def configure_tracing(endpoint: str | None, part: str, version: str) -> None:
 
 
 def _start(endpoint: str, part: str, version: str) -> None:
+    """Import the exporter only here: it is an optional dependency, and slow to import."""
     global _provider  # noqa: PLW0603  (one per process, as logs and metrics are)
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
@@ -102,73 +65,58 @@ def _start(endpoint: str, part: str, version: str) -> None:
     _provider = provider
 
 
-def close_tracing() -> None:
-    """Send what is left, and stop; done at a process's end by itself."""
-    global _provider
-    provider, _provider = _provider, None
-    if provider is not None:
-        provider.shutdown()
+def tracer_provider() -> TracerProvider:
+    """Return the provider of this process's spans."""
+    return _provider
 
 
 def is_tracing() -> bool:
-    """Tell whether there are traces."""
-    return _provider is not None
+    """Return whether this process exports spans."""
+    return not isinstance(_provider, NoOpTracerProvider)
 
 
+@contextmanager
 def span(
-    name: str, kind: Kind, attributes: Attributes, parent: str | None = None
-) -> AbstractContextManager[Span]:
-    """Have what is done within the context told as a span.
+    name: str, kind: SpanKind, attributes: Mapping[str, str | float | None], parent: str | None = None
+) -> Iterator[Span]:
+    """Open a span for the duration of the context.
 
-    An exception that leaves the context marks it as failed; of it only the class is told.
+    An exception that leaves the context marks the span as failed; only its class is recorded, because its
+    message may hold secrets.
 
     Args:
-        name: of few kinds; what differs goes into attributes.
-        kind: its place among others.
-        attributes: more about it; what is None is left out.
-        parent: ``traceparent`` of what caused it; by default the span that is open here.
+        name: name shared by all spans of this sort; what varies goes into attributes.
+        kind: role of the span: server, client or consumer.
+        attributes: facts about the span; those that are None are left out.
+        parent: ``traceparent`` of the span that caused this one (default: the span that is open here).
     """
-    if _provider is None:
-        return contextlib.nullcontext(_NOTHING)
-    return _span(_provider, name, kind, attributes, parent)
-
-
-@contextlib.contextmanager
-def _span(
-    provider: TracerProvider, name: str, kind: Kind, attributes: Attributes, parent: str | None
-) -> Iterator[Span]:
-    from opentelemetry.trace import SpanKind
-
-    begin = provider.get_tracer(_NAME).start_as_current_span(
+    opened = _provider.get_tracer(_NAME).start_as_current_span(
         name,
-        _context(parent),
-        SpanKind[kind.upper()],
-        record_exception=False,  # its message may hold what nobody else may know
+        _PROPAGATOR.extract({"traceparent": parent}) if parent else None,
+        kind,
+        {key: value for key, value in attributes.items() if value is not None},
+        record_exception=False,
         set_status_on_exception=False,
     )
-    with begin as opened:
-        live = _LiveSpan(opened)
-        live.note(attributes)
+    with opened as current:
         try:
-            yield live
+            yield current
         except Exception as error:
-            live.fail(type(error).__name__)
+            current.set_status(StatusCode.ERROR, type(error).__name__)
             raise
 
 
-def _context(parent: str | None) -> Context | None:
-    if parent is None or not _PARENT.fullmatch(parent):
-        return None
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-
-    return TraceContextTextMapPropagator().extract({"traceparent": parent})
-
-
 def traceparent() -> str | None:
-    """Give what the span that is open here is called elsewhere."""
-    if _provider is None:
-        return None
-    from opentelemetry.trace import get_current_span
+    """Return the open span's name for other processes; None without traces."""
+    carrier: dict[str, str] = {}
+    _PROPAGATOR.inject(carrier)
+    return carrier.get("traceparent")
 
+
+def name_request(request_id: str) -> dict[str, str]:
+    """Add a request's id to the open span, and return the log fields that identify both."""
     current = get_current_span()
-    return _LiveSpan(current).traceparent if current.get_span_context().is_valid else None
+    current.set_attribute("spleeter.request_id", request_id)
+    context = current.get_span_context()
+    trace = {"trace_id": format_trace_id(context.trace_id)} if context.is_valid else {}
+    return {"request_id": request_id} | trace

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from spleeter_microservice.observability.tracing import is_tracing
+from spleeter_microservice.observability.tracing import is_tracing, tracer_provider
 from spleeter_microservice.web import health, metrics, models, page, problem_handler
 from spleeter_microservice.web.downloads import routes as downloads
 from spleeter_microservice.web.health import Readiness
@@ -17,7 +17,6 @@ from spleeter_microservice.web.middleware.allowed_hosts import Hosts
 from spleeter_microservice.web.middleware.body_limit import BodyLimitMiddleware, BodyLimits
 from spleeter_microservice.web.middleware.request_log import RequestLog
 from spleeter_microservice.web.middleware.security_headers import SecurityHeaders
-from spleeter_microservice.web.middleware.tracing import Traces
 from spleeter_microservice.web.openapi import document as openapi
 from spleeter_microservice.web.separations import events
 from spleeter_microservice.web.separations import routes as separations
@@ -56,6 +55,14 @@ def create_app(services: Services) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=_lifespan,
+        telemetry={
+            "tracing": is_tracing(),
+            "tracer_provider": tracer_provider(),
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+        },
     )
     app.state.services = services
     app.state.readiness = Readiness(services)
@@ -91,6 +98,4 @@ def _surround(app: FastAPI, config: ApiConfig) -> None:
             expose_headers=_READABLE,
         )
     app.add_middleware(RequestLog)
-    if is_tracing():
-        app.add_middleware(Traces)
     app.add_middleware(SecurityHeaders)

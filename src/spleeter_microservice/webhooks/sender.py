@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
+from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from spleeter_microservice.audit.log import AuditLog
 from spleeter_microservice.audit.record import Action, AuditEvent
@@ -26,7 +27,7 @@ from spleeter_microservice.errors import (
     OutgoingError,
     UnreachableError,
 )
-from spleeter_microservice.observability.tracing import Span, span
+from spleeter_microservice.observability.tracing import span
 from spleeter_microservice.outgoing.client import Answer, Outgoing
 from spleeter_microservice.webhooks import signature
 
@@ -126,9 +127,11 @@ class WebhookSender:
         try:
             with structlog.contextvars.bound_contextvars(**described), _span(webhook) as told:
                 outcome = await self._attempt(webhook)
-                told.note({"http.response.status_code": outcome.status, "spleeter.state": outcome.state})
+                told.set_attribute("spleeter.state", outcome.state)
+                if outcome.status is not None:
+                    told.set_attribute("http.response.status_code", outcome.status)
                 if outcome.state != "delivered":
-                    told.fail(outcome.state)
+                    told.set_status(StatusCode.ERROR, outcome.state)
                 await self._note(webhook, outcome)
         except DatabaseUnavailableError:
             logger.warning("a webhook will be sent again: its end could not be noted", extra=described)
@@ -200,7 +203,7 @@ def _span(webhook: Row) -> AbstractContextManager[Span]:
         "spleeter.request_id": webhook["request_id"],
         "spleeter.attempt": webhook["attempts"],
     }
-    return span("webhook", "client", about, webhook["traceparent"])
+    return span("webhook", SpanKind.CLIENT, about, webhook["traceparent"])
 
 
 def _judged(webhook: Row, answer: Answer) -> _Outcome:

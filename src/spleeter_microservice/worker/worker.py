@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 import structlog
+from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import DatabaseUnavailableError
@@ -22,7 +23,7 @@ from spleeter_microservice.jobs.claims import Claim, Claims, HeldJob
 from spleeter_microservice.jobs.job import Job, State
 from spleeter_microservice.jobs.notifications import DELETED, JobNotifications, Notice
 from spleeter_microservice.jobs.retention import Erase, Retention
-from spleeter_microservice.observability.tracing import Span, span
+from spleeter_microservice.observability.tracing import span
 from spleeter_microservice.worker.attempt import (
     Attempt,
     AttemptTimings,
@@ -172,9 +173,9 @@ class Worker:
     async def _attempt(self, claim: Claim) -> None:
         with structlog.contextvars.bound_contextvars(**_described(claim)), _span(claim) as attempt_span:
             outcome = await self._work(claim)
-            attempt_span.note({"spleeter.ending": outcome.value})
+            attempt_span.set_attribute("spleeter.ending", outcome.value)
             if outcome is Outcome.FAILED:
-                attempt_span.fail(outcome.value)
+                attempt_span.set_status(StatusCode.ERROR, outcome.value)
 
     async def _work(self, claim: Claim) -> Outcome:
         options = self.options
@@ -310,4 +311,4 @@ def _span(claim: Claim) -> AbstractContextManager[Span]:
         "spleeter.result_version": job.result_version,
         "spleeter.audio_seconds": job.audio_seconds,
     }
-    return span("separation", "consumer", about, job.traceparent)
+    return span("separation", SpanKind.CONSUMER, about, job.traceparent)

@@ -19,7 +19,7 @@ import structlog
 
 from spleeter_microservice.jobs.worker_registry import WorkerRegistry
 from spleeter_microservice.observability.logs import configure_logging
-from spleeter_microservice.observability.tracing import close_tracing, configure_tracing
+from spleeter_microservice.observability.tracing import configure_tracing
 from spleeter_microservice.outgoing.client import Outgoing
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.web.services import Services
@@ -27,7 +27,7 @@ from spleeter_microservice.webhooks.deliveries import Deliveries
 from spleeter_microservice.webhooks.sender import SenderOptions, WebhookSender
 from tests.support.http_servers import Server, serving, status
 from tests.support.tiny_fleet import TinyWorker, ended, install, working
-from tests.support.traces import spans
+from tests.support.traces import close_tracing, spans
 from tests.support.web_service import song
 from tests.support.webhooks import SECRET, verified_id
 
@@ -126,8 +126,8 @@ async def test_a_request_s_id_is_in_every_line_about_it_and_at_the_receiver(
 
     close_tracing()
     told = [one for one in spans(collector) if one.get("spleeter.request_id") == ID]
-    (request,) = [one for one in told if one["name"] == "request"]
-    assert sorted(one["name"] for one in told) == ["request", "separation", "webhook", "webhook"]
+    (request,) = [one for one in told if one["name"] == "POST /v1/separations"]
+    assert sorted(one["name"] for one in told) == ["POST /v1/separations", "separation", "webhook", "webhook"]
     assert {one["trace"] for one in told} == {request["trace"]}
     assert [one["failed"] for one in told if one["name"] == "webhook"] == [True, False]
 
