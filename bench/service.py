@@ -123,7 +123,7 @@ class Bench:
     @staticmethod
     async def _alone(slot: InferenceSlot, model: InferenceModel, song: Path) -> float:
         source = Path(shutil.copy(song, slot.work_folder))
-        paths = {name: slot.work_folder / f"{name}.wav" for name in model.architecture.stems}
+        paths = {name: slot.work_folder / f"{name}.wav" for name in model.files.stems}
         start = time.perf_counter()
         await slot.separate(SeparationRequest(source, paths))
         return time.perf_counter() - start
@@ -132,7 +132,7 @@ class Bench:
     async def _slot(self) -> AsyncIterator[tuple[InferenceSlot, InferenceModel]]:
         settings = Settings.from_environment(os.environ)
         installed = find_model("2stems", open_store(settings.models_dir, settings.models_url))
-        model = InferenceModel(installed.folder, installed.architecture)
+        model = InferenceModel(installed.files)
         work = self.folder / "slot"
         work.mkdir()
         async with InferenceSlot(model, work) as slot:

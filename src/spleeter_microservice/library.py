@@ -1,9 +1,9 @@
-"""The library: a separator that is used as official Spleeter's class of that name is."""
+"""The library: a class with the interface of official Spleeter's ``Separator``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from dataclasses import replace
 from os import PathLike, environ
 from pathlib import Path
 from typing import Any, Self
@@ -15,9 +15,9 @@ from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.errors import ConfigurationError, InvalidSamplesError, NoSamplesError
 from spleeter_microservice.models.directory import InstalledModel
 from spleeter_microservice.models.provide import find_model, open_store
-from spleeter_microservice.separation.separator import open_pipeline
-from spleeter_microservice.separation.song import Excerpt, SeparatedSong, Stems, separate_song
-from spleeter_microservice.separation.spleeter.pipeline import Bandwidth, SpleeterSeparator
+from spleeter_microservice.separation.options import SeparationOptions
+from spleeter_microservice.separation.separator import StemSeparator, load_separator
+from spleeter_microservice.separation.song import SeparatedSong, Stems, separate_song
 from spleeter_microservice.separation.stem_paths import FILENAME_FORMAT, stem_paths
 from spleeter_microservice.settings import Settings
 
@@ -25,19 +25,22 @@ AnyPath = str | PathLike[str]
 
 
 class Separator:
-    """Separates waveforms and files with one model.
+    """A separator of waveforms and files with one model, for one thread at a time.
 
-    The positional arguments, and those of the methods, are official Spleeter's, so that it
-    can stand in for ``spleeter.separator.Separator``. The model is loaded at the first use
-    and kept. Used by one thread at a time.
+    The positional arguments, and those of the methods, are official Spleeter's, so that this class can
+    replace ``spleeter.separator.Separator``. The model is loaded at the first use and kept.
 
     Args:
         model: ``spleeter:2stems``, ``2stems``, … or the path of a configuration file.
-        mwf: refine by a multichannel Wiener filter.
+        mwf: refine the stems with a multichannel Wiener filter.
         multiprocess: accepted and ignored: all cores are used in any case.
         MWF: official Spleeter's name for ``mwf``.
-        bandwidth: ``official``, or ``full`` for stems that sum to the mix.
-        settings: where models are; by default what the environment says.
+        settings: settings that say where models are; by default those of the environment.
+        **options: fields of ``SeparationOptions``, such as ``bandwidth``.
+
+    Raises:
+        ConfigurationError: if an option has an impossible value.
+        TypeError: if there is no option of a name.
     """
 
     def __init__(
@@ -47,15 +50,14 @@ class Separator:
         multiprocess: bool = True,
         *,
         MWF: bool = False,  # noqa: N803  # official Spleeter's spelling
-        bandwidth: Bandwidth = "official",
         settings: Settings | None = None,
+        **options: Any,
     ) -> None:
         self._descriptor = model
-        self._mwf = mwf or MWF
-        self._bandwidth: Bandwidth = bandwidth
+        self._options = SeparationOptions(mwf=mwf or MWF, **options)
+        self._options.check()
         self._settings = settings or Settings.from_environment(environ)
-        self._stack = ExitStack()
-        self._loaded: tuple[InstalledModel, SpleeterSeparator] | None = None
+        self._loaded: tuple[InstalledModel, StemSeparator] | None = None
 
     def separate(
         self, waveform: NDArray[Any], audio_descriptor: AnyPath = ""
@@ -63,27 +65,27 @@ class Separator:
         """Separate a waveform.
 
         Args:
-            waveform: shape (samples, channels) or (samples,), floating point, full scale
-                being 1, at the model's sample rate (44100 Hz). One channel is doubled; of more
-                than two, the first two are taken, as official Spleeter does.
+            waveform: floating-point samples of shape (samples, channels) or (samples,), full scale being 1,
+                at the model's sample rate (44100 Hz). One channel is doubled; of more than two, the first
+                two are taken, as official Spleeter does.
             audio_descriptor: accepted and ignored.
 
         Returns:
-            for each instrument, an array of shape (samples, 2).
+            For each stem, an array of shape (samples, 2).
 
         Raises:
-            ConfigurationError: when the array is no waveform.
-            NoSamplesError: when it is empty.
-            InvalidSamplesError: when it has samples that are not finite.
-            ModelError: when the model cannot be used.
+            ConfigurationError: if the array is not a waveform.
+            NoSamplesError: if it is empty.
+            InvalidSamplesError: if it has samples that are not finite.
+            ModelError: if the model cannot be used.
         """
         stereo = _stereo(waveform)
-        names, pipeline = self.model.architecture.stems, self._pipeline
-        stems = {name: np.empty_like(stereo) for name in names}
+        _, separator = self._load()
+        stems = {name: np.empty_like(stereo) for name in separator.stems}
         start = 0
-        for piece in pipeline.separate_blocks(lambda: [stereo]):
-            end = start + piece.mix.shape[1]
-            for name, stem in zip(stems, piece.stems, strict=True):
+        for block in separator.separate_blocks(lambda: [stereo], self._options):
+            end = start + block.mix.shape[1]
+            for name, stem in zip(stems, block.stems, strict=True):
                 stems[name][start:end] = stem.T
             start = end
         return stems
@@ -99,34 +101,39 @@ class Separator:
         bitrate: str | None = "128k",
         filename_format: str = FILENAME_FORMAT,
         synchronous: bool = True,
-        *,
-        bit_depth: str | None = None,
+        **options: Any,
     ) -> SeparatedSong:
         """Separate a file into one file per stem.
 
         Args:
             audio_descriptor: path of the input.
-            destination: folder of the outputs.
-            audio_adapter: only None; files are read and written by this package.
-            offset: where to start, in seconds.
-            duration: how much to separate, in seconds; None, unlike official Spleeter's 600,
-                means all of it.
-            codec: wav, flac, mp3, m4a, ogg, opus or wma.
-            bitrate: of lossy codecs.
+            destination: directory of the outputs.
+            audio_adapter: None; files are read and written by this package.
+            offset: seconds of the song to skip.
+            duration: seconds of the song to separate; by default, unlike official Spleeter's 600 s,
+                everything to its end.
+            codec: name of a codec, one of ``audio.codecs.CODECS``.
+            bitrate: bitrate of a lossy codec.
             filename_format: template with {filename}, {foldername}, {instrument}, {codec}.
-            synchronous: accepted and ignored: the files are there when the call returns.
-            bit_depth: 16, 24 or 32f.
+            synchronous: accepted and ignored: the files are complete when the call returns.
+            **options: more fields of ``SeparationOptions``, such as ``bit_depth``, for this song.
 
         Raises:
-            AudioError: when the input cannot be read or the stems cannot be written.
-            ConflictingPathsError: when the template gives two stems one name.
-            ModelError: when the model cannot be used.
+            AudioError: if the input cannot be read or the stems cannot be written.
+            ConfigurationError: if an option has an impossible value.
+            ConflictingPathsError: if the template gives two stems the same path.
+            ModelError: if the model cannot be used.
+            TypeError: if there is no option of a name.
         """
         _refuse_adapter(audio_adapter)
-        output_format = OutputFormat(str(codec), bitrate, bit_depth)
-        source, names = Path(audio_descriptor), self.model.architecture.stems
-        paths = stem_paths(source, names, Path(destination), filename_format, output_format.codec)
-        return separate_song(self._pipeline, source, paths, output_format, Excerpt(offset, duration))
+        chosen = replace(
+            self._options, codec=str(codec), bitrate=bitrate, offset=offset, duration=duration, **options
+        )
+        chosen.check()
+        _, separator = self._load()
+        source = Path(audio_descriptor)
+        paths = stem_paths(source, separator.stems, Path(destination), filename_format, chosen.codec)
+        return separate_song(separator, source, paths, chosen)
 
     def save_to_file(
         self,
@@ -139,13 +146,13 @@ class Separator:
         bitrate: str | None = "128k",
         synchronous: bool = True,
     ) -> None:
-        """Write what ``separate`` returned; arguments as for ``separate_to_file``."""
+        """Write the stems that ``separate`` returned; the arguments are those of ``separate_to_file``."""
         _refuse_adapter(audio_adapter)
         output_format = OutputFormat(str(codec), bitrate)
         paths = stem_paths(
             Path(audio_descriptor), sources, Path(destination), filename_format, output_format.codec
         )
-        with Stems(paths, output_format, self.model.architecture.sample_rate) as stems:
+        with Stems(paths, output_format, self._load()[1].sample_rate) as stems:
             stems.write(sources)
             stems.publish()
 
@@ -154,26 +161,22 @@ class Separator:
 
     @property
     def model(self) -> InstalledModel:
-        """The model, loaded if it was not yet."""
+        """The model, loaded at the first use."""
         return self._load()[0]
 
-    @property
-    def _pipeline(self) -> SpleeterSeparator:
-        return self._load()[1]
-
-    def _load(self) -> tuple[InstalledModel, SpleeterSeparator]:
+    def _load(self) -> tuple[InstalledModel, StemSeparator]:
         if self._loaded is None:
             settings = self._settings
             store = open_store(settings.models_dir, settings.models_url)
             model = find_model(self._descriptor, store, settings.checkpoints_dir)
-            pipeline = open_pipeline(model, mwf=self._mwf, bandwidth=self._bandwidth)
-            self._loaded = model, self._stack.enter_context(pipeline)
+            self._loaded = model, load_separator(model.files)
         return self._loaded
 
     def close(self) -> None:
-        """Give the networks' memory back; the next use loads them again."""
-        self._stack.close()
-        self._loaded = None
+        """Free the model's memory; the next use loads it again."""
+        if self._loaded is not None:
+            self._loaded[1].close()
+            self._loaded = None
 
     def __enter__(self) -> Self:
         return self
@@ -192,7 +195,7 @@ def _stereo(waveform: NDArray[Any]) -> NDArray[np.float32]:
             f"not {array.dtype} of shape {array.shape}."
         )
     if not len(array):
-        raise NoSamplesError("The waveform has a length of zero.")
+        raise NoSamplesError("The waveform is empty.")
     if not np.isfinite(array).all():
         raise InvalidSamplesError("The waveform has samples that are not finite numbers.")
     two = array[:, :2] if array.shape[1] > 1 else np.repeat(array, 2, axis=1)

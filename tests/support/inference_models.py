@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import wave
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from spleeter_microservice.sandbox.messages import InferenceModel, SeparationRequest
+from spleeter_microservice.separation.options import SeparationOptions
+from spleeter_microservice.separation.separator import ModelFiles
 from tests.support.audio_files import RATE, encode_kind, noise
 from tests.support.random_models import TINY, written
 
@@ -14,10 +18,16 @@ from tests.support.random_models import TINY, written
 ARCHITECTURE = replace(TINY, bins=512, segment_frames=512, n_fft=1024, hop_length=256)
 
 
-def tiny_model(folder: Path) -> InferenceModel:
-    """Write a model with random weights."""
+def tiny_model(folder: Path, stems: tuple[str, ...] = ARCHITECTURE.stems) -> InferenceModel:
+    """Write a model with random weights, and return it with some of its stems."""
     written(ARCHITECTURE, folder)
-    return InferenceModel(folder, ARCHITECTURE)
+    return described(folder, stems)
+
+
+def described(folder: Path, stems: tuple[str, ...] = ARCHITECTURE.stems) -> InferenceModel:
+    """Return a model that was written."""
+    config = json.loads(replace(ARCHITECTURE, stems=stems).to_json())
+    return InferenceModel(ModelFiles("spleeter", folder, config, None, stems, ARCHITECTURE.sample_rate))
 
 
 def song(work: Path, seconds: float = 2.0, kind: str = "s16.wav") -> Path:
@@ -38,7 +48,15 @@ def long_song(folder: Path, seconds: int = 600) -> Path:
     return path
 
 
-def request_for(source: Path, using: InferenceModel, **options: object) -> SeparationRequest:
-    """Ask for all stems of a file, beside it."""
-    paths = {name: source.parent / f"{name}.wav" for name in using.architecture.stems}
-    return replace(SeparationRequest(source, paths), **options)  # type: ignore[arg-type]  # by name
+def request_for(
+    source: Path,
+    using: InferenceModel,
+    *,
+    model: InferenceModel | None = None,
+    time_limit: float = 3600.0,
+    name: str | None = None,
+    **options: Any,
+) -> SeparationRequest:
+    """Return a request for all stems of a file, beside it."""
+    paths = {name: source.parent / f"{name}.wav" for name in using.files.stems}
+    return SeparationRequest(source, paths, SeparationOptions(**options), time_limit, name, model)

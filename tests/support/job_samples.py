@@ -13,7 +13,7 @@ from uuid import UUID
 
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.jobs.claims import Claim, Claims
-from spleeter_microservice.jobs.job import Job, NewJob, Options, Result, State, StoredStem, new_job_id
+from spleeter_microservice.jobs.job import Job, JobOptions, NewJob, Result, State, StoredStem, new_job_id
 from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.worker.attempt import AttemptTimings
 from spleeter_microservice.worker.worker import Worker, WorkerOptions
@@ -51,7 +51,7 @@ def new_job(tenant: str = "ann", **changes: Any) -> NewJob:
 
 def killing_job(tenant: str = "ann") -> NewJob:
     """Give a job that kills the process of ``tests.support.worker_process`` that does it."""
-    return new_job(tenant, options=Options(metadata={"deed": "kill"}))
+    return new_job(tenant, options=JobOptions(metadata={"deed": "kill"}))
 
 
 async def cancel(database: Database, job: Job) -> None:

@@ -1,13 +1,10 @@
-"""How stems are written: the codecs on offer and the encoder behind each."""
+"""The codecs that stems can be written in; pure data, so that the API loads neither NumPy nor PyAV for it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-
-import numpy as np
 
 from spleeter_microservice.errors import ConfigurationError
 
@@ -19,20 +16,27 @@ _Options = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Encoder:
-    """One of FFmpeg's encoders, and what it takes to have from it what was put in.
+    """One of FFmpeg's encoders, and what it needs so that its output decodes to exactly its input.
 
-    ``lead`` and ``tail`` are blocks of silence, each as long as the encoder takes at once, put before
-    and after the song for codecs whose decoders throw that much away; ``cuts_end`` says that the
-    container can be told where the song ends, and that the encoder does not do so by itself;
-    ``drops_padding``, that a last packet of nothing but padding must go, as the header would not
-    count all of it. In ``container_options``, {rate} stands for the sample rate.
+    Attributes:
+        muxer: FFmpeg's name of the container format.
+        name: FFmpeg's name of the encoder.
+        sample_format: FFmpeg's name of the sample format that the encoder takes.
+        bits: bits of an integer sample; None if the encoder takes floats.
+        options: options of the encoder.
+        container_options: options of the muxer; {rate} stands for the sample rate in Hz.
+        lead, tail: blocks of silence put before and after the song, each as long as the encoder takes
+            at once, for codecs whose decoders throw that much away.
+        cuts_end: whether the container can store where the song ends, but the encoder does not do so.
+        drops_padding: whether a last packet of nothing but padding must be dropped, because the header
+            would not count all of it.
+        clamps: whether samples beyond full scale must be clamped.
     """
 
     muxer: str
     name: str
     sample_format: str = "fltp"
-    bits: int | None = None  # of an integer sample; None: the encoder takes floats
-    kilobits: tuple[int, int] | None = None  # bitrates that it can be asked for; None: lossless
+    bits: int | None = None
     options: _Options = ()
     container_options: _Options = ()
     lead: int = 0
@@ -42,79 +46,153 @@ class Encoder:
     clamps: bool = True
 
 
-# The muxer writes the 64-bit header of RF64 only where a file passes 4 GiB.
+@dataclass(frozen=True)
+class Codec:
+    """A codec, with everything that the service and FFmpeg must know about it.
+
+    Attributes:
+        name: the name that callers choose it by, which is also the file extension.
+        title: the name that people know it by.
+        media_type: media type of its files.
+        encoders: encoders by bit depth; lossy codecs have a single one, under None.
+        kilobits: lowest and highest bitrate in thousands of bits per second; None for lossless codecs.
+    """
+
+    name: str
+    title: str
+    media_type: str
+    encoders: Mapping[str | None, Encoder]
+    kilobits: tuple[int, int] | None = None
+
+    def encoder(self, bit_depth: str | None) -> Encoder:
+        """Return the encoder of a bit depth; None is 16 bits, or the only choice of a lossy codec.
+
+        Raises:
+            ConfigurationError: if the codec does not have this bit depth.
+        """
+        depth = "16" if bit_depth is None and None not in self.encoders else bit_depth
+        if depth not in self.encoders:
+            possible = " or ".join(name for name in self.encoders if name)
+            raise ConfigurationError(
+                f"The codec {self.name} cannot have the bit depth {bit_depth!r}. "
+                + (f"Choose {possible}." if possible else "Leave the bit depth out.")
+            )
+        return self.encoders[depth]
+
+    def bits_per_second(self, bitrate: str | None) -> int | None:
+        """Return a bitrate as a number; None for a lossless codec, which has no bitrate.
+
+        Args:
+            bitrate: bits per second ("128000"), or thousands of them ("128k"); None is the default.
+
+        Raises:
+            ConfigurationError: if the text is not a bitrate, or not one that this codec can have.
+        """
+        if self.kilobits is None:
+            return None
+        text = DEFAULT_BITRATE if bitrate is None else bitrate
+        match = _BITRATE.fullmatch(text.strip())
+        if match is None:
+            raise ConfigurationError(f"Invalid bitrate {text!r}: write it like 128k or 128000.")
+        bits = round(float(match["number"]) * (1000 if match["unit"] else 1))
+        low, high = self.kilobits
+        if not low * 1000 <= bits <= high * 1000:
+            raise ConfigurationError(
+                f"The codec {self.name} cannot have the bitrate {text!r}. It can have {low}k to {high}k."
+            )
+        return bits
+
+
+# The muxer writes the 64-bit header of RF64 only for files larger than 4 GiB.
 _WAV = (("rf64", "auto"),)
 # Pages of a quarter of a second, as other programs write: FFmpeg misreads the end of a song that is
-# all in one page, and what is lost with a damaged page is less.
+# all in one page, and a damaged page loses less.
 _OGG_PAGES = (("page_duration", "250000"),)
 
-ENCODERS: Mapping[str, Mapping[str | None, Encoder]] = MappingProxyType(
-    {
-        "wav": {
-            "16": Encoder("wav", "pcm_s16le", "s16", bits=16, container_options=_WAV),
-            "24": Encoder("wav", "pcm_s24le", "s32", bits=24, container_options=_WAV),
-            "32f": Encoder("wav", "pcm_f32le", "flt", container_options=_WAV, clamps=False),
-        },
-        "flac": {
-            "16": Encoder("flac", "flac", "s16", bits=16),
-            "24": Encoder("flac", "flac", "s32", bits=24),
-        },
+CODECS: Mapping[str, Codec] = {
+    codec.name: codec
+    for codec in (
+        Codec(
+            "wav",
+            "WAV",
+            "audio/wav",
+            {
+                "16": Encoder("wav", "pcm_s16le", "s16", bits=16, container_options=_WAV),
+                "24": Encoder("wav", "pcm_s24le", "s32", bits=24, container_options=_WAV),
+                "32f": Encoder("wav", "pcm_f32le", "flt", container_options=_WAV, clamps=False),
+            },
+        ),
+        Codec(
+            "flac",
+            "FLAC",
+            "audio/flac",
+            {
+                "16": Encoder("flac", "flac", "s16", bits=16),
+                "24": Encoder("flac", "flac", "s32", bits=24),
+            },
+        ),
         # LAME's quality 5: in PyAV's wheels, FFmpeg's default of 3 takes half as long again.
-        "mp3": {
-            None: Encoder(
-                "mp3",
-                "libmp3lame",
-                kilobits=(32, 320),
-                options=(("compression_level", "5"),),
-                drops_padding=True,
-            )
-        },
-        # The edit list, which says where the song ends, counts in the time scale of the movie; the
-        # usual one of a millisecond would cut up to 44 frames.
-        "m4a": {
-            None: Encoder(
-                "ipod", "aac", kilobits=(16, 512), container_options=(("movie_timescale", "{rate}"),)
-            )
-        },
-        # FFmpeg's own Vorbis encoder, the only one in PyAV's wheels. It knows no bitrate, only a
-        # quality, see ``vorbis_quality``. Of a song of less than two packets, of 16 of its blocks each,
-        # it would lose the end.
-        "ogg": {
-            None: Encoder(
-                "ogg",
-                "vorbis",
-                kilobits=(64, 500),
-                options=(("strict", "-2"),),
-                container_options=_OGG_PAGES,
-                tail=64,
-                cuts_end=True,
-            )
-        },
-        "opus": {None: Encoder("opus", "libopus", "flt", kilobits=(6, 510))},
-        # FFmpeg's decoder drops two blocks at the start, but its encoder delays by one only.
-        "wma": {None: Encoder("asf", "wmav2", kilobits=(32, 320), lead=1, tail=1)},
-    }
-)
-
-CODECS: tuple[str, ...] = tuple(ENCODERS)
+        Codec(
+            "mp3",
+            "MP3",
+            "audio/mpeg",
+            {None: Encoder("mp3", "libmp3lame", options=(("compression_level", "5"),), drops_padding=True)},
+            kilobits=(32, 320),
+        ),
+        # The edit list, which stores where the song ends, counts in the time scale of the movie; the
+        # usual scale of a millisecond would cut up to 44 frames.
+        Codec(
+            "m4a",
+            "AAC",
+            "audio/mp4",
+            {None: Encoder("ipod", "aac", container_options=(("movie_timescale", "{rate}"),))},
+            kilobits=(16, 512),
+        ),
+        # FFmpeg's own Vorbis encoder, the only one in PyAV's wheels. It has no bitrate, only a quality
+        # (``encoder.vorbis_quality``): the bitrate selects the quality that gave it on a pop song, and
+        # other songs take more or fewer bits. On that song, at 120 kbit/s, the difference between decoded
+        # signal and original was 14.1 dB below the original (AAC at 130 kbit/s 14.1, MP3 17.3): usable, but
+        # Opus is the better choice. It would lose the end of a song shorter than two packets of 16 blocks.
+        Codec(
+            "ogg",
+            "Vorbis",
+            "audio/ogg",
+            {
+                None: Encoder(
+                    "ogg",
+                    "vorbis",
+                    options=(("strict", "-2"),),
+                    container_options=_OGG_PAGES,
+                    tail=64,
+                    cuts_end=True,
+                )
+            },
+            kilobits=(64, 500),
+        ),
+        Codec("opus", "Opus", "audio/ogg", {None: Encoder("opus", "libopus", "flt")}, kilobits=(6, 510)),
+        # FFmpeg's decoder drops two blocks at the start, but its encoder delays by only one.
+        Codec(
+            "wma",
+            "WMA",
+            "audio/x-ms-wma",
+            {None: Encoder("asf", "wmav2", lead=1, tail=1)},
+            kilobits=(32, 320),
+        ),
+    )
+}
 
 
 @dataclass(frozen=True)
 class OutputFormat:
-    """How the stems of a song are written.
+    """The format that the stems of a song are written in.
 
-    ``codec`` is also the file's extension: wav, flac, mp3, m4a (AAC), ogg (Vorbis), opus or wma.
-    ``bitrate`` is that of a lossy codec, in bits per second ("128000") or thousands of them
-    ("128k"); lossless ones ignore it. ``bit_depth`` is "16" (the default), "24" or, for wav alone,
-    "32f" (32-bit float); lossy codecs have none.
-
-    Vorbis is written by FFmpeg's own encoder, which has variable bitrate only: the bitrate asked
-    for selects the quality that gave this bitrate on a pop song, and other songs take more or
-    fewer bits. On that song, at 120 kbit/s, the decoded signal differed from the original by
-    14.1 dB below it (AAC at 130 kbit/s 14.1, MP3 17.3): usable, but Opus is the better choice.
+    Attributes:
+        codec: name of the codec.
+        bitrate: bitrate of a lossy codec, as in ``Codec.bits_per_second``; lossless ones ignore it.
+        bit_depth: "16" (the default), "24" or, for wav alone, "32f" (32-bit float); lossy codecs have none.
 
     Raises:
-        ConfigurationError: when the values do not go together.
+        ConfigurationError: if the values do not go together.
     """
 
     codec: str = "wav"
@@ -123,43 +201,16 @@ class OutputFormat:
 
     def __post_init__(self) -> None:
         """Refuse what no encoder can do."""
-        limits = self.encoder.kilobits
-        if limits and not limits[0] <= self.bits_per_second / 1000 <= limits[1]:
-            raise ConfigurationError(
-                f"The codec {self.codec} cannot have the bitrate {self.bitrate!r}. "
-                f"It can have {limits[0]}k to {limits[1]}k."
-            )
+        if self.codec not in CODECS:
+            raise ConfigurationError(f"Unknown codec {self.codec!r}. Choose one of {', '.join(CODECS)}.")
+        _ = self.encoder, self.bits_per_second
 
     @property
     def encoder(self) -> Encoder:
-        """The encoder that does this."""
-        if self.codec not in ENCODERS:
-            raise ConfigurationError(f"The codec {self.codec!r} is none of {', '.join(CODECS)}.")
-        depths = ENCODERS[self.codec]
-        depth = "16" if self.bit_depth is None and None not in depths else self.bit_depth
-        if depth not in depths:
-            possible = ", ".join(name for name in depths if name) or "none at all: leave it out"
-            raise ConfigurationError(
-                f"The codec {self.codec} cannot have the bit depth {self.bit_depth!r}, but {possible}."
-            )
-        return depths[depth]
+        """Encoder of this format."""
+        return CODECS[self.codec].encoder(self.bit_depth)
 
     @property
-    def bits_per_second(self) -> int:
-        """The bitrate as a number."""
-        text = DEFAULT_BITRATE if self.bitrate is None else self.bitrate
-        match = _BITRATE.fullmatch(text.strip())
-        if match is None:
-            raise ConfigurationError(f"The bitrate {text!r} is not of the form 128k or 128000.")
-        return round(float(match["number"]) * (1000 if match["unit"] else 1))
-
-
-# Bits per second at 44.1 kHz that FFmpeg's Vorbis encoder took for a pop song at each quality. It
-# overflows from quality 118 on.
-_VORBIS_QUALITIES = (1, 2, 3, 4, 5, 7, 8, 9, 11, 17, 23, 35, 47, 59)
-_VORBIS_KILOBITS = (73, 120, 154, 182, 206, 245, 261, 276, 301, 357, 396, 451, 491, 522)
-
-
-def vorbis_quality(bits_per_second: int) -> int:
-    """The ``global_quality`` of FFmpeg's Vorbis encoder that comes nearest to a bitrate."""
-    return round(float(np.interp(bits_per_second / 1000, _VORBIS_KILOBITS, _VORBIS_QUALITIES)))
+    def bits_per_second(self) -> int | None:
+        """Bitrate as a number, or None if the codec is lossless."""
+        return CODECS[self.codec].bits_per_second(self.bitrate)

@@ -1,4 +1,4 @@
-"""From float samples to the packets of a codec in its container."""
+"""Encoding of float samples into the packets of a codec in its container."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from numpy.typing import NDArray
 
-from spleeter_microservice.audio.codecs import OutputFormat, vorbis_quality
+from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.resampling import Resampler, Samples
 
 # Frames converted at a time: small enough for the caches of a core.
 CHUNK = 1 << 14
 
+# Bits per second at 44.1 kHz that FFmpeg's Vorbis encoder took for a pop song at each quality. It
+# overflows from quality 118 on.
+_VORBIS_QUALITIES = (1, 2, 3, 4, 5, 7, 8, 9, 11, 17, 23, 35, 47, 59)
+_VORBIS_KILOBITS = (73, 120, 154, 182, 206, 245, 261, 276, 301, 357, 396, 451, 491, 522)
+
 
 class StemEncoder:
-    """Encodes a stereo stream into a file-like object, which stays open.
+    """An encoder of one stereo stream into a file-like object, which stays open.
 
     Attributes:
-        clipped_samples: samples of both channels that were beyond full scale and clamped.
+        clipped_samples: number of samples, in both channels, that were beyond full scale and clamped.
     """
 
     def __init__(self, file: Any, output_format: OutputFormat, sample_rate: int) -> None:
@@ -40,15 +45,15 @@ class StemEncoder:
         )
         self._stream = self._add_stream(output_format)
         self._resampler = Resampler(sample_rate, self._rate, 2)
-        self._sent = 0  # frames given to the encoder
-        self._end: int | None = None  # frames that the file shall have
+        self._sent = 0  # frames sent to the encoder
+        self._end: int | None = None  # frames that belong into the file
         self._send(self._silence(self._encoder.lead))
 
     def write(self, waveform: NDArray[np.float32]) -> None:
         """Encode the next frames, float32 of shape (frames, 2).
 
         Raises:
-            FloatingPointError: when a sample is not finite.
+            FloatingPointError: if a sample is not finite.
         """
         if waveform.ndim != 2 or waveform.shape[1] != 2:
             raise ValueError(f"A stem has the shape (frames, 2), not {waveform.shape}.")
@@ -67,8 +72,8 @@ class StemEncoder:
         self._container.close()
 
     def abandon(self) -> None:
-        """Let go of the encoder after an error; the file must be closed before."""
-        with suppress(Exception):  # what is wrong was said before
+        """Release the encoder after an error; close the file first."""
+        with suppress(Exception):  # the first error was reported already
             self._container.close()
 
     def _add_stream(self, output_format: OutputFormat) -> AudioStream:
@@ -80,21 +85,21 @@ class StemEncoder:
         context = stream.codec_context
         context.layout = "stereo"
         context.format = encoder.sample_format
-        if encoder.kilobits:
-            context.bit_rate = output_format.bits_per_second
-        if encoder.name == "vorbis":
-            context.qscale = True
-            context.global_quality = vorbis_quality(output_format.bits_per_second)
+        if bits_per_second := output_format.bits_per_second:
+            context.bit_rate = bits_per_second
+            if encoder.name == "vorbis":
+                context.qscale = True
+                context.global_quality = vorbis_quality(bits_per_second)
         context.open()
         return stream
 
     def _clamped(self, samples: Samples) -> Samples:
-        """Samples within full scale; the excess is counted."""
+        """Return the samples clamped to full scale, and count those that were beyond it."""
         low, high = float(samples.min()), float(samples.max())
         if low >= -1 and high <= 1:
             return samples
         if not np.isfinite(low + high):
-            raise FloatingPointError("it has samples that are no finite numbers")
+            raise FloatingPointError("it has samples that are not finite numbers")
         if not self._encoder.clamps:
             return samples
         self.clipped_samples += int(np.count_nonzero(np.abs(samples) > 1))
@@ -122,27 +127,27 @@ class StemEncoder:
                 self._container.mux(packet)
 
     def _is_needed(self, packet: av.Packet[Any], end: int) -> bool:
-        """Whether a packet of the last ones belongs to the song; it is made to end with it."""
+        """Return whether one of the last packets belongs to the song, and cut it to the song's end."""
         position = packet.pts or 0
         if self._encoder.cuts_end:
             packet.duration = max(0, min(packet.duration or 0, end - position))
             return packet.duration > 0
-        if self._encoder.drops_padding:  # the first frame never is too much
+        if self._encoder.drops_padding:  # the first frame is always needed
             return position <= end or position < self._stream.codec_context.frame_size
         return True
 
 
 def _possible_rate(encoder: str, sample_rate: int) -> int:
-    """The rate itself if the encoder can have it, or the next higher one that it can have."""
+    """Return the rate if the encoder supports it, otherwise the next higher one that it supports."""
     rates = sorted(av.Codec(encoder, "w").audio_rates or [sample_rate])
     return next((rate for rate in rates if rate >= sample_rate), rates[-1])
 
 
 def _in_format(samples: Samples, sample_format: str, bits: int | None) -> NDArray[Any]:
-    """Samples as FFmpeg wants them: shape (1, frames x 2) packed, or (2, frames) planar.
+    """Return samples as FFmpeg expects them: shape (1, frames × 2) packed, or (2, frames) planar.
 
-    Integers are rounded to the nearest and clamped, as libswresample does; 24 bits lie in the
-    upper part of 32.
+    Integers are rounded to the nearest and clamped, as libswresample does; 24-bit samples use the
+    upper bits of 32.
     """
     if bits is None:
         planar = sample_format.endswith("p")
@@ -154,3 +159,8 @@ def _in_format(samples: Samples, sample_format: str, bits: int | None) -> NDArra
     if bits == 16:
         return scaled.astype(np.int16)
     return scaled.astype(np.int32) << (32 - bits)
+
+
+def vorbis_quality(bits_per_second: int) -> int:
+    """Return the ``global_quality`` of FFmpeg's Vorbis encoder that comes nearest to a bitrate."""
+    return round(float(np.interp(bits_per_second / 1000, _VORBIS_KILOBITS, _VORBIS_QUALITIES)))

@@ -7,19 +7,23 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spleeter_microservice.cli.exit_statuses import SOME_FAILED
+from spleeter_microservice.cli.options import add_options, read_options
 from spleeter_microservice.cli.report import check_writable, write
 from spleeter_microservice.errors import ConfigurationError, SpleeterError
+from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.settings import Settings
 
 if TYPE_CHECKING:
     from spleeter_microservice.evaluation.estimators import Estimator
     from spleeter_microservice.evaluation.evaluate import Evaluation, SongScores
     from spleeter_microservice.evaluation.song_files import Song
+
+_SIGNAL_OPTIONS = ("mwf", "bandwidth")  # the others are about the stems' files
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -38,8 +42,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         type=Path,
         help="score the files DIR/{song}/{stem}.* instead of separating",
     )
-    add("--mwf", action="store_true", help="refine by multichannel Wiener filtering")
-    add("--bandwidth", choices=("official", "full"), default="official", help="as of separate")
+    add_options(parser, _SIGNAL_OPTIONS)
     add("--bsseval", action="store_true", help="also compute BSSEval version 4")
     add("--json", metavar="FILE", type=Path, help="write all numbers as JSON")
     add("--html", metavar="FILE", type=Path, help="write a report with boxplots and spectrograms")
@@ -66,7 +69,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    if options.estimates and (options.mwf or options.bandwidth != "official"):
+    if options.estimates and read_options(options) != SeparationOptions():
         raise ConfigurationError(
             "--mwf and --bandwidth say how to separate: leave them out with --estimates."
         )
@@ -88,7 +91,7 @@ def _open_estimator(
     from spleeter_microservice.cli.report import describe_model
     from spleeter_microservice.evaluation.estimators import FileEstimator, ModelEstimator
     from spleeter_microservice.models.provide import find_model, open_store
-    from spleeter_microservice.separation.separator import open_pipeline
+    from spleeter_microservice.separation.separator import load_separator
 
     if options.estimates:
         yield FileEstimator(options.estimates), {"name": options.model or str(options.estimates)}
@@ -97,8 +100,8 @@ def _open_estimator(
     model = find_model(
         options.model, store, settings.checkpoints_dir, announce=lambda text: print(text, file=sys.stderr)
     )
-    with open_pipeline(model, mwf=options.mwf, bandwidth=options.bandwidth) as pipeline:
-        yield ModelEstimator(pipeline), describe_model(model)
+    with closing(load_separator(model.files)) as separator:
+        yield ModelEstimator(separator, read_options(options)), describe_model(model)
 
 
 def _evaluation(options: argparse.Namespace, estimator: Estimator) -> Evaluation:
@@ -182,7 +185,7 @@ class _Judged:
         how = (
             {"estimates": str(options.estimates)}
             if options.estimates
-            else {"mwf": options.mwf, "bandwidth": options.bandwidth}
+            else {name: getattr(options, name) for name in _SIGNAL_OPTIONS}
         )
         return {"folder": str(options.folder), **how, "bsseval": options.bsseval}
 

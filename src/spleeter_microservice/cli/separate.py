@@ -1,4 +1,4 @@
-"""The command ``separate``: what ``spleeter separate`` does, with its options."""
+"""The command ``separate``, with the options of ``spleeter separate``."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spleeter_microservice.audio.codecs import CODECS, OutputFormat
 from spleeter_microservice.cli.exit_statuses import SOME_FAILED
+from spleeter_microservice.cli.options import add_options, read_options
 from spleeter_microservice.cli.report import check_writable, write
 from spleeter_microservice.errors import ConflictingPathsError, SpleeterError
 from spleeter_microservice.processes.interruption import interruptible
@@ -20,8 +21,9 @@ from spleeter_microservice.settings import Settings
 
 if TYPE_CHECKING:
     from spleeter_microservice.models.directory import InstalledModel
+    from spleeter_microservice.separation.options import SeparationOptions
+    from spleeter_microservice.separation.separator import StemSeparator
     from spleeter_microservice.separation.song import Progress, SeparatedSong
-    from spleeter_microservice.separation.spleeter.pipeline import SpleeterSeparator
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -30,7 +32,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "separate",
         help="separate audio files into stems",
         description="Separates audio files into stems.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
     add("files", nargs="+", type=Path, metavar="FILE", help="audio files")
@@ -41,7 +42,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         dest="model",
         metavar="MODEL",
         default="spleeter:2stems",
-        help="a model, with or without 'spleeter:' before its name, or a configuration file",
+        help="name of a model, with or without 'spleeter:', or a configuration file (default: %(default)s)",
     )
     add(
         "-o",
@@ -51,7 +52,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="DIR",
         type=Path,
         default=Path("separated_audio"),
-        help="folder to write to",
+        help="directory to write to (default: %(default)s)",
     )
     add(
         "-f",
@@ -60,74 +61,64 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         dest="filename_format",
         metavar="FORMAT",
         default=FILENAME_FORMAT,
-        help="names of the stems, with {filename}, {foldername}, {instrument} and {codec}",
+        help="paths of the stems in it, from {filename}, {foldername}, {instrument} and {codec} "
+        "(default: %(default)s)",
     )
-    add("-c", "--codec", choices=CODECS, default="wav", help="format of the stems")
-    add("-b", "--bitrate", default="128k", help="bit rate, for mp3, m4a, ogg, opus and wma")
-    add("--bit-depth", choices=("16", "24", "32f"), help="for wav and flac; 32f is floating point")
-    add("-s", "--offset", metavar="SECONDS", type=float, default=0.0, help="where to start")
-    add("-d", "--duration", metavar="SECONDS", type=float, help="how much to separate; default: all")
-    add("--mwf", action="store_true", help="refine by multichannel Wiener filtering")
-    add(
-        "--bandwidth",
-        choices=("official", "full"),
-        default="official",
-        help="'full' shares out what lies above the networks' last bin, so that stems sum to the mix",
-    )
-    add("--report", metavar="FILE", type=Path, help="write what was measured of each song, as JSON")
-    add("--json", action="store_true", help="print that instead of text")
+    add_options(parser)
+    add("--report", metavar="FILE", type=Path, help="write the measurements of each song to a file, as JSON")
+    add("--json", action="store_true", help="print the report instead of text")
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace, settings: Settings) -> int:
-    """Separate the files; one that fails does not keep the others from being separated.
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Separate the files; if one fails, the others are separated nevertheless.
 
     Returns:
-        0, or the error's exit status when there is one file, or ``SOME_FAILED``.
+        0, or the error's exit status if there is a single file, or ``SOME_FAILED``.
     """
     from spleeter_microservice.models.provide import find_model, open_store
-    from spleeter_microservice.separation.separator import open_pipeline
+    from spleeter_microservice.separation.separator import load_separator
 
-    output_format = OutputFormat(options.codec, options.bitrate, options.bit_depth)
-    if options.report:
-        check_writable(options.report)
+    options = read_options(arguments)
+    if arguments.report:
+        check_writable(arguments.report)
     store = open_store(settings.models_dir, settings.models_url)
     model = find_model(
-        options.model, store, settings.checkpoints_dir, announce=lambda text: print(text, file=sys.stderr)
+        arguments.model, store, settings.checkpoints_dir, announce=lambda text: print(text, file=sys.stderr)
     )
-    with open_pipeline(model, mwf=options.mwf, bandwidth=options.bandwidth) as pipeline:
-        batch = _Batch(options, model, pipeline, output_format)
-        for source in options.files:
+    with closing(load_separator(model.files)) as separator:
+        batch = _Batch(arguments, options, model, separator)
+        for source in arguments.files:
             batch.separate(source)
     document = json.dumps({"songs": batch.songs}, indent=2, ensure_ascii=False)
-    if options.json:
+    if arguments.json:
         print(document)
-    if options.report:
-        write(options.report, document + "\n")
-    if batch.statuses and len(options.files) > 1:
+    if arguments.report:
+        write(arguments.report, document + "\n")
+    if batch.statuses and len(arguments.files) > 1:
         return SOME_FAILED
     return batch.statuses[0] if batch.statuses else 0
 
 
 class _Batch:
-    """The files of one call, and what became of them.
+    """The files of one call, and their results.
 
     Attributes:
-        songs: a description of each, for ``--json`` and ``--report``.
-        statuses: the exit statuses of those that failed.
+        songs: description of each file's result, for ``--json`` and ``--report``.
+        statuses: exit statuses of the files that failed.
     """
 
     def __init__(
         self,
-        options: argparse.Namespace,
+        arguments: argparse.Namespace,
+        options: SeparationOptions,
         model: InstalledModel,
-        pipeline: SpleeterSeparator,
-        output_format: OutputFormat,
+        separator: StemSeparator,
     ) -> None:
         self.songs: list[dict[str, Any]] = []
         self.statuses: list[int] = []
-        self._options, self._model, self._pipeline = options, model, pipeline
-        self._output_format = output_format
+        self._arguments, self._options = arguments, options
+        self._model, self._separator = model, separator
         self._written: dict[Path, Path] = {}
 
     def separate(self, source: Path) -> None:
@@ -141,38 +132,32 @@ class _Batch:
             self.songs.append(report.failed(source, error, status))
             print(f"Error: {error}", file=sys.stderr)
             return
-        self.songs.append(report.succeeded(song, self._model, self._parameters()))
-        if not self._options.json:
+        self.songs.append(report.succeeded(song, self._model, asdict(self._options)))
+        if not self._arguments.json:
             _print(song)
         for suspicion in song.suspicions:
             print(f"Warning: {source}: {suspicion}.", file=sys.stderr)
 
     def _separate(self, source: Path) -> SeparatedSong:
-        from spleeter_microservice.separation.song import Excerpt, separate_song
+        from spleeter_microservice.separation.song import separate_song
 
-        options = self._options
-        names = self._model.architecture.stems
-        paths = stem_paths(source, names, options.output, options.filename_format, options.codec)
+        output, template = self._arguments.output, self._arguments.filename_format
+        paths = stem_paths(source, self._separator.stems, output, template, self._options.codec)
         for path in paths.values():
             if path.resolve() in self._written:
                 raise ConflictingPathsError(
-                    f"Separated source path conflict: {path} was written for "
-                    f"{self._written[path.resolve()]} already. "
-                    "Put {foldername} into the file name format (-f), or choose another folder (-o)."
+                    f"Separated source path conflict: {path} was already written for "
+                    f"{self._written[path.resolve()]}. "
+                    "Put {foldername} into the file name format (-f), or choose another directory (-o)."
                 )
-        excerpt = Excerpt(options.offset, options.duration)
-        # A signal between two lines of code could leave a file of which nobody knew yet.
+        # A signal between two lines of code could leak a file that was created but not yet registered.
         with interruptible() as check, _progress(source) as progress:
             song = separate_song(
-                self._pipeline, source, paths, self._output_format, excerpt, progress, check=check
+                self._separator, source, paths, self._options, progress=progress, check=check
             )
             check()
         self._written |= {path.resolve(): source for path in paths.values()}
         return song
-
-    def _parameters(self) -> dict[str, Any]:
-        names = ("codec", "bitrate", "bit_depth", "offset", "duration", "mwf", "bandwidth")
-        return {name: getattr(self._options, name) for name in names}
 
 
 def _print(song: SeparatedSong) -> None:
@@ -188,7 +173,7 @@ def _print(song: SeparatedSong) -> None:
 
 @contextmanager
 def _progress(source: Path) -> Iterator[Progress | None]:
-    """Draw a progress bar on a terminal, and nothing elsewhere."""
+    """Draw a progress bar if standard error is a terminal."""
     if not sys.stderr.isatty():
         yield None
         return

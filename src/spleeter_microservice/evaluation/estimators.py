@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +12,8 @@ from spleeter_microservice.arrays import Waveform
 from spleeter_microservice.errors import MissingEstimateError
 from spleeter_microservice.evaluation.song_files import MIXTURE, Song, Track, audio_files
 from spleeter_microservice.evaluation.tracks import Tracks
-from spleeter_microservice.separation.spleeter.pipeline import SpleeterSeparator
-
-Source = Callable[[], Iterable[Waveform]]
+from spleeter_microservice.separation.options import SeparationOptions
+from spleeter_microservice.separation.separator import BlockSource, StemSeparator
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Estimator(Protocol):
             EvaluationError: when there are none for this song.
         """
 
-    def blocks(self, song: Song, mixture: Source) -> Generator[EstimateBlock, None, None]:
+    def blocks(self, song: Song, mixture: BlockSource) -> Generator[EstimateBlock, None, None]:
         """Give the stems of a song; the pieces joined together have exactly the mixture's length.
 
         Args:
@@ -49,25 +48,31 @@ class Estimator(Protocol):
 
 
 class ModelEstimator:
-    """Separates with a model."""
+    """An estimator that separates with a model.
 
-    def __init__(self, pipeline: SpleeterSeparator) -> None:
-        self._pipeline = pipeline
+    Args:
+        separator: the loaded model.
+        options: options of every separation.
+    """
+
+    def __init__(self, separator: StemSeparator, options: SeparationOptions) -> None:
+        self._separator = separator
+        self._options = options
 
     @property
     def sample_rate(self) -> int:
-        """The model's."""
-        return self._pipeline.architecture.sample_rate
+        """Sample rate of the model, in Hz."""
+        return self._separator.sample_rate
 
     def stems(self, song: Song) -> tuple[str, ...]:
-        """Name the model's instruments, whatever the song."""
-        return self._pipeline.architecture.stems
+        """Return the names of the model's stems, whatever the song."""
+        return self._separator.stems
 
-    def blocks(self, song: Song, mixture: Source) -> Generator[EstimateBlock, None, None]:
+    def blocks(self, song: Song, mixture: BlockSource) -> Generator[EstimateBlock, None, None]:
         """Separate the mixture."""
-        with closing(self._pipeline.separate_blocks(mixture)) as pieces:
-            for piece in pieces:
-                yield EstimateBlock(piece.mix, dict(zip(self.stems(song), piece.stems, strict=True)))
+        with closing(self._separator.separate_blocks(mixture, self._options)) as blocks:
+            for block in blocks:
+                yield EstimateBlock(block.mix, dict(zip(self._separator.stems, block.stems, strict=True)))
 
 
 class FileEstimator:
@@ -96,7 +101,7 @@ class FileEstimator:
         """
         return tuple(self._files(song))
 
-    def blocks(self, song: Song, mixture: Source) -> Generator[EstimateBlock, None, None]:
+    def blocks(self, song: Song, mixture: BlockSource) -> Generator[EstimateBlock, None, None]:
         """Read the files beside the mixture.
 
         Raises:

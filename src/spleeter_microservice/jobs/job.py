@@ -13,6 +13,8 @@ from enum import StrEnum
 from typing import Any, Literal
 from uuid import UUID
 
+from spleeter_microservice.separation.options import SeparationOptions, option
+
 DEFAULT_RETENTION = timedelta(hours=24)
 
 
@@ -40,46 +42,45 @@ def new_job_id() -> UUID:
 
 
 @dataclass(frozen=True)
-class Options:
-    """What the client asked for.
+class JobOptions(SeparationOptions):
+    """What the client asked for: how to separate the song, with which model, and whom to notify.
 
     Attributes:
-        stems: how many, 2, 4 or 5.
-        codec: of the stems, as in ``separation.audio_formats``.
-        bitrate: for the lossy ones.
-        offset: seconds of the song to skip.
-        duration: seconds of it to separate; None: all.
-        bandwidth: ``official`` up to 11 kHz, ``16kHz`` up to 16, ``full`` with everything above
-            shared out.
-        mwf: refine by a multichannel Wiener filter.
-        only: the stems wanted; empty: all.
-        metadata: the client's own, kept and given back.
-        callback_url: told when the job ends.
+        stems: number of stems: 2, 4 or 5.
+        only: names of the stems to return; empty for all.
+        metadata: texts of the client, which are stored and returned.
+        callback_url: address that is called when the job ends.
     """
 
+    bandwidth: str = option(
+        "official",
+        "How far up the stems reach. official: up to 11 kHz, as in Spleeter. 16kHz: up to 16 kHz. "
+        "full: all frequencies; above 11 kHz they are divided as just below.",
+        choices=("official", "16kHz", "full"),
+    )
     stems: int = 2
-    codec: str = "wav"
-    bitrate: str | None = None
-    offset: float = 0.0
-    duration: float | None = None
-    bandwidth: Literal["official", "16kHz", "full"] = "official"
-    mwf: bool = False
     only: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     callback_url: str | None = None
 
+    @property
+    def separation(self) -> SeparationOptions:
+        """The options that remain once the model is chosen; 16kHz is a matter of the model."""
+        values = {item.name: getattr(self, item.name) for item in fields(SeparationOptions)}
+        return SeparationOptions(**values | ({"bandwidth": "official"} if self.bandwidth == "16kHz" else {}))
+
     def to_json(self) -> dict[str, Any]:
-        """Give the options as JSON can hold them."""
+        """Return the options as JSON values."""
         return asdict(self) | {"only": list(self.only), "metadata": dict(self.metadata)}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Options:
-        """Read what ``to_json`` gave, or an earlier version's did."""
+    def from_json(cls, values: Mapping[str, Any]) -> JobOptions:
+        """Read what ``to_json`` of this version or another one returned."""
         known: dict[str, Any] = {item.name: values[item.name] for item in fields(cls) if item.name in values}
         return cls(**known | {"only": tuple(known.get("only", ()))})
 
     def digest(self, result_version: str) -> str:
-        """Hash what decides the result: all but metadata and callback, and what separates."""
+        """Return a hash of everything that decides the result: all but metadata and callback_url."""
         deciding = self.to_json() | {"result_version": result_version, "only": sorted(self.only)}
         del deciding["metadata"], deciding["callback_url"]
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
@@ -149,7 +150,7 @@ class NewJob:
     audio_seconds: float
     content_hash: str
     input_name: str = ""
-    options: Options = field(default_factory=Options)
+    options: JobOptions = field(default_factory=JobOptions)
     result_version: str = ""
     retention: timedelta = DEFAULT_RETENTION
     idempotency_key: str | None = None
@@ -172,7 +173,7 @@ class Job:
     tenant: str
     state: State
     progress: float
-    options: Options
+    options: JobOptions
     prefix: str
     input_key: str
     input_name: str
@@ -205,7 +206,7 @@ class Job:
             **values
             | {
                 "state": State(values["state"]),
-                "options": Options.from_json(values["options"]),
+                "options": JobOptions.from_json(values["options"]),
                 "result": Result.from_json(result) if result else None,
             }
         )

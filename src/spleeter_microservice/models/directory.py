@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import tempfile
@@ -25,6 +26,7 @@ from typing import Literal
 
 from spleeter_microservice.errors import ModelCorruptError, ModelError
 from spleeter_microservice.models.manifest import Manifest, record_files, verify_files
+from spleeter_microservice.separation.separator import ModelFiles
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 
 ModelQuality = Literal["official", "approximate", "own"]
@@ -54,6 +56,18 @@ class InstalledModel:
     base: InstalledModel | None = None
     quality: ModelQuality = "official"
     experimental: bool = False
+
+    @property
+    def files(self) -> ModelFiles:
+        """What the model's family needs to load it."""
+        return ModelFiles(
+            family="spleeter",
+            directory=self.folder,
+            config=json.loads(self.architecture.to_json()),
+            base=self.base.folder if self.base else None,
+            stems=self.architecture.stems,
+            sample_rate=self.architecture.sample_rate,
+        )
 
 
 class ModelDirectory:

@@ -69,7 +69,9 @@ class InferenceSlot:
         self.work_folder = work_folder.resolve()
         self.limits = limits or Limits()
         self.ends: Counter[str] = Counter()
-        readable = tuple(folder.resolve() for folder in (*model.folders, models_folder or model.folder))
+        readable = tuple(
+            folder.resolve() for folder in (*model.folders, models_folder or model.files.directory)
+        )
         self._launcher = Launcher(model, self.work_folder, readable, self.limits, cores)
         self._starting: asyncio.Task[InferenceProcess] | None = None
         self._working: InferenceProcess | None = None

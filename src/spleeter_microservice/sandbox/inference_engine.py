@@ -1,4 +1,4 @@
-"""What the inference process does: separates files with networks that it keeps loaded."""
+"""The work of the inference process: separating files with a model that it keeps loaded."""
 
 from __future__ import annotations
 
@@ -11,44 +11,41 @@ from collections.abc import Mapping
 from typing import Any
 
 from spleeter_microservice.arrays import Waveform
-from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.peaks import Peaks
 from spleeter_microservice.errors import SpleeterError
 from spleeter_microservice.sandbox.channel import Channel
 from spleeter_microservice.sandbox.framing import Message
-from spleeter_microservice.sandbox.messages import InferenceModel, SeparationRequest
-from spleeter_microservice.separation.song import Excerpt, SeparatedSong, separate_song
-from spleeter_microservice.separation.spleeter.cascade import load_networks
-from spleeter_microservice.separation.spleeter.network import OnnxNetworks
-from spleeter_microservice.separation.spleeter.pipeline import SpleeterSeparator
+from spleeter_microservice.sandbox.messages import SeparationRequest, decode_model
+from spleeter_microservice.separation.separator import ModelFiles, StemSeparator, load_separator
+from spleeter_microservice.separation.song import SeparatedSong, separate_song
 
 _PROGRESS_SECONDS = 0.4
 _PROGRESS_AT_MOST_EVERY = 0.05
 _LARGEST = sys.float_info.max
-# How ONNX Runtime, whose errors have no classes, says that there is no memory.
+# How ONNX Runtime, whose errors have no classes, reports that memory is exhausted.
 _NO_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory")
 
 
 def run(channel: Channel, setup: Message, in_force: list[str]) -> None:
-    """Load the model, then separate what is asked for, one after the other."""
-    engine = Engine(channel, InferenceModel.from_message(setup["model"]), setup["cores"])
+    """Load the model, then carry out requests one after the other."""
+    engine = Engine(channel, decode_model(setup["model"]), setup["cores"])
     try:
-        networks = engine.load()
-    except Exception as error:  # is reported, whatever it is
+        separator = engine.load()
+    except Exception as error:  # reported, whatever it is
         channel.send(error_message(error))
         return
-    channel.send({"type": "ready", "in_force": in_force, "provider": networks.provider})
+    channel.send({"type": "ready", "in_force": in_force, "provider": separator.provider})
     channel.listen()
     while True:
         try:
             answer = engine.separate(SeparationRequest.from_message(channel.next_request()))
-        except Exception as error:  # the same
+        except Exception as error:  # likewise
             answer = error_message(error)
         channel.send(answer)
 
 
 class ProgressReporter:
-    """Sends how far a separation is: after each segment, and at least twice a second."""
+    """Reports the progress of a separation: after each block, and at least twice a second."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -58,7 +55,7 @@ class ProgressReporter:
         self._thread = threading.Thread(target=self._tick, name="progress", daemon=True)
 
     def update(self, done: int, total: int | None) -> None:
-        """Take in what is done."""
+        """Report the number of samples done and of all samples."""
         self._state = (done, total)
         if time.monotonic() - self._sent >= _PROGRESS_AT_MOST_EVERY:
             self._send()
@@ -79,52 +76,51 @@ class ProgressReporter:
     def __exit__(self, *_: object) -> None:
         self._finished.set()
         self._thread.join()
-        self._send()  # the last segment's, which may have come too soon after another
+        self._send()  # the last block may have come too soon after another
 
 
 class Engine:
-    """Separates with the networks of the model that was last asked for."""
+    """The separator of the model that was requested last, which it keeps loaded."""
 
-    def __init__(self, channel: Channel, model: InferenceModel, cores: int | None) -> None:
+    def __init__(self, channel: Channel, model: ModelFiles, cores: int | None) -> None:
         self._channel, self._cores, self._default = channel, cores, model
-        self._model: InferenceModel | None = None
-        self._networks: OnnxNetworks | None = None
+        self._model: ModelFiles | None = None
+        self._separator: StemSeparator | None = None
 
-    def load(self, model: InferenceModel | None = None) -> OnnxNetworks:
-        """Give a model's networks, loading them if they are not those that are held."""
+    def load(self, model: ModelFiles | None = None) -> StemSeparator:
+        """Return the separator of a model, loading it unless it is the one that is loaded."""
         model = model or self._default
-        if self._networks is None or model != self._model:
-            self._networks = None  # the memory of one model, not of two
-            self._networks = load_networks(model.folder, model.architecture, self._cores, model.base)
+        if self._separator is None or model != self._model:
+            if self._separator is not None:
+                self._separator.close()  # first, so that there is never memory in use for two models
+            self._separator = None
+            self._separator = load_separator(model, self._cores)
             self._model = model
-        return self._networks
+        return self._separator
 
     def separate(self, request: SeparationRequest) -> Message:
-        """Separate a file and describe the result."""
-        output_format = OutputFormat(request.codec, request.bitrate, request.bit_depth)
-        excerpt = Excerpt(request.offset, request.duration)
-        networks = self.load(request.model)
-        architecture = (request.model or self._default).architecture
+        """Separate a file and return the result as a message."""
+        separator = self.load(request.model.files if request.model else None)
         peaks = {name: Peaks() for name in request.paths}
 
         def watch(waveforms: Mapping[str, Waveform]) -> None:
             for name, peak in peaks.items():
                 peak.add(waveforms[name])
 
-        with (
-            ProgressReporter(self._channel) as ticker,
-            SpleeterSeparator(
-                architecture, networks, mwf=request.mwf, bandwidth=request.bandwidth
-            ) as pipeline,
-        ):
+        with ProgressReporter(self._channel) as reporter:
             song = separate_song(
-                pipeline, request.source, request.paths, output_format, excerpt, ticker.update, watch
+                separator,
+                request.source,
+                request.paths,
+                request.options,
+                progress=reporter.update,
+                watch=watch,
             )
         return described(song, peaks)
 
 
 def described(song: SeparatedSong, peaks: Mapping[str, Peaks]) -> Message:
-    """Give a result as a message; what is no finite number becomes one, as JSON has no others."""
+    """Return a result as a message; infinities and NaN become finite, because JSON has neither."""
     return {
         "type": "result",
         "stems": {
@@ -155,7 +151,7 @@ def _finite(values: Any) -> Message:
 
 
 def error_message(error: BaseException) -> Message:
-    """Give an error as a message: its class if it is one of this package's, and its text."""
+    """Return an error as a message: its class if it is one of this package's, and its text."""
     if _is_memory_error(error):
         return {"type": "error", "class": "JobMemoryLimitError", "message": ""}
     if isinstance(error, SpleeterError):

@@ -76,7 +76,7 @@ class Launcher:
         self._limits = limits
         self._setup: Message = {
             "type": "setup",
-            "model": model.to_message(),
+            "model": messages.encode_model(model.files),
             "cores": cores,
             "readable": sorted(map(str, readable)),
             "writable": [str(work_folder)],

@@ -1,53 +1,49 @@
-"""What a slot asks of its inference process, and what it is told."""
+"""Messages between a slot and its inference process."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
+from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.quality import Quality, StemQuality
-from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
+from spleeter_microservice.separation.separator import ModelFiles
 
 _MOST_PEAKS = 10_000
 
 
 @dataclass(frozen=True)
 class InferenceModel:
-    """A model to separate with.
+    """A model to separate with, and what its self-check must know.
 
     Attributes:
-        folder: holds ``{instrument}.onnx`` and ``{instrument}.bin``, or a cascade's second network.
-        architecture: of the model.
-        weights_sha256: by which the self-check knows what must come out.
-        files: SHA-256 of files in the folder, for the self-check.
-        base: folder of a cascade's first networks.
+        files: what the inference process needs to load the model.
+        weights_sha256: SHA-256 of the weights, by which the self-check finds the expected result.
+        hashes: SHA-256 of the model's files, by path.
     """
 
-    folder: Path
-    architecture: UNetArchitecture
+    files: ModelFiles
     weights_sha256: str = ""
-    files: Mapping[str, str] = field(default_factory=dict)
-    base: Path | None = None
+    hashes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """Every folder that it lies in."""
-        return (self.folder,) if self.base is None else (self.folder, self.base)
+        """Every directory that holds its files."""
+        return (self.files.directory,) if self.files.base is None else (self.files.directory, self.files.base)
 
-    def to_message(self) -> Message:
-        """Give what the process needs of it."""
-        base = None if self.base is None else str(self.base)
-        return {"folder": str(self.folder), "architecture": self.architecture.to_json(), "base": base}
 
-    @classmethod
-    def from_message(cls, message: Message) -> InferenceModel:
-        """Read what ``to_message`` gave."""
-        base = message["base"] and Path(message["base"])
-        return cls(Path(message["folder"]), UNetArchitecture.from_json(message["architecture"]), base=base)
+def encode_model(files: ModelFiles) -> Message:
+    """Return a model's files as a message."""
+    return vars(files) | {"directory": str(files.directory), "base": files.base and str(files.base)}
+
+
+def decode_model(message: Message) -> ModelFiles:
+    """Read what ``encode_model`` returned."""
+    paths = {"directory": Path(message["directory"]), "base": message["base"] and Path(message["base"])}
+    return ModelFiles(**message | paths | {"stems": tuple(message["stems"])})
 
 
 @dataclass(frozen=True)
@@ -56,54 +52,50 @@ class SeparationRequest:
 
     Attributes:
         source: the input, in the slot's work folder.
-        paths: where each instrument goes, in that folder too; instruments left out are not written.
-        codec, bitrate, bit_depth: as in ``OutputFormat``.
-        offset, duration: part of the file, in seconds.
-        mwf, bandwidth: as in ``SpleeterSeparator``.
-        time_limit: in seconds.
-        name: of the file, for messages in place of its local path.
-        model: to use in place of the slot's own.
+        paths: path of each stem, in that folder too; stems left out are not written.
+        options: how to separate it.
+        time_limit: longest time that the separation may take, in seconds.
+        name: name of the file in messages, in place of its local path.
+        model: model to use in place of the slot's own.
     """
 
     source: Path
     paths: Mapping[str, Path]
-    codec: str = "wav"
-    bitrate: str | None = "128k"
-    bit_depth: str | None = None
-    offset: float = 0.0
-    duration: float | None = None
-    mwf: bool = False
-    bandwidth: Literal["official", "full"] = "official"
+    options: SeparationOptions = field(default_factory=SeparationOptions)
     time_limit: float = 3600.0
     name: str | None = None
     model: InferenceModel | None = None
 
     def to_message(self) -> Message:
-        """Give the request as a message."""
-        values = asdict(replace(self, model=None))
-        values["source"] = str(self.source.absolute())
-        values["paths"] = {name: str(path.absolute()) for name, path in self.paths.items()}
-        return values | {"type": "separate", "model": self.model and self.model.to_message()}
+        """Return what the inference process needs of the request."""
+        return {
+            "type": "separate",
+            "source": str(self.source.absolute()),
+            "paths": {name: str(path.absolute()) for name, path in self.paths.items()},
+            "options": asdict(self.options),
+            "model": self.model and encode_model(self.model.files),
+        }
 
     @classmethod
     def from_message(cls, message: Message) -> SeparationRequest:
-        """Read what ``to_message`` gave."""
-        values = {name: value for name, value in message.items() if name != "type"}
-        values["source"] = Path(values["source"])
-        values["paths"] = {name: Path(path) for name, path in values["paths"].items()}
-        values["model"] = values["model"] and InferenceModel.from_message(values["model"])
-        return cls(**values)
+        """Read what ``to_message`` returned."""
+        return cls(
+            source=Path(message["source"]),
+            paths={name: Path(path) for name, path in message["paths"].items()},
+            options=SeparationOptions(**message["options"]),
+            model=message["model"] and InferenceModel(decode_model(message["model"])),
+        )
 
 
 @dataclass(frozen=True)
 class SeparatedStem:
-    """One file that was written.
+    """The file of one stem.
 
     Attributes:
-        path: of the file.
-        clipped_samples: as in ``separation.song.Stem``.
-        quality: what was measured of it.
-        samples_per_pixel, peaks: as in ``separation.peaks.Peaks``.
+        path: path of the file.
+        clipped_samples: number of samples beyond full scale that the format could not hold.
+        quality: measurements of the stem.
+        samples_per_pixel, peaks: the stem's peaks, as in ``audio.peaks.Peaks``.
     """
 
     path: Path
@@ -115,11 +107,7 @@ class SeparatedStem:
 
 @dataclass(frozen=True)
 class Separation:
-    """What became of one input, with the attributes of ``separation.song.SeparatedSong``.
-
-    ``duration``, ``elapsed``, ``first_block`` and ``stages`` are in seconds; ``samples`` counts
-    those of each channel.
-    """
+    """The result of separating one file, with the attributes of ``separation.song.SeparatedSong``."""
 
     stems: Mapping[str, SeparatedStem]
     quality: Quality
@@ -131,21 +119,21 @@ class Separation:
 
     @property
     def suspicions(self) -> list[str]:
-        """Everything that speaks against the result, in words."""
+        """Reasons not to trust the result."""
         found = [f"{name}: {stem.quality.suspect}" for name, stem in self.stems.items()]
         found = [text for text, stem in zip(found, self.stems.values(), strict=True) if stem.quality.suspect]
         return found + ([self.quality.suspect] if self.quality.suspect else [])
 
 
 def separation(message: Message, paths: Mapping[str, Path]) -> Separation:
-    """Read a result, trusting nothing in it.
+    """Read a result, without trusting anything in it.
 
     Args:
         message: what the inference process sent.
-        paths: what it was asked for; its own word for the paths is not taken.
+        paths: paths of the stems as they were requested; those in the message are ignored.
 
     Raises:
-        ProtocolError: when anything is missing or of another kind.
+        ProtocolError: if anything is missing or of another type.
     """
     try:
         whole = message["quality"]
@@ -169,20 +157,20 @@ def separation(message: Message, paths: Mapping[str, Path]) -> Separation:
 
 
 def progress(message: Message) -> tuple[int, int | None]:
-    """Read how many samples are done, and of how many if that is known.
+    """Read the number of samples done, and the number of all samples or None if that is unknown.
 
     Raises:
-        ProtocolError: when these are no counts.
+        ProtocolError: if these are not counts.
     """
     total = message.get("total")
     return _count(message.get("done")), None if total is None else _count(total)
 
 
 def text(value: object, longest: int = 2000) -> str:
-    """Read a text, and cut it.
+    """Return a text, cut to a length in characters.
 
     Raises:
-        ProtocolError: when it is none.
+        ProtocolError: if the value is not a text.
     """
     if not isinstance(value, str):
         raise ProtocolError("a text is expected")

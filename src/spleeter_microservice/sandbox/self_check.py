@@ -114,8 +114,9 @@ def key(model: InferenceModel) -> str:
 
     A cascade adds its number of stems: the same weights serve four and five.
     """
-    stems = f"-{len(model.architecture.stems)}" if model.architecture.kind == "cascade" else ""
-    return f"{model.weights_sha256}-{model.architecture.bins}{stems}"
+    config = model.files.config
+    stems = f"-{len(model.files.stems)}" if config["kind"] == "cascade" else ""
+    return f"{model.weights_sha256}-{config['bins']}{stems}"
 
 
 @cache
@@ -173,14 +174,14 @@ async def check(
 
 
 def _check_files(model: InferenceModel) -> None:
-    for name, sha256 in model.files.items():
+    for name, sha256 in model.hashes.items():
         try:
-            with (model.folder / name).open("rb") as file:
+            with (model.files.directory / name).open("rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise SelfCheckError(f"{error.filename} cannot be read: {error.strerror}. {_REPAIR}") from error
         if found != sha256:
-            raise SelfCheckError(f"{model.folder / name} differs from the installed file. {_REPAIR}")
+            raise SelfCheckError(f"{model.files.directory / name} differs from the installed file. {_REPAIR}")
 
 
 async def measure(separate: Separate, model: InferenceModel, work_folder: Path) -> Fingerprint:
@@ -191,7 +192,7 @@ async def measure(separate: Separate, model: InferenceModel, work_folder: Path) 
     """
     with tempfile.TemporaryDirectory(prefix="self-check-", dir=work_folder) as name:
         folder = Path(name)
-        paths = {stem: folder / f"{stem}.wav" for stem in model.architecture.stems}
+        paths = {stem: folder / f"{stem}.wav" for stem in model.files.stems}
         await asyncio.to_thread(write_clip, folder / "clip.wav")
         request = SeparationRequest(folder / "clip.wav", paths, time_limit=_TIME_LIMIT)
         result = await separate(request)

@@ -2,5 +2,5 @@
 
 import os
 
-# ONNX Runtime's wheels report to their maker unless this is said before the first import.
+# ONNX Runtime's wheels send telemetry unless this is set before the first import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

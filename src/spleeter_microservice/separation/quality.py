@@ -1,4 +1,4 @@
-"""Measures stems while they are written, to tell a separation from a success in name only."""
+"""Measurements of stems while they are written, which reveal a separation that only seems to succeed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from spleeter_microservice.arrays import Waveform
 SILENCE = -80.0
 """Level in dB relative to full scale, below which a waveform counts as silent."""
 MIX_COPY = -40.0
-"""Level in dB relative to the mix: a stem that differs from it by less is a copy of it."""
+"""Level in dB relative to the mix: a stem whose difference from the mix is below it is a copy."""
 RESIDUAL_MARGIN = -40.0
-"""Level in dB relative to the mix, by which the residual may exceed what is expected of it."""
+"""Level in dB relative to the mix by which the residual may exceed the expected one."""
 MWF_RESIDUAL_MARGIN = -15.0
 """The same for a multichannel Wiener filter, whose stems do not quite sum to the mix."""
 
 
 @dataclass(frozen=True)
 class StemQuality:
-    """What was measured of one stem, over both channels.
+    """Measurements of one stem, over both channels.
 
     Attributes:
         level: root mean square, in dB relative to full scale; None for digital silence.
@@ -29,7 +29,7 @@ class StemQuality:
         beyond_full_scale: number of samples whose absolute value exceeds 1.
         energy_share: the stem's energy divided by the sum of all stems' energies.
         correlation: with the mix, −1 to 1.
-        suspect: why the stem is not to be trusted, or None.
+        suspect: the reason not to trust the stem, or None.
     """
 
     level: float | None
@@ -42,16 +42,16 @@ class StemQuality:
 
 @dataclass(frozen=True)
 class Quality:
-    """What was measured of a song's separation.
+    """Measurements of a song's separation.
 
     Attributes:
-        stems: one per instrument.
-        level: of the mix, in dB relative to full scale; None for digital silence.
+        stems: measurements of each stem, in the model's order.
+        level: level of the mix, in dB relative to full scale; None for digital silence.
         residual: energy of the mix minus the sum of the stems, in dB relative to the mix; None
-            when it, or the mix, is digital silence.
-        expected_residual: what of that the model leaves out by design: the energy above its
-            last bin, in dB relative to the mix; None when all of the mix is shared out.
-        suspect: why the residual is not to be trusted, or None.
+            if it, or the mix, is digital silence.
+        expected_residual: the part of it that the model leaves out by design: the energy above its
+            highest frequency, in dB relative to the mix; None if the stems contain all of the mix.
+        suspect: the reason not to trust the residual, or None.
     """
 
     stems: Sequence[StemQuality]
@@ -62,12 +62,12 @@ class Quality:
 
 
 class QualityMeter:
-    """Adds up sums over a song, piece by piece.
+    """Sums over a song, added up block by block.
 
     Args:
-        stems: how many.
-        leaves_out: whether what lies above the networks' last bin is in no stem.
-        margin: by how much the residual may exceed that, in dB relative to the mix.
+        stems: number of stems.
+        leaves_out: whether no stem contains what lies above the model's highest frequency.
+        margin: level by which the residual may exceed that, in dB relative to the mix.
     """
 
     def __init__(self, stems: int, leaves_out: bool, margin: float = RESIDUAL_MARGIN) -> None:
@@ -85,12 +85,12 @@ class QualityMeter:
         self._bands = np.zeros(2)
 
     def add(self, mix: Waveform, stems: Sequence[Waveform], bands: tuple[float, float]) -> None:
-        """Take in a piece.
+        """Add a block.
 
         Args:
-            mix: any shape.
-            stems: one per instrument, each of the mix's shape.
-            bands: energy of the mix (below, above) the networks' last bin, in any unit.
+            mix: samples of the song, of any shape.
+            stems: samples of each stem, each of the mix's shape.
+            bands: energy of the mix (below, above) the model's highest frequency, in any unit.
         """
         total = np.add.reduce(stems)
         residual = mix - total
@@ -109,7 +109,7 @@ class QualityMeter:
             self._with_total[i] += _dot(stem, total)
 
     def result(self) -> Quality:
-        """Judge what was added up."""
+        """Return the measurements of everything that was added."""
         expected = self._bands[1] / max(self._bands.sum(), np.finfo(float).tiny) if self._leaves_out else 0.0
         residual = self._residual / self._mix if self._mix else 0.0
         suspect = None
@@ -134,7 +134,7 @@ class QualityMeter:
             return "the stem has samples that are not finite numbers"
         if (self._level(self._mix) or -np.inf) < SILENCE:
             return None
-        # Below the networks' last bin, the mix is the sum of the stems.
+        # Below the model's highest frequency, the mix is the sum of the stems.
         for whole, product in ((self._mix, self._with_mix[i]), (self._total, self._with_total[i])):
             if whole - 2 * product + self._energy[i] < whole * 10 ** (MIX_COPY / 10):
                 return "the stem equals the mix"

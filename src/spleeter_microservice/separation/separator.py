@@ -1,25 +1,124 @@
-"""The separator of a model, loaded."""
+"""The protocol that every family of models implements, and the loader that picks the family.
+
+Outside a family's own package, models are used only through these types.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from spleeter_microservice.models.directory import InstalledModel
-    from spleeter_microservice.separation.spleeter.pipeline import Bandwidth, SpleeterSeparator
+from spleeter_microservice.arrays import Waveform
+from spleeter_microservice.separation.options import SeparationOptions
+from spleeter_microservice.separation.quality import QualityMeter
+from spleeter_microservice.separation.stage_timer import StageTimer
+
+BlockSource = Callable[[], Iterable[Waveform]]
+"""Opens the input; each call returns its blocks, of shape (samples, 2), from the beginning."""
 
 
-@contextmanager
-def open_pipeline(
-    model: InstalledModel, *, mwf: bool = False, bandwidth: Bandwidth = "official", cores: int | None = None
-) -> Iterator[SpleeterSeparator]:
-    """Load a model's networks and give a pipeline that separates with them."""
-    from spleeter_microservice.separation.spleeter.cascade import load_networks
-    from spleeter_microservice.separation.spleeter.pipeline import SpleeterSeparator
+@dataclass(frozen=True)
+class ModelFiles:
+    """An installed model, as its family needs to know it in order to load it.
 
-    base = model.base.folder if model.base else None
-    networks = load_networks(model.folder, model.architecture, cores, base)
-    with SpleeterSeparator(model.architecture, networks, mwf=mwf, bandwidth=bandwidth) as pipeline:
-        yield pipeline
+    Attributes:
+        family: name of the family.
+        directory: directory that holds the model's files.
+        config: settings of the model, in JSON values; only the family knows their meaning.
+        base: directory of the model whose output this one refines, or None.
+        stems: names of the stems, in the order in which the model returns them.
+        sample_rate: sample rate of the input and of the stems, in Hz.
+    """
+
+    family: str
+    directory: Path
+    config: Mapping[str, Any]
+    base: Path | None
+    stems: tuple[str, ...]
+    sample_rate: int
+
+
+@dataclass(frozen=True)
+class StemBlock:
+    """A block of the song with its stems.
+
+    Attributes:
+        mix: samples of the song, shape (2, samples).
+        stems: samples of each stem, each of that shape.
+        energy: energy of the mix (within, above) the frequencies that the model works on, in any unit.
+    """
+
+    mix: Waveform
+    stems: Sequence[Waveform]
+    energy: tuple[float, float]
+
+
+class StemSeparator(Protocol):
+    """A loaded model; it separates one song at a time."""
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """Names of the stems, in order."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Sample rate of the input and of the stems, in Hz."""
+
+    @property
+    def provider(self) -> str:
+        """What the model runs on, by its runtime's name for it."""
+
+    def separate_blocks(
+        self, source: BlockSource, options: SeparationOptions, stages: StageTimer | None = None
+    ) -> Generator[StemBlock, None, None]:
+        """Separate a song; the blocks joined together are exactly as long as the song.
+
+        Args:
+            source: opens the song; may be called more than once.
+            options: what the caller chose; only the options of the signal path matter here.
+            stages: where to add the processor time of each stage.
+        """
+
+    def quality_meter(self, options: SeparationOptions) -> QualityMeter:
+        """Return a meter that knows which residual this model leaves by design."""
+
+    def close(self) -> None:
+        """Free the model's memory."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of model.
+
+    Attributes:
+        name: name of the family.
+        loader: "module:function" of a function with the arguments of ``load_separator``, imported at the
+            first use, so that only the family in use is loaded.
+    """
+
+    name: str
+    loader: str
+
+
+FAMILIES = {
+    family.name: family
+    for family in (Family("spleeter", "spleeter_microservice.separation.spleeter.pipeline:load"),)
+}
+
+
+def load_separator(files: ModelFiles, cores: int | None = None) -> StemSeparator:
+    """Load a model of any family.
+
+    Args:
+        files: the model.
+        cores: number of processor cores to use; by default all that this process may use.
+
+    Raises:
+        ModelCorruptError: if the files cannot be loaded.
+    """
+    module, _, function = FAMILIES[files.family].loader.partition(":")
+    separator: StemSeparator = getattr(import_module(module), function)(files, cores)
+    return separator

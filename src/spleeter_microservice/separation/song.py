@@ -1,4 +1,4 @@
-"""Separates one audio file into one file per stem."""
+"""Separation of one audio file into one file per stem."""
 
 from __future__ import annotations
 
@@ -15,35 +15,31 @@ from spleeter_microservice.arrays import Waveform
 from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.audio.writer import AudioWriter
+from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.quality import Quality, StemQuality
-from spleeter_microservice.separation.spleeter.pipeline import SpleeterSeparator
+from spleeter_microservice.separation.separator import StemSeparator
 from spleeter_microservice.separation.stage_timer import StageTimer
 
 _BLOCK = 1 << 16
 
 Progress = Callable[[int, int | None], None]
-"""Called with the samples done so far, and the samples that there are if that is known."""
+"""Called with the number of samples done, and the number of all samples or None if that is unknown."""
 
 Check = Callable[[], None]
-"""Called at every block of the input, in any thread; what it raises ends the separation."""
+"""Called at every block of the input, in any thread; the separation ends with the error that it raises."""
 
 Watch = Callable[[Mapping[str, Waveform]], None]
-"""Called with the next samples of every instrument's stem, of shape (samples, 2)."""
-
-
-@dataclass(frozen=True)
-class Excerpt:
-    """The part of a file to separate: offset and length in seconds, by default all of it."""
-
-    offset: float = 0.0
-    duration: float | None = None
+"""Called with the next samples of every stem, each of shape (samples, 2)."""
 
 
 @dataclass(frozen=True)
 class Stem:
-    """One file that was written.
+    """The file of one stem.
 
-    ``clipped_samples`` counts the samples beyond full scale that the format had to clip.
+    Attributes:
+        path: path of the file.
+        clipped_samples: number of samples beyond full scale that the format could not hold.
+        quality: measurements of the stem.
     """
 
     path: Path
@@ -53,18 +49,18 @@ class Stem:
 
 @dataclass(frozen=True)
 class SeparatedSong:
-    """What became of one input file.
+    """The result of separating one file.
 
     Attributes:
         source: the input.
-        stems: by instrument.
-        quality: measured of the whole.
-        duration: of each stem, in seconds.
-        samples: of each stem, per channel.
-        elapsed: wall-clock time, in seconds.
-        first_block: time until the first samples of the stems were there, in seconds.
-        stages: processor time by stage, in seconds.
-        provider: what the networks ran on, by ONNX Runtime's name for it.
+        stems: files of the stems, by name.
+        quality: measurements of the whole separation.
+        duration: duration of each stem in seconds.
+        samples: number of samples of each stem, per channel.
+        elapsed: wall-clock time in seconds.
+        first_block: seconds until the first block of the stems was separated.
+        stages: processor time of each stage in seconds.
+        provider: what the model ran on, by its runtime's name for it.
     """
 
     source: Path
@@ -79,7 +75,7 @@ class SeparatedSong:
 
     @property
     def suspicions(self) -> list[str]:
-        """Everything that speaks against the result, in words."""
+        """Reasons not to trust the result."""
         found = [
             f"{name}: {stem.quality.suspect}" for name, stem in self.stems.items() if stem.quality.suspect
         ]
@@ -87,11 +83,11 @@ class SeparatedSong:
 
 
 def separate_song(
-    pipeline: SpleeterSeparator,
+    separator: StemSeparator,
     source: Path,
     paths: Mapping[str, Path],
-    output_format: OutputFormat,
-    excerpt: Excerpt | None = None,
+    options: SeparationOptions,
+    *,
     progress: Progress | None = None,
     watch: Watch | None = None,
     check: Check | None = None,
@@ -99,62 +95,60 @@ def separate_song(
     """Separate a file; all stems appear under their names together, or none does.
 
     Args:
-        pipeline: holds the model.
+        separator: the loaded model.
         source: the input file.
-        paths: where each instrument goes (``stem_paths``); names left out are not written.
-        output_format: how stems are written.
-        excerpt: which part of the input to take.
-        progress: called after each segment.
-        watch: shown everything that is written.
-        check: asked whether to go on.
+        paths: path of each stem (see ``stem_paths``); stems left out are not written.
+        options: what the caller chose.
+        progress: called after each block.
+        watch: called with everything that is written.
+        check: called to find out whether to continue.
 
     Raises:
-        AudioError: when the input cannot be read or the stems cannot be written.
+        AudioError: if the input cannot be read or the stems cannot be written.
+        ConfigurationError: if the options do not go together.
     """
     start = time.perf_counter()
-    names = pipeline.architecture.stems
-    rate = pipeline.architecture.sample_rate
-    meter = pipeline.meter()
+    meter, stages = separator.quality_meter(options), StageTimer()
     samples, first_block = 0, 0.0
     with (
-        _Input(source, rate, excerpt or Excerpt(), check) as song,
-        Stems(paths, output_format, rate) as stems,
+        _Input(source, separator.sample_rate, options, check) as song,
+        Stems(paths, options.output_format, separator.sample_rate) as stems,
     ):
-        with closing(pipeline.separate_blocks(song.blocks)) as pieces:
-            for piece in pieces:
+        with closing(separator.separate_blocks(song.blocks, options, stages)) as blocks:
+            for block in blocks:
                 first_block = first_block or time.perf_counter() - start
-                with pipeline.stages.measure("quality"):
-                    meter.add(piece.mix, piece.stems, piece.energy)
-                waveforms = {name: stem.T for name, stem in zip(names, piece.stems, strict=True)}
-                stems.write(waveforms, pipeline.stages)
+                with stages.measure("quality"):
+                    meter.add(block.mix, block.stems, block.energy)
+                waveforms = {name: stem.T for name, stem in zip(separator.stems, block.stems, strict=True)}
+                stems.write(waveforms, stages)
                 if watch:
                     watch(waveforms)
-                samples += piece.mix.shape[1]
+                samples += block.mix.shape[1]
                 if progress:
                     progress(samples, song.expected_samples)
         stems.publish()
     quality = meter.result()
-    measured = dict(zip(names, quality.stems, strict=True))
+    measured = dict(zip(separator.stems, quality.stems, strict=True))
     return SeparatedSong(
         source=source,
         stems={name: Stem(path, stems.clipped_samples(name), measured[name]) for name, path in paths.items()},
         quality=quality,
-        duration=samples / rate,
+        duration=samples / separator.sample_rate,
         samples=samples,
         elapsed=time.perf_counter() - start,
         first_block=first_block,
-        stages=dict(pipeline.stages.seconds),
-        provider=pipeline.provider,
+        stages=dict(stages.seconds),
+        provider=separator.provider,
     )
 
 
 class _Input:
-    """Opens the input, anew for each pass over it."""
+    """The input, opened again for each pass over it."""
 
-    def __init__(self, path: Path, sample_rate: int, excerpt: Excerpt, check: Check | None) -> None:
+    def __init__(self, path: Path, sample_rate: int, options: SeparationOptions, check: Check | None) -> None:
         self._check = check
         self._open = partial(
-            AudioReader, path, sample_rate=sample_rate, offset=excerpt.offset, duration=excerpt.duration
+            AudioReader, path, sample_rate=sample_rate, offset=options.offset, duration=options.duration
         )
         self._reader = self._open()
         self._used = False
@@ -181,7 +175,7 @@ class _Input:
 
 
 class Stems:
-    """Writes all stems of a song, each in a thread; leaving without ``publish`` leaves no file."""
+    """The files of a song's stems, each written in a thread; without ``publish``, none of them remains."""
 
     def __init__(
         self, paths: Mapping[str, Path], output_format: OutputFormat, sample_rate: int = 44100
@@ -197,7 +191,7 @@ class Stems:
             self._stack = self._stack.pop_all()
 
     def write(self, waveforms: Mapping[str, Waveform], stages: StageTimer | None = None) -> None:
-        """Append to each stem what it is given, of shape (samples, 2)."""
+        """Append samples, of shape (samples, 2), to each stem."""
 
         def write(name: str, writer: AudioWriter) -> None:
             with stages.measure("encode") if stages else nullcontext():
@@ -206,10 +200,10 @@ class Stems:
         list(self._threads.map(write, self._writers, self._writers.values()))
 
     def publish(self) -> None:
-        """Complete all files, then give them their names; if one refuses, none keeps its own.
+        """Complete all files, then rename them to their paths; if one fails, none keeps its path.
 
         Raises:
-            OutputError: when a file cannot be completed or named.
+            OutputError: if a file cannot be completed or renamed.
         """
         for writer in self._writers.values():
             writer.finish()
@@ -220,7 +214,7 @@ class Stems:
             undo.pop_all()
 
     def clipped_samples(self, name: str) -> int:
-        """How many samples of a stem were clipped so far."""
+        """Return the number of samples of a stem that were clipped so far."""
         return self._writers[name].clipped_samples
 
     def __enter__(self) -> Self:

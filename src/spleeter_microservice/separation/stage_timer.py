@@ -1,4 +1,4 @@
-"""Where the time goes: processor time by stage."""
+"""Processor time by stage."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ T = TypeVar("T")
 class StageTimer:
     """Processor time of each stage in seconds, summed over threads.
 
-    A stage measured inside another one counts for itself alone. What a stage computes in
-    threads of its own (ONNX Runtime's, on more than four cores) is not seen.
+    The time of a stage measured inside another one is not counted twice. Threads that a stage starts
+    itself (ONNX Runtime's, on more than four cores) are not measured.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class StageTimer:
             self._inner.seconds = before + elapsed
 
     def each(self, stage: str, items: Iterable[T]) -> Iterator[T]:
-        """Pass items through, adding the time that it takes to produce them."""
+        """Yield the items, adding the time that it takes to produce them."""
         iterator = iter(items)
         while True:
             with self.measure(stage):

@@ -1,4 +1,4 @@
-"""Names the files that stems are written to."""
+"""Paths of the files that stems are written to."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ FILENAME_FORMAT = "{filename}/{instrument}.{codec}"
 def stem_paths(
     source: Path, names: Collection[str], destination: Path, filename_format: str, codec: str
 ) -> dict[str, Path]:
-    """Name the file of each stem.
+    """Return the path of each stem's file.
 
     Args:
-        source: the input; gives ``{filename}`` and ``{foldername}``.
-        names: the stems.
-        destination: folder that the names are relative to.
-        filename_format: a template with ``{filename}``, ``{foldername}``, ``{instrument}``, ``{codec}``.
-        codec: also the files' extension.
+        source: the input, which ``{filename}`` and ``{foldername}`` stand for.
+        names: names of the stems.
+        destination: directory that the names are relative to.
+        filename_format: template with ``{filename}``, ``{foldername}``, ``{instrument}``, ``{codec}``.
+        codec: name of the codec, which is also the files' extension.
 
     Raises:
-        ConfigurationError: when the template cannot be filled in.
-        ConflictingPathsError: when two stems get one name, or one gets the input's.
+        ConfigurationError: if the template cannot be filled in.
+        ConflictingPathsError: if two stems get the same path, or one gets the input's.
     """
     paths: dict[str, Path] = {}
     for instrument in names:

@@ -1,4 +1,4 @@
-"""What is known of a stored object: its key, size, media type and version."""
+"""What is known of a stored object: its key, size and version."""
 
 from __future__ import annotations
 
@@ -10,27 +10,6 @@ from spleeter_microservice.errors import InvalidObjectKeyError
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=@+-]{0,199}")
 _LONGEST_KEY = 800  # S3 allows 1024 bytes, the URL's own prefix included
-
-_CONTENT_TYPES = {
-    "aac": "audio/aac",
-    "aif": "audio/aiff",
-    "aiff": "audio/aiff",
-    "flac": "audio/flac",
-    "json": "application/json",
-    "m4a": "audio/mp4",
-    "mp3": "audio/mpeg",
-    "ogg": "audio/ogg",
-    "opus": "audio/ogg",
-    "wav": "audio/wav",
-    "webm": "audio/webm",
-    "wma": "audio/x-ms-wma",
-    "zip": "application/zip",
-}
-
-
-def content_type(name: str) -> str:
-    """Give the media type that a file's name stands for; unknown ones are mere bytes."""
-    return _CONTENT_TYPES.get(name.rpartition(".")[2].lower(), "application/octet-stream")
 
 
 @dataclass(frozen=True)
@@ -48,11 +27,6 @@ class StoredObject:
     size: int
     etag: str
     modified: datetime
-
-    @property
-    def content_type(self) -> str:
-        """The media type, by the name."""
-        return content_type(self.key)
 
 
 @dataclass(frozen=True)

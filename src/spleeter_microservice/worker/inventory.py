@@ -90,15 +90,9 @@ class Inventory:
 
 
 def inference_model(model: InstalledModel) -> InferenceModel:
-    """Describe a model for an inference process."""
+    """Return what an inference process and its self-check need of a model."""
     parts = [model] if model.base is None else [model, model.base]
-    files = {
+    hashes = {
         str(part.folder / name): entry.sha256 for part in parts for name, entry in part.manifest.files.items()
     }
-    return InferenceModel(
-        model.folder,
-        model.architecture,
-        model.manifest.weights_sha256,
-        files,
-        model.base.folder if model.base else None,
-    )
+    return InferenceModel(model.files, model.manifest.weights_sha256, hashes)

@@ -1,4 +1,4 @@
-"""Does jobs: from the object store through a slot to the object store."""
+"""Separation of jobs: from the object store through a slot back to the object store."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import math
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from spleeter_microservice.audio.codecs import CODECS
 from spleeter_microservice.errors import JobStoppedError, SongTooLongError, StorageUnavailableError
 from spleeter_microservice.jobs.job import Job, Result, StoredStem
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
@@ -23,7 +24,6 @@ from spleeter_microservice.sandbox.messages import (
     Separation,
     SeparationRequest,
 )
-from spleeter_microservice.storage.objects import content_type
 from spleeter_microservice.storage.store import Storage
 from spleeter_microservice.worker.inventory import Inventory
 from spleeter_microservice.worker.work_folder import empty
@@ -34,20 +34,20 @@ T = TypeVar("T")
 Report = Callable[[float], None]
 
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
-_FETCHED, _SEPARATED = 0.02, 0.95  # of the whole, as progress shows it
-_OVERRUN = 1.0  # seconds; encoders add some silence
+_FETCHED, _SEPARATED = 0.02, 0.95  # progress when the song is fetched, and when it is separated
+_OVERRUN = 1.0  # seconds; encoders of inputs add some silence
 _PAUSES = (1.0, 2.0, 4.0)  # seconds; the last one is repeated
 
 
 @dataclass(frozen=True)
 class JobLimits:
-    """How much a job may take; times in seconds, sizes in bytes.
+    """Limits of a job.
 
     Attributes:
-        seconds: for separating.
-        audio_seconds: of the song, or of the part asked for.
-        file_size: of the input, and of a stem.
-        storage_timeout: how long the object store may be away.
+        seconds: longest time that the separation may take, in seconds.
+        audio_seconds: longest duration of the song, or of the part to separate, in seconds.
+        file_size: largest size of a stem's file, in bytes.
+        storage_timeout: how long to wait for an unavailable object store, in seconds.
     """
 
     seconds: float = 3600.0
@@ -57,13 +57,13 @@ class JobLimits:
 
 
 class JobSeparator:
-    """Separates each job in a slot of its own; see ``attempt.Separate``.
+    """A separator of jobs, each in a slot of its own; see ``attempt.Separate``.
 
     Args:
-        storage: where inputs are and stems go.
-        inventory: of the models.
-        slots: open; as many jobs are done at a time.
-        limits: on each job.
+        storage: object store of inputs and stems.
+        inventory: models of this machine.
+        slots: open slots; this many jobs are separated at a time.
+        limits: limits of each job.
     """
 
     def __init__(
@@ -117,32 +117,28 @@ class JobSeparator:
         self, slot: InferenceSlot, job: Job, source: Path, inference: InferenceModel
     ) -> SeparationRequest:
         options = job.options
-        names = inference.architecture.stems
-        wanted = [name for name in names if not options.only or name in options.only]
+        wanted = [name for name in inference.files.stems if not options.only or name in options.only]
+        duration = min(options.duration or math.inf, self.limits.audio_seconds + _OVERRUN)
         return SeparationRequest(
             source=source,
             paths={name: slot.work_folder / f"{name}.{options.codec}" for name in wanted},
-            codec=options.codec,
-            bitrate=options.bitrate,
-            offset=options.offset,
-            duration=min(options.duration or math.inf, self.limits.audio_seconds + _OVERRUN),
-            mwf=options.mwf,
-            bandwidth="full" if options.bandwidth == "full" else "official",
+            options=replace(options.separation, duration=duration),
             time_limit=self.limits.seconds,
             name=job.input_name or "The file",
             model=inference,
         )
 
     def _check_duration(self, separated: float) -> None:
-        """See that a song is no longer than allowed: headers, which were looked into, may say anything."""
+        """Raise an error if a song turned out longer than allowed, whatever its header promised."""
         if separated > self.limits.audio_seconds + _OVERRUN / 2:
             raise SongTooLongError(
-                f"The song is longer than it announces, and than the {self.limits.audio_seconds:g} s that "
-                "are allowed. Send it in parts, or ask for a part of it (offset, duration)."
+                f"The song is longer than its header says, and than the limit of "
+                f"{self.limits.audio_seconds:g} s. Send it in parts, or select a part (offset, duration)."
             )
 
     async def _store(self, job: Job, name: str, stem: SeparatedStem) -> StoredStem:
-        key = f"{job.prefix}/stems/{name}.{job.options.codec}"
+        codec = CODECS[job.options.codec]
+        key = f"{job.prefix}/stems/{name}.{codec.name}"
         written = await self._patiently(
             lambda: self._storage.put_file(stem.path, key, max_bytes=self.limits.file_size)
         )
@@ -150,10 +146,10 @@ class JobSeparator:
         await self._patiently(
             lambda: self._storage.put(f"{job.prefix}/peaks/{name}.json", _chunks(peaks), max_bytes=len(peaks))
         )
-        return StoredStem(name, key, written.size, written.sha256, content_type(key), written.crc32)
+        return StoredStem(name, key, written.size, written.sha256, codec.media_type, written.crc32)
 
     async def _patiently(self, action: Callable[[], Awaitable[T]]) -> T:
-        """Do something with the object store, as soon as it is there."""
+        """Carry out an action, again and again until the object store is available or the time is over."""
         deadline = time.monotonic() + self.limits.storage_timeout
         for attempt in range(1_000_000):
             try:
@@ -167,7 +163,7 @@ class JobSeparator:
 
 
 def peaks_document(stem: SeparatedStem) -> bytes:
-    """Write a stem's peaks in the JSON form of audiowaveform."""
+    """Return a stem's peaks in audiowaveform's JSON format."""
     document = {
         "version": 1,
         "sample_rate": 44100,
@@ -185,7 +181,7 @@ async def _chunks(data: bytes) -> AsyncIterator[bytes]:
 
 
 async def _unless(cancelled: asyncio.Event, work: Awaitable[T]) -> T:
-    """Work until an event comes, which stops it."""
+    """Await the work, and stop it if the event is set first."""
     working = asyncio.ensure_future(work)
     stopped = asyncio.ensure_future(cancelled.wait())
     try:
@@ -195,12 +191,12 @@ async def _unless(cancelled: asyncio.Event, work: Awaitable[T]) -> T:
         return working.result()
     finally:
         stopped.cancel()
-        working.cancel()  # without effect when it is done
+        working.cancel()  # without effect if it is done
         await asyncio.wait((working,))
 
 
 def _suffix(name: str) -> str:
-    """Give the ending of a client's file name if it is harmless; decoders tell formats by it."""
+    """Return the extension of a client's file name if it is harmless; decoders use it to detect formats."""
     suffix = Path(name).suffix
     return suffix if _SUFFIX.fullmatch(suffix) else ""
 

@@ -415,10 +415,10 @@ def test_a_folder_that_refuses_files_is_reported(refusing: Path) -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("depth", ["16", "32f"])
-def test_samples_that_are_no_finite_numbers_are_refused(tmp_path: Path, value: float, depth: str) -> None:
+def test_samples_that_are_not_finite_numbers_are_refused(tmp_path: Path, value: float, depth: str) -> None:
     song = SONG.copy()
     song[RATE] = value
-    with pytest.raises(EncodingError, match=r"stem\.wav .* no finite numbers"):
+    with pytest.raises(EncodingError, match=r"stem\.wav .* not finite numbers"):
         write(tmp_path / "stem.wav", song, OutputFormat(bit_depth=depth))
     assert list(tmp_path.iterdir()) == []
 

@@ -18,7 +18,7 @@ from spleeter_microservice.errors import (
     UnknownJobError,
 )
 from spleeter_microservice.jobs.claims import Claims, Failure
-from spleeter_microservice.jobs.job import NewJob, Options, State, new_job_id
+from spleeter_microservice.jobs.job import JobOptions, NewJob, State, new_job_id
 from spleeter_microservice.jobs.queue import Queue
 from spleeter_microservice.jobs.repository import JobRepository, Load, Origin
 from tests.support.job_samples import RESULT, claimed, new_job, succeed
@@ -49,7 +49,7 @@ async def count(database: Database, table: str) -> int:
 async def test_a_new_job_is_queued_with_the_requested_options(
     repository: JobRepository, database: Database
 ) -> None:
-    new = new_job(options=Options(stems=4, only=("bass",), metadata={"ü": "✓"}), request_id="r1")
+    new = new_job(options=JobOptions(stems=4, only=("bass",), metadata={"ü": "✓"}), request_id="r1")
     created = await repository.create(new)
     job = await repository.get("ann", new.id)
     assert created.origin is Origin.NEW
@@ -118,7 +118,7 @@ async def test_identical_audio_and_options_reuse_the_finished_result(
     repository: JobRepository, database: Database
 ) -> None:
     source = await succeed(database, new_job(content_hash="same"))
-    again = new_job(content_hash="same", options=Options(metadata={"mine": "1"}))
+    again = new_job(content_hash="same", options=JobOptions(metadata={"mine": "1"}))
     created = await repository.create(again)
     assert created.origin is Origin.REUSED
     assert (created.job.id, created.job.state, created.job.progress) == (again.id, State.SUCCEEDED, 1)
@@ -134,7 +134,7 @@ async def test_identical_audio_and_options_reuse_the_finished_result(
     [
         {"tenant": "bob"},
         {"content_hash": "other"},
-        {"options": Options(mwf=True)},
+        {"options": JobOptions(mwf=True)},
         {"result_version": "newer"},
     ],
     ids=str,

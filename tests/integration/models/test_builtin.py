@@ -5,6 +5,7 @@ import re
 from argparse import Namespace
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,9 @@ from spleeter_microservice.errors import (
 from spleeter_microservice.models.builtin import BUILT_IN, FOLDER, record
 from spleeter_microservice.models.provide import find_model
 from spleeter_microservice.models.store import ModelStore
-from spleeter_microservice.separation.separator import open_pipeline
+from spleeter_microservice.separation.options import SeparationOptions
+from spleeter_microservice.separation.separator import load_separator
 from spleeter_microservice.separation.spleeter.cascade import PARTS, Cascade, accompaniment_share
-from spleeter_microservice.separation.spleeter.pipeline import Bandwidth
 from spleeter_microservice.worker.inventory import inference_model
 from tests.support.lite_models import install, lite_store
 
@@ -53,12 +54,13 @@ def separate(
     song: Waveform,
     block: int,
     mwf: bool = False,
-    bandwidth: Bandwidth = "official",
+    bandwidth: str = "official",
 ) -> dict[str, Waveform]:
     model = store.find(name)
     blocks = [song[i : i + block] for i in range(0, len(song), block)]
-    with open_pipeline(model, mwf=mwf, bandwidth=bandwidth) as pipeline:
-        pieces = list(pipeline.separate_blocks(lambda: blocks))
+    options = SeparationOptions(mwf=mwf, bandwidth=bandwidth)
+    with closing(load_separator(model.files)) as separator:
+        pieces = list(separator.separate_blocks(lambda: blocks, options))
     return {
         instrument: np.concatenate([piece.stems[i] for piece in pieces], axis=1).T
         for i, instrument in enumerate(model.architecture.stems)
@@ -165,7 +167,7 @@ def test_the_second_network_moves_shares_between_the_vocals_and_the_rest(
     model = store.find("4stems-lite")
     assert model.base is not None
     networks = Cascade(model.folder, model.architecture, model.base.folder, cores=1)
-    networks._second = Shares(left, returned)
+    networks._sessions[-1] = Shares(left, returned)
     magnitude = np.abs(np.random.default_rng(0).standard_normal((1, 2, 512, 1024))).astype(np.float32)
     with ThreadPoolExecutor(1) as thread:
         (pending,) = networks.submit(thread.submit, magnitude)
@@ -193,8 +195,8 @@ def test_an_inference_process_is_told_every_file_of_the_model(store: ModelStore)
     model = store.find("4stems-lite")
     described = inference_model(model)
     assert described.folders == (FOLDER, store.find("2stems").folder)
-    assert str(FOLDER / "lite.onnx") in described.files
-    assert len(described.files) == 1 + len(store.find("2stems").manifest.files)
+    assert str(FOLDER / "lite.onnx") in described.hashes
+    assert len(described.hashes) == 1 + len(store.find("2stems").manifest.files)
 
 
 def test_the_network_is_the_one_that_was_recorded_and_small() -> None:

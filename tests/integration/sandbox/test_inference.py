@@ -12,6 +12,7 @@ import sys
 import time
 import wave
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,6 @@ import pytest
 import pytest_asyncio
 
 from spleeter_microservice import errors
-from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.errors import (
     ConfigurationError,
     EmptyInputError,
@@ -38,11 +38,12 @@ from spleeter_microservice.sandbox.inference import InferenceSlot
 from spleeter_microservice.sandbox.inference_child import NICENESS
 from spleeter_microservice.sandbox.launcher import Limits
 from spleeter_microservice.sandbox.messages import InferenceModel
-from spleeter_microservice.separation.separator import open_pipeline
-from spleeter_microservice.separation.song import Excerpt, separate_song
+from spleeter_microservice.separation.options import SeparationOptions
+from spleeter_microservice.separation.separator import load_separator
+from spleeter_microservice.separation.song import separate_song
 from spleeter_microservice.settings import Settings
 from tests.support.audio_files import KINDS, RATE, encode_kind, noise
-from tests.support.inference_models import ARCHITECTURE, long_song, request_for, song, tiny_model
+from tests.support.inference_models import long_song, request_for, song, tiny_model
 
 pytestmark = pytest.mark.asyncio
 
@@ -68,8 +69,8 @@ async def slot(tiny: InferenceModel, work: Path) -> AsyncIterator[InferenceSlot]
 @pytest.fixture
 def deezer(model_settings: Settings) -> InferenceModel:
     model = find_model("2stems", open_store(model_settings.models_dir))
-    files = {name: record.sha256 for name, record in model.manifest.files.items()}
-    return InferenceModel(model.folder, model.architecture, model.manifest.weights_sha256, files)
+    hashes = {name: record.sha256 for name, record in model.manifest.files.items()}
+    return InferenceModel(model.files, model.manifest.weights_sha256, hashes)
 
 
 @pytest.fixture(scope="module")
@@ -99,15 +100,15 @@ def is_running(pid: int) -> bool:
 
 
 async def test_a_slot_returns_what_the_engine_returns(
-    deezer: InferenceModel, model_settings: Settings, work: Path, tmp_path: Path
+    deezer: InferenceModel, work: Path, tmp_path: Path
 ) -> None:
     source = song(work, 14)
     request = request_for(source, deezer, offset=1.0, duration=12.5)
     async with InferenceSlot(deezer, work) as slot:
         result = await slot.separate(request)
-    with open_pipeline(find_model("2stems", open_store(model_settings.models_dir))) as pipeline:
+    with closing(load_separator(deezer.files)) as separator:
         paths = {name: tmp_path / f"{name}.wav" for name in request.paths}
-        wanted = separate_song(pipeline, source, paths, OutputFormat(), Excerpt(1.0, 12.5))
+        wanted = separate_song(separator, source, paths, SeparationOptions(offset=1.0, duration=12.5))
     assert result.samples == wanted.samples == round(12.5 * RATE)
     assert result.quality == wanted.quality
     assert result.suspicions == wanted.suspicions
@@ -154,12 +155,11 @@ async def test_a_request_may_name_another_model(
 ) -> None:
     models = tmp_path / "models"
     folder = models / "two"
-    tiny_model(folder)
-    other = InferenceModel(folder, replace(ARCHITECTURE, stems=("drums", "vocals")))
+    other = tiny_model(folder, ("drums", "vocals"))
     async with InferenceSlot(tiny, work, models_folder=models) as wide:
         for model in (other, tiny, other):
             result = await wide.separate(request_for(song(work), model, model=model))
-            assert tuple(result.stems) == model.architecture.stems
+            assert tuple(result.stems) == model.files.stems
     with pytest.raises(ModelCorruptError):  # outside of what it may read
         await slot.separate(request_for(song(work), other, model=other))
     await slot.separate(request_for(song(work), tiny))
@@ -292,12 +292,12 @@ async def test_files_outside_the_work_folder_are_refused(
 async def test_a_model_that_cannot_be_loaded_is_reported_at_the_start(
     tiny: InferenceModel, work: Path, tmp_path: Path
 ) -> None:
-    folder = shutil.copytree(tiny.folder, tmp_path / "broken")
+    folder = shutil.copytree(tiny.files.directory, tmp_path / "broken")
     (folder / "vocals.onnx").write_bytes(b"nothing")
-    slot = InferenceSlot(replace(tiny, folder=folder), work)
+    slot = InferenceSlot(replace(tiny, files=replace(tiny.files, directory=folder)), work)
     with pytest.raises(ModelCorruptError, match="cannot be loaded"):
         await slot.start()
-    shutil.copy(tiny.folder / "vocals.onnx", folder)
+    shutil.copy(tiny.files.directory / "vocals.onnx", folder)
     await slot.start()  # once it is repaired
     await slot.close()
     with pytest.raises(InferenceUnavailableError, match="closed"):
@@ -329,17 +329,16 @@ async def test_a_process_dies_with_its_slots_owner(tiny: InferenceModel, work: P
     script = (
         "import asyncio, sys; from pathlib import Path\n"
         "from spleeter_microservice.sandbox.inference import InferenceSlot\n"
-        "from tests.support.inference_models import ARCHITECTURE, request_for\n"
-        "from spleeter_microservice.sandbox.messages import InferenceModel\n"
+        "from tests.support.inference_models import described, request_for\n"
         "async def main(model, work):\n"
-        "    slot = InferenceSlot(InferenceModel(model, ARCHITECTURE), work)\n"
+        "    slot = InferenceSlot(described(model), work)\n"
         "    await slot.start()\n"
         "    request = request_for(work / 'long.wav', slot.model)\n"
         "    seen = lambda *_: print(slot.pid, flush=True)\n"
         "    await slot.separate(request, seen)\n"
         "asyncio.run(main(*map(Path, sys.argv[1:])))\n"
     )
-    command = [sys.executable, "-c", script, str(tiny.folder), str(work)]
+    command = [sys.executable, "-c", script, str(tiny.files.directory), str(work)]
     owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     with owner:
         assert owner.stdout is not None
@@ -419,11 +418,12 @@ async def test_the_self_check_detects_tampered_weights(
     deezer: InferenceModel, work: Path, tmp_path: Path
 ) -> None:
     """4 KiB of 39 MB are replaced by noise that looks like weights."""
-    folder = shutil.copytree(deezer.folder, tmp_path / "tampered")
+    folder = shutil.copytree(deezer.files.directory, tmp_path / "tampered")
     with (folder / "vocals.bin").open("r+b") as file:
         file.seek((folder / "vocals.bin").stat().st_size // 2)
         file.write(np.random.default_rng(1).normal(0, 1, 1024).astype(np.float32).tobytes())
-    async with InferenceSlot(replace(deezer, folder=folder, files={}), work) as slot:
+    model = replace(deezer, files=replace(deezer.files, directory=folder), hashes={})
+    async with InferenceSlot(model, work) as slot:
         with pytest.raises(SelfCheckError, match="separated wrongly"):
             await slot.self_check()
 
@@ -431,12 +431,13 @@ async def test_the_self_check_detects_tampered_weights(
 async def test_the_self_check_detects_one_changed_bit(
     slot: InferenceSlot, deezer: InferenceModel, work: Path, tmp_path: Path
 ) -> None:
-    folder = shutil.copytree(deezer.folder, tmp_path / "tampered")
+    folder = shutil.copytree(deezer.files.directory, tmp_path / "tampered")
     with (folder / "accompaniment.bin").open("r+b") as file:
         first = file.read(1)[0]
         file.seek(0)
         file.write(bytes([first ^ 1]))
-    async with InferenceSlot(replace(deezer, folder=folder), work) as tampered:
+    model = replace(deezer, files=replace(deezer.files, directory=folder))
+    async with InferenceSlot(model, work) as tampered:
         with pytest.raises(SelfCheckError, match=r"accompaniment\.bin differs from the installed file"):
             await tampered.self_check()
 

@@ -17,7 +17,7 @@ import pytest_asyncio
 from spleeter_microservice.audit.log import AuditLog
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.jobs.claims import Claims, Failure
-from spleeter_microservice.jobs.job import Job, NewJob, Options
+from spleeter_microservice.jobs.job import Job, JobOptions, NewJob
 from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.outgoing.client import Answer, Outgoing
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
@@ -40,7 +40,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 def telling(server: Server, tenant: str = "ann") -> NewJob:
-    options = Options(metadata={"album": "1"}, callback_url=f"{server.url}/hook")
+    options = JobOptions(metadata={"album": "1"}, callback_url=f"{server.url}/hook")
     return new_job(tenant, options=options, request_id="r-1")
 
 

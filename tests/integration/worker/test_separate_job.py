@@ -18,7 +18,7 @@ from spleeter_microservice.errors import (
     ObjectNotFoundError,
     StorageUnavailableError,
 )
-from spleeter_microservice.jobs.job import Job, Options, Result, State
+from spleeter_microservice.jobs.job import Job, JobOptions, Result, State
 from spleeter_microservice.sandbox.inference import InferenceSlot
 from spleeter_microservice.storage.backends import open_place
 from spleeter_microservice.storage.objects import StoredObject
@@ -85,7 +85,7 @@ def job_of(name: str = "song.mp3", **options: Any) -> Job:
         "prefix": prefix,
         "input_key": f"{prefix}/input",
         "input_name": name,
-        "options": Options(stems=STEMS, **options),
+        "options": JobOptions(stems=STEMS, **options),
         "audio_seconds": 3.0,
         "state": State.RUNNING,
     }
@@ -225,7 +225,7 @@ async def test_the_result_version_that_a_job_was_created_for_is_used_while_insta
     assert inventory.choose(wide.result_version, STEMS, "official") == wide
     assert inventory.choose("another:result_version", STEMS, "official") == models[NAME]
     assert wide.result_version != models[NAME].result_version
-    assert inventory.load(wide.name).architecture.bins == 1536
+    assert inventory.load(wide.name).files.config["bins"] == 1536
 
 
 async def test_each_process_has_its_own_empty_work_folder(tmp_path: Path) -> None:

@@ -1,21 +1,22 @@
-"""The output formats refuse what cannot be written, and say what could."""
+"""Output formats that cannot be written are refused, with those that can."""
 
 from __future__ import annotations
 
 import av
 import pytest
 
-from spleeter_microservice.audio.codecs import CODECS, ENCODERS, OutputFormat, vorbis_quality
+from spleeter_microservice.audio.codecs import CODECS, OutputFormat
+from spleeter_microservice.audio.encoder import vorbis_quality
 from spleeter_microservice.errors import ConfigurationError
 
 
 def test_the_codecs_are_those_of_spleeter() -> None:
-    assert CODECS == ("wav", "flac", "mp3", "m4a", "ogg", "opus", "wma")
+    assert tuple(CODECS) == ("wav", "flac", "mp3", "m4a", "ogg", "opus", "wma")
 
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_every_encoder_is_in_the_installed_libraries(codec: str) -> None:
-    for encoder in ENCODERS[codec].values():
+    for encoder in CODECS[codec].encoders.values():
         assert av.Codec(encoder.name, "w").name == encoder.name
         assert encoder.muxer in av.formats_available
 
@@ -37,11 +38,11 @@ def test_a_wrong_or_impossible_bitrate_is_refused(bitrate: str) -> None:
 
 
 def test_a_lossless_codec_ignores_the_bitrate() -> None:
-    assert OutputFormat("wav", bitrate="1k").encoder.kilobits is None
+    assert OutputFormat("wav", bitrate="1k").bits_per_second is None
 
 
 def test_an_unknown_codec_is_refused_with_the_list_of_the_known() -> None:
-    with pytest.raises(ConfigurationError, match=r"'aac' is none of wav, flac, mp3"):
+    with pytest.raises(ConfigurationError, match=r"'aac'. Choose one of wav, flac, mp3"):
         OutputFormat("aac")
 
 

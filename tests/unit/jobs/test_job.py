@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spleeter_microservice.jobs.job import Options, Result, State, StoredStem, new_job_id
+from spleeter_microservice.jobs.job import JobOptions, Result, State, StoredStem, new_job_id
 from spleeter_microservice.jobs.queue import COST_UNIT, entry_priority, virtual_cost
 
 TEXT = st.text(max_size=8)
 OPTIONS = st.builds(
-    Options,
+    JobOptions,
     stems=st.sampled_from([2, 4, 5]),
     bitrate=st.none() | TEXT,
     offset=st.floats(0, 1e6),
@@ -42,12 +42,12 @@ def test_job_ids_made_concurrently_are_unique() -> None:
 
 
 @given(OPTIONS)
-def test_options_survive_a_round_trip_through_json(options: Options) -> None:
-    assert Options.from_json(options.to_json()) == options
+def test_options_survive_a_round_trip_through_json(options: JobOptions) -> None:
+    assert JobOptions.from_json(options.to_json()) == options
 
 
 def test_unknown_fields_of_options_from_another_version_are_ignored() -> None:
-    assert Options.from_json({"stems": 4, "colour": "blue"}) == Options(stems=4)
+    assert JobOptions.from_json({"stems": 4, "colour": "blue"}) == JobOptions(stems=4)
 
 
 @pytest.mark.parametrize(
@@ -65,16 +65,16 @@ def test_unknown_fields_of_options_from_another_version_are_ignored() -> None:
     ids=str,
 )
 def test_whatever_changes_the_result_changes_the_digest(change: dict[str, Any]) -> None:
-    assert replace(Options(), **change).digest("result_version") != Options().digest("result_version")
+    assert replace(JobOptions(), **change).digest("result_version") != JobOptions().digest("result_version")
 
 
 def test_the_result_version_is_part_of_the_digest() -> None:
-    assert Options().digest("4stems-lite 1") != Options().digest("4stems")
+    assert JobOptions().digest("4stems-lite 1") != JobOptions().digest("4stems")
 
 
 def test_metadata_callback_and_the_order_of_stems_do_not_change_the_digest() -> None:
-    one = Options(only=("vocals", "bass"), metadata={"a": "b"}, callback_url="https://example.org")
-    assert one.digest("") == Options(only=("bass", "vocals")).digest("")
+    one = JobOptions(only=("vocals", "bass"), metadata={"a": "b"}, callback_url="https://example.org")
+    assert one.digest("") == JobOptions(only=("bass", "vocals")).digest("")
 
 
 def test_a_result_survives_a_round_trip_through_json() -> None:

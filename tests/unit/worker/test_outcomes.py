@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from spleeter_microservice.audit.log import AuditLog
-from spleeter_microservice.jobs.job import Job, Options, State
+from spleeter_microservice.jobs.job import Job, JobOptions, State
 from spleeter_microservice.worker.attempt import Outcome
 from spleeter_microservice.worker.outcomes import OutcomeRecorder
 from tests.support.job_samples import new_job
@@ -21,7 +21,12 @@ def stored(**changes: Any) -> Job:
     new = new_job()
     fields: dict[str, Any] = dict.fromkeys(Job.__dataclass_fields__)
     fields |= {name: value for name, value in vars(new).items() if name in fields}
-    fields |= {"state": State.RUNNING, "options": Options(), "attempts": 1, "created_at": datetime.now(UTC)}
+    fields |= {
+        "state": State.RUNNING,
+        "options": JobOptions(),
+        "attempts": 1,
+        "created_at": datetime.now(UTC),
+    }
     return Job(**fields | changes)
 
 

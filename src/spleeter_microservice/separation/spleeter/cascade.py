@@ -1,4 +1,4 @@
-"""Runs two models one after the other: voice and accompaniment, then what the accompaniment is made of."""
+"""Two models run one after the other: voice and accompaniment, then the parts of the accompaniment."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from spleeter_microservice.separation.spleeter.architecture import CASCADE_GRAPH
 from spleeter_microservice.separation.spleeter.network import OnnxNetworks, Start, session_options
 
 PARTS = ("drums", "bass", "piano", "other")
-"""Among which the second model shares the accompaniment out.
+"""Parts that the second model splits the accompaniment into.
 
-It gives arrays of shape (parts + 2, 2, frames, bins): the part's shares, then the share of what the
-first model left as accompaniment that is voice, then that of what it took for voice and is not."""
+It returns arrays of shape (parts + 2, 2, frames, bins): the share of each part, then the share of the first
+model's accompaniment that is voice, then the share of the first model's voice that is not voice."""
 
 BASE = UNetArchitecture(("vocals", "accompaniment"))
-"""Of the first model, Deezer's."""
+"""Architecture of the first model, Deezer's."""
 
 ACCOMPANIMENT_INPUT, VOCALS_INPUT = "accompaniment", "vocals"
-"""Of the second model's graph: magnitudes as the first model shares them out."""
+"""Inputs of the second model's graph: magnitudes as the first model masks them."""
 
 _TINY = np.float32(5e-11)
-"""Makes equal shares of silence, instead of a division by zero."""
+"""Splits silence equally, instead of dividing by zero."""
 
 
 class Cascade(OnnxNetworks):
-    """Deezer's 2-stem networks and one that shares the accompaniment out.
+    """Deezer's 2-stem networks, and a network that splits their accompaniment.
 
-    A part that is no instrument of the architecture belongs to its last one: without a piano,
-    ``other`` is piano and other.
+    A part that is not a stem of the architecture belongs to its last stem: without a piano, ``other`` is
+    piano and other.
 
     Args:
-        folder: holds ``lite.onnx``.
-        architecture: of the whole; vocals come first.
-        base: folder of the 2-stem networks.
-        cores: how many to use; by default all that this process may use.
+        folder: directory with ``lite.onnx``.
+        architecture: architecture of the whole; vocals come first.
+        base: directory of the 2-stem networks.
+        cores: number of processor cores to use; by default all that this process may use.
 
     Raises:
-        ModelCorruptError: when ONNX Runtime cannot load a graph.
+        ModelCorruptError: if ONNX Runtime cannot load a graph.
     """
 
     def __init__(
@@ -55,19 +55,20 @@ class Cascade(OnnxNetworks):
         self._stems = architecture.stems[1:]
         options = session_options(architecture, self.threads)
         try:
-            self._second = ort.InferenceSession(
+            second = ort.InferenceSession(
                 str(folder / CASCADE_GRAPH), options, providers=self._sessions[0].get_providers()
             )
         except Exception as error:  # ONNX Runtime's errors share no other base
             raise ModelCorruptError(
                 f"The network {folder / CASCADE_GRAPH} cannot be loaded: {error}"
             ) from error
+        self._sessions.append(second)
 
     def submit(self, start: Start, magnitude: Array) -> list[Future[Array]]:
-        """Compute the outputs of a segment: one array of masks, of shape (1, instruments, 2, frames, bins).
+        """Start to compute the outputs of a segment: one array of masks, shape (1, stems, 2, frames, bins).
 
         Args:
-            start: runs a computation in another thread.
+            start: starts a computation in another thread.
             magnitude: shape (1, 2, segment_frames, bins).
         """
         pair = _Pair(lambda estimates: self._masks(estimates, magnitude[0]))
@@ -79,7 +80,9 @@ class Cascade(OnnxNetworks):
         share = accompaniment_share(estimates)
         accompaniment = magnitude * share
         inputs = {ACCOMPANIMENT_INPUT: accompaniment, VOCALS_INPUT: magnitude - accompaniment}
-        found: Array = self._second.run(None, {name: array[np.newaxis] for name, array in inputs.items()})[0]
+        found: Array = self._sessions[-1].run(
+            None, {name: array[np.newaxis] for name, array in inputs.items()}
+        )[0]
         *parts, left, returned = found
         share += returned * (1 - share) - left * share
         masks = np.empty((1 + len(self._stems), *magnitude.shape), np.float32)
@@ -93,7 +96,7 @@ class Cascade(OnnxNetworks):
 
 
 def accompaniment_share(estimates: Sequence[Array]) -> Array:
-    """Say which share of a mix is accompaniment, by the ratio of energies as official Spleeter does.
+    """Return the share of a mix that is accompaniment, the ratio of energies as in official Spleeter.
 
     Args:
         estimates: magnitudes of vocals and of accompaniment.
@@ -104,10 +107,10 @@ def accompaniment_share(estimates: Sequence[Array]) -> Array:
 
 
 class _Pair:
-    """Two computations and a third on their results, which whoever is last carries out: nobody waits.
+    """Two computations and a third on their results, run by the thread that finishes last: none waits.
 
     Attributes:
-        result: of the third.
+        result: result of the third.
     """
 
     def __init__(self, join: Callable[[Sequence[Array]], Array]) -> None:
@@ -117,7 +120,7 @@ class _Pair:
         self._lock = threading.Lock()
 
     def add(self, position: int, compute: Callable[[], Array]) -> Array:
-        """Carry out one of the two."""
+        """Run one of the two."""
         try:
             output = compute()
             with self._lock:
@@ -136,16 +139,16 @@ class _Pair:
 def load_networks(
     folder: Path, architecture: UNetArchitecture, cores: int | None = None, base: Path | None = None
 ) -> OnnxNetworks:
-    """Load the networks of any model.
+    """Load the networks of a model.
 
     Args:
-        folder: of the model.
-        architecture: of the model.
-        cores: how many to use; by default all that this process may use.
-        base: folder of a cascade's first networks.
+        folder: directory of the model.
+        architecture: architecture of the model.
+        cores: number of processor cores to use; by default all that this process may use.
+        base: directory of a cascade's first networks.
 
     Raises:
-        ModelCorruptError: when ONNX Runtime cannot load a graph.
+        ModelCorruptError: if ONNX Runtime cannot load a graph.
     """
     if architecture.kind != "cascade":
         return OnnxNetworks(folder, architecture, cores)

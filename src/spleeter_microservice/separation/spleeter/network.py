@@ -1,4 +1,4 @@
-"""Runs the networks of a model with ONNX Runtime."""
+"""The networks of a model, run with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from spleeter_microservice.separation.device import available_cores
 from spleeter_microservice.separation.spleeter.architecture import GRAPH_INPUT, UNetArchitecture
 
 Start: TypeAlias = Callable[[Callable[[], Array]], Future[Array]]
-"""Runs a computation in another thread."""
+"""Starts a computation in another thread."""
 
-# OnnxNetworks computed at the same time; each holds about 60 MB of activations.
+# Networks that run at the same time; each holds about 60 MB of activations.
 _MOST_AT_ONCE = 4
 _ERRORS_ONLY = 3
 _GROW_AS_REQUESTED = 1
 
 
 class OnnxNetworks:
-    """The networks of one model, loaded, to be run from several threads at a time.
+    """The loaded networks of one model; several threads may run them at a time.
 
     Args:
-        folder: holds ``{instrument}.onnx`` and ``{instrument}.bin`` for each instrument.
-        architecture: of the model.
-        cores: how many to use; by default all that this process may use.
+        folder: directory with ``{instrument}.onnx`` and ``{instrument}.bin`` of each stem.
+        architecture: architecture of the model.
+        cores: number of processor cores to use; by default all that this process may use.
 
     Attributes:
-        at_once: how many threads should call ``run`` for the cores to be used well.
-        threads: that each call of ``run`` uses.
-        provider: what ONNX Runtime runs the networks on, by its name for it.
+        at_once: number of threads that should call ``run`` for the cores to be well used.
+        threads: number of threads that each call of ``run`` uses.
+        provider: ONNX Runtime's name for what it runs the networks on.
 
     Raises:
-        ModelCorruptError: when ONNX Runtime cannot load a graph.
+        ModelCorruptError: if ONNX Runtime cannot load a graph.
     """
 
     def __init__(self, folder: Path, architecture: UNetArchitecture, cores: int | None = None) -> None:
@@ -58,11 +58,15 @@ class OnnxNetworks:
             raise ModelCorruptError(f"The networks in {folder} cannot be loaded: {error}") from error
         self.provider: str = self._sessions[0].get_providers()[0]
 
+    def close(self) -> None:
+        """Free the networks' memory."""
+        self._sessions.clear()
+
     def submit(self, start: Start, magnitude: Array) -> list[Future[Array]]:
-        """Compute the outputs of a segment, one array of ``run`` per instrument.
+        """Start to compute the outputs of a segment: one array, as ``run`` returns it, per stem.
 
         Args:
-            start: runs a computation in another thread.
+            start: starts a computation in another thread.
             magnitude: shape (1, 2, segment_frames, bins).
         """
         return [
@@ -70,32 +74,32 @@ class OnnxNetworks:
         ]
 
     def run(self, position: int, magnitude: Array) -> Array:
-        """Compute the output for one instrument.
+        """Compute the output for one stem.
 
         Args:
-            position: of the instrument in the architecture.
+            position: position of the stem in the architecture.
             magnitude: shape (1, 2, segment_frames, bins).
 
         Returns:
-            an array of that shape: the instrument's estimate, or its logits.
+            An array of that shape: the stem's estimate, or its logits.
         """
         outputs: Sequence[Array] = self._sessions[position].run(None, {GRAPH_INPUT: magnitude})
         return outputs[0]
 
 
 def _providers() -> list[str]:
-    """Prefer CUDA where ONNX Runtime's build for it is installed; the processor is always there."""
+    """Return CUDA first if ONNX Runtime's build for it is installed; the CPU is always available."""
     wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
     return [provider for provider in wanted if provider in ort.get_available_providers()]
 
 
 def session_options(architecture: UNetArchitecture, threads: int) -> ort.SessionOptions:
-    """Say how ONNX Runtime is to run a network of a model."""
+    """Return the options that ONNX Runtime runs a network of a model with."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _ERRORS_ONLY
     options.add_free_dimension_override_by_name("bins", architecture.bins)
-    # A planned layout of the activations would be reserved anew for each concurrent run.
+    # With a planned layout, each concurrent run would reserve memory for all activations again.
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.use_env_allocators", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -104,6 +108,6 @@ def session_options(architecture: UNetArchitecture, threads: int) -> ort.Session
 
 @functools.cache
 def _share_memory() -> None:
-    """Let all sessions of this process share one arena: their peaks do not come together."""
+    """Make all sessions of this process share one arena, because their peaks do not coincide."""
     memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
     ort.create_and_register_allocator(memory, ort.OrtArenaCfg(0, _GROW_AS_REQUESTED, -1, -1))

@@ -1,21 +1,20 @@
-"""From a stream of audio to streams of stems, in segments, the stages overlapping in time."""
+"""Separation of a song with Spleeter's U-Nets, segment by segment, the stages overlapping in time."""
 
 from __future__ import annotations
 
+import json
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Literal, Self, TypeVar
+from typing import Self, TypeVar
 
 from spleeter_microservice.arrays import Array, Spectrum, Waveform
-from spleeter_microservice.separation.quality import (
-    MWF_RESIDUAL_MARGIN,
-    RESIDUAL_MARGIN,
-    QualityMeter,
-)
+from spleeter_microservice.separation.options import SeparationOptions
+from spleeter_microservice.separation.quality import MWF_RESIDUAL_MARGIN, RESIDUAL_MARGIN, QualityMeter
+from spleeter_microservice.separation.separator import BlockSource, ModelFiles, StemBlock
 from spleeter_microservice.separation.spleeter import masks
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
+from spleeter_microservice.separation.spleeter.cascade import load_networks
 from spleeter_microservice.separation.spleeter.network import OnnxNetworks
 from spleeter_microservice.separation.spleeter.spectrogram import Analysis, Segment, Synthesis
 from spleeter_microservice.separation.spleeter.wiener import Covariances, WienerFilter
@@ -23,88 +22,112 @@ from spleeter_microservice.separation.stage_timer import StageTimer
 
 T = TypeVar("T")
 MaskedSpectrum = tuple[Spectrum, Array | None]
-Bandwidth = Literal["official", "full"]
-Source = Callable[[], Iterable[Waveform]]
-"""Opens the input: each call gives its blocks, of shape (samples, 2), from the beginning."""
 
 
-@dataclass(frozen=True)
-class StemBlock:
-    """A stretch of the song.
-
-    Attributes:
-        mix: shape (2, samples).
-        stems: one per instrument, each of that shape.
-        energy: of the mix's spectrogram, (below the networks' last bin, above it).
-    """
-
-    mix: Waveform
-    stems: Sequence[Waveform]
-    energy: tuple[float, float]
+def load(files: ModelFiles, cores: int | None = None) -> SpleeterSeparator:
+    """Load a model of Deezer's kind, or a cascade that refines one; see ``separator.load_separator``."""
+    architecture = UNetArchitecture.from_json(json.dumps(files.config))
+    return SpleeterSeparator(architecture, load_networks(files.directory, architecture, cores, files.base))
 
 
 class SpleeterSeparator:
-    """Separates with one loaded model; used by one song at a time.
+    """A loaded model of U-Nets; see ``separator.StemSeparator``.
 
     Args:
-        architecture: of the model.
-        networks: of the model; the pipeline does not close them.
-        mwf: refine the masks by a multichannel Wiener filter, in a second pass.
-        bandwidth: ``official`` follows the model's ``mask_extension``, which for Deezer's
-            models leaves nothing above the networks' last bin; ``full`` shares out what is
-            there, so that the stems sum to the mix.
+        architecture: architecture of the model.
+        networks: its networks, which this object closes.
     """
+
+    def __init__(self, architecture: UNetArchitecture, networks: OnnxNetworks) -> None:
+        self._architecture = architecture
+        self._networks = networks
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """Names of the stems, in order."""
+        return self._architecture.stems
+
+    @property
+    def sample_rate(self) -> int:
+        """Sample rate of the input and of the stems, in Hz."""
+        return self._architecture.sample_rate
+
+    @property
+    def provider(self) -> str:
+        """ONNX Runtime's name for what the networks run on."""
+        return self._networks.provider
+
+    def quality_meter(self, options: SeparationOptions) -> QualityMeter:
+        """Return a meter that knows which residual the masks leave by design."""
+        margin = MWF_RESIDUAL_MARGIN if options.mwf else RESIDUAL_MARGIN
+        extension = mask_extension(self._architecture, options)
+        return QualityMeter(len(self.stems), extension == "zeros", margin)
+
+    def separate_blocks(
+        self, source: BlockSource, options: SeparationOptions, stages: StageTimer | None = None
+    ) -> Generator[StemBlock, None, None]:
+        """Separate a song; the blocks joined together are exactly as long as the song.
+
+        Args:
+            source: opens the song; called once, or twice with ``mwf``.
+            options: of which ``mwf`` and ``bandwidth`` matter.
+            stages: where to add the processor time of each stage.
+        """
+        with _Song(self._architecture, self._networks, options, stages or StageTimer()) as song:
+            yield from song.blocks(source)
+
+    def close(self) -> None:
+        """Free the networks' memory."""
+        self._networks.close()
+
+
+def mask_extension(architecture: UNetArchitecture, options: SeparationOptions) -> masks.Extension:
+    """Return how the masks continue above the networks' last bin.
+
+    Deezer's models leave nothing there; ``full`` bandwidth masks what is there, so that the stems sum to
+    the mix.
+    """
+    return "full" if options.bandwidth == "full" else architecture.mask_extension
+
+
+class _Song:
+    """The separation of one song; leaving it stops its threads, and networks not yet started are not run."""
 
     def __init__(
         self,
         architecture: UNetArchitecture,
         networks: OnnxNetworks,
-        *,
-        mwf: bool = False,
-        bandwidth: Bandwidth = "official",
+        options: SeparationOptions,
+        stages: StageTimer,
     ) -> None:
-        self.architecture = architecture
-        self.stages = StageTimer()
+        self._architecture = architecture
         self._networks = networks
-        self._mwf = mwf
-        self._extension: masks.Extension = "full" if bandwidth == "full" else architecture.mask_extension
+        self._mwf = options.mwf
+        self._extension = mask_extension(architecture, options)
+        self._stages = stages
         self._computing = ThreadPoolExecutor(networks.at_once, thread_name_prefix="network")
         self._inverting = ThreadPoolExecutor(networks.at_once, thread_name_prefix="inverse")
 
-    @property
-    def provider(self) -> str:
-        """What the networks run on."""
-        return self._networks.provider
-
-    def meter(self) -> QualityMeter:
-        """Give the measure that fits what this pipeline does by design."""
-        margin = MWF_RESIDUAL_MARGIN if self._mwf else RESIDUAL_MARGIN
-        return QualityMeter(len(self.architecture.stems), self._extension == "zeros", margin)
-
-    def separate_blocks(self, source: Source) -> Generator[StemBlock, None, None]:
-        """Separate a song; the pieces joined together have exactly its length.
-
-        Args:
-            source: called once, or twice with ``mwf``.
-        """
+    def blocks(self, source: BlockSource) -> Iterator[StemBlock]:
+        """Return the blocks of the song with their stems."""
         wiener = self._first_pass(source) if self._mwf else None
-        syntheses = [Synthesis(self.architecture) for _ in self.architecture.stems]
-        silence = self.architecture.n_fft  # the analysis puts a frame of zeros first
+        syntheses = [Synthesis(self._architecture) for _ in self._architecture.stems]
+        silence = self._architecture.n_fft  # the analysis puts a frame of zeros first
         for segment, estimates in self._estimates(source):
-            with self.stages.measure("masks"):
-                spectra = self._share_out(segment, estimates, wiener)
+            with self._stages.measure("masks"):
+                spectra = self._masked(segment, estimates, wiener)
             stems = self._inverse(syntheses, spectra, segment.mix.shape[1])
             yield StemBlock(segment.mix[:, silence:], [stem[:, silence:] for stem in stems], segment.energy)
             silence = 0
 
-    def _first_pass(self, source: Source) -> WienerFilter:
-        covariances = Covariances(len(self.architecture.stems), self.architecture.bins)
+    def _first_pass(self, source: BlockSource) -> WienerFilter:
+        covariances = Covariances(len(self._architecture.stems), self._architecture.bins)
         for segment, estimates in self._estimates(source):
-            with self.stages.measure("covariances"):
+            with self._stages.measure("covariances"):
                 covariances.add(segment.spectrum, estimates)
         return covariances.filter()
 
-    def _share_out(
+    def _masked(
         self, segment: Segment, estimates: Sequence[Array], wiener: WienerFilter | None
     ) -> list[MaskedSpectrum]:
         mix, bins = segment.spectrum, segment.spectrum.shape[2]
@@ -116,21 +139,21 @@ class SpleeterSeparator:
             return [(stem, None) for stem in _completed(mix, stems, factors)]
         return [(mix, factor) for factor in factors]
 
-    def _estimates(self, source: Source) -> Iterator[tuple[Segment, list[Array]]]:
+    def _estimates(self, source: BlockSource) -> Iterator[tuple[Segment, list[Array]]]:
         for segment, outputs in self._outputs(source):
-            with self.stages.measure("masks"):
+            with self._stages.measure("masks"):
                 estimates = masks.estimates(
-                    self.architecture, [output[0] for output in outputs], segment.magnitude[0]
+                    self._architecture, [output[0] for output in outputs], segment.magnitude[0]
                 )
             yield segment, estimates
 
-    def _outputs(self, source: Source) -> Iterator[tuple[Segment, list[Array]]]:
-        """Run the networks on each segment; the next are computed while this one is used."""
-        analysis = Analysis(self.architecture, full_band=self._extension != "zeros")
-        blocks = self.stages.each("decode", source())
+    def _outputs(self, source: BlockSource) -> Iterator[tuple[Segment, list[Array]]]:
+        """Run the networks on each segment, computing the next ones while this one is used."""
+        analysis = Analysis(self._architecture, full_band=self._extension != "zeros")
+        blocks = self._stages.each("decode", source())
         waiting: deque[tuple[Segment, list[Future[Array]]]] = deque()
-        enough = -(-self._networks.at_once // len(self.architecture.stems))
-        for segment in ahead(self.stages.each("stft", analysis.segments(blocks))):
+        enough = -(-self._networks.at_once // len(self._architecture.stems))
+        for segment in ahead(self._stages.each("stft", analysis.segments(blocks))):
             waiting.append((segment, self._submit(segment)))
             if len(waiting) > enough:
                 yield _finished(waiting)
@@ -139,7 +162,7 @@ class SpleeterSeparator:
 
     def _submit(self, segment: Segment) -> list[Future[Array]]:
         def timed(compute: Callable[[], Array]) -> Array:
-            with self.stages.measure("network"):
+            with self._stages.measure("network"):
                 return compute()
 
         def start(compute: Callable[[], Array]) -> Future[Array]:
@@ -151,21 +174,17 @@ class SpleeterSeparator:
         self, syntheses: Sequence[Synthesis], spectra: Sequence[MaskedSpectrum], samples: int
     ) -> list[Waveform]:
         def inverse(synthesis: Synthesis, masked: MaskedSpectrum) -> Waveform:
-            with self.stages.measure("inverse"):
+            with self._stages.measure("inverse"):
                 return synthesis.add(*masked, samples)
 
         return list(self._inverting.map(inverse, syntheses, spectra))
-
-    def close(self) -> None:
-        """Stop the pipeline's threads; networks not yet started are not computed."""
-        self._computing.shutdown(cancel_futures=True)
-        self._inverting.shutdown(cancel_futures=True)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._computing.shutdown(cancel_futures=True)
+        self._inverting.shutdown(cancel_futures=True)
 
 
 def ahead(items: Iterator[T]) -> Generator[T, None, None]:
@@ -178,7 +197,7 @@ def ahead(items: Iterator[T]) -> Generator[T, None, None]:
 
 
 def _completed(mix: Spectrum, stems: Sequence[Spectrum], factors: Sequence[Array]) -> list[Spectrum]:
-    """Share out by masks what a filter over the lower bins has left of the mix."""
+    """Add to each stem its mask's part of what a filter over the lower bins has left of the mix."""
     rest = mix.copy()
     bins = stems[0].shape[2]
     for stem in stems:

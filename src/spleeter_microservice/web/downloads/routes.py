@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import Response
 
+from spleeter_microservice.audio.codecs import CODECS
 from spleeter_microservice.errors import (
     InvalidFieldsError,
     NoSuchStemError,
@@ -18,12 +19,10 @@ from spleeter_microservice.errors import (
     UnsatisfiableRangeError,
 )
 from spleeter_microservice.jobs.job import Job
-from spleeter_microservice.storage.objects import content_type
 from spleeter_microservice.web.auth import CanRead
 from spleeter_microservice.web.downloads.results import archive_response, peaks_response, stem_response
 from spleeter_microservice.web.openapi.responses import Answers, keyed_responses
 from spleeter_microservice.web.services import ServicesDep
-from spleeter_microservice.web.submit.codecs import Codec
 
 router = APIRouter(tags=["results"], default_response_class=Response)
 
@@ -32,7 +31,7 @@ _CACHED = {"ETag": _TEXT, "Cache-Control": _TEXT}
 _FILE = _CACHED | {"Content-Disposition": _TEXT, "Content-Length": {"schema": {"type": "integer"}}}
 _PART = _FILE | {"Accept-Ranges": _TEXT, "Content-Range": _TEXT}
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
-SOUND = {content_type(f"stem.{codec}"): _BYTES for codec in get_args(Codec)}
+SOUND = {codec.media_type: _BYTES for codec in CODECS.values()}
 """Media types that a stem can have, as the OpenAPI document describes them."""
 ZIP = {"application/zip": _BYTES}
 """Of an archive, likewise."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from spleeter_microservice.jobs.job import Job, Options, StoredStem
+from spleeter_microservice.jobs.job import Job, JobOptions, StoredStem
 from spleeter_microservice.jobs.repository import Position
 from spleeter_microservice.web.separations import schemas
 from spleeter_microservice.webhooks.deliveries import Delivery
@@ -60,19 +60,9 @@ def _common(job: Job) -> dict[str, Any]:
     }
 
 
-def _options(options: Options, retention: timedelta) -> schemas.SeparationOptions:
-    return schemas.SeparationOptions(
-        stems=options.stems,
-        codec=options.codec,
-        bitrate=options.bitrate,
-        offset=options.offset,
-        duration=options.duration,
-        bandwidth=options.bandwidth,
-        mwf=options.mwf,
-        only=list(options.only),
-        callback_url=options.callback_url,
-        retention_hours=retention / timedelta(hours=1),
-    )
+def _options(options: JobOptions, retention: timedelta) -> schemas.SeparationOptions:
+    hours = retention / timedelta(hours=1)
+    return schemas.SeparationOptions(**vars(options), retention_hours=hours)
 
 
 def _stem(path: str, stem: StoredStem) -> schemas.StemFile:

@@ -6,9 +6,14 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
-from spleeter_microservice.jobs.job import State
+from spleeter_microservice.jobs.job import JobOptions, State
+from spleeter_microservice.separation.options import declared_options
+
+_OPTIONS = [option for option in declared_options(JobOptions) if option.http]
+_FIELDS: dict[str, Any] = {option.name: (option.hint, Field(description=option.help)) for option in _OPTIONS}
+_OptionFields: Any = create_model("_OptionFields", **_FIELDS)
 
 
 class FieldProblem(BaseModel):
@@ -52,16 +57,10 @@ class Input(BaseModel):
     seconds: float = Field(description="That are separated.", examples=[243.1])
 
 
-class SeparationOptions(BaseModel):
-    """What was asked for."""
+class SeparationOptions(_OptionFields):  # type: ignore[misc]  # a base class made at run time
+    """What the caller asked for."""
 
     stems: int
-    codec: str
-    bitrate: str | None
-    offset: float
-    duration: float | None
-    bandwidth: str
-    mwf: bool
     only: list[str] = Field(description="The stems that are wanted; empty: all.")
     callback_url: str | None
     retention_hours: float

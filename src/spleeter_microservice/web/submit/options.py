@@ -1,4 +1,4 @@
-"""What a caller asks for when submitting a song, checked field by field."""
+"""The fields of a submission, validated one by one."""
 
 from __future__ import annotations
 
@@ -7,29 +7,35 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, create_model
 
-from spleeter_microservice.errors import ForbiddenAddressError, InvalidFieldsError, MalformedRequestError
-from spleeter_microservice.jobs.job import Options
+from spleeter_microservice.audio.codecs import CODECS
+from spleeter_microservice.errors import (
+    ConfigurationError,
+    ForbiddenAddressError,
+    InvalidFieldsError,
+    MalformedRequestError,
+)
+from spleeter_microservice.jobs.job import JobOptions
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
+from spleeter_microservice.separation.options import Option, declared_options
 from spleeter_microservice.web.problem_handler import invalid_fields
 from spleeter_microservice.web.services import ApiConfig
-from spleeter_microservice.web.submit.codecs import BITRATE, Codec, normal_bitrate
 
 Stem = Literal["vocals", "accompaniment", "drums", "bass", "piano", "other"]
 
 
 def printable(text: str) -> str:
-    """Give a text back if it has no control characters and is Unicode.
+    """Return the text unchanged if it is Unicode without control characters.
 
     Raises:
-        ValueError: when it is not: logs, headers and PostgreSQL cannot hold such texts.
+        ValueError: if it is not: logs, headers and PostgreSQL cannot hold such texts.
     """
     if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text):
-        raise ValueError("Control characters are not taken")
+        raise ValueError("Control characters are not allowed")
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("Half characters (surrogates) are not taken")
+        raise ValueError("Half characters (surrogates) are not allowed")
     return text
 
 
@@ -38,15 +44,35 @@ _Value = Annotated[str, Field(max_length=1000), AfterValidator(printable)]
 _Url = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(printable)]
 
 
-class SubmissionForm(BaseModel):
-    """How a song is to be separated."""
+def _field(option: Option) -> tuple[Any, Any]:
+    """Return the type and the description of an option's field; left out, it is None if it may be."""
+    kind: Any = Literal[option.choices] if option.choices else option.kind
+    limits = {"ge": option.minimum, "gt": option.above, "le": option.maximum, "pattern": option.pattern}
+    facts: dict[str, Any] = {name: limit for name, limit in limits.items() if limit is not None}
+    if option.kind is float:
+        facts["allow_inf_nan"] = False
+    if option.example is not None:
+        facts["examples"] = [option.example]
+    default = None if option.may_be_none else option.default
+    return (kind | None if option.may_be_none else kind), Field(
+        default=default, description=option.help, **facts
+    )
+
+
+_OPTIONS = [option for option in declared_options(JobOptions) if option.http]
+_FIELDS: dict[str, Any] = {option.name: _field(option) for option in _OPTIONS}
+_OptionFields: Any = create_model("_OptionFields", **_FIELDS)
+
+
+class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made at run time
+    """A song to separate and how; the fields of all options, and those that only HTTP has."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     source_url: _Url | None = Field(
         default=None,
-        description="Where to fetch the song, if it is not sent along. Public addresses only; "
-        "off unless the operator has switched it on.",
+        description="Address of the song, if the song is not sent along. Only public addresses are allowed, "
+        "and only if the operator has enabled fetching.",
         examples=["https://example.com/song.mp3"],
     )
     stems: Literal[2, 4, 5] = Field(
@@ -54,52 +80,21 @@ class SubmissionForm(BaseModel):
         description="2: vocals, accompaniment. 4: vocals, drums, bass, other. "
         "5: vocals, piano, drums, bass, other.",
     )
-    codec: Codec = Field(default="wav", description="Of the stems.")
-    bitrate: str | None = Field(
-        default=None,
-        pattern=BITRATE,
-        description="Of a lossy codec, in bits per second or, with k, thousands of them. 128k by default.",
-        examples=["192k"],
-    )
-    offset: float = Field(
-        default=0.0,
-        ge=0,
-        le=1e6,
-        allow_inf_nan=False,
-        description="Seconds of the song to skip.",
-        examples=[30],
-    )
-    duration: float | None = Field(
-        default=None,
-        gt=0,
-        le=1e6,
-        allow_inf_nan=False,
-        description="Seconds of the song to separate; all by default.",
-        examples=[60],
-    )
-    bandwidth: Literal["official", "16kHz", "full"] = Field(
-        default="official",
-        description="official: up to 11 kHz, as Spleeter does. 16kHz: up to 16 kHz. full: everything; above "
-        "11 kHz it is shared out as just below.",
-    )
-    mwf: bool = Field(
-        default=False, description="Refine by a multichannel Wiener filter: less bleeding, twice the time."
-    )
     only: list[Stem] = Field(
         default_factory=list,
         max_length=5,
-        description="The stems that are wanted; all by default. In a form: separated by commas.",
+        description="Stems to return; all by default. In a form, separate them by commas.",
         examples=[["vocals"]],
     )
     metadata: dict[_Key, _Value] = Field(
         default_factory=dict,
         max_length=50,
-        description="Texts of your own by names of your own, given back. In a form: a JSON object.",
+        description="Your own texts by names of your choice, returned to you. In a form: a JSON object.",
         examples=[{"title": "Song", "order": "4711"}],
     )
     callback_url: _Url | None = Field(
         default=None,
-        description="Is sent a signed webhook when the job ends, however it ends.",
+        description="Address that receives a signed webhook when the job ends, whatever its outcome.",
         examples=["https://example.com/hooks/separated"],
     )
     retention_hours: float | None = Field(
@@ -107,26 +102,26 @@ class SubmissionForm(BaseModel):
         gt=0,
         le=1e6,
         allow_inf_nan=False,
-        description="Hours after the job's end in which the stems can be had; then everything is erased. "
-        "The operator sets the default and the most.",
+        description="Hours after the job's end until everything is erased. The operator sets the default and "
+        "the maximum.",
         examples=[24],
     )
 
     def check(self, config: ApiConfig, guard: UrlPolicy) -> None:
-        """Check what depends on the operator's decisions, and the callback's address.
+        """Check the fields that depend on the operator's settings.
 
         Raises:
-            InvalidFieldsError: naming the field.
+            InvalidFieldsError: naming the field that is refused.
         """
         hours = config.max_retention / timedelta(hours=1)
         if self.retention_hours is not None and self.retention_hours > hours:
-            _refuse("retention_hours", f"At most {hours:g} hours are possible here.")
+            _refuse("retention_hours", f"At most {hours:g} hours are allowed here.")
         if self.callback_url is None:
             return
         if not config.signing_webhooks:
             _refuse(
                 "callback_url",
-                "Webhooks are off until the operator sets SPLEETER_WEBHOOK_SECRET. Poll instead.",
+                "Webhooks are disabled until the operator sets SPLEETER_WEBHOOK_SECRET. Poll instead.",
             )
         try:
             guard.check(self.callback_url)
@@ -134,33 +129,40 @@ class SubmissionForm(BaseModel):
             _refuse("callback_url", str(error))
 
     def retention(self, config: ApiConfig) -> timedelta:
-        """Tell how long everything is kept after the job's end."""
+        """Return how long everything is kept after the job's end."""
         if self.retention_hours is None:
             return min(config.default_retention, config.max_retention)
         return timedelta(hours=self.retention_hours)
 
-    def job_options(self, model: RegisteredModel) -> Options:
-        """Give the options of the job, each in its one spelling.
+    def job_options(self, model: RegisteredModel) -> JobOptions:
+        """Return the options of the job, each in its canonical spelling.
 
         Raises:
-            InvalidFieldsError: when they do not go together.
+            InvalidFieldsError: if they do not go together.
         """
         foreign = [stem for stem in self.only if stem not in model.stems]
         if foreign:
             _refuse("only", f"Of {self.stems} stems there are {', '.join(model.stems)}, but no {foreign[0]}.")
         wanted = tuple(stem for stem in model.stems if stem in self.only)
-        return Options(
+        chosen = {option.name: getattr(self, option.name) for option in _OPTIONS}
+        return JobOptions(
+            **chosen | {"bitrate": _canonical_bitrate(self.codec, self.bitrate)},
             stems=self.stems,
-            codec=self.codec,
-            bitrate=normal_bitrate(self.codec, self.bitrate),
-            offset=self.offset,
-            duration=self.duration,
-            bandwidth=self.bandwidth,
-            mwf=self.mwf,
             only=() if wanted == model.stems else wanted,
             metadata=self.metadata,
             callback_url=self.callback_url,
         )
+
+
+def _canonical_bitrate(codec: str, bitrate: str | None) -> str | None:
+    """Return a bitrate in its canonical spelling; None for a lossless codec, which has none."""
+    try:
+        bits = CODECS[codec].bits_per_second(bitrate)
+    except ConfigurationError as error:
+        _refuse("bitrate", str(error))
+    if bits is None:
+        return None
+    return f"{bits // 1000}k" if bits % 1000 == 0 else str(bits)
 
 
 def _refuse(field: str, reason: str) -> NoReturn:
@@ -168,49 +170,59 @@ def _refuse(field: str, reason: str) -> NoReturn:
 
 
 def from_json(body: bytes) -> SubmissionForm:
-    """Read a submission that names the song's address.
+    """Read a submission in JSON, which has the song's address.
 
     Raises:
-        MalformedRequestError: when it is not JSON.
-        InvalidFieldsError: when fields are missing, unknown or wrong.
+        MalformedRequestError: if it is not a JSON object.
+        InvalidFieldsError: if fields are missing, unknown or wrong.
     """
     values = _parsed(body)
     if not isinstance(values, dict):
         raise MalformedRequestError("The body must be a JSON object.")
     if values.get("source_url") is None:
-        _refuse("source_url", "Name the song's address here, or send the song in a multipart form.")
+        _refuse("source_url", "Set this to the song's address, or send the song in a multipart form.")
     return _validated(values)
 
 
-_READ_AS_JSON = {"stems", "offset", "duration", "mwf", "metadata", "retention_hours"}
+def _json_types() -> dict[str, str]:
+    """Return the JSON type of each field that is not a text."""
+    schema = SubmissionForm.model_json_schema()
+    types = {name: value.get("anyOf", [value])[0]["type"] for name, value in schema["properties"].items()}
+    return {name: type_ for name, type_ in types.items() if type_ != "string"}
+
+
+_JSON_TYPES = _json_types()
 
 
 def from_form(fields: Iterable[tuple[str, str]]) -> SubmissionForm:
-    """Read a submission from a form's fields, other than the file; empty ones count as left out.
+    """Read a submission from the fields of a form; empty fields count as left out.
+
+    Args:
+        fields: names and texts of all fields but the file.
 
     Raises:
-        InvalidFieldsError: when fields are unknown, wrong or there twice.
+        InvalidFieldsError: if fields are unknown, wrong or duplicate.
     """
     values: dict[str, Any] = {}
     for name, text in fields:
         if name == "source_url":
-            _refuse(name, "Send either a file or an address: the latter as JSON.")
+            _refuse(name, "Send either a file in a form or an address as JSON.")
         if name == "only":
             values.setdefault(name, []).extend(part.strip() for part in text.split(",") if part.strip())
         elif name in values:
-            _refuse(name, "The field is there twice.")
+            _refuse(name, "The field is sent twice.")
         elif text.strip():
             values[name] = _value(name, text.strip())
     return _validated(values)
 
 
 def _value(name: str, text: str) -> Any:
-    if name not in _READ_AS_JSON:
+    if name not in _JSON_TYPES:
         return text
     try:
-        return _parsed(text.lower() if name == "mwf" else text)
+        return _parsed(text.lower() if _JSON_TYPES[name] == "boolean" else text)
     except MalformedRequestError:
-        return text  # which then is not what it should be
+        return text  # fails the validation of this field
 
 
 def _parsed(text: str | bytes) -> Any:
@@ -226,6 +238,7 @@ def _no_number(name: str) -> NoReturn:
 
 def _validated(values: Mapping[str, Any]) -> SubmissionForm:
     try:
-        return SubmissionForm.model_validate(values)
+        form: SubmissionForm = SubmissionForm.model_validate(values)
     except ValidationError as error:
         raise invalid_fields(error.errors(include_url=False, include_input=False)) from error
+    return form

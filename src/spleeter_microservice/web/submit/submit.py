@@ -111,7 +111,7 @@ def _seconds(submission: SubmissionForm, facts: AudioFacts, most: float) -> floa
     left = facts.duration - submission.offset
     if left <= 0:
         raise InvalidFieldsError({"offset": f"The song ends at {facts.duration:g} s, before this."})
-    seconds = left if submission.duration is None else min(left, submission.duration)
+    seconds: float = left if submission.duration is None else min(left, submission.duration)
     if seconds > most:
         raise SongTooLongError(
             f"There are {seconds:g} s to separate, and {most:g} s is the limit. Send the song in parts, or "

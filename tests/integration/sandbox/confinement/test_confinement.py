@@ -139,7 +139,7 @@ def seen(model: InferenceModel, tmp_path_factory: pytest.TempPathFactory) -> See
     (outside / "secret").write_text("hunter2")
     work = tmp_path_factory.mktemp("work")
     code = _PROBES.format(
-        outside=str(outside), model=str(model.folder), file_size=FILE_SIZE, open_files=OPEN_FILES
+        outside=str(outside), model=str(model.files.directory), file_size=FILE_SIZE, open_files=OPEN_FILES
     )
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("SPLEETER_DATABASE_URL", "postgresql://me:hunter2@db/spleeter")

@@ -16,7 +16,7 @@ import pytest_asyncio
 
 from spleeter_microservice.access.principal import Scope
 from spleeter_microservice.jobs.claims import Failure
-from spleeter_microservice.jobs.job import Job, Options, StoredStem
+from spleeter_microservice.jobs.job import Job, JobOptions, StoredStem
 from spleeter_microservice.storage.store import BLOCK_BYTES
 from spleeter_microservice.web.downloads.results import _member
 from spleeter_microservice.web.services import Services
@@ -263,7 +263,9 @@ async def test_what_cannot_be_recorded_is_not_given_out(
 async def test_the_name_of_a_stem_comes_from_what_was_asked_for(
     ann: httpx.AsyncClient, services: Services, player: Player
 ) -> None:
-    await services.repository.create(new_job(options=Options(codec="flac", only=("vocals",)), input_name=""))
+    await services.repository.create(
+        new_job(options=JobOptions(codec="flac", only=("vocals",)), input_name="")
+    )
     job = await player.separate()
     answer = await ann.get(path(job))
     assert 'filename="song - vocals.flac"' in answer.headers["content-disposition"]

@@ -1,4 +1,4 @@
-"""The pipeline gives stems of exactly the song's length, however the song arrives."""
+"""Stems are exactly as long as the song, however it arrives."""
 
 from collections.abc import Iterator
 
@@ -8,12 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.spleeter.network import OnnxNetworks
 from spleeter_microservice.separation.spleeter.pipeline import SpleeterSeparator, ahead
+from spleeter_microservice.separation.stage_timer import StageTimer
 from tests.support.random_models import TINY, written
 
 Waveform = NDArray[np.float32]
 
+DEFAULTS = SeparationOptions()
 SEGMENT = TINY.segment_frames * TINY.hop_length
 
 
@@ -28,9 +31,15 @@ def noise(samples: int) -> Waveform:
     return np.random.default_rng(samples).uniform(-1, 1, (samples, 2)).astype(np.float32)
 
 
-def separate(pipeline: SpleeterSeparator, waveform: Waveform, block: int) -> tuple[Waveform, list[Waveform]]:
+def separate(
+    networks: OnnxNetworks,
+    waveform: Waveform,
+    block: int,
+    options: SeparationOptions = DEFAULTS,
+    stages: StageTimer | None = None,
+) -> tuple[Waveform, list[Waveform]]:
     blocks = [waveform[i : i + block] for i in range(0, len(waveform), block)]
-    pieces = list(pipeline.separate_blocks(lambda: blocks))
+    pieces = list(SpleeterSeparator(TINY, networks).separate_blocks(lambda: blocks, options, stages))
     mix = np.concatenate([p.mix for p in pieces], axis=1).T
     stems = [np.concatenate([p.stems[i] for p in pieces], axis=1).T for i in range(3)]
     return mix, stems
@@ -42,9 +51,9 @@ def test_a_streamed_result_equals_the_whole_arrays(
     networks: OnnxNetworks, samples: int, block: int, mwf: bool
 ) -> None:
     waveform = noise(samples)
-    with SpleeterSeparator(TINY, networks, mwf=mwf) as pipeline:
-        mix, whole = separate(pipeline, waveform, samples)
-        _, streamed = separate(pipeline, waveform, block)
+    options = SeparationOptions(mwf=mwf)
+    mix, whole = separate(networks, waveform, samples, options)
+    _, streamed = separate(networks, waveform, block, options)
     np.testing.assert_array_equal(mix, waveform)
     for a, b in zip(whole, streamed, strict=True):
         assert a.shape == waveform.shape
@@ -59,8 +68,7 @@ def test_stems_have_the_songs_length_around_a_segments_end(
     networks: OnnxNetworks, segments: int, frames: int, samples: int
 ) -> None:
     length = segments * SEGMENT + frames * TINY.hop_length + samples
-    with SpleeterSeparator(TINY, networks) as pipeline:
-        _, stems = separate(pipeline, noise(length), length)
+    _, stems = separate(networks, noise(length), length)
     assert [len(stem) for stem in stems] == [length] * 3
 
 
@@ -68,23 +76,33 @@ def test_stems_have_the_songs_length_around_a_segments_end(
 @given(samples=st.integers(1, 2 * SEGMENT), mwf=st.booleans())
 def test_full_bandwidth_stems_sum_to_the_mix(networks: OnnxNetworks, samples: int, mwf: bool) -> None:
     waveform = noise(samples)
-    with SpleeterSeparator(TINY, networks, mwf=mwf, bandwidth="full") as pipeline:
-        _, stems = separate(pipeline, waveform, samples)
+    _, stems = separate(networks, waveform, samples, SeparationOptions(mwf=mwf, bandwidth="full"))
     np.testing.assert_allclose(sum(stems), waveform, atol=1e-5)
 
 
 def test_stems_of_the_default_bandwidth_sum_to_the_mix_below_the_last_bin(networks: OnnxNetworks) -> None:
     time = np.arange(2 * SEGMENT)[:, None] * np.ones((1, 2))
     low = (0.5 * np.sin(2 * np.pi * time * 8 / 256)).astype(np.float32)
-    with SpleeterSeparator(TINY, networks) as pipeline:
-        _, stems = separate(pipeline, low, len(low))
+    _, stems = separate(networks, low, len(low))
     np.testing.assert_allclose(np.add.reduce(stems)[256:-256], low[256:-256], atol=1e-3)
 
 
 def test_time_is_counted_for_every_stage(networks: OnnxNetworks) -> None:
-    with SpleeterSeparator(TINY, networks) as pipeline:
-        separate(pipeline, noise(SEGMENT), 1000)
-        assert set(pipeline.stages.seconds) == {"decode", "stft", "network", "masks", "inverse"}
+    stages = StageTimer()
+    separate(networks, noise(SEGMENT), 1000, stages=stages)
+    assert set(stages.seconds) == {"decode", "stft", "network", "masks", "inverse"}
+
+
+def test_one_loaded_model_separates_songs_with_different_options(networks: OnnxNetworks) -> None:
+    separator = SpleeterSeparator(TINY, networks)
+
+    def first_stem(options: SeparationOptions) -> Waveform:
+        blocks = separator.separate_blocks(lambda: [noise(SEGMENT)], options)
+        return np.concatenate([block.stems[0] for block in blocks], axis=1)
+
+    before, refined, after = map(first_stem, (DEFAULTS, SeparationOptions(mwf=True), DEFAULTS))
+    np.testing.assert_array_equal(before, after)
+    assert not np.array_equal(before, refined)
 
 
 def test_an_error_of_the_source_is_raised_to_the_consumer(networks: OnnxNetworks) -> None:
@@ -92,8 +110,8 @@ def test_an_error_of_the_source_is_raised_to_the_consumer(networks: OnnxNetworks
         yield noise(3 * SEGMENT)
         raise OSError("the disk is gone")
 
-    with SpleeterSeparator(TINY, networks) as pipeline, pytest.raises(OSError, match="the disk is gone"):
-        list(pipeline.separate_blocks(broken))
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(SpleeterSeparator(TINY, networks).separate_blocks(broken, DEFAULTS))
 
 
 def test_leaving_early_stops_the_source() -> None:

@@ -6,19 +6,21 @@ import contextlib
 import json
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spleeter_microservice.audio.codecs import CODECS, DEFAULT_BITRATE, OutputFormat
 from spleeter_microservice.bootstrap.api import api_config
 from spleeter_microservice.errors import InvalidFieldsError, MalformedRequestError
-from spleeter_microservice.jobs.job import Options
+from spleeter_microservice.jobs.job import JobOptions
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
+from spleeter_microservice.models.catalogue import OFFICIAL
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.settings import Settings
-from spleeter_microservice.web.submit.options import SubmissionForm, from_form, from_json
+from spleeter_microservice.web.submit.options import Stem, SubmissionForm, from_form, from_json
 
 CONFIG = replace(api_config(Settings()), signing_webhooks=True)
 MODEL = RegisteredModel("4stems", ("vocals", "drums", "bass", "other"), True)
@@ -37,7 +39,7 @@ def test_everything_can_be_left_out() -> None:
     assert from_form([]) == SubmissionForm()
     assert (
         SubmissionForm().job_options(RegisteredModel("2stems", ("vocals", "accompaniment"), True))
-        == Options()
+        == JobOptions(bitrate=None)  # WAV has none
     )
 
 
@@ -56,10 +58,38 @@ def test_a_form_and_json_mean_the_same() -> None:
     assert sent.model_copy(update={"source_url": URL}) == from_json(
         json.dumps({"source_url": URL} | values).encode()
     )
-    assert sent.job_options(MODEL) == Options(
+    assert sent.job_options(MODEL) == JobOptions(
         stems=4, codec="mp3", bitrate="192k", offset=1.5, duration=30, bandwidth="16kHz", mwf=True,
         only=("vocals", "bass"), metadata={"title": "Süß"}, callback_url="https://example.com/hook",
     )  # fmt: skip
+
+
+def bitrate(codec: str, text: str | None) -> str | None:
+    return SubmissionForm(stems=4, codec=codec, bitrate=text).job_options(MODEL).bitrate
+
+
+def test_a_bitrate_has_one_spelling() -> None:
+    assert {bitrate("mp3", text) for text in ("128k", "128K", "128000", None)} == {DEFAULT_BITRATE}
+    assert bitrate("mp3", "128001") == "128001"
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_every_accepted_bitrate_can_be_encoded(codec: str) -> None:
+    for text in (None, "64k", "128000", "100K", "192001"):
+        normal = bitrate(codec, text)
+        OutputFormat(codec, normal)
+        assert (normal is None) == (codec in ("wav", "flac"))
+
+
+@pytest.mark.parametrize(("codec", "text"), [("mp3", "31k"), ("mp3", "321k"), ("opus", "9999999k")])
+def test_a_bitrate_that_the_codec_cannot_have_is_refused(codec: str, text: str) -> None:
+    with pytest.raises(InvalidFieldsError, match="can have") as caught:
+        bitrate(codec, text)
+    assert [*caught.value.fields] == ["bitrate"]
+
+
+def test_the_stems_are_those_of_the_models() -> None:
+    assert set(get_args(Stem)) == {stem for entry in OFFICIAL for stem in entry.architecture.stems}
 
 
 def test_empty_fields_of_a_form_count_as_left_out() -> None:

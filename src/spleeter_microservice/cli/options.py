@@ -1,0 +1,45 @@
+"""The options of a separation as flags of the command line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Collection
+from typing import Any
+
+from spleeter_microservice.separation.options import Option, SeparationOptions, declared_options
+
+
+def add_options(parser: argparse.ArgumentParser, names: Collection[str] | None = None) -> None:
+    """Add the flags of all options, or of those with the names, to a parser."""
+    for option in declared_options():
+        if names is None or option.name in names:
+            flags = option.flags or (f"--{option.name.replace('_', '-')}",)
+            parser.add_argument(
+                *flags, dest=option.name, default=option.default, help=_help(option), **_value(option)
+            )
+
+
+def read_options(arguments: argparse.Namespace) -> SeparationOptions:
+    """Return the options that were parsed; those without a flag have their default.
+
+    Raises:
+        ConfigurationError: if a value is impossible.
+    """
+    names = {option.name for option in declared_options()}
+    options = SeparationOptions(**{name: value for name, value in vars(arguments).items() if name in names})
+    options.check()
+    return options
+
+
+def _help(option: Option) -> str:
+    text = option.help[0].lower() + option.help[1:].removesuffix(".")
+    return text if option.default in (None, False) else f"{text} (default: {option.default})"
+
+
+def _value(option: Option) -> dict[str, Any]:
+    """Return the arguments of ``add_argument`` that describe the flag's value."""
+    if option.kind is bool:
+        return {"action": "store_true"}
+    if option.choices:
+        return {"choices": option.choices}
+    return {"type": option.kind, "metavar": option.unit.upper() or None}

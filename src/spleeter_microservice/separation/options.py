@@ -1,0 +1,171 @@
+"""The options of a separation, each declared in one place.
+
+The flags of the command line, the fields of the HTTP API, the keyword arguments of the library, the
+messages to the confined process and the tables in the documents are all made from these declarations.
+Only the code that acts on an option has to be written beside its declaration.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields
+from typing import Any, get_args, get_type_hints
+
+from spleeter_microservice.audio.codecs import CODECS, DEFAULT_BITRATE, OutputFormat
+from spleeter_microservice.errors import ConfigurationError
+
+_SECONDS = 1e6  # far more than any song lasts, and still exact to a sample in double precision
+
+
+@dataclass(frozen=True)
+class Option:
+    """The declaration of one option.
+
+    Attributes:
+        name: name of the field.
+        hint: its type: str, float or bool, or one of these or None.
+        default: value when the caller does not choose one.
+        help: a sentence that says what the option does.
+        flags: flags of the command line; by default the name behind two dashes.
+        choices: the only values, if there are few.
+        minimum, maximum: lowest and highest value of a number.
+        above: value that a number must exceed.
+        pattern: regular expression that the text must match in HTTP requests.
+        unit: unit of a number, in the plural.
+        example: value to show in the OpenAPI document.
+        http: whether HTTP requests may set the option.
+    """
+
+    name: str
+    hint: Any
+    default: Any
+    help: str
+    flags: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    above: float | None = None
+    pattern: str | None = None
+    unit: str = ""
+    example: Any = None
+    http: bool = True
+
+    @property
+    def kind(self) -> type:
+        """Type of the values other than None."""
+        kind: type = next(kind for kind in get_args(self.hint) or (self.hint,) if kind is not type(None))
+        return kind
+
+    @property
+    def may_be_none(self) -> bool:
+        """Whether None is a value."""
+        return type(None) in get_args(self.hint)
+
+    def check(self, value: Any) -> None:
+        """Raise an error if the option cannot have a value.
+
+        Raises:
+            ConfigurationError: if the value is not one of the choices or exceeds the limits.
+        """
+        if value is None and self.may_be_none:
+            return
+        if self.choices and value not in self.choices:
+            raise ConfigurationError(
+                f"Invalid {self.name} {value!r}. Choose one of {', '.join(self.choices)}."
+            )
+        low, high = self.limits
+        if self.kind is float and not (low <= value <= high and value != self.above):
+            raise ConfigurationError(f"Invalid {self.name} {value!r}. Choose {self.range}.")
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Lowest value (exclusive if it is ``above``) and highest value."""
+        low = self.above if self.minimum is None else self.minimum
+        return -math.inf if low is None else low, math.inf if self.maximum is None else self.maximum
+
+    @property
+    def range(self) -> str:
+        """Limits in words; empty if there are none."""
+        if self.limits == (-math.inf, math.inf):
+            return ""
+        low, high = (f"{limit:,.15g}".replace(",", " ") for limit in self.limits)
+        return f"{low} to {high}" if self.above is None else f"more than {low}, at most {high}"
+
+
+def option(default: Any, help: str, **facts: Any) -> Any:  # noqa: A002  (what argparse calls it)
+    """Declare a field of a dataclass as an option; ``facts`` are attributes of ``Option``."""
+    return field(default=default, metadata={"help": help, **facts})
+
+
+@dataclass(frozen=True)
+class SeparationOptions:
+    """What a caller can choose about the separation of one song."""
+
+    codec: str = option("wav", "Format of the stems.", flags=("-c", "--codec"), choices=tuple(CODECS))
+    bitrate: str | None = option(
+        DEFAULT_BITRATE,
+        "Bitrate of a lossy codec, in bits per second or, with k, in thousands of them.",
+        flags=("-b", "--bitrate"),
+        pattern=r"^[1-9][0-9]{0,6}[kK]?$",
+        example="192k",
+    )
+    bit_depth: str | None = option(
+        None,
+        "Bits per sample of a lossless codec; 32f is floating point. 16 by default.",
+        choices=tuple(dict.fromkeys(depth for codec in CODECS.values() for depth in codec.encoders if depth)),
+        http=False,
+    )
+    offset: float = option(
+        0.0,
+        "Seconds of the song to skip.",
+        flags=("-s", "--offset"),
+        minimum=0,
+        maximum=_SECONDS,
+        unit="seconds",
+        example=30,
+    )
+    duration: float | None = option(
+        None,
+        "Seconds of the song to separate; by default everything to its end.",
+        flags=("-d", "--duration"),
+        above=0,
+        maximum=_SECONDS,
+        unit="seconds",
+        example=60,
+    )
+    mwf: bool = option(False, "Refine the stems with a multichannel Wiener filter; takes twice as long.")
+    bandwidth: str = option(
+        "official",
+        "How far up the stems reach. official: up to the model's limit, 11 kHz for most, as in Spleeter. "
+        "full: all frequencies, so that the stems sum to the mix.",
+        choices=("official", "full"),
+    )
+
+    @property
+    def output_format(self) -> OutputFormat:
+        """Format of the stems' files.
+
+        Raises:
+            ConfigurationError: if codec, bitrate and bit depth do not go together.
+        """
+        return OutputFormat(self.codec, self.bitrate, self.bit_depth)
+
+    def check(self) -> None:
+        """Raise an error if a value is impossible, alone or with the others.
+
+        Raises:
+            ConfigurationError: naming the option, its value and what it can be.
+        """
+        for declared in declared_options(type(self)):
+            declared.check(getattr(self, declared.name))
+        _ = self.output_format
+
+
+def declared_options(kind: type[SeparationOptions] = SeparationOptions) -> list[Option]:
+    """Return the declarations of a class of options, in order."""
+    hints = get_type_hints(kind)
+    return [
+        Option(each.name, hints[each.name], each.default, **each.metadata)
+        for each in fields(kind)
+        if each.metadata
+    ]
