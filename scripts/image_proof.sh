@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Builds the image and tries it (try_image.py) without a Docker engine or a registry: as root on Debian,
-# with buildah and podman, on a base that debootstrap makes. Takes some minutes, and 4 GB in WORK.
+# with buildah and podman, on a base image that debootstrap makes. This takes some minutes, and 4 GB in WORK.
 #
-#   WORK    folder to work in; the base in it is used again        [a new one, removed at the end]
-#   SUITE   Debian's release of the base                           [that of this machine]
-#   MODELS  to have in the image                                   [2stems]
+#   WORK    working folder; a base image in it is reused           [a new one, removed at the end]
+#   SUITE   Debian release of the base image                       [that of this machine]
+#   MODELS  models to include in the image                         [2stems]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,11 +16,11 @@ if [ -n "${missing:-}" ]; then
     exit 1
 fi
 if [ "$(id -u)" != 0 ]; then
-    echo "Building without a Docker engine needs root here." >&2
+    echo "Run this as root: it builds without a Docker engine." >&2
     exit 1
 fi
 
-# crun wants control groups of version 2 alone. They are mounted for this script, in a mount space of its own.
+# crun needs control groups of version 2 only. Mount them for this script, in a mount namespace of its own.
 if [ -z "${IN_OWN_MOUNTS:-}" ]; then
     IN_OWN_MOUNTS=1 exec unshare --mount --propagation private "$BASH" "scripts/$(basename "$0")" "$@"
 fi
@@ -49,7 +49,7 @@ if ! podman image exists "$BASE"; then
     rm -rf "$WORK/base"
 fi
 
-# pip's own settings, as this machine has them, reach the build as secrets and stay out of the image.
+# Pass this machine's pip settings to the build as secrets, which do not become part of the image.
 "${PYTHON:-python3}" - "$WORK" <<'END'
 import ast, pathlib, shutil, subprocess, sys
 

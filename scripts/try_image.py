@@ -1,8 +1,8 @@
-"""Tries an image as its users run it: ``python scripts/try_image.py [IMAGE]``.
+"""Try an image the way its users run it: ``python scripts/try_image.py [IMAGE]``.
 
-The container gets no rights, a root file system that it cannot write to, and an empty data folder.
-``ENGINE`` is the program that runs it (``docker``), ``ENGINE_RUN`` holds more of its options, and
-``ENGINE_PUBLISH`` those that make the API's port known to this machine.
+The container has no capabilities, a read-only root file system and an empty data folder. The variable
+``ENGINE`` names the program that runs it (default: ``docker``), ``ENGINE_RUN`` adds options, and
+``ENGINE_PUBLISH`` has the options that publish the API's port on this machine.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ JOB_SECONDS = 120
 STOP_SECONDS = 60
 ENGINE_SECONDS = 240
 WRONG_SETTING = 2
-# Zombies stay for some seconds before the first process takes leave of them.
+# The first process leaves zombies for some seconds before it reaps them.
 REAP_SECONDS = 45
 
 COUNT_ZOMBIES = """
@@ -59,11 +59,11 @@ GUNICORN = (
 
 
 def main() -> int:
-    """Try the image, and say what was seen."""
+    """Try the image and print what works."""
     image = sys.argv[1] if len(sys.argv) > 1 else "spleeter-microservice"
     volume = f"spleeter-try-{uuid.uuid4().hex[:8]}"
     refused = run(image, volume, "--rm", check=False)
-    say(refused.returncode == WRONG_SETTING, f"without a key it does not start (status {refused.returncode})")
+    say(refused.returncode == WRONG_SETTING, f"it does not start without a key (status {refused.returncode})")
     key, port = f"--env=SPLEETER_API_KEY={KEY}", f"--env=SPLEETER_PORT={PORT}"
     container = run(image, volume, "--detach", key, port, *PUBLISH).stdout.strip()
     try:
@@ -80,19 +80,19 @@ def main() -> int:
 
 
 def try_container(container: str) -> dict[str, Any]:
-    """Use a container that is the whole service; give the job that it did."""
-    say(True, f"ready {wait_until_ready():.1f} s after its start")
+    """Use a container that is the whole service; return its finished job."""
+    say(True, f"it is ready {wait_until_ready():.1f} s after its start")
     say(python(container, "import os; print(os.getuid())") != "0", "it does not run as root")
-    say(python(container, "open('/opt/written', 'w')") is None, "its root file system cannot be written to")
+    say(python(container, "open('/opt/written', 'w')") is None, "its root file system is read-only")
     health = json.loads(engine("inspect", "--format={{json .Config.Healthcheck.Test}}", container).stdout)
     say(engine("exec", container, *health[1:], check=False).returncode == 0, "its health check passes")
-    say(b"<html" in answer("/")[1], "the page is there")
-    say(answer("/v1/separations")[0] == HTTPStatus.UNAUTHORIZED, "a key is needed")
+    say(b"<html" in answer("/")[1], "it serves the page")
+    say(answer("/v1/separations")[0] == HTTPStatus.UNAUTHORIZED, "it requires a key")
     job = separate(python_bytes(container, "example.mp3"))
     for stem in job["stems"]:
         size = len(fetch(f"/v1/separations/{job['id']}/stems/{stem['name']}"))
         print(f"  {stem['name']}: {size} bytes")
-    say(len(job["stems"]) == 2, f"the example song was separated over HTTP in {job['waited']:.1f} s")
+    say(len(job["stems"]) == 2, f"it separates the example song over HTTP in {job['waited']:.1f} s")
     python(container, KILL_WORKER)
     say(wait_until_no_zombie(container), "a killed worker leaves no zombie behind")
     wait_until_ready()
@@ -100,7 +100,7 @@ def try_container(container: str) -> dict[str, Any]:
 
 
 def try_fleet(image: str, volume: str, container: str) -> None:
-    """Have an API under Gunicorn and a worker of their own work beside a container, on its database."""
+    """Run an API under Gunicorn and a worker on the database of another container."""
     settings = {
         "SPLEETER_API_KEY": KEY,
         "SPLEETER_DATABASE_URL": python(container, DATABASE),
@@ -114,9 +114,9 @@ def try_fleet(image: str, volume: str, container: str) -> None:
     worker = run(image, volume, *options, command=["worker"]).stdout.strip()
     api = run(image, volume, "--entrypoint=gunicorn", *options, command=GUNICORN).stdout.strip()
     try:
-        say(wait_for_workers(api, 2), "an API under Gunicorn serves beside it, and so does a second worker")
+        say(wait_for_workers(api, 2), "an API under Gunicorn and a second worker work on its database")
         metrics = python(worker, get(METRICS_PORT, "/metrics")) or ""
-        say("spleeter_separation_seconds" in metrics, "the second worker has metrics of its own")
+        say("spleeter_separation_seconds" in metrics, "the second worker has its own metrics")
         say(stop(api) == 0, "Gunicorn stops with status 0")
         say(stop(worker) == 0, "the second worker stops with status 0")
     except BaseException:
@@ -128,25 +128,25 @@ def try_fleet(image: str, volume: str, container: str) -> None:
 
 
 def try_stopping(container: str, job: Mapping[str, Any]) -> None:
-    """Stop a container, start it again, and stop it for good."""
+    """Stop a container, start it again, and stop it once more."""
     say(stop(container) == 0, "it stops with status 0")
     engine("start", container)
     wait_until_ready()
     kept = json.loads(fetch(f"/v1/separations/{job['id']}"))
-    say(kept["state"] == "succeeded", "started again it still has the job")
+    say(kept["state"] == "succeeded", "it still has the job after a restart")
     say(stop(container) == 0, "it stops with status 0 again")
 
 
 def run(
     image: str, volume: str, *options: str, command: Sequence[str] = (), check: bool = True
 ) -> subprocess.CompletedProcess[str]:
-    """Start a container as confined as the documents say."""
+    """Start a container with the confinement that the documents describe."""
     given = [*CONFINED, f"--volume={volume}:/data", *OPTIONS, *options]
     return engine("run", *given, image, *command, check=check)
 
 
 def engine(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run the engine's program."""
+    """Run the container engine."""
     done = subprocess.run(  # noqa: S603  (the engine's)
         [*ENGINE, *arguments], capture_output=True, text=True, check=False, timeout=ENGINE_SECONDS
     )
@@ -156,13 +156,13 @@ def engine(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[s
 
 
 def python(container: str, code: str) -> str | None:
-    """Run Python in the container; give what it printed, or None when it failed."""
+    """Run Python code in the container; return its output, or None if it failed."""
     done = engine("exec", container, "python3", "-c", code, check=False)
     return done.stdout.strip() if done.returncode == 0 else None
 
 
 def python_bytes(container: str, name: str) -> bytes:
-    """Read the file of a model that is in the image."""
+    """Return the content of a file among the image's models."""
     code = f"import pathlib; print(next(pathlib.Path('/opt/models').rglob('{name}')).read_bytes().hex())"
     return bytes.fromhex(python(container, code) or "")
 
@@ -177,16 +177,16 @@ def separate(song: bytes) -> dict[str, Any]:
     job: dict[str, Any] = json.loads(fetch("/v1/separations", body, headers))
     while job["state"] in ("queued", "running"):
         if time.monotonic() - began > JOB_SECONDS:
-            raise SystemExit(f"not separated in {JOB_SECONDS} s: {job}")
+            raise SystemExit(f"The song was not separated within {JOB_SECONDS} s: {job}")
         time.sleep(0.2)
         job = json.loads(fetch(f"/v1/separations/{job['id']}"))
     if job["state"] != "succeeded":
-        raise SystemExit(f"not separated: {job}")
+        raise SystemExit(f"The separation did not succeed: {job}")
     return job | {"waited": time.monotonic() - began}
 
 
 def fetch(path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> bytes:
-    """Send a request with the key, and give what came."""
+    """Send a request with the key and return the body of the response."""
     status, content = answer(path, body, {"X-API-KEY": KEY, **(headers or {})})
     if status not in (HTTPStatus.OK, HTTPStatus.ACCEPTED):
         raise SystemExit(f"{path}: status {status}: {content.decode(errors='replace')}")
@@ -194,7 +194,7 @@ def fetch(path: str, body: bytes | None = None, headers: dict[str, str] | None =
 
 
 def answer(path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
-    """Send a request; the status is 0 when nobody answers."""
+    """Send a request and return the status and body; the status is 0 without a response."""
     connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=60)
     try:
         connection.request("GET" if body is None else "POST", path, body, headers or {})
@@ -207,17 +207,17 @@ def answer(path: str, body: bytes | None = None, headers: dict[str, str] | None 
 
 
 def wait_until_ready() -> float:
-    """Wait until songs can be separated; give the seconds."""
+    """Wait until the service is ready; return the seconds that it took."""
     began = time.monotonic()
     while answer("/health/ready")[0] != HTTPStatus.OK:
         if time.monotonic() - began > START_SECONDS:
-            raise SystemExit(f"not ready in {START_SECONDS} s")
+            raise SystemExit(f"The service was not ready within {START_SECONDS} s.")
         time.sleep(0.2)
     return time.monotonic() - began
 
 
 def wait_until_no_zombie(container: str) -> bool:
-    """Tell whether dead processes are taken leave of in time."""
+    """Return whether all zombies are reaped in time."""
     deadline = time.monotonic() + REAP_SECONDS
     while python(container, COUNT_ZOMBIES) != "0":
         if time.monotonic() > deadline:
@@ -227,12 +227,12 @@ def wait_until_no_zombie(container: str) -> bool:
 
 
 def get(port: int, path: str) -> str:
-    """Give Python that prints an answer."""
+    """Return Python code that prints the response to a GET request."""
     return f"import urllib.request as r; print(r.urlopen('http://127.0.0.1:{port}{path}').read().decode())"
 
 
 def wait_for_workers(container: str, number: int) -> bool:
-    """Tell whether so many workers come to be ready, by an API's own account."""
+    """Return whether this many workers become ready according to the API."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         health = python(container, get(SECOND_PORT, "/health/ready"))
@@ -243,7 +243,7 @@ def wait_for_workers(container: str, number: int) -> bool:
 
 
 def stop(container: str) -> int:
-    """Stop the container and give its exit status."""
+    """Stop the container and return its exit status."""
     began = time.monotonic()
     engine("stop", f"--time={STOP_SECONDS}", container)
     print(f"  stopped in {time.monotonic() - began:.1f} s")
@@ -251,9 +251,9 @@ def stop(container: str) -> int:
 
 
 def say(right: bool, what: str) -> None:
-    """Print what was seen, and end when it is not so."""
+    """Print what works, or exit if it does not."""
     if not right:
-        raise SystemExit(f"NOT SO: {what}")
+        raise SystemExit(f"FAILED: {what}")
     print(f"ok: {what}", flush=True)
 
 
