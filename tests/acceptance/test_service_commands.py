@@ -39,7 +39,7 @@ def test_a_key_is_created_listed_revoked_and_recorded(database_url: str, tmp_pat
     assert run("keys", "revoke", "key_0", **place).returncode == 64
     assert run("keys", "create", "--scopes", "all", **place).returncode == 2
     checked = run("audit", "verify", **place)
-    assert checked.stdout.startswith("2 records, whole.")
+    assert checked.stdout.startswith("2 records, intact.")
     log = tmp_path / "audit" / "audit.jsonl"
     assert text not in log.read_text()
     log.write_text(log.read_text().replace("band", "bend"))

@@ -1,12 +1,12 @@
-r"""The audit log: JSON lines that are only appended, each bound to the one before by its hash.
+r"""The audit log: JSON lines that are only appended, each linked to the one before by its hash.
 
 ::
 
     {"action":"job.created", … ,"hash":"9f2c…","previous":"41aa…","sequence":7, …}\n
 
-Several processes may append to one file: each holds a lock on ``{path}.head`` meanwhile, in
-which the newest record's number and hash are noted as well. When a file is renamed to be kept
-elsewhere, the next record begins a new file and follows the renamed one's last.
+Several processes may append to one file. To do so they lock ``{path}.head``, which also holds the
+number and hash of the newest record. After a file is renamed in order to be archived, the next record begins
+a new file and follows the last one of the renamed file.
 """
 
 from __future__ import annotations
@@ -31,17 +31,16 @@ from spleeter_microservice.audit.record import (
 )
 from spleeter_microservice.errors import AuditUnwritableError
 
-_HEAD_BYTES = 128  # always as many, so that none of an older one stay
+_HEAD_BYTES = 128  # a fixed length, so that a shorter head overwrites all of a longer one
 
 
 class AuditLog:
-    """Appends to an audit log.
+    """An audit log that can be appended to.
 
     Args:
-        path: of the log; it and ``{path}.head`` are made when first needed, for the owner only.
-        flush: bring each record to the disk before going on, so that not even a power cut
-            loses it.
-        now: gives the time, with a time zone.
+        path: path of the log; it and ``{path}.head`` are created when needed, readable by the owner only.
+        flush: whether to write each record to the disk before continuing, so that it survives a power cut.
+        now: function that returns the time, with a time zone.
     """
 
     def __init__(
@@ -52,32 +51,32 @@ class AuditLog:
         self._now = now
 
     async def record(self, event: AuditEvent) -> ChainHead:
-        """Append from asynchronous code; as ``append``."""
+        """Append a record without blocking the event loop; see ``append``."""
         return await asyncio.to_thread(self.append, event)
 
     def append(self, event: AuditEvent) -> ChainHead:
-        """Append a record, whole or not at all, and give the log's new head.
+        """Append a record, entirely or not at all, and return the log's new head.
 
         Raises:
-            AuditUnwritableError: when the disk refuses it. What was to be recorded should then
-                not happen.
+            AuditUnwritableError: if the record cannot be written. The action to be recorded should then
+                not take place.
         """
         try:
             with _opened(head_path(self.path)) as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)  # released when closed, however the process ends
-                # Opened under the lock: a file renamed meanwhile gets no record after its successor's.
+                fcntl.flock(lock, fcntl.LOCK_EX)  # dropped even if the process is killed
+                # Opened under the lock: a file that is renamed now must not get a record after its successor.
                 with _opened(self.path, os.O_APPEND) as log:
                     return self._append(log, lock, event)
         except OSError as error:
             raise AuditUnwritableError(
                 f"The audit log {self.path} cannot be written: {error.strerror or error}. "
-                "Free space, or give it a folder that may be written to."
+                "Free space on the disk, or choose a writable folder with SPLEETER_DATA_DIR."
             ) from error
 
     def _append(self, log: int, lock: int, event: AuditEvent) -> ChainHead:
         torn = _drop_torn_line(log)
-        noted = parse_head(os.pread(lock, _HEAD_BYTES, 0)) or BEGINNING
-        head = max(noted, _last_head(log), key=lambda head: head.sequence)
+        stored = parse_head(os.pread(lock, _HEAD_BYTES, 0)) or BEGINNING
+        head = max(stored, _last_head(log), key=lambda head: head.sequence)
         if torn:
             head = self._write(log, head, AuditEvent(Action.AUDIT_RECOVERED, details={"dropped_bytes": torn}))
         head = self._write(log, head, event)
@@ -100,20 +99,20 @@ class AuditLog:
 
 
 def head_path(path: Path) -> Path:
-    """Give the path of the file that notes a log's head and is its lock."""
+    """Return the path of the file that stores a log's head and serves as its lock."""
     return path.with_name(f"{path.name}.head")
 
 
 def format_head(head: ChainHead) -> bytes:
-    """Write a head as it is noted beside its log."""
+    """Encode a head for the file beside its log."""
     return json.dumps({"sequence": head.sequence, "hash": head.hash}).encode().ljust(_HEAD_BYTES)
 
 
 def parse_head(text: bytes) -> ChainHead | None:
-    """Read what is noted; ``None`` when nothing usable is."""
+    """Decode a head; return None if the text does not hold one."""
     try:
-        noted = json.loads(text)
-        return ChainHead(int(noted["sequence"]), str(noted["hash"]))
+        head = json.loads(text)
+        return ChainHead(int(head["sequence"]), str(head["hash"]))
     except (ValueError, KeyError, TypeError):
         return None
 
@@ -126,7 +125,7 @@ def _last_head(log: int) -> ChainHead:
 
 
 def _drop_torn_line(log: int) -> int:
-    """Remove a last line without an end, which a power cut can leave; give its number of bytes."""
+    """Remove an incomplete last line, which a power cut can leave, and return its size in bytes."""
     size = os.fstat(log).st_size
     begin = max(0, size - MAXIMUM_LINE)
     tail = os.pread(log, MAXIMUM_LINE, begin)

@@ -1,4 +1,4 @@
-"""One record of the audit log: who did what to which job, with what result, after which record."""
+"""A record of the audit log: who did what to which job, with what result, after which record."""
 
 from __future__ import annotations
 
@@ -9,59 +9,69 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 Outcome = Literal["succeeded", "refused", "failed"]
 Detail = str | int | float | bool | None
 
 MAXIMUM_DETAILS = 20
 MAXIMUM_NAME = 64  # characters of a detail's name
-MAXIMUM_TEXT = 500  # characters; longer ones are cut
-MAXIMUM_LINE = 256 << 10  # bytes, more than any record has
+MAXIMUM_TEXT = 500  # characters; longer texts are cut
+MAXIMUM_LINE = 256 << 10  # bytes; no record is as long
 
 
-class Action(StrEnum):
-    """What was done, or tried."""
+class DescribedEnum(StrEnum):
+    """An enumeration of strings, each with its meaning."""
 
-    SERVICE_STARTED = "service.started"
-    SERVICE_STOPPED = "service.stopped"
-    AUTHENTICATION_FAILED = "authentication.failed"
-    ACCESS_DENIED = "access.denied"
-    RATE_LIMITED = "rate.limited"
-    KEY_CREATED = "key.created"
-    KEY_REVOKED = "key.revoked"
-    UPLOAD_REFUSED = "upload.refused"
-    UPLOAD_INFECTED = "upload.infected"
-    SOURCE_FETCHED = "source.fetched"
-    JOB_CREATED = "job.created"
-    JOB_REUSED = "job.reused"
-    JOB_STARTED = "job.started"
-    JOB_FINISHED = "job.finished"
-    JOB_CANCELLED = "job.cancelled"
-    JOB_ERASED = "job.erased"
-    JOB_EXPIRED = "job.expired"
-    RESULT_DOWNLOADED = "result.downloaded"
-    WEBHOOK_SENT = "webhook.sent"
-    AUDIT_RECOVERED = "audit.recovered"
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str) -> Self:
+        """Return the member for a value and its meaning."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+
+class Action(DescribedEnum):
+    """Something that was done or attempted."""
+
+    SERVICE_STARTED = "service.started", "The service started on a machine."
+    SERVICE_STOPPED = "service.stopped", "The service stopped on a machine."
+    AUTHENTICATION_FAILED = "authentication.failed", "A caller presented no valid key or token."
+    ACCESS_DENIED = "access.denied", "A caller was not allowed to do what it asked for."
+    KEY_CREATED = "key.created", "An API key was created on the command line."
+    KEY_REVOKED = "key.revoked", "An API key was revoked on the command line."
+    UPLOAD_REFUSED = "upload.refused", "A submission was refused; the details name the problem."
+    UPLOAD_INFECTED = "upload.infected", "A song was refused because it contains malware."
+    SOURCE_FETCHED = "source.fetched", "A song was fetched from an address that a caller named."
+    JOB_CREATED = "job.created", "A song was accepted."
+    JOB_REUSED = "job.reused", "A song was accepted that had been separated before; its stems are reused."
+    JOB_FINISHED = "job.finished", "A job succeeded or failed."
+    JOB_CANCELLED = "job.cancelled", "A caller cancelled a job."
+    JOB_ERASED = "job.erased", "A caller erased a job with its song and stems."
+    RESULT_DOWNLOADED = "result.downloaded", "A caller downloaded stems."
+    WEBHOOK_SENT = "webhook.sent", "The service attempted to deliver a webhook."
+    AUDIT_RECOVERED = "audit.recovered", "An incomplete last record was removed from the audit log."
 
 
 @dataclass(frozen=True)
 class AuditEvent:
-    """What is to be recorded; never sound, never a secret.
+    """An event to record; it never contains sound or a secret.
 
     Attributes:
-        action: what was done, or tried.
-        outcome: how it went.
-        tenant: whose things it was done to.
-        actor: who did it: ``Principal.key_id``, or empty for the service itself.
-        job: the separation that it was done to.
+        action: what was done or attempted.
+        outcome: result of the action.
+        tenant: tenant whose data the action concerns.
+        actor: caller (``Principal.key_id``); empty for the service itself.
+        job: id of the job that the action concerns.
         client: network address of the caller.
-        request: id of the request, which other logs have too.
-        details: more, under names that do not sound like those of secrets.
+        request: id of the request, which also appears in other logs.
+        details: further values; none may have the name of a secret.
 
     Raises:
-        ValueError: for a detail whose name does sound like that, for a longer name than 64
-            characters, and for more than 20 details.
+        ValueError: if a detail's name suggests a secret or exceeds 64 characters, or if there are more
+            than 20 details.
     """
 
     action: Action
@@ -75,28 +85,28 @@ class AuditEvent:
 
     def __post_init__(self) -> None:
         if len(self.details) > MAXIMUM_DETAILS:
-            raise ValueError(f"an audit event has at most {MAXIMUM_DETAILS} details")
+            raise ValueError(f"The event has {len(self.details)} details. Pass at most {MAXIMUM_DETAILS}.")
         for name in self.details:
             if len(name) > MAXIMUM_NAME:
-                raise ValueError(f"a detail's name has at most {MAXIMUM_NAME} characters")
+                raise ValueError(f"The name {name!r} has {len(name)} characters. Use at most {MAXIMUM_NAME}.")
             if sounds_secret(name):
-                raise ValueError(f"{name!r} sounds like a secret, which must not be recorded")
+                raise ValueError(f"{name!r} sounds like a secret. Do not record secrets.")
 
 
 @dataclass(frozen=True)
 class ChainHead:
-    """The newest record of a log; whoever knows it can tell whether the log was changed up to it."""
+    """The newest record of a log; knowing it reveals any change to the records up to it."""
 
     sequence: int
     hash: str
 
 
 BEGINNING = ChainHead(0, "0" * 64)
-"""What the first record follows."""
+"""The head of an empty log."""
 
 
 def compose(event: AuditEvent, previous: ChainHead, at: datetime) -> tuple[bytes, ChainHead]:
-    """Give the line that records an event after another, and the log's head with it."""
+    """Return the line of a new record, and the log's head after it."""
     record: dict[str, Any] = {
         "sequence": previous.sequence + 1,
         "time": at.astimezone(UTC).isoformat(timespec="microseconds"),
@@ -111,7 +121,7 @@ def compose(event: AuditEvent, previous: ChainHead, at: datetime) -> tuple[bytes
 
 
 def read(line: bytes) -> dict[str, Any] | None:
-    """Give the record that a line without its end holds, if it is one and its hash is right."""
+    """Return the record in a line without its newline; None if it is not a record or its hash is wrong."""
     try:
         record = json.loads(line)
         digest = record.pop("hash")
@@ -125,7 +135,7 @@ def read(line: bytes) -> dict[str, Any] | None:
 
 
 def canonical(record: Mapping[str, Any]) -> bytes:
-    """Write a record in the one form that is hashed: sorted, without spaces, in ASCII."""
+    """Encode a record in its canonical form, which is hashed: sorted, without spaces, in ASCII."""
     text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return text.encode("ascii")
 
@@ -144,12 +154,12 @@ _HARMLESS = {"key_id", "token_id"}
 
 
 def sounds_secret(name: str) -> bool:
-    """Tell whether a field's name sounds like that of a secret."""
+    """Return whether a field's name suggests that its value is a secret."""
     words = {word.lower() for word in _WORD.findall(name)}
     return name not in _HARMLESS and bool(words & _SECRET_WORDS)
 
 
-# What secrets look like, for those that come in a message or an address.
+# Patterns of secrets that occur within messages and addresses.
 _SECRETS = (
     (re.compile(r"sms_[0-9A-Za-z]{8,}"), "[removed]"),
     (re.compile(r"whsec_[0-9A-Za-z+/=]{8,}"), "[removed]"),

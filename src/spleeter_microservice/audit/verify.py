@@ -1,10 +1,8 @@
-"""Checks an audit log: was a record changed, removed, moved, or cut off?
+"""Verification of an audit log: detects changed, inserted, removed, moved and missing records.
 
-Found, without anything but the log: a record of which one byte was changed, a record taken out
-or put in, records that changed places, a beginning that is missing. Found with the note beside
-the log (``audit.head_path``): a missing end. Not found without an outside anchor: a log that
-somebody who may write both files has written anew from some record on, with right hashes.
-Against that, keep a ``ChainHead`` where that somebody cannot write, and check with it later.
+The log alone reveals everything but a missing end, which the head stored beside the log reveals
+(``log.head_path``). An attacker who can write both files can rewrite the log from some record on, with valid
+hashes. To detect that, keep a ``ChainHead`` where the attacker cannot write, and pass it as the anchor.
 """
 
 from __future__ import annotations
@@ -23,15 +21,16 @@ Kind = Literal["unreadable", "torn", "missing", "moved", "unlinked", "truncated"
 
 @dataclass(frozen=True)
 class Problem:
-    """One place where a log is not what was written.
+    """A place where a log differs from what was written.
 
     Attributes:
-        kind: ``unreadable`` for a line that is no record or was edited, ``torn`` for a last
-            line without an end, ``missing`` where records were, ``moved`` for one out of its
-            order, ``unlinked`` for one that does not follow the one before, ``truncated`` when
-            the end is gone, ``rewritten`` when another log is known to have been here.
-        path, line: where, lines counted from 1.
-        message: for people.
+        kind: ``unreadable`` for a line that is not a record or was edited, ``torn`` for a last line
+            without its newline, ``missing`` for a gap before a record, ``moved`` for a record out of
+            order, ``unlinked`` for a record that does not follow the one before it, ``truncated`` for a
+            missing end, ``rewritten`` for a record that differs from a known one.
+        path: file with the problem.
+        line: line in that file, counted from 1.
+        message: description for people.
     """
 
     kind: Kind
@@ -42,14 +41,14 @@ class Problem:
 
 @dataclass
 class Report:
-    """What a check found.
+    """The result of a verification.
 
     Attributes:
-        records: that could be read.
-        head: of the last of them.
-        problems: in the order of the log.
-        end_known: whether the log's end could be compared with a note or an anchor; if not,
-            whether later records are missing cannot be told.
+        records: number of valid records.
+        head: head of the last of them.
+        problems: problems found, in the order of the log.
+        end_known: whether the log's end was compared with its stored head or an anchor; if not, later
+            records may be missing.
     """
 
     records: int = 0
@@ -58,38 +57,38 @@ class Report:
     end_known: bool = False
 
     def require_whole(self) -> None:
-        """Go on only if the log is what was written.
+        """Raise an error if the log has problems.
 
         Raises:
-            AuditBrokenError: naming the first problem.
+            AuditBrokenError: if it has; the message names the first problem.
         """
         if self.problems:
             first = self.problems[0]
             raise AuditBrokenError(
                 f"{first.path}, line {first.line}: {first.message} ({len(self.problems)} problems). "
-                "Keep the file as it is and compare it with a copy from elsewhere."
+                "Keep the file unchanged and compare it with a copy from elsewhere."
             )
 
 
 def verify(paths: Sequence[Path], *, anchor: ChainHead | None = None, after: ChainHead = BEGINNING) -> Report:
-    """Check a log, in one file or in several that followed each other.
+    """Verify a log that consists of one file or of several consecutive ones.
 
     Args:
-        paths: oldest first; the last is compared with the note beside it, if there is one.
-        anchor: a head noted earlier and elsewhere; the log must contain it.
-        after: head of the files before the first of these, if they are kept elsewhere.
+        paths: the files, oldest first; the last is compared with the head stored beside it, if any.
+        anchor: a head that was kept elsewhere; the log must contain it.
+        after: head of the file before the first of these, if that one is archived elsewhere.
 
     Raises:
-        ConfigurationError: when a file cannot be read.
+        ConfigurationError: if a file cannot be read.
     """
-    check = _Check(after, anchor)
+    verification = _Verification(after, anchor)
     for path in paths:
-        check.file(path)
-    return check.finish(paths[-1])
+        verification.file(path)
+    return verification.finish(paths[-1])
 
 
-class _Check:
-    """The state of one check on its way through the lines."""
+class _Verification:
+    """The state of a verification between two lines."""
 
     def __init__(self, after: ChainHead, anchor: ChainHead | None) -> None:
         self._report = Report(head=after)
@@ -104,10 +103,10 @@ class _Check:
             self._check_line(line)
 
     def finish(self, path: Path) -> Report:
-        noted = _noted(path)
-        if noted is not None:
+        stored = _stored_head(path)
+        if stored is not None:
             self._report.end_known = True
-            self._compare_end(noted, "the note beside the log")
+            self._compare_end(stored, "the head stored beside the log")
         if self._anchor is not None and self._anchor.sequence > self._report.head.sequence:
             self._compare_end(self._anchor, "the anchor")
         self._report.end_known |= self._anchor == self._report.head
@@ -115,11 +114,11 @@ class _Check:
 
     def _check_line(self, line: bytes) -> None:
         if not line.endswith(b"\n"):
-            self._found("torn", "the last line has no end: it was cut off, or a power cut broke it off")
+            self._found("torn", "the last line is incomplete: it was cut off, perhaps by a power cut")
             return
         record = read(line.removesuffix(b"\n"))
         if record is None:
-            self._found("unreadable", "this is no record, or it was edited")
+            self._found("unreadable", "this line is not a record, or it was edited")
             return
         self._check_place(record)
         self._report.records += 1
@@ -129,30 +128,30 @@ class _Check:
     def _check_place(self, record: dict[str, Any]) -> None:
         sequence, head = record["sequence"], self._report.head
         if sequence > head.sequence + 1:
-            self._found("missing", f"records {head.sequence + 1} to {sequence - 1} should be before this one")
+            self._found("missing", f"records {head.sequence + 1} to {sequence - 1} are missing before it")
         elif sequence <= head.sequence:
-            self._found("moved", f"record {sequence} is out of its order, after record {head.sequence}")
+            self._found("moved", f"record {sequence} is out of order, after record {head.sequence}")
         elif record["previous"] != head.hash:
             self._found("unlinked", f"record {sequence} does not follow the record before it")
 
     def _check_anchor(self) -> None:
         anchor, head = self._anchor, self._report.head
         if anchor is not None and anchor.sequence == head.sequence and anchor != head:
-            self._found("rewritten", f"record {head.sequence} is not the one that the anchor knows")
+            self._found("rewritten", f"record {head.sequence} differs from the anchor")
 
     def _compare_end(self, known: ChainHead, whose: str) -> None:
         head = self._report.head
         if known.sequence > head.sequence:
-            self._found("truncated", f"{whose} knows record {known.sequence}, which is not there")
+            self._found("truncated", f"record {known.sequence}, named by {whose}, is missing")
         elif known.sequence == head.sequence and known != head:
-            self._found("rewritten", f"record {head.sequence} is not the one that {whose} knows")
+            self._found("rewritten", f"record {head.sequence} differs from {whose}")
 
     def _found(self, kind: Kind, message: str) -> None:
         self._report.problems.append(Problem(kind, self._path, self._line, message))
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    """Give the lines with their ends; no longer pieces than a record can be."""
+    """Yield the lines with their newlines, split after the longest length that a record can have."""
     try:
         with path.open("rb") as file:
             while line := file.readline(MAXIMUM_LINE):
@@ -163,7 +162,7 @@ def _lines(path: Path) -> Iterator[bytes]:
         ) from error
 
 
-def _noted(path: Path) -> ChainHead | None:
+def _stored_head(path: Path) -> ChainHead | None:
     try:
         return parse_head(head_path(path).read_bytes())
     except OSError:

@@ -15,19 +15,25 @@ if TYPE_CHECKING:
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the command line."""
-    audit = commands.add_parser("audit", help="check the audit log")
+    audit = commands.add_parser("audit", help="verify the audit log")
     actions = audit.add_subparsers(title="actions", metavar="ACTION", required=True)
     action = actions.add_parser("verify", help="find records that were changed, removed or moved")
     action.add_argument(
-        "files", nargs="*", type=Path, metavar="FILE", help="oldest first; default: the data folder's log"
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="FILE",
+        help="files of the log, oldest first (default: the log in the data folder)",
     )
-    action.add_argument("--anchor", metavar="NUMBER:HASH", help="a record that you noted elsewhere")
-    action.add_argument("--after", metavar="NUMBER:HASH", help="the record before the first of these files")
+    action.add_argument("--anchor", metavar="NUMBER:HASH", help="a record, as you kept it elsewhere")
+    action.add_argument(
+        "--after", metavar="NUMBER:HASH", help="the last record before the first of these files"
+    )
     action.set_defaults(run=verify_audit)
 
 
 def verify_audit(options: argparse.Namespace, settings: Settings) -> int:
-    """Check the audit log; the status is 74 when it was changed."""
+    """Verify the audit log; an error with exit status 74 reports a change."""
     from spleeter_microservice.audit.record import BEGINNING
     from spleeter_microservice.audit.verify import verify
     from spleeter_microservice.bootstrap.shared import audit_path
@@ -38,8 +44,8 @@ def verify_audit(options: argparse.Namespace, settings: Settings) -> int:
     for problem in report.problems:
         print(f"{problem.path}:{problem.line}: {problem.message}")
     report.require_whole()
-    end = "" if report.end_known else " Whether later ones are missing cannot be told: give an --anchor."
-    print(f"{report.records} records, whole.{end} Head: {report.head.sequence}:{report.head.hash}")
+    end = "" if report.end_known else " Later records may be missing; pass --anchor to check."
+    print(f"{report.records} records, intact.{end} Head: {report.head.sequence}:{report.head.hash}")
     return 0
 
 
@@ -48,5 +54,5 @@ def _head(text: str) -> ChainHead:
 
     number, _, digest = text.partition(":")
     if not number.isdecimal() or not digest:
-        raise ConfigurationError(f"{text!r} is no record. Write its number, a colon and its hash.")
+        raise ConfigurationError(f"Invalid record {text!r}: expected NUMBER:HASH.")
     return ChainHead(int(number), digest)

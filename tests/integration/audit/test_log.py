@@ -177,7 +177,7 @@ def test_every_kind_of_tampering_is_found(tmp_path: Path) -> None:
     assert tampered(*lines[:2], lines[3], lines[2], *lines[4:]) == ["missing", "moved", "missing"]
     assert tampered(*lines[:3], b"\n", *lines[3:]) == ["unreadable"]
     assert tampered() == ["truncated"]
-    with pytest.raises(AuditBrokenError, match="Keep the file as it is"):
+    with pytest.raises(AuditBrokenError, match="Keep the file unchanged"):
         verify([path]).require_whole()
 
 
