@@ -4,7 +4,6 @@ import argparse
 import ast
 import re
 import tomllib
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,10 @@ import pytest
 from spleeter_microservice.audio.codecs import CODECS
 from spleeter_microservice.cli.main import _parser
 from spleeter_microservice.models.catalogue import OFFICIAL
-from spleeter_microservice.settings import Settings
 from spleeter_microservice.training.configuration import KNOWN_KEYS
 
 ROOT = Path(__file__).parents[2]
 CLI = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 PACKAGE = ROOT / "src" / "spleeter_microservice"
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -41,19 +38,6 @@ def test_every_option_is_documented(command: str) -> None:
 def test_every_codec_and_model_is_documented() -> None:
     for name in (*CODECS, *(entry.name for entry in OFFICIAL)):
         assert f"`{name}`" in CLI, name
-
-
-def test_every_environment_variable_is_documented() -> None:
-    used = {item.metadata["variable"].name for item in fields(Settings)}
-    section = CLI[CLI.index("## Environment") : CLI.index("## Exit statuses")]
-    assert used == set(re.findall(r"^\| `(\w+)`", section, re.MULTILINE))
-
-
-def test_operators_are_told_of_every_environment_variable() -> None:
-    used = {item.metadata["variable"].name for item in fields(Settings)}
-    section = OPERATIONS[OPERATIONS.index("## Settings") : OPERATIONS.index("## How large")]
-    rows = [row.split("|")[1] for row in section.splitlines() if row.startswith("| `")]
-    assert used == set(re.findall(r"`(\w+)`", " ".join(rows)))
 
 
 def test_every_key_of_a_training_is_documented() -> None:

@@ -10,26 +10,26 @@ import structlog
 
 
 def configure_logging(level: str = "info", stream: TextIO | None = None) -> None:
-    """Have structlog and the standard library's loggers write JSON lines to standard error.
+    """Configure structlog and the standard library's loggers to write JSON lines.
 
-    Each line has the time, the level, the logger, and what was bound: request, job, tenant.
+    Each line has the time, the level, the logger, and what is bound to the context: request, job, tenant.
 
     Args:
-        level: of the least that is written, such as ``info``.
-        stream: to write to in place of standard error.
+        level: the least severe level that is written, such as ``info``.
+        stream: stream to write to; standard error by default.
     """
     formatter = structlog.stdlib.ProcessorFormatter(
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.JSONRenderer(sort_keys=False, default=str),
         ],
-        foreign_pre_chain=[*_PROCESSORS, structlog.stdlib.ExtraAdder(), _drop_plumbing],
+        foreign_pre_chain=[*_PROCESSORS, structlog.stdlib.ExtraAdder(), _drop_colours],
     )
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.captureWarnings(True)
-    for name in _NOISY:  # a line per request, per connection, per statement
+    for name in _NOISY:  # they log every request, connection or statement
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()
@@ -57,8 +57,8 @@ _PROCESSORS: list[structlog.typing.Processor] = [
 ]
 
 
-def _drop_plumbing(
+def _drop_colours(
     _logger: object, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    event.pop("color_message", None)  # uvicorn's, for terminals
+    event.pop("color_message", None)  # Uvicorn adds it for terminals
     return event

@@ -1,7 +1,7 @@
 """Metrics for Prometheus.
 
-With ``PROMETHEUS_MULTIPROC_DIR`` set before this module is imported, processes that share that
-folder add up to one answer of ``exposition``.
+A metric is one statement below; nothing else needs an edit to add one. If ``PROMETHEUS_MULTIPROC_DIR`` is
+set before this module is imported, ``exposition`` adds up the metrics of all processes that share the folder.
 """
 
 from __future__ import annotations
@@ -28,19 +28,25 @@ _FACTORS = (0.5, 1, 2, 5, 10, 20, 30, 40, 60, 80, 100, 200, 400)
 REQUESTS = Counter("spleeter_requests_total", "HTTP requests answered.", ["method", "route", "status"])
 REQUEST_LATENCY = Histogram(
     "spleeter_request_latency_seconds",
-    "Seconds from a request to the end of its answer.",
+    "Seconds from a request to the end of its response.",
     ["method", "route"],
     buckets=_LATENCIES,
 )
-ERRORS = Counter("spleeter_errors_total", "Errors, by the type that their problem document names.", ["type"])
-FILES_PROCESSED = Counter("spleeter_files_processed_total", "Jobs that ended, by how.", ["model", "result"])
-CURRENT_JOBS = Gauge("spleeter_current_jobs", "Jobs being worked on.", multiprocess_mode="mostrecent")
-QUEUE_DEPTH = Gauge("spleeter_queue_depth", "Jobs that wait.", multiprocess_mode="mostrecent")
+ERRORS = Counter("spleeter_errors_total", "Problem documents sent, by type.", ["type"])
+FILES_PROCESSED = Counter(
+    "spleeter_files_processed_total", "Attempts at jobs that ended, by result.", ["model", "result"]
+)
+CURRENT_JOBS = Gauge("spleeter_current_jobs", "Jobs being separated.", multiprocess_mode="mostrecent")
+QUEUE_DEPTH = Gauge("spleeter_queue_depth", "Jobs waiting to start.", multiprocess_mode="mostrecent")
 QUEUE_AUDIO_SECONDS = Gauge(
-    "spleeter_queue_audio_seconds", "Seconds of audio that wait.", multiprocess_mode="mostrecent"
+    "spleeter_queue_audio_seconds",
+    "Seconds of audio in the jobs waiting to start.",
+    multiprocess_mode="mostrecent",
 )
 QUEUE_OLDEST_SECONDS = Gauge(
-    "spleeter_queue_oldest_seconds", "Age of the job that waits longest.", multiprocess_mode="mostrecent"
+    "spleeter_queue_oldest_seconds",
+    "Seconds that the oldest job has been waiting.",
+    multiprocess_mode="mostrecent",
 )
 REALTIME_FACTOR = Histogram(
     "spleeter_realtime_factor", "Seconds of audio separated per second.", ["model"], buckets=_FACTORS
@@ -48,18 +54,16 @@ REALTIME_FACTOR = Histogram(
 SEPARATION_SECONDS = Histogram(
     "spleeter_separation_seconds", "Seconds that a separation took.", ["model"], buckets=_SEPARATIONS
 )
-UPLOADS_REJECTED = Counter("spleeter_uploads_rejected_total", "Uploads that were refused.", ["reason"])
-ANTIVIRUS_SCANS = Counter("spleeter_antivirus_scans_total", "Scans for viruses, by result.", ["result"])
-WORKER_RESTARTS = Counter(
-    "spleeter_worker_restarts_total", "Processes that were started anew, by why.", ["reason"]
-)
+UPLOADS_REJECTED = Counter("spleeter_uploads_rejected_total", "Uploads refused, by reason.", ["reason"])
+ANTIVIRUS_SCANS = Counter("spleeter_antivirus_scans_total", "Antivirus scans, by result.", ["result"])
+WORKER_RESTARTS = Counter("spleeter_worker_restarts_total", "Processes restarted, by reason.", ["reason"])
 
 EXPOSITION_TYPE = CONTENT_TYPE_LATEST
-"""Media type of what ``exposition`` gives."""
+"""Media type of what ``exposition`` returns."""
 
 
 def exposition() -> bytes:
-    """Give all metrics in Prometheus's text format, of all processes that share them."""
+    """Return the metrics of all processes that share them, in Prometheus's text format."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
@@ -68,18 +72,18 @@ def exposition() -> bytes:
 
 
 def serve_metrics(port: int) -> None:
-    """Answer with this process's metrics on a port of their own, from a thread."""
+    """Serve this process's metrics on a port of their own, from a thread."""
     start_http_server(port)
 
 
 def clean_metrics(folder: Path) -> None:
-    """Make the folder that processes share their metrics in, and forget those of an earlier run."""
+    """Create the folder in which processes share their metrics, or delete those of an earlier run."""
     folder.mkdir(parents=True, exist_ok=True)
     for file in folder.glob("*.db"):
         file.unlink(missing_ok=True)
 
 
 def forget_process(pid: int) -> None:
-    """Take out of the shared metrics what meant a process that has ended; its counts stay."""
+    """Remove the gauges of a process that has ended from the shared metrics; its counters stay."""
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         mark_process_dead(pid)  # type: ignore[no-untyped-call]

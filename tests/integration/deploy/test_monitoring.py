@@ -1,4 +1,4 @@
-"""What Prometheus and Grafana are given works, and names only metrics that there are."""
+"""The files for Prometheus and Grafana are valid and name only metrics that exist."""
 
 import json
 import re
@@ -12,7 +12,7 @@ import yaml
 from prometheus_client import REGISTRY
 
 from spleeter_microservice.errors import error_classes
-from spleeter_microservice.observability import metrics as telemetry
+from spleeter_microservice.observability import metrics
 from tests.support.missing import missing
 
 ROOT = Path(__file__).parents[3]
@@ -21,16 +21,16 @@ DASHBOARD = ROOT / "deploy" / "grafana" / "spleeter-microservice.json"
 ALERTS: list[dict[str, Any]] = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text(encoding="utf-8"))[
     "groups"
 ][0]["rules"]
-ENDINGS = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
+SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
 
 def exposed() -> set[str]:
-    """Give the names that /metrics has, in all their endings."""
-    assert telemetry.REQUESTS is not None
+    """Return the names in /metrics, with all their suffixes."""
+    assert metrics.REQUESTS is not None  # the import registers the metrics
     names: set[str] = set()
     for family in REGISTRY.collect():
-        names |= {family.name + ending for ending in ENDINGS.get(family.type, ("",))}
+        names |= {family.name + suffix for suffix in SUFFIXES.get(family.type, ("",))}
     return {name for name in names if name.startswith("spleeter_")}
 
 
@@ -50,18 +50,18 @@ def promtool() -> str:
         ["check", "rules", "alerts.yml"],
         ["test", "rules", "alerts_test.yml"],
     ],
-    ids=["configuration", "rules", "what raises them"],
+    ids=["configuration", "rules", "tests of the rules"],
 )
-def test_prometheus_takes_its_files(promtool: str, arguments: list[str]) -> None:
+def test_promtool_accepts_the_files(promtool: str, arguments: list[str]) -> None:
     done = subprocess.run([promtool, *arguments], cwd=PROMETHEUS, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_alerts_name_metrics_that_there_are() -> None:
+def test_alerts_name_metrics_that_exist() -> None:
     assert named(" ".join(rule["expr"] for rule in ALERTS)) <= exposed()
 
 
-def test_the_dashboard_names_metrics_that_there_are_and_shows_all_of_them() -> None:
+def test_the_dashboard_shows_exactly_the_metrics_that_exist() -> None:
     panels = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
     shown = named(" ".join(target["expr"] for panel in panels for target in panel["targets"]))
     assert shown <= exposed()
@@ -69,7 +69,7 @@ def test_the_dashboard_names_metrics_that_there_are_and_shows_all_of_them() -> N
     assert families == {re.sub("_(bucket|sum|count)$", "", name) for name in exposed()}
 
 
-def test_panels_have_numbers_of_their_own_and_do_not_overlap() -> None:
+def test_panels_have_unique_ids_and_do_not_overlap() -> None:
     panels = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     cells = [
@@ -81,7 +81,7 @@ def test_panels_have_numbers_of_their_own_and_do_not_overlap() -> None:
     assert len(cells) == len(set(cells))
 
 
-def test_the_document_has_a_runbook_for_each_alert() -> None:
+def test_there_is_a_runbook_for_each_alert() -> None:
     alerts = {rule["alert"] for rule in ALERTS}
     assert set(re.findall(r"^### (Spleeter\w+)", OPERATIONS, re.MULTILINE)) == alerts
 
@@ -92,7 +92,7 @@ def test_runbooks_name_only_existing_error_codes() -> None:
     assert named_kinds <= {kind.facts.code for kind in error_classes()}
 
 
-def test_every_alert_has_been_made_to_fire() -> None:
+def test_every_alert_fires_in_a_test() -> None:
     tests = yaml.safe_load((PROMETHEUS / "alerts_test.yml").read_text(encoding="utf-8"))["tests"]
     fired = {case["alertname"] for test in tests for case in test["alert_rule_test"] if case["exp_alerts"]}
     assert fired == {rule["alert"] for rule in ALERTS}

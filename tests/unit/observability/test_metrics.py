@@ -1,4 +1,4 @@
-"""Logs are JSON lines with what was bound, whoever wrote them; shared metrics are cleaned."""
+"""Logs are JSON lines with the bound context; processes share their metrics."""
 
 import io
 import json
@@ -28,7 +28,7 @@ def lines() -> Iterator[io.StringIO]:
     structlog.reset_defaults()
 
 
-def test_both_kinds_of_loggers_write_one_json_object_a_line(lines: io.StringIO) -> None:
+def test_structlog_and_standard_loggers_write_one_json_object_per_line(lines: io.StringIO) -> None:
     with structlog.contextvars.bound_contextvars(request_id="r1"):
         structlog.get_logger("ours").info("request", status=200)
         logging.getLogger("theirs").warning("the pool %s", "is full", extra={"job_id": "j1"})
@@ -44,7 +44,7 @@ def test_both_kinds_of_loggers_write_one_json_object_a_line(lines: io.StringIO) 
     assert second["time"].endswith("Z")
 
 
-def test_an_error_comes_with_its_trace_in_the_same_line(lines: io.StringIO) -> None:
+def test_a_traceback_is_in_the_line_of_its_error(lines: io.StringIO) -> None:
     try:
         int("broken")
     except ValueError:
@@ -53,13 +53,13 @@ def test_an_error_comes_with_its_trace_in_the_same_line(lines: io.StringIO) -> N
     assert "ValueError: invalid literal" in json.loads(line)["exception"]
 
 
-def test_what_is_below_the_level_is_not_written(lines: io.StringIO) -> None:
+def test_events_below_the_level_are_not_written(lines: io.StringIO) -> None:
     structlog.get_logger("ours").debug("detail")
     logging.getLogger("httpx").info("HTTP Request: GET")
     assert lines.getvalue() == ""
 
 
-def test_metrics_of_an_earlier_run_are_forgotten(tmp_path: Path) -> None:
+def test_metrics_of_an_earlier_run_are_deleted(tmp_path: Path) -> None:
     folder = tmp_path / "metrics"
     clean_metrics(folder)
     (folder / "counter_1.db").write_bytes(b"")
@@ -68,7 +68,7 @@ def test_metrics_of_an_earlier_run_are_forgotten(tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["other"]
 
 
-def test_processes_that_share_a_folder_add_up(tmp_path: Path) -> None:
+def test_the_metrics_of_processes_that_share_a_folder_are_added_up(tmp_path: Path) -> None:
     script = (
         "from spleeter_microservice.observability.metrics import *; WORKER_RESTARTS.labels('x').inc();"
         "print(exposition().decode())"
