@@ -1,1 +1,1 @@
-"""From settings to live objects: the only place that wires them together."""
+"""Construction of live objects from the settings; the only place that wires them together."""

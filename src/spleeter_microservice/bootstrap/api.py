@@ -15,12 +15,12 @@ from spleeter_microservice.access.rate_limit import Rate
 from spleeter_microservice.access.rate_table import DatabaseRateLimiter
 from spleeter_microservice.access.tokens import TokenRules, TokenVerifier
 from spleeter_microservice.antivirus.scan import Antivirus
-from spleeter_microservice.bootstrap.database import migrated
+from spleeter_microservice.bootstrap.database import migrate_when_available
 from spleeter_microservice.bootstrap.shared import (
     PROGRAM_VERSION,
     development_key,
-    generates_key,
     make_folder,
+    needs_development_key,
     open_audit,
     open_objects,
     webhook_secrets,
@@ -44,11 +44,10 @@ _CONNECTIONS = 16
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Open everything that requests need.
 
-    The database need not be there yet; until it is, requests that need it are told so.
+    The database may be unavailable; until it is available, requests that need it fail with 503.
 
     Raises:
-        ConfigurationError: when a setting is wrong, or, in production, nobody could be told from
-            a stranger.
+        ConfigurationError: if a setting is invalid, or if no caller could authenticate in production.
     """
     async with AsyncExitStack() as stack:
         url = _database_url(settings)
@@ -105,26 +104,26 @@ def _database_url(settings: Settings) -> str:
 
 
 async def require_access(settings: Settings, url: str) -> None:
-    """See that callers can be told from strangers where that is asked for.
+    """Check that callers can authenticate, which production requires.
 
     Raises:
-        ConfigurationError: in production, when no key and no token would open anything.
+        ConfigurationError: if they cannot, because neither a key nor a token issuer is set up.
     """
     if settings.env != "production" or settings.api_key or settings.accepts_tokens:
         return
-    await migrated(url)
+    await migrate_when_available(url)
     async with Database(url, connections=1, timeout=10.0) as database:
         if not await KeyTable(database).list():
             raise ConfigurationError(
-                "Nobody may call: with SPLEETER_ENV=production, set SPLEETER_API_KEY or SPLEETER_JWT_ISSUER, "
-                "or create a key first: spleeter-microservice keys create"
+                "SPLEETER_ENV is production, but no caller can authenticate. Set SPLEETER_API_KEY or "
+                "SPLEETER_JWT_ISSUER, or create a key: spleeter-microservice keys create"
             )
 
 
 @asynccontextmanager
 async def _migrating(url: str) -> AsyncIterator[None]:
-    """Bring the schema up to date meanwhile."""
-    migrating = asyncio.create_task(migrated(url))
+    """Migrate the database in the background."""
+    migrating = asyncio.create_task(migrate_when_available(url))
     try:
         yield
     finally:
@@ -134,7 +133,7 @@ async def _migrating(url: str) -> AsyncIterator[None]:
 
 
 def _keys(settings: Settings, database: Database) -> ApiKeys:
-    text = development_key(settings) if generates_key(settings) else settings.api_key
+    text = development_key(settings) if needs_development_key(settings) else settings.api_key
     return ApiKeys(KeyTable(database), parse_configured(text) if text else ())
 
 

@@ -1,4 +1,4 @@
-"""The API as a server runs it: opened when the server starts, closed when it stops."""
+"""The API as an ASGI application that opens its services when the server starts."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ logger = logging.getLogger(__name__)
 
 
 class Application:
-    """Opens the services within the server's event loop, and then is ``web.app``'s application.
+    """The application of ``web.app``, whose services are opened in the server's event loop.
 
     Args:
-        settings: of the process.
+        settings: settings of the process.
 
     Attributes:
-        failure: why it could not be opened.
+        failure: error that prevented the start, if any.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -32,14 +32,14 @@ class Application:
         self._app: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request, or the server's start and stop."""
+        """Handle a request, or the start and stop of the server."""
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._run_lifespan(receive, send)
         else:
             assert self._app is not None, "servers start the lifespan first"
             await self._app(scope, receive, send)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _run_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         async with AsyncExitStack() as stack:
             try:
@@ -49,7 +49,7 @@ class Application:
                 await stack.enter_async_context(app.router.lifespan_context(app))
             except Exception as error:
                 self.failure = error
-                logger.error("the API does not start: %s", error)  # noqa: TRY400  (raised below)
+                logger.error("cannot start the API: %s", error)  # noqa: TRY400  (raised below)
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 raise
             self._app = app

@@ -1,6 +1,6 @@
-"""The API for servers that start it themselves: ``gunicorn 'spleeter_microservice.bootstrap.asgi:create()'``.
+"""The API for other servers: ``gunicorn 'spleeter_microservice.bootstrap.asgi:create()'``.
 
-With ``-c python:spleeter_microservice.bootstrap.gunicorn``.
+Gunicorn also needs ``-c python:spleeter_microservice.bootstrap.gunicorn``.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def create() -> ASGIApp:
-    """Give the application for the environment's settings.
+    """Return the application for the settings in the environment.
 
     Raises:
-        ConfigurationError: when one is wrong.
+        ConfigurationError: if a setting is invalid.
     """
     settings = Settings.from_environment(os.environ)
     configure_logging(settings.log_level)

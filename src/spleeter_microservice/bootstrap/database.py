@@ -17,22 +17,22 @@ from spleeter_microservice.worker.worker import worker_name
 
 logger = logging.getLogger(__name__)
 
-_PAUSE = 1.0  # seconds between attempts to migrate
+_PAUSE_SECONDS = 1.0  # between attempts to migrate
 
 
 def embedded_database(settings: Settings) -> EmbeddedPostgres:
-    """Give the embedded PostgreSQL of the data folder, not started."""
+    """Return the embedded PostgreSQL of the data folder, without starting it."""
     return EmbeddedPostgres(settings.data_dir / "postgres")
 
 
 @contextmanager
 def database_url(settings: Settings) -> Iterator[str]:
-    """Give the address of a database that runs and is migrated, for a short command.
+    """Yield the address of a running and migrated database, for a short command.
 
-    The embedded one is started for as long as the context lasts, unless ``serve`` has it running.
+    The embedded database is started and stopped with the context, unless ``serve`` is running it.
 
     Raises:
-        DatabaseError: when it cannot be used.
+        DatabaseError: if the database cannot be used.
     """
     if settings.database_url:
         migrate(settings.database_url)
@@ -53,20 +53,20 @@ def database_url(settings: Settings) -> Iterator[str]:
         server.stop()
 
 
-async def migrated(url: str) -> None:
-    """Bring the schema to the state that this program needs, as soon as the database is there."""
+async def migrate_when_available(url: str) -> None:
+    """Migrate the database as soon as it is available."""
     while True:
         try:
             await asyncio.to_thread(migrate, url)
         except DatabaseUnavailableError as error:
             logger.warning("waiting for the database: %s", error)
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(_PAUSE_SECONDS)
         else:
             return
 
 
-async def bury_worker(url: str, pid: int) -> None:
-    """Have other workers do at once what a worker of this machine did that is known to be dead."""
+async def requeue_jobs_of(url: str, pid: int) -> None:
+    """Requeue the jobs that a worker of this machine was running when it exited."""
     async with Database(url, connections=1) as database:
         for takeover in await Claims(database).requeue_jobs_of(worker_name(pid)):
-            logger.warning("a worker died", extra={"job_id": str(takeover.job.id)})
+            logger.warning("job requeued after its worker exited", extra={"job_id": str(takeover.job.id)})

@@ -1,4 +1,4 @@
-"""Gunicorn's settings for the API: ``gunicorn -c python:spleeter_microservice.bootstrap.gunicorn``."""
+"""Gunicorn's configuration for the API: ``gunicorn -c python:spleeter_microservice.bootstrap.gunicorn``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from spleeter_microservice.settings import Settings
 from spleeter_microservice.web.server import UVICORN_OPTIONS
 
 _settings = Settings.from_environment(os.environ)
-os.environ.setdefault(
-    "PROMETHEUS_MULTIPROC_DIR", str(metrics_folder(_settings))
-)  # before telemetry is imported
-make_folder(metrics_folder(_settings))  # telemetry writes there as soon as it is imported
+# Both before ``metrics`` is imported, which then opens files in that folder.
+os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(metrics_folder(_settings)))
+make_folder(metrics_folder(_settings))
 
 bind = [f"{_settings.host}:{_settings.port}"]
 workers = _settings.api_processes
@@ -26,13 +25,13 @@ forwarded_allow_ips = ",".join(_settings.trusted_proxies)
 
 
 class ApiWorker(UvicornWorker):  # type: ignore[misc]  # it has no types
-    """Uvicorn under Gunicorn, with the bounds that it has under ``serve``."""
+    """Uvicorn under Gunicorn, with the same limits as under ``serve``."""
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {"loop": "auto", **UVICORN_OPTIONS}
 
 
 def on_starting(_server: Any) -> None:
-    """Forget the metrics of an earlier run."""
+    """Delete the metrics of an earlier run."""
     from spleeter_microservice.observability.logs import configure_logging  # noqa: PLC0415  (see above)
     from spleeter_microservice.observability.metrics import clean_metrics  # noqa: PLC0415  (see above)
 
@@ -41,7 +40,7 @@ def on_starting(_server: Any) -> None:
 
 
 def child_exit(_server: Any, worker: Any) -> None:
-    """Take what meant a worker that has ended out of the metrics."""
+    """Remove the gauges of a worker that has ended."""
     from spleeter_microservice.observability.metrics import forget_process  # noqa: PLC0415  (see above)
 
     forget_process(worker.pid)

@@ -1,4 +1,4 @@
-"""What the API and the workers have in common."""
+"""Objects that the API and the workers have in common."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ PROGRAM_VERSION = version("spleeter-microservice")
 
 
 def make_folder(folder: Path) -> Path:
-    """Give a folder for the service alone, made if need be.
+    """Create a folder unless it exists, and return its absolute path.
 
     Raises:
-        ConfigurationError: when it cannot be made.
+        ConfigurationError: if it cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(
-            f"The folder {folder} cannot be made: {error.strerror}. Make it writable, or choose another "
+            f"The folder {folder} cannot be created: {error.strerror}. Make it writable, or choose another "
             "with SPLEETER_DATA_DIR."
         ) from error
     return folder.absolute()
@@ -39,7 +39,7 @@ def open_objects(settings: Settings) -> Storage:
 
 
 def audit_path(settings: Settings) -> Path:
-    """Give where the audit log lies."""
+    """Return the path of the audit log."""
     return settings.data_dir.absolute() / "audit" / "audit.jsonl"
 
 
@@ -50,15 +50,15 @@ def open_audit(settings: Settings) -> AuditLog:
 
 
 def metrics_folder(settings: Settings) -> Path:
-    """Give the folder that processes of one machine share their metrics in."""
+    """Return the folder in which the processes of one machine share their metrics."""
     return settings.data_dir.absolute() / "metrics"
 
 
 def webhook_secrets(settings: Settings) -> tuple[str, ...]:
-    """Give the secrets that sign webhooks; none when webhooks are not sent.
+    """Return the secrets that sign webhooks; none if webhooks are off.
 
     Raises:
-        ConfigurationError: when one has another form than it must.
+        ConfigurationError: if a secret is malformed.
     """
     text = settings.webhook_secret or ""
     secrets = tuple(part.strip() for part in text.split(",") if part.strip())
@@ -67,16 +67,16 @@ def webhook_secrets(settings: Settings) -> tuple[str, ...]:
     return secrets
 
 
-def generates_key(settings: Settings) -> bool:
-    """Tell whether a developer is given a key: where nothing says who may call."""
+def needs_development_key(settings: Settings) -> bool:
+    """Return whether to create a development key: in development, without any other authentication."""
     return settings.env == "development" and not settings.api_key and not settings.accepts_tokens
 
 
 def development_key(settings: Settings) -> str:
-    """Give the key of the data folder, the same for all processes and starts; made at the first.
+    """Return the development key, which is created at the first start and kept in the data folder.
 
     Raises:
-        ConfigurationError: when it cannot be kept.
+        ConfigurationError: if the key cannot be stored.
     """
     path = make_folder(settings.data_dir) / "development-key"
     try:
@@ -85,13 +85,13 @@ def development_key(settings: Settings) -> str:
         return path.read_text(encoding="ascii").strip()
     except OSError as error:
         raise ConfigurationError(
-            f"The key cannot be kept in {path}: {error.strerror}. Set SPLEETER_API_KEY, or choose another "
+            f"The key cannot be stored in {path}: {error.strerror}. Set SPLEETER_API_KEY, or choose another "
             "folder with SPLEETER_DATA_DIR."
         ) from error
 
 
 def _write_once(path: Path, text: str) -> None:
-    """Write a file for the owner only, whole, unless another process is faster."""
+    """Write a file atomically, readable by its owner only, unless another process has written it."""
     descriptor, name = tempfile.mkstemp(dir=path.parent)
     new = Path(name)
     try:

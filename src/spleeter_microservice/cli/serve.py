@@ -17,9 +17,9 @@ from spleeter_microservice.settings import Settings
 
 if TYPE_CHECKING:
     from spleeter_microservice.database.embedded import EmbeddedPostgres
-    from spleeter_microservice.processes.supervisor import Mourn, Program, Upkeep
+    from spleeter_microservice.processes.supervisor import OnExit, Program, Upkeep
 
-_PORT_PATIENCE = 10.0  # seconds for the API of a supervisor that was killed to let go of its port
+_PORT_TIMEOUT = 10.0  # seconds for the API of a killed supervisor to release its port
 _BACKLOG = 2048
 
 
@@ -41,11 +41,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run_serve(options: argparse.Namespace, settings: Settings) -> int:
-    """Run everything until SIGTERM or Ctrl-C; a second one hastens the end."""
+    """Run the whole service until SIGTERM or Ctrl-C; a second one shortens the shutdown."""
     _share_metrics(settings)
     from spleeter_microservice.audit.record import Action, AuditEvent
     from spleeter_microservice.bootstrap.api import require_access
-    from spleeter_microservice.bootstrap.database import bury_worker
     from spleeter_microservice.bootstrap.shared import PROGRAM_VERSION, make_folder, open_audit
     from spleeter_microservice.observability.logs import configure_logging
 
@@ -63,22 +62,19 @@ def run_serve(options: argparse.Namespace, settings: Settings) -> int:
             AuditEvent(Action.SERVICE_STARTED, details={"version": PROGRAM_VERSION, "pid": os.getpid()})
         )
         stack.callback(audit.append, AuditEvent(Action.SERVICE_STOPPED, details={"pid": os.getpid()}))
-        supervising = _supervise(
-            settings, programs, _upkeep(database) if database else None, lambda pid: bury_worker(url, pid)
-        )
-        asyncio.run(supervising)
+        asyncio.run(_supervise(settings, programs, _upkeep(database) if database else None, url))
     return 0
 
 
 def run_api(options: argparse.Namespace, settings: Settings) -> int:
-    """Run the API until SIGTERM or Ctrl-C; as several processes if the settings say so."""
+    """Run the API until SIGTERM or Ctrl-C, in as many processes as the settings say."""
     alone = options.socket is None
     if alone and settings.api_processes > 1:
         return _run_api_processes(settings)
     from spleeter_microservice.observability.logs import configure_logging
 
     configure_logging(settings.log_level)
-    _watch(options)
+    _watch_parent(options)
     with _listen(settings) if alone else socket.socket(fileno=options.socket) as listening:
         if alone:
             _announce(settings)
@@ -86,13 +82,13 @@ def run_api(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def run_worker(options: argparse.Namespace, settings: Settings) -> int:
-    """Do jobs until SIGTERM or Ctrl-C; a second one hastens the end."""
+    """Run a worker until SIGTERM or Ctrl-C; a second one shortens the shutdown."""
     from spleeter_microservice.bootstrap import worker
     from spleeter_microservice.observability.logs import configure_logging
     from spleeter_microservice.observability.metrics import serve_metrics
 
     configure_logging(settings.log_level)
-    _watch(options)
+    _watch_parent(options)
     if settings.metrics_port:
         serve_metrics(settings.metrics_port)
     asyncio.run(worker.run_worker(settings))
@@ -126,7 +122,7 @@ def _run_server(settings: Settings, listening: socket.socket) -> int:
         backlog=_BACKLOG,
     )
     server = uvicorn.Server(config)
-    # The server raises the signals that stopped it once more when it has stopped.
+    # After stopping, the server raises the signals that stopped it once more.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     try:
@@ -140,7 +136,7 @@ def _run_server(settings: Settings, listening: socket.socket) -> int:
 
 
 def _share_metrics(settings: Settings) -> None:
-    """Have all processes add up their metrics; must come before ``telemetry`` is imported."""
+    """Make all processes share their metrics; to be called before ``metrics`` is imported."""
     from spleeter_microservice.bootstrap.shared import metrics_folder
 
     folder = metrics_folder(settings)
@@ -152,7 +148,7 @@ def _share_metrics(settings: Settings) -> None:
 
 
 def _open_database(stack: ExitStack, settings: Settings) -> tuple[str, EmbeddedPostgres | None]:
-    """Give the database's address, and the embedded one if it is that, started."""
+    """Return the address of the database, and the embedded database if that is used, started."""
     from spleeter_microservice.bootstrap.database import embedded_database
     from spleeter_microservice.database.migrate import migrate
 
@@ -166,20 +162,38 @@ def _open_database(stack: ExitStack, settings: Settings) -> tuple[str, EmbeddedP
 def _upkeep(database: EmbeddedPostgres) -> Upkeep:
     from spleeter_microservice.observability.metrics import WORKER_RESTARTS
 
-    async def see_that_it_runs() -> None:
+    async def restart_if_ended() -> None:
         if not database.lives():
             await asyncio.to_thread(database.ensure_running)
             WORKER_RESTARTS.labels("database_ended").inc()
 
-    return see_that_it_runs
+    return restart_if_ended
+
+
+def _on_exit(database_url: str | None) -> OnExit:
+    """Return a function that counts an exited process, and requeues its jobs if it may have had any."""
+    from spleeter_microservice.bootstrap.database import requeue_jobs_of
+    from spleeter_microservice.observability.metrics import WORKER_RESTARTS, forget_process
+
+    async def on_exit(pid: int, reason: str) -> None:
+        WORKER_RESTARTS.labels(reason).inc()
+        forget_process(pid)
+        if database_url:
+            await requeue_jobs_of(database_url, pid)
+
+    return on_exit
 
 
 async def _supervise(
-    settings: Settings, programs: list[Program], upkeep: Upkeep | None = None, on_exit: Mourn | None = None
+    settings: Settings,
+    programs: list[Program],
+    upkeep: Upkeep | None = None,
+    database_url: str | None = None,
 ) -> None:
     from spleeter_microservice.processes.supervisor import RestartPolicy, Supervisor
 
-    await Supervisor(programs, upkeep, on_exit, RestartPolicy(drain=settings.grace_s + 30)).run()
+    restarts = RestartPolicy(drain=settings.grace_s + 30)
+    await Supervisor(programs, upkeep, _on_exit(database_url), restarts).run()
 
 
 def _api_programs(settings: Settings, listening: socket.socket, environ: dict[str, str]) -> list[Program]:
@@ -195,7 +209,7 @@ def _program(name: str, arguments: list[str], environ: dict[str, str], *descript
     return Program(name, arguments, environ, descriptors)
 
 
-def _watch(options: argparse.Namespace) -> None:
+def _watch_parent(options: argparse.Namespace) -> None:
     if options.lifeline is not None:
         from spleeter_microservice.processes import parent_watch
 
@@ -203,8 +217,8 @@ def _watch(options: argparse.Namespace) -> None:
 
 
 def _listen(settings: Settings) -> socket.socket:
-    """Listen on the API's address."""
-    deadline = time.monotonic() + _PORT_PATIENCE
+    """Open a socket that listens on the API's address; wait for the port if it is taken."""
+    deadline = time.monotonic() + _PORT_TIMEOUT
     while True:
         try:
             family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
@@ -212,18 +226,18 @@ def _listen(settings: Settings) -> socket.socket:
         except OSError as error:
             if time.monotonic() > deadline:
                 raise ConfigurationError(
-                    f"Nothing can listen on {settings.host}:{settings.port}: {error.strerror}. Choose "
-                    "another address with SPLEETER_HOST and SPLEETER_PORT."
+                    f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Choose another "
+                    "address with SPLEETER_HOST and SPLEETER_PORT."
                 ) from error
             time.sleep(0.2)
 
 
 def _announce(settings: Settings) -> None:
-    """Print where the service is, and a developer's key."""
-    from spleeter_microservice.bootstrap.shared import development_key, generates_key
+    """Print the address of the service, and the development key if one is needed."""
+    from spleeter_microservice.bootstrap.shared import development_key, needs_development_key
 
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     print(f"Page and API: http://{host}:{settings.port}/")
-    if generates_key(settings):
+    if needs_development_key(settings):
         print(f"Key: {development_key(settings)}")
     sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from spleeter_microservice.access.rate_table import prune_rates
 from spleeter_microservice.database.connection import Database
+from spleeter_microservice.errors import DatabaseUnavailableError, StorageUnavailableError
 from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.storage.store import Storage
 
@@ -17,6 +19,7 @@ logger = logging.getLogger(__name__)
 JOBS_PREFIX = "separations"
 """First part of every job's prefix, ``separations/{id}``."""
 _BATCH = 500
+_PAUSE_SECONDS = 300.0
 
 
 class ObjectSweeper:
@@ -41,6 +44,15 @@ class ObjectSweeper:
         self._storage = storage
         self._age = age
         self._period = period
+
+    async def run(self) -> None:
+        """Sweep whenever it is due, until cancelled."""
+        while True:
+            try:
+                await self.sweep_if_due()
+            except (DatabaseUnavailableError, StorageUnavailableError) as error:
+                logger.warning("cannot sweep objects: %s", error)
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     async def sweep_if_due(self) -> int | None:
         """Sweep unless a worker did so within the period; return what ``sweep`` returns, or None."""

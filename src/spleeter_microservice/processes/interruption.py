@@ -1,4 +1,4 @@
-"""Lets a step end before Ctrl-C or SIGTERM ends the program."""
+"""Deferral of SIGINT and SIGTERM until a step is done."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from types import FrameType
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], None]]:
-    """Hold back the first signal of a kind; the second acts at once.
+    """Defer the first SIGINT and SIGTERM; a second one acts at once.
 
     Yields:
-        what raises, if a signal has come, the exception that it would have raised on its own.
+        A function that raises ``KeyboardInterrupt`` or ``SystemExit`` if a signal has arrived.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: None  # only the main thread gets signals
+        yield lambda: None  # only the main thread receives signals
         return
     held: list[int] = []
 

@@ -1,4 +1,4 @@
-"""Stops this process when the one that supervises it is gone."""
+"""A watch that stops this process when its supervisor has exited."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ import signal
 import threading
 import time
 
-_HASTE_SECONDS = 0.5  # between being told to stop and to hasten
+_SECOND_SIGNAL_SECONDS = 0.5  # after the first
 
 
 def watch(descriptor: int) -> None:
-    """Stop as by two SIGTERMs, the second of which hastens, when a pipe's other end is closed.
+    """Stop this process when the other end of a pipe is closed.
+
+    It receives SIGTERM twice; the second one shortens its shutdown.
 
     Args:
-        descriptor: of the pipe's reading end, inherited from ``supervisor.Supervisor``.
+        descriptor: reading end of the pipe, inherited from ``supervisor.Supervisor``.
     """
     os.set_inheritable(descriptor, False)
 
     def wait() -> None:
         os.read(descriptor, 1)
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(_HASTE_SECONDS)
+        time.sleep(_SECOND_SIGNAL_SECONDS)
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, name="lifeline", daemon=True).start()

@@ -1,7 +1,7 @@
-"""Keeps processes running until it is told to stop, and then stops them in good order.
+"""Supervision of child processes: they are restarted when they exit, and stopped together.
 
-Each process gets the reading end of a pipe, its lifeline, whose writing end this process holds:
-when this one dies, however it does, the others notice and stop (``lifeline.py``).
+Each child inherits the reading end of a pipe, its lifeline, whose writing end the supervisor holds. When the
+supervisor exits, even if it is killed, the children notice and stop (``parent_watch``).
 """
 
 from __future__ import annotations
@@ -17,27 +17,26 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from spleeter_microservice.observability.metrics import WORKER_RESTARTS, forget_process
-from spleeter_microservice.processes.zombie_reaper import Orphans
+from spleeter_microservice.processes.zombie_reaper import ZombieReaper
 
 logger = logging.getLogger(__name__)
 
 Upkeep = Callable[[], Awaitable[None]]
-Mourn = Callable[[int], Awaitable[None]]
+OnExit = Callable[[int, str], Awaitable[None]]
 
 _POLL_SECONDS = 0.05
-_STEADY_SECONDS = 30.0  # who lived so long starts anew without delay
+_STEADY_SECONDS = 30.0  # a program that ran for longer is restarted without a growing pause
 
 
 @dataclass(frozen=True)
 class Program:
-    """A command of this program to keep running.
+    """A command of this package to keep running.
 
     Attributes:
-        name: for logs and metrics.
-        arguments: of ``spleeter-microservice``.
-        environ: its whole environment.
-        descriptors: that it inherits, besides its lifeline.
+        name: name for logs and metrics.
+        arguments: arguments of ``spleeter-microservice``.
+        environ: its complete environment.
+        descriptors: file descriptors that it inherits besides its lifeline.
     """
 
     name: str
@@ -48,12 +47,13 @@ class Program:
 
 @dataclass(frozen=True)
 class RestartPolicy:
-    """How long, in seconds.
+    """Intervals of a supervisor, in seconds.
 
     Attributes:
-        drain: from being told to stop until what still runs is killed.
-        first_pause, last_pause: before a program that died starts again, doubled each time.
-        upkeep: between rounds of upkeep.
+        drain: time from the request to stop until programs that still run are killed.
+        first_pause: pause before the first restart; it doubles with each further exit.
+        last_pause: the longest pause before a restart.
+        upkeep: pause between rounds of upkeep.
     """
 
     drain: float = 60.0
@@ -63,45 +63,46 @@ class RestartPolicy:
 
 
 class Supervisor:
-    """Runs programs.
+    """Keeps programs running until it is asked to stop.
 
     Args:
-        programs: to keep running.
-        upkeep: done again and again meanwhile; what goes wrong in it is logged.
-        on_exit: told the number of each process that died; what goes wrong in it is logged.
-        restarts: with everything.
+        programs: programs to keep running.
+        upkeep: called repeatedly while programs run; its errors are logged.
+        on_exit: called with the process id and a reason, such as ``worker_killed``, after a program exits
+            unexpectedly; its errors are logged.
+        restarts: when to restart and when to kill programs.
     """
 
     def __init__(
         self,
         programs: Sequence[Program],
         upkeep: Upkeep | None = None,
-        on_exit: Mourn | None = None,
+        on_exit: OnExit | None = None,
         restarts: RestartPolicy | None = None,
     ) -> None:
         self._programs = programs
         self._upkeep = upkeep
-        self._mourn = on_exit
+        self._on_exit = on_exit
         self._restarts = restarts or RestartPolicy()
         self._stopping = asyncio.Event()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._lifeline: int | None = None
-        # As the first process of a container this one inherits what others leave behind.
-        self._orphans = Orphans() if os.getpid() == 1 else None
+        # The first process of a container inherits the children of exited processes.
+        self._zombies = ZombieReaper() if os.getpid() == 1 else None
 
     @property
     def pids(self) -> dict[str, int]:
-        """The numbers of the processes that run, by their programs' names."""
+        """The ids of the running processes, by the names of their programs."""
         return {name: process.pid for name, process in self._processes.items()}
 
     def stop(self) -> None:
-        """Have everything stop; called again, have it hasten."""
+        """Ask all programs to stop; a second call makes them hurry."""
         self._stopping.set()
         for process in self._processes.values():
             _signal(process, signal.SIGTERM)
 
     async def run(self) -> None:
-        """Run until SIGTERM or SIGINT, then until all programs have ended."""
+        """Run until SIGTERM or SIGINT, and then until all programs have exited."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
@@ -121,28 +122,27 @@ class Supervisor:
             os.close(writing)
 
     async def _keep(self, program: Program) -> None:
-        """Have a program run until everything stops."""
-        deaths = 0
+        """Run a program again and again until the supervisor stops."""
+        exits = 0
         while not self._stopping.is_set():
-            began = time.monotonic()
+            started = time.monotonic()
             pid, status = await self._run(program)
             if self._stopping.is_set():
                 return
-            if self._mourn:
-                await _carefully(self._mourn(pid))
-            deaths = 1 if time.monotonic() - began > _STEADY_SECONDS else deaths + 1
-            reason = f"{program.name}_{'killed' if status < 0 else 'ended'}"
-            WORKER_RESTARTS.labels(reason).inc()
-            pause = min(self._restarts.first_pause * 2 ** (deaths - 1), self._restarts.last_pause)
+            if self._on_exit:
+                reason = f"{program.name}_{'killed' if status < 0 else 'ended'}"
+                await _carefully(self._on_exit(pid, reason))
+            exits = 1 if time.monotonic() - started > _STEADY_SECONDS else exits + 1
+            pause = min(self._restarts.first_pause * 2 ** (exits - 1), self._restarts.last_pause)
             logger.error(
-                "a process died and is started again",
+                "process exited; restarting it",
                 extra={"program": program.name, "status": status, "pause": pause},
             )
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
 
     async def _run(self, program: Program) -> tuple[int, int]:
-        """Start a program, wait for its end, and give its number and status, negative for a signal."""
+        """Run a program, and return its process id and its exit status, which is negative for a signal."""
         process = self._start(program)
         self._processes[program.name] = process
         try:
@@ -151,25 +151,24 @@ class Supervisor:
         finally:
             if process.poll() is not None:
                 del self._processes[program.name]
-                forget_process(process.pid)
         return process.pid, process.returncode
 
     def _start(self, program: Program) -> subprocess.Popen[bytes]:
         assert self._lifeline is not None, "run first"
         arguments = [*program.arguments, "--lifeline", str(self._lifeline)]
-        return subprocess.Popen(  # noqa: S603  (of this program's own)
+        return subprocess.Popen(  # noqa: S603  (this package's own command)
             [sys.executable, "-m", "spleeter_microservice", *arguments],
             env=dict(program.environ),
             pass_fds=[self._lifeline, *program.descriptors],
-            start_new_session=True,  # Ctrl-C is this process's business
+            start_new_session=True,  # so that Ctrl-C reaches the supervisor only
         )
 
     async def _keep_up(self) -> None:
         while not self._stopping.is_set() or self._processes:
             if self._upkeep:
                 await _carefully(self._upkeep())
-            if self._orphans:
-                self._orphans.reap()
+            if self._zombies:
+                self._zombies.reap()
             await asyncio.sleep(self._restarts.upkeep)
 
     async def _limit_draining(self) -> None:
@@ -179,7 +178,7 @@ class Supervisor:
         while self._processes and time.monotonic() < deadline:
             await asyncio.sleep(_POLL_SECONDS)
         for name, process in self._processes.items():
-            logger.error("a process does not stop and is killed", extra={"program": name})
+            logger.error("process does not stop; killing it", extra={"program": name})
             process.kill()
 
 
@@ -192,4 +191,4 @@ async def _carefully(action: Awaitable[None]) -> None:
     try:
         await action
     except Exception:
-        logger.exception("the supervisor could not do something; processes run on")
+        logger.exception("a duty of the supervisor failed")

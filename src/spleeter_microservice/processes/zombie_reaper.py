@@ -1,7 +1,7 @@
-"""What the first process of a container inherits: the children of processes that died before them.
+"""Reaping of processes that the first process of a container inherits.
 
-Nobody else waits for these; dead, they would stay in the table of processes for as long as the
-container lives.
+When a process exits before its children, the first process becomes their parent. Unless it waits for them,
+they stay in the process table as zombies for as long as the container runs.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-class Orphans:
-    """Takes leave of dead children that nobody else waits for.
+class ZombieReaper:
+    """Waits for exited children that no other code waits for.
 
     Args:
-        timeout: seconds after which nobody will, who would have known the child's status.
+        timeout: seconds that a zombie is left to other code, which may need its exit status.
     """
 
     def __init__(self, timeout: float = 10.0) -> None:
         self._timeout = timeout
-        self._dead: dict[int, float] = {}
+        self._zombies: dict[int, float] = {}
 
     def reap(self) -> None:
-        """Look for dead children; those that were dead long enough are let go."""
+        """Find zombies, and reap those that have existed for longer than the timeout."""
         now = time.monotonic()
-        self._dead = {pid: self._dead.get(pid, now) for pid in _dead_children()}
-        for pid, since in self._dead.items():
+        self._zombies = {pid: self._zombies.get(pid, now) for pid in _zombie_children()}
+        for pid, since in self._zombies.items():
             if now - since >= self._timeout:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
 
 
-def _dead_children() -> Iterator[int]:
-    for place in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has just ended
-            # The name before the last bracket may hold anything.
-            state, parent = place.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[:2]
+def _zombie_children() -> Iterator[int]:
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # the process has just been reaped
+            # The process's name, in brackets, may itself contain brackets and spaces.
+            state, parent = file.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[:2]
             if state == "Z" and int(parent) == os.getpid():
-                yield int(place.parent.name)
+                yield int(file.parent.name)

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import time
 from collections.abc import Iterator
 
-from spleeter_microservice.errors import ModelCorruptError
-from spleeter_microservice.jobs.worker_registry import RegisteredModel, best
+from spleeter_microservice.errors import DatabaseUnavailableError, ModelCorruptError
+from spleeter_microservice.jobs.worker_registry import RegisteredModel, WorkerRegistry, best
 from spleeter_microservice.models.builtin import BASE, BuiltIn
 from spleeter_microservice.models.catalogue import ModelEntry
 from spleeter_microservice.models.directory import InstalledModel
 from spleeter_microservice.models.manifest import Manifest
 from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.sandbox.messages import InferenceModel
+from spleeter_microservice.worker.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+FIRST_MODEL = "2stems"
+"""The model that is pulled if none is installed, without which a worker could do nothing."""
+_REPORT_SECONDS = 10.0
+_POLL_SECONDS = 0.1
 
 
 class Inventory:
@@ -55,6 +66,19 @@ class Inventory:
             known = self._verified[name] = ((model.base or model).manifest, inference_model(model))
         return known[1]
 
+    def load_first(self) -> InferenceModel:
+        """Return the model that slots load at their start; pull it if no model is installed.
+
+        Raises:
+            ModelError: if it cannot be pulled, or is damaged.
+        """
+        installed = [model.name for model in self.models() if model.installed]
+        if not installed:
+            logger.info("pulling a model", extra={"model": FIRST_MODEL})
+            self.store.pull(FIRST_MODEL)
+            installed = [FIRST_MODEL]
+        return self.load(FIRST_MODEL if FIRST_MODEL in installed else installed[0])
+
     def _present(self, name: str) -> InstalledModel | None:
         try:
             return self.store.installed_model(name)
@@ -96,3 +120,26 @@ def inference_model(model: InstalledModel) -> InferenceModel:
         str(part.folder / name): entry.sha256 for part in parts for name, entry in part.manifest.files.items()
     }
     return InferenceModel(model.files, model.manifest.weights_sha256, hashes)
+
+
+async def report_models(worker: Worker, registry: WorkerRegistry, inventory: Inventory) -> None:
+    """Report the models to the registry, at once and after each change, until cancelled."""
+    reported: object = None
+    while True:
+        models = await asyncio.to_thread(inventory.models)
+        number = worker.number
+        if number is not None and reported != (number, models):
+            try:
+                await registry.report(number, models)
+                reported = (number, models)
+            except DatabaseUnavailableError as error:
+                logger.warning("cannot report models: %s", error)
+        await _until_due(worker, number if reported == (number, models) else None)
+
+
+async def _until_due(worker: Worker, reported: int | None) -> None:
+    """Wait until the next check for changes, or until the worker has a number without a report."""
+    deadline = time.monotonic() + _REPORT_SECONDS
+    await asyncio.sleep(_POLL_SECONDS)
+    while worker.number in (None, reported) and time.monotonic() < deadline:
+        await asyncio.sleep(_POLL_SECONDS)

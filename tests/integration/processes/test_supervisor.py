@@ -1,4 +1,4 @@
-"""Real programs are kept running, started again when they die, and stopped in good order."""
+"""Real programs are kept running, restarted when they exit, and stopped together."""
 
 import asyncio
 import os
@@ -16,22 +16,22 @@ pytestmark = pytest.mark.asyncio
 
 _REPOSITORY = Path(__file__).parents[3]
 QUICK = RestartPolicy(drain=3.0, first_pause=0.05, last_pause=0.2, upkeep=0.05)
-# Stands in for this program's command line: notes its number, and does what the test wants.
+# Stands in for the command line: notes its process id, and does what the test wants.
 _STUB = """
 import os, pathlib, signal, sys, time
 folder, deed = pathlib.Path(os.environ["FOLDER"]), sys.argv[1]
 if deed == "deaf": signal.signal(signal.SIGTERM, signal.SIG_IGN)
 with (folder / deed).open("a") as log: log.write(f"{os.getpid()}\\n")
 if deed == "short": sys.exit(3)
-from spleeter_microservice import lifeline
-lifeline.watch(int(sys.argv[sys.argv.index("--lifeline") + 1]))
+from spleeter_microservice.processes import parent_watch
+parent_watch.watch(int(sys.argv[sys.argv.index("--lifeline") + 1]))
 time.sleep(60)
 """
 
 
 @pytest.fixture
 def program(tmp_path: Path) -> Callable[[str], Program]:
-    """Make a program whose ``spleeter_microservice.__main__`` is the stub."""
+    """Return a function that makes programs whose ``spleeter_microservice.__main__`` is the stub."""
     package = tmp_path / "package" / "spleeter_microservice"
     package.mkdir(parents=True)
     for path in (_REPOSITORY / "src" / "spleeter_microservice").iterdir():
@@ -59,7 +59,7 @@ async def started(folder: Path, deed: str, count: int) -> list[int]:
 
 
 def runs(pid: int) -> bool:
-    """Tell whether a process runs; one that nobody has waited for yet does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -77,23 +77,23 @@ async def at_work(supervisor: Supervisor) -> AsyncIterator[asyncio.Task[None]]:
             await running
 
 
-async def test_what_dies_is_started_again_and_mourned(
+async def test_a_program_that_is_killed_is_restarted_and_reported(
     program: Callable[[str], Program], tmp_path: Path
 ) -> None:
-    mourned: list[int] = []
+    exits: list[tuple[int, str]] = []
 
-    async def on_exit(pid: int) -> None:
-        mourned.append(pid)
-        raise OSError("nobody may stop the supervisor")
+    async def on_exit(pid: int, reason: str) -> None:
+        exits.append((pid, reason))
+        raise OSError("the supervisor must survive this")
 
     async with at_work(Supervisor([program("long")], on_exit=on_exit, restarts=QUICK)):
         (first,) = await started(tmp_path, "long", 1)
         os.kill(first, signal.SIGKILL)
         assert len(await started(tmp_path, "long", 2)) == 2
-    assert mourned == [first]
+    assert exits == [(first, "long_killed")]
 
 
-async def test_what_ends_at_once_again_and_again_is_started_ever_less_often(
+async def test_pauses_grow_before_a_program_that_keeps_exiting_is_restarted(
     program: Callable[[str], Program], tmp_path: Path
 ) -> None:
     restarts = RestartPolicy(drain=3.0, first_pause=0.2, last_pause=60.0)
@@ -103,7 +103,7 @@ async def test_what_ends_at_once_again_and_again_is_started_ever_less_often(
         assert len(starts(tmp_path, "short")) == 3
 
 
-async def test_stopping_ends_everything_and_what_does_not_listen_is_killed(
+async def test_stopping_ends_all_programs_and_kills_those_that_ignore_it(
     program: Callable[[str], Program], tmp_path: Path
 ) -> None:
     async with at_work(Supervisor([program("long"), program("deaf")], restarts=QUICK)):
@@ -113,7 +113,7 @@ async def test_stopping_ends_everything_and_what_does_not_listen_is_killed(
             os.kill(pid, 0)
 
 
-async def test_upkeep_is_done_meanwhile_and_may_fail(program: Callable[[str], Program]) -> None:
+async def test_upkeep_is_repeated_even_if_it_fails(program: Callable[[str], Program]) -> None:
     rounds = 0
 
     async def upkeep() -> None:
@@ -126,7 +126,7 @@ async def test_upkeep_is_done_meanwhile_and_may_fail(program: Callable[[str], Pr
             await asyncio.sleep(0.02)
 
 
-async def test_when_the_supervisor_is_killed_its_programs_stop(
+async def test_programs_stop_when_their_supervisor_is_killed(
     program: Callable[[str], Program], tmp_path: Path
 ) -> None:
     script = (

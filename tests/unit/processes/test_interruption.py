@@ -1,4 +1,4 @@
-"""The first signal waits until it is asked for, the second does not."""
+"""The first signal is deferred until a step is done; the second acts at once."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ import pytest
 from spleeter_microservice.processes.interruption import interruptible
 
 
-def test_nothing_happens_without_a_signal() -> None:
+def test_without_a_signal_nothing_happens() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with interruptible() as check:
         check()
@@ -17,7 +17,7 @@ def test_nothing_happens_without_a_signal() -> None:
 
 
 def train(number: signal.Signals, signals: int, steps: list[int]) -> None:
-    """Take steps, during the second of which signals arrive."""
+    """Run steps; signals arrive during the second one."""
     with interruptible() as check:
         for step in range(4):
             if step == 1:
@@ -27,7 +27,7 @@ def train(number: signal.Signals, signals: int, steps: list[int]) -> None:
             check()
 
 
-def test_a_signal_ends_the_training_when_the_step_is_done() -> None:
+def test_the_first_signal_acts_when_the_step_is_done() -> None:
     steps: list[int] = []
     with pytest.raises(KeyboardInterrupt):
         train(signal.SIGINT, 1, steps)
@@ -44,7 +44,7 @@ def test_the_second_signal_acts_at_once() -> None:
     assert steps == [0]
 
 
-def test_threads_that_get_no_signals_can_train_too() -> None:
+def test_other_threads_which_receive_no_signals_can_run_steps_too() -> None:
     def check_once() -> bool:
         with interruptible() as check:
             check()
