@@ -24,29 +24,31 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     keys = commands.add_parser("keys", help="create, list and revoke API keys")
     actions = keys.add_subparsers(title="actions", metavar="ACTION", required=True)
 
-    action = actions.add_parser("create", help="make a key and print it, for the only time")
-    action.add_argument("--tenant", default="default", help="whose separations it gives access to")
+    action = actions.add_parser("create", help="create a key and print it; it is not shown again")
+    action.add_argument(
+        "--tenant", default="default", help="tenant whose separations it grants access to (default: default)"
+    )
     action.add_argument(
         "--scopes",
         default="separate,read",
         help="scopes, comma-separated: separate, read (default: both)",
     )
-    action.add_argument("--days", type=float, help="how long it lives; default: for ever")
-    action.add_argument("--name", default="", help="what you call it")
+    action.add_argument("--days", type=float, help="days until it expires (default: never)")
+    action.add_argument("--name", default="", help="name for your own use")
     action.set_defaults(run=create_key)
 
-    action = actions.add_parser("list", help="show what is known of keys; the keys themselves are not kept")
-    action.add_argument("--tenant", help="of one tenant only")
-    action.add_argument("--json", action="store_true", help="for programs to read")
+    action = actions.add_parser("list", help="list keys; the keys themselves are not stored")
+    action.add_argument("--tenant", help="list the keys of one tenant only")
+    action.add_argument("--json", action="store_true", help="print JSON")
     action.set_defaults(run=list_keys)
 
-    action = actions.add_parser("revoke", help="make a key useless from now on")
-    action.add_argument("id", metavar="ID", help="as listed, key_…")
+    action = actions.add_parser("revoke", help="revoke a key, effective immediately")
+    action.add_argument("id", metavar="ID", help="id of the key, as listed (key_…)")
     action.set_defaults(run=revoke_key)
 
 
 def create_key(options: argparse.Namespace, settings: Settings) -> int:
-    """Make a key and print it."""
+    """Create a key and print it."""
     from spleeter_microservice.access.principal import parse_scopes
     from spleeter_microservice.audit.record import Action
 
@@ -57,13 +59,13 @@ def create_key(options: argparse.Namespace, settings: Settings) -> int:
         return await keys.create(options.tenant, scopes, lifetime=lifetime, name=options.name)
 
     text, record = _with_keys(settings, create)
-    _note(settings, Action.KEY_CREATED, record)
+    _record(settings, Action.KEY_CREATED, record)
     print(text)
     return 0
 
 
 def list_keys(options: argparse.Namespace, settings: Settings) -> int:
-    """Show what is known of keys."""
+    """List keys."""
     records = _with_keys(settings, lambda keys: keys.list(options.tenant))
     rows = [_described(record) for record in records]
     if options.json:
@@ -78,11 +80,11 @@ def list_keys(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def revoke_key(options: argparse.Namespace, settings: Settings) -> int:
-    """Make a key useless."""
+    """Revoke a key."""
     from spleeter_microservice.audit.record import Action
 
     record = _with_keys(settings, lambda keys: keys.revoke(options.id))
-    _note(settings, Action.KEY_REVOKED, record)
+    _record(settings, Action.KEY_REVOKED, record)
     print(f"{record.key_id}: revoked.")
     return 0
 
@@ -121,7 +123,7 @@ def _with_keys(settings: Settings, action: Callable[[ApiKeys], Awaitable[T]]) ->
         return asyncio.run(act(url))
 
 
-def _note(settings: Settings, action: Action, record: KeyRecord) -> None:
+def _record(settings: Settings, action: Action, record: KeyRecord) -> None:
     from spleeter_microservice.audit.record import AuditEvent
     from spleeter_microservice.bootstrap.shared import open_audit
 
