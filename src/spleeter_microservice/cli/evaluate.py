@@ -31,11 +31,21 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "evaluate",
         help="score a model by songs whose stems are known",
-        description="Judges a model by songs whose stems are known.",
+        description="Scores a model by songs whose stems are known.",
     )
     add = parser.add_argument
-    add("model", nargs="?", metavar="MODEL", help="as -p of separate; with --estimates, a name or nothing")
-    add("folder", type=Path, metavar="FOLDER", help="folders of songs, one file per stem, or musdb's files")
+    add(
+        "model",
+        nargs="?",
+        metavar="MODEL",
+        help="as -p of separate; with --estimates, a name or nothing",
+    )
+    add(
+        "folder",
+        type=Path,
+        metavar="FOLDER",
+        help="directory of songs, each one file per stem, or musdb's files",
+    )
     add(
         "--estimates",
         metavar="DIR",
@@ -43,9 +53,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="score the files DIR/{song}/{stem}.* instead of separating",
     )
     add_options(parser, _SIGNAL_OPTIONS)
-    add("--bsseval", action="store_true", help="also compute BSSEval version 4")
-    add("--json", metavar="FILE", type=Path, help="write all numbers as JSON")
-    add("--html", metavar="FILE", type=Path, help="write a report with boxplots and spectrograms")
+    add(
+        "--bsseval",
+        action="store_true",
+        help="also compute BSSEval version 4: SDR, SIR, SAR and ISR",
+    )
+    add("--json", metavar="FILE", type=Path, help="write all numbers to a file, as JSON")
+    add(
+        "--html",
+        metavar="FILE",
+        type=Path,
+        help="write a report with boxplots and spectrograms",
+    )
     parser.set_defaults(run=run)
 
 

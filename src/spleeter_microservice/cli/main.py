@@ -17,7 +17,7 @@ from spleeter_microservice.settings import Settings
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     signal.signal(signal.SIGTERM, _terminate)
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     try:
         status: int = options.run(options, Settings.from_environment(os.environ))
     except SpleeterError as error:
@@ -38,7 +38,8 @@ def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + signal.SIGTERM)
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
     from importlib.metadata import version
 
     from spleeter_microservice.cli import audit, evaluate, keys, models, separate, serve, train

@@ -42,7 +42,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         dest="model",
         metavar="MODEL",
         default="spleeter:2stems",
-        help="name of a model, with or without 'spleeter:', or a configuration file (default: %(default)s)",
+        help="name from models list, with or without spleeter:, or a configuration file in Spleeter's format "
+        "(default: %(default)s)",
     )
     add(
         "-o",

@@ -43,7 +43,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         type=Path,
         metavar="DIR",
         required=True,
-        help="folder that the lists' paths are relative to, or of songs with their stems",
+        help="directory that the lists' paths are relative to, or of songs with their stems",
     )
     add(
         "-o",
@@ -52,12 +52,27 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         dest="output",
         type=Path,
         metavar="DIR",
-        help="folder that becomes the model's; by default the configuration's model_dir",
+        help="directory of the model (default: the configuration's model_dir)",
     )
-    add("--validation", type=Path, metavar="DIR", help="folder of songs to validate with")
-    add("--from", dest="base", metavar="MODEL", help="start from the weights of a model, as -p of separate")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="what to compute on")
-    add("--precision", choices=("auto", "float32", "bf16"), default="auto", help="of the convolutions")
+    add("--validation", type=Path, metavar="DIR", help="directory of songs to validate with")
+    add(
+        "--from",
+        dest="base",
+        metavar="MODEL",
+        help="start from the weights of a model, as -p of separate (default: random weights)",
+    )
+    add(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="what to compute on (default: %(default)s)",
+    )
+    add(
+        "--precision",
+        choices=("auto", "float32", "bf16"),
+        default="auto",
+        help="precision of the convolutions (default: %(default)s)",
+    )
     parser.set_defaults(run=run)
 
 

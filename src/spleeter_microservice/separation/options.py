@@ -70,12 +70,17 @@ class Option:
         if value is None and self.may_be_none:
             return
         if self.choices and value not in self.choices:
-            raise ConfigurationError(
-                f"Invalid {self.name} {value!r}. Choose one of {', '.join(self.choices)}."
-            )
+            raise self._error(value, f"one of {', '.join(self.choices)}")
+        if self.kind is bool and not isinstance(value, bool):
+            raise self._error(value, "True or False")
         low, high = self.limits
-        if self.kind is float and not (low <= value <= high and value != self.above):
-            raise ConfigurationError(f"Invalid {self.name} {value!r}. Choose {self.range}.")
+        if self.kind is float and not (
+            isinstance(value, float | int) and low <= value <= high and value != self.above
+        ):
+            raise self._error(value, f"{self.range or 'a number'} {self.unit}".rstrip())
+
+    def _error(self, value: Any, possible: str) -> ConfigurationError:
+        return ConfigurationError(f"Invalid {self.name} {value!r}. Choose {possible}.")
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -88,7 +93,7 @@ class Option:
         """Limits in words; empty if there are none."""
         if self.limits == (-math.inf, math.inf):
             return ""
-        low, high = (f"{limit:,.15g}".replace(",", " ") for limit in self.limits)
+        low, high = (f"{limit:,.15g}" for limit in self.limits)
         return f"{low} to {high}" if self.above is None else f"more than {low}, at most {high}"
 
 
@@ -111,7 +116,7 @@ class SeparationOptions:
     )
     bit_depth: str | None = option(
         None,
-        "Bits per sample of a lossless codec; 32f is floating point. 16 by default.",
+        "Bits per sample of WAV and FLAC, 16 by default; 32f, floating point, is for WAV alone.",
         choices=tuple(dict.fromkeys(depth for codec in CODECS.values() for depth in codec.encoders if depth)),
         http=False,
     )
@@ -126,7 +131,7 @@ class SeparationOptions:
     )
     duration: float | None = option(
         None,
-        "Seconds of the song to separate; by default everything to its end.",
+        "Seconds of the song to separate; by default everything to the end.",
         flags=("-d", "--duration"),
         above=0,
         maximum=_SECONDS,

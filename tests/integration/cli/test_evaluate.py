@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from spleeter_microservice.cli.exit_statuses import SOME_FAILED
-from spleeter_microservice.cli.main import _parser
+from spleeter_microservice.cli.main import make_parser
 from spleeter_microservice.errors import (
     ConfigurationError,
     MissingEstimateError,
@@ -33,7 +33,7 @@ FOUR = ("drums", "bass", "other", "vocals")
 def evaluate(tmp_path: Path, *arguments: object) -> tuple[int, dict[str, Any]]:
     """Run the command; give its exit status and its JSON."""
     report = tmp_path / "report.json"
-    options = _parser().parse_args(["evaluate", *map(str, arguments), "--json", str(report)])
+    options = make_parser().parse_args(["evaluate", *map(str, arguments), "--json", str(report)])
     status = options.run(options, Settings(tmp_path / "store"))
     content = json.loads(report.read_text())
     assert isinstance(content, dict)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from spleeter_microservice.jobs.job import JobOptions, Result, State, StoredStem, new_job_id
 from spleeter_microservice.jobs.queue import COST_UNIT, entry_priority, virtual_cost
+from spleeter_microservice.separation.options import SeparationOptions
 
 TEXT = st.text(max_size=8)
 OPTIONS = st.builds(
@@ -48,6 +49,20 @@ def test_options_survive_a_round_trip_through_json(options: JobOptions) -> None:
 
 def test_unknown_fields_of_options_from_another_version_are_ignored() -> None:
     assert JobOptions.from_json({"stems": 4, "colour": "blue"}) == JobOptions(stems=4)
+
+
+def test_options_that_the_first_version_wrote_are_read() -> None:
+    row = {
+        "stems": 4, "codec": "mp3", "bitrate": "192k", "offset": 1.5, "duration": None, "mwf": True,
+        "bandwidth": "16kHz", "only": ["vocals"], "metadata": {"a": "b"}, "callback_url": None,
+    }  # fmt: skip
+    assert JobOptions.from_json(row).to_json() == row | {"bit_depth": None}
+
+
+def test_the_separator_is_told_how_to_separate_but_not_which_model_to_use() -> None:
+    options = JobOptions(stems=4, codec="flac", mwf=True, bandwidth="16kHz", only=("vocals",))
+    assert options.separation == SeparationOptions(codec="flac", mwf=True)
+    assert replace(options, bandwidth="full").separation.bandwidth == "full"
 
 
 @pytest.mark.parametrize(

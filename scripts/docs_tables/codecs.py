@@ -1,0 +1,26 @@
+"""The table of codecs in docs/cli.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from scripts.markdown import table
+from spleeter_microservice.audio.codecs import CODECS, DEFAULT_BITRATE, Codec
+
+_COLUMNS = ("Codec", "Format", "Media type", "Bitrate", "Bit depth")
+
+
+def _codecs() -> Iterator[str]:
+    return table(_COLUMNS, map(_row, CODECS.values()))
+
+
+def _row(codec: Codec) -> tuple[object, ...]:
+    depths = ", ".join(f"`{depth}`" for depth in codec.encoders if depth)
+    bitrate = "lossless"
+    if codec.kilobits:
+        low, high = codec.kilobits
+        bitrate = f"`{low}k` to `{high}k`, `{DEFAULT_BITRATE}` by default"
+    return f"`{codec.name}`", codec.title, f"`{codec.media_type}`", bitrate, depths
+
+
+TABLES = {"codecs": _codecs}

@@ -1,0 +1,56 @@
+"""Options are declared once, and impossible values are refused with those that are possible."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from spleeter_microservice.errors import ConfigurationError
+from spleeter_microservice.jobs.job import JobOptions
+from spleeter_microservice.separation.options import Option, SeparationOptions, declared_options
+
+EVERY = pytest.mark.parametrize(
+    "option", [*declared_options(), *declared_options(JobOptions)], ids=lambda option: option.name
+)
+
+
+@EVERY
+def test_every_default_is_possible(option: Option) -> None:
+    option.check(option.default)
+
+
+@EVERY
+def test_every_help_is_a_sentence(option: Option) -> None:
+    assert option.help[0].isupper()
+    assert option.help.endswith(".")
+
+
+def test_the_defaults_go_together() -> None:
+    SeparationOptions().check()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        pytest.param({"codec": "exe"}, "Invalid codec 'exe'. Choose one of wav, flac", id="codec"),
+        pytest.param({"bandwidth": "16kHz"}, "Choose one of official, full", id="bandwidth"),
+        pytest.param({"offset": -1.0}, "Invalid offset -1.0. Choose 0 to 1,000,000 seconds", id="negative"),
+        pytest.param({"offset": float("nan")}, "Invalid offset nan", id="nan"),
+        pytest.param({"offset": None}, "Invalid offset None", id="none"),
+        pytest.param({"offset": "1"}, "Invalid offset '1'", id="text"),
+        pytest.param({"duration": 0.0}, "Choose more than 0, at most 1,000,000 seconds", id="zero"),
+        pytest.param({"duration": 1e7}, "Invalid duration", id="too long"),
+        pytest.param({"mwf": "yes"}, "Invalid mwf 'yes'. Choose True or False", id="not a boolean"),
+        pytest.param({"codec": "mp3", "bitrate": "1k"}, "It can have 32k to 320k", id="bitrate"),
+        pytest.param({"codec": "mp3", "bit_depth": "16"}, "Leave the bit depth out", id="bit depth"),
+    ],
+)
+def test_an_impossible_value_is_refused_with_the_possible_ones(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        SeparationOptions(**values).check()
+    assert message in str(caught.value)
+
+
+def test_a_whole_number_of_seconds_is_possible() -> None:
+    SeparationOptions(offset=1, duration=10).check()
