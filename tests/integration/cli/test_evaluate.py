@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import statistics
+import sys
 from base64 import b64decode
 from pathlib import Path
 from typing import Any
@@ -142,6 +144,16 @@ def test_a_model_is_judged_by_what_it_separates(tmp_path: Path, model: Path) -> 
         "bsseval": False,
     }
     assert set(report["songs"][0]["stems"]) == {"vocals", "drums", "other", "accompaniment"}
+
+
+def test_a_terminal_shows_how_far_it_is(
+    tmp_path: Path, songs: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    evaluate(tmp_path, songs[0], "--estimates", songs[1])
+    assert re.search(r"song 1: +50%\|", terminal.getvalue())
 
 
 def test_one_song_that_fails_does_not_keep_others_from_being_judged(
