@@ -1,18 +1,15 @@
-"""What tests share: the installed models, and a real PostgreSQL."""
+"""Fixtures of all tests: the installed models and a PostgreSQL server."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
-import psycopg
 import pytest
 
-from spleeter_microservice.database.embedded import EmbeddedPostgres
-from spleeter_microservice.database.migrate import migrate
 from spleeter_microservice.errors import ModelNotInstalledError
 from spleeter_microservice.models.provide import find_model, open_store
 from spleeter_microservice.settings import Settings
+from tests.support.databases import PostgresServer, shared_server
 from tests.support.missing import missing
 
 _REPOSITORY = Path(__file__).parents[1]
@@ -31,33 +28,26 @@ def model_settings() -> Settings:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    """PostgreSQL, whose own database is migrated and never written to."""
-    with EmbeddedPostgres(tmp_path_factory.mktemp("pg")) as server:
-        with psycopg.connect(server.url, autocommit=True) as connection:
-            connection.execute("ALTER SYSTEM SET fsync = off")  # tests outlive no power cut
-            connection.execute("SELECT pg_reload_conf()")
-        migrate(server.url)
+def postgres(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[PostgresServer]:
+    """The PostgreSQL server that all processes of this run share."""
+    folder = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):  # one of xdist's processes, which have a folder each
+        folder = folder.parent
+    with shared_server(folder / "postgres") as server:
         yield server
 
 
 @pytest.fixture
-def empty_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
-    """Address of an empty database."""
-    yield from new_database(postgres, "template1")
+def empty_database_url(postgres: PostgresServer) -> Iterator[str]:
+    """URL of an empty database."""
+    with postgres.database("template0") as name:
+        yield postgres.url_of(name)
 
 
 @pytest.fixture
-def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
-    """Address of a database of the test's own, migrated."""
-    yield from new_database(postgres, "spleeter")
-
-
-def new_database(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
-    """Make a database, give its address, and drop it in the end."""
-    name = f"test_{uuid4().hex}"
-    own = postgres.url.replace("/spleeter?", "/postgres?")
-    with psycopg.connect(own, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
-        yield postgres.url.replace("/spleeter?", f"/{name}?")
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+def database_url(postgres: PostgresServer) -> Iterator[str]:
+    """URL of a migrated database of the test's own."""
+    with postgres.database(postgres.template) as name:
+        yield postgres.url_of(name)

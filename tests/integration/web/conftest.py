@@ -11,10 +11,9 @@ import pytest
 import pytest_asyncio
 
 from spleeter_microservice.database.connection import Database
-from spleeter_microservice.database.embedded import EmbeddedPostgres
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
-from tests.conftest import new_database
+from tests.support.databases import PostgresServer
 from tests.support.web_service import ALL, Player, WorkerRegistry, build_services, served
 
 _EMPTY = """
@@ -28,14 +27,15 @@ END $$
 
 
 @pytest.fixture(scope="module")
-def shared_database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
-    """Address of a migrated database that a module's tests share: making one takes longer than most tests."""
-    yield from new_database(postgres, "spleeter")
+def shared_database_url(postgres: PostgresServer) -> Iterator[str]:
+    """URL of a migrated database that a module's tests share: making one takes longer than most tests."""
+    with postgres.database(postgres.template) as name:
+        yield postgres.url_of(name)
 
 
 @pytest.fixture
 def database_url(shared_database_url: str) -> Iterator[str]:
-    """Address of the shared database, empty."""
+    """URL of the shared database, empty."""
     yield shared_database_url
     with psycopg.connect(shared_database_url) as connection:
         connection.execute(_EMPTY)
