@@ -1,4 +1,4 @@
-"""The API under Gunicorn, as containers of a fleet run it."""
+"""The API under Gunicorn, as in a deployment with several machines."""
 
 import os
 import signal
@@ -18,10 +18,10 @@ ARGUMENTS = (
 )
 
 
-def test_it_serves_from_an_empty_data_folder_before_the_database_is_there_and_stops_in_order(
+def test_it_serves_before_the_database_is_available_and_stops_cleanly(
     tmp_path: Path,
 ) -> None:
-    """Two processes add up their metrics; the status at the end is 0."""
+    """Two processes share their metrics; the exit status is 0."""
     port = free_port()
     environ = {name: value for name, value in os.environ.items() if not name.startswith("SPLEETER_")}
     settings = {

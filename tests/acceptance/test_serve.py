@@ -1,4 +1,4 @@
-"""The whole service as real processes, over HTTP: started, killed in parts and as a whole, stopped."""
+"""The whole service as real processes, over HTTP, while processes are killed, restarted and stopped."""
 
 import os
 import signal
@@ -35,12 +35,12 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def long(tmp_path: Path) -> Path:
-    """A song that takes some seconds, and like which there is no other."""
+    """A unique song that takes a few seconds to separate."""
     return song(tmp_path, 60, time.time_ns() % 2**32)
 
 
 def song(folder: Path, seconds: int, seed: int) -> Path:
-    """Write a second of noise, over and over."""
+    """Write a WAV file that repeats one second of noise."""
     tile = (noise(RATE, seed=seed) * 32767).astype("<i2").tobytes()
     path = folder / "song.wav"
     with wave.open(str(path), "wb") as file:
@@ -64,7 +64,7 @@ def kill(service: Service, part: str) -> int:
 
 
 def postgres(service: Service) -> str:
-    """Give the number of PostgreSQL's main process, or nothing while there is none."""
+    """Return the id of PostgreSQL's main process, or None if it is not running."""
     path = service.folder / "postgres" / "cluster" / "postmaster.pid"
     return path.read_text().partition("\n")[0] if path.exists() else ""
 

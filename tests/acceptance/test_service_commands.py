@@ -1,4 +1,4 @@
-"""The commands around the service: keys, the audit log, and what refuses to start."""
+"""The commands keys and audit, and errors at the start of the service."""
 
 import os
 import subprocess
@@ -46,7 +46,7 @@ def test_a_key_is_created_listed_revoked_and_recorded(database_url: str, tmp_pat
     assert run("audit", "verify", **place).returncode == 74
 
 
-def test_keys_are_made_in_the_embedded_database_too(tmp_path: Path) -> None:
+def test_keys_can_be_created_in_the_embedded_database(tmp_path: Path) -> None:
     place = {"SPLEETER_DATA_DIR": str(tmp_path)}
     assert key_format.is_generated(run("keys", "create", **place).stdout.strip())
     with EmbeddedPostgres(tmp_path / "postgres"):  # as serve has it
@@ -54,13 +54,13 @@ def test_keys_are_made_in_the_embedded_database_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["api", "worker"])
-def test_a_part_alone_needs_a_database(tmp_path: Path, command: str) -> None:
+def test_the_api_or_a_worker_alone_needs_a_database(tmp_path: Path, command: str) -> None:
     done = run(command, SPLEETER_DATA_DIR=str(tmp_path), SPLEETER_PORT=str(free_port()))
     assert done.returncode != 0
     assert "SPLEETER_DATABASE_URL" in done.stdout + done.stderr
 
 
-def test_in_production_nothing_starts_where_nobody_may_call(database_url: str, tmp_path: Path) -> None:
+def test_production_requires_that_callers_can_authenticate(database_url: str, tmp_path: Path) -> None:
     place = {
         "SPLEETER_DATABASE_URL": database_url,
         "SPLEETER_DATA_DIR": str(tmp_path),
@@ -73,6 +73,6 @@ def test_in_production_nothing_starts_where_nobody_may_call(database_url: str, t
     assert "keys create" in done.stderr
 
 
-def test_a_wrong_setting_ends_every_command_with_its_name(tmp_path: Path) -> None:
+def test_an_invalid_setting_ends_every_command_with_an_error_that_names_it(tmp_path: Path) -> None:
     done = run("serve", SPLEETER_DATA_DIR=str(tmp_path), SPLEETER_WORKERS="none")
     assert (done.returncode, "SPLEETER_WORKERS" in done.stderr) == (2, True)

@@ -16,7 +16,7 @@ def test_an_empty_environment_means_the_defaults_of_a_developer() -> None:
     assert settings.data_dir == Path("data")
 
 
-def test_serve_and_separate_find_the_same_models() -> None:
+def test_all_commands_use_the_same_models_folder() -> None:
     own = Path(platformdirs.user_data_dir("spleeter-microservice"))
     assert Settings.from_environment({}).models_dir == own / "models"
     assert Settings.from_environment({"SPLEETER_DATA_DIR": "/d"}).models_dir == Path("/d/models")

@@ -1,4 +1,4 @@
-"""The audit log keeps every record in order, whoever writes and whatever dies, and shows tampering."""
+"""The audit log keeps records in order, even if several processes write or crash, and reveals tampering."""
 
 import asyncio
 import os
@@ -47,7 +47,7 @@ def start_writer(path: Path, name: str, records: int, code: str = WRITER) -> sub
     )
 
 
-def test_records_follow_each_other_and_check_out(tmp_path: Path) -> None:
+def test_records_follow_each_other_and_pass_verification(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     heads = written(path, 5)
     assert [head.sequence for head in heads] == [1, 2, 3, 4, 5]
@@ -63,14 +63,14 @@ def test_only_the_owner_may_read_the_log(tmp_path: Path) -> None:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_a_log_that_begins_empty_is_whole(tmp_path: Path) -> None:
+def test_an_empty_log_is_intact(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     path.touch()
     assert verify([path]) == Report(head=BEGINNING)
 
 
 @pytest.mark.asyncio
-async def test_records_at_the_same_time_all_arrive(tmp_path: Path) -> None:
+async def test_concurrent_records_are_all_written(tmp_path: Path) -> None:
     log = AuditLog(tmp_path / "audit.jsonl")
     await asyncio.gather(
         *(log.record(AuditEvent(Action.JOB_CREATED, job=str(number))) for number in range(50))
@@ -78,7 +78,7 @@ async def test_records_at_the_same_time_all_arrive(tmp_path: Path) -> None:
     assert verify([log.path]).records == 50
 
 
-def test_processes_write_one_unbroken_chain_together(tmp_path: Path) -> None:
+def test_several_processes_write_one_unbroken_chain(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     writers = [start_writer(path, name, 100) for name in "abcd"]
     for writer in writers:
@@ -91,7 +91,7 @@ def test_processes_write_one_unbroken_chain_together(tmp_path: Path) -> None:
         assert [job for job in jobs if job.startswith(name)] == [f"{name}-{number}" for number in range(100)]
 
 
-def test_processes_that_are_killed_leave_an_unbroken_chain(tmp_path: Path) -> None:
+def test_killed_processes_leave_an_unbroken_chain(tmp_path: Path) -> None:
     path, chance = tmp_path / "audit.jsonl", random.Random(7)
     for attempt in range(4):
         writers = [start_writer(path, f"{attempt}{name}", 100_000) for name in "ab"]
@@ -108,7 +108,7 @@ def test_processes_that_are_killed_leave_an_unbroken_chain(tmp_path: Path) -> No
     assert report.records > 4
 
 
-def test_a_line_that_a_power_cut_broke_is_dropped_and_that_is_recorded(tmp_path: Path) -> None:
+def test_an_incomplete_last_line_is_dropped_and_its_removal_recorded(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     written(path, 3)
     with path.open("ab") as file:
@@ -122,7 +122,7 @@ def test_a_line_that_a_power_cut_broke_is_dropped_and_that_is_recorded(tmp_path:
     assert '"dropped_bytes":17' in path.read_text().splitlines()[3]
 
 
-def test_a_full_disk_is_an_error_and_leaves_the_log_whole(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_and_leaves_the_log_intact(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     written(path, 3)
     code = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (%d, %d))\n" + WRITER
@@ -136,14 +136,14 @@ def test_a_full_disk_is_an_error_and_leaves_the_log_whole(tmp_path: Path) -> Non
     assert report.records == 4
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(AuditUnwritableError, match="none/audit"):
         written(tmp_path / "none" / "audit.jsonl", 1)
     with pytest.raises(ConfigurationError, match="none"):
         verify([tmp_path / "none"])
 
 
-def test_a_renamed_log_goes_on_in_a_new_file(tmp_path: Path) -> None:
+def test_a_renamed_log_continues_in_a_new_file(tmp_path: Path) -> None:
     path, old = tmp_path / "audit.jsonl", tmp_path / "audit.jsonl.1"
     middle = written(path, 3)[-1]
     path.rename(old)
@@ -158,7 +158,7 @@ def test_a_renamed_log_goes_on_in_a_new_file(tmp_path: Path) -> None:
     assert kinds(verify([path, old])) == ["missing", "moved"]
 
 
-def test_every_kind_of_tampering_is_found(tmp_path: Path) -> None:
+def test_every_kind_of_tampering_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     written(path, 6)
     lines = path.read_bytes().splitlines(keepends=True)
@@ -183,7 +183,7 @@ def test_every_kind_of_tampering_is_found(tmp_path: Path) -> None:
 
 @settings(deadline=None)
 @given(data=st.data())
-def test_no_change_of_lines_stays_hidden(
+def test_any_change_of_the_lines_is_detected(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "lines.jsonl"
@@ -196,7 +196,7 @@ def test_no_change_of_lines_stays_hidden(
     assert bool(verify([path]).problems) == (kept != list(range(6)))
 
 
-def test_a_record_put_in_with_a_right_hash_is_found(tmp_path: Path) -> None:
+def test_an_inserted_record_with_a_valid_hash_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     heads = written(path, 4)
     lines = path.read_bytes().splitlines(keepends=True)
@@ -205,7 +205,7 @@ def test_a_record_put_in_with_a_right_hash_is_found(tmp_path: Path) -> None:
     assert kinds(verify([path])) == ["unlinked"]
 
 
-def test_a_log_written_anew_is_found_with_an_anchor_from_outside_only(tmp_path: Path) -> None:
+def test_only_an_anchor_reveals_a_rewritten_log(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     heads = written(path, 4)
     verify([path], anchor=heads[2]).require_whole()
@@ -220,7 +220,7 @@ def test_a_log_written_anew_is_found_with_an_anchor_from_outside_only(tmp_path: 
     assert not verify([path]).end_known
 
 
-def test_without_its_note_a_log_goes_on_from_its_last_record(tmp_path: Path) -> None:
+def test_without_its_stored_head_a_log_continues_from_its_last_record(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     written(path, 3)
     for note in (b"", b"{}", b"[]", b"\xff", b'{"sequence":"x","hash":1}'):
@@ -229,7 +229,7 @@ def test_without_its_note_a_log_goes_on_from_its_last_record(tmp_path: Path) -> 
     verify([path]).require_whole()
 
 
-def test_after_tampering_the_log_goes_on_and_the_tampering_stays_visible(tmp_path: Path) -> None:
+def test_after_tampering_the_log_continues_and_the_tampering_stays_visible(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     written(path, 4)
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))

