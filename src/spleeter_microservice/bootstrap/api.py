@@ -21,8 +21,8 @@ from spleeter_microservice.bootstrap.shared import (
     development_key,
     make_folder,
     needs_development_key,
-    open_audit,
-    open_objects,
+    open_audit_log,
+    open_object_store,
     webhook_secrets,
 )
 from spleeter_microservice.database.connection import Database
@@ -56,7 +56,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         await stack.enter_async_context(_migrating(url))
         config = api_config(settings)
         make_folder(config.spool)
-        storage = open_objects(settings)
+        storage = open_object_store(settings)
         yield Services(
             config=config,
             database=database,
@@ -68,7 +68,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             requests=DatabaseRateLimiter(database, Rate(settings.requests_per_minute), "requests"),
             attempts=DatabaseRateLimiter(database, Rate(settings.failed_attempts_per_minute), "attempts"),
             antivirus=Antivirus.from_settings(settings.antivirus, settings.clamd_url),
-            audit=open_audit(settings),
+            audit=open_audit_log(settings),
             prober=await stack.enter_async_context(Prober(config.spool)),
             models=WorkerRegistry(database),
             deliveries=Deliveries(database),

@@ -33,7 +33,7 @@ def make_folder(folder: Path) -> Path:
     return folder.absolute()
 
 
-def open_objects(settings: Settings) -> Storage:
+def open_object_store(settings: Settings) -> Storage:
     """Open the object store."""
     return open_storage(settings.storage_url or str(settings.data_dir / "objects"))
 
@@ -43,7 +43,7 @@ def audit_path(settings: Settings) -> Path:
     return settings.data_dir.absolute() / "audit" / "audit.jsonl"
 
 
-def open_audit(settings: Settings) -> AuditLog:
+def open_audit_log(settings: Settings) -> AuditLog:
     """Open the audit log."""
     make_folder(audit_path(settings).parent)
     return AuditLog(audit_path(settings))

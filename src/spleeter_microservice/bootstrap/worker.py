@@ -12,8 +12,8 @@ from spleeter_microservice.bootstrap.database import migrate_when_available
 from spleeter_microservice.bootstrap.shared import (
     PROGRAM_VERSION,
     make_folder,
-    open_audit,
-    open_objects,
+    open_audit_log,
+    open_object_store,
     webhook_secrets,
 )
 from spleeter_microservice.database.connection import Database
@@ -84,7 +84,7 @@ async def _run(
     settings: Settings, database: Database, inventory: Inventory, slots: Sequence[InferenceSlot]
 ) -> None:
     """Run the worker and its duties; if one of them fails, all of them end."""
-    storage, audit = open_objects(settings), open_audit(settings)
+    storage, audit = open_object_store(settings), open_audit_log(settings)
     outcomes = OutcomeRecorder(audit)
     separation = JobSeparator(storage, inventory, slots, _job_limits(settings))
     options = WorkerOptions(slots=settings.workers, grace=settings.grace_s)

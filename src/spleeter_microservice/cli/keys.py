@@ -125,7 +125,7 @@ def _with_keys(settings: Settings, action: Callable[[ApiKeys], Awaitable[T]]) ->
 
 def _record(settings: Settings, action: Action, record: KeyRecord) -> None:
     from spleeter_microservice.audit.record import AuditEvent
-    from spleeter_microservice.bootstrap.shared import open_audit
+    from spleeter_microservice.bootstrap.shared import open_audit_log
 
     event = AuditEvent(action, tenant=record.tenant, actor="command line", details={"key_id": record.key_id})
-    open_audit(settings).append(event)
+    open_audit_log(settings).append(event)

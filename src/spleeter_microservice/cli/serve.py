@@ -45,7 +45,7 @@ def run_serve(options: argparse.Namespace, settings: Settings) -> int:
     _share_metrics(settings)
     from spleeter_microservice.audit.record import Action, AuditEvent
     from spleeter_microservice.bootstrap.api import require_access
-    from spleeter_microservice.bootstrap.shared import PROGRAM_VERSION, make_folder, open_audit
+    from spleeter_microservice.bootstrap.shared import PROGRAM_VERSION, make_folder, open_audit_log
     from spleeter_microservice.observability.logs import configure_logging
 
     configure_logging(settings.log_level)
@@ -57,7 +57,7 @@ def run_serve(options: argparse.Namespace, settings: Settings) -> int:
         environ = dict(os.environ) | {"SPLEETER_DATABASE_URL": url}
         programs = [*_api_programs(settings, listening, environ), _program("worker", ["worker"], environ)]
         _announce(settings)
-        audit = open_audit(settings)
+        audit = open_audit_log(settings)
         audit.append(
             AuditEvent(Action.SERVICE_STARTED, details={"version": PROGRAM_VERSION, "pid": os.getpid()})
         )
