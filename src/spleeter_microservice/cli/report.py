@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spleeter_microservice.errors import SpleeterError, UnwritableOutputError
+from spleeter_microservice.files import replace_atomically
 from spleeter_microservice.models.directory import InstalledModel
 from spleeter_microservice.separation.song import SeparatedSong
 
@@ -91,10 +92,8 @@ def write(path: Path, text: str) -> None:
     Raises:
         UnwritableOutputError: when the folder refuses it.
     """
-    temporary = path.with_name(f".{path.name[:200]}.part")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        with replace_atomically(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise UnwritableOutputError(f"The report {path} cannot be written: {error.strerror}.") from error

@@ -17,7 +17,6 @@ if its settings have changed.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import re
@@ -28,13 +27,14 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import IO, Self
+from typing import Self
 from urllib.parse import quote
 
 import psycopg
 
 from spleeter_microservice.database.postgres_binaries import VERSION, Programs
 from spleeter_microservice.errors import DatabaseInUseError, DatabaseStartError
+from spleeter_microservice.files import locked, replace_atomically
 
 _USER = _DATABASE = "spleeter"
 _ORPHANS = 5.0  # seconds that the children of a killed server may take to exit
@@ -75,7 +75,7 @@ class EmbeddedPostgres:
         self.folder = folder.absolute()
         self.cluster = self.folder / "cluster"
         self.timeout = timeout
-        self._lock: IO[str] | None = None
+        self._lock: contextlib.ExitStack | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._programs = Programs(self.folder)
 
@@ -194,20 +194,16 @@ class EmbeddedPostgres:
 
     def _become_owner(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = (self.folder / "owner.lock").open("a+", encoding="ascii")
+        path, lock = self.folder / "owner.lock", contextlib.ExitStack()
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock.enter_context(locked(path, wait=False))
         except BlockingIOError as error:
-            lock.seek(0)
-            owner = lock.read().strip() or "unknown"
-            lock.close()
+            owner = path.read_text(encoding="ascii").strip() or "unknown"
             raise DatabaseInUseError(
                 f"The database in {self.folder} is in use by another process (PID {owner}). Stop it, or "
                 "set SPLEETER_DATA_DIR to another directory."
             ) from error
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
+        path.write_text(f"{os.getpid()}\n", encoding="ascii")
         self._lock = lock
 
     def _release_lock(self) -> None:
@@ -256,10 +252,9 @@ class EmbeddedPostgres:
         path = self.cluster / "postgresql.conf"
         if path.read_text(encoding="utf-8") == text:
             return False
-        new = self.folder / "postgresql.conf.new"
-        new.write_text(text, encoding="utf-8")
-        new.chmod(0o644)
-        new.replace(path)
+        with replace_atomically(path) as new:
+            new.write_text(text, encoding="utf-8")
+            new.chmod(0o644)
         return True
 
     def _create_database(self) -> None:

@@ -24,6 +24,7 @@ from spleeter_microservice.errors import (
     StorageError,
     StorageUnavailableError,
 )
+from spleeter_microservice.files import replace_atomically
 from spleeter_microservice.storage.backends import Place, open_place
 from spleeter_microservice.storage.objects import StoredObject, WrittenObject, checked_key
 from spleeter_microservice.storage.streams import MeasuredStream, file_blocks
@@ -183,14 +184,10 @@ class Storage:
             StorageError: as ``get``.
         """
         stream = await self.get(key)
-        partial = path.with_name(f".{path.name}.part")
-        try:
-            with partial.open("wb") as file:  # in this thread: a cancelled call would leave it open
-                async for block in stream:
-                    await asyncio.to_thread(file.write, block)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        # Opened in this thread: a cancelled call in another one would leave it open.
+        with replace_atomically(path) as partial, partial.open("wb") as file:
+            async for block in stream:
+                await asyncio.to_thread(file.write, block)
         return stream.info
 
     async def delete(self, key: str) -> None:

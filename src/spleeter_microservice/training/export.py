@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spleeter_microservice.errors import DiskFullError
+from spleeter_microservice.files import replace_atomically
 from spleeter_microservice.models.tensorflow.checkpoint_writer import remove_checkpoint, write_checkpoint
 
 CONFIGURATION = "config.json"
@@ -59,6 +60,5 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     Raises:
         OSError: when the folder refuses it.
     """
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with replace_atomically(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from spleeter_microservice.errors import (
     DiskFullError,
     TrainingStateError,
 )
+from spleeter_microservice.files import locked
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 from spleeter_microservice.training.configuration import TrainingConfiguration
 from spleeter_microservice.training.devices import DeviceName, Precision, choose
@@ -133,18 +133,16 @@ def _check_same_model(state: TrainingState, architecture: UNetArchitecture, fold
 @contextmanager
 def _owned(folders: Folders) -> Iterator[None]:
     """Make the folders, and keep another process from training into them."""
-    try:
-        folders.states.mkdir(parents=True, exist_ok=True)
-        lock = (folders.states / ".lock").open("w")
-    except OSError as error:
-        raise DiskFullError(f"The folder {folders.model} cannot be written to: {error.strerror}.") from error
-    with lock:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            folders.states.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(folders.states / ".lock", wait=False))
+        except BlockingIOError as error:
             raise ConfigurationError(
                 f"Another process trains into {folders.model}. Wait for it, or name another folder."
             ) from error
+        except OSError as error:
+            raise DiskFullError(f"Cannot write to {folders.model}: {error.strerror}.") from error
         yield
 
 

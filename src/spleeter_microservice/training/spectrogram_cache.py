@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spleeter_microservice.errors import DiskFullError
+from spleeter_microservice.files import replace_atomically
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 from spleeter_microservice.training.chunks import Chunk, check_frames, read_chunks
 from spleeter_microservice.training.examples import Source
@@ -98,14 +98,11 @@ class SpectrogramCache:
         return self.folder / name[:2] / f"{name}.npy"
 
     def _save(self, path: Path, spectrogram: NDArray[np.float32]) -> None:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
+            with replace_atomically(path) as temporary, temporary.open("wb") as file:
                 np.save(file, np.minimum(spectrogram, _LARGEST).astype(np.float16))
-            temporary.replace(path)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise DiskFullError(
                 f"The cache {self.folder} cannot be written: {error.strerror}. Make space, or name another "
                 "folder in the configuration."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 
 from spleeter_microservice.errors import DiskFullError, TrainingStateError
+from spleeter_microservice.files import replace_atomically
 
 KEPT = 2
 """As in official Spleeter."""
@@ -42,7 +42,6 @@ def save_state(folder: Path, state: TrainingState) -> None:
         DiskFullError: when the folder refuses it; those before are still there then.
     """
     path = folder / f"step-{state.step:09}.pt"
-    temporary = path.with_name(f".{path.name}.part")
     content = {
         "step": state.step,
         "variables": {name: tensor.detach().cpu() for name, tensor in state.variables.items()},
@@ -50,13 +49,9 @@ def save_state(folder: Path, state: TrainingState) -> None:
         "record": state.record,
     }
     try:
-        with temporary.open("wb") as file:
+        with replace_atomically(path, flush=True) as temporary, temporary.open("wb") as file:
             torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
     except (OSError, RuntimeError) as error:  # PyTorch words a full disk as the latter
-        temporary.unlink(missing_ok=True)
         raise DiskFullError(f"The training's state cannot be written to {path}: {error}.") from error
     for older in _states(folder)[:-KEPT]:
         older.unlink(missing_ok=True)

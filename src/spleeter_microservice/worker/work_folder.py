@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+from spleeter_microservice.files import locked
 
 
 @contextmanager
@@ -21,16 +22,19 @@ def open_work_folder(parent: Path) -> Iterator[Path]:
     """
     parent.mkdir(parents=True, exist_ok=True)
     for number in itertools.count():
-        with (parent / f"{number}.lock").open("w") as lock:
-            if _locked(lock.fileno()):
-                _remove_abandoned(parent, after=number)
-                folder = parent / str(number)
-                empty(folder)
-                try:
-                    yield folder
-                finally:
-                    shutil.rmtree(folder, ignore_errors=True)
-                return
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(parent / f"{number}.lock", wait=False))
+            except BlockingIOError:
+                continue
+            _remove_abandoned(parent, after=number)
+            folder = parent / str(number)
+            empty(folder)
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+            return
 
 
 def empty(folder: Path) -> None:
@@ -49,15 +53,5 @@ def empty(folder: Path) -> None:
 def _remove_abandoned(parent: Path, after: int) -> None:
     for path in parent.glob("*.lock"):
         if path.stem.isdecimal() and int(path.stem) > after:
-            with path.open("w") as lock:
-                if _locked(lock.fileno()):
-                    shutil.rmtree(path.with_suffix(""), ignore_errors=True)
-
-
-def _locked(descriptor: int) -> bool:
-    """Try to take a lock, which the kernel drops even if the process is killed."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+            with suppress(BlockingIOError), locked(path, wait=False):
+                shutil.rmtree(path.with_suffix(""), ignore_errors=True)
