@@ -1,4 +1,4 @@
-"""An issuer's public keys, fetched from its JWKS address and kept (RFC 7517)."""
+"""An issuer's public keys, fetched from its JWKS URL and cached (RFC 7517)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from spleeter_microservice.errors import ConfigurationError, TokenKeysUnavailabl
 Algorithm = Literal["RS256", "ES256"]
 PublicKey = RSAPublicKey | EllipticCurvePublicKey
 Keys = dict[tuple[str | None, Algorithm], PublicKey]
-"""Public keys by their id and by the one algorithm that each may be used with."""
+"""Public keys by their id and the one algorithm that each may be used with."""
 
 _MINIMUM_RSA_BITS = 2048
 _MAXIMUM_KEYS = 100
@@ -29,14 +29,14 @@ _MAXIMUM_KEYS = 100
 
 @dataclass(frozen=True)
 class KeySetCachePolicy:
-    """How keys are kept, in seconds and bytes.
+    """How long keys are cached, and how they are fetched.
 
     Attributes:
-        maximum_age: after which keys are fetched again.
-        pause: between two attempts to fetch, whatever unknown keys tokens name.
-        stale: how old keys may get while the issuer cannot be reached.
-        timeout: of one attempt, as a whole.
-        maximum_bytes: of the issuer's answer.
+        maximum_age: seconds after which keys are fetched again.
+        pause: minimum seconds between two attempts to fetch, whatever unknown keys tokens name.
+        stale: seconds that keys stay valid while the issuer cannot be reached.
+        timeout: seconds allowed for one attempt as a whole.
+        maximum_bytes: size limit of the issuer's response.
     """
 
     maximum_age: float = 600
@@ -50,26 +50,26 @@ class Jwks:
     """Public keys of one issuer.
 
     Args:
-        url: of its key set, from the configuration and never from a token; https, or http on
-            this machine.
-        freshness: when keys are fetched again.
-        client: makes the HTTP client; by default one that heeds the environment's proxies.
-        now: seconds that never go back.
+        url: address of its key set, from the configuration and never from a token; https, or http on this
+            machine.
+        policy: how long keys are cached.
+        client: factory of the HTTP client (default: one that uses the environment's proxies).
+        now: monotonic clock, in seconds.
 
     Raises:
-        ConfigurationError: when the address is not one that can be trusted.
+        ConfigurationError: if the address cannot be trusted.
     """
 
     def __init__(
         self,
         url: str,
-        freshness: KeySetCachePolicy = KeySetCachePolicy(),
+        policy: KeySetCachePolicy = KeySetCachePolicy(),
         client: Callable[[], httpx.AsyncClient] = httpx.AsyncClient,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         _check_url(url)
         self.url = url
-        self._freshness = freshness
+        self._policy = policy
         self._client = client
         self._now = now
         self._keys: Keys = {}
@@ -79,25 +79,25 @@ class Jwks:
         self._fetching: asyncio.Task[None] | None = None
 
     async def find(self, key_id: str | None, algorithm: Algorithm) -> PublicKey | None:
-        """Give the key with an id, or, without an id, the only one for an algorithm.
+        """Return the key with an id, or, without an id, the only key for an algorithm.
 
-        A key that is not known makes the set be fetched again, as issuers change their keys,
-        but not more often than the pause allows.
+        An unknown key id fetches the set again, because issuers change their keys, but no more often than the
+        policy allows.
 
         Raises:
-            TokenKeysUnavailableError: when there are no keys, or none that are recent enough.
+            TokenKeysUnavailableError: if no keys, or only stale ones, are cached and none can be fetched.
         """
-        if self._age() > self._freshness.maximum_age and not (self._keys and self._is_fetching()):
+        if self._age() > self._policy.maximum_age and not (self._keys and self._is_fetching()):
             await self._refresh()
         key = self._known(key_id, algorithm)
         if key is None:
             await self._refresh()
             key = self._known(key_id, algorithm)
-        if self._age() > self._freshness.stale:
+        if self._age() > self._policy.stale:
             raise TokenKeysUnavailableError(
-                f"The keys that tokens are checked with cannot be fetched from {self.url} "
+                f"The keys that verify tokens cannot be fetched from {self.url} "
                 f"({self._problem}). Use an API key, or try again later.",
-                max(1, int(self._freshness.pause)),
+                max(1, int(self._policy.pause)),
             )
         return key
 
@@ -111,13 +111,13 @@ class Jwks:
         return fitting[0] if len(fitting) == 1 else None
 
     async def _refresh(self) -> None:
-        """Fetch unless that was tried just now; who comes meanwhile waits for the same attempt."""
+        """Fetch the keys unless the last attempt was just now; callers share an attempt that is running."""
         if self._fetching is None or not self._is_fetching():
-            if self._now() - self._tried_at < self._freshness.pause:
+            if self._now() - self._tried_at < self._policy.pause:
                 return
             self._tried_at = self._now()
             self._fetching = asyncio.create_task(self._attempt())
-        # A caller that goes away does not stop the attempt, which counts for all.
+        # Shielded: a caller that is cancelled must not stop the attempt, which serves all.
         await asyncio.shield(self._fetching)
 
     def _is_fetching(self) -> bool:
@@ -125,10 +125,10 @@ class Jwks:
 
     async def _attempt(self) -> None:
         try:
-            async with asyncio.timeout(self._freshness.timeout):
+            async with asyncio.timeout(self._policy.timeout):
                 self._keys = parse_keys(await self._fetch())
         except TimeoutError:
-            self._problem = f"no answer within {self._freshness.timeout:g} s"
+            self._problem = f"no answer within {self._policy.timeout:g} s"
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, RecursionError) as error:
             self._problem = str(error) or type(error).__name__
         else:
@@ -145,19 +145,19 @@ class Jwks:
             received = bytearray()
             async for chunk in response.aiter_raw():
                 received += chunk
-                if len(received) > self._freshness.maximum_bytes:
-                    raise ValueError(f"it has more than {self._freshness.maximum_bytes} bytes")
+                if len(received) > self._policy.maximum_bytes:
+                    raise ValueError(f"it has more than {self._policy.maximum_bytes} bytes")
             return bytes(received)
 
 
 def parse_keys(document: bytes) -> Keys:
-    """Read a key set; leave out what cannot verify a signature, or should not.
+    """Return the keys of a key set that can verify a signature, and should.
 
-    Left out are symmetric and private keys, keys for encryption, other algorithms and curves,
-    and RSA keys below 2048 bits.
+    Symmetric and private keys, keys for encryption, other algorithms and curves, and RSA keys below 2048 bits
+    are ignored.
 
     Raises:
-        ValueError: when it is no key set, or no usable key is in it.
+        ValueError: if the document is not a key set, or has no usable key.
     """
     parsed = json.loads(document)
     entries = parsed.get("keys") if isinstance(parsed, dict) else None
@@ -176,7 +176,7 @@ def parse_keys(document: bytes) -> Keys:
 
 
 def _algorithm(entry: Any) -> Algorithm | None:
-    """Give the algorithm that an entry is for, if it is one of ours and for signatures."""
+    """Return the algorithm of an entry, if it is one of ours and for signatures."""
     if not isinstance(entry, dict) or not isinstance(entry.get("kid"), str | None):
         return None
     operations = entry.get("key_ops", ["verify"])
@@ -210,8 +210,8 @@ def _check_url(url: str) -> None:
         host = ""
     if not host or not (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))):
         raise ConfigurationError(
-            f"SPLEETER_JWT_JWKS_URL is {url!r}. Set it to the issuer's https address; keys that come "
-            "over plain http could be anybody's."
+            f"SPLEETER_JWT_JWKS_URL is {url!r}, which is not an https URL. Set it to the issuer's https URL: "
+            "keys fetched over plain http could be forged."
         )
 
 

@@ -1,7 +1,7 @@
 """The text of API keys: ``sms_``, 43 characters of randomness, 6 of checksum.
 
-The prefix lets scanners for leaked secrets, and people, recognise a key. The checksum tells a
-mistyped or cut key from an unknown one without a look-up; it is no secret and proves nothing.
+The prefix lets scanners for leaked secrets, and people, recognise a key. The checksum distinguishes a
+mistyped or truncated key from an unknown one without a look-up; it is not a secret and proves nothing.
 """
 
 from __future__ import annotations
@@ -22,23 +22,22 @@ PATTERN = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{_RANDOM_DIGITS + _CHECK_DIGITS}}}"
 
 
 def generate() -> str:
-    """Make a new key from the system's random numbers."""
+    """Return a new key, from the system's random numbers."""
     body = PREFIX + _base62(secrets.randbits(ENTROPY_BITS), _RANDOM_DIGITS)
     return body + _checksum(body)
 
 
 def is_generated(text: str) -> bool:
-    """Tell whether a text has the form and the checksum of a generated key."""
+    """Return whether a text has the form and the checksum of a generated key."""
     return PATTERN.fullmatch(text) is not None and _checksum(text[:-_CHECK_DIGITS]) == text[-_CHECK_DIGITS:]
 
 
 def digest(text: str) -> str:
-    """Give what is stored instead of a key: its SHA-256, in hexadecimal.
+    """Return what is stored instead of a key: its SHA-256, in hexadecimal.
 
-    A fast hash without salt is right here, though it would be wrong for passwords: slow and
-    salted hashes protect secrets that can be guessed one after the other, and nobody guesses
-    256 random bits. A key can then be looked up by its hash, and verifying one takes
-    microseconds, so that wrong keys are no means of using up the processor.
+    A fast hash without salt would be wrong for passwords, but is right here: slow and salted hashes protect
+    secrets that can be guessed, and 256 random bits cannot. A key can then be looked up by its hash, and
+    verifying one takes microseconds, so that wrong keys cannot be used to exhaust the processor.
     """
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 

@@ -1,4 +1,4 @@
-"""Where API keys are kept: what any such place must do, and one in memory."""
+"""Records of API keys, and what a store of them must do."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from spleeter_microservice.errors import UnknownKeyError
 
 @dataclass(frozen=True)
 class KeyRecord:
-    """What is kept of an API key; the key itself is not.
+    """What is stored of an API key; the key itself is not.
 
     Attributes:
-        key_id: names the key in lists, logs and ``keys revoke``; tells nothing about it.
-        digest: of the key, see ``key_format.digest``.
-        tenant: whose separations the key gives access to.
-        scopes: what it may be used for.
-        name: what its owner calls it.
-        created_at, expires_at, last_used_at, revoked_at: times with a time zone; ``None`` where
-            that has not happened, or never will.
+        key_id: name of the key in lists, logs and ``keys revoke``; it reveals nothing about the key.
+        digest: SHA-256 of the key; see ``key_format.digest``.
+        tenant: owner of the separations that the key gives access to.
+        scopes: what the key may be used for.
+        name: its owner's name for it.
+        created_at, expires_at, last_used_at, revoked_at: times with a time zone; ``None`` for never.
     """
 
     key_id: str
@@ -36,33 +35,33 @@ class KeyRecord:
 
     @property
     def principal(self) -> Principal:
-        """The caller that shows this key."""
+        """The caller who presents this key."""
         return Principal(self.tenant, self.scopes, self.key_id)
 
 
 class KeyStore(Protocol):
-    """Keeps the records of API keys; ``tests/contract/key_store.py`` says what must hold."""
+    """A store of API keys' records; ``tests/contract/access/key_store.py`` tests every implementation."""
 
     async def add(self, record: KeyRecord) -> None:
-        """Keep a new record; its id and its digest are ones that no other record has."""
+        """Add a record; no other record has its id or its digest."""
 
     async def find(self, digest: str) -> KeyRecord | None:
-        """Give the record with a digest, also when it is expired or revoked."""
+        """Return the record with a digest, even if it is expired or revoked."""
 
     async def list(self, tenant: str | None = None) -> list[KeyRecord]:
-        """Give all records, or those of one tenant, by time of creation and then by id."""
+        """Return all records, or those of one tenant, by time of creation and then by id."""
 
     async def revoke(self, key_id: str, at: datetime) -> KeyRecord:
-        """Mark a key as revoked and give its record; the first revocation's time stays.
+        """Mark a key as revoked and return its record; a key that was revoked before keeps that time.
 
         Raises:
-            UnknownKeyError: when there is no such key.
+            UnknownKeyError: if no key has this id.
         """
 
     async def touch(self, key_id: str, at: datetime) -> None:
-        """Note a use; never sets the time back, and does nothing when there is no such key."""
+        """Record the time of a use, unless a later one is recorded or no key has this id."""
 
 
 def unknown(key_id: str) -> UnknownKeyError:
-    """Give the error for an id that no key has."""
+    """Return the error for an id that no key has."""
     return UnknownKeyError(f"No API key has the id {key_id!r}. List them: spleeter-microservice keys list")

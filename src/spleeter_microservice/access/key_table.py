@@ -13,28 +13,28 @@ from spleeter_microservice.database.connection import Database, Row
 class KeyTable:
     """A ``KeyStore`` that all processes share.
 
-    Every call raises ``DatabaseUnavailableError`` when the database is away.
+    Every call raises ``DatabaseUnavailableError`` if the database cannot be reached.
 
     Args:
-        database: open.
+        database: an open database.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def add(self, record: KeyRecord) -> None:
-        """Keep a new record."""
+        """Add a record."""
         async with self._database.statement() as statement:
             await statement.do("add_key", **asdict(record) | {"scopes": sorted(record.scopes)})
 
     async def find(self, digest: str) -> KeyRecord | None:
-        """Give the record with a digest."""
+        """Return the record with a digest."""
         async with self._database.statement() as statement:
             row = await statement.first("find_key", digest=digest)
         return _record(row) if row else None
 
     async def list(self, tenant: str | None = None) -> list[KeyRecord]:
-        """Give all records, or those of one tenant."""
+        """Return all records, or those of one tenant."""
         async with self._database.statement() as statement:
             rows = await statement.rows("list_keys", tenant=tenant)
         return [_record(row) for row in rows]
@@ -48,7 +48,7 @@ class KeyTable:
         return _record(row)
 
     async def touch(self, key_id: str, at: datetime) -> None:
-        """Note a use."""
+        """Record the time of a use."""
         async with self._database.statement() as statement:
             await statement.do("touch_key", key_id=key_id, at=at)
 

@@ -1,4 +1,4 @@
-"""API keys: made, listed, revoked, and verified when a caller shows one."""
+"""Creating, listing, revoking and verifying API keys."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from spleeter_microservice.access.principal import DEFAULT_TENANT, Principal, Sc
 from spleeter_microservice.errors import ConfigurationError, InvalidKeyError
 
 MINIMUM_LENGTH = 16
-"""Characters of a key that the configuration names."""
+"""Characters that a key in the configuration must have."""
 
 MINIMUM_DISTINCT = 6
-"""Different characters of such a key."""
+"""Distinct characters that such a key must have."""
 
 MAXIMUM_LENGTH = 512
-"""Characters that are looked at; no key is longer."""
+"""Characters that a key may have; longer ones are refused unread."""
 
 DEFAULT_SCOPES = frozenset({Scope.SEPARATE, Scope.READ})
-"""Of a key that is created without saying what it is for."""
+"""Scopes of a key that is created without any."""
 
-_USE_RESOLUTION = timedelta(minutes=1)  # spares the store a write per request
+_USE_RESOLUTION = timedelta(minutes=1)  # saves the store a write per request
 _ID_BYTES = 9
 _MAXIMUM_NAME = 200
 
 
 @dataclass(frozen=True)
 class ConfiguredKey:
-    """A key that the configuration names; kept as a digest all the same, so that no dump shows it."""
+    """A key of the configuration, kept as a digest so that no dump of memory or settings shows it."""
 
     key_id: str
     digest: str
 
 
 def parse_configured(text: str, minimum_length: int = MINIMUM_LENGTH) -> tuple[ConfiguredKey, ...]:
-    """Read ``SPLEETER_API_KEY``: one key, or several separated by commas.
+    """Parse ``SPLEETER_API_KEY``: one key, or several separated by commas.
 
     Args:
         text: the variable's value.
-        minimum_length: of each key, in characters.
+        minimum_length: characters that each key must have.
 
     Raises:
-        ConfigurationError: when a key is too short, or could not be sent in a header. The
-            message tells keys apart by position and shows none.
+        ConfigurationError: if a key is too short, or cannot be sent in a header. The message names keys by
+            position and shows none.
     """
     keys = [key.strip() for key in text.split(",")]
     for position, key in enumerate(keys, start=1):
@@ -61,7 +61,7 @@ def parse_configured(text: str, minimum_length: int = MINIMUM_LENGTH) -> tuple[C
 
 def _problem(key: str, minimum_length: int) -> str | None:
     if not minimum_length <= len(key) <= MAXIMUM_LENGTH:
-        return f"has {len(key)} characters; {minimum_length} to {MAXIMUM_LENGTH} are needed"
+        return f"has {len(key)} characters instead of {minimum_length} to {MAXIMUM_LENGTH}"
     if not all("!" <= character <= "~" for character in key):
         return "has spaces or characters outside ASCII, which an HTTP header cannot carry safely"
     if len(set(key)) < min(MINIMUM_DISTINCT, minimum_length):
@@ -75,22 +75,19 @@ class ApiKeys:
     """The API keys of this service.
 
     Args:
-        store: of the keys that were created.
-        configured: keys that the configuration names; they have the tenant ``default``.
-        configured_scopes: what these may be used for.
-        now: gives the time, with a time zone.
+        store: store of the keys that were created.
+        configured: keys of the configuration; their tenant is ``default``.
+        now: clock; it returns times with a time zone.
     """
 
     def __init__(
         self,
         store: KeyStore,
         configured: Iterable[ConfiguredKey] = (),
-        configured_scopes: frozenset[Scope] = frozenset(Scope),
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
         self._configured = tuple(configured)
-        self._configured_scopes = configured_scopes
         self._now = now
 
     async def create(
@@ -101,11 +98,10 @@ class ApiKeys:
         lifetime: timedelta | None = None,
         name: str = "",
     ) -> tuple[str, KeyRecord]:
-        """Make a key and give it, for the only time, with what is kept of it.
+        """Create a key; return it, which is not possible again, and its record.
 
         Raises:
-            ConfigurationError: when the tenant's name, the scopes, the name or the lifetime
-                cannot be.
+            ConfigurationError: if the tenant, the scopes, the name or the lifetime is invalid.
         """
         _check_new(tenant, scopes, lifetime, name)
         text, now = key_format.generate(), self._now()
@@ -122,42 +118,42 @@ class ApiKeys:
         return text, record
 
     async def list(self, tenant: str | None = None) -> list[KeyRecord]:
-        """Give what is kept of all created keys, or of one tenant's."""
+        """Return the records of all created keys, or of one tenant's."""
         return await self._store.list(tenant)
 
     async def revoke(self, key_id: str) -> KeyRecord:
-        """Make a created key useless from now on.
+        """Revoke a created key from now on.
 
         Raises:
-            UnknownKeyError: when no created key has this id.
+            UnknownKeyError: if no created key has this id.
         """
         return await self._store.revoke(key_id, self._now())
 
     async def verify(self, text: str) -> Principal:
-        """Give the caller that shows a key.
+        """Return the caller who presents a key.
 
         Raises:
-            InvalidKeyError: when it opens nothing; ``reason`` is ``malformed``, ``mistyped``,
-                ``unknown``, ``expired`` or ``revoked``.
+            InvalidKeyError: if the key is not valid; ``reason`` is ``malformed``, ``mistyped``, ``unknown``,
+                ``expired`` or ``revoked``.
         """
         if not text or len(text) > MAXIMUM_LENGTH:
             raise InvalidKeyError("This is not an API key.", reason="malformed")
         digest = key_format.digest(text)
         configured = self._find_configured(digest)
         if configured is not None:
-            return Principal(DEFAULT_TENANT, self._configured_scopes, configured.key_id)
+            return Principal(DEFAULT_TENANT, frozenset(Scope), configured.key_id)
         if not key_format.is_generated(text):
             raise _not_generated(text)
         return await self._find_created(digest)
 
     def _find_configured(self, digest: str) -> ConfiguredKey | None:
-        """Compare with all keys, each in constant time, whether or not one has matched."""
+        """Compare with every key in constant time, even after one has matched."""
         matches = [key for key in self._configured if hmac.compare_digest(key.digest, digest)]
         return matches[0] if matches else None
 
     async def _find_created(self, digest: str) -> Principal:
-        # The store looks the digest up in an index, whose timing tells at most about the
-        # SHA-256 of what was sent, which nobody can steer towards that of a key.
+        # The timing of the look-up in an index reveals at most something about the SHA-256 of the text, and
+        # no caller can steer that towards a key's.
         record = await self._store.find(digest)
         if record is None or not hmac.compare_digest(record.digest, digest):
             raise InvalidKeyError("No such API key.", reason="unknown")
@@ -174,15 +170,15 @@ class ApiKeys:
 def _check_new(tenant: str, scopes: frozenset[Scope], lifetime: timedelta | None, name: str) -> None:
     if not is_tenant(tenant):
         raise ConfigurationError(
-            f"A tenant cannot be called {tenant!r}. Use up to 128 letters, digits and ._@|+-, "
-            "beginning with a letter or digit."
+            f"Invalid tenant {tenant!r}: use up to 128 letters, digits and ._@|+-, beginning with a letter "
+            "or digit."
         )
     if not scopes:
-        raise ConfigurationError(f"A key needs a scope: {', '.join(Scope)}.")
+        raise ConfigurationError(f"The key has no scope. Give it at least one: {', '.join(Scope)}.")
     if lifetime is not None and lifetime <= timedelta(0):
-        raise ConfigurationError("A key's lifetime must be longer than nothing.")
+        raise ConfigurationError(f"The lifetime is {lifetime}. Choose one longer than zero.")
     if len(name) > _MAXIMUM_NAME or not name.isprintable():
-        raise ConfigurationError(f"A key's name has at most {_MAXIMUM_NAME} printable characters.")
+        raise ConfigurationError(f"Invalid key name: use at most {_MAXIMUM_NAME} printable characters.")
 
 
 def _not_generated(text: str) -> InvalidKeyError:

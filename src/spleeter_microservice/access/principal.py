@@ -10,32 +10,32 @@ from enum import StrEnum
 from spleeter_microservice.errors import ConfigurationError, MissingScopeError
 
 DEFAULT_TENANT = "default"
-"""Tenant of the keys that the configuration names."""
+"""Tenant of the keys of the configuration."""
 
-# No slash, no space, no leading dot: a tenant may become part of a path or of a log line. The
-# colon is left to callers without an organisation (see ``tokens``).
+# No slash, no space, no leading dot: a tenant may become part of a path or of a log line. A colon marks
+# callers without an organisation (see ``tokens``).
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@|+-]{0,127}", re.ASCII)
 
 
 class Scope(StrEnum):
-    """A right; none includes another."""
+    """What a caller may do; no scope includes another."""
 
     SEPARATE = "separate"
     """Submit, cancel and erase separations."""
 
     READ = "read"
-    """See separations and download their results."""
+    """Read separations and download their results."""
 
 
 @dataclass(frozen=True)
 class Principal:
-    """A caller whose credentials checked out.
+    """An authenticated caller.
 
     Attributes:
-        tenant: whose separations the caller sees.
+        tenant: owner of the separations that the caller sees.
         scopes: what the caller may do.
-        key_id: what the credentials are called in logs: an API key's id, or ``token:`` and the
-            subject of a bearer token.
+        key_id: name of the credentials in logs: an API key's id, or ``token:`` and the subject of a bearer
+            token.
     """
 
     tenant: str
@@ -43,31 +43,31 @@ class Principal:
     key_id: str
 
     def require(self, scope: Scope) -> None:
-        """Go on only if the caller has a right.
+        """Raise an error unless the caller has a scope.
 
         Raises:
-            MissingScopeError: naming it.
+            MissingScopeError: if the caller lacks the scope.
         """
         if scope not in self.scopes:
             raise MissingScopeError(
-                f"These credentials lack the scope '{scope}'. Use a key or a token that has it.", scope
+                f"These credentials lack the scope '{scope}'. Use a key or token that has it.", scope
             )
 
 
 def is_tenant(name: str) -> bool:
-    """Tell whether a name can be a tenant's."""
+    """Return whether a name is a valid tenant."""
     return _TENANT.fullmatch(name) is not None
 
 
 def parse_scopes(names: Iterable[str]) -> frozenset[Scope]:
-    """Give the scopes with these names.
+    """Return the scopes with these names.
 
     Raises:
-        ConfigurationError: when there are none, or one is unknown.
+        ConfigurationError: if no name is given, or one is unknown.
     """
     wanted = set(names)
     known = {str(scope) for scope in Scope}
     if not wanted or wanted - known:
         named = ", ".join(sorted(wanted - known)) or "none"
-        raise ConfigurationError(f"Unknown scopes: {named}. There are {', '.join(sorted(known))}.")
+        raise ConfigurationError(f"Unknown scopes: {named}. Choose from {', '.join(sorted(known))}.")
     return frozenset(Scope(name) for name in wanted)

@@ -1,4 +1,4 @@
-"""How often somebody may do something: requests per tenant, failed attempts per address."""
+"""Rate limits: requests per tenant, failed attempts per client address."""
 
 from __future__ import annotations
 
@@ -9,54 +9,57 @@ from typing import Protocol
 
 from spleeter_microservice.errors import ConfigurationError, RateLimitError
 
-_IPV6_SITE = 64  # bits that one customer's network shares; the rest is free to choose
+_IPV6_SITE = 64  # bits of a customer's network; the customer chooses the other 64
 
 
 @dataclass(frozen=True)
 class Rate:
-    """``limit`` times per ``period`` seconds; all of them may come at once."""
+    """``limit`` times per ``period`` seconds; all of them may happen at once."""
 
     limit: int
     period: float = 60.0
 
     def __post_init__(self) -> None:
         if self.limit < 1 or self.period <= 0:
-            raise ConfigurationError("A rate limit is at least 1 in a period longer than nothing.")
+            raise ConfigurationError(
+                f"The rate {self.limit} in {self.period} s is not possible. Use a limit of at least 1 and "
+                "a period above 0 s."
+            )
 
     @property
     def interval(self) -> float:
-        """Seconds in which one more becomes possible."""
+        """Seconds after which one more is allowed."""
         return self.period / self.limit
 
 
 class RateLimiter(Protocol):
-    """Counts by name; ``tests/contract/rate_limiter.py`` says what must hold."""
+    """A counter by name; ``tests/contract/access/rate_limiter.py`` tests every implementation."""
 
     async def take(self, name: str) -> None:
         """Count one more.
 
         Raises:
-            RateLimitError: when there were too many; this one is then not counted.
+            RateLimitError: if the limit is reached; this one is not counted then.
         """
 
     async def check(self, name: str) -> None:
-        """Count nothing.
+        """Check the limit without counting.
 
         Raises:
-            RateLimitError: when ``take`` would raise it.
+            RateLimitError: if ``take`` would raise it.
         """
 
 
 def limited(wait: float) -> RateLimitError:
-    """Give the error for somebody who has to wait some seconds."""
+    """Return the error for a caller who must wait some seconds."""
     seconds = max(1, math.ceil(wait))
     return RateLimitError(f"Too many requests. Try again in {seconds} s.", seconds)
 
 
 def client_name(address: str) -> str:
-    """Give the name under which a client is counted: its IPv4 address, or its IPv6 network.
+    """Return the name under which a client is counted: its IPv4 address, or its IPv6 network.
 
-    Whoever has one IPv6 address has at least the 2^64 of its network.
+    A client with one IPv6 address usually has all 2^64 of its network.
     """
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])

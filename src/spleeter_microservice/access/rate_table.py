@@ -1,4 +1,4 @@
-"""How often somebody did something, counted in the database."""
+"""Rate limits that are counted in the database."""
 
 from __future__ import annotations
 
@@ -9,24 +9,27 @@ from spleeter_microservice.access.rate_limit import Rate, limited
 from spleeter_microservice.database.connection import Database
 
 _PORTIONS = 100
-"""Of an allowance; a process takes one at a time, so that not every request needs the database."""
-_FRESH = 1.0  # seconds for which a look at the database is good
-_NAMES = 10_000  # that are remembered
+"""Portions of an allowance; a process takes one at a time, so that not every request needs the database."""
+_FRESH = 1.0  # seconds for which a check in the database is remembered
+_NAMES = 10_000  # remembered at most
 
 
 class DatabaseRateLimiter:
-    """A ``RateLimiter`` that all processes share; names have an allowance each.
+    """A ``RateLimiter`` that all processes share.
 
-    What a process has left of a portion stays with it: so much less is there for the others. That
-    others have used up an allowance is noticed by ``check`` a second later, by ``take`` at once.
+    The generic cell rate algorithm (ITU-T I.371, annex A): of each name, only the time is stored at which its
+    allowance will be full again. Each use moves it on by one interval; it may lie at most a period ahead.
 
-    Every call raises ``DatabaseUnavailableError`` when the database is away.
+    A process keeps what is left of its portion, which the other processes then cannot use. When they have
+    used up the allowance, ``take`` notices at once and ``check`` a second later.
+
+    Every call raises ``DatabaseUnavailableError`` if the database cannot be reached.
 
     Args:
-        database: open.
-        rate: how often.
-        kind: of what is counted; names of one kind are nothing to another.
-        now: seconds that never go back; by default the database's, which all processes share.
+        database: an open database.
+        rate: the limit.
+        kind: what is counted; names of different kinds are counted separately.
+        now: monotonic clock, in seconds (default: the database's, which all processes share).
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class DatabaseRateLimiter:
         self._left[name] -= 1
 
     async def check(self, name: str) -> None:
-        """Count nothing."""
+        """Check the limit without counting."""
         if time.monotonic() - self._checked.get(name, -_FRESH) < _FRESH:
             return
         wait = await self._wait("check_rate", name, 1)
@@ -59,7 +62,7 @@ class DatabaseRateLimiter:
         self._checked[name] = time.monotonic()
 
     async def _take_portion(self, name: str) -> None:
-        """Take a portion or, when there is not so much left, one."""
+        """Take a portion or, if less is left, one."""
         for count in dict.fromkeys((self._portion, 1)):
             wait = await self._wait("take_rate", name, count)
             if wait <= 0:
@@ -68,7 +71,7 @@ class DatabaseRateLimiter:
         raise limited(wait)
 
     async def _wait(self, statement: str, name: str, count: int) -> float:
-        """Give the seconds until so many more may come."""
+        """Return the seconds until ``count`` more are allowed."""
         async with self._database.statement() as single:
             row = await single.one(
                 statement,
@@ -81,12 +84,12 @@ class DatabaseRateLimiter:
 
 
 def _bound(names: dict[str, int] | dict[str, float]) -> None:
-    """Forget everything when it is too much: it only spares the database."""
+    """Clear a cache that has grown too large."""
     if len(names) > _NAMES:
         names.clear()
 
 
 async def prune_rates(database: Database) -> int:
-    """Forget names whose whole allowance is there again; tell how many."""
+    """Delete names whose allowance is full again, and return how many."""
     async with database.statement() as statement:
         return await statement.do("prune_rates")

@@ -14,38 +14,37 @@ from spleeter_microservice.errors import ConfigurationError, InvalidTokenError
 
 ALGORITHMS = ("RS256", "ES256")
 MAXIMUM_LENGTH = 16_384
-"""Characters of a token; servers accept no longer headers."""
+"""Characters that a token may have; servers refuse longer headers."""
 
 SUBJECT_TENANT = "sub:"
-"""Begins the tenants of people without an organisation; no key's tenant can begin so."""
+"""Prefix of the tenants of people without an organisation; no key's tenant can have it."""
 
-_LEEWAY = 30  # seconds between the clocks
-_TYPES = {"jwt", "at+jwt", "application/at+jwt"}  # not those of identity, logout or proof tokens
+_LEEWAY = 30  # seconds by which the clocks may differ
+_TYPES = {"jwt", "at+jwt", "application/at+jwt"}  # no identity, logout or proof tokens
 _MAXIMUM_SUBJECT = 256
 
 
 class KeySource(Protocol):
-    """Gives an issuer's public keys, as ``jwks.Jwks`` does."""
+    """A source of an issuer's public keys, such as ``jwks.Jwks``."""
 
     async def find(self, key_id: str | None, algorithm: Algorithm) -> PublicKey | None:
-        """Give a key, or ``None`` when there is no such key.
+        """Return a key, or ``None`` if the issuer has no such key.
 
         Raises:
-            TokenKeysUnavailableError: when that cannot be told.
+            TokenKeysUnavailableError: if the issuer's keys are not available.
         """
 
 
 @dataclass(frozen=True)
 class TokenRules:
-    """Which tokens count.
+    """Which tokens are accepted.
 
     Attributes:
-        issuer: that ``iss`` must be, to the letter.
-        audience: that must be ``aud`` or among it.
-        tenant_claim: the claim that names the tenant. With ``sub`` everyone is a tenant of
-            their own, called ``sub:`` and the subject, so that no user name can be that of an
-            API key's tenant.
-        scope_prefix: that the issuer puts before this service's scopes, such as ``spleeter:``.
+        issuer: what ``iss`` must equal exactly.
+        audience: what ``aud`` must equal or contain.
+        tenant_claim: claim that names the tenant. With ``sub``, each user is a separate tenant, called
+            ``sub:`` and the subject, so that no user name can equal an API key's tenant.
+        scope_prefix: what the issuer puts before this service's scopes, such as ``spleeter:``.
     """
 
     issuer: str
@@ -56,17 +55,17 @@ class TokenRules:
     def __post_init__(self) -> None:
         if not self.issuer or not self.audience or not self.tenant_claim:
             raise ConfigurationError(
-                "Tokens are accepted only from a known issuer and for a known audience. Set "
+                "The rules for tokens lack an issuer, an audience or a tenant claim. Set "
                 "SPLEETER_JWT_ISSUER, SPLEETER_JWT_AUDIENCE and SPLEETER_JWT_JWKS_URL."
             )
 
 
 class TokenVerifier:
-    """Tells who shows a token.
+    """A verifier of bearer tokens.
 
     Args:
-        rules: which tokens count.
-        keys: that they must be signed with.
+        rules: which tokens are accepted.
+        keys: source of the issuer's keys.
     """
 
     def __init__(self, rules: TokenRules, keys: KeySource) -> None:
@@ -74,15 +73,15 @@ class TokenVerifier:
         self._keys = keys
 
     async def verify(self, token: str) -> Principal:
-        """Give the caller that shows a token.
+        """Return the caller who presents a token.
 
-        The key is chosen by the token's ``kid`` among the issuer's keys and bound to one
-        algorithm by its own type; what else the token's header says of keys (``jku``, ``x5u``,
-        ``jwk``, ``x5c``) is never looked at.
+        The key is chosen by the token's ``kid`` among the issuer's keys, and its own type binds it to one
+        algorithm. What else the token's header says about keys (``jku``, ``x5u``, ``jwk``, ``x5c``) is
+        ignored.
 
         Raises:
-            InvalidTokenError: with the reason; it may be told to the caller.
-            TokenKeysUnavailableError: when the issuer's keys cannot be had.
+            InvalidTokenError: if the token is not accepted; the reason may be shown to the caller.
+            TokenKeysUnavailableError: if the issuer's keys are not available.
         """
         header = _header(token)
         algorithm = _algorithm(header)
@@ -120,7 +119,7 @@ class TokenVerifier:
         return SUBJECT_TENANT + name if claim == "sub" else name
 
     def _scopes(self, claims: dict[str, Any]) -> frozenset[Scope]:
-        """Gather the scopes that are ours; others mean something elsewhere."""
+        """Return the scopes that are ours; the others belong to other services."""
         granted = set[str]()
         for claim in ("scope", "scp", "permissions"):
             granted.update(_names(claims.get(claim)))
@@ -158,7 +157,7 @@ def _names(value: object) -> Iterable[str]:
 
 
 def _words(error: jwt.PyJWTError) -> str:
-    """Say what is wrong with a token without repeating anything of it."""
+    """Return what is wrong with a token, without quoting it."""
     words: dict[type[jwt.PyJWTError], str] = {
         jwt.ExpiredSignatureError: "it has expired",
         jwt.ImmatureSignatureError: "it is not valid yet",

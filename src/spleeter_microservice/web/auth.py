@@ -1,7 +1,7 @@
-"""Who is calling: API keys and bearer tokens of requests, with what their owners may do.
+"""Authentication of requests by API keys and bearer tokens, and the scopes that routes need.
 
-A key may come as ``X-API-KEY`` or as ``Authorization: Bearer``, for clients that know no other
-header. A bearer of three parts is a token wherever the operator has set up an issuer.
+A key may be sent as ``X-API-KEY`` or, for clients that support no other header, as ``Authorization: Bearer``.
+If the operator has configured an issuer, a bearer of three parts is a token.
 """
 
 from __future__ import annotations
@@ -43,13 +43,12 @@ async def authenticate(
     key: Annotated[str | None, Security(_KEY)],
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
 ) -> Principal:
-    """Give the caller of a request.
+    """Return the caller of a request.
 
     Raises:
-        CredentialsError: when there are no credentials, or two that differ.
-        AuthenticationError: when they open nothing.
-        RateLimitError: when too many attempts from this address failed, or the tenant asked
-            too often.
+        CredentialsError: if the request has no credentials, or several that differ.
+        AuthenticationError: if the credentials are not valid.
+        RateLimitError: if too many attempts from this address failed, or the tenant sent too many requests.
     """
     text = _credentials(request, bearer)
     await services.attempts.check(client_of(request))
@@ -66,7 +65,7 @@ async def authenticate(
 def _credentials(request: Request, bearer: HTTPAuthorizationCredentials | None) -> str:
     given = {*request.headers.getlist("X-API-KEY")} | ({bearer.credentials} if bearer else set())
     if not given:
-        raise CredentialsError("This needs a key. Send it as X-API-KEY, or as Authorization: Bearer.")
+        raise CredentialsError("The request has no key. Send one as X-API-KEY, or as Authorization: Bearer.")
     if len(given) > 1:
         raise CredentialsError("The request has several credentials that differ. Send one.")
     return given.pop()
@@ -85,11 +84,11 @@ async def _count_failure(request: Request, services: Services, error: Authentica
 
 
 Caller = Annotated[Principal, Depends(authenticate)]
-"""A route's parameter that is given whoever calls, whatever the caller may do."""
+"""A route's parameter: the caller, whatever the scopes."""
 
 
 def needing(scope: Scope) -> Callable[..., Awaitable[Principal]]:
-    """Give the dependency of routes that need a scope."""
+    """Return the dependency of routes that need a scope."""
 
     async def check(request: Request, caller: Caller) -> Principal:
         try:
@@ -105,6 +104,6 @@ def needing(scope: Scope) -> Callable[..., Awaitable[Principal]]:
 
 
 CanRead = Annotated[Principal, Depends(needing(Scope.READ))]
-"""A caller who may see separations."""
+"""A route's parameter: a caller who may read separations."""
 CanSubmit = Annotated[Principal, Depends(needing(Scope.SEPARATE))]
-"""A caller who may submit, cancel and erase separations."""
+"""A route's parameter: a caller who may submit, cancel and erase separations."""

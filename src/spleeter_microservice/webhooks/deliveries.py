@@ -1,4 +1,4 @@
-"""Webhooks that tell of the end of jobs."""
+"""Webhooks of jobs, as their owners see them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spleeter_microservice.database.connection import Database
 
 @dataclass(frozen=True)
 class Delivery:
-    """A webhook of a job, as its owner may see it; times are None where that has not happened."""
+    """A webhook of a job; a time is None if it has not come."""
 
     id: str
     url: str
@@ -26,20 +26,20 @@ class Delivery:
 
 
 class Deliveries:
-    """The webhooks of jobs, for those who own them.
+    """The webhooks of jobs.
 
     Args:
-        database: open.
+        database: an open database.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def of_job(self, tenant: str, job: UUID) -> Sequence[Delivery]:
-        """Give a job's deliveries; none for an unknown job.
+        """Return a job's deliveries; none for an unknown job.
 
         Raises:
-            DatabaseUnavailableError: when the database is away.
+            DatabaseUnavailableError: if the database cannot be reached.
         """
         async with self._database.statement() as statement:
             rows = await statement.rows("list_webhooks", tenant=tenant, job=job)

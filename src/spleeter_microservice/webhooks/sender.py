@@ -1,4 +1,4 @@
-"""Sends the webhooks that are due: at least once each, and again after a while when that fails."""
+"""Sending of the webhooks that are due: each at least once, with retries."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ from spleeter_microservice.webhooks import signature
 
 logger = logging.getLogger(__name__)
 
-_GONE = 410  # the receiver wants no more
+_GONE = 410  # the receiver wants no more webhooks
 
 
 @dataclass(frozen=True)
 class SenderOptions:
-    """How webhooks are sent; times in seconds.
+    """How webhooks are sent.
 
     Attributes:
-        at_once: as many attempts may be under way.
-        at_once_per_tenant: and so many of one tenant, whose receivers may be slow.
-        poll: between looks for what is due.
-        timeout: with a receiver.
-        lease: after which an attempt of which nothing is heard counts as failed.
+        at_once: maximum number of concurrent attempts.
+        at_once_per_tenant: maximum number of one tenant's, whose receivers may be slow.
+        poll: seconds between checks for webhooks that are due.
+        timeout: seconds allowed for an attempt.
+        lease: seconds after which an attempt without a recorded outcome counts as failed.
     """
 
     at_once: int = 8
@@ -57,7 +57,7 @@ class SenderOptions:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What became of an attempt; ``wait`` is None when there is no other."""
+    """The outcome of an attempt; ``wait`` is None after the last one."""
 
     state: str
     status: int | None = None
@@ -66,14 +66,14 @@ class _Outcome:
 
 
 class WebhookSender:
-    """Sends what the outbox holds.
+    """A sender of the webhooks in the outbox.
 
     Args:
-        database: open.
-        outgoing: makes the requests.
-        secrets: that sign them.
-        audit: in which attempts are recorded.
-        options: how.
+        database: an open database.
+        outgoing: client for URLs that callers name.
+        secrets: secrets that sign the webhooks.
+        audit: log that records attempts.
+        options: limits and intervals.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class WebhookSender:
         self._under_way: Counter[str] = Counter()
 
     async def run(self) -> None:
-        """Send until cancelled; the database may be away at any time."""
+        """Send until cancelled; the database may become unavailable at any time."""
         async with asyncio.TaskGroup() as group:
             while True:
                 await self._turns.acquire()
@@ -105,8 +105,8 @@ class WebhookSender:
                     group.create_task(self._deliver(webhook))
 
     async def _claim(self) -> Row | None:
-        most = self.options.at_once_per_tenant
-        busy = [tenant for tenant, attempts in self._under_way.items() if attempts >= most]
+        limit = self.options.at_once_per_tenant
+        busy = [tenant for tenant, attempts in self._under_way.items() if attempts >= limit]
         try:
             async with self._database.transaction() as transaction:
                 webhook = await transaction.first("claim_webhook", lease=self.options.lease, busy=busy)
@@ -117,7 +117,7 @@ class WebhookSender:
         return webhook
 
     async def _deliver(self, webhook: Row) -> None:
-        """Make one attempt, and note what became of it."""
+        """Make one attempt and record its outcome."""
         described = {
             "webhook_id": webhook["id"],
             "job_id": str(webhook["job_id"]),
@@ -125,21 +125,21 @@ class WebhookSender:
             "request_id": webhook["request_id"],
         }
         try:
-            with structlog.contextvars.bound_contextvars(**described), _span(webhook) as told:
+            with structlog.contextvars.bound_contextvars(**described), _span(webhook) as attempt_span:
                 outcome = await self._attempt(webhook)
-                told.set_attribute("spleeter.state", outcome.state)
+                attempt_span.set_attribute("spleeter.state", outcome.state)
                 if outcome.status is not None:
-                    told.set_attribute("http.response.status_code", outcome.status)
+                    attempt_span.set_attribute("http.response.status_code", outcome.status)
                 if outcome.state != "delivered":
-                    told.set_status(StatusCode.ERROR, outcome.state)
-                await self._note(webhook, outcome)
+                    attempt_span.set_status(StatusCode.ERROR, outcome.state)
+                await self._record(webhook, outcome)
         except DatabaseUnavailableError:
-            logger.warning("a webhook will be sent again: its end could not be noted", extra=described)
-        except Exception:  # one that nobody thought of must not stop all the others
-            logger.exception("a webhook went wrong", extra=described)
+            logger.warning("webhook will be sent again: its outcome could not be recorded", extra=described)
+        except Exception:  # an unexpected error must not stop the other deliveries
+            logger.exception("unexpected error in a webhook", extra=described)
         finally:
             self._under_way[webhook["tenant"]] -= 1
-            self._under_way += Counter()  # which drops what is zero
+            self._under_way += Counter()  # drops the tenants with none
             self._turns.release()
 
     async def _attempt(self, webhook: Row) -> _Outcome:
@@ -150,9 +150,9 @@ class WebhookSender:
             outcome = _Outcome("failed", error=str(error))
         except OutgoingError as error:
             status = error.status if isinstance(error, UnreachableError) else None
-            outcome = _again(webhook, _Outcome("pending", status, str(error)))
+            outcome = _retry(webhook, _Outcome("pending", status, str(error)))
         else:
-            outcome = _judged(webhook, answer)
+            outcome = _outcome_of(webhook, answer)
         logger.info(
             "webhook",
             extra={
@@ -173,7 +173,7 @@ class WebhookSender:
             headers |= {"X-Request-ID": webhook["request_id"]}
         return await self._outgoing.post(webhook["url"], body, headers, total=self.options.timeout)
 
-    async def _note(self, webhook: Row, outcome: _Outcome) -> None:
+    async def _record(self, webhook: Row, outcome: _Outcome) -> None:
         async with self._database.transaction() as transaction:
             await transaction.do(
                 "note_webhook",
@@ -188,11 +188,11 @@ class WebhookSender:
             try:
                 await self._audit.record(_event(webhook, outcome))
             except AuditUnwritableError:
-                logger.exception("a webhook could not be recorded")
+                logger.exception("webhook not recorded in the audit log")
 
 
 def body_of(event: dict[str, Any]) -> bytes:
-    """Write an event; always the same bytes, which the signature covers."""
+    """Encode an event, always to the same bytes, because the signature covers them."""
     return json.dumps(event, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -206,16 +206,16 @@ def _span(webhook: Row) -> AbstractContextManager[Span]:
     return span("webhook", SpanKind.CLIENT, about, webhook["traceparent"])
 
 
-def _judged(webhook: Row, answer: Answer) -> _Outcome:
+def _outcome_of(webhook: Row, answer: Answer) -> _Outcome:
     if 200 <= answer.status < 300:
         return _Outcome("delivered", answer.status)
     problem = f"The receiver answered {answer.status}."
     if answer.status == _GONE:
         return _Outcome("failed", answer.status, problem)
-    return _again(webhook, _Outcome("pending", answer.status, problem), answer.retry_after)
+    return _retry(webhook, _Outcome("pending", answer.status, problem), answer.retry_after)
 
 
-def _again(webhook: Row, outcome: _Outcome, retry_after: float | None = None) -> _Outcome:
+def _retry(webhook: Row, outcome: _Outcome, retry_after: float | None = None) -> _Outcome:
     chance = random.random()  # noqa: S311  (spreads waits, protects nothing)
     wait = signature.delay(webhook["attempts"], chance=chance, retry_after=retry_after)
     return _Outcome("pending" if wait else "failed", outcome.status, outcome.error, wait)

@@ -1,4 +1,4 @@
-"""Webhooks as https://www.standardwebhooks.com specifies them: signed, and sent again when lost."""
+"""Signatures and retries of webhooks, as https://www.standardwebhooks.com specifies them."""
 
 from __future__ import annotations
 
@@ -24,42 +24,42 @@ DELAYS = (
     timedelta(hours=4),
     timedelta(hours=8),
 )
-"""Between a failed attempt and the next; together less than the day that results are kept."""
+"""Waits after failed attempts; together less than the day for which results are kept."""
 
 _VERSION = "v1"
-_SECRET_BYTES = range(24, 65)  # what the specification asks for
+_SECRET_BYTES = range(24, 65)  # as specified
 _JITTER = 0.2
 _MAXIMUM_WAIT = timedelta(hours=12)
 
 
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """Give one signature, ``v1,`` and the HMAC-SHA256 of ``{id}.{timestamp}.{body}`` in base64.
+    """Return one signature: ``v1,`` and the HMAC-SHA256 of ``{id}.{timestamp}.{body}`` in base64.
 
     Args:
-        secret: ``whsec_`` and base64.
-        message_id: without a full stop, which separates the parts.
-        timestamp: of this attempt, in seconds since 1970.
+        secret: ``whsec_`` and the key in base64.
+        message_id: id of the message, without a full stop, which separates the signed fields.
+        timestamp: time of this attempt, in seconds since 1970.
         body: exactly the bytes that are sent.
 
     Raises:
-        ConfigurationError: when the secret has another form.
-        ValueError: when the id has a full stop.
+        ConfigurationError: if the secret is malformed.
+        ValueError: if the id has a full stop.
     """
     if "." in message_id:
-        raise ValueError("the id of a webhook has no full stop")
+        raise ValueError(f"the webhook id {message_id!r} has a full stop")
     content = f"{message_id}.{timestamp}.".encode() + body
     signature = hmac.digest(_key(secret), content, hashlib.sha256)
     return f"{_VERSION},{base64.b64encode(signature).decode('ascii')}"
 
 
 def headers(secrets_: Sequence[str], message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """Give the three headers of an attempt, signed with each secret while one replaces another.
+    """Return the three headers of an attempt, signed with every secret: one may be replacing another.
 
     Raises:
-        ConfigurationError: when there is no secret, or one has another form.
+        ConfigurationError: if no secret is given, or one is malformed.
     """
     if not secrets_:
-        raise ConfigurationError("Webhooks are always signed: give a secret that begins with whsec_.")
+        raise ConfigurationError("Webhooks are always signed: set a secret that begins with whsec_.")
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(timestamp),
@@ -68,14 +68,14 @@ def headers(secrets_: Sequence[str], message_id: str, timestamp: int, body: byte
 
 
 def delay(attempts: int, *, chance: float = 0.5, retry_after: float | None = None) -> timedelta | None:
-    """Give the wait before the next attempt, or ``None`` when there is none.
+    """Return the wait before the next attempt, or ``None`` after the last one.
 
     Args:
-        attempts: made so far, all failed; at least 1.
-        chance: between 0 and 1, drawn by the caller; spreads the waits by a fifth each way, so
-            that deliveries that failed together do not return together.
-        retry_after: seconds that the receiver asked for; never shortens the wait, and
-            lengthens it to half a day at most.
+        attempts: number of failed attempts so far, at least 1.
+        chance: random number between 0 and 1; spreads the waits by a fifth each way, so that deliveries that
+            failed together are not retried together.
+        retry_after: seconds that the receiver asked for; they never shorten the wait, and lengthen it to half
+            a day at most.
     """
     if attempts > len(DELAYS):
         return None
@@ -92,7 +92,7 @@ def _key(secret: str) -> bytes:
         key = b""
     if not secret.startswith(SECRET_PREFIX) or len(key) not in _SECRET_BYTES:
         raise ConfigurationError(
-            "A webhook secret is whsec_ and the base64 of 24 to 64 random bytes. "
+            "The webhook secret is malformed: use whsec_ and the base64 of 24 to 64 random bytes. "
             'Make one: echo "whsec_$(openssl rand -base64 32)"'
         )
     return key

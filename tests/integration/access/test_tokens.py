@@ -287,8 +287,8 @@ async def test_without_an_id_the_only_fitting_key_is_taken_and_no_other() -> Non
 async def test_known_keys_serve_on_while_the_issuer_is_down_but_not_for_ever() -> None:
     clock = Clock()
     with serving(published(RSA), status(500)) as server:
-        freshness = KeySetCachePolicy(maximum_age=600, pause=30, stale=3600)
-        verifier = TokenVerifier(RULES, Jwks(server.url, freshness, now=clock))
+        policy = KeySetCachePolicy(maximum_age=600, pause=30, stale=3600)
+        verifier = TokenVerifier(RULES, Jwks(server.url, policy, now=clock))
         await verifier.verify(RSA.token())
         clock.time += 3500
         await verifier.verify(RSA.token())

@@ -143,7 +143,7 @@ async def test_the_same_key_may_come_in_both_but_not_two_that_differ(stranger: h
 async def test_other_schemes_count_as_no_key(stranger: httpx.AsyncClient, authorization: str) -> None:
     answer = await stranger.get("/v1/models", headers={"Authorization": authorization})
     assert answer.status_code == 401
-    assert "needs a key" in answer.json()["detail"]
+    assert "has no key" in answer.json()["detail"]
 
 
 async def test_a_token_opens_what_its_scopes_say(stranger: httpx.AsyncClient, services: Services) -> None:

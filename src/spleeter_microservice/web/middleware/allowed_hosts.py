@@ -1,4 +1,4 @@
-"""Which names this service answers to, as ASGI middleware (against DNS rebinding and forged links)."""
+"""ASGI middleware that checks ``Host``, against DNS rebinding and forged links."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from spleeter_microservice.web.problem_handler import problem_response
 
 ANY = "*"
 PROBED = ("/health", "/health/live", "/health/ready", "/metrics")
-"""Answered under any name: orchestrators and Prometheus call machines by number."""
+"""Paths that are served under any host: orchestrators and Prometheus call machines by IP address."""
 
 
 class Hosts:
-    """Refuses requests that are meant for another host.
+    """Middleware that refuses requests for other hosts.
 
     Args:
-        app: the application around which it lies.
-        allowed: names, ``*.example.com`` for all below one, or ``*`` for any.
+        app: the application inside.
+        allowed: host names, ``*.example.com`` for all subdomains, or ``*`` for any.
     """
 
     def __init__(self, app: ASGIApp, allowed: Sequence[str]) -> None:
@@ -45,13 +45,12 @@ class Hosts:
         if any(_matches(name, allowed) for allowed in self._allowed):
             return None
         return WrongHostError(
-            "This service does not answer under this host's name. Operators list its names in "
-            "SPLEETER_ALLOWED_HOSTS."
+            "This service is not served under this host name. Operators list its names in SPLEETER_ALLOWED_HOSTS."
         )
 
 
 def _name(host: str) -> str:
-    """Give a host without its port: ``example.com``, ``192.0.2.1`` or ``[2001:db8::1]``."""
+    """Return a host without its port: ``example.com``, ``192.0.2.1`` or ``[2001:db8::1]``."""
     name, colon, port = host.lower().rpartition(":")
     return (name if colon and port.isdecimal() else host.lower()).removesuffix(".")
 

@@ -1,8 +1,8 @@
-"""How large requests' bodies may be, and how slow, as ASGI middleware.
+"""ASGI middleware that limits the size and the slowness of request bodies.
 
-A body that is refused before its end leaves a client in the middle of sending. Its answer closes
-the connection, but not at once: what still comes is taken and dropped for a while, because a
-connection closed on unread bytes is reset, and the client would never see the answer.
+A client whose body is refused may still be sending. Its response closes the connection, but not at once: the
+rest of the body is received and dropped for a while, because closing a connection with unread bytes resets
+it, and the client would never see the response.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from spleeter_microservice.errors import (
 )
 from spleeter_microservice.web.problem_handler import problem_response
 
-_SMALL = 1 << 16  # bytes; what has arrived already is taken before answering, and the connection kept
+_SMALL = 1 << 16  # bytes; such a body is read before the response, and the connection kept
 _SMALL_SECONDS = 0.05
 
 UPLOADS = frozenset({"/v1/separations", "/separate"})
-"""Paths that take files, as multipart forms."""
+"""Paths that accept files, as multipart forms."""
 
 
 @dataclass(frozen=True)
 class BodyLimits:
-    """Of requests' bodies.
+    """Limits of request bodies.
 
     Attributes:
-        upload: bytes of a form with a file.
-        other: bytes of every other body.
-        timeout: seconds that nothing may arrive.
-        rate: bytes that must arrive per second, on average and beyond ``timeout``.
-        linger: seconds for which the rest of a refused body is taken.
+        upload: maximum bytes of a form with a file.
+        other: maximum bytes of every other body.
+        timeout: seconds without a byte after which a request is refused.
+        rate: minimum bytes per second, on average and beyond ``timeout``.
+        linger: seconds for which the rest of a refused body is received.
     """
 
     upload: int
@@ -49,53 +49,53 @@ class BodyLimits:
     linger: float = 5.0
 
     def largest(self, scope: Scope) -> int:
-        """Give the bytes that a request's body may have."""
+        """Return the maximum bytes of a request's body."""
         form = Headers(scope=scope).get("Content-Type", "").lower().startswith("multipart/form-data")
         return self.upload if form and scope["path"] in UPLOADS else self.other
 
 
 class BodyLimitMiddleware:
-    """BodyLimits the bodies of requests.
+    """Middleware that enforces ``BodyLimits``.
 
     Args:
-        app: the application around which it lies.
-        limits: that are kept.
+        app: the application inside.
+        limits: limits to enforce.
     """
 
     def __init__(self, app: ASGIApp, limits: BodyLimits) -> None:
         self.app = app
-        self._bounds = limits
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        body = _Body(scope, receive, self._bounds)
-        answer = _Answer(body, send, self._bounds.linger)
+        body = _Body(scope, receive, self._limits)
+        response = _Response(body, send, self._limits.linger)
         error = body.problem()
         app = self.app if error is None else problem_response(scope, error)
-        await app(scope, body.receive, answer.send)
+        await app(scope, body.receive, response.send)
 
 
 class _Body:
-    """A body on its way in."""
+    """A request body that is being received."""
 
     def __init__(self, scope: Scope, receive: Receive, limits: BodyLimits) -> None:
         headers = Headers(scope=scope)
         self._length = headers.get("Content-Length", "0")
-        self._awaits_leave = "Expect" in headers
+        self._expects_continue = "Expect" in headers
         self._receive = receive
-        self._bounds = limits
+        self._limits = limits
         self._largest = limits.largest(scope)
         self._received = 0
         self._waited = 0.0
         self.complete = self._length == "0" and "Transfer-Encoding" not in headers
 
     def problem(self) -> RequestError | None:
-        """Say what is wrong with the announced length."""
+        """Return what is wrong with the announced length, if anything."""
         if not (self._length.isascii() and self._length.isdecimal()):
-            return MalformedRequestError("Content-Length must be a number.")
+            return MalformedRequestError("Content-Length is not a number. Send the body's length in bytes.")
         return self._too_large() if self._announced > self._largest else None
 
     @property
@@ -104,11 +104,11 @@ class _Body:
 
     @property
     def small(self) -> bool:
-        """Whether all of it is likely to have arrived with the headers."""
-        return 0 < self._announced <= _SMALL and not self._awaits_leave
+        """Whether the whole body has probably arrived with the headers."""
+        return 0 < self._announced <= _SMALL and not self._expects_continue
 
     async def receive(self) -> Message:
-        """Give the next message; after the body's end, wait for the client to go, however long."""
+        """Receive the next message; after the body's end, wait for the client to disconnect."""
         if self.complete:
             return await self._receive()
         message = await self._receive_in_time()
@@ -119,20 +119,20 @@ class _Body:
         return message
 
     async def _receive_in_time(self) -> Message:
-        limits, started = self._bounds, time.monotonic()
+        limits, started = self._limits, time.monotonic()
         left = limits.timeout + self._received / limits.rate - self._waited
         try:
             async with asyncio.timeout(min(limits.timeout, left)):
                 return await self._receive()
         except TimeoutError:
             raise RequestTooSlowError(
-                "The rest of the request did not arrive in time. Send it again, over a better connection."
+                "The rest of the request did not arrive in time. Send it again over a faster connection."
             ) from None
         finally:
             self._waited += time.monotonic() - started
 
     async def drop(self, seconds: float) -> bool:
-        """Take what still comes within some seconds, and drop it; tell whether that was all."""
+        """Receive and drop the rest of the body for some seconds; return whether it is complete."""
         if seconds > 0:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
@@ -145,11 +145,11 @@ class _Body:
             self.complete = not message.get("more_body", False)
 
     def _too_large(self) -> RequestTooLargeError:
-        return RequestTooLargeError(f"The request has more than {self._largest} bytes, which is the limit.")
+        return RequestTooLargeError(f"The request is larger than the limit of {self._largest} bytes.")
 
 
-class _Answer:
-    """An answer on its way out, whose end waits for the end of a refused body."""
+class _Response:
+    """A response that is held open until the end of a refused body."""
 
     def __init__(self, body: _Body, send: Send, linger: float) -> None:
         self._body = body

@@ -1,4 +1,4 @@
-"""One log line, one id and the metrics of each request, as ASGI middleware."""
+"""ASGI middleware that gives each request an id, a log line and metrics."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from spleeter_microservice.web.problem_handler import METHODS, problem_response
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+/=-]{0,127}", re.ASCII)
 UNKNOWN_ROUTE = "unknown"
-"""Stands for every path without a route, so that strangers cannot make up labels of metrics."""
-CLIENT_WENT = 499
-"""Stands for the status of requests whose clients went away before there was an answer."""
+"""Label of every path without a route, so that clients cannot create labels of metrics."""
+CLIENT_CLOSED_REQUEST = 499
+"""Status of requests whose clients disconnected before the response; nginx's name and number for it."""
 logger = structlog.get_logger(__name__)
 
 
 class RequestLog:
-    """Names, measures and logs requests; answers what nobody else caught.
+    """Middleware that logs and measures requests, and answers uncaught errors with a problem document.
 
     Args:
-        app: the application around which it lies.
+        app: the application inside.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request; other things, such as the lifespan, pass through."""
+        """Handle a request; other scopes, such as the lifespan, pass through."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -47,7 +47,7 @@ class RequestLog:
         started = time.perf_counter()
         status = 0
 
-        async def send_named(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -55,14 +55,14 @@ class RequestLog:
             await send(message)
 
         try:
-            await self.app(scope, receive, send_named)
+            await self.app(scope, receive, send_with_id)
         except ClientDisconnect:
-            status = status or CLIENT_WENT
+            status = status or CLIENT_CLOSED_REQUEST
         except Exception as error:
             if status:
-                logger.exception("answer broken off")
-                raise  # half an answer cannot be mended; the server closes the connection
-            await problem_response(scope, error)(scope, receive, send_named)
+                logger.exception("response interrupted")
+                raise  # a started response cannot be replaced; the server closes the connection
+            await problem_response(scope, error)(scope, receive, send_with_id)
         finally:
             _note(scope, status, time.perf_counter() - started)
 

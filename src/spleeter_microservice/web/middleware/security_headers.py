@@ -1,4 +1,4 @@
-"""What browsers are told about every answer, as ASGI middleware."""
+"""ASGI middleware that adds security headers to every response."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 NOTHING_ALLOWED = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-"""Content security policy of answers that are no page; a page brings its own."""
+"""Content security policy of responses that are not a page; a page sets its own."""
 
 HEADERS = {
     "Content-Security-Policy": NOTHING_ALLOWED,
@@ -18,17 +18,17 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""Of every answer that does not say otherwise itself."""
+"""Headers of every response that does not set them itself."""
 
 STRICT_TRANSPORT = "max-age=31536000"
-"""Of answers over TLS; where a proxy ends TLS, this is the proxy's business."""
+"""Header of responses over TLS; a proxy that terminates TLS sets its own."""
 
 
 class SecurityHeaders:
-    """Adds ``HEADERS`` to answers.
+    """Middleware that adds ``HEADERS`` to responses.
 
     Args:
-        app: the application around which it lies.
+        app: the application inside.
     """
 
     def __init__(self, app: ASGIApp) -> None:

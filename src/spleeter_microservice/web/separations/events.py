@@ -1,4 +1,4 @@
-"""Server-sent events: what happens to a job, as it happens (WHATWG HTML, section 9.2)."""
+"""Server-sent events about a job (WHATWG HTML, section 9.2)."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from spleeter_microservice.web.separations.notifications import HubDep, Notifica
 from spleeter_microservice.web.services import ServicesDep
 
 HEARTBEAT = 15.0
-"""Seconds of silence after which a comment is sent, so that nobody on the way hangs up."""
+"""Seconds of silence after which a comment is sent, so that no proxy closes the connection."""
 _PAGE = 100
-_LARGEST_ID = 2**63 - 1  # of PostgreSQL's bigint
-_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx is to pass each event on
+_LARGEST_ID = 2**63 - 1  # PostgreSQL's bigint
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx must not hold events back
 
 _EXAMPLE = """id: 1041
 event: progress
@@ -34,10 +34,10 @@ data: {"state": "running", "progress": 0.42}
 """
 _FOLLOWED: Answers = {
     200: {
-        "description": "Events `state` and `progress`, each with the state and the share that is done.",
+        "description": "Events `state` and `progress`, each with the state and the progress.",
         "content": {"text/event-stream": {"example": _EXAMPLE}},
     },
-    204: {"description": "It has ended, and you have all events: do not ask again."},
+    204: {"description": "The separation has ended, and you have all events: do not reconnect."},
 }
 
 router = APIRouter(tags=["separations"])
@@ -45,7 +45,7 @@ LastEventId = Annotated[
     int,
     Header(
         alias="Last-Event-ID",
-        description="The last event that you have; those after it are sent.",
+        description="The last event that you have received; those after it are sent.",
         ge=0,
         le=_LARGEST_ID,
     ),
@@ -60,48 +60,48 @@ LastEventId = Annotated[
 )
 async def follow(
     services: ServicesDep,
-    notices: HubDep,
+    hub: HubDep,
     caller: CanRead,
     id: UUID,  # noqa: A002  (the path's name for it)
     last_event_id: LastEventId = 0,
 ) -> Response:
-    """Follow a separation by server-sent events, until it has ended or was deleted.
+    """Follow a separation by server-sent events until it ends or is deleted.
 
-    The first events say what has happened so far. A lost connection is resumed with
-    `Last-Event-ID`. Of `progress` events only the last one is kept.
+    The first events are those that happened before. Resume a lost connection with `Last-Event-ID`. Of
+    `progress` events, only the last one is kept.
     """
     job = await services.repository.get(caller.tenant, id)
     if job.state.final and not await services.repository.events(caller.tenant, id, last_event_id, 1):
         return Response(status_code=204)
-    events = EventStream(services.repository, notices, caller.tenant, id, last_event_id)
+    events = EventStream(services.repository, hub, caller.tenant, id, last_event_id)
     return EventSourceResponse(aiter(events), headers=_HEADERS)
 
 
 class EventStream:
     """The events of a job after a given one. No connection to the database is held while waiting.
 
-    It ends after a final state, when the job is deleted, and when the notices are closed.
+    The stream ends after a final state, when the job is deleted, and when the hub is closed.
 
     Args:
-        repository: to look things up.
-        notices: that run.
-        tenant: whose job it is.
-        job: which exists.
+        repository: repository of jobs.
+        hub: a running hub of notifications.
+        tenant: owner of the job.
+        job: id of an existing job.
         after: number of the last event that the client has.
-        heartbeat: seconds.
+        heartbeat: seconds of silence after which a comment is sent.
     """
 
     def __init__(
         self,
         repository: JobRepository,
-        notices: NotificationHub,
+        hub: NotificationHub,
         tenant: str,
         job: UUID,
         after: int = 0,
         heartbeat: float = HEARTBEAT,
     ) -> None:
         self._repository = repository
-        self._notices = notices
+        self._hub = hub
         self._tenant = tenant
         self._job = job
         self._last = after
@@ -110,32 +110,32 @@ class EventStream:
         self._over = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Give the stream, piece by piece."""
-        with self._notices.follow(self._job) as following:
-            while not (self._over or self._notices.closed):
+        """Yield the stream's events and comments."""
+        with self._hub.follow(self._job) as subscription:
+            while not (self._over or self._hub.closed):
                 try:
                     async with asyncio.timeout(self._heartbeat):
-                        notice = await following.notices.get()
+                        notice = await subscription.notices.get()
                 except TimeoutError:
                     yield KEEPALIVE_COMMENT
                     continue
-                for event in await self._new_events(following, notice):
+                for event in await self._new_events(subscription, notice):
                     yield _encode(event)
 
-    async def _new_events(self, following: Subscription, notice: Notice | None) -> Sequence[JobEvent]:
+    async def _new_events(self, subscription: Subscription, notice: Notice | None) -> Sequence[JobEvent]:
         if notice is not None:
-            return self._told(notice)
+            return self._event_of(notice)
         try:
-            async with self._notices.looking:
+            async with self._hub.querying:
                 return await self._look_up()
         except UnknownJobError:
             self._over = True
         except DatabaseUnavailableError:
-            await asyncio.sleep(self._notices.pause)
-            following.look_again()
+            await asyncio.sleep(self._hub.pause)
+            subscription.look_again()
         return ()
 
-    def _told(self, notice: Notice) -> Sequence[JobEvent]:
+    def _event_of(self, notice: Notice) -> Sequence[JobEvent]:
         self._over = notice.state == DELETED or State(notice.state).final
         if notice.event is None or notice.event <= self._last:
             return ()
@@ -144,7 +144,7 @@ class EventStream:
         return (JobEvent(notice.event, kind, State(notice.state), notice.progress),)
 
     async def _look_up(self) -> Sequence[JobEvent]:
-        """Give the events that the client does not have; the job's state first, as it may be all."""
+        """Return the events that the client lacks. The job is read first: it may have no new events."""
         job = await self._repository.get(self._tenant, self._job)
         found = await self._recorded()
         if found:

@@ -1,9 +1,10 @@
-"""What the database tells about jobs, handed on to everyone in this process who follows one."""
+"""A hub that distributes the database's notifications about jobs to the event streams of this process."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -20,17 +21,17 @@ from spleeter_microservice.jobs.notifications import JobNotifications, Notice
 logger = structlog.get_logger(__name__)
 
 _CAPACITY = 16
-"""NotificationHub that are kept for a follower who is busy; beyond that, it is to look everything up."""
-_LOOKERS = 4
-"""Followers who look up at a time: when the database comes back, all of them would at once."""
+"""Notices queued for a busy subscriber; if there are more, it reads the database instead."""
+_QUERIES = 4
+"""Subscribers that read the database at a time: when it comes back, all of them would at once."""
 
 
 class Subscription:
-    """What is told about one job.
+    """The notices about one job for one subscriber.
 
     Attributes:
-        notices: of the job. None stands for "look it up": what happened before following began,
-            while the database was away, or was too much to keep is not told.
+        notices: queue of notices. None means "read the database": notices are missing from before the
+            subscription, from an outage of the database, or because the queue was full.
     """
 
     def __init__(self) -> None:
@@ -38,13 +39,13 @@ class Subscription:
         self.look_again()
 
     def look_again(self) -> None:
-        """Have the follower look up the job, which makes all earlier notices needless."""
+        """Make the subscriber read the database, which replaces all queued notices."""
         while not self.notices.empty():
             self.notices.get_nowait()
         self.notices.put_nowait(None)
 
-    def tell(self, notice: Notice) -> None:
-        """Hand on a notice."""
+    def put(self, notice: Notice) -> None:
+        """Queue a notice."""
         try:
             self.notices.put_nowait(notice)
         except asyncio.QueueFull:
@@ -52,27 +53,27 @@ class Subscription:
 
 
 class NotificationHub:
-    """Listens to the database over one connection for all followers in this process.
+    """A hub that listens to the database over one connection for all subscribers in this process.
 
     Args:
-        url: of the database.
+        url: URL of the database.
         pause: seconds between attempts to connect.
 
     Attributes:
-        closed: nothing more is told; who follows should stop.
-        looking: to be held while a follower looks up its job.
+        closed: whether subscribers should stop, because no more notices will come.
+        querying: semaphore that a subscriber holds while it reads its job from the database.
     """
 
     def __init__(self, url: str, pause: float = 1.0) -> None:
-        self._listener = JobNotifications(url, self._spread, pause)
-        self._followings: dict[UUID, set[Subscription]] = {}
+        self._listener = JobNotifications(url, self._distribute, pause)
+        self._subscriptions: dict[UUID, set[Subscription]] = {}
         self.pause = pause
         self.closed = False
-        self.looking = asyncio.Semaphore(_LOOKERS)
+        self.querying = asyncio.Semaphore(_QUERIES)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
-        """Listen; stop at the end, or as soon as the server is told to stop."""
+        """Listen; close at the end, or as soon as a signal stops the server."""
         listening = asyncio.create_task(self._listen())
         try:
             with _before_shutdown(self.close):
@@ -88,42 +89,41 @@ class NotificationHub:
             try:
                 await self._listener.run()
             except Exception:
-                logger.exception("listening to the database failed, and begins anew")
+                logger.exception("listening to the database failed; retrying")
             await asyncio.sleep(self.pause)
 
     @contextmanager
     def follow(self, job: UUID) -> Iterator[Subscription]:
-        """Follow a job."""
-        following = Subscription()
-        followings = self._followings.setdefault(job, set())
-        followings.add(following)
+        """Subscribe to a job."""
+        subscription = Subscription()
+        subscriptions = self._subscriptions.setdefault(job, set())
+        subscriptions.add(subscription)
         try:
-            yield following
+            yield subscription
         finally:
-            followings.remove(following)
-            if not followings:
-                del self._followings[job]
+            subscriptions.remove(subscription)
+            if not subscriptions:
+                del self._subscriptions[job]
 
     def close(self) -> None:
-        """Have all followers stop."""
+        """Make all subscribers stop."""
         self.closed = True
-        self._spread(None)
+        self._distribute(None)
 
-    def _spread(self, notice: Notice | None) -> None:
+    def _distribute(self, notice: Notice | None) -> None:
         if notice is None:
-            for following in [one for some in self._followings.values() for one in some]:
-                following.look_again()
+            for subscription in itertools.chain(*self._subscriptions.values()):
+                subscription.look_again()
         else:
-            for following in self._followings.get(notice.job, ()):
-                following.tell(notice)
+            for subscription in self._subscriptions.get(notice.job, ()):
+                subscription.put(notice)
 
 
 @contextmanager
 def _before_shutdown(close: Callable[[], None]) -> Iterator[None]:
-    """Call ``close`` when a signal stops the server, which then waits for all answers to end.
+    """Call ``close`` when a signal stops the server, which then waits for all responses to end.
 
-    The end of the application's lifespan, which it announces only after that, would be too late
-    for answers that end when they are told to.
+    The server ends the application's lifespan only after that, which would be too late to end event streams.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -146,10 +146,10 @@ def _before_shutdown(close: Callable[[], None]) -> Iterator[None]:
                 signal.signal(number, earlier[number])
 
 
-async def notices_of(request: Request) -> NotificationHub:
-    """Give what the application's lifespan started; as ``services_of``, not in another thread."""
-    return cast(NotificationHub, request.app.state.notices)
+async def hub_of(request: Request) -> NotificationHub:
+    """Return the hub that the application's lifespan started; async to avoid a thread."""
+    return cast(NotificationHub, request.app.state.notification_hub)
 
 
-HubDep = Annotated[NotificationHub, Depends(notices_of)]
-"""A route's parameter that is given the notices."""
+HubDep = Annotated[NotificationHub, Depends(hub_of)]
+"""A route's parameter: the hub of notifications."""

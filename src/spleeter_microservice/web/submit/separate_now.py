@@ -135,7 +135,7 @@ async def _wait(repository: JobRepository, notices: NotificationHub, job: Job) -
             if not _may_be_the_end(await following.notices.get()):
                 continue
             try:
-                async with notices.looking:
+                async with notices.querying:
                     found = await repository.get(job.tenant, job.id)
             except DatabaseUnavailableError:
                 await asyncio.sleep(notices.pause)

@@ -148,7 +148,7 @@ async def test_a_service_that_stops_says_where_the_job_goes_on(services: Service
         sending(client) as answering,
     ):
         job = await the_job(services)
-        app.state.notices.close()
+        app.state.notification_hub.close()
         answer = await answering
         assert (answer.status_code, answer.json()["type"]) == (503, "/problems/stopping")
         assert answer.headers["location"] == f"/v1/separations/{job.id}"

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from spleeter_microservice.errors import DatabaseUnavailableError
 from spleeter_microservice.web import problem_handler
 from spleeter_microservice.web.middleware.allowed_hosts import Hosts
-from spleeter_microservice.web.middleware.request_log import CLIENT_WENT, RequestLog
+from spleeter_microservice.web.middleware.request_log import CLIENT_CLOSED_REQUEST, RequestLog
 from spleeter_microservice.web.middleware.security_headers import HEADERS, SecurityHeaders
 
 pytestmark = pytest.mark.asyncio
@@ -85,7 +85,7 @@ async def test_an_answer_may_bring_its_own_policy() -> None:
 async def test_half_an_answer_is_broken_off_and_logged() -> None:
     with structlog.testing.capture_logs() as logs, pytest.raises(RuntimeError):
         await get("/half")
-    assert [line["event"] for line in logs] == ["answer broken off", "request"]
+    assert [line["event"] for line in logs] == ["response interrupted", "request"]
 
 
 async def test_over_tls_browsers_are_told_to_stay_there() -> None:
@@ -129,7 +129,7 @@ async def test_each_request_is_one_line_of_the_log() -> None:
     [
         ("/things/a", "/things/{name}", "200"),
         ("/things/away", "/things/{name}", "503"),
-        ("/things/left", "/things/{name}", str(CLIENT_WENT)),
+        ("/things/left", "/things/{name}", str(CLIENT_CLOSED_REQUEST)),
         ("/nothing/123", "unknown", "404"),
     ],
 )
