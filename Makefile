@@ -19,11 +19,12 @@ serve: $(VENV)/installed ## run the service; prints the page's address and a key
 test: $(VENV)/installed-train components ## run every test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: $(VENV)/installed-dev ## lint, check types, imports and documents, look for known vulnerabilities
+check: $(VENV)/installed-dev ## lint, check types, imports, dead code and documents, look for known vulnerabilities
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/vulture
 	$(BIN)/python -m scripts.generate_docs --check
 	$(BIN)/python -m pytest -q tests/unit/test_docs.py
 	$(BIN)/python scripts/audit_dependencies.py

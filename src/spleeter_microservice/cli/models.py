@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from spleeter_microservice.errors import ModelCorruptError
 from spleeter_microservice.models.builtin import BASE, BuiltIn
 from spleeter_microservice.models.catalogue import ModelEntry
 from spleeter_microservice.models.store import ModelStore
-
-Handler: TypeAlias = Callable[[ModelStore, argparse.Namespace], int]
 
 _MEGABYTE = 1_000_000
 

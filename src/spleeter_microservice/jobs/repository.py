@@ -151,11 +151,6 @@ class JobRepository:
         jobs = tuple(Job.from_row(row) for row in rows[:limit])
         return Page(jobs, str(jobs[-1].id) if len(rows) > limit else None)
 
-    async def count_queued(self, tenant: str) -> int:
-        """Return the number of the tenant's queued jobs."""
-        async with self._database.statement() as statement:
-            return int((await statement.one("count_queued", tenant=tenant))["jobs"])
-
     async def position(self, tenant: str, job: UUID) -> Position | None:
         """Return a job's position in the queue, or None if it is not queued."""
         async with self._database.transaction() as transaction:

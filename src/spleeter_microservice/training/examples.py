@@ -14,8 +14,8 @@ from spleeter_microservice.evaluation.targets import match
 Source = tuple[Track, ...]
 """Tracks that are added up."""
 
-TRAIN, TEST, VALIDATION = "train", "test", "validation"
-"""Folders that keep the songs of a data set apart; musdb has the first two."""
+TRAIN, VALIDATION = "train", "validation"
+"""Directories of a data set's songs; musdb has the first one."""
 
 # The songs of musdb's training part that its authors, and Spleeter's configuration, validate with.
 _MUSDB_VALIDATION = frozenset(

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.asyncio
 
 CONFIGURED = "correct-horse-battery"
 OTHER = "staple/+=0123456789"
+LENGTH = len("sms_") + 43 + 6
 
 
 class Clock:
@@ -62,7 +63,7 @@ async def test_the_key_itself_is_kept_nowhere() -> None:
 async def test_no_two_keys_are_the_same() -> None:
     texts = {key_format.generate() for _ in range(1000)}
     assert len(texts) == 1000
-    assert {len(text) for text in texts} == {key_format.LENGTH}
+    assert {len(text) for text in texts} == {LENGTH}
 
 
 async def test_a_key_cannot_be_used_after_it_was_revoked() -> None:
@@ -97,7 +98,7 @@ async def test_the_last_use_is_noted_but_not_at_every_request() -> None:
     assert uses == [0, 0, 0, 60]
 
 
-@given(position=st.integers(0, key_format.LENGTH - 1), character=st.characters(codec="ascii"))
+@given(position=st.integers(0, LENGTH - 1), character=st.characters(codec="ascii"))
 async def test_a_wrong_character_anywhere_is_told_from_an_unknown_key(position: int, character: str) -> None:
     text = key_format.generate()
     wrong = text[:position] + character + text[position + 1 :]
@@ -106,7 +107,7 @@ async def test_a_wrong_character_anywhere_is_told_from_an_unknown_key(position: 
         assert await refusal(ApiKeys(MemoryKeyStore()), wrong) == expected
 
 
-@given(position=st.integers(0, key_format.LENGTH - 2))
+@given(position=st.integers(0, LENGTH - 2))
 async def test_two_characters_that_changed_places_are_noticed(position: int) -> None:
     text = key_format.generate()
     pair = text[position : position + 2]
@@ -156,7 +157,7 @@ async def test_all_configured_keys_are_compared_in_constant_time(monkeypatch: py
     ("text", "problem"),
     [
         ("", "has 0 characters"),
-        ("short", "has 5 characters; 16 to 512"),
+        ("short", "has 5 characters instead of 16 to 512"),
         (f"{CONFIGURED},", "Key 2 .* has 0 characters"),
         (f"{CONFIGURED},x", "Key 2 .* has 1 characters"),
         ("a key with some spaces", "spaces"),
@@ -186,7 +187,7 @@ async def test_a_generated_key_may_be_configured_but_not_a_mistyped_one() -> Non
 
 @pytest.mark.parametrize("tenant", ["", "a/b", "../up", ".hidden", "a b", "sub:someone", "x" * 129, "bänd"])
 async def test_a_tenant_has_a_name_that_is_safe_everywhere(tenant: str) -> None:
-    with pytest.raises(ConfigurationError, match="tenant cannot be called"):
+    with pytest.raises(ConfigurationError, match="Invalid tenant"):
         await ApiKeys(MemoryKeyStore()).create(tenant)
 
 
