@@ -43,7 +43,7 @@ from spleeter_microservice.settings import Settings
 from spleeter_microservice.storage.store import open_storage
 from spleeter_microservice.web.server import UVICORN_OPTIONS
 from spleeter_microservice.web.services import Services
-from spleeter_microservice.webhooks.deliveries import Delivery
+from spleeter_microservice.webhooks.deliveries import WebhookDelivery
 from tests.support.memory_access import MemoryKeyStore, MemoryRateLimiter
 
 # Structlog's default shows whole tracebacks with all variables, which takes seconds.
@@ -119,7 +119,7 @@ class WorkerRegistry:
         ]
     )
     live: int = 1
-    deliveries: dict[UUID, list[Delivery]] = field(default_factory=dict)
+    deliveries: dict[UUID, list[WebhookDelivery]] = field(default_factory=dict)
 
     async def all(self) -> Sequence[RegisteredModel]:
         """Give the models."""
@@ -136,7 +136,7 @@ class WorkerRegistry:
         """Tell how many workers are ready."""
         return self.live
 
-    async def of_job(self, tenant: str, job: UUID) -> Sequence[Delivery]:
+    async def of_job(self, tenant: str, job: UUID) -> Sequence[WebhookDelivery]:
         """Give a job's webhooks."""
         return self.deliveries.get(job, [])
 

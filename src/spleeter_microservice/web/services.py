@@ -24,7 +24,7 @@ from spleeter_microservice.outgoing.client import Outgoing
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.sandbox.prober import AudioFacts
 from spleeter_microservice.storage.store import Storage
-from spleeter_microservice.webhooks.deliveries import Delivery
+from spleeter_microservice.webhooks.deliveries import WebhookDelivery
 
 
 class Prober(Protocol):
@@ -56,7 +56,7 @@ class Models(Protocol):
 class Deliveries(Protocol):
     """The webhooks of jobs."""
 
-    async def of_job(self, tenant: str, job: UUID) -> Sequence[Delivery]:
+    async def of_job(self, tenant: str, job: UUID) -> Sequence[WebhookDelivery]:
         """Return a job's deliveries; none for an unknown job."""
 
 

@@ -12,8 +12,8 @@ from spleeter_microservice.database.connection import Database
 
 
 @dataclass(frozen=True)
-class Delivery:
-    """A webhook of a job; a time is None if it has not come."""
+class WebhookDelivery:
+    """A webhook of a job."""
 
     id: str
     url: str
@@ -35,7 +35,7 @@ class Deliveries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def of_job(self, tenant: str, job: UUID) -> Sequence[Delivery]:
+    async def of_job(self, tenant: str, job: UUID) -> Sequence[WebhookDelivery]:
         """Return a job's deliveries; none for an unknown job.
 
         Raises:
@@ -43,4 +43,6 @@ class Deliveries:
         """
         async with self._database.statement() as statement:
             rows = await statement.rows("list_webhooks", tenant=tenant, job=job)
-        return [Delivery(**{item.name: row[item.name] for item in fields(Delivery)}) for row in rows]
+        return [
+            WebhookDelivery(**{item.name: row[item.name] for item in fields(WebhookDelivery)}) for row in rows
+        ]

@@ -22,7 +22,7 @@ from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.outgoing.client import Answer, Outgoing
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.webhooks import signature
-from spleeter_microservice.webhooks.deliveries import Deliveries, Delivery
+from spleeter_microservice.webhooks.deliveries import Deliveries, WebhookDelivery
 from spleeter_microservice.webhooks.sender import SenderOptions, WebhookSender
 from tests.support.http_servers import Server, serving, stall, status
 from tests.support.job_samples import RESULT, cancel, claimed, new_job, succeed
@@ -52,8 +52,12 @@ def sender(
 
 
 async def sent(
-    sending: WebhookSender, database: Database, job: Job, until: Callable[[Delivery], bool], *others: Job
-) -> Delivery:
+    sending: WebhookSender,
+    database: Database,
+    job: Job,
+    until: Callable[[WebhookDelivery], bool],
+    *others: Job,
+) -> WebhookDelivery:
     """Run a sender until a job's only delivery is as wanted, and those of others, too."""
     running = asyncio.create_task(sending.run())
     try:
@@ -69,7 +73,7 @@ async def sent(
         await asyncio.gather(running, return_exceptions=True)
 
 
-def delivered(delivery: Delivery) -> bool:
+def delivered(delivery: WebhookDelivery) -> bool:
     return delivery.state == "delivered"
 
 

@@ -45,7 +45,7 @@ class Hosts:
         if any(_matches(name, allowed) for allowed in self._allowed):
             return None
         return WrongHostError(
-            "This service is not served under this host name. Operators list its names in SPLEETER_ALLOWED_HOSTS."
+            "This service has other host names. Operators list them in SPLEETER_ALLOWED_HOSTS."
         )
 
 

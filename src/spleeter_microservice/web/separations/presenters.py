@@ -9,7 +9,7 @@ from typing import Any
 from spleeter_microservice.jobs.job import Job, JobOptions, StoredStem
 from spleeter_microservice.jobs.repository import Position
 from spleeter_microservice.web.separations import schemas
-from spleeter_microservice.webhooks.deliveries import Delivery
+from spleeter_microservice.webhooks.deliveries import WebhookDelivery
 
 
 def separation_path(job: Job) -> str:
@@ -17,7 +17,9 @@ def separation_path(job: Job) -> str:
     return f"/v1/separations/{job.id}"
 
 
-def separation(job: Job, position: Position | None, deliveries: Sequence[Delivery]) -> schemas.Separation:
+def separation(
+    job: Job, position: Position | None, deliveries: Sequence[WebhookDelivery]
+) -> schemas.Separation:
     """Describe a job with all that is known of it."""
     result = job.result
     return schemas.Separation(
@@ -25,7 +27,7 @@ def separation(job: Job, position: Position | None, deliveries: Sequence[Deliver
         queue=None if position is None else _queue(position),
         quality=dict(result.quality) if result else None,
         details=dict(result.details) if result else None,
-        deliveries=[schemas.WebhookDelivery(**vars(delivery)) for delivery in deliveries],
+        deliveries=list(deliveries),
     )
 
 

@@ -25,7 +25,7 @@ from spleeter_microservice.web.separations.presenters import separation, separat
 from spleeter_microservice.web.separations.schemas import Separation, SeparationPage
 from spleeter_microservice.web.services import Services, ServicesDep
 from spleeter_microservice.web.submit.submit import submit_song
-from spleeter_microservice.webhooks.deliveries import Delivery
+from spleeter_microservice.webhooks.deliveries import WebhookDelivery
 
 router = APIRouter(tags=["separations"])
 
@@ -121,7 +121,7 @@ async def _described(services: Services, job: Job) -> Separation:
     position = None
     if job.state is State.QUEUED:
         position = await services.repository.position(job.tenant, job.id)
-    deliveries: Sequence[Delivery] = ()
+    deliveries: Sequence[WebhookDelivery] = ()
     if job.options.callback_url:
         deliveries = await services.deliveries.of_job(job.tenant, job.id)
     return separation(job, position, deliveries)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, create_model
 
 from spleeter_microservice.jobs.job import JobOptions, State
 from spleeter_microservice.separation.options import declared_options
+from spleeter_microservice.webhooks.deliveries import WebhookDelivery
 
 _OPTIONS = [option for option in declared_options(JobOptions) if option.http]
 _FIELDS: dict[str, Any] = {option.name: (option.hint, Field(description=option.help)) for option in _OPTIONS}
@@ -82,19 +83,6 @@ class JobError(BaseModel):
 
     type: str = Field(description="As in problem documents.", examples=["/problems/truncated-audio"])
     message: str
-
-
-class WebhookDelivery(BaseModel):
-    """A webhook of a job."""
-
-    id: str
-    url: str
-    state: Literal["pending", "delivered", "failed"]
-    attempts: int
-    last_status: int | None
-    last_error: str | None
-    next_attempt_at: datetime | None
-    delivered_at: datetime | None
 
 
 class SeparationSummary(BaseModel):

@@ -18,7 +18,7 @@ import pytest
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.jobs.claims import Failure
 from spleeter_microservice.web.services import Services
-from spleeter_microservice.webhooks.deliveries import Delivery
+from spleeter_microservice.webhooks.deliveries import WebhookDelivery
 from tests.support.web_service import Player, WorkerRegistry, build_services, song
 
 pytestmark = pytest.mark.asyncio
@@ -103,7 +103,7 @@ async def test_a_failure_says_why(ann: httpx.AsyncClient, player: Player) -> Non
 
 async def test_webhooks_are_shown(ann: httpx.AsyncClient, fleet: WorkerRegistry) -> None:
     body = (await submit(ann, callback_url="https://example.com/")).json()
-    delivery = Delivery(
+    delivery = WebhookDelivery(
         "msg_1", "https://example.com/", "pending", 2, 500, "It answered 500.", datetime.now(UTC), None
     )
     fleet.deliveries[UUID(body["id"])] = [delivery]

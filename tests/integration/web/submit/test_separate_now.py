@@ -19,7 +19,7 @@ from spleeter_microservice.jobs.claims import Claim, Failure
 from spleeter_microservice.jobs.job import Job, State
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
-from tests.support.job_samples import until
+from tests.support.job_samples import cancel, until
 from tests.support.web_service import ALL, Player, served, song
 
 pytestmark = pytest.mark.asyncio
@@ -161,7 +161,10 @@ async def test_who_waits_hears_that_the_job_was_ended_otherwise(
 ) -> None:
     async with sending(ann) as answering:
         job = await the_job(services)
-        await getattr(services.repository, how)("ann", job.id)
+        if how == "delete":
+            await services.repository.delete("ann", job.id)
+        else:
+            await cancel(services.database, job)
         assert (await answering).status_code == status
 
 
