@@ -503,7 +503,7 @@ class AuditUnwritableError(AuditError):
     facts = Facts(
         "audit-unwritable",
         http=503,
-        exit_status=73,
+        exit_status=73,  # 72 belonged to an error that no longer exists
         public="The audit log cannot be written, so the request was not carried out. Try again shortly.",
         title="Audit log unwritable",
         retry_after=_RETRY_SOON,
@@ -758,12 +758,8 @@ class StoppingError(StillRunningError):
     facts = Facts("stopping", http=503, retry_after=_RETRY_SOON)
 
 
-def error_classes() -> Iterator[type[SpleeterError]]:
-    """Yield every error class, each before its subclasses."""
-
-    def below(kind: type[SpleeterError]) -> Iterator[type[SpleeterError]]:
-        yield kind
-        for subclass in kind.__subclasses__():
-            yield from below(subclass)
-
-    return below(SpleeterError)
+def error_classes(base: type[SpleeterError] = SpleeterError) -> Iterator[type[SpleeterError]]:
+    """Yield an error class and all classes below it, each before its subclasses."""
+    yield base
+    for subclass in base.__subclasses__():
+        yield from error_classes(subclass)

@@ -22,7 +22,6 @@ import pytest_asyncio
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.database.embedded import EmbeddedPostgres
 from spleeter_microservice.database.migrate import migrate
-from spleeter_microservice.jobs.claims import CRASHES
 from spleeter_microservice.jobs.job import Job, NewJob, State
 from spleeter_microservice.jobs.repository import JobRepository
 from tests.support.job_samples import killing_job, new_job, until
@@ -144,7 +143,7 @@ async def test_a_job_that_crashes_three_processes_fails_and_others_go_on(
     (bad,) = await create(repository, killing_job())
     good = await create(repository, *(new_job("bob") for _ in range(10)))
     failed = await until(repository, bad.id, State.FAILED, within=30)
-    assert (failed.error_type, failed.crashes, failed.attempts) == (CRASHES, 3, 3)
+    assert (failed.error_type, failed.crashes, failed.attempts) == ("process-died", 3, 3)
     assert "crashed 3 times" in (failed.error_message or "")
     for job in good:
         await until(repository, job.id, State.SUCCEEDED, tenant="bob", within=30)

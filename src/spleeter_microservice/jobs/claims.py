@@ -13,11 +13,9 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from spleeter_microservice.database.connection import Database, Row, Transaction
+from spleeter_microservice.errors import InferenceCrashedError
 from spleeter_microservice.jobs.job import Job, Result, State
 from spleeter_microservice.jobs.queue import Queue
-
-CRASHES = "process-died"
-"""Error type of a job whose process crashed too often."""
 
 _WAVE = 60.0
 """Seconds; crashes of other jobs' processes within this time suggest a common cause."""
@@ -268,7 +266,7 @@ class Claims:
 def crash_failure(crashes: int) -> Failure:
     """Return the failure of a job whose process crashed this many times."""
     return Failure(
-        CRASHES,
+        InferenceCrashedError.facts.code,
         f"The process that separated this song crashed {crashes} times, most likely because of the song. "
         "Check that the file plays, convert it to WAV or FLAC, or separate it in parts (offset, duration).",
     )

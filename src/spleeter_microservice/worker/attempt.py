@@ -226,7 +226,7 @@ def _storable(error: Exception) -> str:
 
 
 _INTERNAL = Failure(
-    "internal-error",
+    SpleeterError.facts.code,
     "The separation failed repeatedly for a reason within the service. Try again later; if this lasts, "
     "report the job's id to the operator.",
 )

@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import UnknownJobError
-from spleeter_microservice.jobs.claims import CRASHES, Claims, Failure
+from spleeter_microservice.jobs.claims import Claims, Failure
 from spleeter_microservice.jobs.job import Job, State
 from spleeter_microservice.jobs.repository import JobRepository
 from tests.support.job_samples import RESULT, cancel, claimed, new_job
@@ -183,7 +183,7 @@ async def test_the_third_crash_fails_the_job_with_the_reason(bench: Bench) -> No
         (takeover,) = await bench.claims.take_over(10)
         assert takeover.failed == (crashes == 3)
     job = await bench.look(waiting)
-    assert (job.state, job.error_type, job.crashes) == (State.FAILED, CRASHES, 3)
+    assert (job.state, job.error_type, job.crashes) == (State.FAILED, "process-died", 3)
     assert "crashed 3 times" in (job.error_message or "")
     assert await bench.entries() == []
 

@@ -28,31 +28,18 @@ _WITH_A_KEY = (
     errors.TokenKeysUnavailableError,
     errors.AuditUnwritableError,
 )
-SUBMITTING: tuple[type[errors.SpleeterError], ...] = (
+SUBMITTING = (
     errors.InvalidFieldsError,
     errors.IdempotencyConflictError,
     errors.UnsupportedTypeError,
-    errors.NotAudioError,
-    errors.NoAudioStreamError,
-    errors.EmptyInputError,
-    errors.EncryptedInputError,
-    errors.TruncatedInputError,
-    errors.NoSamplesError,
-    errors.InvalidSamplesError,
-    errors.InputError,
-    errors.JobTimeLimitError,
-    errors.JobMemoryLimitError,
-    errors.InferenceCrashedError,
+    *errors.error_classes(errors.InputError),
+    *errors.error_classes(errors.InferenceError),
     errors.SongTooLongError,
-    errors.InfectedError,
-    errors.ScanLimitError,
-    errors.ForbiddenAddressError,
-    errors.UnreachableError,
+    *errors.error_classes(errors.AntivirusError),
+    *errors.error_classes(errors.OutgoingError),
     errors.QueueFullError,
     errors.ModelNotInstalledError,
     errors.StorageUnavailableError,
-    errors.ScannerUnavailableError,
-    errors.InferenceError,
     errors.DiskFullError,
 )
 """Errors that the submission of a song may raise."""
@@ -80,7 +67,7 @@ def keyed_responses(*kinds: type[errors.SpleeterError]) -> Answers:
 
 def _answers(kinds: Iterable[type[errors.SpleeterError]]) -> Answers:
     by_status: dict[int, list[Facts]] = {}
-    for facts in dict.fromkeys(kind.facts for kind in kinds):
+    for facts in {kind.facts.code: kind.facts for kind in kinds}.values():
         by_status.setdefault(facts.http, []).append(facts)
     return {status: _answer(problems) for status, problems in sorted(by_status.items())}
 
@@ -88,7 +75,7 @@ def _answers(kinds: Iterable[type[errors.SpleeterError]]) -> Answers:
 def _answer(problems: list[Facts]) -> dict[str, Any]:
     examples = {facts.code: {"summary": facts.title, "value": _example(facts)} for facts in problems}
     answer: dict[str, Any] = {
-        "description": "; ".join(dict.fromkeys(facts.title for facts in problems)) + ".",
+        "description": "; ".join(facts.title for facts in problems) + ".",
         "content": {MEDIA_TYPE: {"schema": _PROBLEM, "examples": examples}},
     }
     headers = _HEADERS.get(problems[0].http)
