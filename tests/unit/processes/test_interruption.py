@@ -1,12 +1,20 @@
 """The first signal is deferred until a step is done; the second acts at once."""
 
-import os
 import signal
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from spleeter_microservice.processes.interruption import interruptible
+
+
+@pytest.fixture(autouse=True)
+def _python_s_own_handler() -> Iterator[None]:
+    """Replace the handler of event loops that other tests keep open, which only cancels a task."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
 
 
 def test_without_a_signal_nothing_happens() -> None:
@@ -22,7 +30,7 @@ def train(number: signal.Signals, signals: int, steps: list[int]) -> None:
         for step in range(4):
             if step == 1:
                 for _ in range(signals):
-                    os.kill(os.getpid(), number)
+                    signal.raise_signal(number)
             steps.append(step)
             check()
 
