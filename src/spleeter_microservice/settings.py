@@ -163,13 +163,13 @@ class Settings:
     checkpoints_dir: Path | None = setting(
         "MODEL_PATH",
         None,
-        "Folder in which `model_dir` of a configuration file is searched, as in official Spleeter.",
+        "Folder in which `model_dir` of a configuration file is looked up, as in official Spleeter.",
         parse=Path,
     )
     data_dir: Path = setting(
         "SPLEETER_DATA_DIR",
         Path("data"),
-        "Folder for everything that the service keeps on this machine.",
+        "Folder for everything that the service stores locally.",
         parse=folder,
     )
     env: Environment = setting(
@@ -187,7 +187,7 @@ class Settings:
     api_key: str | None = setting(
         "SPLEETER_API_KEY",
         None,
-        "API keys of the tenant `default`, separated by commas.",
+        "API keys of the tenant `default`, comma-separated.",
         secret=True,
         default_text="in `development`, a key is created, kept and printed",
     )
@@ -209,15 +209,12 @@ class Settings:
         "SPLEETER_WORKERS", 1, "Jobs that a worker process separates at a time.", parse=whole(maximum=256)
     )
     retention_hours: float = setting(
-        "SPLEETER_RETENTION_HOURS",
-        24.0,
-        "Hours for which songs and stems are kept after a job's end.",
-        parse=positive,
+        "SPLEETER_RETENTION_HOURS", 24.0, "Hours that songs and stems are kept after a job.", parse=positive
     )
     max_retention_hours: float = setting(
         "SPLEETER_MAX_RETENTION_HOURS",
         168.0,
-        "The longest retention, in hours, that a caller may ask for.",
+        "Longest retention that a caller may request, in hours.",
         parse=positive,
     )
     host: str = setting("SPLEETER_HOST", "127.0.0.1", "Address that the API listens on.")
@@ -234,25 +231,25 @@ class Settings:
     allowed_extensions: tuple[str, ...] = setting(
         "SPLEETER_ALLOWED_EXTENSIONS",
         names("wav,mp3,flac,ogg,oga,opus,m4a,aac,mp4,aif,aiff,wma,webm,mkv,mka"),
-        "Accepted extensions of uploaded files, separated by commas.",
+        "Accepted file extensions, comma-separated.",
         parse=extensions,
     )
     allowed_hosts: tuple[str, ...] = setting(
         "SPLEETER_ALLOWED_HOSTS",
         ("*",),
-        "Accepted values of the `Host` header, separated by commas; health and metrics accept any.",
+        "Accepted values of the `Host` header, comma-separated; health and metrics accept any.",
         parse=names,
     )
     cors_origins: tuple[str, ...] = setting(
         "SPLEETER_CORS_ORIGINS",
         (),
-        "Origins whose pages may call the API from a browser, separated by commas.",
+        "Origins that may call the API from browsers, comma-separated.",
         parse=names,
     )
     trusted_proxies: tuple[str, ...] = setting(
         "SPLEETER_TRUSTED_PROXIES",
         (),
-        "Addresses of proxies whose `X-Forwarded-For` is trusted, separated by commas.",
+        "Proxies whose `X-Forwarded-For` is trusted, comma-separated.",
         parse=names,
     )
     source_urls: bool = setting(
@@ -272,12 +269,12 @@ class Settings:
         "SPLEETER_MAX_QUEUED", 1000, "Jobs that a tenant may have waiting.", parse=whole()
     )
     requests_per_minute: int = setting(
-        "SPLEETER_REQUESTS_PER_MINUTE", 600, "Requests that a tenant may make in a minute.", parse=whole()
+        "SPLEETER_REQUESTS_PER_MINUTE", 600, "Requests that a tenant may make per minute.", parse=whole()
     )
     failed_attempts_per_minute: int = setting(
         "SPLEETER_FAILED_ATTEMPTS_PER_MINUTE",
         20,
-        "Failed authentications that a client address may make in a minute.",
+        "Failed authentications allowed per client address and minute.",
         parse=whole(),
     )
     jwt_issuer: str | None = setting(
@@ -306,15 +303,12 @@ class Settings:
         parse=one_of(*get_args(Scanning)),
     )
     job_time_limit_s: float = setting(
-        "SPLEETER_JOB_TIME_LIMIT_S",
-        3600.0,
-        "Longest time for one attempt at a job, in seconds.",
-        parse=positive,
+        "SPLEETER_JOB_TIME_LIMIT_S", 3600.0, "Longest attempt at a job, in seconds.", parse=positive
     )
     job_memory_mb: int = setting(
         "SPLEETER_JOB_MEMORY_MB",
         3072,
-        "Memory limit of a process that separates, in MiB (2^20 bytes).",
+        "Memory limit of a job's process, in MiB (2^20 bytes).",
         parse=whole(minimum=512),
     )
     grace_s: float = setting(
@@ -326,7 +320,7 @@ class Settings:
     metrics_port: int | None = setting(
         "SPLEETER_METRICS_PORT",
         None,
-        "Port for the metrics of a `worker` that runs alone; 0 for none.",
+        "Port for the metrics of a stand-alone `worker`; 0 for none.",
         parse=whole(minimum=0, maximum=65535),
     )
     otlp_endpoint: str | None = setting(
