@@ -1,4 +1,4 @@
-"""One API process and all who listen to it."""
+"""One API process serves many event streams."""
 
 import asyncio
 import signal
@@ -48,7 +48,7 @@ async def listen(api: WebProcess, job: object, count: int) -> list[JobNotificati
 
 
 @pytest.mark.timeout(300)  # most of which is connecting, on a busy machine
-async def test_a_thousand_listeners_are_told_at_once_and_cost_little(
+async def test_a_thousand_subscribers_are_notified_at_once_and_cost_little(
     database_url: str, tmp_path: Path
 ) -> None:
     async with Database(database_url) as database, running(database_url, tmp_path) as api:
@@ -69,7 +69,7 @@ async def test_a_thousand_listeners_are_told_at_once_and_cost_little(
             listener.writer.close()
 
 
-async def test_listeners_that_go_away_are_forgotten(database_url: str, tmp_path: Path) -> None:
+async def test_disconnected_subscribers_are_forgotten(database_url: str, tmp_path: Path) -> None:
     async with Database(database_url) as database, running(database_url, tmp_path) as api:
         job = (await JobRepository(database).create(new_job())).job
         for listener in await listen(api, job.id, 100):
@@ -80,7 +80,7 @@ async def test_listeners_that_go_away_are_forgotten(database_url: str, tmp_path:
                 await asyncio.sleep(0.05)
 
 
-async def test_a_server_that_is_told_to_stop_ends_its_streams(database_url: str, tmp_path: Path) -> None:
+async def test_a_stopping_server_ends_its_streams(database_url: str, tmp_path: Path) -> None:
     async with Database(database_url) as database, running(database_url, tmp_path) as api:
         job = (await JobRepository(database).create(new_job())).job
         listeners = await listen(api, job.id, 3)

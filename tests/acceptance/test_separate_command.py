@@ -123,7 +123,7 @@ def test_stems_are_where_spleeter_puts_them(separate: Command, tmp_path: Path) -
 @pytest.mark.parametrize(
     "name", ["-dash.wav", "ünïcödé 歌.wav", "a" * 200 + ".wav", "100%:d.wav", "a'b\"c.wav", "file.tar.wav"]
 )
-def test_odd_file_names_are_taken_as_they_are(separate: Command, tmp_path: Path, name: str) -> None:
+def test_unusual_file_names_are_accepted(separate: Command, tmp_path: Path, name: str) -> None:
     song(tmp_path / name, 0.1)
     result = separate("-o", "out", "--", name)
     assert result.returncode == 0, result.stderr
@@ -164,7 +164,7 @@ def test_bitrate_and_bit_depth_reach_the_encoder(separate: Command, tmp_path: Pa
     assert (tmp_path / "float" / "song" / "drums.wav").stat().st_size > 2 * 44100 * 8
 
 
-def test_one_bad_file_does_not_keep_others_from_being_separated(separate: Command, tmp_path: Path) -> None:
+def test_one_bad_file_does_not_stop_the_others(separate: Command, tmp_path: Path) -> None:
     (tmp_path / "text.wav").write_text("not audio at all, but long enough to be looked at closely")
     song(tmp_path / "good.wav", 0.1)
     result = separate("-o", "out", "--json", "missing.wav", "text.wav", "good.wav")
@@ -230,7 +230,7 @@ def test_two_inputs_of_one_name_do_not_overwrite_each_other(separate: Command, t
     assert result.returncode == 0
 
 
-def test_a_report_tells_what_was_measured(separate: Command, tmp_path: Path) -> None:
+def test_a_report_contains_the_measurements(separate: Command, tmp_path: Path) -> None:
     song(tmp_path / "song.wav", 1)
     result = separate("-o", "out", "--json", "--report", "report.json", "song.wav")
     assert result.returncode == 0, result.stderr
@@ -293,7 +293,7 @@ def test_a_progress_bar_is_drawn_on_a_terminal_only(separate: Command, tmp_path:
     os.close(controller)
 
 
-def test_output_that_nobody_reads_is_no_error(separate: Command, tmp_path: Path) -> None:
+def test_a_closed_output_pipe_is_not_an_error(separate: Command, tmp_path: Path) -> None:
     song(tmp_path / "song.wav", 0.1)
     process = separate.start("-o", "out", "song.wav")
     assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""Clients that ask for much and take little."""
+"""Clients that read slowly hold little memory."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The API's fixtures, and a browser."""
+"""Fixtures: the API and a browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page, used as a person would."""
+"""The page works as a person uses it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.web_service import ALL, Player, WorkerRegistry, song
 pytestmark = pytest.mark.asyncio
 
 PICTURES = os.environ.get("SPLEETER_PICTURES")
-"""A folder for screenshots, to look at."""
+"""Return a directory for screenshots."""
 SHOWN = "document.querySelector('{}').checkVisibility()"
 
 
@@ -90,7 +90,7 @@ async def finish(services: Services, player: Player, claim: Claim) -> None:
     await player.publish(claim, song(2))
 
 
-async def test_a_song_is_sent_followed_heard_and_saved(
+async def test_a_song_is_uploaded_followed_played_and_saved(
     page: Browser, services: Services, player: Player, song_file: Path, tmp_path: Path
 ) -> None:
     downloads = tmp_path / "downloads"
@@ -132,7 +132,7 @@ async def saved(path: Path, content: bytes | None = None) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_models_are_labelled_as_what_they_are(
+async def test_models_carry_their_labels(
     page: Browser, services: Services, player: Player, fleet: WorkerRegistry, song_file: Path
 ) -> None:
     await page.shows("small[data-stems='4']", "approximate")
@@ -140,7 +140,7 @@ async def test_models_are_labelled_as_what_they_are(
     assert await page.run("return document.querySelector('input[value=\"5\"]').disabled")
 
 
-async def test_a_doubtful_result_is_called_so(
+async def test_a_suspect_result_is_labelled(
     page: Browser, services: Services, player: Player, song_file: Path
 ) -> None:
     await send(page, song_file)
@@ -159,7 +159,7 @@ async def test_a_doubtful_result_is_called_so(
     await picture(page, "suspect")
 
 
-async def test_a_reload_goes_on_where_it_was(
+async def test_a_reload_continues_where_it_was(
     page: Browser, services: Services, player: Player, song_file: Path, address: str
 ) -> None:
     await send(page, song_file)
@@ -190,7 +190,7 @@ async def test_cancelling_erases(
     assert not await page.run("return " + SHOWN.format("#problem"))
 
 
-async def test_problems_are_told_in_the_api_s_words(
+async def test_problems_are_shown_in_the_api_s_words(
     page: Browser, services: Services, player: Player, song_file: Path, tmp_path: Path
 ) -> None:
     await page.click("#submit")
@@ -207,7 +207,7 @@ async def test_problems_are_told_in_the_api_s_words(
     await page.until(SHOWN.format("#form"))
 
 
-async def test_a_wrong_key_is_told_at_once(browser: Browser, address: str) -> None:
+async def test_a_wrong_key_is_reported_at_once(browser: Browser, address: str) -> None:
     await browser.look(1280)
     await browser.open(address)
     await browser.click("#submit")
@@ -218,7 +218,7 @@ async def test_a_wrong_key_is_told_at_once(browser: Browser, address: str) -> No
     assert "Enter your key" not in await browser.text("#problem")
 
 
-async def test_everything_has_a_name_for_those_who_cannot_see_it(page: Browser) -> None:
+async def test_every_control_has_an_accessible_name(page: Browser) -> None:
     unnamed = """return [...document.querySelectorAll('input, select, button, progress')]
         .filter(one => !one.labels?.length && !one.innerText && !one.textContent.trim() && !one.ariaLabel
             && !one.ariaLabelledByElements?.length)
@@ -227,7 +227,7 @@ async def test_everything_has_a_name_for_those_who_cannot_see_it(page: Browser) 
     assert await page.run("return document.documentElement.lang") == "en"
 
 
-async def test_the_page_brings_nothing_from_elsewhere_and_runs_nothing_inline(
+async def test_the_page_loads_nothing_from_other_hosts_and_runs_nothing_inline(
     page: Browser, address: str
 ) -> None:
     async with httpx.AsyncClient(base_url=address, verify=False) as client:

@@ -1,4 +1,4 @@
-"""The application: routes, and what lies around all of them."""
+"""The application: routes and middleware."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ _SENDABLE = [
 
 
 def create_app(services: Services) -> FastAPI:
-    """Make the application; the services stay their maker's to open and close."""
+    """Create the application; the caller opens and closes the services."""
     app = FastAPI(
         title="spleeter-microservice",
         version=services.version or "0",
-        docs_url=None,  # its page would load scripts from elsewhere, which our headers forbid
+        docs_url=None,  # its page loads scripts from other hosts, which our headers forbid
         redoc_url=None,
         redirect_slashes=False,
         lifespan=_lifespan,
@@ -67,9 +67,9 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.readiness = Readiness(services)
     problem_handler.install(app)
-    _surround(app, services.config)
-    for part in (separations, events, downloads, separate_now, models, health, metrics, page):
-        app.include_router(part.router)
+    _add_middleware(app, services.config)
+    for module in (separations, events, downloads, separate_now, models, health, metrics, page):
+        app.include_router(module.router)
     openapi.describe(app)
     return app
 
@@ -83,8 +83,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
-def _surround(app: FastAPI, config: ApiConfig) -> None:
-    """Lay middleware around the routes; the last one is the outermost."""
+def _add_middleware(app: FastAPI, config: ApiConfig) -> None:
+    """Add the middleware; the last one added is the outermost."""
     upload = config.max_file_bytes + config.max_body_bytes
     limits = BodyLimits(upload=upload, other=config.max_body_bytes, timeout=config.body_timeout)
     app.add_middleware(BodyLimitMiddleware, limits=limits)

@@ -1,4 +1,4 @@
-"""What requests leave in the audit log."""
+"""Audit records of requests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spleeter_microservice.web.services import services_of
 
 
 def client_of(request: Request) -> str:
-    """Give the name that the caller's address is counted and recorded under."""
+    """Return the name under which the client's address is rate-limited and recorded."""
     return client_name(request.client.host if request.client else "")
 
 
@@ -23,10 +23,10 @@ async def record(
     job: object = "",
     **details: Detail,
 ) -> None:
-    """Record what a request did, or tried, and who sent it, as far as that is known.
+    """Record what a request did or tried, and who sent it if known.
 
     Raises:
-        AuditUnwritableError: when it cannot be; then it should not happen.
+        AuditUnwritableError: if it cannot be recorded; the action must then not happen.
     """
     caller: Principal | None = getattr(request.state, "principal", None)
     event = AuditEvent(

@@ -8,20 +8,20 @@ from pydantic import BaseModel, Field
 
 
 class Part(BaseModel):
-    """What the service is made of, and how it is."""
+    """A part of the service, and its state."""
 
     state: Literal["ok", "off", "unavailable"]
-    count: int | None = Field(default=None, description="Of workers that are ready.")
+    count: int | None = Field(default=None, description="Number of workers that are ready.")
 
 
 class Health(BaseModel):
-    """How the service is."""
+    """State of the service."""
 
     status: Literal["ready", "unavailable"]
-    parts: dict[str, Part] = Field(description="database, storage, antivirus, workers.")
+    parts: dict[str, Part] = Field(description="States of database, storage, antivirus and workers.")
 
 
 class Alive(BaseModel):
-    """That the process answers."""
+    """Confirmation that the process responds."""
 
     status: Literal["alive"] = "alive"

@@ -1,4 +1,4 @@
-"""What Prometheus reads; no key is needed."""
+"""Metrics for Prometheus; needs no key."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ from spleeter_microservice.observability.metrics import (
 from spleeter_microservice.web.openapi.responses import Answers, open_to_all
 from spleeter_microservice.web.services import Services, ServicesDep
 
-_PATIENCE = 3.0  # seconds; Prometheus waits ten
+_TIMEOUT = 3.0  # seconds; Prometheus waits ten
 
 logger = structlog.get_logger(__name__)
 router = APIRouter(tags=["operation"])
-_ANSWERS: Answers = open_to_all() | {
+_RESPONSES: Answers = open_to_all() | {
     200: {"description": "The metrics.", "content": {EXPOSITION_TYPE: {"schema": {"type": "string"}}}}
 }
 
 
-@router.get("/metrics", operation_id="getMetrics", response_class=Response, responses=_ANSWERS)
+@router.get("/metrics", operation_id="getMetrics", response_class=Response, responses=_RESPONSES)
 async def metrics(services: ServicesDep) -> Response:
-    """Give all metrics in Prometheus's text format.
+    """Return all metrics in Prometheus's text format.
 
-    When the database is away, those of the queue are not a number.
+    While the database is unavailable, the metrics of the queue are NaN.
     """
-    _note_load(await _load(services))
+    _set_load(await _load(services))
     return Response(await asyncio.to_thread(exposition), media_type=EXPOSITION_TYPE)
 
 
 async def _load(services: Services) -> Load | None:
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_TIMEOUT):
             return await services.repository.load()
     except (DatabaseUnavailableError, TimeoutError):
-        logger.warning("the queue cannot be measured", exc_info=True)
+        logger.warning("cannot measure the queue", exc_info=True)
         return None
 
 
-def _note_load(load: Load | None) -> None:
+def _set_load(load: Load | None) -> None:
     CURRENT_JOBS.set(load.running if load else math.nan)
     QUEUE_DEPTH.set(load.queued if load else math.nan)
     QUEUE_AUDIO_SECONDS.set(load.queued_audio_seconds if load else math.nan)

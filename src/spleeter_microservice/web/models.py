@@ -1,4 +1,4 @@
-"""The models that separate."""
+"""The list of models."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ router = APIRouter(tags=["models"])
 
 @router.get("/v1/models", operation_id="listModels", responses=keyed_responses())
 async def list_(services: ServicesDep, caller: CanRead) -> ModelList:
-    """List the models that are installed, and those that could be."""
+    """List the models that are installed and those that can be installed."""
     models = await services.models.all()
     return ModelList(models=[ModelInfo.model_validate(model, from_attributes=True) for model in models])

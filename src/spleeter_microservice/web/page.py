@@ -1,4 +1,4 @@
-"""The page for people: static files, which call the API with the key that the visitor enters."""
+"""The web page: static files that call the API with the key that the visitor enters."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     ]
 )
-"""Content security policy of the page: nothing from elsewhere, and nothing inline."""
+"""Content security policy of the page: same origin only, and nothing inline."""
 _TYPES = {
     "css": "text/css; charset=utf-8",
     "html": "text/html; charset=utf-8",
@@ -37,19 +37,19 @@ _TYPES = {
 
 
 class _File:
-    """A file of the page, held in memory."""
+    """A file of the page, kept in memory."""
 
     def __init__(self, name: str, content: bytes) -> None:
         self._content = content
         self._type = _TYPES[name.rpartition(".")[2]]
         self._headers = {
             "ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"',
-            "Cache-Control": "no-cache",  # asks again each time, so that a new version is one at once
+            "Cache-Control": "no-cache",  # revalidate each time, so that a new version shows at once
             "Content-Security-Policy": POLICY,
         }
 
-    def answer(self, request: Request) -> Response:
-        """Answer with the file, unless the client has it."""
+    def response(self, request: Request) -> Response:
+        """Return the file, or 304 if the client has it."""
         if is_known(request.headers.get("If-None-Match"), self._headers["ETag"]):
             return Response(status_code=304, headers=self._headers)
         return Response(self._content, headers=self._headers, media_type=self._type)
@@ -65,13 +65,13 @@ _FILES = _read()
 
 @router.api_route("/", methods=["GET", "HEAD"])
 async def page(request: Request) -> Response:
-    """Give the page."""
-    return _FILES["index.html"].answer(request)
+    """Return the page."""
+    return _FILES["index.html"].response(request)
 
 
 @router.api_route("/static/{name}", methods=["GET", "HEAD"])
 async def file(request: Request, name: str) -> Response:
-    """Give a file that the page needs."""
+    """Return a file of the page."""
     if name not in _FILES:
         raise HTTPException(404)
-    return _FILES[name].answer(request)
+    return _FILES[name].response(request)

@@ -1,4 +1,4 @@
-"""How Uvicorn is run: bounds on requests' headers, and settings for whoever starts it."""
+"""Uvicorn's protocol, with limits on headers, and its settings."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEADER_BYTES = 64 << 10
-"""Bytes that a request's line and headers may have."""
+"""Maximum size of the request line and headers, in bytes."""
 HEADER_SECONDS = 15.0
-"""Seconds in which they must arrive; a connection that is silent at first is closed as early."""
+"""Seconds within which they must arrive; a silent new connection is closed after the same time."""
 
 _REFUSAL = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Uvicorn's HTTP protocol, which by itself takes headers of any size, and waits for them for ever.
+    """Uvicorn's HTTP protocol with limits on the size and duration of headers, which it lacks.
 
-    What is between the chunks of a body and after the last one (chunk extensions, trailers) is
-    bounded in the same way. Trailers are dropped: by itself it would take them for headers.
+    Chunk extensions and trailers are limited in the same way. Trailers are dropped, because Uvicorn
+    would take them for headers.
     """
 
-    _idle_bytes = 0  # since there was a body's byte, or headers ended
+    _idle_bytes = 0  # since the last byte of a body or the end of the headers
     _in_headers = True
     _timer: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a request."""
+        """Start to wait for a request."""
         super().connection_made(transport)
         self._expect_headers()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes, and refuse headers and trailers that do not end."""
+        """Receive bytes; refuse headers and trailers without end."""
         self._idle_bytes += len(data)
         super().data_received(data)
         if self._idle_bytes > HEADER_BYTES and not self.transport.is_closing():
@@ -42,34 +42,34 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def on_message_begin(self) -> None:
-        """Begin to take a request's line and headers."""
+        """Start to receive a request line and headers."""
         super().on_message_begin()
-        if not self._in_headers:  # else they have been expected since the connection was made
+        if not self._in_headers:  # otherwise they have been expected since the connection was made
             self._expect_headers()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, but no trailer."""
+        """Receive a header; drop a trailer."""
         if self._in_headers:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Go on to the body."""
+        """Start to receive the body."""
         self._in_headers, self._idle_bytes = False, 0
         self._stop_timer()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Take some of the body."""
+        """Receive part of the body."""
         self._idle_bytes = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Take the end of the body."""
+        """Receive the end of the body."""
         self._idle_bytes = 0
         super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget everything."""
+        """Stop the timer."""
         self._stop_timer()
         super().connection_lost(exc)
 
@@ -89,8 +89,8 @@ UVICORN_OPTIONS: Mapping[str, Any] = {
     "ws": "none",
     "lifespan": "on",
     "server_header": False,
-    "access_log": False,  # ``request_log`` does
+    "access_log": False,  # ``request_log`` does this
     "log_config": None,
-    "timeout_keep_alive": 30,  # seconds; longer than between the polls of a patient client
+    "timeout_keep_alive": 30,  # seconds; longer than clients wait between polls
 }
-"""For ``uvicorn.Config``, or ``CONFIG_KWARGS`` of a Gunicorn worker; the rest is the operator's."""
+"""Settings for ``uvicorn.Config`` or ``CONFIG_KWARGS`` of a Gunicorn worker."""

@@ -1,4 +1,4 @@
-"""What tests play of the fleet behaves as the real one does, as far as the API relies on it."""
+"""The fakes behave as the real services do, as far as the API relies on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A running API, and clients of it."""
+"""Fixtures: a running API and its clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may call what: keys, tokens, scopes, tenants and how often."""
+"""Keys, tokens, scopes and rate limits decide who may call what."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def recorded(services: Services) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("method", "path", "scope"), ROUTES)
-async def test_nothing_is_told_without_a_key(
+async def test_nothing_is_revealed_without_a_key(
     stranger: httpx.AsyncClient, method: str, path: str, scope: Scope
 ) -> None:
     answer = await stranger.request(method, path)
@@ -90,7 +90,7 @@ async def test_each_route_needs_its_scope_and_no_other(
 
 
 @pytest.mark.parametrize("key", ["wrong", "sms_wrong", "x" * 600, "ü".encode(), b"\xff\xfe", ""], ids=repr)
-async def test_a_wrong_key_opens_nothing_and_is_recorded(
+async def test_a_wrong_key_is_refused_and_recorded(
     stranger: httpx.AsyncClient, services: Services, key: str | bytes
 ) -> None:
     answer = await stranger.get(
@@ -102,7 +102,7 @@ async def test_a_wrong_key_opens_nothing_and_is_recorded(
         assert entry["request"] == answer.headers["x-request-id"]
 
 
-async def test_an_expired_or_revoked_key_opens_nothing(
+async def test_an_expired_or_revoked_key_is_refused(
     stranger: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = services.keys
@@ -125,11 +125,15 @@ async def test_an_expired_or_revoked_key_opens_nothing(
         {"authorization": f"bearer {CONFIGURED}"},
     ],
 )
-async def test_a_key_comes_in_either_header(stranger: httpx.AsyncClient, headers: dict[str, str]) -> None:
+async def test_a_key_may_be_sent_in_either_header(
+    stranger: httpx.AsyncClient, headers: dict[str, str]
+) -> None:
     assert (await stranger.get("/v1/models", headers=headers)).status_code == 200
 
 
-async def test_the_same_key_may_come_in_both_but_not_two_that_differ(stranger: httpx.AsyncClient) -> None:
+async def test_both_headers_may_carry_the_same_key_but_not_different_ones(
+    stranger: httpx.AsyncClient,
+) -> None:
     both = {"X-API-KEY": CONFIGURED, "Authorization": f"Bearer {CONFIGURED}"}
     assert (await stranger.get("/v1/models", headers=both)).status_code == 200
     answer = await stranger.get("/v1/models", headers=both | {"Authorization": "Bearer other"})
@@ -140,13 +144,15 @@ async def test_the_same_key_may_come_in_both_but_not_two_that_differ(stranger: h
 
 
 @pytest.mark.parametrize("authorization", ["Basic YTpi", "Bearer", "", CONFIGURED])
-async def test_other_schemes_count_as_no_key(stranger: httpx.AsyncClient, authorization: str) -> None:
+async def test_other_authorization_schemes_count_as_no_key(
+    stranger: httpx.AsyncClient, authorization: str
+) -> None:
     answer = await stranger.get("/v1/models", headers={"Authorization": authorization})
     assert answer.status_code == 401
     assert "has no key" in answer.json()["detail"]
 
 
-async def test_a_token_opens_what_its_scopes_say(stranger: httpx.AsyncClient, services: Services) -> None:
+async def test_a_token_grants_its_scopes(stranger: httpx.AsyncClient, services: Services) -> None:
     headers = {"Authorization": f"Bearer {SIGNER.token(scope='read')}"}
     assert (await stranger.get("/v1/separations", headers=headers)).status_code == 200
     answer = await stranger.post("/v1/separations", headers=headers)
@@ -155,15 +161,13 @@ async def test_a_token_opens_what_its_scopes_say(stranger: httpx.AsyncClient, se
 
 
 @pytest.mark.parametrize("claims", [{"exp": 1}, {"aud": "other"}, {"iss": "https://other.example"}])
-async def test_a_token_that_does_not_count_opens_nothing(
-    stranger: httpx.AsyncClient, claims: dict[str, Any]
-) -> None:
+async def test_an_invalid_token_is_refused(stranger: httpx.AsyncClient, claims: dict[str, Any]) -> None:
     answer = await stranger.get("/v1/models", headers={"Authorization": f"Bearer {SIGNER.token(**claims)}"})
     assert answer.status_code == 401
     assert 'error="invalid_token"' in answer.headers["www-authenticate"]
 
 
-async def test_an_issuer_that_is_away_is_not_the_caller_s_fault(
+async def test_an_unreachable_issuer_is_not_the_client_s_fault(
     stranger: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(request: httpx.Request) -> httpx.Response:
@@ -178,7 +182,7 @@ async def test_an_issuer_that_is_away_is_not_the_caller_s_fault(
     assert not recorded(services)
 
 
-async def test_who_guesses_keys_is_held_up(stranger: httpx.AsyncClient, services: Services) -> None:
+async def test_guessing_keys_is_rate_limited(stranger: httpx.AsyncClient, services: Services) -> None:
     for _ in range(3):
         assert (await stranger.get("/v1/models", headers={"X-API-KEY": "guess"})).status_code == 401
     for key in ("guess", CONFIGURED):
@@ -188,13 +192,13 @@ async def test_who_guesses_keys_is_held_up(stranger: httpx.AsyncClient, services
     assert len(recorded(services)) == 3
 
 
-async def test_requests_without_any_key_cost_nobody_else_access(stranger: httpx.AsyncClient) -> None:
+async def test_requests_without_a_key_do_not_lock_others_out(stranger: httpx.AsyncClient) -> None:
     for _ in range(5):
         assert (await stranger.get("/v1/models")).status_code == 401
     assert (await stranger.get("/v1/models", headers={"X-API-KEY": CONFIGURED})).status_code == 200
 
 
-async def test_a_tenant_that_asks_too_often_is_held_up_and_no_other(
+async def test_a_tenant_that_requests_too_often_is_limited_and_no_other(
     ann: httpx.AsyncClient, bob: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limiter = MemoryRateLimiter(Rate(2))
@@ -205,7 +209,7 @@ async def test_a_tenant_that_asks_too_often_is_held_up_and_no_other(
     assert (await bob.get("/v1/models")).status_code == 200
 
 
-async def test_a_tenant_never_sees_that_another_s_job_exists(
+async def test_a_tenant_cannot_learn_that_another_s_job_exists(
     ann: httpx.AsyncClient, bob: httpx.AsyncClient, player: Player
 ) -> None:
     path = (await ann.post("/v1/separations", files={"file": ("a.wav", song())})).headers["location"]
@@ -220,7 +224,7 @@ async def test_a_tenant_never_sees_that_another_s_job_exists(
     assert (await ann.get(path)).status_code == 200
 
 
-async def test_nothing_is_done_that_cannot_be_recorded(
+async def test_an_action_that_cannot_be_recorded_does_not_happen(
     ann: httpx.AsyncClient, services: Services, tmp_path: Path
 ) -> None:
     path = (await ann.post("/v1/separations", files={"file": ("a.wav", song())})).headers["location"]

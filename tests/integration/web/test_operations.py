@@ -1,4 +1,4 @@
-"""What operators see: health, metrics, and what happens while a part is away."""
+"""Operators see health and metrics, also during outages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.asyncio
 @pytest.fixture(autouse=True)
 def always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have every report asked for anew."""
-    monkeypatch.setattr(health, "_FRESH", 0.0)
+    monkeypatch.setattr(health, "_CACHED_SECONDS", 0.0)
 
 
 def part(answer: httpx.Response, name: str) -> str:
@@ -36,13 +36,13 @@ def part(answer: httpx.Response, name: str) -> str:
     return state
 
 
-async def test_a_process_that_answers_is_alive(stranger: httpx.AsyncClient) -> None:
+async def test_a_process_that_responds_is_alive(stranger: httpx.AsyncClient) -> None:
     answer = await stranger.get("/health/live")
     assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/ready"])
-async def test_readiness_tells_each_part(stranger: httpx.AsyncClient, path: str) -> None:
+async def test_readiness_reports_each_part(stranger: httpx.AsyncClient, path: str) -> None:
     answer = await stranger.get(path)
     assert answer.status_code == 200
     assert answer.json() == {
@@ -56,7 +56,7 @@ async def test_readiness_tells_each_part(stranger: httpx.AsyncClient, path: str)
     }
 
 
-async def test_without_a_worker_that_passed_its_check_nothing_is_ready(
+async def test_the_service_is_not_ready_without_a_checked_worker(
     stranger: httpx.AsyncClient, fleet: WorkerRegistry
 ) -> None:
     fleet.live = 0
@@ -68,7 +68,7 @@ async def test_without_a_worker_that_passed_its_check_nothing_is_ready(
     assert (await stranger.get("/health/ready")).json()["parts"]["workers"]["count"] == 2
 
 
-async def test_a_store_that_is_away_is_seen_and_so_is_its_return(
+async def test_an_outage_of_the_object_store_and_its_end_are_reported(
     stranger: httpx.AsyncClient, tmp_path: Path
 ) -> None:
     (tmp_path / "objects").rename(tmp_path / "elsewhere")
@@ -79,7 +79,7 @@ async def test_a_store_that_is_away_is_seen_and_so_is_its_return(
     assert (await stranger.get("/health/ready")).status_code == 200
 
 
-async def test_a_scanner_that_is_away_is_seen(database: Database, tmp_path: Path) -> None:
+async def test_an_unavailable_scanner_is_reported(database: Database, tmp_path: Path) -> None:
     nobody = Clamd.from_url(f"unix://{tmp_path}/nobody.sock", Timeouts(1, 1, 1))
     services = build_services(database, tmp_path, antivirus=Antivirus("required", nobody))
     async with served(create_app(services)) as url, httpx.AsyncClient(base_url=url) as client:
@@ -88,19 +88,19 @@ async def test_a_scanner_that_is_away_is_seen(database: Database, tmp_path: Path
     assert "nobody" not in answer.text
 
 
-async def test_a_part_that_hangs_does_not_hang_the_answer(
+async def test_a_hanging_part_does_not_hang_the_response(
     stranger: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def hang() -> None:
         await asyncio.sleep(60)
 
-    monkeypatch.setattr(health, "_PATIENCE", 0.2)
+    monkeypatch.setattr(health, "_TIMEOUT", 0.2)
     monkeypatch.setattr(services.storage, "check", hang)
     answer = await stranger.get("/health/ready")
     assert (answer.status_code, part(answer, "storage")) == (503, "unavailable")
 
 
-async def test_many_who_ask_at_once_cost_one_look(
+async def test_concurrent_requests_share_one_check(
     stranger: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
@@ -109,7 +109,7 @@ async def test_many_who_ask_at_once_cost_one_look(
         asked.append(1)
         await asyncio.sleep(0.1)
 
-    monkeypatch.setattr(health, "_FRESH", 60.0)
+    monkeypatch.setattr(health, "_CACHED_SECONDS", 60.0)
     monkeypatch.setattr(services.storage, "check", check)
     answers = await asyncio.gather(*(stranger.get("/health/ready") for _ in range(20)))
     assert {answer.status_code for answer in answers} == {200}
@@ -121,7 +121,7 @@ def value(text: str, name: str) -> float:
     return float(line.split()[1])
 
 
-async def test_the_metrics_tell_what_waits_and_runs(
+async def test_the_metrics_count_queued_and_running_jobs(
     stranger: httpx.AsyncClient, ann: httpx.AsyncClient, player: Player
 ) -> None:
     for number in range(3):
@@ -177,7 +177,7 @@ async def unsteady(outage: Outage, tmp_path: Path) -> AsyncIterator[httpx.AsyncC
             yield client
 
 
-async def test_while_the_database_is_away_everything_says_so_and_then_goes_on(
+async def test_a_database_outage_is_reported_everywhere_and_recovered_from(
     outage: Outage, unsteady: httpx.AsyncClient
 ) -> None:
     client = unsteady

@@ -1,4 +1,4 @@
-"""What every answer has, whatever was asked for."""
+"""Every response has an id, whatever the request."""
 
 import httpx
 import pytest

@@ -1,4 +1,4 @@
-"""One request, followed by its id from the API through the worker to the receiver of the webhook."""
+"""A request's id appears from the API through the worker to the webhook's receiver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page can be read, in light and in dark."""
+"""The page is readable in light and dark mode."""
 
 import re
 from importlib import resources
@@ -39,7 +39,7 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_texts_and_edges_stand_out_as_wcag_asks(scheme: str) -> None:
+def test_texts_and_edges_have_the_contrast_that_wcag_requires(scheme: str) -> None:
     colours = palette(scheme)
     for text, ground in PAIRS:
         assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)

@@ -1,4 +1,4 @@
-"""What a request asks for of a file: all of it, a part, or nothing if it has it already (RFC 9110)."""
+"""Conditional and range requests (RFC 9110): a whole file, a part of it, or none if unchanged."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from dataclasses import dataclass
 
 _SINGLE_RANGE = re.compile(r"bytes=[ \t]*(\d*)-(\d*)[ \t]*", re.ASCII | re.IGNORECASE)
 _TAGS = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
-_LONGEST_POSITION = 18  # digits; no file is that long, and longer numbers are slow to read
+_LONGEST_POSITION = 18  # digits; no file is larger, and longer numbers are slow to parse
 
 
 @dataclass(frozen=True)
 class Part:
-    """Bytes of a file from ``start`` up to, but not with, ``stop``; none if they are equal."""
+    """The bytes of a file from ``start`` to before ``stop``."""
 
     start: int
     stop: int
 
     @property
     def size(self) -> int:
-        """How many bytes."""
+        """Number of bytes."""
         return self.stop - self.start
 
 
 def requested_part(range_header: str | None, if_range: str | None, etag: str, size: int) -> Part | None:
-    """Give the part of a file that is asked for.
+    """Return the part of a file that a request asks for.
 
-    Several ranges at once, other units and what is no range are ignored, as a server may.
+    Multiple ranges, other units and malformed ranges are ignored, as RFC 9110 permits.
 
     Args:
-        range_header: of the request.
-        if_range: of the request.
-        etag: of the file, strong.
-        size: of the file, in bytes.
+        range_header: ``Range`` header of the request.
+        if_range: ``If-Range`` header of the request.
+        etag: strong ETag of the file.
+        size: size of the file in bytes.
 
     Returns:
-        None for the whole file; an empty part when there is nothing in the range.
+        None for the whole file; an empty part if the range lies beyond the end.
     """
     match = _SINGLE_RANGE.fullmatch(range_header or "")
     if match is None or if_range not in (None, etag):
@@ -56,7 +56,7 @@ def _part(first: str, last: str, size: int) -> Part | None:
 
 
 def is_known(if_none_match: str | None, etag: str) -> bool:
-    """Tell whether the client has a file already, by the ``If-None-Match`` of its request."""
+    """Return whether the client has the file already, according to its ``If-None-Match``."""
     if if_none_match is None:
         return False
     return if_none_match.strip() == "*" or etag in _TAGS.findall(if_none_match)

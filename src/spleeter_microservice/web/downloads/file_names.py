@@ -1,4 +1,4 @@
-"""Names for downloaded files, made of what clients called the songs they sent."""
+"""Names of downloaded files, derived from the names of uploaded songs."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import re
 import unicodedata
 from urllib.parse import quote
 
-_FORBIDDEN = re.compile(r'[<>:"/\\|?*%]')  # by Windows, or misread by browsers
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*%]')  # on Windows, or misread by browsers
 _EXTENSION = re.compile(r"(?<=.)\.[A-Za-z0-9]{1,5}$", re.ASCII)
 _LONGEST_TITLE = 120  # bytes of UTF-8; most file systems allow 255 for the whole name
 _DEFAULT_TITLE = "song"
-_ATTRIBUTE_CHARACTERS = "!#$&+-.^_`|~"  # RFC 8187, besides letters and digits
+_ATTRIBUTE_CHARACTERS = "!#$&+-.^_`|~"  # RFC 8187, in addition to letters and digits
 
 
 def title(input_name: str) -> str:
-    """Make a song's title of the name of the file that was sent; safe as the name of a folder."""
+    """Return a song's title from its file name; it is safe as a directory name."""
     name = re.split(r"[/\\]", input_name)[-1]
     return safe_name(_EXTENSION.sub("", name))
 
 
 def safe_name(name: str) -> str:
-    """Make a name that every file system takes, and that shows what it is."""
+    """Return a name that is valid on every file system and contains no invisible characters."""
     visible = "".join(c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c)[0] != "C")
     spaced = " ".join(_FORBIDDEN.sub("_", visible).split())
     short = spaced.encode()[:_LONGEST_TITLE].decode(errors="ignore")
@@ -28,20 +28,20 @@ def safe_name(name: str) -> str:
 
 
 def stem_name(input_name: str, stem: str, key: str) -> str:
-    """Name a stem's file, ``Song - vocals.wav``; ``key`` is its object's."""
+    """Return the file name of a stem, ``Song - vocals.wav``; ``key`` is its object key."""
     return f"{title(input_name)} - {stem_file(stem, key)}"
 
 
 def stem_file(stem: str, key: str) -> str:
-    """Name a stem's file by the stem alone, ``vocals.wav``."""
+    """Return the file name of a stem without the song, ``vocals.wav``."""
     extension = key.rpartition("/")[2].partition(".")[2]
     return f"{safe_name(stem)}.{extension}" if extension else safe_name(stem)
 
 
 def attachment(name: str) -> str:
-    """Write a ``Content-Disposition`` that has browsers save a file under a safe name (RFC 6266).
+    """Return a ``Content-Disposition`` that makes browsers save a file under a name (RFC 6266).
 
-    Older clients read ``filename``, in ASCII; all others ``filename*``.
+    Older clients read ``filename``, which is ASCII; all others read ``filename*``.
     """
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     simple = re.sub(r'["\\%]', "_", plain).strip() or _DEFAULT_TITLE

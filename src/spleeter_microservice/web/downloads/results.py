@@ -1,4 +1,4 @@
-"""What came of a job, as answers: a stem or a part of it, or all stems in an archive."""
+"""Responses with results: a stem or a part of it, an archive of all stems, or peaks."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from spleeter_microservice.web.downloads.conditional import Part, is_known, requ
 from spleeter_microservice.web.downloads.file_names import attachment, safe_name, stem_file, stem_name, title
 from spleeter_microservice.web.downloads.zip_stream import Member, ZipStream
 
-# A client that is slow, or asleep, holds a block and what the server buffers, hardly more than a piece.
+# A slow client holds one block in memory, and little more than a piece in the server's buffer.
 _BLOCK_BYTES = 1 << 20
 _PIECE_BYTES = 1 << 16
 
-# A browser may keep a file, but asks each time whether it may still show it: it may be erased.
+# Browsers may cache a file but must revalidate it, since it may have been erased.
 _CACHING = {"Cache-Control": "private, no-cache"}
 
 
 async def stem_response(storage: Storage, request: Request, job: Job, name: str) -> Response:
-    """Answer with a stem.
+    """Return a response with a stem.
 
     Raises:
-        NotReadyError: when the job has no stems, yet or at all.
-        NoSuchStemError: when it has others.
-        UnsatisfiableRangeError: when the range that is asked for is beyond the end.
+        NotReadyError: if the job has no stems, yet or at all.
+        NoSuchStemError: if it has no stem of this name.
+        UnsatisfiableRangeError: if the requested range lies beyond the end.
         StorageError, AuditUnwritableError: before anything is sent.
     """
     stem = stem_of(result_of(job), name)
@@ -53,11 +53,12 @@ def _is_known(request: Request, etag: str) -> bool:
 
 def _part(request: Request, etag: str, size: int) -> Part | None:
     if request.method != "GET":
-        return None  # of other methods, ranges mean nothing
+        return None  # ranges apply to GET only
     part = requested_part(request.headers.get("Range"), request.headers.get("If-Range"), etag, size)
     if part is not None and not part.size:
         raise UnsatisfiableRangeError(
-            f"The range is beyond the end: the file has {size} bytes. Ask for less, or for all of it.", size
+            f"The range lies beyond the end of the file, which has {size} bytes. Request less, or all of it.",
+            size,
         )
     return part
 
@@ -69,20 +70,20 @@ async def _sent(
     headers = {**headers, "Content-Length": str(part.size)}
     if request.method == "HEAD":
         return Response(headers=headers, media_type=stem.media_type)
-    begun = await _begun(stream)
-    if part.start == 0:  # else it goes on with a download that is recorded already
+    blocks = await _started(stream)
+    if part.start == 0:  # otherwise it continues a download that was recorded
         await record(request, Action.RESULT_DOWNLOADED, job=job.id, stem=stem.name)
     status = 206 if "Content-Range" in headers else 200
-    return StreamingResponse(_in_pieces(begun), status, headers, stem.media_type)
+    return StreamingResponse(_in_pieces(blocks), status, headers, stem.media_type)
 
 
-async def _begun(stream: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """Read the beginning of a stream, so that what is wrong with it is known before an answer begins."""
+async def _started(stream: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """Read the first block of a stream, so that errors show before the response starts."""
     blocks = aiter(stream)
     first = [await anext(blocks, b"")]
 
     async def everything() -> AsyncIterator[bytes]:
-        yield first.pop()  # and hold it no longer
+        yield first.pop()  # without keeping a reference
         async for block in blocks:
             yield block
 
@@ -96,10 +97,10 @@ async def _in_pieces(blocks: AsyncIterable[bytes]) -> AsyncIterator[memoryview]:
 
 
 async def archive_response(storage: Storage, request: Request, job: Job) -> Response:
-    """Answer with an archive of all stems.
+    """Return a response with an archive of all stems.
 
     Raises:
-        NotReadyError: when the job has no stems, yet or at all.
+        NotReadyError: if the job has no stems, yet or at all.
         StorageError, AuditUnwritableError: before anything is sent.
     """
     result = result_of(job)
@@ -123,7 +124,7 @@ def _archive_tag(job: Job, result: Result) -> str:
 
 
 async def _member(storage: Storage, folder: str, stem: StoredStem) -> Member:
-    """Describe a stem as a file of an archive; it must be there."""
+    """Describe a stem as a member of an archive; its object must exist."""
     stream = await storage.get(stem.key, block_bytes=_BLOCK_BYTES)
     crc32 = stem.crc32
     if crc32 is None:
@@ -134,10 +135,10 @@ async def _member(storage: Storage, folder: str, stem: StoredStem) -> Member:
 
 
 async def peaks_response(storage: Storage, request: Request, job: Job, name: str) -> Response:
-    """Answer with a stem's peaks.
+    """Return a response with a stem's peaks.
 
     Raises:
-        NotReadyError, NoSuchStemError, StorageError: as ``stem_response``.
+        NotReadyError, NoSuchStemError, StorageError: as for ``stem_response``.
     """
     stem = stem_of(result_of(job), name)
     stream = await storage.get(f"{job.prefix}/peaks/{stem.name}.json")
@@ -149,10 +150,10 @@ async def peaks_response(storage: Storage, request: Request, job: Job, name: str
 
 
 def result_of(job: Job) -> Result:
-    """Give what came of a job.
+    """Return the result of a job.
 
     Raises:
-        NotReadyError: when nothing did, yet or at all.
+        NotReadyError: if it has none, yet or at all.
     """
     if job.result is not None:
         return job.result
@@ -166,10 +167,10 @@ def result_of(job: Job) -> Result:
 
 
 def stem_of(result: Result, name: str) -> StoredStem:
-    """Give a stem by its name.
+    """Return a stem by its name.
 
     Raises:
-        NoSuchStemError: when there are others.
+        NoSuchStemError: if no stem has this name.
     """
     for stem in result.stems:
         if stem.name == name:

@@ -1,4 +1,4 @@
-"""Downloads: stems, all of them as an archive, waveform peaks."""
+"""Downloads: stems, archives and waveform peaks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _BYTES = {"schema": {"type": "string", "format": "binary"}}
 SOUND = {codec.media_type: _BYTES for codec in CODECS.values()}
 """Media types that a stem can have, as the OpenAPI document describes them."""
 ZIP = {"application/zip": _BYTES}
-"""Of an archive, likewise."""
+"""Media type of an archive, likewise."""
 _PEAKS = {
     "schema": {"type": "object"},
     "example": {
@@ -47,11 +47,13 @@ _PEAKS = {
         "data": [-17, 19, -60, 58],
     },
 }
-_KNOWN: Answers = {304: {"description": "You have it already (`If-None-Match`).", "headers": _CACHED}}
-_WHOLE: Answers = {200: {"description": "All of the file.", "content": SOUND, "headers": _FILE}}
-_RANGE: Answers = {206: {"description": "The range asked for.", "content": SOUND, "headers": _PART}}
+_NOT_MODIFIED: Answers = {
+    304: {"description": "The file has not changed (`If-None-Match`).", "headers": _CACHED}
+}
+_WHOLE: Answers = {200: {"description": "The whole file.", "content": SOUND, "headers": _FILE}}
+_RANGE: Answers = {206: {"description": "The requested range.", "content": SOUND, "headers": _PART}}
 _ARCHIVE: Answers = {200: {"description": "The archive.", "content": ZIP, "headers": _FILE}}
-_HEADERS: Answers = {200: {"description": "It is there.", "headers": _FILE}}
+_HEADERS: Answers = {200: {"description": "The file exists.", "headers": _FILE}}
 _DRAWN: Answers = {
     200: {"description": "The peaks.", "content": {"application/json": _PEAKS}, "headers": _CACHED}
 }
@@ -59,24 +61,24 @@ _NONE = (InvalidFieldsError, UnknownJobError, NotReadyError, ObjectNotFoundError
 _NO_STEM = (*_NONE, NoSuchStemError)
 
 
-_ASKED = {
-    "If-None-Match": "The `ETag` of what you have: it is not sent again.",
-    "If-Range": "The `ETag` of what you have a part of: if it is another now, all of it is sent.",
-    "Range": "One range of bytes, such as `bytes=0-1023`.",
+_REQUEST_HEADERS = {
+    "If-None-Match": "`ETag` of the file that you have; it is not sent again if unchanged.",
+    "If-Range": "`ETag` of the file that you have a part of; if it has changed, the whole file is sent.",
+    "Range": "A single range of bytes, such as `bytes=0-1023`.",
 }
 
 
-def _asking(*names: str) -> dict[str, Any]:
-    """Describe request headers, which the answers look at themselves."""
+def _with_headers(*names: str) -> dict[str, Any]:
+    """Describe request headers, which the responses read themselves."""
     text = {"schema": {"type": "string"}, "in": "header", "required": False}
-    return {"parameters": [text | {"name": name, "description": _ASKED[name]} for name in names]}
+    return {"parameters": [text | {"name": name, "description": _REQUEST_HEADERS[name]} for name in names]}
 
 
 StemName = Annotated[str, Path(description="Name of a stem.", examples=["vocals"], max_length=100)]
 
 
 async def find(services: ServicesDep, caller: CanRead, id: UUID) -> Job:  # noqa: A002  (the path's name for it)
-    """Give the job that the path names."""
+    """Return the job that the path names."""
     return await services.repository.get(caller.tenant, id)
 
 
@@ -86,56 +88,56 @@ Found = Annotated[Job, Depends(find)]
 @router.get(
     "/v1/separations/{id}/stems/{stem}",
     operation_id="downloadStem",
-    responses=keyed_responses(*_NO_STEM, UnsatisfiableRangeError) | _KNOWN | _WHOLE | _RANGE,
-    openapi_extra=_asking("Range", "If-Range", "If-None-Match"),
+    responses=keyed_responses(*_NO_STEM, UnsatisfiableRangeError) | _NOT_MODIFIED | _WHOLE | _RANGE,
+    openapi_extra=_with_headers("Range", "If-Range", "If-None-Match"),
 )
 async def get_stem(request: Request, services: ServicesDep, job: Found, stem: StemName) -> Response:
-    """Download a stem, or with `Range` a part of it."""
+    """Download a stem, or a part of it with `Range`."""
     return await stem_response(services.storage, request, job, stem)
 
 
 @router.head(
     "/v1/separations/{id}/stems/{stem}",
     operation_id="describeStem",
-    responses=keyed_responses(*_NO_STEM) | _KNOWN | _HEADERS,
-    openapi_extra=_asking("If-None-Match"),
+    responses=keyed_responses(*_NO_STEM) | _NOT_MODIFIED | _HEADERS,
+    openapi_extra=_with_headers("If-None-Match"),
 )
 async def head_stem(request: Request, services: ServicesDep, job: Found, stem: StemName) -> Response:
-    """Get the headers that a download of the stem has."""
+    """Get the headers of a download of the stem."""
     return await stem_response(services.storage, request, job, stem)
 
 
 @router.get(
     "/v1/separations/{id}/archive",
     operation_id="downloadArchive",
-    responses=keyed_responses(*_NONE) | _KNOWN | _ARCHIVE,
-    openapi_extra=_asking("If-None-Match"),
+    responses=keyed_responses(*_NONE) | _NOT_MODIFIED | _ARCHIVE,
+    openapi_extra=_with_headers("If-None-Match"),
 )
 async def get_archive(request: Request, services: ServicesDep, job: Found) -> Response:
-    """Download all stems as one ZIP archive, in which they are not compressed further."""
+    """Download all stems as one uncompressed ZIP archive."""
     return await archive_response(services.storage, request, job)
 
 
 @router.head(
     "/v1/separations/{id}/archive",
     operation_id="describeArchive",
-    responses=keyed_responses(*_NONE) | _KNOWN | _HEADERS,
-    openapi_extra=_asking("If-None-Match"),
+    responses=keyed_responses(*_NONE) | _NOT_MODIFIED | _HEADERS,
+    openapi_extra=_with_headers("If-None-Match"),
 )
 async def head_archive(request: Request, services: ServicesDep, job: Found) -> Response:
-    """Get the headers that a download of the archive has."""
+    """Get the headers of a download of the archive."""
     return await archive_response(services.storage, request, job)
 
 
 @router.get(
     "/v1/separations/{id}/peaks/{stem}",
     operation_id="getPeaks",
-    responses=keyed_responses(*_NO_STEM) | _KNOWN | _DRAWN,
-    openapi_extra=_asking("If-None-Match"),
+    responses=keyed_responses(*_NO_STEM) | _NOT_MODIFIED | _DRAWN,
+    openapi_extra=_with_headers("If-None-Match"),
 )
 async def get_peaks(request: Request, services: ServicesDep, job: Found, stem: StemName) -> Response:
-    """Get what a player draws of a stem: the least and the greatest value per pixel.
+    """Get a stem's waveform for a player: the minimum and maximum of each pixel.
 
-    In the JSON format of `audiowaveform`.
+    The format is the JSON of `audiowaveform`.
     """
     return await peaks_response(services.storage, request, job, stem)

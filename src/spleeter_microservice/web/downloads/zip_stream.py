@@ -1,7 +1,7 @@
-"""Writes ZIP archives of stored files as they are sent, their size known before.
+"""ZIP archives of uncompressed files, written while they are sent, with a size known in advance.
 
-Everything that a header says is known before the first byte: no data descriptors, which some
-programs do not read after stored files. The format is PKWARE's APPNOTE.TXT 6.3.
+Headers are complete before the first byte, so that the archive needs no data descriptors, which some
+programs cannot read after uncompressed files. The format is PKWARE's APPNOTE.TXT 6.3.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 _LIMIT_32 = 0xFFFF_FFFF
 _UTF8 = 0x0800  # flag: names are in UTF-8
-_VERSION, _VERSION_64 = 20, 45  # that a program must have to read the archive
+_VERSION, _VERSION_64 = 20, 45  # version of the format needed to read the archive
 _UNIX = 3 << 8
 _REGULAR_FILE = 0o100644 << 16
 _EARLIEST, _LATEST = datetime(1980, 1, 1, tzinfo=UTC), datetime(2107, 12, 31, tzinfo=UTC)
@@ -30,10 +30,10 @@ class Member:
     """A file of an archive.
 
     Attributes:
-        name: with slashes between folders.
-        size: in bytes.
-        crc32: of its content.
-        content: opens it.
+        name: path in the archive, with slashes.
+        size: size in bytes.
+        crc32: CRC-32 of the content.
+        content: function that opens the content.
     """
 
     name: str
@@ -43,11 +43,11 @@ class Member:
 
 
 class ZipStream:
-    """An archive on its way.
+    """An archive as a stream.
 
     Args:
-        members: with names that differ.
-        modified: the time that all files get.
+        members: files, with unique names.
+        modified: modification time of all files.
     """
 
     def __init__(self, members: Sequence[Member], modified: datetime) -> None:
@@ -98,7 +98,7 @@ def _extra_64(*values: int) -> bytes:
 
 
 def _end(count: int, size: int, start: int) -> bytes:
-    """End the central directory of ``count`` entries in ``size`` bytes, which begins at ``start``."""
+    """Return the end record of a central directory of ``count`` entries and ``size`` bytes at ``start``."""
     large = b""
     if start + size >= _LIMIT_32:
         versions = (_UNIX | _VERSION_64, _VERSION_64)
@@ -108,7 +108,7 @@ def _end(count: int, size: int, start: int) -> bytes:
 
 
 def _dos_time(moment: datetime) -> tuple[int, int]:
-    """Give time and date as in FAT: two-second steps from 1980 to 2107."""
+    """Return time and date in FAT's form: two-second steps from 1980 to 2107."""
     moment = min(max(moment, _EARLIEST), _LATEST)
     time = moment.hour << 11 | moment.minute << 5 | moment.second // 2
     return time, (moment.year - 1980) << 9 | moment.month << 5 | moment.day

@@ -1,4 +1,4 @@
-"""The OpenAPI document: the framework's, with what it cannot know added."""
+"""The OpenAPI document: the framework's, completed."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from spleeter_microservice.web.openapi.responses import BODIES
 from spleeter_microservice.web.separations.schemas import ProblemDocument
 
 DESCRIPTION = """\
-Separates songs into stems, with the networks of Deezer's Spleeter.
+Separates songs into stems with the networks of Deezer's Spleeter.
 
 Submit a song, follow its separation by polling or by server-sent events, and download the stems.
-Everything about it is erased when its time is over, or when you delete it.
+Everything about a separation is erased when it expires or when you delete it.
 
-Send your key with every request, as `X-API-KEY` or as `Authorization: Bearer`. Errors are
-`application/problem+json` (RFC 9457) with a stable `type`; every answer has `X-Request-ID`.
+Send your key with every request, as `X-API-KEY` or `Authorization: Bearer`. Errors are
+`application/problem+json` (RFC 9457) with a stable `type`; every response has `X-Request-ID`.
 """
 TAGS = [
-    {"name": "separations", "description": "Songs on their way to stems."},
-    {"name": "results", "description": "Stems, archives and peaks of separations that succeeded."},
-    {"name": "models", "description": "What separates."},
-    {"name": "operation", "description": "For orchestrators and Prometheus."},
+    {"name": "separations", "description": "Submit songs and follow their separation."},
+    {"name": "results", "description": "Download stems, archives and peaks."},
+    {"name": "models", "description": "Models that can separate."},
+    {"name": "operation", "description": "Health checks and metrics."},
 ]
 _REQUEST_ID = {
-    "description": "The request's id: yours, if you sent one, else one that was made up.",
+    "description": "Id of the request: yours if you sent one, otherwise a new one.",
     "schema": {"type": "string"},
 }
 
 
 def describe(app: FastAPI) -> None:
-    """Have an application give its OpenAPI document, made once."""
+    """Make an application serve its OpenAPI document, which is built once."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = _document(app)
         return app.openapi_schema
 
-    app.openapi = document  # type: ignore[method-assign]  # the way that FastAPI documents
+    app.openapi = document  # type: ignore[method-assign]  # as FastAPI's documentation recommends
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schema = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas = document["components"]["schemas"]
     schemas |= schema.pop("$defs") | {"ProblemDocument": schema} | BODIES
-    schemas["Separation"]["examples"] = [WAITING, SUCCEEDED]  # here, as the framework drops what is null
+    schemas["Separation"]["examples"] = [WAITING, SUCCEEDED]  # set here, because the framework drops nulls
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     for path in document["paths"].values():
@@ -66,5 +66,5 @@ def _document(app: FastAPI) -> dict[str, Any]:
 
 
 def _add_request_id(operation: dict[str, Any]) -> None:
-    for answer in operation["responses"].values():
-        answer.setdefault("headers", {})["X-Request-ID"] = _REQUEST_ID
+    for response in operation["responses"].values():
+        response.setdefault("headers", {})["X-Request-ID"] = _REQUEST_ID

@@ -1,4 +1,4 @@
-"""Examples of answers, for the OpenAPI document."""
+"""Example responses for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ WAITING: dict[str, Any] = {
     "details": None,
     "deliveries": [],
 }
-"""A separation that waits."""
+"""A queued separation."""
 
 _VOCALS = {
     "name": "vocals",

@@ -1,4 +1,4 @@
-"""A job as its owner sees it."""
+"""Jobs presented as separations."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from spleeter_microservice.webhooks.deliveries import WebhookDelivery
 
 
 def separation_path(job: Job) -> str:
-    """Give the path of a job."""
+    """Return the path of a separation."""
     return f"/v1/separations/{job.id}"
 
 
 def separation(
     job: Job, position: Position | None, deliveries: Sequence[WebhookDelivery]
 ) -> schemas.Separation:
-    """Describe a job with all that is known of it."""
+    """Present a job in full."""
     result = job.result
     return schemas.Separation(
         **_common(job),
@@ -32,7 +32,7 @@ def separation(
 
 
 def summary(job: Job) -> schemas.SeparationSummary:
-    """Describe a job as in lists."""
+    """Present a job as in lists."""
     return schemas.SeparationSummary(**_common(job))
 
 

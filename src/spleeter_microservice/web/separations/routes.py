@@ -1,4 +1,4 @@
-"""Separations: submitted, listed, looked at, deleted."""
+"""The separation resource: submit, list, get, delete."""
 
 from __future__ import annotations
 
@@ -32,13 +32,17 @@ router = APIRouter(tags=["separations"])
 _LISTING = (InvalidFieldsError, InvalidCursorError)
 _ONE = (InvalidFieldsError, UnknownJobError)
 _REPLAYED = {
-    "description": "`true` when this request was sent before.",
+    "description": "`true` if this request was sent before.",
     "schema": {"type": "string", "enum": ["true"]},
 }
 _CREATED_HEADERS = LOCATION | {"Idempotent-Replayed": _REPLAYED}
 _CREATED: Answers = {
-    200: {"model": Separation, "description": "It is there at once.", "headers": _CREATED_HEADERS},
-    202: {"description": "It waits, or runs.", "headers": _CREATED_HEADERS},
+    200: {
+        "model": Separation,
+        "description": "The result is available at once.",
+        "headers": _CREATED_HEADERS,
+    },
+    202: {"description": "The separation is queued or running.", "headers": _CREATED_HEADERS},
 }
 
 IdempotencyKey = Annotated[
@@ -46,7 +50,7 @@ IdempotencyKey = Annotated[
     Header(
         alias="Idempotency-Key",
         pattern="^[!-~]{1,255}$",
-        description="A text of your own. With the same key and body comes the same separation.",
+        description="A text of your choice. The same key and body return the same separation.",
     ),
 ]
 
@@ -67,8 +71,8 @@ async def create(
 ) -> Separation:
     """Submit a song.
 
-    202 when the separation waits or runs; 200 when it is there at once, because the same song
-    was separated in the same way before, or the same request was sent before.
+    Returns 202 if the separation is queued or running, and 200 if its result is available at once, because
+    the same song was separated with the same options, or the same request was sent, before.
     """
     created = await submit_song(request, services, caller, idempotency_key)
     if created.job.state.final:
@@ -84,10 +88,10 @@ async def list_(
     services: ServicesDep,
     caller: CanRead,
     cursor: Annotated[
-        str | None, Query(max_length=100, description="`next_cursor` of the page before.")
+        str | None, Query(max_length=100, description="`next_cursor` of the previous page.")
     ] = None,
-    limit: Annotated[int, Query(ge=1, le=100, description="The most to give.")] = 50,
-    state: Annotated[State | None, Query(description="Only those in this state.")] = None,
+    limit: Annotated[int, Query(ge=1, le=100, description="Maximum number of separations.")] = 50,
+    state: Annotated[State | None, Query(description="Return only separations in this state.")] = None,
 ) -> SeparationPage:
     """List the tenant's separations, newest first."""
     page = await services.repository.page(caller.tenant, cursor=cursor, limit=limit, state=state)
@@ -96,7 +100,7 @@ async def list_(
 
 @router.get("/v1/separations/{id}", operation_id="getSeparation", responses=keyed_responses(*_ONE))
 async def get(services: ServicesDep, caller: CanRead, id: UUID) -> Separation:  # noqa: A002  (the path's name for it)
-    """Look at a separation."""
+    """Get a separation."""
     return await _described(services, await services.repository.get(caller.tenant, id))
 
 

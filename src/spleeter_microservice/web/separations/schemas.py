@@ -1,4 +1,4 @@
-"""The bodies of answers, as the OpenAPI document describes them."""
+"""Response bodies, as described in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -18,51 +18,54 @@ _OptionFields: Any = create_model("_OptionFields", **_FIELDS)
 
 
 class FieldProblem(BaseModel):
-    """A field of a request, and what is wrong with it."""
+    """An invalid field of a request, and the reason."""
 
     field: str = Field(description="Path of the field.", examples=["stems"])
     reason: str = Field(examples=["Input should be 2, 4 or 5."])
 
 
 class ProblemDocument(BaseModel):
-    """What went wrong (RFC 9457)."""
+    """A problem document (RFC 9457)."""
 
-    type: str = Field(description="Tells problems apart; stable.", examples=["/problems/invalid-fields"])
+    type: str = Field(
+        description="Stable identifier of the kind of problem.", examples=["/problems/invalid-fields"]
+    )
     title: str = Field(examples=["Invalid fields"])
     status: int = Field(examples=[422])
     detail: str = Field(
-        description="For people; says what to do.", examples=["stems: Input should be 2, 4 or 5."]
+        description="Explanation for people, with what to do.", examples=["stems: Input should be 2, 4 or 5."]
     )
-    instance: str = Field(description="The path that was asked for.", examples=["/v1/separations"])
+    instance: str = Field(description="Path of the request.", examples=["/v1/separations"])
     request_id: str = Field(
-        description="What the operator finds in the logs.", examples=["0190c3f2a1b87d3e8f4b5c6d7e8f9a0b"]
+        description="Id of the request in the logs.", examples=["0190c3f2a1b87d3e8f4b5c6d7e8f9a0b"]
     )
-    errors: list[FieldProblem] | None = Field(default=None, description="All fields that are wrong.")
+    errors: list[FieldProblem] | None = Field(default=None, description="All invalid fields.")
 
 
 class Queue(BaseModel):
-    """Where a waiting job stands."""
+    """Position of a queued separation."""
 
-    position: int = Field(description="1 is the next one to start.", examples=[3])
-    audio_seconds_ahead: float = Field(description="Of the jobs before it.", examples=[412.5])
+    position: int = Field(description="1 for the next one to start.", examples=[3])
+    audio_seconds_ahead: float = Field(description="Seconds of audio ahead of it.", examples=[412.5])
     estimated_seconds: float | None = Field(
-        description="Until it is done; null as long as there is nothing to measure by.", examples=[21.4]
+        description="Estimated seconds until it is done; null until a first song has been measured.",
+        examples=[21.4],
     )
 
 
 class Input(BaseModel):
     """The song."""
 
-    name: str = Field(description="As its sender calls it.", examples=["song.mp3"])
+    name: str = Field(description="File name that the client sent.", examples=["song.mp3"])
     sha256: str
-    seconds: float = Field(description="That are separated.", examples=[243.1])
+    seconds: float = Field(description="Seconds of audio to separate.", examples=[243.1])
 
 
 class SeparationOptions(_OptionFields):  # type: ignore[misc]  # a base class made at run time
-    """What the caller asked for."""
+    """The requested options."""
 
     stems: int
-    only: list[str] = Field(description="The stems that are wanted; empty: all.")
+    only: list[str] = Field(description="Requested stems; empty for all.")
     callback_url: str | None
     retention_hours: float
 
@@ -73,20 +76,20 @@ class StemFile(BaseModel):
     name: str = Field(examples=["vocals"])
     url: str = Field(examples=["/v1/separations/0190c3f2-a1b8-7d3e-8f4b-5c6d7e8f9a0b/stems/vocals"])
     peaks_url: str = Field(examples=["/v1/separations/0190c3f2-a1b8-7d3e-8f4b-5c6d7e8f9a0b/peaks/vocals"])
-    size: int = Field(description="In bytes.", examples=[5292044])
+    size: int = Field(description="Size in bytes.", examples=[5292044])
     sha256: str
     media_type: str = Field(examples=["audio/wav"])
 
 
 class JobError(BaseModel):
-    """Why a job failed."""
+    """Why a separation failed."""
 
-    type: str = Field(description="As in problem documents.", examples=["/problems/truncated-audio"])
+    type: str = Field(description="Type as in problem documents.", examples=["/problems/truncated-audio"])
     message: str
 
 
 class SeparationSummary(BaseModel):
-    """A separation, as it stands in lists."""
+    """A separation as shown in lists."""
 
     id: UUID
     state: State
@@ -96,37 +99,39 @@ class SeparationSummary(BaseModel):
     metadata: dict[str, str]
     url: str = Field(examples=["/v1/separations/0190c3f2-a1b8-7d3e-8f4b-5c6d7e8f9a0b"])
     events_url: str
-    archive_url: str | None = Field(description="All stems as one ZIP; null until there are any.")
-    stems: list[StemFile] = Field(description="In the model's order; empty until the end.")
-    model: str | None = Field(description="That separated the song.", examples=["2stems"])
+    archive_url: str | None = Field(description="All stems as one ZIP archive; null until they exist.")
+    stems: list[StemFile] = Field(description="Stems in the model's order; empty until it has succeeded.")
+    model: str | None = Field(description="Model that separated the song.", examples=["2stems"])
     model_quality: Literal["official", "approximate"] | None = Field(
-        description="official: Deezer's weights. approximate: weights that this project trained."
+        description="official: Deezer's weights. approximate: weights trained by this project."
     )
-    experimental: bool | None = Field(description="Whether a stem of the model is not yet good.")
+    experimental: bool | None = Field(description="Whether a stem of the model is not yet reliable.")
     error: JobError | None
-    request_id: str | None = Field(description="Of the request that created it.")
+    request_id: str | None = Field(description="Id of the request that created it.")
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    expires_at: datetime | None = Field(description="When everything about it is erased.")
+    expires_at: datetime | None = Field(description="Time when everything about it is erased.")
 
 
 class Separation(SeparationSummary):
-    """A separation, with all that is known of it."""
+    """A separation in full."""
 
-    queue: Queue | None = Field(description="Null unless it waits.")
+    queue: Queue | None = Field(description="Position in the queue; null unless queued.")
     quality: dict[str, Any] | None = Field(
-        description="Levels in dB, and what looks suspect; null until the end. See docs/models.md."
+        description="Levels in dB and suspicious findings; null until it has succeeded. See docs/models.md."
     )
-    details: dict[str, Any] | None = Field(description="Times, hashes and versions; null until the end.")
-    deliveries: list[WebhookDelivery] = Field(description="The webhooks.")
+    details: dict[str, Any] | None = Field(
+        description="Times, hashes and versions; null until it has succeeded."
+    )
+    deliveries: list[WebhookDelivery] = Field(description="Webhooks of the separation.")
 
 
 class SeparationPage(BaseModel):
-    """Some separations, newest first."""
+    """A page of separations, newest first."""
 
     items: list[SeparationSummary]
-    next_cursor: str | None = Field(description="Gives the next page; null: this is the last one.")
+    next_cursor: str | None = Field(description="Cursor of the next page; null on the last page.")
 
 
 class ModelInfo(BaseModel):
@@ -134,7 +139,7 @@ class ModelInfo(BaseModel):
 
     name: str = Field(examples=["2stems"])
     stems: list[str] = Field(examples=[["vocals", "accompaniment"]])
-    installed: bool = Field(description="Whether a worker has it now.")
+    installed: bool = Field(description="Whether a running worker has it.")
     bandwidth: Literal["official", "16kHz"]
     quality: Literal["official", "approximate"]
     experimental: bool
@@ -142,6 +147,6 @@ class ModelInfo(BaseModel):
 
 
 class ModelList(BaseModel):
-    """All models that are installed, or could be."""
+    """All models that are installed or can be installed."""
 
     models: list[ModelInfo]

@@ -1,4 +1,4 @@
-"""The simple form: send a song, wait, and have its stems in the same call."""
+"""The simple form: one call that uploads a song, waits, and returns its stems."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ _REFUSALS = (
     StoppingError,
     WaitedTooLongError,
 )
-OneStem = Annotated[Stem | None, Query(description="Give this stem alone, not the archive.")]
+OneStem = Annotated[Stem | None, Query(description="Return this stem only, not the archive.")]
 
 
-class CallerGoneError(Exception):
-    """The caller closed the connection; nobody is there to be told."""
+class ClientDisconnectedError(Exception):
+    """The client has closed the connection."""
 
 
 @router.post(
@@ -73,58 +73,60 @@ async def separate(
     _: CanRead,
     stem: OneStem = None,
 ) -> Response:
-    """Separate a song and wait: all stems as a ZIP archive, or one of them with `stem`.
+    """Separate a song and wait: all stems as a ZIP archive, or one stem with `stem`.
 
-    Close the connection to cancel: everything about the separation is then erased. When it takes
-    longer than the operator lets a call wait, the answer is 504, and `Location` says where the
-    separation goes on. What was delivered is kept as long as any other separation.
+    To cancel, close the connection; everything about the separation is then erased. If it takes longer
+    than the operator allows, the response is 504 and `Location` points to the running separation. A
+    delivered separation is kept as long as any other.
     """
     job = (await submit_song(request, services, caller)).job
     try:
         await _check(services, job, stem)
         job = await _ended(request, services, notices, job)
-    except (InvalidFieldsError, CallerGoneError) as error:
+    except (InvalidFieldsError, ClientDisconnectedError) as error:
         await erase(request, services, job)
         if isinstance(error, InvalidFieldsError):
             raise
-        return Response(status_code=499)  # nobody reads it; the log shows it
+        return Response(status_code=499)  # for the log; the client is gone
     return await _delivered(request, services, job, stem)
 
 
 async def _check(services: Services, job: Job, stem: str | None) -> None:
-    """See that a stem will be there, before anybody waits for it."""
+    """Check before waiting that the requested stem will exist."""
     if stem is None:
         return
     model = await services.models.choose(job.options.stems, job.options.bandwidth)
     names = job.options.only or model.stems
     if stem not in names:
-        raise InvalidFieldsError({"stem": f"There will be no {stem}, but {', '.join(names)}."})
+        raise InvalidFieldsError(
+            {"stem": f"The separation will have no stem {stem}; it will have {', '.join(names)}."}
+        )
 
 
 async def _ended(request: Request, services: Services, notices: NotificationHub, job: Job) -> Job:
-    """Wait for the end of a job, as long as the caller does and the operator allows.
+    """Wait for the end of a job, as long as the client stays and the operator allows.
 
     Raises:
-        CallerGoneError: when the caller closed the connection.
-        WaitedTooLongError: when it takes too long.
-        StoppingError: when the service stops.
-        UnknownJobError: when somebody deleted the job.
+        ClientDisconnectedError: if the client closes the connection.
+        WaitedTooLongError: if it takes too long.
+        StoppingError: if the service is stopping.
+        UnknownJobError: if the job is deleted.
     """
     end = asyncio.create_task(_wait(services.repository, notices, job))
-    leaving = asyncio.create_task(_leave(request))
+    disconnect = asyncio.create_task(_disconnected(request))
     try:
         timeout = services.config.sync_timeout
-        await asyncio.wait({end, leaving}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({end, disconnect}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         if end.done():
             return end.result()
-        if leaving.done():
-            raise CallerGoneError
+        if disconnect.done():
+            raise ClientDisconnectedError
     finally:
         end.cancel()
-        leaving.cancel()
+        disconnect.cancel()
     raise WaitedTooLongError(
-        f"The separation takes longer than {timeout:g} s and goes on: see Location. Send long songs to "
-        "/v1/separations, which does not wait.",
+        f"The separation takes longer than {timeout:g} s and is still running: see Location. Send long songs "
+        "to /v1/separations, which does not wait.",
         separation_path(job),
     )
 
@@ -132,7 +134,7 @@ async def _ended(request: Request, services: Services, notices: NotificationHub,
 async def _wait(repository: JobRepository, notices: NotificationHub, job: Job) -> Job:
     with notices.follow(job.id) as following:
         while not notices.closed:
-            if not _may_be_the_end(await following.notices.get()):
+            if not _may_have_ended(await following.notices.get()):
                 continue
             try:
                 async with notices.querying:
@@ -144,18 +146,18 @@ async def _wait(repository: JobRepository, notices: NotificationHub, job: Job) -
             if found.state.final:
                 return found
     raise StoppingError(
-        "The service is being stopped. The separation goes on as soon as it is back: see Location.",
+        "The service is stopping. The separation continues once it is running again: see Location.",
         separation_path(job),
     )
 
 
-def _may_be_the_end(notice: Notice | None) -> bool:
+def _may_have_ended(notice: Notice | None) -> bool:
     return notice is None or notice.state == DELETED or State(notice.state).final
 
 
-async def _leave(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
-        pass  # what follows the form in the body
+        pass  # the rest of the body, after the form
 
 
 async def _delivered(request: Request, services: Services, job: Job, stem: str | None) -> Response:

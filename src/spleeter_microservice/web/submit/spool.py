@@ -1,7 +1,7 @@
-"""Where uploads lie until they are checked and stored.
+"""The spool: uploads on disk until they are checked and stored.
 
-A file's owner holds a lock on it, which ends with the owner however that ends, so that what a
-killed process left is told from what another one is receiving now.
+The process that receives a file holds a lock on it. The kernel drops the lock even if the process is
+killed, which distinguishes leftovers from files in use.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class SpooledFile:
-    """A file that is being received.
+    """A file being received.
 
     Attributes:
-        path: where it lies; its name tells nothing about it.
-        size: in bytes, so far.
+        path: path of the file; its name is random.
+        size: bytes received so far.
 
     Args:
-        path: as above.
-        descriptor: open for writing.
-        max_bytes: that it may have.
+        path: path of the file.
+        descriptor: file descriptor open for writing.
+        max_bytes: maximum size in bytes.
     """
 
     def __init__(self, path: Path, descriptor: int, max_bytes: int) -> None:
@@ -46,27 +46,27 @@ class SpooledFile:
         self._pending = bytearray()
 
     async def write(self, data: bytes) -> None:
-        """Take more bytes.
+        """Append bytes.
 
         Raises:
-            RequestTooLargeError: as soon as there are too many.
-            DiskFullError: when there is no room for them.
+            RequestTooLargeError: if the file exceeds its maximum size.
+            DiskFullError: if the disk is full.
         """
         self.size += len(data)
         if self.size > self._max_bytes:
-            raise RequestTooLargeError(f"The file has more than {self._max_bytes} bytes, which is the limit.")
+            raise RequestTooLargeError(f"The file is larger than the limit of {self._max_bytes} bytes.")
         self._pending += data
         if len(self._pending) >= _BLOCK_BYTES:
             await self.finish()
 
     async def finish(self) -> None:
-        """Write what is not yet written."""
+        """Write the buffered bytes."""
         pending, self._pending = self._pending, bytearray()
         await asyncio.to_thread(self._write, pending)
 
     @property
     def sha256(self) -> str:
-        """Hash of what is written, in hexadecimal."""
+        """The SHA-256 of the written bytes, in hexadecimal."""
         return self._digest.hexdigest()
 
     def _write(self, block: bytearray) -> None:
@@ -78,13 +78,13 @@ class SpooledFile:
                     written += os.write(self._descriptor, rest[written:])
         except OSError as error:
             if error.errno in _FULL:
-                raise DiskFullError("There is no space left in the folder for uploads.") from error
+                raise DiskFullError("No space is left for uploads. Try again later.") from error
             raise
 
 
 @asynccontextmanager
 async def spooled(folder: Path, max_bytes: int) -> AsyncIterator[SpooledFile]:
-    """Give a new file, which is gone in the end."""
+    """Yield a new file and remove it at the end."""
     path, descriptor = _create(folder)
     try:
         yield SpooledFile(path, descriptor, max_bytes)
@@ -100,11 +100,11 @@ def _create(folder: Path) -> tuple[Path, int]:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:
             return path, descriptor
-        os.close(descriptor)  # taken for a leftover before it was locked
+        os.close(descriptor)  # removed as a leftover before it was locked
 
 
 def remove_leftovers(folder: Path) -> int:
-    """Remove files whose owner is dead and tell how many; a file that is in use stays."""
+    """Remove the files of killed processes and return their number; files in use stay."""
     return sum(_remove_unowned(path) for path in folder.glob(f"*{_SUFFIX}"))
 
 

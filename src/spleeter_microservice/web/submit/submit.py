@@ -46,30 +46,30 @@ logger = structlog.get_logger(__name__)
 async def submit_song(
     request: Request, services: Services, caller: Principal, idempotency_key: str | None = None
 ) -> Created:
-    """Make a job of a request that brings a song, or give the job that there is already.
+    """Create a job from a request with a song, or return the one created for the same request before.
 
     Raises:
-        SpleeterError: of the class that says why not; counted and recorded already.
+        SpleeterError: if the request is refused; the class says why, and it has been counted and recorded.
     """
     try:
-        return await _admit(request, services, caller, idempotency_key)
+        return await _submit(request, services, caller, idempotency_key)
     except SpleeterError as error:
-        await _note_refusal(request, error)
+        await _record_refusal(request, error)
         raise
 
 
-async def _admit(
+async def _submit(
     request: Request, services: Services, caller: Principal, idempotency_key: str | None
 ) -> Created:
     config = services.config
     async with spooled(config.spool, config.max_file_bytes) as file:
-        intake = Upload(request, services, file)
-        submission = await intake.run()
+        upload = Upload(request, services, file)
+        form = await upload.receive()
         await _scan(services, file)
         facts = await services.prober.probe(file.path)
-        new = await _new_job(services, caller, submission, intake, facts)
+        new = await _new_job(services, caller, form, upload, facts)
         if idempotency_key is not None:
-            new = _keyed(new, idempotency_key, submission)
+            new = _keyed(new, idempotency_key, form)
         return await _create(request, services, file, new)
 
 
@@ -84,47 +84,47 @@ async def _scan(services: Services, file: SpooledFile) -> None:
 
 
 async def _new_job(
-    services: Services, caller: Principal, submission: SubmissionForm, intake: Upload, facts: AudioFacts
+    services: Services, caller: Principal, form: SubmissionForm, upload: Upload, facts: AudioFacts
 ) -> NewJob:
-    seconds = _seconds(submission, facts, services.config.max_duration)
-    model = await services.models.choose(submission.stems, submission.bandwidth)
-    number = new_job_id()
-    prefix = f"separations/{number}"
+    seconds = _seconds(form, facts, services.config.max_duration)
+    model = await services.models.choose(form.stems, form.bandwidth)
+    job_id = new_job_id()
+    prefix = f"separations/{job_id}"
     return NewJob(
-        id=number,
+        id=job_id,
         tenant=caller.tenant,
         prefix=prefix,
         input_key=f"{prefix}/input",
-        input_name=intake.name,
+        input_name=upload.name,
         audio_seconds=seconds,
-        content_hash=intake.file.sha256,
-        options=submission.job_options(model),
+        content_hash=upload.file.sha256,
+        options=form.job_options(model),
         result_version=model.result_version,
-        retention=submission.retention(services.config),
-        request_id=intake.request.state.request_id,
+        retention=form.retention(services.config),
+        request_id=upload.request.state.request_id,
         traceparent=traceparent(),
     )
 
 
-def _seconds(submission: SubmissionForm, facts: AudioFacts, most: float) -> float:
-    """Tell how many seconds of the song are to be separated."""
-    left = facts.duration - submission.offset
+def _seconds(form: SubmissionForm, facts: AudioFacts, limit: float) -> float:
+    """Return the seconds of the song to separate."""
+    left = facts.duration - form.offset
     if left <= 0:
-        raise InvalidFieldsError({"offset": f"The song ends at {facts.duration:g} s, before this."})
-    seconds: float = left if submission.duration is None else min(left, submission.duration)
-    if seconds > most:
+        raise InvalidFieldsError({"offset": f"The song is only {facts.duration:g} s long."})
+    seconds: float = left if form.duration is None else min(left, form.duration)
+    if seconds > limit:
         raise SongTooLongError(
-            f"There are {seconds:g} s to separate, and {most:g} s is the limit. Send the song in parts, or "
-            "ask for a part of it (offset, duration)."
+            f"The selection is {seconds:g} s long; the limit is {limit:g} s. Send the song in parts, or "
+            "select a part of it (offset, duration)."
         )
     return seconds
 
 
-def _keyed(new: NewJob, key: str, submission: SubmissionForm) -> NewJob:
-    """Bind a job to an idempotency key, with a hash of all that came under it."""
-    # What an address leads to may change; the request that names it stays the same.
-    content = None if submission.source_url else new.content_hash
-    body = [submission.model_dump(mode="json"), content]
+def _keyed(new: NewJob, key: str, form: SubmissionForm) -> NewJob:
+    """Bind a job to an idempotency key and a hash of the request."""
+    # The content behind a URL may change while the request stays the same.
+    content = None if form.source_url else new.content_hash
+    body = [form.model_dump(mode="json"), content]
     digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     return replace(new, idempotency_key=key, body_hash=digest)
 
@@ -147,11 +147,11 @@ async def _erase(services: Services, prefix: str) -> None:
     try:
         await services.storage.delete_prefix(prefix)
     except StorageError:
-        logger.warning("an upload that nobody needs is left to the sweep", prefix=prefix, exc_info=True)
+        logger.warning("cannot erase an upload; leaving it to the sweeper", prefix=prefix, exc_info=True)
 
 
 async def _record(request: Request, services: Services, created: Created) -> None:
-    """Record a new job, or take it back: what cannot be recorded should not happen."""
+    """Record a new job; delete it if it cannot be recorded."""
     job = created.job
     action = Action.JOB_CREATED if created.origin is Origin.NEW else Action.JOB_REUSED
     try:
@@ -161,7 +161,7 @@ async def _record(request: Request, services: Services, created: Created) -> Non
         raise
 
 
-async def _note_refusal(request: Request, error: SpleeterError) -> None:
+async def _record_refusal(request: Request, error: SpleeterError) -> None:
     UPLOADS_REJECTED.labels(error.facts.code).inc()
     if isinstance(error, AuditUnwritableError):
         return

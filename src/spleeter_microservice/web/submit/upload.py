@@ -1,4 +1,4 @@
-"""How a song comes in: sent along in a form, or fetched from the address that JSON names."""
+"""Uploads: songs sent in a form, or fetched from a URL."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _MAXIMUM_NAME = 255  # characters
 
 @dataclass
 class Upload:
-    """A song that is coming in.
+    """An upload in progress.
 
     Attributes:
-        request: that brings it.
-        services: of the application.
-        file: that takes it.
-        name: that the client has for it.
+        request: request that contains the song or its URL.
+        services: services of the application.
+        file: file that the song is written to.
+        name: file name that the client sent.
     """
 
     request: Request
@@ -38,56 +38,56 @@ class Upload:
     file: SpooledFile
     name: str = field(default="", init=False)
 
-    async def run(self) -> SubmissionForm:
-        """Receive the song and what is to be done with it.
+    async def receive(self) -> SubmissionForm:
+        """Receive the song and its options.
 
         Raises:
-            RequestError: when something is wrong with either.
-            OutgoingError: when the address is forbidden, or does not answer as it should.
-            EmptyInputError: when the song has no bytes.
-            DiskFullError: when there is no room for it.
+            RequestError: if the request is wrong.
+            OutgoingError: if the URL is forbidden or cannot be fetched.
+            EmptyInputError: if the song is empty.
+            DiskFullError: if the disk is full.
         """
         content_type = self.request.headers.get("Content-Type", "")
         kind = content_type.partition(";")[0].strip().lower()
         if kind == "multipart/form-data":
-            submission = await self._receive(content_type)
+            form = await self._receive_form(content_type)
         elif kind == "application/json":
-            submission = await self._fetch()
+            form = await self._fetch()
         else:
             raise UnsupportedTypeError(
-                "Send the song in a multipart/form-data body, or its address in application/json."
+                "Send the song in a multipart/form-data body, or its URL in application/json."
             )
         await self.file.finish()
         if self.file.size == 0:
             raise EmptyInputError("The file is empty.")
-        return submission
+        return form
 
-    async def _receive(self, content_type: str) -> SubmissionForm:
+    async def _receive_form(self, content_type: str) -> SubmissionForm:
         fields = await read_form(self.request.stream(), content_type, FILE_FIELD, self._accept)
-        submission = from_form(fields)
-        self._check(submission)
-        return submission
+        form = from_form(fields)
+        self._check(form)
+        return form
 
     def _accept(self, name: str) -> Write:
         self.name = checked_name(name, self.services.config)
         return self.file.write
 
     async def _fetch(self) -> SubmissionForm:
-        submission = from_json(await self.request.body())
-        outgoing, url = self.services.outgoing, submission.source_url
+        form = from_json(await self.request.body())
+        outgoing, url = self.services.outgoing, form.source_url
         if outgoing is None or url is None:
             raise InvalidFieldsError(
-                {"source_url": "Songs are not fetched from addresses here. Send the file in a form."}
+                {"source_url": "This service does not fetch songs from URLs. Send the file in a form."}
             )
-        self._check(submission)
+        self._check(form)
         async with outgoing.download(url, ResponseLimits(self.services.config.max_file_bytes)) as download:
             name = PurePosixPath(unquote(urlsplit(download.url).path)).name
             await self._copy(download.chunks(), self._accept(name))
         await record(self.request, Action.SOURCE_FETCHED, url=url, bytes=self.file.size)
-        return submission
+        return form
 
-    def _check(self, submission: SubmissionForm) -> None:
-        submission.check(self.services.config, self.services.guard)
+    def _check(self, form: SubmissionForm) -> None:
+        form.check(self.services.config, self.services.guard)
 
     @staticmethod
     async def _copy(chunks: AsyncIterator[bytes], write: Write) -> None:
@@ -96,13 +96,13 @@ class Upload:
 
 
 def checked_name(name: str, config: ApiConfig) -> str:
-    """Give a file's name without folders.
+    """Return a file name without directories.
 
     Raises:
-        InvalidFieldsError: when it cannot be a name.
-        UnsupportedTypeError: when it does not end as the operator allows.
+        InvalidFieldsError: if it is not a valid name.
+        UnsupportedTypeError: if the operator does not allow its extension.
     """
-    name = PureWindowsPath(name).name  # which takes both kinds of slash
+    name = PureWindowsPath(name).name  # handles both kinds of slash
     if len(name) > _MAXIMUM_NAME:
         raise InvalidFieldsError({FILE_FIELD: f"The file's name has more than {_MAXIMUM_NAME} characters."})
     try:

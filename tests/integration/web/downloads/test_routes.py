@@ -1,4 +1,4 @@
-"""Downloading what came of a job."""
+"""Results can be downloaded."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def vocals(job: Job) -> StoredStem:
     return job.result.stems[0]
 
 
-async def test_a_stem_comes_whole_and_with_all_its_headers(ann: httpx.AsyncClient, job: Job) -> None:
+async def test_a_stem_is_returned_whole_with_all_headers(ann: httpx.AsyncClient, job: Job) -> None:
     answer = await ann.get(path(job))
     assert (answer.status_code, answer.content) == (200, CONTENT)
     expected = {
@@ -70,7 +70,7 @@ async def test_a_stem_comes_whole_and_with_all_its_headers(ann: httpx.AsyncClien
     assert {name: answer.headers[name] for name in expected} == expected
 
 
-async def test_head_tells_what_get_would(ann: httpx.AsyncClient, job: Job) -> None:
+async def test_head_returns_the_headers_of_get(ann: httpx.AsyncClient, job: Job) -> None:
     for rest in ("stems/vocals", "archive"):
         whole = await ann.get(path(job, rest))
         answer = await ann.head(path(job, rest), headers={"Range": "bytes=0-1"})
@@ -83,7 +83,7 @@ async def test_head_tells_what_get_would(ann: httpx.AsyncClient, job: Job) -> No
     ("range_header", "start", "stop"),
     [("bytes=0-3", 0, 4), ("bytes=5-", 5, 19), ("bytes=-6", 13, 19), ("bytes=18-99", 18, 19)],
 )
-async def test_a_part_comes_alone(
+async def test_a_range_returns_only_its_bytes(
     ann: httpx.AsyncClient, job: Job, range_header: str, start: int, stop: int
 ) -> None:
     answer = await ann.get(path(job), headers={"Range": range_header})
@@ -93,7 +93,7 @@ async def test_a_part_comes_alone(
     assert answer.headers["etag"] == f'"{vocals(job).sha256}"'
 
 
-async def test_a_large_stem_is_put_together_from_parts(
+async def test_a_large_stem_can_be_assembled_from_ranges(
     ann: httpx.AsyncClient, services: Services, player: Player
 ) -> None:
     content = bytes(range(251)) * (2 * BLOCK_BYTES // 251) + b"end"
@@ -119,7 +119,7 @@ async def test_a_large_stem_is_put_together_from_parts(
         {"Range": "bytes=4-2"},
     ],
 )
-async def test_what_is_no_single_range_of_this_version_gives_everything(
+async def test_anything_but_a_single_range_of_this_version_returns_the_whole_file(
     ann: httpx.AsyncClient, job: Job, headers: dict[str, str]
 ) -> None:
     answer = await ann.get(path(job), headers=headers)
@@ -134,7 +134,7 @@ async def test_a_range_beyond_the_end_is_refused_with_the_size(ann: httpx.AsyncC
 
 
 @pytest.mark.parametrize("rest", PATHS)
-async def test_who_has_it_already_is_not_sent_it_again(ann: httpx.AsyncClient, job: Job, rest: str) -> None:
+async def test_an_unchanged_file_is_not_sent_again(ann: httpx.AsyncClient, job: Job, rest: str) -> None:
     whole = await ann.get(path(job, rest))
     headers = {"If-None-Match": f'"x", {whole.headers["etag"]}', "Range": "bytes=99-"}
     answer = await ann.get(path(job, rest), headers=headers)
@@ -144,7 +144,7 @@ async def test_who_has_it_already_is_not_sent_it_again(ann: httpx.AsyncClient, j
     assert (await ann.get(path(job, rest), headers={"If-None-Match": '"x"'})).status_code == 200
 
 
-async def test_the_archive_holds_every_stem(ann: httpx.AsyncClient, job: Job) -> None:
+async def test_the_archive_contains_every_stem(ann: httpx.AsyncClient, job: Job) -> None:
     answer = await ann.get(path(job, "archive"))
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/zip"
@@ -156,13 +156,15 @@ async def test_the_archive_holds_every_stem(ann: httpx.AsyncClient, job: Job) ->
         assert archive.read("Größe _1_/vocals.wav") == CONTENT
 
 
-async def test_peaks_come_as_they_were_stored(ann: httpx.AsyncClient, job: Job) -> None:
+async def test_peaks_are_returned_as_stored(ann: httpx.AsyncClient, job: Job) -> None:
     answer = await ann.get(path(job, "peaks/vocals"))
     assert (answer.status_code, answer.json()) == (200, PEAKS)
     assert answer.headers["content-type"] == "application/json"
 
 
-async def test_what_another_job_shares_is_found(ann: httpx.AsyncClient, services: Services, job: Job) -> None:
+async def test_results_shared_with_another_job_are_found(
+    ann: httpx.AsyncClient, services: Services, job: Job
+) -> None:
     twin = new_job(content_hash=job.content_hash, input_name="twin.mp3")
     created = await services.repository.create(twin)
     assert created.job.prefix == job.prefix
@@ -171,7 +173,7 @@ async def test_what_another_job_shares_is_found(ann: httpx.AsyncClient, services
 
 
 @pytest.mark.parametrize("rest", PATHS)
-async def test_only_who_may_read_a_job_gets_its_results(
+async def test_only_clients_that_may_read_a_job_get_its_results(
     bob: httpx.AsyncClient, stranger: httpx.AsyncClient, services: Services, job: Job, rest: str
 ) -> None:
     blind, _ = await services.keys.create("ann", frozenset([Scope.SEPARATE]))
@@ -182,7 +184,7 @@ async def test_only_who_may_read_a_job_gets_its_results(
 
 
 @pytest.mark.parametrize("rest", ["stems/drums", "stems/%2e%2e%2finput", "peaks/drums", "stems/vocals.wav"])
-async def test_a_stem_that_the_job_has_not_is_not_found(ann: httpx.AsyncClient, job: Job, rest: str) -> None:
+async def test_an_unknown_stem_is_not_found(ann: httpx.AsyncClient, job: Job, rest: str) -> None:
     answer = await ann.get(path(job, rest))
     assert answer.status_code == 404
     assert answer.json()["type"] in ("/problems/unknown-stem", "/problems/not-found")

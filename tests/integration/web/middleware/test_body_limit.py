@@ -1,4 +1,4 @@
-"""How large and how slow requests may be, on real connections."""
+"""Size and speed of requests are limited, on real connections."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_a_body_up_to_the_limit_is_read_and_the_connection_kept(url: str) 
             assert (status, body, headers.get("connection")) == (200, str(size).encode(), None)
 
 
-async def test_a_body_that_announces_too_much_is_refused_before_it_comes(url: str) -> None:
+async def test_a_body_announced_too_large_is_refused_before_it_is_sent(url: str) -> None:
     async with connected(url) as connection:
         await connection.send(request("POST /read", Content_Length=1001))
         status, headers, body = await connection.answer()
@@ -64,7 +64,7 @@ async def test_a_body_that_announces_too_much_is_refused_before_it_comes(url: st
         assert await connection.is_closed()
 
 
-async def test_a_body_that_turns_out_too_large_is_refused_and_the_rest_taken(url: str) -> None:
+async def test_a_body_that_turns_out_too_large_is_refused_and_drained(url: str) -> None:
     chunk = b"258\r\n" + b"x" * 600 + b"\r\n"
     async with connected(url) as connection:
         await connection.send(request("POST /read", Transfer_Encoding="chunked") + chunk * 2)
@@ -74,7 +74,7 @@ async def test_a_body_that_turns_out_too_large_is_refused_and_the_rest_taken(url
         assert await connection.is_closed()
 
 
-async def test_a_refused_body_without_an_end_is_not_taken_for_ever(url: str) -> None:
+async def test_an_endless_refused_body_is_not_drained_forever(url: str) -> None:
     async with connected(url) as connection:
         await connection.send(request("POST /read", Content_Length=10**15))
         assert (await connection.answer())[0] == 413
@@ -98,7 +98,7 @@ async def test_only_forms_on_upload_paths_may_be_large(
         assert (await connection.answer())[0] == status
 
 
-async def test_a_body_that_stalls_is_given_up(url: str) -> None:
+async def test_a_stalled_body_times_out(url: str) -> None:
     async with connected(url) as connection:
         await connection.send(request("POST /read", Content_Length=10) + b"12345")
         status, headers, body = await connection.answer()
@@ -106,7 +106,7 @@ async def test_a_body_that_stalls_is_given_up(url: str) -> None:
         assert b"/problems/too-slow" in body
 
 
-async def test_a_body_that_trickles_is_given_up() -> None:
+async def test_a_trickling_body_times_out() -> None:
     async with (
         served(application(replace(LIMITS, timeout=0.5))) as url,
         connected(url) as connection,
@@ -119,7 +119,7 @@ async def test_a_body_that_trickles_is_given_up() -> None:
         assert (await answering)[0] == 408
 
 
-async def test_a_small_body_that_nobody_reads_does_not_cost_the_connection(url: str) -> None:
+async def test_a_small_unread_body_does_not_cost_the_connection(url: str) -> None:
     async with connected(url) as connection:
         for _ in range(2):
             await connection.send(request("POST /ignore", Content_Length=100) + b"x" * 100)
@@ -127,7 +127,7 @@ async def test_a_small_body_that_nobody_reads_does_not_cost_the_connection(url: 
             assert (status, headers.get("connection"), len(body)) == (200, None, 12)
 
 
-async def test_a_client_that_waits_for_leave_to_send_is_refused_at_once(url: str) -> None:
+async def test_a_client_that_waits_for_100_continue_is_refused_at_once(url: str) -> None:
     async with connected(url) as connection:
         await connection.send(request("POST /read", Content_Length=5000, Expect="100-continue"))
         assert (await connection.answer())[0] == 413
@@ -136,7 +136,7 @@ async def test_a_client_that_waits_for_leave_to_send_is_refused_at_once(url: str
 @pytest.mark.parametrize(
     "head", [b"x" * 300_000, b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 60_000], ids=["line", "headers"]
 )
-async def test_headers_without_an_end_are_refused(url: str, head: bytes) -> None:
+async def test_endless_headers_are_refused(url: str, head: bytes) -> None:
     async with connected(url) as connection:
         try:
             await connection.send(head + b"x" * server.HEADER_BYTES)
@@ -151,7 +151,7 @@ async def test_headers_without_an_end_are_refused(url: str, head: bytes) -> None
     "tail", [b"0\r\n" + b"A: b\r\n" * 60_000, b"0\r\nA: " + b"x" * 300_000, b"1;" + b"x" * 300_000],
     ids=["trailers", "trailer", "extension"],
 )  # fmt: skip
-async def test_what_surrounds_a_body_s_chunks_has_an_end(tail: bytes) -> None:
+async def test_chunk_extensions_and_trailers_are_limited(tail: bytes) -> None:
     """Trailers would be kept in memory, however many there are."""
     app = application(replace(LIMITS, timeout=20))
     async with served(app) as url, connected(url) as connection:
@@ -173,9 +173,7 @@ async def test_a_body_in_many_small_chunks_is_read_and_its_trailers_dropped(url:
 
 
 @pytest.mark.parametrize("beginning", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\n"])
-async def test_headers_that_do_not_come_are_not_waited_for(
-    beginning: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_missing_headers_time_out(beginning: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "HEADER_SECONDS", 0.2)
     async with served(application(LIMITS)) as url, connected(url) as connection:
         await connection.send(beginning)

@@ -1,4 +1,4 @@
-"""Pages of other origins, which may call only where the operator names them."""
+"""Pages of other origins may call only if the operator allows them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_a_named_origin_may_call_and_read(stranger: httpx.AsyncClient, is_
     assert ("X-Request-ID" in answer.headers.get("access-control-expose-headers", "")) == is_open
 
 
-async def test_no_other_origin_may_and_none_with_cookies(stranger: httpx.AsyncClient) -> None:
+async def test_other_origins_may_not_and_none_may_send_cookies(stranger: httpx.AsyncClient) -> None:
     for method in ("GET", "OPTIONS"):
         answer = await stranger.request(method, "/v1/separations", headers={"Origin": OTHER} | PREFLIGHT)
         assert "access-control-allow-origin" not in answer.headers

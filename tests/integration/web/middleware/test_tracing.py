@@ -1,4 +1,4 @@
-"""Spans of requests and jobs, as a real collector receives them."""
+"""A real collector receives the spans of requests and jobs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def services(collector: Server, services: Services) -> Services:
     return services
 
 
-async def test_a_request_s_trace_goes_on_in_the_worker_that_does_its_job(
+async def test_a_request_s_trace_continues_in_the_worker(
     collector: Server, services: Services, ann: httpx.AsyncClient
 ) -> None:
     headers = {"traceparent": f"00-{TRACE}-{CALLER}-01", "X-Request-ID": "r-1"}
@@ -69,7 +69,7 @@ async def test_a_request_s_trace_goes_on_in_the_worker_that_does_its_job(
     assert (separation["spleeter.ending"], separation["failed"]) == ("succeeded", False)
 
 
-async def test_what_fails_is_marked_and_no_message_told(
+async def test_a_failure_is_marked_without_its_message(
     collector: Server, services: Services, ann: httpx.AsyncClient
 ) -> None:
     await ann.post("/v1/separations", files={"file": ("song.wav", song())})
@@ -80,7 +80,7 @@ async def test_what_fails_is_marked_and_no_message_told(
     assert not any(b"secret" in body for body in collector.bodies)
 
 
-async def test_a_refused_request_has_a_span_and_one_without_a_route_no_made_up_one(
+async def test_a_refused_request_has_a_span_and_an_unknown_path_no_route(
     collector: Server, stranger: httpx.AsyncClient
 ) -> None:
     await stranger.get("/v1/separations", headers={"traceparent": "00-nonsense"})
@@ -91,7 +91,7 @@ async def test_a_refused_request_has_a_span_and_one_without_a_route_no_made_up_o
     assert all(one["parent"] == "" for one in spans(collector))
 
 
-async def test_an_error_s_class_is_told_and_not_its_message(collector: Server) -> None:
+async def test_a_span_contains_an_error_s_class_and_not_its_message(collector: Server) -> None:
     with pytest.raises(ValueError, match="secret"), span("something", SpanKind.CLIENT, {}):
         raise ValueError("secret")
     close_tracing()
@@ -100,7 +100,7 @@ async def test_an_error_s_class_is_told_and_not_its_message(collector: Server) -
     assert b"secret" not in collector.bodies[0]
 
 
-async def test_a_collector_that_is_away_holds_up_nobody() -> None:
+async def test_an_unreachable_collector_delays_no_request() -> None:
     configure_tracing("http://127.0.0.1:9", "api", "1.2.3")
     try:
         with span("something", SpanKind.CLIENT, {}) as opened:
@@ -109,7 +109,7 @@ async def test_a_collector_that_is_away_holds_up_nobody() -> None:
         await asyncio.to_thread(close_tracing)
 
 
-async def test_without_an_endpoint_nothing_is_imported_and_spans_are_told_to_nobody() -> None:
+async def test_without_an_endpoint_nothing_is_imported_and_no_span_is_sent() -> None:
     code = """
 import sys
 import spleeter_microservice.web.app, spleeter_microservice.worker.worker

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of events, downloads and the simple form."""
+"""The OpenAPI document describes events, downloads and the simple form."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def paths(stranger: httpx.AsyncClient) -> dict[str, Any]:
         ("post", "/separate", {"200", "404", "409", "415", "422", "504"}),
     ],
 )
-async def test_every_answer_is_documented(
+async def test_every_response_is_documented(
     paths: dict[str, Any], method: str, path: str, answers: set[str]
 ) -> None:
     operation = paths[path][method]

@@ -1,4 +1,4 @@
-"""The running API against its own OpenAPI document: what it may be sent, and what it may answer."""
+"""The running API matches its own OpenAPI document."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ _ONCE = hypothesis.settings(
 
 @schema.parametrize()
 @_ONCE
-def test_no_request_is_answered_in_a_way_that_is_not_documented(case: Case[Any], running: Running) -> None:
+def test_every_response_matches_the_openapi_document(case: Case[Any], running: Running) -> None:
     """Neither right nor wrong requests get a server's error or an answer that the document lacks."""
     if "id" in case.path_parameters and _is_meant_well(case) and case.method != "DELETE":
         case.path_parameters["id"] = running.job

@@ -1,4 +1,4 @@
-"""Subscription a job by server-sent events."""
+"""A job can be followed by server-sent events."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def following(
         yield Events(answer)
 
 
-async def test_a_follower_is_told_everything_up_to_the_end(
+async def test_a_subscriber_receives_every_event_up_to_the_end(
     ann: httpx.AsyncClient, services: Services, player: Player
 ) -> None:
     job = (await services.repository.create(new_job())).job
@@ -114,7 +114,7 @@ async def test_every_end_ends_the_stream(
         assert rest[-1].state == {"fail": "failed", "cancel": "cancelled"}[how]
 
 
-async def test_two_listeners_resume_from_where_each_was(
+async def test_two_subscribers_resume_where_each_stopped(
     ann: httpx.AsyncClient, services: Services, player: Player
 ) -> None:
     job = (await services.repository.create(new_job())).job
@@ -135,7 +135,7 @@ async def test_two_listeners_resume_from_where_each_was(
         assert [event.state for event in await again.rest()] == [SUCCEEDED]
 
 
-async def test_who_has_heard_the_end_is_told_not_to_ask_again(
+async def test_a_subscriber_that_has_seen_the_end_is_told_not_to_reconnect(
     ann: httpx.AsyncClient, services: Services, player: Player
 ) -> None:
     job = (await services.repository.create(new_job())).job
@@ -146,7 +146,7 @@ async def test_who_has_heard_the_end_is_told_not_to_ask_again(
         assert (answer.status_code, answer.content) == (204, b"")
 
 
-async def test_a_number_from_the_future_hides_no_end(
+async def test_an_event_id_from_the_future_hides_no_end(
     ann: httpx.AsyncClient, services: Services, player: Player
 ) -> None:
     job = (await services.repository.create(new_job())).job
@@ -163,7 +163,9 @@ async def test_deleting_a_job_ends_its_streams(ann: httpx.AsyncClient, services:
         assert [told.state for told in await events.rest()] == ["cancelled"]
 
 
-async def test_the_stream_of_a_job_that_vanished_unheard_ends(services: Services, database_url: str) -> None:
+async def test_the_stream_of_a_job_that_vanished_unnoticed_ends(
+    services: Services, database_url: str
+) -> None:
     job = (await services.repository.create(new_job())).job
     await services.repository.delete("ann", job.id)
     stream = EventStream(services.repository, NotificationHub(database_url), "ann", job.id)
@@ -171,7 +173,7 @@ async def test_the_stream_of_a_job_that_vanished_unheard_ends(services: Services
 
 
 @pytest.mark.parametrize("number", ["-1", "x", str(2**63), "1.5"])
-async def test_what_is_no_number_of_an_event_is_refused(
+async def test_an_invalid_event_id_is_refused(
     ann: httpx.AsyncClient, services: Services, number: str
 ) -> None:
     job = (await services.repository.create(new_job())).job
@@ -180,7 +182,7 @@ async def test_what_is_no_number_of_an_event_is_refused(
     assert answer.json()["errors"][0]["field"] == "Last-Event-ID"
 
 
-async def test_only_who_may_see_a_job_may_follow_it(
+async def test_only_clients_that_may_read_a_job_may_follow_it(
     bob: httpx.AsyncClient, stranger: httpx.AsyncClient, services: Services
 ) -> None:
     job = (await services.repository.create(new_job())).job
@@ -191,7 +193,7 @@ async def test_only_who_may_see_a_job_may_follow_it(
     assert (await stranger.get(path, headers={"X-API-KEY": blind})).status_code == 403
 
 
-async def test_silence_is_broken_by_comments(services: Services, database_url: str) -> None:
+async def test_comments_keep_an_idle_stream_alive(services: Services, database_url: str) -> None:
     job = (await services.repository.create(new_job())).job
     stream = aiter(
         EventStream(services.repository, NotificationHub(database_url), "ann", job.id, heartbeat=0.02)
@@ -202,7 +204,7 @@ async def test_silence_is_broken_by_comments(services: Services, database_url: s
     await stream.aclose()  # type: ignore[attr-defined]
 
 
-async def test_a_follower_who_is_busy_misses_nothing_that_counts(
+async def test_a_slow_subscriber_misses_no_state(
     services: Services, player: Player, database_url: str
 ) -> None:
     job = (await services.repository.create(new_job())).job
@@ -246,7 +248,7 @@ def outage(database_url: str) -> Iterator[Callable[[bool], None]]:
     switch(False)
 
 
-async def test_a_stream_outlives_the_database_s_absence(
+async def test_a_stream_survives_a_database_outage(
     ann: httpx.AsyncClient, services: Services, database_url: str, outage: Callable[[bool], None]
 ) -> None:
     job = (await services.repository.create(new_job())).job
@@ -261,7 +263,7 @@ async def test_a_stream_outlives_the_database_s_absence(
         assert [told.state for told in await events.rest()][-1] == SUCCEEDED
 
 
-async def test_nonsense_from_the_database_stops_nobody(
+async def test_malformed_notifications_stop_no_subscriber(
     ann: httpx.AsyncClient, services: Services, player: Player
 ) -> None:
     job = (await services.repository.create(new_job())).job
@@ -273,7 +275,7 @@ async def test_nonsense_from_the_database_stops_nobody(
         assert [told.state for told in await events.rest()][-1] == SUCCEEDED
 
 
-async def test_a_look_up_that_fails_is_repeated(
+async def test_a_failed_look_up_is_repeated(
     services: Services, database_url: str, outage: Callable[[bool], None]
 ) -> None:
     job = (await services.repository.create(new_job())).job
@@ -288,7 +290,7 @@ async def test_a_look_up_that_fails_is_repeated(
 
 
 @pytest.mark.parametrize("count", [99, 100, 101, 200])
-async def test_a_long_history_is_told_whole(
+async def test_a_long_history_is_sent_completely(
     ann: httpx.AsyncClient, services: Services, player: Player, count: int
 ) -> None:
     job = (await services.repository.create(new_job())).job

@@ -1,4 +1,4 @@
-"""Separations over HTTP: submitted, looked at, listed, deleted."""
+"""Separations are submitted, read, listed and deleted over HTTP."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def objects(services: Services, tmp_path: Path) -> list[str]:
     return sorted(path.name for path in (tmp_path / "objects").rglob("*") if path.is_file())
 
 
-async def test_a_new_separation_says_all_that_was_asked_for(ann: httpx.AsyncClient) -> None:
+async def test_a_new_separation_repeats_the_requested_options(ann: httpx.AsyncClient) -> None:
     answer = await submit(
         ann, song(3.0), stems="4", codec="mp3", bitrate="192000", offset="1", duration="1.5", mwf="true",
         bandwidth="16kHz", only="bass,drums", metadata='{"title": "Süß"}', retention_hours="2",
@@ -116,7 +116,7 @@ async def test_webhooks_are_shown(ann: httpx.AsyncClient, fleet: WorkerRegistry)
     )
 
 
-async def test_the_same_key_and_body_give_the_same_separation(
+async def test_the_same_key_and_body_return_the_same_separation(
     ann: httpx.AsyncClient, services: Services, tmp_path: Path
 ) -> None:
     first = await submit(ann, key="order-1", stems="4")
@@ -143,20 +143,20 @@ async def test_the_same_key_with_another_body_is_refused(
     assert objects(services, tmp_path) == ["input"]
 
 
-async def test_keys_are_each_tenant_s_own(ann: httpx.AsyncClient, bob: httpx.AsyncClient) -> None:
+async def test_idempotency_keys_belong_to_a_tenant(ann: httpx.AsyncClient, bob: httpx.AsyncClient) -> None:
     mine, others = [await submit(client, key="order-1") for client in (ann, bob)]
     assert mine.json()["id"] != others.json()["id"]
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "ü".encode()])
-async def test_a_key_that_is_none_is_refused(ann: httpx.AsyncClient, key: str | bytes) -> None:
+async def test_a_malformed_idempotency_key_is_refused(ann: httpx.AsyncClient, key: str | bytes) -> None:
     header = [(b"Idempotency-Key", key.encode() if isinstance(key, str) else key)]
     answer = await ann.post("/v1/separations", files={"file": ("a.wav", song())}, headers=header)
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == "Idempotency-Key"
 
 
-async def test_what_was_separated_before_is_there_at_once(
+async def test_an_earlier_result_is_available_at_once(
     ann: httpx.AsyncClient, bob: httpx.AsyncClient, player: Player, services: Services, tmp_path: Path
 ) -> None:
     first = (await submit(ann)).json()
@@ -176,7 +176,7 @@ async def test_what_was_separated_before_is_there_at_once(
     assert (await ann.get(again.headers["location"])).json()["state"] == "succeeded"
 
 
-async def test_a_tenant_has_only_so_many_waiting(
+async def test_a_tenant_s_queued_separations_are_limited(
     ann: httpx.AsyncClient, bob: httpx.AsyncClient, services: Services, tmp_path: Path
 ) -> None:
     for number in range(3):
@@ -188,7 +188,7 @@ async def test_a_tenant_has_only_so_many_waiting(
     assert (await submit(bob)).status_code == 202
 
 
-async def test_the_queue_is_told(ann: httpx.AsyncClient, player: Player) -> None:
+async def test_the_queue_position_is_reported(ann: httpx.AsyncClient, player: Player) -> None:
     for number in range(3):
         body = (await submit(ann, song(2, seed=number))).json()
         assert body["queue"]["position"] == number + 1
@@ -224,7 +224,7 @@ async def test_separations_are_listed_newest_first_in_pages(ann: httpx.AsyncClie
         ("cursor=" + "x" * 101, "invalid-fields"),
     ],
 )
-async def test_a_page_that_cannot_be_is_refused(ann: httpx.AsyncClient, query: str, kind: str) -> None:
+async def test_an_impossible_page_is_refused(ann: httpx.AsyncClient, query: str, kind: str) -> None:
     answer = await ann.get(f"/v1/separations?{query}")
     assert (answer.status_code, answer.json()["type"]) == (422, f"/problems/{kind}")
     if kind == "invalid-fields":
@@ -235,7 +235,7 @@ async def test_a_page_that_cannot_be_is_refused(ann: httpx.AsyncClient, query: s
 @pytest.mark.parametrize(
     ("id_", "status"), [(str(UUID(int=1)), 404), ("x", 422), ("%00", 422), ("..%2f..", 404)]
 )
-async def test_what_is_not_there_is_not_found(
+async def test_unknown_separations_are_not_found(
     ann: httpx.AsyncClient, method: str, id_: str, status: int
 ) -> None:
     answer = await ann.request(method, f"/v1/separations/{id_}")
@@ -257,7 +257,7 @@ async def test_deleting_erases_everything(
     assert (await submit(ann)).json()["state"] == "queued"
 
 
-async def test_deleting_what_waits_takes_it_from_the_queue(
+async def test_deleting_a_queued_separation_removes_it_from_the_queue(
     ann: httpx.AsyncClient, services: Services, tmp_path: Path
 ) -> None:
     path = (await submit(ann)).headers["location"]
@@ -267,7 +267,7 @@ async def test_deleting_what_waits_takes_it_from_the_queue(
     assert actions(services) == ["job.created", "job.cancelled", "job.erased"]
 
 
-async def test_deleting_what_runs_stops_it_and_then_erases(
+async def test_deleting_a_running_separation_stops_and_erases_it(
     ann: httpx.AsyncClient, player: Player, services: Services, tmp_path: Path
 ) -> None:
     path = (await submit(ann)).headers["location"]
@@ -291,7 +291,7 @@ async def test_the_models_are_listed(ann: httpx.AsyncClient) -> None:
     assert models[0]["stems"] == ["vocals", "accompaniment"]
 
 
-async def test_a_model_that_nobody_has_is_no_job(
+async def test_a_model_that_no_worker_has_creates_no_job(
     ann: httpx.AsyncClient, services: Services, tmp_path: Path
 ) -> None:
     answer = await submit(ann, stems="5")

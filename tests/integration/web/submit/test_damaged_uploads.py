@@ -1,4 +1,4 @@
-"""Damaged files, sent to a real API, looked into by a real prober and done by a real worker."""
+"""Damaged files pass through a real API, prober and worker."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def originals(tmp_path: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in paths}
 
 
-async def test_300_damaged_files_cost_no_server_error_no_worker_and_no_byte(
+async def test_300_damaged_files_cause_no_server_error_and_leave_no_file(
     ann: httpx.AsyncClient,
     services: Services,
     worker: TinyWorker,

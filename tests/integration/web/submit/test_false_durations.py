@@ -1,4 +1,4 @@
-"""Files that announce less sound than they have, through a real prober and a real worker."""
+"""Files longer than they announce pass through a real prober and a real worker."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def short_flac(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(("kind", "shorten"), [("vbr.mp3", short_mp3), ("flac", short_flac)])
-async def test_a_song_longer_than_it_announces_and_than_is_allowed_fails(
+async def test_a_song_longer_than_announced_and_allowed_fails(
     ann: httpx.AsyncClient,
     worker: TinyWorker,
     tmp_path: Path,

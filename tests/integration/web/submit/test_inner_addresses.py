@@ -1,4 +1,4 @@
-"""Addresses that lead into the service's own network, in every spelling, as callers send them."""
+"""Addresses inside the service's own network are refused in every spelling."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ SPELLINGS = (
 
 
 @pytest.mark.parametrize("url", [*SPELLINGS, *(f"http://{name}/a.wav" for name in NAMES)])
-async def test_no_song_is_fetched_from_within(
+async def test_no_song_is_fetched_from_an_inner_address(
     ann: httpx.AsyncClient, services: Services, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name counts by all that it means; what was tried is recorded, and what was found not told."""
@@ -67,7 +67,7 @@ async def test_no_song_is_fetched_from_within(
 
 
 @pytest.mark.parametrize("url", [one for one in SPELLINGS if "localhost" not in one])
-async def test_no_webhook_within_is_taken(ann: httpx.AsyncClient, url: str) -> None:
+async def test_no_webhook_to_an_inner_address_is_accepted(ann: httpx.AsyncClient, url: str) -> None:
     """Of names that is told when the webhook is sent: they may mean another address by then."""
     answer = await ann.post("/v1/separations", files={"file": ("a.wav", song())}, data={"callback_url": url})
     assert answer.status_code == 422, answer.text

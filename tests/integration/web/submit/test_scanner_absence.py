@@ -1,4 +1,4 @@
-"""A real clamd that hangs, dies and comes back while songs are sent."""
+"""A real clamd hangs, exits and returns while songs are uploaded."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def send(client: httpx.AsyncClient, seed: int) -> httpx.Response:
     return await client.post("/v1/separations", files={"file": ("song.wav", song(seed=seed))})
 
 
-async def test_while_the_scanner_is_away_nothing_is_taken_and_when_it_is_back_all_goes_on(
+async def test_songs_are_refused_during_a_scanner_outage_and_accepted_after_it(
     ann: httpx.AsyncClient,
     stranger: httpx.AsyncClient,
     services: Services,

@@ -1,4 +1,4 @@
-"""Uploads pass a real virus scanner before anything else looks inside."""
+"""Uploads pass a real virus scanner before anything opens them."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ async def send(client: httpx.AsyncClient, content: bytes) -> httpx.Response:
     return await client.post("/v1/separations", files={"file": ("song.wav", content)})
 
 
-async def test_a_clean_song_is_taken(ann: httpx.AsyncClient) -> None:
+async def test_a_clean_song_is_accepted(ann: httpx.AsyncClient) -> None:
     before = scans("clean")
     assert (await send(ann, song())).status_code == 202
     assert scans("clean") == before + 1
 
 
-async def test_an_infected_file_is_refused_erased_and_recorded_before_anything_looks_inside(
+async def test_an_infected_file_is_refused_erased_and_recorded_before_it_is_opened(
     ann: httpx.AsyncClient, services: Services, tmp_path: Path, prober: WavProber
 ) -> None:
     before = scans("infected")
@@ -72,13 +72,13 @@ async def test_an_infected_file_is_refused_erased_and_recorded_before_anything_l
     assert entry["details"]["virus"].startswith(clamd.SIGNATURE)
 
 
-async def test_a_file_beyond_what_is_scanned_is_refused(ann: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_a_file_too_large_to_scan_is_refused(ann: httpx.AsyncClient, tmp_path: Path) -> None:
     answer = await send(ann, bytes(FILE_LIMIT + 1))
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/beyond-scanner")
     assert files(tmp_path) == []
 
 
-async def test_without_the_scanner_nothing_is_taken(database: Database, tmp_path: Path) -> None:
+async def test_without_the_scanner_every_song_is_refused(database: Database, tmp_path: Path) -> None:
     nobody = Clamd.from_url(f"unix://{tmp_path}/nobody.sock", Timeouts(1, 1, 1))
     services = build_services(database, tmp_path, antivirus=Antivirus("required", nobody))
     key, _ = await services.keys.create("ann")

@@ -1,4 +1,4 @@
-"""The simple form: one call that waits."""
+"""The simple form separates a song in one call."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ async def test_waiting_has_an_end_that_is_not_the_job_s(services: Services, play
         assert (await client.get(answer.headers["location"])).json()["state"] == "succeeded"
 
 
-async def test_a_service_that_stops_says_where_the_job_goes_on(services: Services) -> None:
+async def test_a_stopping_service_says_where_the_job_continues(services: Services) -> None:
     key, _ = await services.keys.create("ann", ALL)
     app = create_app(services)
     async with (
@@ -156,7 +156,7 @@ async def test_a_service_that_stops_says_where_the_job_goes_on(services: Service
 
 
 @pytest.mark.parametrize(("how", "status"), [("delete", 404), ("cancel", 409)])
-async def test_who_waits_hears_that_the_job_was_ended_otherwise(
+async def test_a_waiting_client_is_told_that_its_job_was_deleted_or_cancelled(
     ann: httpx.AsyncClient, services: Services, how: str, status: int
 ) -> None:
     async with sending(ann) as answering:
@@ -168,7 +168,7 @@ async def test_who_waits_hears_that_the_job_was_ended_otherwise(
         assert (await answering).status_code == status
 
 
-async def test_a_caller_who_goes_away_takes_the_job_along(
+async def test_a_client_that_disconnects_ends_its_job(
     ann: httpx.AsyncClient, services: Services, tmp_path: Path
 ) -> None:
     async with sending(ann) as answering:

@@ -1,4 +1,4 @@
-"""Songs that the service fetches itself, if the operator lets it."""
+"""The service fetches songs from URLs if the operator allows it."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ async def test_a_song_is_fetched_and_separated_as_if_sent(ann: httpx.AsyncClient
     assert "signature" not in entries[0]["details"]["url"]
 
 
-async def test_the_name_is_that_of_the_final_address(ann: httpx.AsyncClient) -> None:
+async def test_the_name_comes_from_the_final_url(ann: httpx.AsyncClient) -> None:
     with serving(redirect("/songs/S%C3%BC%C3%9F.wav"), content(song())) as server:
         answer = await ask(ann, f"{server.url}/download")
     assert answer.json()["input"]["name"] == "Süß.wav"
 
 
-async def test_the_same_key_and_address_give_the_same_separation(ann: httpx.AsyncClient) -> None:
+async def test_the_same_key_and_url_return_the_same_separation(ann: httpx.AsyncClient) -> None:
     with serving(content(song()), content(song(seed=1))) as server:
         body = {"source_url": f"{server.url}/song.wav"}
         first, again = [
@@ -100,19 +100,19 @@ async def test_what_cannot_be_fetched_is_refused(
         "x",
     ],
 )
-async def test_what_is_not_called_is_refused(ann: httpx.AsyncClient, url: str) -> None:
+async def test_forbidden_urls_are_refused(ann: httpx.AsyncClient, url: str) -> None:
     answer = await ask(ann, url)
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/forbidden-address")
 
 
-async def test_a_file_and_an_address_are_one_too_many(ann: httpx.AsyncClient) -> None:
+async def test_a_file_together_with_a_url_is_refused(ann: httpx.AsyncClient) -> None:
     answer = await ann.post(
         "/v1/separations", files={"file": ("a.wav", song())}, data={"source_url": "http://a.example/a.wav"}
     )
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "source_url")
 
 
-async def test_nothing_is_fetched_unless_the_operator_lets_it(
+async def test_nothing_is_fetched_unless_the_operator_allows_it(
     ann: httpx.AsyncClient, services: Services
 ) -> None:
     object.__setattr__(services, "outgoing", None)

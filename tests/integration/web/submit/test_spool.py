@@ -1,4 +1,4 @@
-"""Uploads on the disk: counted, hashed, and gone in the end, even when their owner was killed."""
+"""Spooled uploads are counted, hashed and removed, even after a kill."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def test_a_file_is_written_counted_and_hashed(tmp_path: Path) -> None:
     assert [*tmp_path.iterdir()] == []
 
 
-async def test_a_file_ends_at_its_limit_and_is_gone(tmp_path: Path) -> None:
+async def test_a_file_beyond_its_limit_is_refused_and_removed(tmp_path: Path) -> None:
     async with spooled(tmp_path, 10) as file:
         await file.write(bytes(10))
         with pytest.raises(RequestTooLargeError):
@@ -67,7 +67,7 @@ async def test_a_full_disk_is_named_and_other_errors_are_not_hidden(tmp_path: Pa
     assert caught.value.errno == errno.EBADF
 
 
-async def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+async def test_only_the_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False)
     assert killed.returncode == -signal.SIGKILL
     (tmp_path / "other").write_bytes(b"")

@@ -1,4 +1,4 @@
-"""Songs on their way in: refused for what they are, and never left lying about."""
+"""Uploads are accepted or refused by their content, and never left behind."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def rejected(reason: str) -> float:
         (song(11, rate=1000), "song.wav", 422, "too-long"),
     ],
 )  # fmt: skip
-async def test_what_is_no_song_is_refused(
+async def test_a_file_that_is_not_a_song_is_refused(
     ann: httpx.AsyncClient, leftovers: Callable[[], list[Path]], services: Services, content: bytes,
     name: str, status: int, kind: str,
 ) -> None:  # fmt: skip
@@ -112,11 +112,11 @@ async def test_what_is_no_song_is_refused(
         ("Größe 🎵.wav", "Größe 🎵.wav"),
     ],
 )
-async def test_a_name_is_kept_without_folders(ann: httpx.AsyncClient, name: str, kept: str) -> None:
+async def test_a_name_is_kept_without_directories(ann: httpx.AsyncClient, name: str, kept: str) -> None:
     assert (await send(ann, song(), name)).json()["input"]["name"] == kept
 
 
-async def test_what_a_file_is_counts_and_not_its_name(ann: httpx.AsyncClient) -> None:
+async def test_the_content_of_a_file_decides_and_not_its_name(ann: httpx.AsyncClient) -> None:
     assert (await send(ann, song(), "song.mp3")).status_code == 202
 
 
@@ -130,7 +130,7 @@ async def test_what_a_file_is_counts_and_not_its_name(ann: httpx.AsyncClient) ->
         ({"duration": "10.5"}, None),
     ],
 )
-async def test_the_part_that_is_asked_for_may_be_so_long(
+async def test_a_selected_part_may_be_as_long_as_the_limit(
     ann: httpx.AsyncClient, options: dict[str, str], seconds: float | None
 ) -> None:
     answer = await send(ann, song(12, rate=1000), **options)
@@ -139,7 +139,7 @@ async def test_the_part_that_is_asked_for_may_be_so_long(
         assert answer.json()["input"]["seconds"] == seconds
 
 
-async def test_a_part_beyond_the_end_is_refused(ann: httpx.AsyncClient) -> None:
+async def test_an_offset_beyond_the_end_is_refused(ann: httpx.AsyncClient) -> None:
     answer = await send(ann, song(1), offset="1")
     assert answer.json()["errors"][0]["field"] == "offset"
 
@@ -153,7 +153,7 @@ async def test_a_part_beyond_the_end_is_refused(ann: httpx.AsyncClient) -> None:
         {"data": {"bitrate": "1k", "codec": "mp3"}},
     ],
 )
-async def test_a_wrong_field_leaves_nothing(
+async def test_an_invalid_field_leaves_no_file(
     ann: httpx.AsyncClient, leftovers: Callable[[], list[Path]], body: dict[str, Any]
 ) -> None:
     answer = await ann.post("/v1/separations", files={"file": ("a.wav", song())}, **body)
@@ -185,7 +185,7 @@ async def test_fields_may_come_before_or_after_the_file(ann: httpx.AsyncClient) 
         ("application/json", 400),
     ],
 )
-async def test_another_body_is_refused(
+async def test_other_kinds_of_body_are_refused(
     ann: httpx.AsyncClient, leftovers: Callable[[], list[Path]], content_type: str, status: int
 ) -> None:
     answer = await ann.post("/v1/separations", content=b"music", headers={"Content-Type": content_type})
@@ -204,7 +204,7 @@ async def test_another_body_is_refused(
         (RuntimeError("/srv"), 500, "internal-error"),
     ],
 )
-async def test_what_the_look_into_a_file_ends_with_is_told(
+async def test_errors_of_the_prober_are_reported(
     ann: httpx.AsyncClient, services: Services, leftovers: Callable[[], list[Path]],
     monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, kind: str,
 ) -> None:  # fmt: skip
@@ -218,7 +218,7 @@ async def test_what_the_look_into_a_file_ends_with_is_told(
     assert leftovers() == []
 
 
-async def test_a_store_that_is_away_is_no_fault_of_the_song(
+async def test_an_unavailable_object_store_is_not_blamed_on_the_song(
     ann: httpx.AsyncClient, services: Services, tmp_path: Path, leftovers: Callable[[], list[Path]]
 ) -> None:
     (tmp_path / "objects").rename(tmp_path / "elsewhere")
@@ -230,7 +230,7 @@ async def test_a_store_that_is_away_is_no_fault_of_the_song(
     assert (await send(ann, song())).status_code == 202
 
 
-async def test_a_database_that_goes_away_leaves_the_song_to_the_sweep(
+async def test_a_database_outage_leaves_the_song_to_the_sweeper(
     ann: httpx.AsyncClient, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     leftovers: Callable[[], list[Path]],
 ) -> None:  # fmt: skip
@@ -245,7 +245,7 @@ async def test_a_database_that_goes_away_leaves_the_song_to_the_sweep(
     assert [path.name for path in leftovers()] == ["input"]
 
 
-async def test_an_upload_nobody_needs_that_cannot_be_erased_does_no_harm(
+async def test_an_unneeded_upload_that_cannot_be_erased_does_no_harm(
     ann: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def delete_prefix(prefix: str) -> None:
@@ -258,7 +258,7 @@ async def test_an_upload_nobody_needs_that_cannot_be_erased_does_no_harm(
     assert answer.status_code == 202
 
 
-async def test_a_full_disk_is_told(
+async def test_a_full_disk_is_reported(
     ann: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, leftovers: Callable[[], list[Path]]
 ) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -273,7 +273,7 @@ async def test_a_full_disk_is_told(
     assert resource.getrlimit(resource.RLIMIT_FSIZE) == before
 
 
-async def test_a_client_that_goes_away_leaves_nothing(
+async def test_a_client_that_disconnects_leaves_no_file(
     address: str, services: Services, leftovers: Callable[[], list[Path]]
 ) -> None:
     key, _ = await services.keys.create("ann")
@@ -295,7 +295,9 @@ async def test_a_client_that_goes_away_leaves_nothing(
     assert (await services.repository.load()).queued == 0
 
 
-async def test_a_key_is_asked_for_before_the_song(address: str, leftovers: Callable[[], list[Path]]) -> None:
+async def test_a_key_is_required_before_the_song_is_read(
+    address: str, leftovers: Callable[[], list[Path]]
+) -> None:
     head = request(
         "POST /v1/separations", Content_Type="multipart/form-data; boundary=x", Content_Length=90_000
     )
@@ -354,7 +356,7 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
-async def test_songs_of_every_kind_pass_a_real_look_inside(database: Database, tmp_path: Path) -> None:
+async def test_songs_of_every_format_pass_the_real_prober(database: Database, tmp_path: Path) -> None:
     (tmp_path / "spool").mkdir()
     async with Prober(tmp_path / "spool") as prober:
         services = build_services(database, tmp_path, prober=prober)

@@ -1,4 +1,4 @@
-"""Which part of a file a request is given."""
+"""Ranges and conditions select the right part of a file."""
 
 import pytest
 from hypothesis import given
@@ -25,7 +25,7 @@ def part(header: str | None, size: int = 1000, if_range: str | None = None) -> P
         ("Bytes= 0-0 ", Part(0, 1)),
     ],
 )
-def test_a_range_is_cut_out(header: str, expected: Part) -> None:
+def test_a_range_selects_its_bytes(header: str, expected: Part) -> None:
     assert part(header) == expected
 
 
@@ -43,7 +43,7 @@ def test_a_range_without_bytes_is_empty(header: str) -> None:
         "bytes=+1-2", "bytes=\u0661-\u0662", "bytes=1-2-3", "bytes=" + "9" * 5000 + "-",
     ],
 )  # fmt: skip
-def test_what_is_no_single_range_is_ignored(header: str | None) -> None:
+def test_anything_but_a_single_range_is_ignored(header: str | None) -> None:
     assert part(header) is None
 
 
@@ -80,7 +80,7 @@ def test_a_suffix_gives_what_slicing_gives(count: int, size: int) -> None:
 
 
 @given(st.text() | st.from_regex(r"bytes=[0-9,\- ]*", fullmatch=True), positions)
-def test_no_header_leads_beyond_the_file(header: str, size: int) -> None:
+def test_no_header_selects_bytes_beyond_the_file(header: str, size: int) -> None:
     found = part(header, size)
     assert found is None or 0 <= found.start <= found.stop <= size
 
@@ -91,10 +91,10 @@ def test_a_client_that_has_the_file_is_recognised(header: str) -> None:
 
 
 @pytest.mark.parametrize("header", [None, "", "abc", '"ab"', '"abc', "**", '"x"'])
-def test_a_client_that_has_not_is_too(header: str | None) -> None:
+def test_a_client_without_the_file_is_recognised(header: str | None) -> None:
     assert not is_known(header, ETAG)
 
 
 @given(st.text())
-def test_no_header_is_mistaken_for_a_tag_that_it_does_not_hold(header: str) -> None:
+def test_no_header_matches_a_tag_that_it_does_not_contain(header: str) -> None:
     assert is_known(header, ETAG) <= (ETAG in header or header.strip() == "*")

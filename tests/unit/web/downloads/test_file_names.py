@@ -1,4 +1,4 @@
-"""What downloaded files are called."""
+"""Downloaded files have safe, telling names."""
 
 import re
 import unicodedata
@@ -30,17 +30,17 @@ FORBIDDEN = set('<>:"/\\|?*%')
         ("日本語.ogg", "日本語"),
     ],
 )
-def test_a_title_is_made_of_what_the_client_called_the_file(sent: str, called: str) -> None:
+def test_a_title_is_derived_from_the_client_s_file_name(sent: str, called: str) -> None:
     assert title(sent) == called
 
 
-def test_a_stem_s_file_is_called_by_song_and_stem() -> None:
+def test_a_stem_s_file_is_named_after_song_and_stem() -> None:
     assert stem_name("a/song.mp3", "vocals", "separations/1/stems/vocals.wav") == "song - vocals.wav"
     assert stem_file("vo/cals", "separations/1.5/stems/vocals") == "vo_cals"
 
 
 @given(st.text())
-def test_any_name_becomes_one_that_every_file_system_takes(name: str) -> None:
+def test_any_name_becomes_valid_on_every_file_system(name: str) -> None:
     safe = safe_name(name)
     assert safe.strip(". ") == safe != ""
     assert not FORBIDDEN & set(safe)
@@ -49,7 +49,7 @@ def test_any_name_becomes_one_that_every_file_system_takes(name: str) -> None:
 
 
 @given(st.text(), st.sampled_from(["vocals", "other"]))
-def test_a_disposition_says_the_name_in_two_forms_and_nothing_else(sent: str, stem: str) -> None:
+def test_a_disposition_contains_the_name_in_two_forms_and_nothing_else(sent: str, stem: str) -> None:
     name = stem_name(sent, stem, "a/b.wav")
     header = attachment(name)
     match = re.fullmatch(r"attachment; filename=\"([ -~]+)\"; filename\*=UTF-8''([ -~]+)", header)

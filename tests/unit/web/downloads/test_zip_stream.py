@@ -1,4 +1,4 @@
-"""Archives that are written as they are sent."""
+"""Archives are written while they are sent."""
 
 import asyncio
 import io
@@ -38,7 +38,7 @@ def written(stream: ZipStream) -> bytes:
         st.from_regex(r"[a-zé日]{1,9}(/[a-z]{1,3})?\.wav", fullmatch=True), st.binary(max_size=99)
     )
 )
-def test_an_archive_holds_what_was_put_in(files: dict[str, bytes]) -> None:
+def test_an_archive_contains_its_members(files: dict[str, bytes]) -> None:
     stream = ZipStream([member(name, content) for name, content in files.items()], MOMENT)
     archive = written(stream)
     assert len(archive) == stream.size
@@ -86,7 +86,7 @@ def write_sparsely(stream: ZipStream, path: Path) -> None:
         ((3 << 30, 3 << 30, 5), [False, False, True]),
     ],
 )
-def test_a_large_archive_has_the_long_form_where_it_needs_it(
+def test_a_large_archive_uses_zip64_where_needed(
     sizes: tuple[int, ...], large: list[bool], tmp_path: Path
 ) -> None:
     stream = ZipStream([zeros(f"{k}.wav", size) for k, size in enumerate(sizes)], MOMENT)
@@ -108,7 +108,7 @@ def test_a_large_archive_has_the_long_form_where_it_needs_it(
         (datetime(2200, 1, 1, tzinfo=UTC), (2107, 12, 31, 0, 0, 0)),
     ],
 )
-def test_a_time_that_the_format_does_not_know_is_the_nearest_that_it_does(
+def test_a_time_outside_the_format_s_range_becomes_the_nearest_one(
     moment: datetime, shown: tuple[int, ...]
 ) -> None:
     archive = written(ZipStream([member("a", b"")], moment))
@@ -116,7 +116,7 @@ def test_a_time_that_the_format_does_not_know_is_the_nearest_that_it_does(
         assert reader.infolist()[0].date_time == shown
 
 
-def test_giving_up_closes_the_file_that_is_being_read() -> None:
+def test_aborting_closes_the_file_being_read() -> None:
     closed = []
 
     def opened(name: str) -> Callable[[], AsyncIterator[bytes]]:

@@ -1,4 +1,4 @@
-"""What lies around every route: headers, hosts, ids, logs, metrics."""
+"""Every route has security headers, host checks, ids, logs and metrics."""
 
 from __future__ import annotations
 
@@ -70,19 +70,19 @@ def sample(name: str, **labels: str) -> float:
 
 
 @pytest.mark.parametrize("path", ["/things/a", "/nothing", "/things/broken", "/things/away"])
-async def test_every_answer_has_the_security_headers_and_an_id(path: str) -> None:
+async def test_every_response_has_the_security_headers_and_an_id(path: str) -> None:
     answer = await get(path)
     assert answer.headers["x-request-id"]
     assert {name: answer.headers[name] for name in HEADERS} == HEADERS
     assert "strict-transport-security" not in answer.headers
 
 
-async def test_an_answer_may_bring_its_own_policy() -> None:
+async def test_a_response_may_set_its_own_policy() -> None:
     headers = (await get("/page")).headers
     assert (headers["cache-control"], headers["content-security-policy"]) == ("private", "default-src 'self'")
 
 
-async def test_half_an_answer_is_broken_off_and_logged() -> None:
+async def test_a_half_sent_response_is_aborted_and_logged() -> None:
     with structlog.testing.capture_logs() as logs, pytest.raises(RuntimeError):
         await get("/half")
     assert [line["event"] for line in logs] == ["response interrupted", "request"]
@@ -104,7 +104,7 @@ async def test_another_id_is_replaced(given: str) -> None:
     assert made != (await get("/things/a")).headers["x-request-id"]
 
 
-async def test_what_nobody_expected_is_told_to_nobody_but_the_log() -> None:
+async def test_an_unexpected_error_appears_only_in_the_log() -> None:
     with structlog.testing.capture_logs() as logs:
         answer = await get("/things/broken", X_Request_ID="r-2")
     assert answer.status_code == 500
@@ -113,7 +113,7 @@ async def test_what_nobody_expected_is_told_to_nobody_but_the_log() -> None:
     assert "secret" in repr(logs[0]["exc_info"])
 
 
-async def test_each_request_is_one_line_of_the_log() -> None:
+async def test_each_request_is_logged_in_one_line() -> None:
     with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logs:
         await get("/things/a?secret=b", X_Request_ID="r-3")
     (line,) = logs
@@ -152,7 +152,7 @@ async def test_errors_are_counted_by_their_problem() -> None:
     assert sample("spleeter_errors_total", type="database-unavailable") == before + 1
 
 
-async def test_a_made_up_method_is_no_label() -> None:
+async def test_an_unknown_method_is_not_used_as_a_label() -> None:
     before = sample("spleeter_requests_total", method="other", route="/things/{name}", status="405")
     transport = httpx.ASGITransport(application())
     async with httpx.AsyncClient(transport=transport, base_url="http://a") as client:
@@ -180,19 +180,19 @@ async def test_a_made_up_method_is_no_label() -> None:
         ("[::1]", "[::1]", 200),
     ],
 )
-async def test_only_the_operator_s_hosts_are_answered(allowed: str, host: str, status: int) -> None:
+async def test_only_allowed_hosts_are_served(allowed: str, host: str, status: int) -> None:
     answer = await get("/things/a", allowed, Host=host)
     assert answer.status_code == status
     if status == 421:
         assert answer.json()["type"] == "/problems/wrong-host"
 
 
-async def test_probes_are_answered_under_any_name() -> None:
+async def test_health_checks_are_served_under_any_host() -> None:
     assert (await get("/health/live", "api.example", Host="10.0.0.7:8000")).status_code == 200
 
 
 @pytest.mark.parametrize("hosts", [[], ["api.example", "api.example"]])
-async def test_no_host_or_two_are_malformed(hosts: list[str]) -> None:
+async def test_a_missing_or_repeated_host_is_malformed(hosts: list[str]) -> None:
     statuses: list[Any] = []
 
     async def send(message: Any) -> None:

@@ -1,4 +1,4 @@
-"""Multipart forms, however their bytes arrive."""
+"""Multipart forms are parsed however their bytes arrive."""
 
 from __future__ import annotations
 
@@ -58,23 +58,23 @@ def read(
 
 
 @given(st.lists(st.integers(0, 40), max_size=30), st.binary(max_size=200))
-def test_a_form_is_the_same_in_any_pieces(sizes: list[int], content: bytes) -> None:
+def test_a_form_is_parsed_alike_however_it_is_split(sizes: list[int], content: bytes) -> None:
     content = content.replace(b"\r\n--xyz", b"")
     body = text("stems", "4") + part(content, filename="ü.wav") + text("codec", "✓") + END
     assert read(body, sizes=sizes) == ({"stems": "4", "codec": "✓"}, content, "ü.wav")
 
 
 @pytest.mark.parametrize("content", [b"", b"\r\n", b"--xyz", b"\r\n--xy", b"\r", b"\n--xyz--", b"\0" * 1000])
-def test_what_resembles_a_boundary_is_content(content: bytes) -> None:
+def test_text_that_resembles_a_boundary_is_content(content: bytes) -> None:
     assert read(part(content) + END)[1] == content
 
 
-def test_headers_are_found_in_any_case_and_others_ignored() -> None:
+def test_headers_are_case_insensitive_and_unknown_ones_ignored() -> None:
     body = SONG.replace(b"Content-Disposition", b"X-Other: 1\r\ncontent-DISPOSITION")
     assert read(body + END)[1] == b"music"
 
 
-def test_what_comes_before_and_after_is_ignored() -> None:
+def test_preamble_and_epilogue_are_ignored() -> None:
     assert read(SONG + END + b"epilogue\r\n--xyz\r\n")[1] == b"music"
 
 
@@ -98,7 +98,7 @@ def test_what_comes_before_and_after_is_ignored() -> None:
         (part(b"x", extra="a: b\r\n" * 100) + END, TYPE),
     ],
 )
-def test_what_is_no_form_is_refused_as_malformed(body: bytes, content_type: str) -> None:
+def test_a_body_that_is_not_a_form_is_malformed(body: bytes, content_type: str) -> None:
     with pytest.raises(MalformedRequestError):
         read(body, content_type)
 
@@ -113,14 +113,14 @@ def test_what_is_no_form_is_refused_as_malformed(body: bytes, content_type: str)
         (SONG + b"".join(text(str(i), "") for i in range(MAXIMUM_PARTS)), str(MAXIMUM_PARTS - 1)),
     ],
 )
-def test_too_little_or_too_much_is_refused_by_its_field(body: bytes, field: str) -> None:
+def test_missing_and_excessive_content_is_refused_by_field(body: bytes, field: str) -> None:
     with pytest.raises(InvalidFieldsError) as caught:
         read(body + END)
     assert [*caught.value.fields] == [field]
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_do_harm(body: bytes) -> None:
+def test_no_bytes_crash_the_parser(body: bytes) -> None:
     for content in (body, SONG[:40] + body, SONG + body):
         with contextlib.suppress(RequestError):
             read(content)
