@@ -10,8 +10,8 @@ from spleeter_microservice.audio.encoder import vorbis_quality
 from spleeter_microservice.errors import ConfigurationError
 
 
-def test_the_codecs_are_those_of_spleeter() -> None:
-    assert tuple(CODECS) == ("wav", "flac", "mp3", "m4a", "ogg", "opus", "wma")
+def test_every_codec_of_official_spleeter_is_available() -> None:
+    assert CODECS.keys() >= {"wav", "mp3", "ogg", "m4a", "wma", "flac"}
 
 
 @pytest.mark.parametrize("codec", CODECS)

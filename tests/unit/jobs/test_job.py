@@ -56,7 +56,7 @@ def test_options_that_the_first_version_wrote_are_read() -> None:
         "stems": 4, "codec": "mp3", "bitrate": "192k", "offset": 1.5, "duration": None, "mwf": True,
         "bandwidth": "16kHz", "only": ["vocals"], "metadata": {"a": "b"}, "callback_url": None,
     }  # fmt: skip
-    assert JobOptions.from_json(row).to_json() == row | {"bit_depth": None}
+    assert JobOptions.from_json(row).to_json().items() >= row.items()
 
 
 def test_the_separator_is_told_how_to_separate_but_not_which_model_to_use() -> None:

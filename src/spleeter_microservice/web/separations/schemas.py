@@ -12,8 +12,11 @@ from spleeter_microservice.jobs.job import JobOptions, State
 from spleeter_microservice.separation.options import declared_options
 from spleeter_microservice.webhooks.deliveries import WebhookDelivery
 
-_OPTIONS = [option for option in declared_options(JobOptions) if option.http]
-_FIELDS: dict[str, Any] = {option.name: (option.hint, Field(description=option.help)) for option in _OPTIONS}
+HTTP_OPTIONS = [option for option in declared_options(JobOptions) if option.http]
+"""Options that HTTP requests may set."""
+_FIELDS: dict[str, Any] = {
+    option.name: (option.hint, Field(description=option.help)) for option in HTTP_OPTIONS
+}
 _OptionFields: Any = create_model("_OptionFields", **_FIELDS)
 
 

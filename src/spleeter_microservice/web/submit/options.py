@@ -19,8 +19,9 @@ from spleeter_microservice.errors import (
 from spleeter_microservice.jobs.job import JobOptions
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
-from spleeter_microservice.separation.options import Option, declared_options
+from spleeter_microservice.separation.options import Option
 from spleeter_microservice.web.problem_handler import invalid_fields
+from spleeter_microservice.web.separations.schemas import HTTP_OPTIONS
 from spleeter_microservice.web.services import ApiConfig
 
 Stem = Literal["vocals", "accompaniment", "drums", "bass", "piano", "other"]
@@ -59,8 +60,7 @@ def _field(option: Option) -> tuple[Any, Any]:
     )
 
 
-_OPTIONS = [option for option in declared_options(JobOptions) if option.http]
-_FIELDS: dict[str, Any] = {option.name: _field(option) for option in _OPTIONS}
+_FIELDS: dict[str, Any] = {option.name: _field(option) for option in HTTP_OPTIONS}
 _OptionFields: Any = create_model("_OptionFields", **_FIELDS)
 
 
@@ -144,7 +144,7 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
         if foreign:
             _refuse("only", f"Of {self.stems} stems there are {', '.join(model.stems)}, but no {foreign[0]}.")
         wanted = tuple(stem for stem in model.stems if stem in self.only)
-        chosen = {option.name: getattr(self, option.name) for option in _OPTIONS}
+        chosen = {option.name: getattr(self, option.name) for option in HTTP_OPTIONS}
         return JobOptions(
             **chosen | {"bitrate": _canonical_bitrate(self.codec, self.bitrate)},
             stems=self.stems,
