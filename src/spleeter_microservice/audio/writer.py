@@ -1,4 +1,4 @@
-"""Writing a stem as a stream, under a temporary name until it is complete."""
+"""Writing of a stem as a stream, under a temporary name until it is complete."""
 
 from __future__ import annotations
 
@@ -30,28 +30,32 @@ _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
 class AudioWriter:
-    """One stem, written to a hidden temporary file beside its final path.
+    """A writer of one stem, which writes to a hidden temporary file beside the final path.
 
-    ``commit`` gives it its name; leaving the context without that, like any error, removes every
-    trace: the temporary file, and the folders that were made for it. Samples beyond full scale are
-    clamped for all but float WAV, and counted in ``clipped_samples``.
+    ``commit`` renames the file to its path. Without it, leaving the context removes the temporary file and
+    the directories created for it, and so does any error. Samples beyond full scale are clamped, except in
+    float WAV, and counted in ``clipped_samples``.
+
+    Args:
+        path: path of the file.
+        output_format: format to write.
+        sample_rate: sample rate of the stem in Hz.
 
     Raises:
-        UnwritableOutputError: when the folder cannot be made or refuses files, or the path is taken
-            by a folder.
-        DiskFullError: when there is no space left.
-        EncodingError: when the encoder does not work at this sample rate or bitrate.
+        UnwritableOutputError: if the directory cannot be created or written to, or the path is a directory.
+        DiskFullError: if no space is left.
+        EncodingError: if the encoder does not support this sample rate or bitrate.
     """
 
     def __init__(self, path: Path, output_format: OutputFormat, sample_rate: int = 44100) -> None:
         self._path = path
         self._folders: list[Path] = []
-        # Not made from the path's own name, which may be as long as names can be.
+        # Not derived from the path's name, which may already be as long as names can be.
         self._temporary = path.parent / f".{secrets.token_hex(8)}.part"
         self._file: _WatchedFile | None = None
         self._encoder: StemEncoder | None = None
         self._finished = False
-        # As for a reader: nothing may be closed while another thread encodes into it.
+        # As in a reader, nothing may be closed while another thread is encoding.
         self._in_use = threading.RLock()
         with self._reporting():
             self._make_folders()
@@ -69,25 +73,25 @@ class AudioWriter:
 
     @property
     def clipped_samples(self) -> int:
-        """Samples, counted in both channels, that were beyond full scale and clamped."""
+        """Number of samples, in both channels, that were beyond full scale and clamped."""
         return self._encoder.clipped_samples if self._encoder else 0
 
     def write(self, waveform: NDArray[np.float32]) -> None:
-        """Encode the next frames, float32 of shape (frames, 2), of any number.
+        """Encode the next frames, float32 of shape (frames, 2); any number of them.
 
         Raises:
-            EncodingError: when the encoder fails, or samples are not finite.
-            DiskFullError: when there is no space left.
-            UnwritableOutputError: when the medium fails.
+            EncodingError: if the encoder fails, or samples are not finite.
+            DiskFullError: if no space is left.
+            UnwritableOutputError: if the medium fails.
         """
         with self._reporting():
             self._opened().write(waveform)
 
     def finish(self) -> None:
-        """Encode what is pending and close the file, still under its temporary name.
+        """Encode what is pending and close the file, which keeps its temporary name.
 
         Raises:
-            OutputError: as ``write``; many media tell only now that they are full.
+            OutputError: as ``write``; many media report only now that they are full.
         """
         if self._finished:
             return
@@ -97,10 +101,10 @@ class AudioWriter:
             self._close_file()
 
     def commit(self) -> None:
-        """Give the file its final name, replacing what had it; finish it before, if need be.
+        """Finish the file if necessary, and rename it to its path, replacing any file there.
 
         Raises:
-            OutputError: as ``finish``, or when the name cannot be given.
+            OutputError: as ``finish``, or if the file cannot be renamed.
         """
         self.finish()
         with self._reporting():
@@ -108,9 +112,9 @@ class AudioWriter:
             self._folders.clear()
 
     def discard(self) -> None:
-        """Remove the temporary file and the folders made for it; does nothing after ``commit``.
+        """Remove the temporary file and the directories created for it; do nothing after ``commit``.
 
-        Called again, it removes folders that were not yet empty.
+        A second call removes directories that were not empty at the first.
         """
         with self._in_use:
             if self._file is not None:
@@ -119,7 +123,7 @@ class AudioWriter:
                 self._encoder.abandon()
             with suppress(OSError):
                 self._temporary.unlink(missing_ok=True)
-            with suppress(OSError):  # somebody else's file is in it, perhaps until the next call
+            with suppress(OSError):  # it holds another writer's file, perhaps until the next call
                 while self._folders:
                     self._folders[-1].rmdir()
                     self._folders.pop()
@@ -130,15 +134,15 @@ class AudioWriter:
         return self._encoder
 
     def _check_name(self) -> None:
-        """Find out now, and not when the song is done, that a file cannot have this name."""
+        """Raise an error now, not after the whole song, if no file can have this path."""
         try:
             taken = stat.S_ISDIR(self._path.lstat().st_mode)
         except FileNotFoundError:
             return
-        except ValueError as error:  # a zero byte
+        except ValueError as error:  # a NUL byte
             raise OSError(errno.EINVAL, str(error)) from error
         if taken:
-            raise IsADirectoryError(errno.EISDIR, "a folder has this name")
+            raise IsADirectoryError(errno.EISDIR, "it is a directory")
 
     def _close_file(self) -> None:
         if self._file is None:
@@ -160,7 +164,7 @@ class AudioWriter:
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:
-        """Remove everything at an error, and report it as what it means to the user."""
+        """Remove everything after an error, and raise the error that tells the user what to do."""
         with self._in_use:
             try:
                 yield
@@ -176,8 +180,8 @@ class AudioWriter:
         folder = self._path.parent
         if isinstance(error, OSError) and error.errno in _FULL:
             return DiskFullError(
-                f"There is no space left in {folder} for {self._path.name} ({error.strerror}). "
-                "Free some, or choose another folder with -o."
+                f"No space is left in {folder} for {self._path.name} ({error.strerror}). "
+                "Free some, or choose another directory with -o."
             )
         if isinstance(error, FloatingPointError):
             return EncodingError(f"{self._path} cannot be written: {error}. Report this as a bug.")
@@ -186,7 +190,7 @@ class AudioWriter:
                 f"{self._path} could not be encoded: {error.strerror}. Choose another codec or bitrate."
             )
         return UnwritableOutputError(
-            f"{self._path} cannot be written: {error}. Check the folder {folder} and its permissions, "
+            f"{self._path} cannot be written: {error}. Check the directory {folder} and its permissions, "
             "or choose another with -o."
         )
 
@@ -194,13 +198,13 @@ class AudioWriter:
 class _WatchedFile:
     """A new file that remembers its first error.
 
-    FFmpeg is told by a negative number, as exceptions must not go through it: it calls on, passes
-    on few errors, and those late.
+    FFmpeg gets a negative number instead of an exception, which must not pass through C code. It then
+    continues to write, and reports only few errors, and those late.
     """
 
     def __init__(self, path: Path) -> None:
         self._file: BinaryIO = path.open("xb", buffering=_BUFFER_SIZE)
-        self.name = ""  # FFmpeg shall not look at it
+        self.name = ""  # keeps FFmpeg from guessing a format
         self.error: OSError | None = None
 
     @property
@@ -225,5 +229,5 @@ class _WatchedFile:
         except OSError as error:
             self.error = self.error or error
             return -(error.errno or errno.EIO)
-        except ValueError:  # closed, as this stem is discarded
+        except ValueError:  # closed because this stem was discarded
             return -errno.EBADF

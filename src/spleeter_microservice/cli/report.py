@@ -1,4 +1,4 @@
-"""What is said of each song in ``--json`` and ``--report``."""
+"""The report that ``--json`` prints and ``--report`` writes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _PACKAGES = ("spleeter-microservice", "onnxruntime", "numpy", "av")
 
 
 def succeeded(song: SeparatedSong, model: InstalledModel, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Describe a song that was separated, in values that JSON has.
+    """Return the report of a song that was separated, as JSON values.
 
     Args:
         song: the result.
-        model: what it was separated with.
-        parameters: the options in force.
+        model: the model that separated it.
+        parameters: the options that it was separated with.
     """
     quality = asdict(song.quality)
     del quality["stems"]
@@ -50,7 +50,7 @@ def succeeded(song: SeparatedSong, model: InstalledModel, parameters: Mapping[st
 
 
 def describe_model(model: InstalledModel) -> dict[str, Any]:
-    """Say which weights were used, and what they are worth."""
+    """Return the model's name, quality and origin."""
     return {
         "name": model.name,
         "quality": model.quality,
@@ -61,12 +61,12 @@ def describe_model(model: InstalledModel) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Say what was run."""
+    """Return the versions of Python and of the packages that matter for the result."""
     return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
 
 
 def failed(source: Path, error: SpleeterError, status: int) -> dict[str, Any]:
-    """Describe a song that was not separated."""
+    """Return the report of a song that could not be separated."""
     return {
         "source": str(source),
         "state": "failed",
@@ -75,22 +75,22 @@ def failed(source: Path, error: SpleeterError, status: int) -> dict[str, Any]:
 
 
 def check_writable(path: Path) -> None:
-    """Find out before the work whether the report can be written after it.
+    """Raise an error before the work if the report cannot be written after it.
 
     Raises:
-        UnwritableOutputError: when it is a folder, or its folder does not exist.
+        UnwritableOutputError: if the path is a directory, or its directory does not exist.
     """
     if path.is_dir() or not path.parent.is_dir():
         raise UnwritableOutputError(
-            f"The report {path} cannot be written: give a file in an existing folder."
+            f"The report {path} cannot be written. Pass the path of a file in an existing directory."
         )
 
 
 def write(path: Path, text: str) -> None:
-    """Write the report under a temporary name, then give it its own.
+    """Write the report under a temporary name, then rename it to its path.
 
     Raises:
-        UnwritableOutputError: when the folder refuses it.
+        UnwritableOutputError: if the directory cannot be written to.
     """
     try:
         with replace_atomically(path) as temporary:

@@ -88,7 +88,7 @@ class JobOptions(SeparationOptions):
 
 @dataclass(frozen=True)
 class StoredStem:
-    """A stem in the object store; ``crc32`` is None where nobody noted it when it was written."""
+    """A stem in the object store; ``crc32`` is None if an older version stored it."""
 
     name: str
     key: str

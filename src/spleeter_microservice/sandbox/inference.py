@@ -1,6 +1,6 @@
-"""A slot: separates one file at a time in a process of its own, which it watches and replaces.
+"""A slot, which separates one file at a time in a process that it watches and replaces.
 
-A file that crashes, hangs or bloats the process costs that process and that job, nothing else.
+A file that makes the process crash, hang or exhaust its memory costs that process and that job, nothing else.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from spleeter_microservice.sandbox.messages import InferenceModel, Separation, S
 logger = logging.getLogger(__name__)
 
 OnProgress = Callable[[int, int | None], None]
-"""Called with the samples done so far, and the samples that there are if that is known."""
+"""Called with the number of samples done, and the number of all samples or None if that is unknown."""
 
 _CPU = "CPUExecutionProvider"
 _WATCH_SECONDS = 0.1
@@ -43,17 +43,17 @@ _MESSAGES_PER_SECOND = 40
 
 
 class InferenceSlot:
-    """Separates files, one at a time.
+    """A separator of files, one at a time, in a confined process.
 
     Args:
-        model: that is loaded from the start; a request may name another.
-        work_folder: the only one that the process can write: inputs and stems lie below it.
-        models_folder: below which the models of requests lie; by default the model's own folder.
-        limits: on the process.
-        cores: that the process uses; by default all that this one may use.
+        model: model that is loaded from the start; a request may name another.
+        work_folder: the only directory that the process can write to; it holds inputs and stems.
+        models_folder: directory of the models that requests may name; by default the model's own.
+        limits: limits of the process.
+        cores: number of processor cores that the process uses; by default all that this process may use.
 
     Attributes:
-        ends: how often processes ended, by the name of the error that it meant.
+        ends: number of processes that ended, by the name of the resulting error.
     """
 
     def __init__(
@@ -80,40 +80,40 @@ class InferenceSlot:
 
     @property
     def pid(self) -> int | None:
-        """Number of the process that is ready or at work."""
+        """Process ID of the process that is ready or at work."""
         process = self._present()
         return process.pid if process else None
 
     @property
     def in_force(self) -> list[str]:
-        """Which of the sandbox's ``MEASURES`` confine the process that was started last."""
+        """The sandbox's ``MEASURES`` that confine the process started last."""
         return self._launcher.in_force
 
     async def start(self) -> None:
         """Start the process and wait until it has loaded the model.
 
         Raises:
-            InferenceUnavailableError: when it cannot be started.
-            ModelError: when it cannot load the model.
+            InferenceUnavailableError: if it cannot be started.
+            ModelError: if it cannot load the model.
         """
         await self._process()
 
     async def separate(self, request: SeparationRequest, on_progress: OnProgress | None = None) -> Separation:
-        """Separate a file, after those that were asked for before.
+        """Separate a file, after those that were requested earlier.
 
-        When the task that waits here is cancelled, the process is killed.
+        If the calling task is cancelled, the process is killed.
 
         Args:
-            request: what to do.
+            request: the file, and how to separate it.
             on_progress: called at least twice a second.
 
         Raises:
             AudioError, ModelError, ConfigurationError: as ``separate_song``.
-            JobTimeLimitError, JobMemoryLimitError: when it takes too much; the process is replaced.
+            JobTimeLimitError, JobMemoryLimitError: if it exceeds a limit; the process is replaced.
             JobStoppedError: after ``cancel``.
-            InferenceCrashedError: when the process dies or misbehaves; it is replaced.
-            InferenceUnavailableError: when there is no process and none can be started.
-            ValueError: when the request's files are not in the work folder.
+            InferenceCrashedError: if the process crashes or misbehaves; it is replaced.
+            InferenceUnavailableError: if no process can be started.
+            ValueError: if the request's files are not in the work folder.
         """
         self._check_inside(request)
         async with self._turn:
@@ -136,14 +136,14 @@ class InferenceSlot:
                     self._replace(process)
 
     async def self_check(self) -> float | None:
-        """Separate a known clip and compare what comes out with what must.
+        """Separate the reference clip and compare the stems with the expected ones.
 
         Returns:
-            the greatest difference in dB, or None for a model whose result is not known: of it,
-            only that the stems are plausible.
+            The greatest difference in dB, or None if the expected stems of the model are unknown; its stems
+            are then only checked for plausibility.
 
         Raises:
-            SelfCheckError: when it comes out wrong.
+            SelfCheckError: if the stems are wrong.
             InferenceError, ModelError: as ``separate``.
         """
         await self._process()
@@ -152,14 +152,14 @@ class InferenceSlot:
         return await self_check.check(self.separate, self.model, self.work_folder, tolerance)
 
     async def cancel(self) -> None:
-        """Kill the process in the middle of its job, if it has one; return when it is dead."""
+        """Kill the process if it is at work, and wait until it has exited."""
         process = self._working
         if process is not None:
             process.kill(JobStoppedError("The job was stopped on request."))
             await process.wait()
 
     async def close(self) -> None:
-        """End the process, for good; a job at work is stopped."""
+        """Kill the process and start no other; a job at work is stopped."""
         self._closed = True
         await self.cancel()
         if self._starting is not None:
@@ -177,26 +177,26 @@ class InferenceSlot:
         await self.close()
 
     def _present(self) -> InferenceProcess | None:
-        """Give the process that was started, if it is ready and has not ended."""
+        """Return the process started last, if it is ready and has not exited."""
         task = self._starting
         if task is None or not task.done() or task.cancelled() or task.exception() is not None:
             return None
         return task.result() if task.result().alive else None
 
     async def _process(self) -> InferenceProcess:
-        """Wait for the process that was started last, or start one."""
-        await asyncio.sleep(0)  # lets the loop see that an idle process has ended
+        """Return the process started last when it is ready, starting one if necessary."""
+        await asyncio.sleep(0)  # lets the event loop notice that an idle process has exited
         if self._closed:
             raise InferenceUnavailableError("The slot is closed.")
         if self._starting is None:
             self._start_another()
         elif self._starting.done() and self._present() is None:
-            await self._bury(self._starting)
+            await self._replace_exited(self._starting)
         assert self._starting is not None
         return await asyncio.shield(self._starting)
 
-    async def _bury(self, ended: asyncio.Task[InferenceProcess]) -> None:
-        """Start another process in place of one that ended while it was idle, or did not start."""
+    async def _replace_exited(self, ended: asyncio.Task[InferenceProcess]) -> None:
+        """Start another process in place of one that exited while idle, or could not start."""
         if ended.cancelled() or ended.exception() is not None:
             self._start_another()
         else:
@@ -212,34 +212,34 @@ class InferenceSlot:
         reason = process.exit_reason()
         self.ends[type(reason).__name__] += 1
         WORKER_RESTARTS.labels(type(reason).__name__).inc()
-        logger.warning("inference process %d has ended: %s%s", process.pid, reason, process.stderr_tail)
+        logger.warning("inference process %d exited: %s%s", process.pid, reason, process.stderr_tail)
         if not self._closed:
             self._start_another()
 
     async def _conversation(
         self, process: InferenceProcess, request: SeparationRequest, on_progress: OnProgress | None
     ) -> Separation:
-        """Ask for a separation and listen until it has ended."""
+        """Send a request and receive messages until the result."""
         begin = time.monotonic()
         process.limit_processor_time(request.time_limit * (os.cpu_count() or 1))
         process.send(request.to_message())
         for received in itertools.count():
             message = await process.receive()
             if received > _MESSAGES_PER_SECOND * (2 + time.monotonic() - begin):
-                raise ProtocolError("it sends too much")
+                raise ProtocolError("it sends too many messages")
             if message["type"] == "result":
                 return self._result(message, request)
             if message["type"] == "error":
                 raise self._reported(message, request)
             if message["type"] != "progress":
-                raise ProtocolError("it sends what is not known")
+                raise ProtocolError("it sends an unknown message")
             done, total = messages.progress(message)
             if on_progress:
                 on_progress(done, total)
         raise AssertionError
 
     async def _watch(self, process: InferenceProcess, time_limit: float) -> None:
-        """Kill the process when it exceeds a limit."""
+        """Kill the process if it exceeds a limit."""
         deadline = time.monotonic() + time_limit
         while process.alive:
             usage = process.usage()
@@ -256,13 +256,13 @@ class InferenceSlot:
 
     def _result(self, message: Message, request: SeparationRequest) -> Separation:
         for path in request.paths.values():
-            # Whoever has taken the process over could have put a link to someone else's file there.
+            # An attacker who controls the process could have put a link to another file there.
             if not self._is_inside(path) or not path.is_file() or path.is_symlink():
                 raise ProtocolError(f"it has not written {path.name}")
         return messages.separation(message, request.paths)
 
     def _reported(self, message: Message, request: SeparationRequest) -> SpleeterError:
-        """Give the error that the process reports, in words without the paths of this machine."""
+        """Return the error that the process reports, without the paths of this machine."""
         kind = getattr(errors, messages.text(message.get("class")), None)
         said = messages.text(message.get("message"))
         if kind is JobMemoryLimitError:
@@ -289,14 +289,14 @@ class InferenceSlot:
 
 
 def _verdict(error: BaseException) -> InferenceError:
-    """Say why the process is killed after an error."""
+    """Return the reason for killing the process after an error."""
     if isinstance(error, InferenceError):
         return error
     if isinstance(error, asyncio.CancelledError):
-        return JobStoppedError("Nobody waits for the job any more.")
-    return InferenceCrashedError(f"The job cannot go on: {error!r}.")
+        return JobStoppedError("The caller no longer waits for the job.")
+    return InferenceCrashedError(f"The job cannot continue: {error!r}.")
 
 
 def _log_failure(task: asyncio.Task[InferenceProcess]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        logger.error("no inference process: %s", error)
+        logger.error("inference process cannot start: %s", error)

@@ -368,7 +368,7 @@ def test_a_file_in_the_place_of_a_folder_is_reported(tmp_path: Path) -> None:
 
 def test_a_folder_in_the_place_of_the_stem_is_reported(tmp_path: Path) -> None:
     (tmp_path / "stem.wav").mkdir()
-    with pytest.raises(UnwritableOutputError, match="a folder has this name"):
+    with pytest.raises(UnwritableOutputError, match="it is a directory"):
         AudioWriter(tmp_path / "stem.wav", OutputFormat())
     assert [each.name for each in tmp_path.iterdir()] == ["stem.wav"]
 
@@ -409,7 +409,7 @@ def refusing() -> Iterator[Path]:
 
 def test_a_folder_that_refuses_files_is_reported(refusing: Path) -> None:
     for path in (refusing / "stem.wav", refusing / "new" / "stem.wav"):
-        with pytest.raises(UnwritableOutputError, match=r"Permission denied.*Check the folder"):
+        with pytest.raises(UnwritableOutputError, match=r"Permission denied.*Check the directory"):
             AudioWriter(path, OutputFormat())
 
 
@@ -456,7 +456,7 @@ def little_space(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("codec", CODECS)
 def test_a_full_disk_is_reported_and_nothing_left(little_space: Path, codec: str) -> None:
     song = np.clip(np.random.default_rng(6).standard_normal((20 * RATE, 2)), -1, 1).astype(np.float32)
-    with pytest.raises(DiskFullError, match=rf"no space left in .*little/new for stem\.{codec}"):
+    with pytest.raises(DiskFullError, match=rf"No space is left in .*little/new for stem\.{codec}"):
         write(little_space / "new" / f"stem.{codec}", song, OutputFormat(codec, bitrate="320k"))
     assert list(little_space.iterdir()) == []
 
