@@ -85,6 +85,14 @@ async def find(services: ServicesDep, caller: CanRead, id: UUID) -> Job:  # noqa
 Found = Annotated[Job, Depends(find)]
 
 
+@router.head(
+    "/v1/separations/{id}/stems/{stem}",
+    operation_id="describeStem",
+    summary="Head Stem",
+    description="Get the headers of a download of the stem.",
+    responses=keyed_responses(*_NO_STEM) | _NOT_MODIFIED | _HEADERS,
+    openapi_extra=_with_headers("If-None-Match"),
+)
 @router.get(
     "/v1/separations/{id}/stems/{stem}",
     operation_id="downloadStem",
@@ -97,16 +105,13 @@ async def get_stem(request: Request, services: ServicesDep, job: Found, stem: St
 
 
 @router.head(
-    "/v1/separations/{id}/stems/{stem}",
-    operation_id="describeStem",
-    responses=keyed_responses(*_NO_STEM) | _NOT_MODIFIED | _HEADERS,
+    "/v1/separations/{id}/archive",
+    operation_id="describeArchive",
+    summary="Head Archive",
+    description="Get the headers of a download of the archive.",
+    responses=keyed_responses(*_NONE) | _NOT_MODIFIED | _HEADERS,
     openapi_extra=_with_headers("If-None-Match"),
 )
-async def head_stem(request: Request, services: ServicesDep, job: Found, stem: StemName) -> Response:
-    """Get the headers of a download of the stem."""
-    return await stem_response(services.storage, request, job, stem)
-
-
 @router.get(
     "/v1/separations/{id}/archive",
     operation_id="downloadArchive",
@@ -115,17 +120,6 @@ async def head_stem(request: Request, services: ServicesDep, job: Found, stem: S
 )
 async def get_archive(request: Request, services: ServicesDep, job: Found) -> Response:
     """Download all stems as one uncompressed ZIP archive."""
-    return await archive_response(services.storage, request, job)
-
-
-@router.head(
-    "/v1/separations/{id}/archive",
-    operation_id="describeArchive",
-    responses=keyed_responses(*_NONE) | _NOT_MODIFIED | _HEADERS,
-    openapi_extra=_with_headers("If-None-Match"),
-)
-async def head_archive(request: Request, services: ServicesDep, job: Found) -> Response:
-    """Get the headers of a download of the archive."""
     return await archive_response(services.storage, request, job)
 
 

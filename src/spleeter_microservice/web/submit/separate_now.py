@@ -9,7 +9,6 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from spleeter_microservice.errors import (
-    DatabaseUnavailableError,
     InvalidFieldsError,
     NotReadyError,
     ObjectNotFoundError,
@@ -19,7 +18,6 @@ from spleeter_microservice.errors import (
     WaitedTooLongError,
 )
 from spleeter_microservice.jobs.job import Job, State
-from spleeter_microservice.jobs.notifications import DELETED, Notice
 from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.web.auth import CanRead, CanSubmit
 from spleeter_microservice.web.downloads.results import archive_response, stem_response
@@ -31,6 +29,7 @@ from spleeter_microservice.web.openapi.responses import (
     Answers,
     keyed_responses,
 )
+from spleeter_microservice.web.separations.events import EventStream
 from spleeter_microservice.web.separations.notifications import HubDep, NotificationHub
 from spleeter_microservice.web.separations.presenters import separation_path
 from spleeter_microservice.web.separations.routes import erase
@@ -68,7 +67,7 @@ class ClientDisconnectedError(Exception):
 async def separate(
     request: Request,
     services: ServicesDep,
-    notices: HubDep,
+    hub: HubDep,
     caller: CanSubmit,
     _: CanRead,
     stem: OneStem = None,
@@ -82,7 +81,7 @@ async def separate(
     job = (await submit_song(request, services, caller)).job
     try:
         await _check(services, job, stem)
-        job = await _ended(request, services, notices, job)
+        job = await _ended(request, services, hub, job)
     except (InvalidFieldsError, ClientDisconnectedError) as error:
         await erase(request, services, job)
         if isinstance(error, InvalidFieldsError):
@@ -103,7 +102,7 @@ async def _check(services: Services, job: Job, stem: str | None) -> None:
         )
 
 
-async def _ended(request: Request, services: Services, notices: NotificationHub, job: Job) -> Job:
+async def _ended(request: Request, services: Services, hub: NotificationHub, job: Job) -> Job:
     """Wait for the end of a job, as long as the client stays and the operator allows.
 
     Raises:
@@ -112,7 +111,7 @@ async def _ended(request: Request, services: Services, notices: NotificationHub,
         StoppingError: if the service is stopping.
         UnknownJobError: if the job is deleted.
     """
-    end = asyncio.create_task(_wait(services.repository, notices, job))
+    end = asyncio.create_task(_wait(services.repository, hub, job))
     disconnect = asyncio.create_task(_disconnected(request))
     try:
         timeout = services.config.sync_timeout
@@ -131,28 +130,15 @@ async def _ended(request: Request, services: Services, notices: NotificationHub,
     )
 
 
-async def _wait(repository: JobRepository, notices: NotificationHub, job: Job) -> Job:
-    with notices.follow(job.id) as following:
-        while not notices.closed:
-            if not _may_have_ended(await following.notices.get()):
-                continue
-            try:
-                async with notices.querying:
-                    found = await repository.get(job.tenant, job.id)
-            except DatabaseUnavailableError:
-                await asyncio.sleep(notices.pause)
-                following.look_again()
-                continue
-            if found.state.final:
-                return found
-    raise StoppingError(
-        "The service is stopping. The separation continues once it is running again: see Location.",
-        separation_path(job),
-    )
-
-
-def _may_have_ended(notice: Notice | None) -> bool:
-    return notice is None or notice.state == DELETED or State(notice.state).final
+async def _wait(repository: JobRepository, hub: NotificationHub, job: Job) -> Job:
+    async for _ in EventStream(repository, hub, job.tenant, job.id):
+        pass
+    if hub.closed:
+        raise StoppingError(
+            "The service is stopping. The separation continues once it is running again: see Location.",
+            separation_path(job),
+        )
+    return await repository.get(job.tenant, job.id)
 
 
 async def _disconnected(request: Request) -> None:
