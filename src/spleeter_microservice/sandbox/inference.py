@@ -126,8 +126,7 @@ class InferenceSlot:
                 raise await self._misbehaved(process, error) from error
             except BaseException as error:
                 if not isinstance(error, HARMLESS):
-                    process.kill(_verdict(error))
-                    await process.wait()
+                    await process.end(_verdict(error))
                 raise
             finally:
                 watching.cancel()
@@ -155,8 +154,7 @@ class InferenceSlot:
         """Kill the process if it is at work, and wait until it has exited."""
         process = self._working
         if process is not None:
-            process.kill(JobStoppedError("The job was stopped on request."))
-            await process.wait()
+            await process.end(JobStoppedError("The job was stopped on request."))
 
     async def close(self) -> None:
         """Kill the process and start no other; a job at work is stopped."""
@@ -166,8 +164,7 @@ class InferenceSlot:
             self._starting.cancel()
             await asyncio.wait({self._starting})
             if process := self._present():
-                process.kill(JobStoppedError("The slot was closed."))
-                await process.wait()
+                await process.end(JobStoppedError("The slot was closed."))
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -275,8 +272,7 @@ class InferenceSlot:
 
     async def _misbehaved(self, process: InferenceProcess, error: ProtocolError) -> InferenceCrashedError:
         verdict = InferenceCrashedError(f"The inference process misbehaved: {error}.")
-        process.kill(verdict)
-        await process.wait()
+        await process.end(verdict)
         return verdict
 
     def _check_inside(self, request: SeparationRequest) -> None:

@@ -10,18 +10,20 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from spleeter_microservice.errors import (
     InferenceCrashedError,
     InferenceError,
+    InferenceUnavailableError,
+    JobStoppedError,
     JobTimeLimitError,
 )
 from spleeter_microservice.sandbox import framing
 from spleeter_microservice.sandbox.confinement.policy import environment
-from spleeter_microservice.sandbox.framing import Message
+from spleeter_microservice.sandbox.framing import Message, ProtocolError
 
 INFERENCE = "spleeter_microservice.sandbox.inference_child"
 _PAGE_BYTES = resource.getpagesize()
@@ -57,6 +59,7 @@ class InferenceProcess:
 
     def __init__(self, work_folder: Path, environ: Mapping[str, str], module: str = INFERENCE) -> None:
         self.verdict: InferenceError | None = None
+        self._name = "inference" if module == INFERENCE else "probing"
         self._ours, theirs = socket.socketpair()
         self._ours.setblocking(False)
         self._errors, errors = os.pipe()
@@ -83,6 +86,32 @@ class InferenceProcess:
     async def connect(self) -> None:
         """Open the connection for ``send`` and ``receive``."""
         self._reader, self._writer = await asyncio.open_connection(sock=self._ours, limit=_BUFFER_BYTES)
+
+    @contextlib.asynccontextmanager
+    async def starting(self, setup: Message, seconds: float, memory: int) -> AsyncIterator[Message]:
+        """Set the process up, yield its first message and limit its memory; end it if any of this fails.
+
+        Args:
+            setup: the setup message.
+            seconds: seconds until the first message.
+            memory: limit of resident memory, in bytes.
+
+        Raises:
+            InferenceUnavailableError: if the process does not start.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                await self.connect()
+                self.send(setup)
+                message = await self.receive()
+            yield message
+            self.limit_memory(memory)
+        except BaseException as error:
+            await self.end(JobStoppedError("The process did not start."))
+            if isinstance(error, InferenceError | ProtocolError | TimeoutError | OSError):
+                reason = f"{str(error) or 'it took too long.'}{self.stderr_tail}"
+                raise InferenceUnavailableError(f"The {self._name} process cannot start: {reason}") from error
+            raise
 
     @property
     def alive(self) -> bool:
@@ -162,6 +191,11 @@ class InferenceProcess:
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
+
+    async def end(self, verdict: InferenceError) -> None:
+        """Kill the process, and wait until it has exited."""
+        self.kill(verdict)
+        await self.wait()
 
     async def wait(self) -> None:
         """Wait until the process has ended, and release its resources."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import time
@@ -12,9 +11,6 @@ from pathlib import Path
 from spleeter_microservice import errors
 from spleeter_microservice.errors import (
     InferenceCrashedError,
-    InferenceError,
-    InferenceUnavailableError,
-    JobStoppedError,
 )
 from spleeter_microservice.sandbox import messages
 from spleeter_microservice.sandbox.confinement.policy import MEASURES
@@ -93,21 +89,10 @@ class Launcher:
         """
         begin = time.monotonic()
         process = InferenceProcess(self._work_folder, os.environ)
-        try:
-            async with asyncio.timeout(self._limits.start_seconds):
-                await process.connect()
-                process.send(self._setup)
-                message = await process.receive()
+        limits = self._limits
+        async with process.starting(self._setup, limits.start_seconds, limits.memory) as message:
             self.in_force = _readiness(message)
             self.provider = messages.text(message.get("provider"), 50)
-            process.limit_memory(self._limits.memory)
-        except BaseException as error:
-            process.kill(JobStoppedError("The inference process did not start."))
-            await process.wait()
-            if isinstance(error, InferenceError | ProtocolError | TimeoutError | OSError):
-                reason = f"{str(error) or 'it took too long.'}{process.stderr_tail}"
-                raise InferenceUnavailableError(f"The inference process cannot start: {reason}") from error
-            raise
         self._log(process, time.monotonic() - begin)
         return process
 

@@ -19,7 +19,6 @@ from spleeter_microservice import errors
 from spleeter_microservice.errors import (
     InferenceCrashedError,
     InferenceError,
-    InferenceUnavailableError,
     InputError,
     JobMemoryLimitError,
     JobStoppedError,
@@ -121,7 +120,7 @@ class Prober:
                 self._idle.append(process)
                 raise
             except BaseException as error:
-                await _end(process, _verdict(error))
+                await process.end(_verdict(error))
                 if isinstance(error, ProtocolError):
                     raise InferenceCrashedError(
                         f"The probing process sent a malformed message: {error}."
@@ -135,7 +134,7 @@ class Prober:
     async def close(self) -> None:
         """Stop the processes."""
         for process in (*self._idle, *self._busy):
-            await _end(process, JobStoppedError("The prober was closed."))
+            await process.end(JobStoppedError("The prober was closed."))
         self._idle.clear()
 
     async def __aenter__(self) -> Self:
@@ -157,27 +156,15 @@ class Prober:
 
     async def _launch(self) -> InferenceProcess:
         process = InferenceProcess(self.folder, os.environ, _MODULE)
-        try:
-            async with asyncio.timeout(self.limits.start_seconds):
-                await process.connect()
-                process.send(
-                    {
-                        "type": "setup",
-                        "readable": [str(self.folder)],
-                        "writable": [],
-                        "file_size": 0,
-                        "open_files": self.limits.open_files,
-                    }
-                )
-                await process.receive()  # it is ready; any other message fails at the first file
-            process.limit_memory(self.limits.memory)
-        except BaseException as error:
-            await _end(process, JobStoppedError("The probing process did not start."))
-            if isinstance(error, InferenceError | ProtocolError | TimeoutError | OSError):
-                reason = f"{str(error) or 'it took too long.'}{process.stderr_tail}"
-                raise InferenceUnavailableError(f"The probing process cannot start: {reason}") from error
-            raise
-        return process
+        setup: Message = {
+            "type": "setup",
+            "readable": [str(self.folder)],
+            "writable": [],
+            "file_size": 0,
+            "open_files": self.limits.open_files,
+        }
+        async with process.starting(setup, self.limits.start_seconds, self.limits.memory):
+            return process  # it is ready; any other message fails at the first file
 
     async def _ask(self, process: InferenceProcess, path: Path) -> Message:
         watching = asyncio.create_task(self._watch(process))
@@ -205,11 +192,6 @@ class Prober:
                     )
                 )
             await asyncio.sleep(_WATCH_SECONDS)
-
-
-async def _end(process: InferenceProcess, verdict: InferenceError) -> None:
-    process.kill(verdict)
-    await process.wait()
 
 
 def _verdict(error: BaseException) -> InferenceError:
