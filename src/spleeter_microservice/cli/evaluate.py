@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from spleeter_microservice.cli.exit_statuses import SOME_FAILED
 from spleeter_microservice.cli.options import add_options, read_options
-from spleeter_microservice.cli.report import check_writable, write
+from spleeter_microservice.cli.report import check_writable, describe_error, describe_model, versions, write
 from spleeter_microservice.errors import ConfigurationError, SpleeterError
 from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.settings import Settings
@@ -107,7 +107,6 @@ def _open_estimator(
     options: argparse.Namespace, settings: Settings
 ) -> Iterator[tuple[Estimator, dict[str, Any]]]:
     """Give what makes the estimates, and a description of it."""
-    from spleeter_microservice.cli.report import describe_model
     from spleeter_microservice.evaluation.estimators import FileEstimator, ModelEstimator
     from spleeter_microservice.models.provide import find_model, open_store
     from spleeter_microservice.separation.separator import load_separator
@@ -159,8 +158,7 @@ class _Judged:
     def _fail(self, song: Song, error: SpleeterError) -> None:
         self.statuses.append(error.facts.exit_status)
         self._failed[song.name] = str(error)
-        described = {"type": type(error).__name__, "status": error.facts.exit_status, "message": str(error)}
-        self._songs.append({"song": song.name, "state": "failed", "error": described})
+        self._songs.append({"song": song.name, "state": "failed", "error": describe_error(error)})
         print(f"Error: {error}", file=sys.stderr)
 
     def publish(self) -> None:
@@ -184,7 +182,6 @@ class _Judged:
             write(self._options.html, html(title, entries, self.scores, self._failed))
 
     def _document(self, seconds: float, elapsed: float) -> str:
-        from spleeter_microservice.cli.report import versions
         from spleeter_microservice.evaluation.summary import summarise
 
         document = {

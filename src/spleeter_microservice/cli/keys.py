@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from spleeter_microservice.cli.table import print_table
 from spleeter_microservice.settings import Settings
 
 if TYPE_CHECKING:
@@ -71,11 +72,8 @@ def list_keys(options: argparse.Namespace, settings: Settings) -> int:
     if options.json:
         print(json.dumps(rows, indent=2))
         return 0
-    table = [tuple(name.upper() for name in _COLUMNS)]
-    table += [tuple(str(row[name] or "-") for name in _COLUMNS) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for line in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    headings = [name.upper() for name in _COLUMNS]
+    print_table([headings, *([str(row[name] or "-") for name in _COLUMNS] for row in rows)])
     return 0
 
 

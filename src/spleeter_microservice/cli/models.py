@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from spleeter_microservice.cli.table import print_table
 from spleeter_microservice.errors import ModelCorruptError
 from spleeter_microservice.models.builtin import BASE, BuiltIn
 from spleeter_microservice.models.catalogue import ModelEntry
@@ -54,10 +55,7 @@ def list_models(store: ModelStore, arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(rows, indent=2))
         return 0
-    table = [("NAME", "STATE", "SIZE", "LICENCE", "SOURCE"), *map(_line, rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for line in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    print_table([("NAME", "STATE", "SIZE", "LICENCE", "SOURCE"), *map(_line, rows)])
     variants = ", ".join(entry.variant for entry in store.catalogue)
     print(f"\nThe same weights, run up to 16 kHz instead of 11: {variants}.")
     return 0

@@ -65,13 +65,9 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
 
 
-def failed(source: Path, error: SpleeterError, status: int) -> dict[str, Any]:
-    """Return the report of a song that could not be separated."""
-    return {
-        "source": str(source),
-        "state": "failed",
-        "error": {"type": type(error).__name__, "status": status, "message": str(error)},
-    }
+def describe_error(error: SpleeterError) -> dict[str, Any]:
+    """Return the facts about why a song was not separated."""
+    return {"type": type(error).__name__, "status": error.facts.exit_status, "message": str(error)}
 
 
 def check_writable(path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from spleeter_microservice.cli.exit_statuses import SOME_FAILED
 from spleeter_microservice.cli.options import add_options, read_options
-from spleeter_microservice.cli.report import check_writable, write
+from spleeter_microservice.cli.report import check_writable, describe_error, succeeded, write
 from spleeter_microservice.errors import ConflictingPathsError, SpleeterError
 from spleeter_microservice.processes.interruption import interruptible
 from spleeter_microservice.separation.stem_paths import FILENAME_FORMAT, stem_paths
@@ -123,17 +123,14 @@ class _Batch:
         self._written: dict[Path, Path] = {}
 
     def separate(self, source: Path) -> None:
-        from spleeter_microservice.cli import report
-
         try:
             song = self._separate(source)
         except SpleeterError as error:
-            status = error.facts.exit_status
-            self.statuses.append(status)
-            self.songs.append(report.failed(source, error, status))
+            self.statuses.append(error.facts.exit_status)
+            self.songs.append({"source": str(source), "state": "failed", "error": describe_error(error)})
             print(f"Error: {error}", file=sys.stderr)
             return
-        self.songs.append(report.succeeded(song, self._model, asdict(self._options)))
+        self.songs.append(succeeded(song, self._model, asdict(self._options)))
         if not self._arguments.json:
             _print(song)
         for suspicion in song.suspicions:
