@@ -54,7 +54,7 @@ class Separator:
         **options: Any,
     ) -> None:
         self._descriptor = model
-        self._options = SeparationOptions(mwf=mwf or MWF, **options)
+        self._options = SeparationOptions(mwf=bool(mwf or MWF), **options)
         self._options.check()
         self._settings = settings or Settings.from_environment(environ)
         self._loaded: tuple[InstalledModel, StemSeparator] | None = None

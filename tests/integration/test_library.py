@@ -185,6 +185,24 @@ def test_a_closed_separator_loads_again(descriptor: str, settings: Settings) -> 
     np.testing.assert_array_equal(first["vocals"], second["vocals"])
 
 
+def test_options_of_a_separator_hold_for_every_song_unless_a_call_has_its_own(
+    descriptor: str, settings: Settings, tmp_path: Path
+) -> None:
+    source = tmp_path / "song.wav"
+    with Separator(descriptor, settings=settings, bit_depth="24") as separator:
+        separator.save_to_file({"song": noise()}, "in.wav", tmp_path, "{instrument}.{codec}")
+        usual = separator.separate_to_file(source, tmp_path / "a").stems["vocals"]
+        other = separator.separate_to_file(source, tmp_path / "b", bit_depth="16").stems["vocals"]
+    assert usual.path.stat().st_size > 1.4 * other.path.stat().st_size
+
+
+def test_an_option_that_does_not_exist_or_is_impossible_is_refused(settings: Settings) -> None:
+    with pytest.raises(TypeError, match="colour"):
+        Separator("2stems", settings=settings, colour="blue")
+    with pytest.raises(ConfigurationError, match="bandwidth"):
+        Separator("2stems", settings=settings, bandwidth="16kHz")
+
+
 def test_a_model_is_looked_for_at_the_first_use(settings: Settings) -> None:
     separator = Separator("spleeter:9stems", settings=settings)
     with pytest.raises(UnknownModelError, match="2stems"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
 from typing import Any, get_args, get_type_hints
 
 from spleeter_microservice.audio.codecs import CODECS, DEFAULT_BITRATE, OutputFormat
@@ -23,7 +24,7 @@ class Option:
 
     Attributes:
         name: name of the field.
-        hint: its type: str, float or bool, or one of these or None.
+        hint: its type: str, int, float or bool, or one of these or None.
         default: value when the caller does not choose one.
         help: a sentence that says what the option does.
         flags: flags of the command line; by default the name behind two dashes.
@@ -74,9 +75,8 @@ class Option:
         if self.kind is bool and not isinstance(value, bool):
             raise self._error(value, "True or False")
         low, high = self.limits
-        if self.kind is float and not (
-            isinstance(value, float | int) and low <= value <= high and value != self.above
-        ):
+        number = {int: Integral, float: Real}.get(self.kind)
+        if number and not (isinstance(value, number) and low <= float(value) <= high and value != self.above):
             raise self._error(value, f"{self.range or 'a number'} {self.unit}".rstrip())
 
     def _error(self, value: Any, possible: str) -> ConfigurationError:

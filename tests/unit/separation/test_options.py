@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from spleeter_microservice.errors import ConfigurationError
@@ -52,5 +53,6 @@ def test_an_impossible_value_is_refused_with_the_possible_ones(values: dict[str,
     assert message in str(caught.value)
 
 
-def test_a_whole_number_of_seconds_is_possible() -> None:
-    SeparationOptions(offset=1, duration=10).check()
+@pytest.mark.parametrize("number", [1, 1.5, np.float32(1.5), np.int64(1)], ids=repr)
+def test_seconds_are_any_kind_of_number(number: Any) -> None:
+    SeparationOptions(offset=number, duration=number).check()
