@@ -1,15 +1,16 @@
 """The API under Gunicorn, as in a deployment with several machines."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
 
 from tests.support.service import KEY, free_port
+from tests.support.waiting import wait_until
 
 ARGUMENTS = (
     "-c",
@@ -52,11 +53,11 @@ def test_it_serves_before_the_database_is_available_and_stops_cleanly(
         process.wait()
 
 
-def alive(port: int, process: "subprocess.Popen[bytes]", within: float = 60.0) -> bool:
-    deadline = time.monotonic() + within
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
+def alive(port: int, process: "subprocess.Popen[bytes]") -> bool:
+    def answers() -> bool:
+        assert process.poll() is None
+        with contextlib.suppress(httpx.TransportError):
             return httpx.get(f"http://127.0.0.1:{port}/health/live", timeout=5).status_code == 200
-        except httpx.TransportError:
-            time.sleep(0.1)
-    return False
+        return False
+
+    return wait_until(answers, within=60)

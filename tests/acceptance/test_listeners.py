@@ -10,6 +10,7 @@ import pytest
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.jobs.repository import JobRepository
 from tests.support.job_samples import new_job
+from tests.support.waiting import eventually
 from tests.support.web_process import WebProcess, running
 from tests.support.web_service import Player, build_services
 
@@ -75,9 +76,7 @@ async def test_disconnected_subscribers_are_forgotten(database_url: str, tmp_pat
         for listener in await listen(api, job.id, 100):
             listener.writer.close()
         files = Path(f"/proc/{api.process.pid}/fd")
-        async with asyncio.timeout(20):
-            while len(list(files.iterdir())) > 60:  # those that it has anyway
-                await asyncio.sleep(0.05)
+        await eventually(lambda: len(list(files.iterdir())) <= 60)
 
 
 async def test_a_stopping_server_ends_its_streams(database_url: str, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from tests.support.http_servers import Server, content, serving, status
 from tests.support.issuer import AUDIENCE, ISSUER, KeySet, Signer, encoded, usual
 from tests.support.service import KEY, Service, running
 from tests.support.traces import spans
+from tests.support.waiting import wait_until
 from tests.support.webhooks import SECRET as WEBHOOK_SECRET
 
 pytestmark = pytest.mark.timeout(300)
@@ -104,14 +105,12 @@ def test_a_trace_spans_the_processes_of_the_api_and_the_worker(
     service: Service, collector: Server, tmp_path: Path
 ) -> None:
     job = service.wait_for(service.submit(clip(tmp_path))["id"])
-    deadline = time.monotonic() + 30  # batches are sent every 5 s
-    while (
-        len(told := [one for one in spans(collector) if one.get("spleeter.request_id") == job["request_id"]])
-        < 2
-    ):
-        assert time.monotonic() < deadline, told
-        time.sleep(0.1)
-    api, worker = sorted(told, key=lambda one: str(one["service"]))
+
+    def both() -> list[dict[str, object]] | None:
+        told = [one for one in spans(collector) if one.get("spleeter.request_id") == job["request_id"]]
+        return told if len(told) >= 2 else None
+
+    api, worker = sorted(wait_until(both), key=lambda one: str(one["service"]))
     assert (api["service"], worker["service"]) == ("spleeter-api", "spleeter-worker")
     assert (worker["trace"], worker["parent"]) == (api["trace"], api["id"])
 
@@ -205,7 +204,7 @@ def test_a_short_database_outage_is_waited_out(
         assert (answer.status_code, answer.json()["type"]) == (503, "/problems/database-unavailable")
         assert int(answer.headers["retry-after"]) > 0
         service.wait_until_ready(503, within=20)
-        time.sleep(5)
+        service.wait_for_log("database unavailable")
     finally:
         database.start()
     service.wait_until_ready(within=30)
@@ -217,8 +216,7 @@ def test_a_short_database_outage_is_waited_out(
 def test_a_short_object_store_outage_is_waited_out(service: Service, long: Path, tmp_path: Path) -> None:
     """Also a job that has its stems ready meanwhile, and one that is to begin."""
     first, second = service.submit(long)["id"], service.submit(clip(tmp_path))["id"]
-    service.wait_for(first, "running")
-    time.sleep(0.5)  # for the song to be fetched
+    wait_until(lambda: service.job(first)["progress"])
     objects, aside = service.folder / "objects", service.folder / "objects-aside"
     objects.rename(aside)
     try:
@@ -228,7 +226,7 @@ def test_a_short_object_store_outage_is_waited_out(service: Service, long: Path,
         )
         assert (answer.status_code, answer.json()["type"]) == (503, "/problems/storage-unavailable")
         assert int(answer.headers["retry-after"]) > 0
-        time.sleep(8)
+        service.wait_for_log("waiting for the object store")
         assert not objects.exists()  # nobody made another one
     finally:
         aside.rename(objects)

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import termios
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from spleeter_microservice.audio.writer import AudioWriter
 from spleeter_microservice.cli.exit_statuses import SOME_FAILED
 from tests.support.random_models import TINY, random_arrays
 from tests.support.tensorflow_files import write_checkpoint
+from tests.support.waiting import wait_until
 
 Result = subprocess.CompletedProcess[str]
 
@@ -265,9 +265,7 @@ def test_an_interrupted_call_leaves_nothing_half_written(
 ) -> None:
     song(tmp_path / "long.wav", 120)
     process = separate.start(*options, "-o", "out", "long.wav")
-    deadline = time.monotonic() + 30
-    while not list((tmp_path / "out").rglob(".*")) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: list((tmp_path / "out").rglob(".*")))
     process.send_signal(number)
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == expected

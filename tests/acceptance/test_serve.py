@@ -12,7 +12,8 @@ import pytest
 
 from spleeter_microservice.settings import Settings
 from tests.support.audio_files import RATE, noise
-from tests.support.service import Service, gone, running
+from tests.support.service import Service, running, wait_until_gone
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -53,8 +54,8 @@ def song(folder: Path, seconds: int, seed: int) -> Path:
 
 
 def begun(service: Service, job: str) -> None:
-    service.wait_for(job, "running")
-    time.sleep(0.3)
+    """Wait until the inference process reports progress."""
+    wait_until(lambda: service.job(job)["progress"], within=60)
 
 
 def kill(service: Service, part: str) -> int:
@@ -112,10 +113,7 @@ def test_a_database_stopped_at_once_is_restarted_and_loses_nothing(service: Serv
     begun(service, job)
     pid = postgres(service)
     os.kill(int(pid), signal.SIGQUIT)
-    deadline = time.monotonic() + 90
-    while postgres(service) in ("", pid) or service.readiness() != 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: postgres(service) not in ("", pid) and service.readiness() == 200, within=90)
     assert service.wait_for(job, within=90)["state"] == "succeeded"
     service.wait_until_ready()
 
@@ -127,14 +125,9 @@ def test_deleting_a_running_job_ends_its_process_and_leaves_nothing(
     begun(service, job)
     (child,) = service.pids("inference_child")
     assert service.client.delete(f"/v1/separations/{job}").status_code == 204
-    deadline = time.monotonic() + 10
-    while child in service.pids("inference_child"):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: child not in service.pids("inference_child"))
     assert service.client.get(f"/v1/separations/{job}").status_code == 404
-    while list((service.folder / "objects").rglob(f"*{job}*")):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: not list((service.folder / "objects").rglob(f"*{job}*")))
 
 
 def test_when_serve_is_killed_its_processes_stop_and_the_next_takes_over(
@@ -155,7 +148,7 @@ def test_sigterm_requeues_a_job_and_leaves_no_process(service: Service, tmp_path
         job = own.submit(song(tmp_path, 300, 7))["id"]
         begun(own, job)
         assert own.stop() == 0
-        assert gone(own.folder)
+        wait_until_gone(own.folder)
         own.start()
         own.wait_until_ready()
         assert own.job(job)["state"] in ("queued", "running")

@@ -1,6 +1,5 @@
 """Real worker processes that are killed, stopped and cut off from a real PostgreSQL."""
 
-import asyncio
 import hashlib
 import json
 import os
@@ -25,6 +24,7 @@ from spleeter_microservice.database.migrate import migrate
 from spleeter_microservice.jobs.job import Job, NewJob, State
 from spleeter_microservice.jobs.repository import JobRepository
 from tests.support.job_samples import killing_job, new_job, until
+from tests.support.waiting import eventually, still, wait_until
 
 pytestmark = pytest.mark.asyncio
 
@@ -43,11 +43,13 @@ class WorkerRegistry:
     def start(self, seconds: float = 0.05, **options: Any) -> subprocess.Popen[bytes]:
         """Start a worker that takes so long for each job."""
         arguments = [self.url, str(self.folder), str(seconds), json.dumps(options)]
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.worker_process", *arguments],
-            cwd=_REPOSITORY,
-            env=os.environ | {"PYTHONPATH": str(_REPOSITORY / "src")},
-        )
+        with self._log(len(self.workers)).open("wb") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.worker_process", *arguments],
+                cwd=_REPOSITORY,
+                env=os.environ | {"PYTHONPATH": str(_REPOSITORY / "src")},
+                stderr=log,
+            )
         self.workers.append(worker)
         return worker
 
@@ -59,10 +61,16 @@ class WorkerRegistry:
 
     async def begun(self, count: int = 1, within: float = 20) -> list[tuple[int, UUID]]:
         """Wait for so many attempts."""
-        async with asyncio.timeout(within):
-            while len(self.attempts()) < count:
-                await asyncio.sleep(0.02)
+        await eventually(lambda: len(self.attempts()) >= count, within=within)
         return self.attempts()
+
+    def _log(self, number: int) -> Path:
+        return self.folder / f"log{number}"
+
+    async def logged(self, event: str) -> None:
+        """Wait until every worker has logged an event."""
+        logs = [self._log(number) for number in range(len(self.workers))]
+        await eventually(lambda: all(event in log.read_text() for log in logs))
 
     def kill(self, pid: int) -> None:
         """End a worker without a word."""
@@ -94,6 +102,14 @@ async def repository(database_url: str) -> AsyncIterator[JobRepository]:
         yield JobRepository(database)
 
 
+async def progressed(repository: JobRepository, job: Job) -> bool:
+    return (await repository.get("ann", job.id)).progress > 0
+
+
+async def unchanged(repository: JobRepository, job: Job) -> bool:
+    return await repository.get("ann", job.id) == job
+
+
 async def create(repository: JobRepository, *jobs: NewJob) -> list[Job]:
     return [(await repository.create(job)).job for job in jobs]
 
@@ -114,7 +130,7 @@ async def test_another_worker_finishes_a_killed_workers_job_within_15_seconds(
     fleet.start(1.0)  # both with the pace that the service has
     (job,) = await create(repository, new_job())
     ((pid, _),) = await fleet.begun()
-    await asyncio.sleep(0.5)
+    await eventually(lambda: progressed(repository, job))
     fleet.kill(pid)
     start = time.monotonic()
     done = await until(repository, job.id, State.SUCCEEDED, within=20)
@@ -215,8 +231,7 @@ async def test_a_frozen_worker_publishes_no_job_that_another_has_taken_over(
     await fleet.begun(2)
     os.kill(pid, signal.SIGCONT)
     done = await until(repository, job.id, State.SUCCEEDED)
-    await asyncio.sleep(0.5)
-    assert await repository.get("ann", job.id) == done
+    await still(lambda: unchanged(repository, done))
     states = [event.state for event in await repository.events("ann", job.id)]
     assert states == [State.QUEUED, State.RUNNING, State.QUEUED, State.RUNNING, State.SUCCEEDED]
 
@@ -233,8 +248,7 @@ def stop_at_once(server: EmbeddedPostgres) -> None:
     """End PostgreSQL as a power cut would, but for the disk."""
     pid = (server.cluster / "postmaster.pid").read_text().split()[0]
     os.kill(int(pid), signal.SIGQUIT)
-    while server.answers():
-        time.sleep(0.02)
+    wait_until(lambda: not server.answers())
 
 
 async def test_an_immediate_stop_of_the_database_in_the_middle_loses_nothing(
@@ -248,7 +262,7 @@ async def test_an_immediate_stop_of_the_database_in_the_middle_loses_nothing(
                 fleet.start(0.2, slots=2, **QUICK)
             await fleet.begun(6)
             stop_at_once(own_postgres)
-            await asyncio.sleep(1.0)
+            await fleet.logged("database unavailable")
             own_postgres.ensure_running()
             for job in jobs:
                 assert_whole(await until(repository, job.id, State.SUCCEEDED, within=30), tmp_path)
@@ -263,10 +277,10 @@ async def test_jobs_that_run_during_a_database_outage_are_finished_and_not_resta
             repository = JobRepository(database)
             jobs = await create(repository, *(new_job() for _ in range(2)))
             for _ in range(2):
-                fleet.start(1.0, **QUICK | {"silence": 2.5})
+                fleet.start(3.0, **QUICK | {"silence": 2.5})
             await fleet.begun(2)
             stop_at_once(own_postgres)
-            await asyncio.sleep(5.0)
+            await fleet.logged("waiting for the database")  # the jobs are done
             own_postgres.ensure_running()
             done = [await until(repository, job.id, State.SUCCEEDED, within=15) for job in jobs]
         assert [(job.attempts, job.crashes) for job in done] == [(1, 0), (1, 0)]
@@ -280,7 +294,7 @@ async def test_a_worker_that_starts_before_its_database_waits_for_it(
     stop_at_once(own_postgres)
     with a_fleet(own_postgres.url, tmp_path) as fleet:
         worker = fleet.start(0.1, **QUICK)
-        await asyncio.sleep(1.5)
+        await fleet.logged("database unavailable")
         assert worker.poll() is None
         own_postgres.ensure_running()
         async with Database(own_postgres.url) as database:

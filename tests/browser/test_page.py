@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import zipfile
@@ -17,6 +16,7 @@ from spleeter_microservice.jobs.claims import Claim, Failure
 from spleeter_microservice.jobs.job import Result
 from spleeter_microservice.web.services import Services
 from tests.support.chromium import PATIENCE, Browser
+from tests.support.waiting import eventually
 from tests.support.web_service import ALL, Player, WorkerRegistry, song
 
 pytestmark = pytest.mark.asyncio
@@ -68,10 +68,16 @@ async def send(page: Browser, path: Path) -> None:
 
 async def the_claim(services: Services, player: Player) -> Claim:
     """Wait until there is a job, and claim it."""
-    async with asyncio.timeout(PATIENCE):
-        while not (await services.repository.page("ann")).jobs:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: any_jobs(services), within=PATIENCE)
     return await player.claim()
+
+
+async def any_jobs(services: Services) -> bool:
+    return bool((await services.repository.page("ann")).jobs)
+
+
+async def no_jobs(services: Services) -> bool:
+    return not await any_jobs(services)
 
 
 async def put_peaks(services: Services, prefix: str, stem: str) -> None:
@@ -120,16 +126,14 @@ async def test_a_song_is_uploaded_followed_played_and_saved(
         assert archive.testzip() is None
     await page.click("#delete")
     await page.until(SHOWN.format("#form"))
-    async with asyncio.timeout(PATIENCE):
-        while (await services.repository.page("ann")).jobs:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: no_jobs(services), within=PATIENCE)
 
 
 async def saved(path: Path, content: bytes | None = None) -> None:
     """Wait for a download."""
-    async with asyncio.timeout(PATIENCE):
-        while not path.exists() or (content is not None and path.read_bytes() != content):
-            await asyncio.sleep(0.02)
+    await eventually(
+        lambda: path.exists() and (content is None or path.read_bytes() == content), within=PATIENCE
+    )
 
 
 async def test_models_carry_their_labels(
@@ -184,9 +188,7 @@ async def test_cancelling_erases(
     await page.shows("#status", "Next in the queue")
     await page.click("#cancel")
     await page.until(SHOWN.format("#form"))
-    async with asyncio.timeout(PATIENCE):
-        while (await services.repository.page("ann")).jobs:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: no_jobs(services), within=PATIENCE)
     assert not await page.run("return " + SHOWN.format("#problem"))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import re
@@ -16,6 +15,7 @@ from typing import Any
 import httpx
 
 from tests.support.missing import missing
+from tests.support.waiting import eventually
 
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the protocol's name for "reference to an element"
 _ARGUMENTS = (
@@ -93,10 +93,8 @@ class Browser:
     async def until(self, expression: str) -> Any:
         """Wait until an expression is true in the page."""
         try:
-            async with asyncio.timeout(PATIENCE):
-                while not (value := await self.run(f"return {expression}")):
-                    await asyncio.sleep(0.03)
-        except TimeoutError:
+            value = await eventually(lambda: self.run(f"return {expression}"), within=PATIENCE)
+        except AssertionError:
             raise AssertionError(
                 f"never true: {expression}; the page says {await self.text('body')!r}"
             ) from None

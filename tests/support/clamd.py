@@ -8,20 +8,18 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.missing import missing
+from tests.support.waiting import wait_until
 
 # In pieces, so that scanners do not take the test suite for a virus.
 EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$" + b"EICAR" + b"-STANDARD-ANTIVIRUS-" + b"TEST-FILE!$H+H*"
 SIGNATURE = "Test.Eicar"
 STREAM_LIMIT = 48 << 20  # bytes
 FILE_LIMIT = 24 << 20
-
-_START_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -79,11 +77,11 @@ def _answers(path: Path) -> bool:
 
 
 def _wait(process: subprocess.Popen[bytes], path: Path, log: Path) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while not _answers(path):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"clamd does not start: {log.read_text()}")
-        time.sleep(0.02)
+    def ready() -> bool:
+        assert process.poll() is None, log.read_text()
+        return _answers(path)
+
+    wait_until(ready)
 
 
 def _free_port() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,6 +16,7 @@ from spleeter_microservice.jobs.job import Job, JobOptions, NewJob, Result, Stat
 from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.worker.attempt import AttemptTimings
 from spleeter_microservice.worker.worker import Worker, WorkerOptions
+from tests.support.waiting import eventually
 
 RESULT = Result(
     stems=(StoredStem("vocals", "a/vocals.wav", 12, "ab" * 32), StoredStem("other", "a/o.wav", 3, "cd" * 32)),
@@ -82,12 +82,13 @@ async def until(
     repository: JobRepository, job: UUID, *states: State, tenant: str = "ann", within: float = 10
 ) -> Job:
     """Wait for a job to be in one of some states."""
-    deadline = time.monotonic() + within
-    while (found := await repository.get(tenant, job)).state not in states:
-        assert not found.state.final, found
-        assert time.monotonic() < deadline, found
-        await asyncio.sleep(0.02)
-    return found
+
+    async def reached() -> Job | None:
+        found = await repository.get(tenant, job)
+        assert found.state in states or not found.state.final, found
+        return found if found.state in states else None
+
+    return await eventually(reached, within)
 
 
 @asynccontextmanager

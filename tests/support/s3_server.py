@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from types import TracebackType
 from typing import Self
 
 from tests.support.missing import missing
+from tests.support.waiting import wait_until
 
 BUCKET = "songs"
 
@@ -46,15 +47,14 @@ class S3Server:
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         request = urllib.request.Request(f"{self.url}/{BUCKET}", method="PUT")
-        deadline = time.monotonic() + 30
-        while True:
-            try:
+
+        def created() -> bool:
+            with contextlib.suppress(urllib.error.URLError):
                 urllib.request.urlopen(request).close()
-            except urllib.error.URLError:
-                assert time.monotonic() < deadline, "the S3 server does not start"
-                time.sleep(0.1)
-            else:
-                return
+                return True
+            return False
+
+        wait_until(created)
 
     def stop(self) -> None:
         assert self._process is not None

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+
+from tests.support.waiting import wait_until
 
 _REPOSITORY = Path(__file__).parents[2]
 KEY = "a key for tests: not to be guessed".replace(" ", "-")
@@ -70,12 +72,13 @@ class Service:
 
     def wait_until_ready(self, status: int = 200, within: float = START_SECONDS) -> None:
         """Wait until readiness answers so."""
-        deadline = time.monotonic() + within
-        while self.readiness() != status:
+
+        def ready() -> bool:
             assert self.process is not None
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"not ready: {self.log.read_text()[-4000:]}")
-            time.sleep(0.05)
+            assert self.process.poll() is None, self.log.read_text()[-4000:]
+            return self.readiness() == status
+
+        wait_until(ready, within)
 
     def readiness(self) -> int | None:
         """Give the status of readiness, or None when nobody answers."""
@@ -107,16 +110,18 @@ class Service:
 
     def wait_for(self, number: str, *states: str, within: float = 60) -> dict[str, Any]:
         """Wait until a job is in one of some states, by default until it has ended."""
-        deadline = time.monotonic() + within
-        while True:
-            try:
+
+        def reached() -> dict[str, Any] | None:
+            with contextlib.suppress(httpx.TransportError):
                 job = self.job(number)
-            except httpx.TransportError:
-                job = {"state": "unknown"}
-            if job["state"] in (states or _FINAL):
-                return job
-            assert time.monotonic() < deadline, f"{job} {self.log.read_text()[-3000:]}"
-            time.sleep(0.05)
+                return job if job["state"] in (states or _FINAL) else None
+            return None
+
+        return wait_until(reached, within)
+
+    def wait_for_log(self, event: str, within: float = 60) -> None:
+        """Wait until the log mentions an event."""
+        wait_until(lambda: event in self.log.read_text(), within)
 
     def pids(self, part: str) -> list[int]:
         """Give the numbers of processes of a part, such as ``api``, ``worker`` or ``inference_child``."""
@@ -137,14 +142,9 @@ def mentioning(folder: Path) -> list[tuple[int, list[str]]]:
     return found
 
 
-def gone(folder: Path, within: float = 20) -> bool:
-    """Wait until no process names a folder; tell whether that came about."""
-    deadline = time.monotonic() + within
-    while mentioning(folder):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
+def wait_until_gone(folder: Path) -> None:
+    """Wait until no process names a folder."""
+    wait_until(lambda: not mentioning(folder), within=20)
 
 
 def free_port() -> int:

@@ -25,6 +25,7 @@ from spleeter_microservice.worker.worker import Worker, WorkerOptions
 from tests.support.random_models import random_arrays
 from tests.support.tensorflow_files import write_checkpoint
 from tests.support.tiny_store import ARCHITECTURE
+from tests.support.waiting import eventually
 
 _SMALL = replace(ARCHITECTURE, stems=("vocals", "accompaniment"))
 
@@ -70,9 +71,8 @@ async def working(
         )
         task = asyncio.create_task(worker.run())
         try:
-            while worker.number is None:
-                await asyncio.sleep(0.01)
-            await WorkerRegistry(services.database).report(worker.number, inventory.models())
+            number = await eventually(lambda: worker.number)
+            await WorkerRegistry(services.database).report(number, inventory.models())
             yield TinyWorker(worker, slot, work, task)
         finally:
             worker.stop()
@@ -81,9 +81,9 @@ async def working(
 
 async def ended(client: httpx.AsyncClient, created: httpx.Response) -> dict[str, Any]:
     """Wait for the end of a separation that was created, and give it."""
-    async with asyncio.timeout(60):
-        while True:
-            job: dict[str, Any] = (await client.get(created.headers["location"])).json()
-            if job["finished_at"]:
-                return job
-            await asyncio.sleep(0.05)
+
+    async def job() -> dict[str, Any] | None:
+        found: dict[str, Any] = (await client.get(created.headers["location"])).json()
+        return found if found["finished_at"] else None
+
+    return await eventually(job, within=60)

@@ -45,6 +45,7 @@ from spleeter_microservice.web.server import UVICORN_OPTIONS
 from spleeter_microservice.web.services import Services
 from spleeter_microservice.webhooks.deliveries import WebhookDelivery
 from tests.support.memory_access import MemoryKeyStore, MemoryRateLimiter
+from tests.support.waiting import eventually
 
 # Structlog's default shows whole tracebacks with all variables, which takes seconds.
 structlog.configure(
@@ -176,9 +177,8 @@ async def served(app: FastAPI, **options: Any) -> AsyncIterator[str]:
     server = uvicorn.Server(config)
     running = asyncio.create_task(server._serve())  # ``serve`` would take the test's signals
     try:
-        while not server.started:
-            assert not running.done(), running.exception()
-            await asyncio.sleep(0.005)
+        await eventually(lambda: server.started or running.done())
+        assert server.started, running.exception()
         port = server.servers[0].sockets[0].getsockname()[1]
         yield f"http://127.0.0.1:{port}"
     finally:

@@ -7,6 +7,7 @@ job's prefix. Metadata ``deed: kill`` kills the process in the middle.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -39,8 +40,8 @@ class SlowCopy:
         stem = self.folder / job.prefix / "vocals"
         stem.parent.mkdir(parents=True, exist_ok=True)
         for step in range(10):
-            await asyncio.sleep(self.step)
-            if cancelled.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(cancelled.wait(), self.step)
                 raise JobStoppedError("given up")
             if step == 5 and job.options.metadata.get("deed") == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -26,6 +26,7 @@ from spleeter_microservice.errors import (
 )
 from spleeter_microservice.storage.store import BLOCK_BYTES, Storage, open_storage
 from tests.support.s3_server import BUCKET, S3Server
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio
 
@@ -167,8 +168,9 @@ async def test_too_many_bytes_are_refused_at_the_limit(storage: Storage, megabyt
 
 
 async def test_a_put_that_is_cancelled_leaves_nothing(storage: Storage) -> None:
-    task = asyncio.create_task(storage.put("a", stalled(), max_bytes=NO_LIMIT))
-    await asyncio.sleep(0.3)
+    stalling = asyncio.Event()
+    task = asyncio.create_task(storage.put("a", stalled(stalling), max_bytes=NO_LIMIT))
+    await stalling.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -259,7 +261,7 @@ async def test_a_link_is_not_followed_into_the_store(storage: Storage, tmp_path:
 async def test_a_copy_that_is_cancelled_does_not_appear(storage: Storage, tmp_path: Path) -> None:
     await put(storage, "a", bytes(40 * MEGABYTE))
     task = asyncio.create_task(storage.get_file("a", tmp_path / "copy"))
-    while not list(tmp_path.glob("*copy*")):
+    while not list(tmp_path.glob("*copy*")):  # between any two steps of the copy
         await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -294,19 +296,19 @@ async def test_an_upload_that_fails_leaves_no_parts_in_the_bucket(
     storage = open_storage(f"s3://{BUCKET}/parts")
     with pytest.raises(ObjectTooLargeError):
         await storage.put("a", stream(*[bytes(MEGABYTE)] * 20), max_bytes=15 * MEGABYTE)
-    sending = asyncio.create_task(storage.put("b", stalled(), max_bytes=NO_LIMIT))
-    while not server.unfinished_uploads():
-        await asyncio.sleep(0.05)
+    sending = asyncio.create_task(storage.put("b", stalled(asyncio.Event()), max_bytes=NO_LIMIT))
+    await eventually(server.unfinished_uploads)
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sending
     assert not server.unfinished_uploads()
 
 
-async def stalled() -> AsyncIterator[bytes]:
+async def stalled(stalling: asyncio.Event) -> AsyncIterator[bytes]:
     for _ in range(12):
         yield bytes(MEGABYTE)
-    await asyncio.sleep(60)
+    stalling.set()
+    await asyncio.Event().wait()
 
 
 async def test_a_bucket_that_does_not_exist_is_a_store_that_is_away(

@@ -19,6 +19,7 @@ from spleeter_microservice.access.tokens import TokenRules, TokenVerifier
 from spleeter_microservice.errors import ConfigurationError, InvalidTokenError, TokenKeysUnavailableError
 from tests.support.http_servers import Answer, Handler, Server, content, redirect, serving, stall, status
 from tests.support.issuer import AUDIENCE, ISSUER, KeySet, Signer, encoded, usual
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio
 
@@ -327,8 +328,7 @@ async def test_a_caller_that_goes_away_does_not_cost_the_others_their_keys() -> 
     with serving(stall(KeySet([RSA.jwk()]).document(), released)) as server:
         verifier = TokenVerifier(RULES, Jwks(server.url))
         first = asyncio.create_task(verifier.verify(RSA.token()))
-        while not server.requests:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: server.requests)
         first.cancel()
         released.set()
         assert (await verifier.verify(RSA.token())).key_id == "token:someone"

@@ -122,7 +122,7 @@ async def test_a_scan_that_is_cancelled_leaves_no_connection_open(antivirus: Ant
     async def endless() -> AsyncIterator[bytes]:
         yield b"music"
         begun.set()
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     scan = asyncio.create_task(scan_antivirus(endless(), antivirus))
     await begun.wait()
@@ -144,7 +144,7 @@ async def test_a_daemon_killed_in_mid_scan_gives_no_verdict_and_no_clean_file(
         async def interrupted() -> AsyncIterator[bytes]:
             yield bytes(MIB)
             os.kill(daemon.pid, signal.SIGKILL)
-            await asyncio.sleep(0.2)
+            await asyncio.to_thread(os.waitid, os.P_PID, daemon.pid, os.WEXITED | os.WNOWAIT)
             yield bytes(MIB)
 
         verdict = await scan_antivirus(interrupted(), antivirus)

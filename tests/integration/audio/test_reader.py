@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -319,20 +318,21 @@ def test_a_medium_that_fails_is_reported_as_such(any_file: dict[str, Path]) -> N
 def test_closing_waits_until_no_other_thread_decodes(
     any_file: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decoding, decoded = threading.Event(), threading.Event()
+    decoding, released = threading.Event(), threading.Event()
 
-    def decode_slowly(frame: av.AudioFrame) -> Waveform:
+    def decode_when_released(frame: av.AudioFrame) -> Waveform:
         decoding.set()
-        time.sleep(0.2)
-        samples = decoded_samples(frame)
-        decoded.set()
-        return samples
+        assert released.wait(10)
+        return decoded_samples(frame)
 
-    monkeypatch.setattr(decoder, "decoded_samples", decode_slowly)
-    with AudioReader(any_file["wav"]) as reader, ThreadPoolExecutor(1) as thread:
-        blocks = thread.submit(list, reader.blocks(100))
+    monkeypatch.setattr(decoder, "decoded_samples", decode_when_released)
+    with AudioReader(any_file["wav"]) as reader, ThreadPoolExecutor(2) as threads:
+        blocks = threads.submit(list, reader.blocks(100))
         assert decoding.wait(10)
-        reader.close()
-        assert decoded.is_set()
+        closing = threads.submit(reader.close)
+        with pytest.raises(TimeoutError):
+            closing.result(0.1)
+        released.set()
+        closing.result(10)
         with pytest.raises(ValueError, match="closed"):
             blocks.result(10)

@@ -10,7 +10,6 @@ import stat
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -304,21 +303,24 @@ def test_a_discarded_stem_leaves_nothing_not_even_its_folders(tmp_path: Path, co
 def test_discarding_waits_until_no_other_thread_encodes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoding, encoded = threading.Event(), threading.Event()
+    encoding, released = threading.Event(), threading.Event()
     write_at_once = StemEncoder.write
 
-    def write_slowly(encoder: StemEncoder, waveform: Waveform) -> None:
+    def write_when_released(encoder: StemEncoder, waveform: Waveform) -> None:
         encoding.set()
-        time.sleep(0.2)
+        assert released.wait(10)
         write_at_once(encoder, waveform)
-        encoded.set()
 
-    monkeypatch.setattr(StemEncoder, "write", write_slowly)
-    with AudioWriter(tmp_path / "a" / "stem.wav", OutputFormat()) as writer, ThreadPoolExecutor(1) as thread:
-        pending = thread.submit(writer.write, SONG)
+    monkeypatch.setattr(StemEncoder, "write", write_when_released)
+    stem = tmp_path / "a" / "stem.wav"
+    with AudioWriter(stem, OutputFormat()) as writer, ThreadPoolExecutor(2) as threads:
+        pending = threads.submit(writer.write, SONG)
         assert encoding.wait(10)
-        writer.discard()
-        assert encoded.is_set()
+        discarding = threads.submit(writer.discard)
+        with pytest.raises(TimeoutError):
+            discarding.result(0.1)
+        released.set()
+        discarding.result(10)
         pending.result(10)
         with pytest.raises(ValueError, match="finished or discarded"):
             writer.write(SONG)

@@ -7,8 +7,8 @@ import shutil
 import stat
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from spleeter_microservice.audit.log import AuditLog, head_path
 from spleeter_microservice.audit.record import BEGINNING, Action, AuditEvent, ChainHead, compose
 from spleeter_microservice.audit.verify import Report, verify
 from spleeter_microservice.errors import AuditBrokenError, AuditUnwritableError, ConfigurationError
+from tests.support.waiting import wait_until
 
 WRITER = """
 import sys
@@ -91,14 +92,16 @@ def test_several_processes_write_one_unbroken_chain(tmp_path: Path) -> None:
         assert [job for job in jobs if job.startswith(name)] == [f"{name}-{number}" for number in range(100)]
 
 
+def has_grown(path: Path, size: int) -> bool:
+    return path.exists() and path.stat().st_size >= size
+
+
 def test_killed_processes_leave_an_unbroken_chain(tmp_path: Path) -> None:
     path, chance = tmp_path / "audit.jsonl", random.Random(7)
     for attempt in range(4):
         writers = [start_writer(path, f"{attempt}{name}", 100_000) for name in "ab"]
         before = path.stat().st_size if path.exists() else 0
-        while not path.exists() or path.stat().st_size == before:
-            time.sleep(0.01)
-        time.sleep(chance.uniform(0, 0.1))
+        wait_until(partial(has_grown, path, before + chance.randrange(1, 100_000)))
         for writer in writers:
             writer.kill()
             writer.communicate()

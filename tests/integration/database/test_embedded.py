@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,16 +19,17 @@ from spleeter_microservice.database.embedded import EmbeddedPostgres
 from spleeter_microservice.database.unprivileged_user import Account
 from spleeter_microservice.errors import DatabaseInUseError, DatabaseStartError
 from tests.support.missing import missing
+from tests.support.waiting import wait_until
 
 _REPOSITORY = Path(__file__).parents[3]
 OWN = """
-import sys, time
+import signal, sys
 from pathlib import Path
 from spleeter_microservice.database.embedded import EmbeddedPostgres
 with EmbeddedPostgres(Path(sys.argv[1])) as server:
     print(server.url, flush=True)
     if len(sys.argv) > 2:
-        time.sleep(60)
+        signal.pause()
 """
 
 
@@ -180,8 +180,7 @@ def test_it_can_be_started_again_after_a_crash(folder: Path) -> None:
     with EmbeddedPostgres(folder) as server:
         assert not server.ensure_running()
         os.kill(main_process(folder), signal.SIGQUIT)
-        while server.answers():
-            time.sleep(0.05)
+        wait_until(lambda: not server.answers())
         assert server.ensure_running()
         assert value(server.url, "SELECT 1") == 1
 
@@ -193,8 +192,7 @@ def test_an_interrupted_initdb_leaves_no_partial_cluster(tmp_path: Path) -> None
         env=os.environ | {"PYTHONPATH": str(_REPOSITORY / "src")},
         stdout=subprocess.DEVNULL,
     )
-    while not list(folder.glob("new-*/cluster/base")):
-        time.sleep(0.005)
+    wait_until(lambda: list(folder.glob("new-*/cluster/base")))
     process.kill()
     process.wait()
     assert not (folder / "cluster").exists()

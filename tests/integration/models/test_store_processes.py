@@ -2,11 +2,11 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from spleeter_microservice.errors import ModelNotInstalledError
 from spleeter_microservice.models.directory import ModelDirectory
 from tests.support.http_servers import Server, content, serving, stall
 from tests.support.tiny_store import NAME, archived, tiny_store
+from tests.support.waiting import wait_until
 
 _REPOSITORY = Path(__file__).parents[3]
 
@@ -27,12 +28,12 @@ store = tiny_store(Path(sys.argv[1]), sys.argv[2])
 """
 PULL_AND_REPORT = f"{PULL}\nprint(store.pull('tiny').folder)"
 STOP_IN_THE_MIDDLE = f"""{PULL}
-import time
+import signal
 from dataclasses import replace
 def write(architecture, arrays, folder):
     (folder / "vocals.onnx").write_bytes(b"half")
     print("writing", flush=True)
-    time.sleep(60)
+    signal.pause()
 store.installer.form = replace(store.installer.form, write=write)
 store.pull("tiny")
 """
@@ -87,9 +88,7 @@ def test_a_pull_killed_while_it_downloads_is_resumed_by_the_next(tmp_path: Path)
     with serving(stall(archived(), released), content(archived(), '"stalled"')) as mirror:
         part = tmp_path / ".downloads" / "tiny.tar.gz.part"
         with running(PULL_AND_REPORT, tmp_path, mirror.url) as process:
-            while not part.exists() or part.stat().st_size == 0:
-                assert process.poll() is None
-                time.sleep(0.01)
+            wait_until(lambda: part.exists() and part.stat().st_size)
             process.send_signal(signal.SIGKILL)
             process.wait()
         arrived = part.stat().st_size
@@ -139,6 +138,6 @@ def test_a_pull_that_waited_for_a_removal_installs_the_model_anew(tmp_path: Path
         slot = ModelDirectory(tmp_path / NAME, "")
         with slot.locked():
             process = stack.enter_context(running(PULL_AND_REPORT, tmp_path, mirror.url))
-            time.sleep(0.6)  # until it waits
+            wait_until(lambda: re.search(rf"-> FLOCK .* {process.pid} ", Path("/proc/locks").read_text()))
             slot.remove()
         assert process.communicate(timeout=30)[0] == f"{tiny_store(tmp_path).find(NAME).folder}\n"

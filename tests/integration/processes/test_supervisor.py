@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from spleeter_microservice.processes.supervisor import Program, RestartPolicy, Supervisor
+from tests.support.waiting import eventually, still
 
 pytestmark = pytest.mark.asyncio
 
@@ -18,14 +19,14 @@ _REPOSITORY = Path(__file__).parents[3]
 QUICK = RestartPolicy(drain=3.0, first_pause=0.05, last_pause=0.2, upkeep=0.05)
 # Stands in for the command line: notes its process id, and does what the test wants.
 _STUB = """
-import os, pathlib, signal, sys, time
+import os, pathlib, signal, sys
 folder, deed = pathlib.Path(os.environ["FOLDER"]), sys.argv[1]
 if deed == "deaf": signal.signal(signal.SIGTERM, signal.SIG_IGN)
-with (folder / deed).open("a") as log: log.write(f"{os.getpid()}\\n")
-if deed == "short": sys.exit(3)
 from spleeter_microservice.processes import parent_watch
 parent_watch.watch(int(sys.argv[sys.argv.index("--lifeline") + 1]))
-time.sleep(60)
+with (folder / deed).open("a") as log: log.write(f"{os.getpid()}\\n")
+if deed == "short": sys.exit(3)
+signal.pause()
 """
 
 
@@ -52,9 +53,7 @@ def starts(folder: Path, deed: str) -> list[int]:
 
 
 async def started(folder: Path, deed: str, count: int) -> list[int]:
-    async with asyncio.timeout(30):
-        while len(starts(folder, deed)) < count:
-            await asyncio.sleep(0.02)
+    await eventually(lambda: len(starts(folder, deed)) >= count)
     return starts(folder, deed)
 
 
@@ -99,8 +98,7 @@ async def test_pauses_grow_before_a_program_that_keeps_exiting_is_restarted(
     restarts = RestartPolicy(drain=3.0, first_pause=0.2, last_pause=60.0)
     async with at_work(Supervisor([program("short")], restarts=restarts)):
         await started(tmp_path, "short", 3)
-        await asyncio.sleep(0.5)
-        assert len(starts(tmp_path, "short")) == 3
+        await still(lambda: len(starts(tmp_path, "short")) == 3)
 
 
 async def test_stopping_ends_all_programs_and_kills_those_that_ignore_it(
@@ -122,8 +120,7 @@ async def test_upkeep_is_repeated_even_if_it_fails(program: Callable[[str], Prog
         raise OSError("not now")
 
     async with at_work(Supervisor([program("long")], upkeep, restarts=QUICK)), asyncio.timeout(20):
-        while rounds < 3:
-            await asyncio.sleep(0.02)
+        await eventually(lambda: rounds >= 3)
 
 
 async def test_programs_stop_when_their_supervisor_is_killed(
@@ -137,9 +134,6 @@ async def test_programs_stop_when_their_supervisor_is_killed(
         sys.executable, "-c", script, env=dict(program("long").environ)
     )
     (pid,) = await started(tmp_path, "long", 1)
-    await asyncio.sleep(0.5)  # until it watches its lifeline
     supervisor.kill()
     await supervisor.wait()
-    async with asyncio.timeout(20):
-        while runs(pid):
-            await asyncio.sleep(0.02)
+    await eventually(lambda: not runs(pid))

@@ -4,7 +4,8 @@ import subprocess
 import sys
 
 SCRIPT = """
-import ctypes, os, subprocess, sys, time
+import ctypes, os, subprocess, sys
+from tests.support.waiting import wait_until
 from spleeter_microservice.processes.zombie_reaper import ZombieReaper
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -13,12 +14,13 @@ own = subprocess.Popen([sys.executable, "-c", "raise SystemExit(7)"])
 parent = subprocess.run(["sh", "-c", "sleep 0.2 & echo $!"], stdout=subprocess.PIPE, text=True)
 orphan = int(parent.stdout)
 reaper = ZombieReaper(timeout=1.0)
-deadline = time.monotonic() + 30
-while os.path.exists(f"/proc/{orphan}"):
-    assert time.monotonic() < deadline, "still there"
+
+def reaped():
     reaper.reap()
     assert own.poll() in (None, 7), "its own child's status was taken from it"
-    time.sleep(0.05)
+    return not os.path.exists(f"/proc/{orphan}")
+
+wait_until(reaped)
 """
 
 

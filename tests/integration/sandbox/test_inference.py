@@ -37,13 +37,14 @@ from spleeter_microservice.models.provide import find_model, open_store
 from spleeter_microservice.sandbox.inference import InferenceSlot
 from spleeter_microservice.sandbox.inference_child import NICENESS
 from spleeter_microservice.sandbox.launcher import Limits
-from spleeter_microservice.sandbox.messages import InferenceModel
+from spleeter_microservice.sandbox.messages import InferenceModel, Separation, SeparationRequest
 from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.separator import load_separator
 from spleeter_microservice.separation.song import separate_song
 from spleeter_microservice.settings import Settings
 from tests.support.audio_files import KINDS, RATE, encode_kind, noise
 from tests.support.inference_models import long_song, request_for, song, tiny_model
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio
 
@@ -84,12 +85,13 @@ def linked(path: Path, folder: Path) -> Path:
     return copy
 
 
-async def until_working(slot: InferenceSlot) -> int:
-    """Wait until a job is in the process, and return the process's number."""
-    while slot.pid is None:
-        await asyncio.sleep(0.01)
-    await asyncio.sleep(0.3)
-    return slot.pid
+async def working(slot: InferenceSlot, request: SeparationRequest) -> tuple[asyncio.Task[Separation], int]:
+    """Begin a job, wait until its process reports progress, and return both."""
+    reported = asyncio.Event()
+    task = asyncio.create_task(slot.separate(request, lambda done, total: reported.set()))
+    await reported.wait()
+    assert slot.pid is not None
+    return task, slot.pid
 
 
 def is_running(pid: int) -> bool:
@@ -186,8 +188,7 @@ async def test_cancelling_kills_within_a_second_and_the_next_job_runs(
     deezer: InferenceModel, work: Path
 ) -> None:
     async with InferenceSlot(deezer, work) as slot:
-        task = asyncio.create_task(slot.separate(request_for(song(work, 120), deezer)))
-        pid = await until_working(slot)
+        task, pid = await working(slot, request_for(song(work, 120), deezer))
         begin = time.monotonic()
         await slot.cancel()
         assert time.monotonic() - begin < 1
@@ -203,8 +204,7 @@ async def test_cancelling_kills_within_a_second_and_the_next_job_runs(
 async def test_a_caller_that_disconnects_ends_its_job(
     slot: InferenceSlot, tiny: InferenceModel, work: Path, long: Path
 ) -> None:
-    task = asyncio.create_task(slot.separate(request_for(linked(long, work), tiny)))
-    pid = await until_working(slot)
+    task, pid = await working(slot, request_for(linked(long, work), tiny))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -248,8 +248,8 @@ async def test_the_memory_limit_is_enforced(tiny: InferenceModel, work: Path) ->
 async def test_a_crash_is_reported_with_its_signal_and_the_next_job_runs(
     slot: InferenceSlot, tiny: InferenceModel, work: Path, long: Path, number: signal.Signals
 ) -> None:
-    task = asyncio.create_task(slot.separate(request_for(linked(long, work), tiny)))
-    os.kill(await until_working(slot), number)
+    task, pid = await working(slot, request_for(linked(long, work), tiny))
+    os.kill(pid, number)
     with pytest.raises(InferenceCrashedError, match=number.name) as error:
         await task
     assert error.value.signal == number
@@ -259,9 +259,10 @@ async def test_a_crash_is_reported_with_its_signal_and_the_next_job_runs(
 async def test_a_process_killed_while_idle_is_replaced(
     slot: InferenceSlot, tiny: InferenceModel, work: Path
 ) -> None:
-    assert slot.pid is not None
-    os.kill(slot.pid, signal.SIGKILL)
-    await asyncio.sleep(0.2)
+    pid = slot.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    await eventually(lambda: slot.pid != pid)
     await slot.separate(request_for(song(work), tiny))
     assert slot.ends == {"InferenceCrashedError": 1}
 
@@ -313,8 +314,7 @@ async def test_a_process_that_is_not_ready_in_time_is_killed(tiny: InferenceMode
 
 async def test_closing_ends_even_a_busy_process(tiny: InferenceModel, work: Path, long: Path) -> None:
     slot = InferenceSlot(tiny, work)
-    task = asyncio.create_task(slot.separate(request_for(linked(long, work), tiny)))
-    pid = await until_working(slot)
+    task, pid = await working(slot, request_for(linked(long, work), tiny))
     await slot.close()
     assert not is_running(pid)
     with pytest.raises(JobStoppedError):
@@ -346,10 +346,7 @@ async def test_a_process_dies_with_its_slots_owner(tiny: InferenceModel, work: P
         assert is_running(pid)
         owner.kill()
         owner.wait()
-        deadline = time.monotonic() + 2
-        while is_running(pid):
-            assert time.monotonic() < deadline, "the orphan lives"
-            await asyncio.sleep(0.01)
+        await eventually(lambda: not is_running(pid), within=2)
 
 
 async def test_mutated_files_break_no_slot(slot: InferenceSlot, tiny: InferenceModel, work: Path) -> None:

@@ -115,11 +115,11 @@ async def test_memory_time_and_open_files_are_limited(
 ) -> None:
     run_in_process(
         "from spleeter_microservice.audio import reader\n"
-        "import pathlib, time\n"
+        "import pathlib, threading\n"
         "def greedy(path):\n"
-        "    if path.name == 'slow': time.sleep(60)\n"
+        "    if path.name == 'slow': threading.Event().wait()\n"
         "    if path.name == 'writer': pathlib.Path('written').write_bytes(b'x')\n"
-        "    held = [bytearray(b'x') * (16 << 20) for _ in range(100)]; time.sleep(60)\n"
+        "    held = [bytearray(b'x') * (16 << 20) for _ in range(100)]; threading.Event().wait()\n"
         "reader.AudioReader = greedy\n",
         tmp_path / "hook",
         monkeypatch,

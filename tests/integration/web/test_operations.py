@@ -19,6 +19,7 @@ from spleeter_microservice.database.migrate import migrate
 from spleeter_microservice.web import health
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
+from tests.support.waiting import eventually
 from tests.support.web_service import Player, WorkerRegistry, build_services, served, song
 
 pytestmark = pytest.mark.asyncio
@@ -92,7 +93,7 @@ async def test_a_hanging_part_does_not_hang_the_response(
     stranger: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def hang() -> None:
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     monkeypatch.setattr(health, "_TIMEOUT", 0.2)
     monkeypatch.setattr(services.storage, "check", hang)
@@ -103,15 +104,18 @@ async def test_a_hanging_part_does_not_hang_the_response(
 async def test_concurrent_requests_share_one_check(
     stranger: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
+    asked, answered = [], asyncio.Event()
 
     async def check() -> None:
         asked.append(1)
-        await asyncio.sleep(0.1)
+        await answered.wait()
 
     monkeypatch.setattr(health, "_CACHED_SECONDS", 60.0)
     monkeypatch.setattr(services.storage, "check", check)
-    answers = await asyncio.gather(*(stranger.get("/health/ready") for _ in range(20)))
+    asking = [asyncio.create_task(stranger.get("/health/ready")) for _ in range(20)]
+    await eventually(lambda: asked)
+    answered.set()
+    answers = await asyncio.gather(*asking)
     assert {answer.status_code for answer in answers} == {200}
     assert len(asked) == 1
 
@@ -199,8 +203,10 @@ async def test_a_database_outage_is_reported_everywhere_and_recovered_from(
     assert metrics.status_code == 200
     assert "spleeter_queue_depth NaN" in metrics.text
     outage.start()
-    async with asyncio.timeout(30):
-        while (await client.get("/health/ready")).status_code != 200:
-            await asyncio.sleep(0.1)
+
+    async def ready() -> bool:
+        return (await client.get("/health/ready")).status_code == 200
+
+    await eventually(ready)
     assert (await client.get(path)).json()["state"] == "queued"
     assert (await client.post("/v1/separations", **upload)).status_code == 202

@@ -28,6 +28,7 @@ from spleeter_microservice.webhooks.sender import SenderOptions, WebhookSender
 from tests.support.http_servers import Server, serving, status
 from tests.support.tiny_fleet import TinyWorker, ended, install, working
 from tests.support.traces import close_tracing, spans
+from tests.support.waiting import eventually
 from tests.support.web_service import song
 from tests.support.webhooks import SECRET, verified_id
 
@@ -134,9 +135,9 @@ async def test_a_request_s_id_is_in_every_line_about_it_and_at_the_receiver(
 
 async def delivered(client: httpx.AsyncClient, created: httpx.Response) -> dict[str, Any]:
     """Wait until a separation's webhook has arrived; its second attempt is 5 s after the first."""
-    async with asyncio.timeout(60):
-        while True:
-            job: dict[str, Any] = (await client.get(created.headers["location"])).json()
-            if [one["state"] for one in job["deliveries"]] == ["delivered"]:
-                return job
-            await asyncio.sleep(0.1)
+
+    async def job() -> dict[str, Any] | None:
+        found: dict[str, Any] = (await client.get(created.headers["location"])).json()
+        return found if [one["state"] for one in found["deliveries"]] == ["delivered"] else None
+
+    return await eventually(job)

@@ -26,6 +26,7 @@ from spleeter_microservice.webhooks.deliveries import Deliveries, WebhookDeliver
 from spleeter_microservice.webhooks.sender import SenderOptions, WebhookSender
 from tests.support.http_servers import Server, serving, stall, status
 from tests.support.job_samples import RESULT, cancel, claimed, new_job, succeed
+from tests.support.waiting import eventually
 from tests.support.webhooks import SECRET, verified_id
 
 pytestmark = pytest.mark.asyncio
@@ -59,15 +60,15 @@ async def sent(
     *others: Job,
 ) -> WebhookDelivery:
     """Run a sender until a job's only delivery is as wanted, and those of others, too."""
+
+    async def wanted() -> WebhookDelivery | None:
+        assert not running.done()
+        found = [await Deliveries(database).of_job(one.tenant, one.id) for one in (job, *others)]
+        return found[0][0] if all(until(delivery) for (delivery,) in found) else None
+
     running = asyncio.create_task(sending.run())
     try:
-        async with asyncio.timeout(20):
-            while True:
-                found = [await Deliveries(database).of_job(one.tenant, one.id) for one in (job, *others)]
-                if all(until(delivery) for (delivery,) in found):
-                    return found[0][0]
-                assert not running.done()
-                await asyncio.sleep(0.02)
+        return await eventually(wanted)
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -221,10 +222,11 @@ async def test_two_senders_share_the_work_and_send_nothing_twice(database: Datab
     with serving(status(200)) as server:
         jobs = [await succeed(database, telling(server)) for _ in range(10)]
         senders = [asyncio.create_task(sender(database, server).run()) for _ in range(2)]
-        async with asyncio.timeout(20):
-            for job in jobs:
-                while not delivered((await Deliveries(database).of_job("ann", job.id))[0]):
-                    await asyncio.sleep(0.02)
+
+        async def all_delivered() -> bool:
+            return all([delivered((await Deliveries(database).of_job("ann", job.id))[0]) for job in jobs])
+
+        await eventually(all_delivered)
         for task in senders:
             task.cancel()
         await asyncio.gather(*senders, return_exceptions=True)

@@ -18,6 +18,7 @@ from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.worker.attempt import Outcome
 from spleeter_microservice.worker.worker import Worker
 from tests.support.job_samples import QUICK, RESULT, Songs, at_work, new_job, until
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio
 
@@ -48,8 +49,8 @@ async def test_a_waiting_worker_starts_a_new_job_within_a_tenth_of_a_second(
     database: Database, repository: JobRepository
 ) -> None:
     waits = []
-    async with at_work(worker(database, Songs(), poll=30.0)):
-        await asyncio.sleep(0.3)
+    async with at_work(worker(database, Songs(), poll=30.0)) as waiting:
+        await eventually(lambda: waiting.connected)
         for _ in range(9):
             job = (await repository.create(new_job())).job
             done = await until(repository, job.id, State.SUCCEEDED)
@@ -62,8 +63,7 @@ async def test_slots_work_at_the_same_time(database: Database, repository: JobRe
     songs = Songs(seconds=0.5)
     jobs = [(await repository.create(new_job())).job for _ in range(3)]
     async with at_work(worker(database, songs, slots=3)) as working:
-        while working.running < 3:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: working.running >= 3)
         assert working.connected
         for job in jobs:
             await until(repository, job.id, State.SUCCEEDED)
@@ -71,9 +71,12 @@ async def test_slots_work_at_the_same_time(database: Database, repository: JobRe
 
 async def test_progress_is_seen_while_a_job_runs(database: Database, repository: JobRepository) -> None:
     job = (await repository.create(new_job())).job
-    async with at_work(worker(database, Songs(seconds=1.0))), asyncio.timeout(5):
-        while (await repository.get("ann", job.id)).progress != 0.5:
-            await asyncio.sleep(0.02)
+
+    async def halfway() -> bool:
+        return (await repository.get("ann", job.id)).progress == 0.5
+
+    async with at_work(worker(database, Songs(seconds=1.0))):
+        await eventually(halfway, within=5)
 
 
 async def test_an_error_caused_by_the_song_fails_the_job_at_once(
@@ -132,13 +135,9 @@ async def test_a_deleted_job_is_given_up_within_a_second(
     songs = Songs(seconds=30)
     job = (await repository.create(new_job())).job
     async with at_work(worker(database, songs, heartbeat=30.0, silence=60.0)) as working:
-        while not songs.begun:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.1)
+        await eventually(lambda: songs.begun)
         await repository.delete("ann", job.id)
-        async with asyncio.timeout(1):
-            while working.running:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: not working.running, within=1)
     assert songs.given_up == [job.id]
 
 
@@ -148,17 +147,14 @@ async def test_a_separation_that_ignores_cancellation_is_interrupted(
     class Deaf(Songs):
         async def __call__(self, job: Job, *_: Any) -> Any:
             self.begun.append(job.id)
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
 
     songs = Deaf()
     job = (await repository.create(new_job())).job
     async with at_work(worker(database, songs)) as working:
-        while not songs.begun:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: songs.begun)
         await repository.delete("ann", job.id)
-        async with asyncio.timeout(2):
-            while working.running:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: not working.running, within=2)
 
 
 async def test_a_stopping_worker_finishes_what_it_can_in_the_grace_period(
@@ -167,8 +163,7 @@ async def test_a_stopping_worker_finishes_what_it_can_in_the_grace_period(
     songs = Songs(seconds=0.5)
     jobs = [(await repository.create(new_job())).job for _ in range(2)]
     async with at_work(worker(database, songs)):
-        while not songs.begun:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: songs.begun)
     states = [(await repository.get("ann", job.id)).state for job in jobs]
     assert states == [State.SUCCEEDED, State.QUEUED]
 
@@ -184,8 +179,7 @@ async def test_a_job_that_outlasts_the_grace_period_is_requeued(
     songs = Stopping(seconds=30)
     job = (await repository.create(new_job())).job
     async with at_work(worker(database, songs, grace=0.2)):
-        while not songs.begun:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: songs.begun)
     back = await repository.get("ann", job.id)
     assert (back.state, back.crashes, back.progress) == (State.QUEUED, 0, 0)
     async with at_work(worker(database, Songs())):
@@ -200,8 +194,7 @@ async def test_a_worker_declared_dead_drops_its_jobs_and_registers_again(
     job = (await repository.create(new_job())).job
     working = Worker(database, songs, songs.erase, QUICK, lambda job, ending, seconds: endings.append(ending))
     async with at_work(working):
-        while not songs.begun:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: songs.begun)
         await Claims(database).take_over(0)
         done = await until(repository, job.id, State.SUCCEEDED)
     assert (done.attempts, done.crashes) == (2, 1)
@@ -230,21 +223,17 @@ async def test_expired_jobs_are_swept(database: Database, repository: JobReposit
     songs = Songs()
     job = (await repository.create(new_job(retention=timedelta()))).job
     async with at_work(worker(database, songs, sweep=0.1)), asyncio.timeout(5):
-        while not songs.erased:
-            await asyncio.sleep(0.02)
+        await eventually(lambda: songs.erased)
     assert songs.erased == [job.prefix]
 
 
 async def test_every_change_of_a_job_is_notified(database: Database, repository: JobRepository) -> None:
     heard: list[Notice | None] = []
     listening = asyncio.create_task(JobNotifications(database.url, heard.append).run())
-    while not heard:
-        await asyncio.sleep(0.01)
+    await eventually(lambda: heard)
     job = (await repository.create(new_job())).job
     await repository.delete("ann", job.id)
-    async with asyncio.timeout(2):
-        while len(heard) < 4:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: len(heard) >= 4, within=2)
     listening.cancel()
     assert heard[0] is None
     assert [notice.state for notice in heard if notice] == ["queued", "cancelled", "deleted"]

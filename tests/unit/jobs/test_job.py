@@ -1,7 +1,9 @@
 """Jobs as pure data."""
 
+import itertools
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 from uuid import RFC_4122, UUID
 
@@ -9,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spleeter_microservice.jobs import job
 from spleeter_microservice.jobs.job import JobOptions, Result, State, StoredStem, new_job_id
 from spleeter_microservice.jobs.queue import COST_UNIT, entry_priority, virtual_cost
 from spleeter_microservice.separation.options import SeparationOptions
@@ -27,15 +30,14 @@ OPTIONS = st.builds(
 )
 
 
-def test_job_ids_are_version_7_and_sort_by_creation_time() -> None:
-    before = time.time()
-    ids = []
-    for _ in range(100):
-        ids.append(new_job_id())
-        time.sleep(0.00002)
+def test_job_ids_are_version_7_and_sort_by_creation_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = time.time_ns()
+    clock = itertools.count(begin, 1000)  # a microsecond apart
+    monkeypatch.setattr(job, "time", SimpleNamespace(time_ns=clock.__next__))
+    ids = [new_job_id() for _ in range(1000)]
     assert ids == sorted(ids, key=str)
-    assert all((job.version, job.variant) == (7, RFC_4122) for job in ids)
-    assert before - 0.01 < (ids[0].int >> 80) / 1000 < time.time()
+    assert all((uuid.version, uuid.variant) == (7, RFC_4122) for uuid in ids)
+    assert ids[0].int >> 80 == begin // 1_000_000
 
 
 def test_job_ids_made_concurrently_are_unique() -> None:

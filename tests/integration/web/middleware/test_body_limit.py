@@ -115,7 +115,7 @@ async def test_a_trickling_body_times_out() -> None:
         answering = asyncio.create_task(connection.answer())
         while not answering.done():
             await connection.send(b"x")
-            await asyncio.sleep(0.05)
+            await asyncio.wait([answering], timeout=0.05)
         assert (await answering)[0] == 408
 
 
@@ -185,8 +185,10 @@ async def test_a_body_may_take_longer_than_headers_may(monkeypatch: pytest.Monke
     app = application(replace(LIMITS, timeout=20))
     async with served(app) as url, connected(url) as connection:
         await connection.send(request("POST /read", Content_Length=2) + b"1")
-        await asyncio.sleep(0.5)
+        answering = asyncio.create_task(connection.answer())
+        await asyncio.wait([answering], timeout=0.5)
+        assert not answering.done()
         await connection.send(b"2")
-        assert (await connection.answer())[0] == 200
+        assert (await answering)[0] == 200
         await connection.send(request("POST /read", Content_Length=0))
         assert (await connection.answer())[0] == 200

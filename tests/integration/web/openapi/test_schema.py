@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from spleeter_microservice.settings import Settings
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
 from tests.support.memory_access import MemoryRateLimiter
+from tests.support.waiting import eventually
 from tests.support.web_service import ALL, Player, build_services, served, song
 
 EXAMPLES = 12  # of each operation, besides the document's own and the borders of its ranges
@@ -74,19 +76,22 @@ def running(shared_database_url: str, tmp_path_factory: pytest.TempPathFactory) 
 
 
 async def _work(player: Player) -> None:
-    while True:
+    async def separated() -> None:
         with contextlib.suppress(AssertionError):  # nothing waits
             await player.separate()
-        await asyncio.sleep(0.02)
+
+    await eventually(separated, within=math.inf)
 
 
 async def _separated(url: str, key: str) -> str:
     """Have one separation succeed."""
     async with httpx.AsyncClient(base_url=url, headers={"X-API-KEY": key}, timeout=60) as client:
         body = (await client.post("/v1/separations", files={"file": ("a.wav", song(seed=7))})).json()
-        while body["state"] != "succeeded":
-            await asyncio.sleep(0.02)
-            body = (await client.get(body["url"])).json()
+
+        async def succeeded() -> bool:
+            return bool((await client.get(body["url"])).json()["state"] == "succeeded")
+
+        await eventually(succeeded)
     return str(body["id"])
 
 

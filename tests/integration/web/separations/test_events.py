@@ -20,6 +20,7 @@ from spleeter_microservice.web.separations.events import EventStream
 from spleeter_microservice.web.separations.notifications import NotificationHub
 from spleeter_microservice.web.services import Services
 from tests.support.job_samples import cancel, new_job
+from tests.support.waiting import eventually
 from tests.support.web_service import Player
 
 pytestmark = pytest.mark.asyncio
@@ -226,8 +227,7 @@ async def test_no_connection_is_held_while_waiting(ann: httpx.AsyncClient, servi
     async with following(ann, job.id) as first, following(ann, job.id) as second:
         assert await first.next()
         assert await second.next()
-        while pool.get_stats()["pool_available"] < pool.get_stats()["pool_size"]:  # pending a rollback
-            await asyncio.sleep(0.01)
+        await eventually(lambda: pool.get_stats()["pool_available"] >= pool.get_stats()["pool_size"])
 
 
 @pytest.fixture
@@ -249,13 +249,17 @@ def outage(database_url: str) -> Iterator[Callable[[bool], None]]:
 
 
 async def test_a_stream_survives_a_database_outage(
-    ann: httpx.AsyncClient, services: Services, database_url: str, outage: Callable[[bool], None]
+    ann: httpx.AsyncClient,
+    services: Services,
+    database_url: str,
+    outage: Callable[[bool], None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     job = (await services.repository.create(new_job())).job
     async with following(ann, job.id) as events:
         assert await events.next()
         await asyncio.to_thread(outage, True)
-        await asyncio.sleep(0.3)
+        await eventually(lambda: "lost the connection" in caplog.text)
         await asyncio.to_thread(outage, False)
         async with Database(database_url) as database:
             player = Player(Services(**{**vars(services), "database": database}))
@@ -282,7 +286,7 @@ async def test_a_failed_look_up_is_repeated(
     await asyncio.to_thread(outage, True)
     stream = aiter(EventStream(services.repository, NotificationHub(database_url, pause=0.05), "ann", job.id))
     first = asyncio.ensure_future(anext(stream))
-    await asyncio.sleep(0.2)
+    await asyncio.wait([first], timeout=0.2)
     assert not first.done()
     await asyncio.to_thread(outage, False)
     assert b"queued" in await first

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from spleeter_microservice.database.connection import Database
 from spleeter_microservice.jobs.claims import Failure
 from spleeter_microservice.web.services import Services
 from spleeter_microservice.webhooks.deliveries import WebhookDelivery
+from tests.support.waiting import eventually
 from tests.support.web_service import Player, WorkerRegistry, build_services, song
 
 pytestmark = pytest.mark.asyncio
@@ -272,11 +272,12 @@ async def test_deleting_a_running_separation_stops_and_erases_it(
 ) -> None:
     path = (await submit(ann)).headers["location"]
     claim = await player.claim()
-    started = time.monotonic()
     deleting = asyncio.create_task(ann.delete(path))
-    while await player.claims.progress(claim, 0.5):
-        await asyncio.sleep(0.01)
-    assert time.monotonic() - started < 5
+
+    async def stopped() -> bool:
+        return not await player.claims.progress(claim, 0.5)
+
+    await eventually(stopped, within=5)
     await player.claims.release(claim)
     assert (await deleting).status_code == 204
     assert objects(services, tmp_path) == []

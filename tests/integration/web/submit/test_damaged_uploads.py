@@ -20,6 +20,7 @@ from spleeter_microservice.web.services import Services
 from tests.support.audio_files import encode_kind, noise
 from tests.support.damage import mutations
 from tests.support.tiny_fleet import TinyWorker, install, working
+from tests.support.waiting import eventually
 from tests.support.web_service import song
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(240)]
@@ -91,12 +92,12 @@ async def test_300_damaged_files_cause_no_server_error_and_leave_no_file(
 
 async def idle(services: Services) -> None:
     """Wait until nothing waits or runs."""
-    async with asyncio.timeout(180):
-        while True:
-            load = await services.repository.load()
-            if load.queued + load.running == 0:
-                return
-            await asyncio.sleep(0.1)
+
+    async def nothing() -> bool:
+        load = await services.repository.load()
+        return load.queued + load.running == 0
+
+    await eventually(nothing, within=180)
 
 
 async def all_jobs(client: httpx.AsyncClient) -> list[dict[str, str]]:

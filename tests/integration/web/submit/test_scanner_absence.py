@@ -16,6 +16,7 @@ from spleeter_microservice.antivirus.clamd import Clamd
 from spleeter_microservice.antivirus.scan import Antivirus
 from spleeter_microservice.web.services import Services
 from tests.support.clamd import Daemon, running
+from tests.support.waiting import eventually
 from tests.support.web_service import song
 
 pytestmark = pytest.mark.asyncio
@@ -64,7 +65,7 @@ async def test_songs_are_refused_during_a_scanner_outage_and_accepted_after_it(
     assert await scanner(stranger, 200) == "ok"
     os.kill(clamd.pid, signal.SIGSTOP)
     waiting = asyncio.create_task(send(ann, 0))
-    await asyncio.sleep(0.3)
+    await asyncio.wait([waiting], timeout=0.3)
     assert not waiting.done()
     os.kill(clamd.pid, signal.SIGKILL)
     for answer in (await waiting, await send(ann, 1)):
@@ -82,9 +83,9 @@ async def test_songs_are_refused_during_a_scanner_outage_and_accepted_after_it(
 
 async def scanner(client: httpx.AsyncClient, status: int) -> str:
     """Wait for readiness of a status, and give what it says of the scanner."""
-    async with asyncio.timeout(20):
-        while True:
-            answer = await client.get("/health/ready")
-            if answer.status_code == status:
-                return str(answer.json()["parts"]["antivirus"]["state"])
-            await asyncio.sleep(0.1)
+
+    async def state() -> str | None:
+        answer = await client.get("/health/ready")
+        return str(answer.json()["parts"]["antivirus"]["state"]) if answer.status_code == status else None
+
+    return await eventually(state)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import resource
 from collections.abc import AsyncIterator, Callable
@@ -31,6 +30,7 @@ from spleeter_microservice.web.services import Services
 from spleeter_microservice.web.submit import spool
 from tests.support.audio_files import RATE, encode_kind, noise
 from tests.support.raw_http import connected, request
+from tests.support.waiting import eventually
 from tests.support.web_service import WavProber, WorkerRegistry, build_services, served, song
 
 pytestmark = pytest.mark.asyncio
@@ -286,12 +286,8 @@ async def test_a_client_that_disconnects_leaves_no_file(
     )
     async with connected(address) as connection:
         await connection.send(head + part)
-        async with asyncio.timeout(20):
-            while not leftovers():
-                await asyncio.sleep(0.01)
-    async with asyncio.timeout(20):
-        while leftovers():
-            await asyncio.sleep(0.01)
+        await eventually(leftovers)
+    await eventually(lambda: not leftovers())
     assert (await services.repository.load()).queued == 0
 
 

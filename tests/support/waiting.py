@@ -1,0 +1,61 @@
+"""Waiting for what announces itself nowhere: files, other processes, rows, the kernel's tables.
+
+Where a test can await an event or a task instead, it does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, overload
+
+_INTERVAL = 0.01  # seconds
+
+Value = TypeVar("Value")
+
+
+def wait_until(condition: Callable[[], Value | None], within: float = 30.0) -> Value:
+    """Wait until a function returns something true, and return that.
+
+    Raises:
+        AssertionError: if it does not within this many seconds.
+    """
+    deadline = time.monotonic() + within
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"still {value!r} after {within} s"
+        time.sleep(_INTERVAL)
+    return value
+
+
+@overload
+async def eventually(condition: Callable[[], Awaitable[Value | None]], within: float = ...) -> Value: ...
+@overload
+async def eventually(condition: Callable[[], Value | None], within: float = ...) -> Value: ...
+async def eventually(condition: Callable[[], Any], within: float = 30.0) -> Any:
+    """Wait until a function, or the coroutine that it returns, gives something true, and return that.
+
+    Raises:
+        AssertionError: if it does not within this many seconds.
+    """
+    deadline = time.monotonic() + within
+    while not (value := await _value(condition())):
+        assert time.monotonic() < deadline, f"still {value!r} after {within} s"
+        await asyncio.sleep(_INTERVAL)
+    return value
+
+
+async def still(condition: Callable[[], Any], seconds: float = 0.5) -> None:
+    """Watch that a condition goes on to hold, where the wrong thing could happen at any time.
+
+    Raises:
+        AssertionError: if it ceases to hold within this many seconds.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert await _value(condition()), "holds no longer"
+        await asyncio.sleep(_INTERVAL)
+
+
+async def _value(found: Any) -> Any:
+    return await found if isinstance(found, Awaitable) else found
