@@ -49,14 +49,14 @@ def test_every_example_calls_what_there_is(document: dict[str, Any]) -> None:
 
 
 def test_every_state_and_scope_is_documented() -> None:
-    section = TEXT[TEXT.index("## Look at") : TEXT.index("## List")]
+    section = TEXT[TEXT.index("## Get a separation") : TEXT.index("## List")]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [*State]
     for scope in Scope:
         assert f"`{scope}`" in TEXT
 
 
 def test_what_a_separation_has_is_documented() -> None:
-    section = TEXT[TEXT.index("## Look at") : TEXT.index("## List")]
+    section = TEXT[TEXT.index("## Get a separation") : TEXT.index("## List")]
     for field in {*schemas.Separation.model_fields, *schemas.StemFile.model_fields}:
         assert (
             f'"{field}"' in section or f"`{field}`" in section or field.endswith("_at") or field == "url"
