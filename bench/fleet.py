@@ -179,8 +179,8 @@ class Fleet:
                 while not (await client.is_ready() and all(map(self.helpers, self.workers))):
                     await asyncio.sleep(0.1)
         except TimeoutError:
-            said = "\n".join(f"{program.name}: {program.stderr_tail()}" for program in self.programs)
-            raise RuntimeError(f"The service is not ready after {_START:g} s.\n{said}") from None
+            logs = "\n".join(f"{program.name}: {program.stderr_tail()}" for program in self.programs)
+            raise RuntimeError(f"The service is not ready after {_START:g} s.\n{logs}") from None
 
     def helpers(self, program: Program) -> list[Process]:
         """Return the child processes of a program."""

@@ -27,7 +27,7 @@ class Listeners:
     def __init__(self, running: asyncio.subprocess.Process) -> None:
         self._running = running
 
-    async def told(self) -> dict[str, list[float]]:
+    async def arrivals(self) -> dict[str, list[float]]:
         """Wait for the separation to end; return by state when each listener heard of it."""
         assert self._running.stdout is not None
         found: dict[str, list[float]] = json.loads(await self._running.stdout.readline())
@@ -56,7 +56,7 @@ async def listening(port: int, job: str, key: str, count: int) -> AsyncIterator[
         await running.wait()
 
 
-async def _listen(port: int, job: str, begun: asyncio.Event, told: dict[str, list[float]]) -> None:
+async def _listen(port: int, job: str, begun: asyncio.Event, arrivals: dict[str, list[float]]) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 14)
     key = os.environ["SPLEETER_API_KEY"]
     request = f"GET /v1/separations/{job}/events HTTP/1.1\r\nHost: localhost\r\nX-API-KEY: {key}\r\n\r\n"
@@ -71,7 +71,7 @@ async def _listen(port: int, job: str, begun: asyncio.Event, told: dict[str, lis
             begun.set()
             state = json.loads(line[5:])["state"]
             if state != last:
-                told[state].append(time.time())
+                arrivals[state].append(time.time())
                 last = state
         elif not line:
             raise RuntimeError("The server closed a listener's stream too early.")
@@ -80,15 +80,15 @@ async def _listen(port: int, job: str, begun: asyncio.Event, told: dict[str, lis
 
 async def _main() -> None:
     port, job, count = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    told: dict[str, list[float]] = defaultdict(list)
+    arrivals: dict[str, list[float]] = defaultdict(list)
     listeners: list[asyncio.Task[None]] = []
     while len(listeners) < count:
         some = [asyncio.Event() for _ in range(min(_AT_ONCE, count - len(listeners)))]
-        listeners += [asyncio.create_task(_listen(port, job, begun, told)) for begun in some]
+        listeners += [asyncio.create_task(_listen(port, job, begun, arrivals)) for begun in some]
         await asyncio.gather(*(begun.wait() for begun in some))
     print(json.dumps({"listening": count}), flush=True)
     await asyncio.gather(*listeners)
-    print(json.dumps(told), flush=True)
+    print(json.dumps(arrivals), flush=True)
 
 
 if __name__ == "__main__":

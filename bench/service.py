@@ -199,11 +199,11 @@ class Bench:
             async with listeners.listening(fleet.port, job["id"], fleet.key, _LISTENERS) as following:
                 growth = memory(pid) - before
                 await client.delete(ahead["id"])
-                told = await following.told()
+                arrivals = await following.arrivals()
             done = await client.succeeded(job["id"], _TIMEOUT)
         row("", "received", "p50 ms", "p99 ms", "last ms")
         for state, instant in (("running", done["started_at"]), ("succeeded", done["finished_at"])):
-            delays = [1000 * (at - _instant(instant)) for at in told[state]]
+            delays = [1000 * (at - _instant(instant)) for at in arrivals[state]]
             figures = (percentile(delays, 0.5), percentile(delays, 0.99), max(delays))
             row(state, f"{len(delays)} of {_LISTENERS}", *(f"{figure:.0f}" for figure in figures))
         print(f"memory of the API: {growth / _LISTENERS / 1000:.1f} kB for each listener")
