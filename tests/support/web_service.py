@@ -122,7 +122,7 @@ class WorkerRegistry:
     live: int = 1
     deliveries: dict[UUID, list[WebhookDelivery]] = field(default_factory=dict)
 
-    async def all(self) -> Sequence[RegisteredModel]:
+    async def list_models(self) -> Sequence[RegisteredModel]:
         """Give the models."""
         return self.models
 
@@ -162,7 +162,6 @@ def build_services(
         antivirus=Antivirus("off"),
         audit=AuditLog(folder / "audit.jsonl", flush=False),
         prober=WavProber(),
-        models=fleet,
         deliveries=fleet,
         workers=fleet,
         version="1.2.3",

@@ -70,7 +70,6 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             antivirus=Antivirus.from_settings(settings.antivirus, settings.clamd_url),
             audit=open_audit_log(settings),
             prober=await stack.enter_async_context(Prober(config.spool)),
-            models=WorkerRegistry(database),
             deliveries=Deliveries(database),
             workers=WorkerRegistry(database),
             outgoing=Outgoing(UrlPolicy()) if settings.source_urls else None,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from spleeter_microservice.access.rate_table import prune_rates
@@ -75,7 +73,9 @@ class ObjectSweeper:
         await prune_rates(self._database)
         await self._storage.remove_unfinished(before)
         erased = 0
-        for prefixes in _batches(await self._old_prefixes(before)):
+        old = await self._old_prefixes(before)
+        for start in range(0, len(old), _BATCH):
+            prefixes = old[start : start + _BATCH]
             known = await self._repository.known_prefixes(prefixes)
             for prefix in set(prefixes) - known:
                 logger.warning("erasing objects without a job", extra={"prefix": prefix})
@@ -89,10 +89,3 @@ class ObjectSweeper:
             prefix = "/".join(found.key.split("/", 2)[:2])
             newest[prefix] = max(found.modified, newest.get(prefix, found.modified))
         return [prefix for prefix, modified in newest.items() if modified < before]
-
-
-def _batches(prefixes: list[str]) -> Iterator[list[str]]:
-    for start in itertools.count(0, _BATCH):
-        if start >= len(prefixes):
-            return
-        yield prefixes[start : start + _BATCH]

@@ -79,7 +79,7 @@ class WorkerRegistry:
         async with self._database.statement() as statement:
             return int((await statement.one("count_workers", silence=self._silence))["workers"])
 
-    async def all(self) -> Sequence[RegisteredModel]:
+    async def list_models(self) -> Sequence[RegisteredModel]:
         """Give the models that are installed, and those that could be."""
         async with self._database.statement() as statement:
             return [_model(row) for row in await statement.rows("list_models")]
@@ -90,7 +90,7 @@ class WorkerRegistry:
         Raises:
             ModelNotInstalledError: when there is none; it says how to install one.
         """
-        return best(await self.all(), stems, bandwidth)
+        return best(await self.list_models(), stems, bandwidth)
 
     async def report(self, worker: int, models: Sequence[RegisteredModel]) -> None:
         """Note what models a worker has, and which others it knows."""

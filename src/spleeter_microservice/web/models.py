@@ -15,5 +15,5 @@ router = APIRouter(tags=["models"])
 @router.get("/v1/models", operation_id="listModels", responses=keyed_responses())
 async def list_(services: ServicesDep, caller: CanRead) -> ModelList:
     """List the models that are installed and those that can be installed."""
-    models = await services.models.all()
+    models = await services.workers.list_models()
     return ModelList(models=[ModelInfo.model_validate(model, from_attributes=True) for model in models])

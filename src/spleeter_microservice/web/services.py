@@ -39,10 +39,10 @@ class Prober(Protocol):
         """
 
 
-class Models(Protocol):
-    """The models that the workers report."""
+class Workers(Protocol):
+    """The workers that share the queue, and the models that they report."""
 
-    async def all(self) -> Sequence[RegisteredModel]:
+    async def list_models(self) -> Sequence[RegisteredModel]:
         """Return the installed models and those that can be installed."""
 
     async def choose(self, stems: int, bandwidth: str) -> RegisteredModel:
@@ -52,19 +52,15 @@ class Models(Protocol):
             ModelNotInstalledError: if none is installed; the message says how to install one.
         """
 
+    async def ready(self) -> int:
+        """Return the number of live workers that passed their self-check."""
+
 
 class Deliveries(Protocol):
     """The webhooks of jobs."""
 
     async def of_job(self, tenant: str, job: UUID) -> Sequence[WebhookDelivery]:
         """Return a job's deliveries; none for an unknown job."""
-
-
-class Workers(Protocol):
-    """The workers that share the queue."""
-
-    async def ready(self) -> int:
-        """Return the number of live workers that passed their self-check."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +121,6 @@ class Services:
     antivirus: Antivirus
     audit: AuditLog
     prober: Prober
-    models: Models
     deliveries: Deliveries
     workers: Workers
     outgoing: Outgoing | None = None

@@ -14,7 +14,7 @@ from spleeter_microservice.jobs.claims import Claims
 from spleeter_microservice.jobs.job import new_job_id
 from spleeter_microservice.jobs.worker_registry import WorkerRegistry as RealFleet
 from spleeter_microservice.sandbox.prober import Prober as RealProber
-from spleeter_microservice.web.services import Deliveries, Models, Prober, Workers
+from spleeter_microservice.web.services import Deliveries, Prober, Workers
 from spleeter_microservice.webhooks.deliveries import Deliveries as RealDeliveries
 from tests.support.web_service import WavProber, WorkerRegistry, song
 
@@ -73,18 +73,18 @@ class TestFleets:
         await real.report(worker, played.models)
         return real
 
-    async def test_models_are_listed_with_those_that_are_missing(self, fleet: Models) -> None:
-        models = {model.name: model for model in await fleet.all()}
+    async def test_models_are_listed_with_those_that_are_missing(self, fleet: Workers) -> None:
+        models = {model.name: model for model in await fleet.list_models()}
         assert models["2stems"].installed
         assert not models["5stems"].installed
         assert models["2stems"].stems == ("vocals", "accompaniment")
 
-    async def test_the_model_for_a_number_of_stems_is_an_installed_one(self, fleet: Models) -> None:
+    async def test_the_model_for_a_number_of_stems_is_an_installed_one(self, fleet: Workers) -> None:
         assert (await fleet.choose(2, "official")).name == "2stems"
         assert (await fleet.choose(4, "official")).name == "4stems-lite"
         assert (await fleet.choose(2, "official")).result_version
 
-    async def test_no_model_is_said_to_be_missing(self, fleet: Models) -> None:
+    async def test_no_model_is_said_to_be_missing(self, fleet: Workers) -> None:
         with pytest.raises(ModelNotInstalledError):
             await fleet.choose(5, "official")
 

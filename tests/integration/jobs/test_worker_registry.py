@@ -49,7 +49,7 @@ async def test_reported_models_outlive_the_worker(database: Database, fleet: Wor
     number = await worker(database)
     await fleet.report(number, [TWO, FOUR])
     await Claims(database).unregister(number)
-    assert await fleet.all() == [TWO, FOUR]
+    assert await fleet.list_models() == [TWO, FOUR]
 
 
 async def test_official_weights_are_preferred_to_approximate_ones(

@@ -78,7 +78,7 @@ async def services(
         services.database, Outgoing(guard), (SECRET,), services.audit, SenderOptions(poll=0.05)
     )
     sending = asyncio.create_task(sender.run())
-    yield replace(services, config=config, guard=guard, models=fleet, workers=fleet, deliveries=deliveries)
+    yield replace(services, config=config, guard=guard, workers=fleet, deliveries=deliveries)
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
 

@@ -94,7 +94,7 @@ async def _check(services: Services, job: Job, stem: str | None) -> None:
     """Check before waiting that the requested stem will exist."""
     if stem is None:
         return
-    model = await services.models.choose(job.options.stems, job.options.bandwidth)
+    model = await services.workers.choose(job.options.stems, job.options.bandwidth)
     names = job.options.only or model.stems
     if stem not in names:
         raise InvalidFieldsError(

@@ -87,7 +87,7 @@ async def _new_job(
     services: Services, caller: Principal, form: SubmissionForm, upload: Upload, facts: AudioFacts
 ) -> NewJob:
     seconds = _seconds(form, facts, services.config.max_duration)
-    model = await services.models.choose(form.stems, form.bandwidth)
+    model = await services.workers.choose(form.stems, form.bandwidth)
     job_id = new_job_id()
     prefix = f"separations/{job_id}"
     return NewJob(

@@ -35,7 +35,7 @@ async def services(services: Services) -> AsyncIterator[Services]:
     """The services with the real prober, and what workers really have."""
     async with Prober(services.config.spool) as prober:
         fleet = WorkerRegistry(services.database)
-        yield replace(services, prober=prober, models=fleet, workers=fleet)
+        yield replace(services, prober=prober, workers=fleet)
 
 
 @pytest_asyncio.fixture

@@ -27,7 +27,7 @@ LIMIT, SECONDS = 4.0, 8.0
 async def services(services: Services) -> AsyncIterator[Services]:
     async with Prober(services.config.spool) as prober:
         fleet, config = WorkerRegistry(services.database), replace(services.config, max_duration=LIMIT)
-        yield replace(services, config=config, prober=prober, models=fleet, workers=fleet)
+        yield replace(services, config=config, prober=prober, workers=fleet)
 
 
 @pytest_asyncio.fixture
