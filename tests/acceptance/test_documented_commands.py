@@ -25,11 +25,11 @@ pytestmark = pytest.mark.timeout(300)
 ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = re.findall(r"^([a-z-]+):.*##", MAKEFILE, re.MULTILINE)
-DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def shell_blocks(document: Path) -> list[str]:
-    return re.findall(r"```(?:sh|bash|console)\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
+    return re.findall(r"```sh\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
 
 
 COMMANDS = sorted(
@@ -73,6 +73,9 @@ NOT_RUN = {
     "gunicorn": "test_gunicorn.py runs it",
     "export": "sets what the other examples use",
     "make": "the tests of the Makefile run it",
+    "git show": "needs the history of the repository",
+    "python -m research.lite": "takes hours, and needs PyTorch and the synthesisers",
+    "spleeter-microservice evaluate": "needs songs with known stems; tests/integration/cli runs it",
     "spleeter-microservice train": "needs PyTorch; test_train_command.py runs it",
     "spleeter-microservice separate -p my_model/config.json": "needs the model that `train` makes",
 }
@@ -168,6 +171,16 @@ def test_the_recipe_of_a_target_names_programs_that_exist(
     assert parses(recipe)
     for program in re.findall(r"(?<!\S)(?:\.venv/bin|scripts)/[\w.-]+", recipe):
         assert (copy / program).exists(), program
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_block_of_commands_is_marked_as_such(document: Path) -> None:
+    fences = re.findall(
+        r"^```(\w*)\n(.*?)^```$", document.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    for language, block in fences:
+        if re.match(r"(\.venv/|make |pip |curl |docker |kubectl |gunicorn |spleeter-microservice )", block):
+            assert language == "sh", block
 
 
 @pytest.mark.parametrize(("document", "command"), COMMANDS)
