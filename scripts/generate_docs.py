@@ -1,6 +1,6 @@
-"""Write the generated tables of README.md and docs/*.md, or check that they are up to date.
+"""Write the generated tables of README.md, docs/*.md and compose.yaml, or check that they are up to date.
 
-A table stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``. Each module of
+A table stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``, in YAML after ``#``. Each module of
 ``scripts/docs_tables`` exports ``TABLES``, a dictionary from names to functions that return a table's lines.
 """
 
@@ -19,7 +19,7 @@ from scripts import docs_tables
 Table = Callable[[], Iterable[str]]
 
 ROOT = Path(__file__).parents[1]
-_START = re.compile(r"^<!-- generated: (\S+) -->\n", re.MULTILINE)
+_START = re.compile(r"^( *# |)<!-- generated: (\S+) -->\n", re.MULTILINE)
 _END = "<!-- end -->\n"
 
 
@@ -40,13 +40,14 @@ def rewrite(text: str, tables: Mapping[str, Table]) -> str:
     """
     before, *parts = _START.split(text)
     rewritten = [before]
-    for name, rest in zip(parts[::2], parts[1::2], strict=True):
+    for comment, name, rest in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
         if name not in tables:
             raise ValueError(f"No table is called {name!r}. The tables are {', '.join(sorted(tables))}.")
-        _, end, after = rest.partition(_END)
+        _, end, after = rest.partition(comment + _END)
         if not end:
             raise ValueError(f"The table {name!r} is not closed. Write {_END.strip()} on a line below it.")
-        rewritten += [f"<!-- generated: {name} -->\n", *(f"{line}\n" for line in tables[name]()), end, after]
+        start = f"{comment}<!-- generated: {name} -->\n"
+        rewritten += [start, *(f"{line}\n" for line in tables[name]()), end, after]
     return "".join(rewritten)
 
 
@@ -54,7 +55,7 @@ def update(documents: Iterable[Path], tables: Mapping[str, Table], *, write: boo
     """Return one line for each document that is out of date or wrongly marked.
 
     Args:
-        documents: Markdown files.
+        documents: Markdown or YAML files.
         tables: functions that return the lines of a table, by name.
         write: rewrite documents that are out of date instead of reporting them.
     """
@@ -81,7 +82,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--check", action="store_true", help="report outdated files instead of writing them")
-    documents = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    documents = [ROOT / "compose.yaml", ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     complaints = update(documents, find_tables(), write=not parser.parse_args().check)
     print(*complaints, sep="\n", end="\n" if complaints else "", file=sys.stderr)
     return 1 if complaints else 0

@@ -51,7 +51,7 @@ QUICK = {
     "bench-crash": "BENCH_ARGS=--quick",
     "format": "",
     "clean": "VENV=unused",
-}
+} | {target: "PYTEST_ARGS='--collect-only -qn0'" for target in TARGETS if target.startswith("test-")}
 """Targets, with arguments that make them quick."""
 
 ELSEWHERE = {

@@ -1,4 +1,4 @@
-"""What the documents promise is what the program has."""
+"""The documents agree with the program and with each other."""
 
 import ast
 import re

@@ -41,6 +41,12 @@ def test_a_wrong_marker_is_reported_even_when_writing(document: Path, write: boo
     assert len(update([document], TABLES, write=write)) == 1
 
 
+def test_markers_in_yaml_are_comments() -> None:
+    text = "a:\n  # <!-- generated: fruit -->\n  # <!-- end -->\nb: c\n"
+    tables = {"fruit": lambda: ["  apple:"]}
+    assert rewrite(text, tables) == text.replace("  # <!-- end", "  apple:\n  # <!-- end")
+
+
 def test_an_unknown_table_is_an_error() -> None:
     with pytest.raises(ValueError, match="No table is called 'stones'"):
         rewrite("<!-- generated: stones -->\n<!-- end -->\n", TABLES)
