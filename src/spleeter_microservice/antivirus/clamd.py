@@ -1,4 +1,4 @@
-"""A client of ClamAV's daemon: its commands PING and INSTREAM (clamd(8))."""
+"""A client for ClamAV's daemon: the commands PING and INSTREAM (clamd(8))."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from spleeter_microservice.errors import ConfigurationError
 
 DEFAULT_PORT = 3310
 
-_CHUNK = 1 << 17  # bytes sent at a time; below every sensible StreamMaxLength
+_CHUNK = 1 << 17  # bytes; below every sensible StreamMaxLength
 _LONGEST_REPLY = 4096
 
 
 class ClamdError(Exception):
-    """The daemon cannot be reached, broke off, or said what it should not."""
+    """The daemon cannot be reached, closed the connection, or sent an unexpected reply."""
 
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Seconds to wait: for a connection, for the daemon to take or send the next bytes, for its verdict."""
+    """Seconds to wait for a connection, for the next bytes in either direction, and for the verdict."""
 
     connect: float = 5
     transfer: float = 30
@@ -33,11 +33,11 @@ class Timeouts:
 
 @dataclass(frozen=True)
 class Clamd:
-    """Where a daemon listens.
+    """The address of a daemon.
 
     Attributes:
-        host, port: for TCP.
-        path: of a Unix socket; then host and port mean nothing.
+        host, port: TCP address.
+        path: path of a Unix socket, which replaces host and port.
         timeouts: how long to wait.
     """
 
@@ -51,7 +51,7 @@ class Clamd:
         """Read ``tcp://host``, ``tcp://host:port`` or ``unix:///path``.
 
         Raises:
-            ConfigurationError: when it is none of these.
+            ConfigurationError: if it is none of these.
         """
         try:
             parts = urlsplit(url)
@@ -66,29 +66,29 @@ class Clamd:
         raise _bad_url(url)
 
     def __str__(self) -> str:
-        """Name it in messages."""
+        """Return its name for messages."""
         return self.path or f"{self.host}:{self.port}"
 
     async def ping(self) -> None:
-        """Go on only if the daemon answers.
+        """Check that the daemon responds.
 
         Raises:
-            ClamdError: when it does not.
+            ClamdError: if it does not.
         """
         async with self._connection() as connection:
             await connection.send(b"zPING\0")
             reply = await connection.reply(self.timeouts.transfer)
         if reply != "PONG":
-            raise ClamdError(f"clamd at {self} answered {reply!r} to PING")
+            raise ClamdError(f"clamd at {self} replied {reply!r} to PING")
 
     async def instream(self, chunks: AsyncIterator[bytes]) -> str:
-        """Send a stream and give what the daemon says of it, ``stream: OK`` or the like.
+        """Send a stream and return the daemon's reply, such as ``stream: OK``.
 
-        Memory does not depend on the stream's length. The stream is not read to its end when
-        the daemon replies earlier. Errors of ``chunks`` go through as they are.
+        Memory does not depend on the stream's length. The stream is not read to its end if the daemon
+        replies earlier. Errors of ``chunks`` are passed on.
 
         Raises:
-            ClamdError: when the daemon gives no reply.
+            ClamdError: if the daemon does not reply.
         """
         async with self._connection() as connection:
             await connection.send(b"zINSTREAM\0")
@@ -123,51 +123,55 @@ class Clamd:
 
 
 class _Connection:
-    """One conversation, on a bare socket.
+    """A connection on a plain socket.
 
-    On asyncio's streams a reply is lost when writing fails first, and clamd replies to a
-    stream that is too long and hangs up while it is being sent.
+    asyncio's streams lose a reply if writing fails first, and clamd replies and closes the connection
+    while a stream that is too long is still being sent.
     """
 
-    def __init__(self, connected: socket.socket, name: str, timeouts: float) -> None:
+    def __init__(self, connected: socket.socket, name: str, timeout: float) -> None:
         self._socket = connected
         self._name = name
-        self._patience = timeouts
+        self._timeout = timeout
         self._loop = asyncio.get_running_loop()
 
     async def send(self, data: bytes | memoryview) -> None:
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._timeout):
                 await self._loop.sock_sendall(self._socket, data)
         except TimeoutError as error:
-            raise ClamdError(f"clamd at {self._name} takes nothing any more") from error
+            raise ClamdError(f"clamd at {self._name} stopped reading") from error
         except OSError as error:
-            raise _BrokenOffError(f"clamd at {self._name} broke off: {error.strerror or error}") from error
+            raise _ConnectionClosedError(
+                f"clamd at {self._name} closed the connection: {error.strerror or error}"
+            ) from error
 
-    async def reply(self, timeouts: float) -> str:
+    async def reply(self, timeout: float) -> str:
         received = b""
         try:
-            async with asyncio.timeout(timeouts):
+            async with asyncio.timeout(timeout):
                 while not received.endswith(b"\0") and len(received) <= _LONGEST_REPLY:
                     data = await self._loop.sock_recv(self._socket, _LONGEST_REPLY)
                     if not data:
                         break
                     received += data
         except TimeoutError as error:
-            raise ClamdError(f"clamd at {self._name} did not reply within {timeouts:g} s") from error
+            raise ClamdError(f"clamd at {self._name} did not reply within {timeout:g} s") from error
         except OSError as error:
-            raise ClamdError(f"clamd at {self._name} broke off: {error.strerror or error}") from error
+            raise ClamdError(
+                f"clamd at {self._name} closed the connection: {error.strerror or error}"
+            ) from error
         if not received.endswith(b"\0"):
-            raise ClamdError(f"clamd at {self._name} broke off in its reply")
+            raise ClamdError(f"clamd at {self._name} closed the connection in mid-reply")
         return received.rstrip(b"\0").decode("utf-8", "replace").strip()
 
 
-class _BrokenOffError(ClamdError):
-    """The daemon hung up while something was sent to it; it may have replied before."""
+class _ConnectionClosedError(ClamdError):
+    """The daemon closed the connection during a write; it may have replied before."""
 
 
 async def _send_all(connection: _Connection, chunks: AsyncIterator[bytes]) -> bool:
-    """Send a stream in chunks, each after its length; tell whether all of it was taken."""
+    """Send a stream in chunks, each preceded by its length; return whether all of it was sent."""
     async for data in chunks:
         view = memoryview(data)
         for begin in range(0, len(view), _CHUNK):
@@ -175,7 +179,7 @@ async def _send_all(connection: _Connection, chunks: AsyncIterator[bytes]) -> bo
             try:
                 await connection.send(struct.pack(">I", len(part)))
                 await connection.send(part)
-            except _BrokenOffError:
+            except _ConnectionClosedError:
                 return False
     return True
 
@@ -193,5 +197,5 @@ async def _connected(family: int, address: object) -> socket.socket:
 
 def _bad_url(url: str) -> ConfigurationError:
     return ConfigurationError(
-        f"{url!r} is no address of clamd. Set SPLEETER_CLAMD_URL to tcp://host:3310 or unix:///path."
+        f"{url!r} is not an address of clamd. Set SPLEETER_CLAMD_URL to tcp://host:3310 or unix:///path."
     )

@@ -1,4 +1,4 @@
-"""What is uploaded passes a virus scanner before anything else looks inside."""
+"""Virus scans of uploads, before anything opens them."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ Result = Literal["skipped", "clean", "infected", "unavailable"]
 _CLEAN = "stream: OK"
 _FOUND_BEGIN, _FOUND_END = "stream: ", " FOUND"
 _TOO_LONG = "INSTREAM size limit exceeded"
-# clamd's name for what it gave up, when AlertExceedsMax is on; without it, it calls that clean.
+# clamd's name for a file beyond its limits if AlertExceedsMax is on; otherwise it calls it clean.
 _TOO_MUCH = "Heuristics.Limits.Exceeded"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is known of a file after scanning it.
+    """The result of a scan.
 
     Attributes:
-        result: ``skipped`` when scanning is off, ``unavailable`` when there is no scanner.
-        signature: of the virus.
-        problem: with the scanner.
+        result: ``skipped`` if scanning is off, ``unavailable`` if the scanner does not work.
+        signature: signature of the virus found.
+        problem: what is wrong with the scanner.
     """
 
     result: Result
@@ -39,11 +39,11 @@ class Verdict:
     problem: str = ""
 
     def raise_if_unsafe(self) -> None:
-        """Go on only with a file that was found clean, or that need not be scanned.
+        """Raise unless the file is clean or need not be scanned.
 
         Raises:
-            InfectedError: when there is a virus in it.
-            ScannerUnavailableError: when nobody knows.
+            InfectedError: if it contains a virus.
+            ScannerUnavailableError: if it could not be scanned.
         """
         if self.result == "infected":
             raise InfectedError(
@@ -51,18 +51,18 @@ class Verdict:
             )
         if self.result == "unavailable":
             raise ScannerUnavailableError(
-                f"Files cannot be scanned for viruses at the moment, so none is taken. Try again "
-                f"later. ({self.problem})"
+                f"Files cannot be scanned for viruses at the moment and are refused. Try again later. "
+                f"({self.problem})"
             )
 
 
 @dataclass(frozen=True)
 class Antivirus:
-    """How uploads are scanned.
+    """Configuration of the virus scan.
 
     Attributes:
-        mode: ``off``, or ``required``: nothing is taken that was not found clean.
-        clamd: the scanner; needed unless scanning is off.
+        mode: ``off``, or ``required`` to accept only files found clean.
+        clamd: the scanner; needed unless the mode is ``off``.
     """
 
     mode: Mode = "off"
@@ -80,7 +80,7 @@ class Antivirus:
         """Read ``SPLEETER_ANTIVIRUS`` and ``SPLEETER_CLAMD_URL``.
 
         Raises:
-            ConfigurationError: when one is wrong, or the second is missing.
+            ConfigurationError: if one is wrong, or the second is missing.
         """
         if mode == "off":
             return cls("off")
@@ -89,7 +89,7 @@ class Antivirus:
         return cls("required", Clamd.from_url(url) if url else None)
 
     async def problem(self) -> str | None:
-        """Say what is wrong with the scanner, if something is; for readiness."""
+        """Return what is wrong with the scanner, or None; for readiness."""
         if self.mode == "off" or self.clamd is None:
             return None
         try:
@@ -100,18 +100,18 @@ class Antivirus:
 
 
 async def scan_antivirus(chunks: AsyncIterator[bytes], antivirus: Antivirus) -> Verdict:
-    """Scan a file for viruses, before it is decoded.
+    """Scan a file for viruses before it is decoded.
 
     Args:
-        chunks: the file, of any length and in any pieces; read once, and not at all when
-            scanning is off. What it raises goes through.
-        antivirus: how to scan.
+        chunks: content of the file; read once, and not at all if scanning is off. Its errors are passed
+            on.
+        antivirus: configuration of the scan.
 
     Returns:
-        The verdict; ``Verdict.raise_if_unsafe`` turns a bad one into an error.
+        the verdict; ``Verdict.raise_if_unsafe`` turns a bad one into an error.
 
     Raises:
-        ScanLimitError: when the file is larger, or unpacks to more, than the scanner scans.
+        ScanLimitError: if the file, or its unpacked content, exceeds the scanner's limits.
     """
     if antivirus.mode == "off" or antivirus.clamd is None:
         return Verdict("skipped")
@@ -137,6 +137,6 @@ def _verdict(reply: str) -> Verdict:
 
 def _beyond(limit: str) -> ScanLimitError:
     return ScanLimitError(
-        f"The file is beyond what the virus scanner scans ({limit}). Send a smaller one; operators "
-        f"set {limit} in clamd.conf."
+        f"The file exceeds a limit of the virus scanner ({limit}). Send a smaller file; operators can raise "
+        f"{limit} in clamd.conf."
     )

@@ -1,4 +1,4 @@
-"""Requests to addresses that callers gave, made only to where ``addresses`` lets them go."""
+"""An HTTP client for URLs that callers name, restricted by ``url_policy``."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from spleeter_microservice.outgoing.url_policy import UrlPolicy
 
 USER_AGENT = "spleeter-microservice"
 
-_MAXIMUM_TRIED = 4  # of a host's addresses
-_ANSWER_BYTES = 4096  # of a webhook receiver's answer that are looked at
+_MAXIMUM_TRIED = 4  # addresses of a host
+_BODY_BYTES = 4096  # maximum part of a webhook response that is read
 _WEB = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": USER_AGENT}
 
 
 @dataclass(frozen=True)
 class ResponseLimits:
-    """How long, how much and how far: seconds, bytes, and redirects.
+    """Limits on a download: bytes, seconds and redirects.
 
-    ``connect`` and ``read`` bound the wait for a connection and for the next bytes, ``total``
-    everything together, what is done with the bytes included.
+    ``connect`` and ``read`` limit the wait for a connection and for the next bytes; ``total`` limits the
+    whole download, including the processing of its bytes.
     """
 
     maximum_bytes: int
@@ -40,35 +40,35 @@ class ResponseLimits:
 
     @property
     def timeout(self) -> httpx.Timeout:
-        """The waits, as the HTTP client wants them."""
+        """The timeouts in the HTTP client's form."""
         return httpx.Timeout(self.read, connect=self.connect)
 
 
 class Download:
-    """A file that is arriving.
+    """A download in progress.
 
     Attributes:
-        url: that it comes from, after redirects.
-        content_type: that the server claims; empty when it claims none.
-        length: in bytes, that the server announces.
+        url: final URL, after redirects.
+        content_type: type that the server claims, or empty.
+        length: size in bytes that the server announces, or None.
     """
 
-    def __init__(self, response: httpx.Response, bounds: ResponseLimits) -> None:
+    def __init__(self, response: httpx.Response, limits: ResponseLimits) -> None:
         length = response.headers.get("Content-Length", "")
         self.url = str(response.url)
         self.content_type: str = response.headers.get("Content-Type", "")
         self.length = int(length) if length.isascii() and length.isdecimal() and len(length) < 20 else None
         self._response = response
-        self._maximum_bytes = bounds.maximum_bytes
+        self._maximum_bytes = limits.maximum_bytes
         if self.length is not None and self.length > self._maximum_bytes:
             raise _too_large(self._maximum_bytes)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Give the file as it arrives.
+        """Yield the file as it arrives.
 
         Raises:
-            ResponseTooLargeError: as soon as it is larger than allowed.
-            UnreachableError: when it breaks off.
+            ResponseTooLargeError: if it exceeds the limit.
+            UnreachableError: if the connection is lost.
         """
         received = 0
         with _translated():
@@ -80,13 +80,13 @@ class Download:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the receiver of a webhook answered.
+class WebhookResponse:
+    """A receiver's response to a webhook.
 
     Attributes:
-        status: HTTP status; 200 to 299 mean that it was taken.
-        body: the beginning of the answer's body.
-        retry_after: seconds that the receiver wants to be left alone.
+        status: HTTP status; 200 to 299 confirm the delivery.
+        body: start of the body.
+        retry_after: seconds to wait before the next attempt, as requested by the receiver.
     """
 
     status: int
@@ -95,14 +95,14 @@ class Answer:
 
 
 class Outgoing:
-    """Makes requests to addresses that callers gave.
+    """A client for URLs that callers name.
 
-    Proxies of the environment are not used: a proxy would look names up once more, and
-    anything it can reach could be called.
+    Proxies from the environment are not used: a proxy would resolve names again and could reach
+    forbidden addresses.
 
     Args:
-        guard: decides what may be called.
-        verify: how servers' certificates are checked; by default as browsers do.
+        guard: policy that decides which URLs are allowed.
+        verify: verification of certificates; by default as in browsers.
     """
 
     def __init__(self, guard: UrlPolicy, verify: ssl.SSLContext | None = None) -> None:
@@ -110,40 +110,40 @@ class Outgoing:
         self._verify = verify or httpx.create_ssl_context()
 
     @contextlib.asynccontextmanager
-    async def download(self, url: str, bounds: ResponseLimits) -> AsyncIterator[Download]:
-        """Fetch a file; it is read, within the context, by ``Download.chunks``.
+    async def download(self, url: str, limits: ResponseLimits) -> AsyncIterator[Download]:
+        """Start to fetch a file; read it with ``Download.chunks`` within the context.
 
         Raises:
-            ForbiddenAddressError: when this address, or one it redirects to, is not called.
-            ResponseTooLargeError: when the file is too large.
-            UnreachableError: when it cannot be had, or not in time.
+            ForbiddenAddressError: if the URL, or one that it redirects to, is forbidden.
+            ResponseTooLargeError: if the file is too large.
+            UnreachableError: if it cannot be fetched, or not in time.
         """
-        limit = asyncio.timeout(bounds.total)
+        limit = asyncio.timeout(limits.total)
         try:
-            async with limit, self._client(bounds.timeout) as client:
-                response = await self._follow(client, url, bounds)
+            async with limit, self._client(limits.timeout) as client:
+                response = await self._follow(client, url, limits)
                 async with contextlib.aclosing(response):
-                    yield Download(response, bounds)
+                    yield Download(response, limits)
         except TimeoutError as error:
             if not limit.expired():
                 raise
-            raise UnreachableError(f"Fetching took longer than {bounds.total:g} s.") from error
+            raise UnreachableError(f"Fetching took longer than {limits.total:g} s.") from error
 
     async def post(
         self, url: str, body: bytes, headers: Mapping[str, str], *, total: float = 15, connect: float = 5
-    ) -> Answer:
-        """Send a webhook; redirects are answers, not followed.
+    ) -> WebhookResponse:
+        """Send a webhook; a redirect is returned and not followed.
 
         Args:
-            url: of the receiver.
-            body: that is sent.
-            headers: with its type and signature.
-            total: seconds for everything.
+            url: URL of the receiver.
+            body: body to send.
+            headers: headers with the content type and signature.
+            total: seconds for the whole request.
             connect: seconds for the connection.
 
         Raises:
-            ForbiddenAddressError: when this address is not called.
-            UnreachableError: when nobody answers, or not in time.
+            ForbiddenAddressError: if the URL is forbidden.
+            UnreachableError: if the receiver does not respond, or not in time.
         """
         checked = self._guard.check(url)
         limit = asyncio.timeout(total)
@@ -152,9 +152,9 @@ class Outgoing:
                 with _translated():
                     sending = client.stream("POST", checked, content=body, headers={**_WEB, **headers})
                     async with sending as response:
-                        return await _answer(response)
+                        return await _read_response(response)
         except TimeoutError as error:
-            raise UnreachableError(f"No answer within {total:g} s.") from error
+            raise UnreachableError(f"No response within {total:g} s.") from error
 
     def _client(self, timeout: httpx.Timeout) -> httpx.AsyncClient:
         transport = GuardedTransport(self._guard, self._verify)
@@ -162,9 +162,9 @@ class Outgoing:
             transport=transport, timeout=timeout, follow_redirects=False, trust_env=False
         )
 
-    async def _follow(self, client: httpx.AsyncClient, url: str, bounds: ResponseLimits) -> httpx.Response:
+    async def _follow(self, client: httpx.AsyncClient, url: str, limits: ResponseLimits) -> httpx.Response:
         checked = self._guard.check(url)
-        for _ in range(bounds.redirects + 1):
+        for _ in range(limits.redirects + 1):
             with _translated():
                 request = client.build_request("GET", checked, headers=_WEB)
                 response = await client.send(request, stream=True)
@@ -173,36 +173,36 @@ class Outgoing:
             await response.aclose()
             checked = self._redirected(response)
             client.cookies.clear()
-        raise UnreachableError(f"It redirects more than {bounds.redirects} times. Give the final address.")
+        raise UnreachableError(f"The URL redirects more than {limits.redirects} times. Use the final URL.")
 
     def _redirected(self, response: httpx.Response) -> httpx.URL:
         with _translated():
             target = response.url.join(response.headers["Location"])
         checked = self._guard.check(str(target))
         if response.url.scheme == "https" and checked.scheme != "https":
-            raise ForbiddenAddressError("It redirects from https to http. Give the final address.")
+            raise ForbiddenAddressError("The URL redirects from https to http. Use the final URL.")
         return checked
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):
-    """Connects to the addresses that were checked, whatever the host's name means afterwards.
+    """A transport that connects only to addresses that the policy has checked.
 
-    The name is looked up once per connection. The connection then goes to the number, while
-    the Host header, the TLS server name and the certificate's check keep the name.
+    It resolves a name once per connection and connects to the checked address; the Host header, the TLS
+    server name and the certificate check keep the name. DNS rebinding therefore has no effect.
 
     Args:
-        guard: decides what may be called.
-        verify: how servers' certificates are checked.
+        guard: policy that decides which addresses are allowed.
+        verify: verification of certificates.
     """
 
     def __init__(self, guard: UrlPolicy, verify: ssl.SSLContext) -> None:
         self._guard = guard
-        # A connection kept open would be found again by its number, under another name.
+        # A connection kept open would be reused for its address under another name.
         unshared = httpx.Limits(max_keepalive_connections=0)
         self._inner = httpx.AsyncHTTPTransport(verify=verify, trust_env=False, limits=unshared)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request to the first of the host's addresses that takes the connection."""
+        """Send a request to the first of the host's addresses that accepts the connection."""
         failure: httpx.TransportError | None = None
         for address in (await self._guard.find(request.url))[:_MAXIMUM_TRIED]:
             pinned = httpx.Request(
@@ -216,11 +216,11 @@ class GuardedTransport(httpx.AsyncBaseTransport):
                 return await self._inner.handle_async_request(pinned)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 failure = error
-        assert failure is not None  # the guard never gives an empty list
+        assert failure is not None  # the policy never returns an empty list
         raise failure
 
     async def aclose(self) -> None:
-        """Close what is open."""
+        """Close the connections."""
         await self._inner.aclose()
 
 
@@ -231,33 +231,35 @@ async def _usable(response: httpx.Response) -> httpx.Response:
     await response.aclose()
     if response.status_code != httpx.codes.OK:
         raise UnreachableError(
-            f"The server answered {response.status_code}. Check the address.", response.status_code
+            f"The server responded with {response.status_code}. Check the URL.", response.status_code
         )
-    raise UnreachableError("The server answered compressed though asked not to.", response.status_code)
+    raise UnreachableError(
+        "The server sent a compressed response although none was requested.", response.status_code
+    )
 
 
-async def _answer(response: httpx.Response) -> Answer:
+async def _read_response(response: httpx.Response) -> WebhookResponse:
     body = b""
-    async for chunk in response.aiter_raw(_ANSWER_BYTES):
+    async for chunk in response.aiter_raw(_BODY_BYTES):
         body = chunk
         break
     wait = response.headers.get("Retry-After", "")
     seconds = float(wait) if wait.isascii() and wait.isdecimal() and len(wait) < 10 else None
-    return Answer(response.status_code, body, seconds)
+    return WebhookResponse(response.status_code, body, seconds)
 
 
 @contextlib.contextmanager
 def _translated() -> Iterator[None]:
-    """Make errors of the HTTP client those of this module."""
+    """Translate errors of the HTTP client."""
     try:
         yield
     except httpx.TimeoutException as error:
-        raise UnreachableError("The server does not answer in time. Try again later.") from error
+        raise UnreachableError("The server did not respond in time. Try again later.") from error
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-        raise UnreachableError(f"The server cannot be reached, or broke off: {error}.") from error
+        raise UnreachableError(f"The server cannot be reached, or closed the connection: {error}.") from error
 
 
 def _too_large(maximum_bytes: int) -> ResponseTooLargeError:
     return ResponseTooLargeError(
-        f"The file has more than {maximum_bytes} bytes, which is the limit. Give a smaller one."
+        f"The file is larger than the limit of {maximum_bytes} bytes. Use a smaller one."
     )

@@ -1,9 +1,8 @@
-"""Which addresses this service calls when a caller names one: public ones, and nothing behind us.
+"""The policy for URLs that callers name: public addresses only.
 
-Callers give addresses of songs to fetch and of webhooks to call. None may lead into the
-network that the service runs in (server-side request forgery): not by name, by number, by an
-unusual spelling, by a redirect, or by a name that means another address a moment later.
-``outgoing`` connects only to the very addresses that were checked here.
+Callers name URLs of songs and of webhooks. None may lead into the service's own network (server-side
+request forgery): not by name, address, unusual spelling or redirect, nor by a name that resolves to
+another address a moment later. ``client`` connects only to the addresses that were checked here.
 """
 
 from __future__ import annotations
@@ -24,28 +23,28 @@ from spleeter_microservice.errors import ForbiddenAddressError, UnreachableError
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Gives the addresses of a host's name; raises ``OSError`` when there are none."""
+"""Returns the addresses of a host; raises ``OSError`` if it has none."""
 
 _MAXIMUM_URL = 2048  # characters
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", re.ASCII)
-# What resolvers of the C library take for a number: 127.1, 0x7f000001, 017700000001, 2130706433.
+# Forms that the C library reads as an address: 127.1, 0x7f000001, 017700000001, 2130706433.
 _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)", re.ASCII)
 
-# Beyond what ``is_global`` says, which differs between versions of Python.
+# In addition to ``is_global``, which differs between versions of Python.
 _NOT_PUBLIC_4 = tuple(
     IPv4Network(network)
     for network in (
-        "0.0.0.0/8",  # this network
+        "0.0.0.0/8",  # "this network"
         "10.0.0.0/8",
-        "100.64.0.0/10",  # carriers' NAT, and Alibaba's metadata
+        "100.64.0.0/10",  # carrier-grade NAT, and Alibaba's metadata service
         "127.0.0.0/8",
-        "168.63.129.16/32",  # Azure's host, which looks public
-        "169.254.0.0/16",  # link-local, and most clouds' metadata
+        "168.63.129.16/32",  # Azure's host services, on an address that looks public
+        "169.254.0.0/16",  # link-local, and the metadata service of most clouds
         "172.16.0.0/12",
-        "192.0.0.0/24",  # protocol assignments, and Oracle's metadata
+        "192.0.0.0/24",  # protocol assignments, and Oracle's metadata service
         "192.0.2.0/24",
-        "192.88.99.0/24",  # relays of 6to4
+        "192.88.99.0/24",  # 6to4 relays
         "192.168.0.0/16",
         "198.18.0.0/15",
         "198.51.100.0/24",
@@ -58,21 +57,21 @@ _UNICAST_6 = IPv6Network("2000::/3")
 _NOT_PUBLIC_6 = tuple(
     IPv6Network(network)
     for network in (
-        "2001::/23",  # protocol assignments, among them Teredo's tunnels
+        "2001::/23",  # protocol assignments, including Teredo tunnels
         "2001:db8::/32",
-        "2002::/16",  # tunnels of 6to4
+        "2002::/16",  # 6to4 tunnels
         "3fff::/20",
     )
 )
 _NAT64 = IPv6Network("64:ff9b::/96")
 
-# Threads of their own: a look-up that hangs cannot be stopped, and names that hang on purpose
-# should hold up other look-ups at most.
+# Separate threads: a look-up cannot be interrupted, and names that hang on purpose may delay only other
+# look-ups.
 _LOOKUPS = ThreadPoolExecutor(8, thread_name_prefix="look-up")
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """Give a host's addresses as this machine's resolver knows them."""
+    """Return a host's addresses from this machine's resolver."""
     look_up = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     found = await asyncio.get_running_loop().run_in_executor(_LOOKUPS, look_up)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
@@ -80,14 +79,14 @@ async def resolve(host: str, port: int) -> list[str]:
 
 @dataclass(frozen=True)
 class UrlPolicy:
-    """Checks addresses before they are called.
+    """A check of URLs and addresses before they are requested.
 
     Attributes:
-        ports: that may be called.
-        also_allowed: networks that may be called though they are not public, such as that of an
-            operator's own file server; tests name loopback here.
-        resolver: finds hosts' addresses.
-        timeout: seconds for finding them.
+        ports: allowed ports.
+        also_allowed: networks that are allowed although not public, such as that of an operator's own
+            file server; tests allow loopback.
+        resolver: function that resolves host names.
+        timeout: seconds for resolving a name.
     """
 
     ports: frozenset[int] = frozenset({80, 443})
@@ -96,44 +95,44 @@ class UrlPolicy:
     timeout: float = 5
 
     def check(self, text: str) -> httpx.URL:
-        """Read an address and check what can be told without asking for the host's.
+        """Parse a URL and check it as far as possible without resolving its host.
 
         Returns:
-            The address in plain spelling, its host in lower case and without a final dot.
+            the URL with its host in lower case and without a final dot.
 
         Raises:
-            ForbiddenAddressError: saying which rule it breaks.
+            ForbiddenAddressError: if it breaks a rule; the message says which.
         """
         url = _parsed(text)
         host = url.raw_host.decode("ascii").lower().removesuffix(".")
         port = _port(url)
         if port not in self.ports:
             allowed = ", ".join(map(str, sorted(self.ports)))
-            raise _forbidden(f"port {port} is not called, only {allowed}")
+            raise _forbidden(f"port {port} is not allowed, only {allowed}")
         literal = _literal(host)
         if literal is None:
             _check_name(host)
-        elif not self.admits(literal):
+        elif not self.allows(literal):
             raise _forbidden("it does not lead to a public address")
         return url.copy_with(host=host, fragment=None)
 
     async def find(self, url: httpx.URL) -> list[Address]:
-        """Give the addresses of a checked URL's host; all of them may be called.
+        """Return the addresses of a checked URL's host, all of which are allowed.
 
         Raises:
-            ForbiddenAddressError: when one of them may not.
-            UnreachableError: when there are none.
+            ForbiddenAddressError: if one of them is forbidden.
+            UnreachableError: if it has none.
         """
         port = _port(url)
         host = url.raw_host.decode("ascii")
         literal = _literal(host)
         found = [literal] if literal is not None else await self._resolved(host, port)
-        if not all(self.admits(address) for address in found):
+        if not all(self.allows(address) for address in found):
             raise _forbidden("it does not lead to a public address")
         return found
 
-    def admits(self, address: Address) -> bool:
-        """Tell whether an address may be called."""
+    def allows(self, address: Address) -> bool:
+        """Return whether an address is allowed."""
         return is_public(address) or any(
             address.version == network.version and address in network for network in self.also_allowed
         )
@@ -143,18 +142,20 @@ class UrlPolicy:
             async with asyncio.timeout(self.timeout):
                 found = [ip_address(text) for text in await self.resolver(host, port)]
         except TimeoutError as error:
-            raise UnreachableError(f"{host} was not found within {self.timeout:g} s. Try again.") from error
+            raise UnreachableError(
+                f"{host} could not be resolved within {self.timeout:g} s. Try again."
+            ) from error
         except (OSError, ValueError) as error:  # UnicodeError, for labels that are too long, is a ValueError
-            raise UnreachableError(f"{host} was not found. Check the address.") from error
+            raise UnreachableError(f"{host} could not be resolved. Check the URL.") from error
         if not found:
-            raise UnreachableError(f"{host} has no address. Check it.")
+            raise UnreachableError(f"{host} has no address. Check the URL.")
         return found
 
 
 def is_public(address: Address) -> bool:
-    """Tell whether an address belongs to a machine that anybody on the internet may call.
+    """Return whether an address is public.
 
-    An IPv6 address that stands for an IPv4 address is judged by that one.
+    An IPv6 address that embeds an IPv4 address is public if the latter is.
     """
     if isinstance(address, IPv4Address):
         return address.is_global and not any(address in network for network in _NOT_PUBLIC_4)
@@ -171,15 +172,15 @@ def is_public(address: Address) -> bool:
 
 def _parsed(text: str) -> httpx.URL:
     if len(text) > _MAXIMUM_URL or not text.isprintable() or set(text) & set(' \\"<>^`{|}'):
-        raise _forbidden(f"it is longer than {_MAXIMUM_URL} characters or has some that no address has")
+        raise _forbidden(f"it is longer than {_MAXIMUM_URL} characters or contains invalid ones")
     try:
         url = httpx.URL(text)
     except (httpx.InvalidURL, ValueError) as error:
-        raise _forbidden("it cannot be read") from error
+        raise _forbidden("it is malformed") from error
     if url.scheme not in _DEFAULT_PORTS or not url.raw_host:
         raise _forbidden("it must begin with http:// or https:// and a host")
     if "@" in re.split(r"[/?#]", text.partition("://")[2], maxsplit=1)[0]:
-        raise _forbidden("it has a user name or a password")
+        raise _forbidden("it contains a user name or a password")
     return url
 
 
@@ -196,10 +197,10 @@ def _literal(host: str) -> Address | None:
 
 def _check_name(host: str) -> None:
     if _HOST.fullmatch(host) is None:
-        raise _forbidden("its host is no name")
+        raise _forbidden("its host is not a valid name")
     if _NUMBER.fullmatch(host.rpartition(".")[2]):
-        raise _forbidden("its host is a number in an unusual spelling; write 192.0.2.1 in this form")
+        raise _forbidden("its host is an address in an unusual spelling; write it like 192.0.2.1")
 
 
 def _forbidden(why: str) -> ForbiddenAddressError:
-    return ForbiddenAddressError(f"This address is not called: {why}. Give a public http or https address.")
+    return ForbiddenAddressError(f"This URL is not allowed: {why}. Use a public http or https URL.")

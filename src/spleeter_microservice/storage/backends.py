@@ -1,4 +1,4 @@
-"""Opens the kinds of object store that there are: a folder, a cloud's bucket, memory."""
+"""Backends of the object store: a directory, a bucket or memory."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 from spleeter_microservice.errors import ConfigurationError, StorageUnavailableError
 
 _REMOTE_SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl")
-# A store that is away is reported within about 20 s; each request carries at most a block.
+# An unavailable store is reported within about 20 s; each request carries at most one block.
 _BACKOFF = {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2}
 _RETRY = {"max_retries": 3, "retry_timeout": timedelta(seconds=15), "backoff": _BACKOFF}
-# Clouds are reached by HTTPS unless the operator gives an address with http://, as for a local server.
+# Clouds use HTTPS; plain HTTP is for endpoints that the operator names with http://.
 _CLIENT = {"connect_timeout": "5s", "timeout": "60s", "allow_http": True}
-_from_url: Callable[..., ObjectStore] = from_url  # its overloads ask for each cloud's own options
+_from_url: Callable[..., ObjectStore] = from_url  # its overloads demand the options of each cloud
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where objects are kept.
+class Backend:
+    """An opened object store.
 
     Attributes:
-        store: of ``obstore``.
-        name: for messages; holds no secret.
-        folder: where the objects lie, if that is a local folder.
+        store: store of ``obstore``.
+        name: name for messages; contains no secret.
+        folder: directory of the objects, if it is a local one.
     """
 
     store: ObjectStore
@@ -38,42 +38,42 @@ class Place:
     folder: Path | None = None
 
 
-def open_place(url: str, options: Mapping[str, Any] | None = None) -> Place:
-    """Open an object store; a folder is made if it is not there.
+def open_backend(url: str, options: Mapping[str, Any] | None = None) -> Backend:
+    """Open an object store; a missing directory is created.
 
     Args:
-        url: a folder's path, ``file:///…``, ``s3://bucket/prefix``, ``gs://…``, ``az://…``, or
+        url: path of a directory, ``file:///…``, ``s3://bucket/prefix``, ``gs://…``, ``az://…``, or
             ``memory:``.
-        options: of the cloud's store in ``obstore``, in place of the environment's.
+        options: options of the store in ``obstore``, instead of those from the environment.
 
     Raises:
-        ConfigurationError: when there is no such kind of store, or an option is wrong.
-        StorageUnavailableError: when the folder cannot be made.
+        ConfigurationError: if the kind of store is unknown, or an option is wrong.
+        StorageUnavailableError: if the directory cannot be created.
     """
     scheme = urlsplit(url).scheme
     if scheme == "memory":
-        return Place(MemoryStore(), "memory")
+        return Backend(MemoryStore(), "memory")
     if scheme in ("", "file"):
         return _open_folder(Path(unquote(urlsplit(url).path) if scheme else url))
     if scheme not in _REMOTE_SCHEMES:
         raise ConfigurationError(
-            f"An object store's address cannot begin with {scheme}: use a folder, s3://, gs:// or az:// "
-            "(SPLEETER_STORAGE_URL)."
+            f"{scheme}:// is not a supported object store. Set SPLEETER_STORAGE_URL to a directory, or to a "
+            "URL that begins with s3://, gs:// or az://."
         )
     try:
         store = _from_url(url, config=options or {}, client_options=_CLIENT, retry_config=_RETRY)
     except (BaseError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise ConfigurationError(f"The object store cannot be opened as configured: {reason}") from error
-    return Place(store, f"{scheme}://{urlsplit(url).hostname}")
+    return Backend(store, f"{scheme}://{urlsplit(url).hostname}")
 
 
-def _open_folder(folder: Path) -> Place:
+def _open_folder(folder: Path) -> Backend:
     folder = folder.absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageUnavailableError(
-            f"The folder {folder} of the object store cannot be made: {error.strerror}."
+            f"The directory {folder} of the object store cannot be created: {error.strerror}."
         ) from error
-    return Place(LocalStore(folder, automatic_cleanup=True), str(folder), folder)
+    return Backend(LocalStore(folder, automatic_cleanup=True), str(folder), folder)

@@ -1,4 +1,4 @@
-"""What is known of a stored object: its key, size and version."""
+"""Stored objects: keys, sizes and versions."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from datetime import datetime
 from spleeter_microservice.errors import InvalidObjectKeyError
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=@+-]{0,199}")
-_LONGEST_KEY = 800  # S3 allows 1024 bytes, the URL's own prefix included
+_LONGEST_KEY = 800  # S3 allows 1024 bytes, including the prefix of the URL
 
 
 @dataclass(frozen=True)
 class StoredObject:
-    """What is known of an object without reading it.
+    """Metadata of an object.
 
     Attributes:
-        key: its name.
-        size: in bytes.
-        etag: as it stands in an HTTP header, quotes included; another content has another one.
-        modified: when it was written, in UTC.
+        key: key of the object.
+        size: size in bytes.
+        etag: ETag as in an HTTP header, with quotes; it changes with the content.
+        modified: time of the last write, in UTC.
     """
 
     key: str
@@ -31,9 +31,10 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class WrittenObject:
-    """What was written: ``size`` in bytes, ``sha256`` in hexadecimal, ``etag`` as in ``StoredObject``.
+    """Metadata of a written object.
 
-    ``crc32`` is what ZIP archives need, so that nobody has to read everything for it again.
+    ``size`` is in bytes, ``sha256`` in hexadecimal, ``etag`` as in ``StoredObject``. ``crc32`` is for
+    ZIP archives, so that the object need not be read again.
     """
 
     key: str
@@ -44,11 +45,11 @@ class WrittenObject:
 
 
 def checked_key(key: str) -> str:
-    """Give a key back if it is one: segments of letters, digits and ``_.=@+-``, parted by slashes.
+    """Return a key if it is valid: segments of letters, digits and ``_.=@+-``, separated by slashes.
 
     Raises:
-        InvalidObjectKeyError: when it is absolute, empty, too long, or has a segment like ``..``.
+        InvalidObjectKeyError: if it is absolute, empty, too long, or contains a segment like ``..``.
     """
     if len(key) > _LONGEST_KEY or not all(map(_SEGMENT.fullmatch, key.split("/"))):
-        raise InvalidObjectKeyError(f"{key[:100]!r} cannot be the key of an object.")
+        raise InvalidObjectKeyError(f"{key[:100]!r} is not a valid object key.")
     return key

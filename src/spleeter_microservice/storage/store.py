@@ -1,7 +1,7 @@
-"""The object store: a folder, a bucket or memory, behind one small interface.
+"""The object store: a directory, a bucket or memory behind one small interface.
 
-Objects appear whole or not at all, and pass through in blocks: memory does not depend on their
-size. Keys are paths without a leading slash, ``separations/ID/vocals.wav``.
+Objects appear completely or not at all. They pass through in blocks, so that memory does not depend on
+their size. Keys are paths without a leading slash, ``separations/ID/vocals.wav``.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ from spleeter_microservice.errors import (
     StorageUnavailableError,
 )
 from spleeter_microservice.files import replace_atomically
-from spleeter_microservice.storage.backends import Place, open_place
+from spleeter_microservice.storage.backends import Backend, open_backend
 from spleeter_microservice.storage.objects import StoredObject, WrittenObject, checked_key
 from spleeter_microservice.storage.streams import MeasuredStream, file_blocks
 
 BLOCK_BYTES = 4 << 20
-"""Largest block that a stream yields, unless it was asked for others."""
-_PART_BYTES = 5 << 20  # the least that S3 takes as a part
+"""Default size of the blocks that a stream yields."""
+_PART_BYTES = 5 << 20  # the smallest part that S3 accepts
 _PARTS_AT_ONCE = 2
 _ABORTING_SECONDS = 5.0
 
-_STAGED = re.compile(r".+#\d+")  # what LocalStore writes before it gives the file its name
+_STAGED = re.compile(r".+#\d+")  # temporary name of a file that LocalStore is writing
 
 
 class ObjectStream:
-    """The bytes of an object, or a range of them, in blocks; each is fetched when it is asked for.
+    """The bytes of an object, or a range of them, in blocks that are fetched on demand.
 
     Attributes:
-        info: of the whole object.
+        info: metadata of the whole object.
         start: position of the first byte.
         stop: position after the last byte.
 
     Raises (while iterating):
-        ObjectChangedError: when the object was replaced meanwhile.
-        ObjectNotFoundError: when it was deleted meanwhile.
-        StorageUnavailableError: when the store is away.
+        ObjectChangedError: if the object has been replaced since.
+        ObjectNotFoundError: if it has been deleted since.
+        StorageUnavailableError: if the store is unavailable.
     """
 
     def __init__(self, storage: Storage, info: StoredObject, start: int, stop: int, block_bytes: int) -> None:
@@ -64,44 +64,44 @@ class ObjectStream:
 
 
 class Storage:
-    """An object store; ``open_storage`` makes one from a URL.
+    """An object store; ``open_storage`` opens one from a URL.
 
     Attributes:
-        name: for messages and logs; holds no secret.
+        name: name for messages and logs; contains no secret.
     """
 
-    def __init__(self, place: Place) -> None:
-        self.name = place.name
-        self._store = place.store
-        self._folder = place.folder
+    def __init__(self, backend: Backend) -> None:
+        self.name = backend.name
+        self._store = backend.store
+        self._folder = backend.folder
 
     async def put(self, key: str, chunks: AsyncIterable[bytes], *, max_bytes: int) -> WrittenObject:
-        """Write an object from a stream; it is visible once it is complete, and replaces what was there.
+        """Write an object from a stream; it appears once complete, and replaces an earlier one.
 
-        What ``chunks`` raises passes through, and then nothing is written; nor when cancelled.
+        Errors of ``chunks`` are passed on. Nothing is written then, nor if the call is cancelled.
 
         Raises:
-            InvalidObjectKeyError: when the key is not one.
-            ObjectTooLargeError: as soon as more than ``max_bytes`` have come.
-            StorageUnavailableError: when the store is away, full or refuses.
+            InvalidObjectKeyError: if the key is invalid.
+            ObjectTooLargeError: if the stream exceeds ``max_bytes``.
+            StorageUnavailableError: if the store is unavailable or full, or refuses.
         """
         path = checked_key(key)
         source = MeasuredStream(chunks, max_bytes)
         try:
-            with self._reporting(key):
+            with self._translated_errors(key):
                 self._check_folder()
-                result = await self._whole_put(path, source)
+                result = await self._put_uncancelled(path, source)
         except StorageError as error:
             if source.error is not None:
                 raise source.error from None
-            if isinstance(error, ObjectNotFoundError):  # the bucket is what was not found
+            if isinstance(error, ObjectNotFoundError):  # it is the bucket that was not found
                 raise StorageUnavailableError(str(error)) from error
             raise
         digest, etag = source.digest.hexdigest(), _quoted(result["e_tag"])
         return WrittenObject(key, source.size, digest, etag, source.crc32)
 
-    async def _whole_put(self, path: str, source: MeasuredStream) -> obstore.PutResult:
-        """Send everything; when cancelled, wait until the store was told to forget what it has."""
+    async def _put_uncancelled(self, path: str, source: MeasuredStream) -> obstore.PutResult:
+        """Write the stream; if cancelled, wait until the store has discarded the parts."""
         sending = asyncio.ensure_future(self._put(path, source))
         try:
             return await asyncio.shield(sending)
@@ -109,11 +109,11 @@ class Storage:
             source.interrupt()
             await asyncio.wait({sending}, timeout=_ABORTING_SECONDS)
             if not sending.cancel():
-                sending.exception()  # is retrieved, else asyncio would report it
+                sending.exception()  # retrieve it, or asyncio would report it
             raise
 
     async def _put(self, path: str, source: MeasuredStream) -> obstore.PutResult:
-        """Send what fits into one part as one request, and everything else in parts."""
+        """Send a stream that fits into one part in one request, and a longer one in parts."""
         stream = aiter(source)
         beginning = bytearray()
         async for chunk in stream:
@@ -137,70 +137,70 @@ class Storage:
         """Write an object from a local file.
 
         Raises:
-            OSError: when the file cannot be read, or is a link or anything but a file.
-            StorageError: as ``put``.
+            OSError: if the file cannot be read, or is not a regular file.
+            StorageError: as for ``put``.
         """
         return await self.put(key, file_blocks(path), max_bytes=max_bytes)
 
     async def head(self, key: str) -> StoredObject:
-        """Tell what is known of an object.
+        """Return the metadata of an object.
 
         Raises:
-            ObjectNotFoundError: when there is none.
-            InvalidObjectKeyError, StorageUnavailableError: as ``put``.
+            ObjectNotFoundError: if it does not exist.
+            InvalidObjectKeyError, StorageUnavailableError: as for ``put``.
         """
         path = checked_key(key)
-        with self._reporting(key):
+        with self._translated_errors(key):
             return _described(await obstore.head_async(self._store, path))
 
     async def get(
         self, key: str, start: int = 0, stop: int | None = None, *, block_bytes: int = BLOCK_BYTES
     ) -> ObjectStream:
-        """Open an object, or the bytes from ``start`` up to, but not with, ``stop``.
+        """Open an object, or its bytes from ``start`` to before ``stop``.
 
-        A range is cut to what there is; beyond the end there is nothing. Smaller blocks are
-        slower to fetch, and less to hold for a reader that is slow itself.
+        A range is clipped to the object. Smaller blocks are slower to fetch, and take less memory for a
+        slow reader.
 
         Raises:
-            ObjectNotFoundError: when there is none.
-            InvalidObjectKeyError, StorageUnavailableError: as ``put``.
+            ObjectNotFoundError: if it does not exist.
+            InvalidObjectKeyError, StorageUnavailableError: as for ``put``.
         """
         info = await self.head(key)
         stop = info.size if stop is None else min(stop, info.size)
         return ObjectStream(self, info, max(start, 0), stop, block_bytes)
 
     async def read_block(self, info: StoredObject, start: int, stop: int) -> bytes:
-        """Read a range, which must lie within the object; a replaced object is not read."""
+        """Read a range within the object, unless the object has been replaced."""
         options: obstore.GetOptions = {"range": (start, stop), "if_match": info.etag}
-        with self._reporting(info.key):
+        with self._translated_errors(info.key):
             result = await obstore.get_async(self._store, info.key, options=options)
             return bytes(await result.bytes_async())
 
     async def get_file(self, key: str, path: Path) -> StoredObject:
-        """Write an object to a local file, which appears when it is complete.
+        """Copy an object to a local file, which appears once complete.
 
         Raises:
-            OSError: when the file cannot be written.
-            StorageError: as ``get``.
+            OSError: if the file cannot be written.
+            StorageError: as for ``get``.
         """
         stream = await self.get(key)
-        # Opened in this thread: a cancelled call in another one would leave it open.
+        # Open the file in this thread: a cancelled call in another one would leave it open.
         with replace_atomically(path) as partial, partial.open("wb") as file:
             async for block in stream:
                 await asyncio.to_thread(file.write, block)
         return stream.info
 
     async def delete(self, key: str) -> None:
-        """Delete an object; none there is no error."""
+        """Delete an object if it exists."""
         path = checked_key(key)
-        with self._reporting(key), contextlib.suppress(FileNotFoundError):
+        with self._translated_errors(key), contextlib.suppress(FileNotFoundError):
             self._check_folder()
             await obstore.delete_async(self._store, path)
 
     async def delete_prefix(self, prefix: str) -> None:
-        """Delete every object below a prefix, ``separations/ID``, and what crashes left of them."""
+        """Delete every object below a prefix, ``separations/ID``, with the remains of crashes."""
         checked_key(prefix)
-        with self._reporting(prefix):
+        with self._translated_errors(prefix):
             self._check_folder()
             if self._folder is not None:
                 await asyncio.to_thread(_remove_tree, self._folder / prefix)
@@ -209,75 +209,66 @@ class Storage:
                 await obstore.delete_async(self._store, [found["path"] for found in batch])
 
     async def list(self, prefix: str | None = None) -> AsyncIterator[StoredObject]:
-        """Give the objects below a prefix, in no order."""
+        """Yield the objects below a prefix, in no particular order."""
         if prefix is not None:
             checked_key(prefix)
-        with self._reporting(prefix or ""):
+        with self._translated_errors(prefix or ""):
             self._check_folder()
             async for batch in obstore.list(self._store, prefix):
                 for found in batch:
                     yield _described(found)
 
     async def remove_unfinished(self, before: datetime) -> int:
-        """Remove what killed writers left in a local folder, if unchanged since ``before``.
+        """Remove files that killed writers left in a local directory, if unchanged since ``before``.
 
-        A bucket has its own rule for uploads that were never completed; see docs/operations.md.
+        A bucket needs a rule of its own for incomplete uploads; see docs/operations.md.
 
         Returns:
-            how many files were removed.
+            the number of files removed.
         """
         if self._folder is None:
             return 0
-        with self._reporting(""):
+        with self._translated_errors(""):
             return await asyncio.to_thread(_remove_staged, self._folder, before.timestamp())
 
     async def check(self) -> None:
-        """Find out whether the store answers.
+        """Check that the store responds.
 
         Raises:
-            StorageUnavailableError: when it does not.
+            StorageUnavailableError: if it does not.
         """
-        with self._reporting(""):
+        with self._translated_errors(""):
             self._check_folder()
             async for _ in obstore.list(self._store, "readiness", chunk_size=1):
                 break
 
     def _check_folder(self) -> None:
-        # LocalStore would make it anew: below the place of a volume that is not mounted.
+        # LocalStore would create it again, below the mount point of a volume that is not mounted.
         if self._folder is not None and not self._folder.is_dir():
-            raise StorageUnavailableError(f"The folder {self._folder} of the object store is not there.")
+            raise StorageUnavailableError(f"The directory {self._folder} of the object store does not exist.")
 
     @contextlib.contextmanager
-    def _reporting(self, key: str) -> Iterator[None]:
-        """Report the store's errors as what they mean to a caller."""
+    def _translated_errors(self, key: str) -> Iterator[None]:
+        """Translate errors of the store."""
         try:
             yield
         except FileNotFoundError as error:
             self._check_folder()
-            raise ObjectNotFoundError(f"There is no object {key} in {self.name}.") from error
+            raise ObjectNotFoundError(f"{self.name} has no object {key}.") from error
         except PreconditionError as error:
             raise ObjectChangedError(f"The object {key} was replaced while it was read.") from error
         except (BaseError, OSError) as error:
             reason = str(error).partition("\n")[0][:300]
-            raise StorageUnavailableError(
-                f"The object store {self.name} cannot be used now: {reason}"
-            ) from error
+            raise StorageUnavailableError(f"The object store {self.name} is unavailable: {reason}") from error
 
 
 def open_storage(url: str, options: Mapping[str, Any] | None = None) -> Storage:
-    """Open an object store; a folder is made if it is not there.
+    """Open an object store as ``open_backend`` does.
 
-    Args:
-        url: a folder's path, ``file:///…``, ``s3://bucket/prefix``, ``gs://…``, ``az://…``, or
-            ``memory:``. Credentials come from the environment, as each cloud's tools read it
-            (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, …).
-        options: of the cloud's store in ``obstore``, in place of the environment's.
-
-    Raises:
-        ConfigurationError: when there is no such kind of store, or an option is wrong.
-        StorageUnavailableError: when the folder cannot be made.
+    Credentials come from the environment, as for each cloud's own tools (``AWS_ACCESS_KEY_ID``,
+    ``AWS_ENDPOINT_URL``, …).
     """
-    return Storage(open_place(url, options))
+    return Storage(open_backend(url, options))
 
 
 def _described(meta: obstore.ObjectMeta) -> StoredObject:

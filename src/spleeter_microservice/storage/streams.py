@@ -1,4 +1,4 @@
-"""Streams of bytes on their way into the object store."""
+"""Streams of bytes to the object store."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _FILE_BLOCK_BYTES = 1 << 20
 
 
 class MeasuredStream:
-    """A stream of chunks that counts and hashes what passes, and can be interrupted.
+    """A stream that counts and hashes its chunks and can be interrupted.
 
     Attributes:
-        error: what the stream raised, or the reason why it was stopped.
+        error: error that the stream raised, or the reason for its interruption.
     """
 
     def __init__(self, chunks: AsyncIterable[bytes], max_bytes: int) -> None:
@@ -44,7 +44,7 @@ class MeasuredStream:
             raise
 
     def interrupt(self) -> None:
-        """Have the stream raise instead of giving another chunk."""
+        """Make the stream raise instead of yielding another chunk."""
         self.error = StorageError("The upload was cancelled.")
         if self._next is not None:
             self._next.cancel()
@@ -62,7 +62,7 @@ class MeasuredStream:
 
     def _check_size(self) -> None:
         if self.size > self._max_bytes:
-            raise ObjectTooLargeError(f"There are more than {self._max_bytes} bytes.")
+            raise ObjectTooLargeError(f"The object is larger than {self._max_bytes} bytes.")
 
 
 async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
@@ -73,12 +73,12 @@ async def file_blocks(path: Path) -> AsyncIterator[bytes]:
     """Read a file in blocks, in another thread.
 
     Raises:
-        OSError: when it cannot be read, or is a link or anything but a file.
+        OSError: if it cannot be read, or is not a regular file.
     """
-    # Neither a link nor a pipe that someone put in the file's place is followed or waited for.
+    # A link or pipe put in the file's place is neither followed nor waited for.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with open(descriptor, "rb") as file:  # noqa: PTH123  (of a descriptor)
+    with open(descriptor, "rb") as file:  # noqa: PTH123  (a descriptor)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(f"{path} is not a file")
+            raise OSError(f"{path} is not a regular file")
         while block := await asyncio.to_thread(file.read, _FILE_BLOCK_BYTES):
             yield block

@@ -28,7 +28,7 @@ from spleeter_microservice.errors import (
     UnreachableError,
 )
 from spleeter_microservice.observability.tracing import span
-from spleeter_microservice.outgoing.client import Answer, Outgoing
+from spleeter_microservice.outgoing.client import Outgoing, WebhookResponse
 from spleeter_microservice.webhooks import signature
 
 logger = logging.getLogger(__name__)
@@ -165,7 +165,7 @@ class WebhookSender:
         )
         return outcome
 
-    async def _post(self, webhook: Row) -> Answer:
+    async def _post(self, webhook: Row) -> WebhookResponse:
         body = body_of(webhook["event"])
         headers = signature.headers(self._secrets, webhook["id"], int(time.time()), body)
         headers |= {"Content-Type": "application/json"}
@@ -206,7 +206,7 @@ def _span(webhook: Row) -> AbstractContextManager[Span]:
     return span("webhook", SpanKind.CLIENT, about, webhook["traceparent"])
 
 
-def _outcome_of(webhook: Row, answer: Answer) -> _Outcome:
+def _outcome_of(webhook: Row, answer: WebhookResponse) -> _Outcome:
     if 200 <= answer.status < 300:
         return _Outcome("delivered", answer.status)
     problem = f"The receiver answered {answer.status}."

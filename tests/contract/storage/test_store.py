@@ -1,4 +1,4 @@
-"""What every object store must do: a folder, memory and a server that speaks S3."""
+"""Every object store behaves alike: a directory, memory and an S3 server."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def put(storage: Storage, key: str, data: bytes = b"data") -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 5 * MEGABYTE, 5 * MEGABYTE + 1, 13 * MEGABYTE])
-async def test_what_was_put_is_got(storage: Storage, size: int) -> None:
+async def test_an_object_is_read_as_it_was_written(storage: Storage, size: int) -> None:
     data = os.urandom(size)
     chunks = [data[i : i + 300_000] for i in range(0, size, 300_000)]
     written = await storage.put("a/song.wav", stream(*chunks), max_bytes=size)
@@ -79,7 +79,7 @@ async def test_what_was_put_is_got(storage: Storage, size: int) -> None:
     assert await content(storage, "a/song.wav") == data
 
 
-async def test_the_head_has_size_version_and_time(storage: Storage) -> None:
+async def test_metadata_contain_size_etag_and_time(storage: Storage) -> None:
     before = datetime.now(UTC)
     written = await storage.put("a/song.flac", stream(b"12", b"345"), max_bytes=5)
     info = await storage.head("a/song.flac")
@@ -91,7 +91,7 @@ async def test_the_head_has_size_version_and_time(storage: Storage) -> None:
     assert abs(info.modified - before) < timedelta(seconds=10)
 
 
-async def test_another_content_has_another_etag(storage: Storage) -> None:
+async def test_different_content_has_a_different_etag(storage: Storage) -> None:
     await put(storage, "a", b"first")
     first = await storage.head("a")
     await put(storage, "a", b"second")
@@ -102,7 +102,7 @@ async def test_another_content_has_another_etag(storage: Storage) -> None:
 @pytest.mark.parametrize(
     ("start", "stop"), [(0, 1), (3, 7), (9, 10), (5, None), (5, 500), (10, None), (500, 600), (7, 3)]
 )
-async def test_a_range_is_cut_to_what_there_is(storage: Storage, start: int, stop: int | None) -> None:
+async def test_a_range_is_clipped_to_the_object(storage: Storage, start: int, stop: int | None) -> None:
     await put(storage, "a", b"0123456789")
     found = await storage.get("a", start, stop)
     assert b"".join([block async for block in found]) == b"0123456789"[start:stop]
@@ -120,13 +120,13 @@ async def test_any_range_is_exact_across_blocks(storage: Storage) -> None:
         assert max(map(len, blocks), default=0) <= BLOCK_BYTES
 
 
-async def test_blocks_are_as_small_as_asked_for(storage: Storage) -> None:
+async def test_blocks_have_the_requested_size(storage: Storage) -> None:
     await put(storage, "a", bytes(range(10)))
     stream = await storage.get("a", 1, 9, block_bytes=3)
     assert [block async for block in stream] == [b"\1\2\3", b"\4\5\6", b"\7\10"]
 
 
-async def test_nothing_is_visible_before_the_end(storage: Storage) -> None:
+async def test_an_object_is_invisible_until_it_is_complete(storage: Storage) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(12):
             yield bytes(MEGABYTE)
@@ -140,7 +140,7 @@ async def test_nothing_is_visible_before_the_end(storage: Storage) -> None:
 
 @pytest.mark.parametrize("megabytes", [1, 12])
 @pytest.mark.parametrize("error", [ValueError("gone"), OSError("gone"), ConnectionResetError("gone")])
-async def test_a_stream_that_fails_leaves_nothing(storage: Storage, megabytes: int, error: Exception) -> None:
+async def test_a_failing_stream_leaves_nothing(storage: Storage, megabytes: int, error: Exception) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(megabytes):
             yield bytes(MEGABYTE)
@@ -167,7 +167,7 @@ async def test_too_many_bytes_are_refused_at_the_limit(storage: Storage, megabyt
     assert await keys(storage) == []
 
 
-async def test_a_put_that_is_cancelled_leaves_nothing(storage: Storage) -> None:
+async def test_a_cancelled_put_leaves_nothing(storage: Storage) -> None:
     stalling = asyncio.Event()
     task = asyncio.create_task(storage.put("a", stalled(stalling), max_bytes=NO_LIMIT))
     await stalling.wait()
@@ -178,7 +178,7 @@ async def test_a_put_that_is_cancelled_leaves_nothing(storage: Storage) -> None:
     await storage.put("a", stream(b"again"), max_bytes=5)
 
 
-async def test_a_replaced_object_is_not_read_on(storage: Storage) -> None:
+async def test_reading_stops_if_the_object_is_replaced(storage: Storage) -> None:
     await put(storage, "a", bytes(2 * BLOCK_BYTES))
     blocks = aiter(await storage.get("a"))
     await anext(blocks)
@@ -187,7 +187,7 @@ async def test_a_replaced_object_is_not_read_on(storage: Storage) -> None:
         await anext(blocks)
 
 
-async def test_listing_gives_what_lies_below_a_prefix_with_its_time(storage: Storage) -> None:
+async def test_listing_returns_the_objects_below_a_prefix_with_their_times(storage: Storage) -> None:
     for key in ("a/1/x.wav", "a/1/y.wav", "a/10/x.wav", "b/x.wav"):
         await put(storage, key)
     assert await keys(storage, "a/1") == ["a/1/x.wav", "a/1/y.wav"]
@@ -198,7 +198,7 @@ async def test_listing_gives_what_lies_below_a_prefix_with_its_time(storage: Sto
         assert abs(found.modified - datetime.now(UTC)) < timedelta(seconds=10)
 
 
-async def test_deleting_a_prefix_erases_what_lies_below_and_nothing_else(storage: Storage) -> None:
+async def test_deleting_a_prefix_erases_only_the_objects_below_it(storage: Storage) -> None:
     for key in ("a/1/x.wav", "a/1/deep/y.wav", "a/10/x.wav", "a/1.json"):
         await put(storage, key)
     await storage.delete_prefix("a/1")
@@ -206,14 +206,14 @@ async def test_deleting_a_prefix_erases_what_lies_below_and_nothing_else(storage
     await storage.delete_prefix("a/1")
 
 
-async def test_deleting_twice_is_no_error(storage: Storage) -> None:
+async def test_deleting_twice_is_not_an_error(storage: Storage) -> None:
     await put(storage, "a/b")
     await storage.delete("a/b")
     await storage.delete("a/b")
     assert await keys(storage) == []
 
 
-async def test_what_is_not_there_is_reported(storage: Storage, tmp_path: Path) -> None:
+async def test_a_missing_object_is_reported(storage: Storage, tmp_path: Path) -> None:
     for action in (storage.head("a/b"), storage.get("a/b"), storage.get_file("a/b", tmp_path / "b")):
         with pytest.raises(ObjectNotFoundError, match="no object a/b"):
             await action
@@ -227,7 +227,7 @@ NO_KEYS = [
 
 
 @pytest.mark.parametrize("key", NO_KEYS)
-async def test_what_is_no_key_is_refused(storage: Storage, key: str, tmp_path: Path) -> None:
+async def test_an_invalid_key_is_refused(storage: Storage, key: str, tmp_path: Path) -> None:
     for action in (storage.head(key), storage.get(key), storage.delete(key), storage.delete_prefix(key)):
         with pytest.raises(InvalidObjectKeyError):
             await action
@@ -237,7 +237,7 @@ async def test_what_is_no_key_is_refused(storage: Storage, key: str, tmp_path: P
         await storage.get_file(key, tmp_path / "x")
 
 
-async def test_files_go_in_and_out(storage: Storage, tmp_path: Path) -> None:
+async def test_files_can_be_stored_and_fetched(storage: Storage, tmp_path: Path) -> None:
     source, copy = tmp_path / "in.wav", tmp_path / "out.wav"
     source.write_bytes(os.urandom(6 * MEGABYTE))
     written = await storage.put_file(source, "a/in.wav", max_bytes=6 * MEGABYTE)
@@ -258,7 +258,7 @@ async def test_a_link_is_not_followed_into_the_store(storage: Storage, tmp_path:
     assert await keys(storage) == []
 
 
-async def test_a_copy_that_is_cancelled_does_not_appear(storage: Storage, tmp_path: Path) -> None:
+async def test_a_cancelled_copy_leaves_no_file(storage: Storage, tmp_path: Path) -> None:
     await put(storage, "a", bytes(40 * MEGABYTE))
     task = asyncio.create_task(storage.get_file("a", tmp_path / "copy"))
     while not list(tmp_path.glob("*copy*")):  # between any two steps of the copy
@@ -269,11 +269,11 @@ async def test_a_copy_that_is_cancelled_does_not_appear(storage: Storage, tmp_pa
     assert list(tmp_path.glob("*copy*")) == []
 
 
-async def test_a_store_that_answers_passes_its_check(storage: Storage) -> None:
+async def test_a_working_store_passes_its_check(storage: Storage) -> None:
     await storage.check()
 
 
-async def test_an_s3_server_that_is_away_is_reported_and_then_used_again(
+async def test_an_outage_of_the_s3_server_is_reported_and_recovered_from(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     server = S3Server()
@@ -288,7 +288,7 @@ async def test_an_s3_server_that_is_away_is_reported_and_then_used_again(
         assert await content(storage, "a") == b"data"
 
 
-async def test_an_upload_that_fails_leaves_no_parts_in_the_bucket(
+async def test_a_failed_upload_leaves_no_parts_in_the_bucket(
     server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in server.environment.items():
@@ -311,7 +311,7 @@ async def stalled(stalling: asyncio.Event) -> AsyncIterator[bytes]:
     await asyncio.Event().wait()
 
 
-async def test_a_bucket_that_does_not_exist_is_a_store_that_is_away(
+async def test_a_missing_bucket_is_an_unavailable_store(
     server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in server.environment.items():
@@ -322,26 +322,26 @@ async def test_a_bucket_that_does_not_exist_is_a_store_that_is_away(
             await action
 
 
-async def test_a_folder_that_goes_away_is_reported_and_not_made_anew(tmp_path: Path) -> None:
+async def test_a_directory_that_disappears_is_reported_and_not_created_again(tmp_path: Path) -> None:
     storage = open_storage(str(tmp_path / "objects"))
     await put(storage, "a")
     (tmp_path / "objects").rename(tmp_path / "away")
     for action in (storage.check(), storage.head("a"), storage.get("a"), put(storage, "a"), keys(storage)):
-        with pytest.raises(StorageUnavailableError, match="not there"):
+        with pytest.raises(StorageUnavailableError, match="does not exist"):
             await action
     assert not (tmp_path / "objects").exists()
     (tmp_path / "away").rename(tmp_path / "objects")
     assert await content(storage, "a") == b"data"
 
 
-async def test_deleting_leaves_no_empty_folders(tmp_path: Path) -> None:
+async def test_deleting_leaves_no_empty_directories(tmp_path: Path) -> None:
     storage = open_storage(f"file://{tmp_path}/objects")
     await put(storage, "a/b/c")
     await storage.delete("a/b/c")
     assert list((tmp_path / "objects").iterdir()) == []
 
 
-async def test_what_killed_writers_left_is_removed_when_old(tmp_path: Path) -> None:
+async def test_old_files_of_killed_writers_are_removed(tmp_path: Path) -> None:
     """A process killed while it writes leaves a hidden file; that of a writer at work stays."""
     script = (
         "import asyncio, os, signal, sys\n"
@@ -362,14 +362,14 @@ async def test_what_killed_writers_left_is_removed_when_old(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("url", ["http://example.org/x", "ftp://x", "s3:", "gopher:"])
-async def test_what_is_no_store_is_refused(url: str) -> None:
+async def test_an_unknown_kind_of_store_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError):
         open_storage(url)
 
 
-async def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
+async def test_a_directory_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(StorageUnavailableError, match="cannot be made"):
+    with pytest.raises(StorageUnavailableError, match="cannot be created"):
         open_storage(str(tmp_path / "file" / "objects"))
 
 

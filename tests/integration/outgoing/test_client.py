@@ -1,4 +1,4 @@
-"""Requests to callers' addresses go where the check said, over every detour, and stay bounded."""
+"""Requests to callers' URLs reach only checked addresses and stay within their limits."""
 
 import asyncio
 import threading
@@ -80,7 +80,7 @@ def proxies(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 @pytest.mark.parametrize("answer", [content(BODY), chunked(BODY)], ids=["announced", "chunked"])
-async def test_a_file_arrives_from_the_address_that_its_name_was_checked_for(answer: Answer) -> None:
+async def test_a_file_is_fetched_from_the_checked_address(answer: Answer) -> None:
     names = Names()
     with serving(answer) as server:
         async with outgoing(server, names).download(address(server, "/a?b=c"), LIMITS) as download:
@@ -93,7 +93,7 @@ async def test_a_file_arrives_from_the_address_that_its_name_was_checked_for(ans
     assert names.asked == ["song.example"]
 
 
-async def test_a_name_that_changes_its_meaning_after_the_check_changes_nothing() -> None:
+async def test_a_name_that_resolves_differently_after_the_check_has_no_effect() -> None:
     names = Names(["127.0.0.1"], ["169.254.169.254"], ["127.0.0.1"])
     with serving(content(BODY)) as server:
         client = outgoing(server, names)
@@ -104,7 +104,7 @@ async def test_a_name_that_changes_its_meaning_after_the_check_changes_nothing()
         assert len(server.requests) == 1
 
 
-async def test_without_being_allowed_this_machine_is_not_called() -> None:
+async def test_this_machine_is_not_reached_unless_allowed() -> None:
     with serving(content(BODY)) as server:
         ports = frozenset({server.server_port})
         for host in ("127.0.0.1", "localhost", "localhost.", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"):
@@ -120,14 +120,14 @@ async def test_without_being_allowed_this_machine_is_not_called() -> None:
     "target",
     [METADATA, *INSIDE.split()],
 )
-async def test_a_redirect_goes_no_further_than_the_address_itself_could(target: str) -> None:
+async def test_a_redirect_is_checked_like_the_first_url(target: str) -> None:
     with serving(redirect(target), content(BODY)) as server:
         with pytest.raises((ForbiddenAddressError, UnreachableError)):
             await fetch(outgoing(server), address(server))
         assert len(server.requests) == 1
 
 
-async def test_a_redirect_to_a_name_that_leads_inside_is_refused() -> None:
+async def test_a_redirect_to_a_name_with_an_inner_address_is_refused() -> None:
     names = Names(["127.0.0.1"], ["10.0.0.1"])
     with (
         serving(redirect("http://inside.example/"), content(BODY)) as server,
@@ -137,7 +137,7 @@ async def test_a_redirect_to_a_name_that_leads_inside_is_refused() -> None:
     assert names.asked == ["song.example", "inside.example"]
 
 
-async def test_redirects_are_followed_as_often_as_allowed() -> None:
+async def test_redirects_are_followed_up_to_the_limit() -> None:
     with serving(redirect("/1"), redirect("2"), redirect("/3"), content(BODY)) as server:
         assert await fetch(outgoing(server), address(server, "/a/b")) == BODY
         assert [path for path, _ in server.requests] == ["/a/b", "/1", "/2", "/3"]
@@ -147,7 +147,7 @@ async def test_redirects_are_followed_as_often_as_allowed() -> None:
         assert len(server.requests) == 4
 
 
-async def test_nothing_that_a_server_sets_is_carried_to_the_next() -> None:
+async def test_no_cookie_is_carried_to_the_next_server() -> None:
     def setting_a_cookie(request: Handler) -> None:
         request.send_response(302)
         request.send_header("Set-Cookie", "session=1")
@@ -161,15 +161,15 @@ async def test_nothing_that_a_server_sets_is_carried_to_the_next() -> None:
 
 
 @pytest.mark.parametrize("answer", [content(BODY + b"x"), chunked(BODY + b"x"), content(BODY * 50)])
-async def test_a_file_larger_than_allowed_is_given_up(answer: Answer) -> None:
+async def test_a_file_larger_than_allowed_is_refused(answer: Answer) -> None:
     with (
         serving(answer) as server,
-        pytest.raises(ResponseTooLargeError, match=f"more than {len(BODY)} bytes"),
+        pytest.raises(ResponseTooLargeError, match=f"limit of {len(BODY)} bytes"),
     ):
         await fetch(outgoing(server), address(server))
 
 
-async def test_a_server_that_lies_about_the_length_gains_nothing() -> None:
+async def test_a_false_content_length_has_no_effect() -> None:
     def lying(request: Handler) -> None:
         request.send_response(200)
         request.send_header("Content-Length", "10")
@@ -180,7 +180,7 @@ async def test_a_server_that_lies_about_the_length_gains_nothing() -> None:
         assert len(await fetch(outgoing(server), address(server))) == 10
 
 
-async def test_a_server_that_drips_is_given_up_when_the_whole_time_is_over() -> None:
+async def test_a_dripping_server_is_abandoned_after_the_total_time() -> None:
     given_up = threading.Event()
 
     def drip(request: Handler) -> None:
@@ -199,13 +199,13 @@ async def test_a_server_that_drips_is_given_up_when_the_whole_time_is_over() -> 
         assert time.monotonic() - begin < 2
 
 
-async def test_time_that_the_reader_takes_counts_too() -> None:
+async def test_the_reader_s_own_time_counts_too() -> None:
     with serving(content(BODY)) as server, pytest.raises(UnreachableError, match=r"longer than 0\.2 s"):
         async with outgoing(server).download(address(server), ResponseLimits(len(BODY), total=0.2)):
             await asyncio.Event().wait()
 
 
-async def test_errors_of_the_reader_are_the_reader_s_own() -> None:
+async def test_errors_of_the_reader_are_passed_on() -> None:
     with serving(content(BODY)) as server:
         for error in (TimeoutError("store"), OSError("disk"), ValueError("x")):
             with pytest.raises(type(error), match=str(error)):
@@ -213,7 +213,7 @@ async def test_errors_of_the_reader_are_the_reader_s_own() -> None:
                     raise error
 
 
-async def test_a_server_that_stalls_is_given_up() -> None:
+async def test_a_stalled_server_times_out() -> None:
     released = threading.Event()
     with serving(stall(BODY, released)) as server:
         with pytest.raises(UnreachableError, match="in time"):
@@ -225,20 +225,20 @@ async def test_a_server_that_stalls_is_given_up() -> None:
     ("answer", "code"),
     [(status(404), 404), (status(500), 500), (status(204), 204), (status(304), 304), (status(206), 206)],
 )
-async def test_an_answer_that_is_no_file_is_told_by_its_status(answer: Answer, code: int) -> None:
+async def test_an_error_response_is_reported_with_its_status(answer: Answer, code: int) -> None:
     with serving(answer) as server:
-        with pytest.raises(UnreachableError, match=f"answered {code}") as caught:
+        with pytest.raises(UnreachableError, match=f"responded with {code}") as caught:
             await fetch(outgoing(server), address(server))
         assert caught.value.status == code
 
 
-async def test_a_file_that_breaks_off_is_not_taken_for_whole() -> None:
+async def test_a_truncated_file_is_an_error() -> None:
     for answer in (content(BODY, break_at=1000), chunked(BODY, end=False)):
-        with serving(answer) as server, pytest.raises(UnreachableError, match="broke off"):
+        with serving(answer) as server, pytest.raises(UnreachableError, match="closed the connection"):
             await fetch(outgoing(server), address(server))
 
 
-async def test_what_is_compressed_unasked_is_refused_as_it_could_unpack_without_end() -> None:
+async def test_an_unrequested_compressed_response_is_refused() -> None:
     def compressed(request: Handler) -> None:
         request.send_response(200)
         request.send_header("Content-Encoding", "gzip")
@@ -249,7 +249,7 @@ async def test_what_is_compressed_unasked_is_refused_as_it_could_unpack_without_
         await fetch(outgoing(server), address(server))
 
 
-async def test_a_server_that_is_not_there_is_told() -> None:
+async def test_an_unreachable_server_is_reported() -> None:
     with serving(status(200)) as server:
         pass
     with pytest.raises(UnreachableError, match="cannot be reached"):
@@ -270,7 +270,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("certificates"))
 
 
-async def test_tls_is_spoken_with_the_name_though_connected_to_the_number(authority: Authority) -> None:
+async def test_tls_uses_the_name_although_the_connection_goes_to_the_address(authority: Authority) -> None:
     context, seen = authority.serving("song.example"), list[str | None]()
     context.sni_callback = lambda _, name, __: seen.append(name)
     with serving(content(BODY), tls=context) as server:
@@ -282,7 +282,9 @@ async def test_tls_is_spoken_with_the_name_though_connected_to_the_number(author
         assert server.requests[0][1]["Host"] == f"song.example:{server.server_port}"
 
 
-async def test_a_certificate_for_another_name_or_of_nobody_is_refused(authority: Authority) -> None:
+async def test_a_certificate_for_another_name_or_from_an_unknown_authority_is_refused(
+    authority: Authority,
+) -> None:
     with serving(content(BODY), tls=authority.serving("other.example")) as server:
         guard = UrlPolicy(frozenset({server.server_port}), ONLY_THIS, Names())
         for client in (Outgoing(guard, authority.trusting()), Outgoing(guard)):
@@ -311,7 +313,7 @@ async def test_two_names_at_one_address_do_not_share_a_connection(authority: Aut
     assert seen == ["one.example", "two.example"]
 
 
-async def test_a_webhook_arrives_signed_and_its_answer_comes_back() -> None:
+async def test_a_webhook_arrives_signed_and_its_response_is_returned() -> None:
     def answer(request: Handler) -> None:
         request.send_response(503)
         request.send_header("Retry-After", "120")
@@ -330,7 +332,7 @@ async def test_a_webhook_arrives_signed_and_its_answer_comes_back() -> None:
     assert len(reply.body) <= 4096
 
 
-async def test_a_webhook_does_not_follow_redirects_and_does_not_go_inside() -> None:
+async def test_a_webhook_follows_no_redirect_and_reaches_no_inner_address() -> None:
     with serving(redirect(METADATA)) as server:
         client = outgoing(server)
         assert (await client.post(address(server), b"{}", {})).status == 302
@@ -342,7 +344,7 @@ async def test_a_webhook_does_not_follow_redirects_and_does_not_go_inside() -> N
             await inside.post("http://inside.example/", b"{}", {})
 
 
-async def test_a_webhook_s_receiver_that_hangs_is_given_up() -> None:
+async def test_a_hanging_webhook_receiver_times_out() -> None:
     released = threading.Event()
 
     def silent(request: Handler) -> None:
@@ -356,7 +358,7 @@ async def test_a_webhook_s_receiver_that_hangs_is_given_up() -> None:
         released.set()
 
 
-async def test_many_downloads_at_the_same_time_do_not_mix() -> None:
+async def test_concurrent_downloads_do_not_mix() -> None:
     def echo(request: Handler) -> None:
         content(request.path.encode() * 1000)(request)
 

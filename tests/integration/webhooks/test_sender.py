@@ -19,7 +19,7 @@ from spleeter_microservice.database.connection import Database
 from spleeter_microservice.jobs.claims import Claims, Failure
 from spleeter_microservice.jobs.job import Job, JobOptions, NewJob
 from spleeter_microservice.jobs.repository import JobRepository
-from spleeter_microservice.outgoing.client import Answer, Outgoing
+from spleeter_microservice.outgoing.client import Outgoing, WebhookResponse
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.webhooks import signature
 from spleeter_microservice.webhooks.deliveries import Deliveries, WebhookDelivery
@@ -187,7 +187,7 @@ async def test_an_attempt_whose_sender_was_killed_is_made_again(database: Databa
 class Unforeseen(Outgoing):
     """Breaks on one address in a way that nobody thought of."""
 
-    async def post(self, url: str, *arguments: Any, **options: Any) -> Answer:
+    async def post(self, url: str, *arguments: Any, **options: Any) -> WebhookResponse:
         if url.endswith("/breaks"):
             raise ZeroDivisionError
         return await super().post(url, *arguments, **options)

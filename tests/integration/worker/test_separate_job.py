@@ -20,7 +20,7 @@ from spleeter_microservice.errors import (
 )
 from spleeter_microservice.jobs.job import Job, JobOptions, Result, State
 from spleeter_microservice.sandbox.inference import InferenceSlot
-from spleeter_microservice.storage.backends import open_place
+from spleeter_microservice.storage.backends import open_backend
 from spleeter_microservice.storage.objects import StoredObject
 from spleeter_microservice.storage.store import Storage
 from spleeter_microservice.worker.inventory import Inventory
@@ -41,7 +41,7 @@ class Away(Storage):
     """An object store that is away some times before it answers."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(open_place(str(folder)))
+        super().__init__(open_backend(str(folder)))
         self.times = 0
 
     async def get_file(self, key: str, path: Path) -> StoredObject:

@@ -1,4 +1,4 @@
-"""Whatever a scanner says that is not understood, no file passes because of it."""
+"""No file passes because of a reply that is not understood."""
 
 import asyncio
 import contextlib
@@ -57,7 +57,7 @@ async def replying(reply: bytes) -> AsyncIterator[Antivirus]:
 @example(b"UNKNOWN COMMAND\0")
 @example(b"x" * 100_000)
 @settings(max_examples=60, deadline=None)
-async def test_garbage_is_never_a_verdict(reply: bytes) -> None:
+async def test_a_garbled_reply_is_never_a_verdict(reply: bytes) -> None:
     async with replying(reply) as antivirus:
         verdict = await scan_antivirus(music(), antivirus)
         assert verdict.result == "unavailable"
@@ -74,7 +74,7 @@ async def test_garbage_is_never_a_verdict(reply: bytes) -> None:
         (b"stream:  FOUND\0", Verdict("infected", "")),
     ],
 )
-async def test_replies_are_read_as_clamd_means_them(reply: bytes, verdict: Verdict) -> None:
+async def test_replies_are_understood(reply: bytes, verdict: Verdict) -> None:
     async with replying(reply) as antivirus:
         assert await scan_antivirus(music(), antivirus) == verdict
 
@@ -83,16 +83,16 @@ async def test_replies_are_read_as_clamd_means_them(reply: bytes, verdict: Verdi
     "reply",
     [b"INSTREAM size limit exceeded. ERROR\0", b"stream: Heuristics.Limits.Exceeded.MaxScanSize FOUND\0"],
 )
-async def test_limits_of_the_scanner_are_errors_of_their_own(reply: bytes) -> None:
+async def test_exceeding_the_scanner_s_limits_is_an_error_of_its_own(reply: bytes) -> None:
     async with replying(reply) as antivirus:
         with pytest.raises(ScanLimitError, match=r"StreamMaxLength|MaxScanSize"):
             await scan_antivirus(music(), antivirus)
 
 
-async def test_another_server_at_the_address_does_not_count_as_a_scanner() -> None:
+async def test_another_server_at_the_address_is_not_taken_for_a_scanner() -> None:
     async with replying(b"220 mail.example ESMTP\0") as antivirus:
         assert antivirus.clamd is not None
-        assert "answered" in str(await antivirus.problem())
+        assert "replied" in str(await antivirus.problem())
 
 
 async def test_without_a_scanner_the_file_is_not_even_read() -> None:
@@ -107,7 +107,7 @@ async def test_without_a_scanner_the_file_is_not_even_read() -> None:
     assert await antivirus.problem() is None
 
 
-async def test_only_clean_and_unscanned_files_are_admitted() -> None:
+async def test_only_clean_and_unscanned_files_are_accepted() -> None:
     Verdict("clean").raise_if_unsafe()
     Verdict("skipped").raise_if_unsafe()
     with pytest.raises(InfectedError):

@@ -1,4 +1,4 @@
-"""Only public addresses are called, however the others are spelled, embedded or hidden."""
+"""Only public addresses are allowed, however others are spelled, embedded or hidden."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -61,7 +61,7 @@ def test_public_addresses_are_public(address: str) -> None:
 
 
 @pytest.mark.parametrize("address", NOT_PUBLIC.split())
-def test_addresses_that_are_not_public_are_not_called_by_number(address: str) -> None:
+def test_addresses_that_are_not_public_are_refused(address: str) -> None:
     assert not is_public(ip_address(address))
     if "%" not in address:
         host = f"[{address}]" if ":" in address else address
@@ -95,9 +95,7 @@ def test_outside_of_the_unicast_range_nothing_is_public_but_embedded_public_ipv4
 
 
 @given(address=st.ip_addresses(v=4) | private_addresses, data=st.data())
-def test_numbers_in_unusual_spellings_are_refused_wherever_they_lead(
-    address: IPv4Address, data: st.DataObject
-) -> None:
+def test_addresses_in_unusual_spellings_are_refused(address: IPv4Address, data: st.DataObject) -> None:
     spellings: dict[str, Callable[[int], str]] = {
         "d": str,
         "x": hex,
@@ -127,12 +125,12 @@ def test_numbers_in_unusual_spellings_are_refused_wherever_they_lead(
     ],
 )
 def test_whatever_is_not_plainly_a_public_web_address_is_refused(url: str) -> None:
-    with pytest.raises(ForbiddenAddressError, match=r"is not called: .*\. Give a public http"):
+    with pytest.raises(ForbiddenAddressError, match=r"is not allowed: .*\. Use a public http"):
         GUARD.check(url)
 
 
 @given(st.text(max_size=60) | st.text(max_size=60).map("http://{}".format))
-def test_no_text_does_worse_than_being_refused(text: str) -> None:
+def test_any_text_is_either_accepted_or_refused(text: str) -> None:
     try:
         url = GUARD.check(text)
     except ForbiddenAddressError:
@@ -153,13 +151,13 @@ def test_no_text_does_worse_than_being_refused(text: str) -> None:
         ("https://a_b.example/~user/%20?sig=a%2Fb%3D", "https://a_b.example/~user/%20?sig=a%2Fb%3D"),
     ],
 )
-def test_public_addresses_are_read_into_plain_spelling(url: str, read: str) -> None:
+def test_public_urls_are_normalised(url: str, read: str) -> None:
     assert str(GUARD.check(url)) == read
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("host", ["localhost", "localhost.", "LOCALHOST"])
-async def test_names_of_this_machine_are_refused_by_what_they_mean(host: str) -> None:
+async def test_names_of_this_machine_are_refused_by_their_addresses(host: str) -> None:
     url = GUARD.check(f"http://{host}/")
     with pytest.raises((ForbiddenAddressError, UnreachableError)):
         await GUARD.find(url)
@@ -177,7 +175,7 @@ async def test_names_of_this_machine_are_refused_by_what_they_mean(host: str) ->
         ("fe80::1%2",),
     ],
 )
-async def test_one_address_that_is_not_public_is_enough_to_refuse_a_name(addresses: tuple[str, ...]) -> None:
+async def test_a_name_with_one_address_that_is_not_public_is_refused(addresses: tuple[str, ...]) -> None:
     guard = resolving(*addresses)
     with pytest.raises(ForbiddenAddressError) as caught:
         await guard.find(guard.check("http://example.com/"))
@@ -186,13 +184,13 @@ async def test_one_address_that_is_not_public_is_enough_to_refuse_a_name(address
 
 
 @pytest.mark.asyncio
-async def test_the_addresses_found_are_given_for_connecting_to() -> None:
+async def test_the_resolved_addresses_are_returned() -> None:
     found = await resolving("8.8.8.8", "2606:4700::1111").find(httpx.URL("http://example.com/"))
     assert found == [IPv4Address("8.8.8.8"), IPv6Address("2606:4700::1111")]
 
 
 @pytest.mark.asyncio
-async def test_names_that_mean_nothing_are_told_from_forbidden_ones() -> None:
+async def test_unresolvable_names_are_distinguished_from_forbidden_ones() -> None:
     async def unknown(host: str, port: int) -> Sequence[str]:
         raise OSError("no such host")
 
@@ -209,7 +207,7 @@ async def test_names_that_mean_nothing_are_told_from_forbidden_ones() -> None:
 
 
 @pytest.mark.asyncio
-async def test_networks_of_the_operator_are_called_only_when_allowed() -> None:
+async def test_the_operator_s_networks_are_reached_only_if_allowed() -> None:
     guard = UrlPolicy(also_allowed=(IPv4Network("10.0.0.0/24"), IPv6Network("fd00::/64")))
     for allowed in ("http://10.0.0.7/", "http://[fd00::1]/", "http://8.8.8.8/"):
         await guard.find(guard.check(allowed))
