@@ -1,4 +1,4 @@
-"""What a collector of traces was sent."""
+"""Spans that a collector of traces received."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def close_tracing() -> None:
 
 
 def spans(collector: Server) -> list[dict[str, Any]]:
-    """Give the spans that arrived, as plain values; ids in hexadecimal, attributes by name."""
+    """Return the received spans as plain values; ids are in hexadecimal, attributes by name."""
     found = []
     for body in collector.bodies:
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:

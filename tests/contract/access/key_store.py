@@ -1,6 +1,6 @@
-"""What any place that keeps API keys must do: a class of tests to derive from.
+"""What every store of API keys must do: a class of tests to derive from.
 
-An implementation's test derives from ``KeyStoreContract`` and gives a fixture ``store``.
+An implementation's test derives from ``KeyStoreContract`` and provides a fixture ``store``.
 """
 
 import asyncio
@@ -29,9 +29,9 @@ def record(number: int = 1, tenant: str = "band", **fields: datetime) -> KeyReco
 
 @pytest.mark.asyncio
 class KeyStoreContract:
-    """Holds for every ``KeyStore``; ``store`` is empty at the beginning of each test."""
+    """Tests of every ``KeyStore``; ``store`` is empty at the beginning of each test."""
 
-    async def test_a_record_comes_back_as_it_was_kept(self, store: KeyStore) -> None:
+    async def test_a_record_is_returned_as_it_was_added(self, store: KeyStore) -> None:
         kept = record(expires_at=NOON + timedelta(days=1))
         await store.add(kept)
         assert await store.find(kept.digest) == kept
@@ -48,7 +48,7 @@ class KeyStoreContract:
         assert [kept.key_id[-1] for kept in await store.list("band")] == ["2", "3"]
         assert await store.list("duo") == []
 
-    async def test_a_revoked_key_is_still_found_and_says_so(self, store: KeyStore) -> None:
+    async def test_a_revoked_key_is_still_found_with_its_time_of_revocation(self, store: KeyStore) -> None:
         kept = record()
         await store.add(kept)
         revoked = await store.revoke(kept.key_id, NOON)
@@ -79,11 +79,11 @@ class KeyStoreContract:
         assert found is not None
         assert found.last_used_at == NOON + timedelta(minutes=10)
 
-    async def test_using_a_key_that_is_gone_does_nothing(self, store: KeyStore) -> None:
+    async def test_using_an_unknown_key_does_nothing(self, store: KeyStore) -> None:
         await store.touch("key_0", NOON)
         assert await store.list() == []
 
-    async def test_uses_and_a_revocation_at_the_same_time_lose_nothing(self, store: KeyStore) -> None:
+    async def test_concurrent_uses_and_a_revocation_are_all_recorded(self, store: KeyStore) -> None:
         await store.add(record())
         times = [NOON + timedelta(minutes=minutes) for minutes in range(10)]
         await asyncio.gather(

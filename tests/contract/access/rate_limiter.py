@@ -1,6 +1,6 @@
-"""What any rate limiter must do: a class of tests to derive from.
+"""What every rate limiter must do: a class of tests to derive from.
 
-An implementation's test derives from ``RateLimiterContract`` and gives a fixture ``limiter``
+An implementation's test derives from ``RateLimiterContract`` and provides a fixture ``limiter``
 that allows ``RATE`` and takes its time from the fixture ``clock``.
 """
 
@@ -13,7 +13,7 @@ RATE = Rate(limit=6, period=60)
 
 
 class Clock:
-    """Seconds that a test moves."""
+    """A clock, in seconds, that a test moves."""
 
     def __init__(self) -> None:
         self.time = 1000.0
@@ -23,7 +23,7 @@ class Clock:
 
 
 async def taken(limiter: RateLimiter, name: str = "band", attempts: int = 100) -> int:
-    """Take until refused; give how often that went well."""
+    """Take until refused; return how often that succeeded."""
     for number in range(attempts):
         try:
             await limiter.take(name)
@@ -34,7 +34,7 @@ async def taken(limiter: RateLimiter, name: str = "band", attempts: int = 100) -
 
 @pytest.mark.asyncio
 class RateLimiterContract:
-    """Holds for every ``RateLimiter``; ``limiter`` is unused at the beginning of each test."""
+    """Tests of every ``RateLimiter``; ``limiter`` is unused at the beginning of each test."""
 
     @pytest.fixture
     def clock(self) -> Clock:
@@ -47,9 +47,7 @@ class RateLimiterContract:
         await taken(limiter, "band")
         assert await taken(limiter, "choir") == RATE.limit
 
-    async def test_after_the_seconds_told_one_more_is_let_through(
-        self, limiter: RateLimiter, clock: Clock
-    ) -> None:
+    async def test_one_more_is_allowed_after_retry_after(self, limiter: RateLimiter, clock: Clock) -> None:
         await taken(limiter)
         with pytest.raises(RateLimitError, match="Try again in 10 s") as caught:
             await limiter.take("band")
@@ -57,18 +55,14 @@ class RateLimiterContract:
         clock.time += caught.value.retry_after
         assert await taken(limiter) == 1
 
-    async def test_the_allowance_grows_back_to_the_limit_and_no_further(
-        self, limiter: RateLimiter, clock: Clock
-    ) -> None:
+    async def test_the_allowance_refills_up_to_the_limit(self, limiter: RateLimiter, clock: Clock) -> None:
         await taken(limiter)
         clock.time += 29.9
         assert await taken(limiter) == 2
         clock.time += 100 * RATE.period
         assert await taken(limiter) == RATE.limit
 
-    async def test_who_is_refused_is_not_held_up_longer_for_trying(
-        self, limiter: RateLimiter, clock: Clock
-    ) -> None:
+    async def test_refused_attempts_do_not_prolong_the_wait(self, limiter: RateLimiter, clock: Clock) -> None:
         await taken(limiter)
         for _ in range(50):
             clock.time += 0.1
@@ -84,7 +78,7 @@ class RateLimiterContract:
         with pytest.raises(RateLimitError, match="10 s"):
             await limiter.check("band")
 
-    async def test_in_no_time_more_pass_than_the_limit_and_what_grew_back(
+    async def test_no_more_pass_in_any_time_than_the_limit_and_the_refill(
         self, limiter: RateLimiter, clock: Clock
     ) -> None:
         passed: list[float] = []
@@ -96,7 +90,7 @@ class RateLimiterContract:
             for last, end in enumerate(passed[first:], start=first):
                 assert last - first + 1 <= RATE.limit + (end - start) / RATE.interval + 1e-3
 
-    async def test_a_caller_who_keeps_to_the_rate_is_never_refused(
+    async def test_a_caller_that_keeps_to_the_rate_is_never_refused(
         self, limiter: RateLimiter, clock: Clock
     ) -> None:
         await taken(limiter)
@@ -104,9 +98,7 @@ class RateLimiterContract:
             clock.time += RATE.interval
             await limiter.take("band")
 
-    async def test_the_wait_told_is_never_less_than_a_second(
-        self, limiter: RateLimiter, clock: Clock
-    ) -> None:
+    async def test_the_wait_is_at_least_a_second(self, limiter: RateLimiter, clock: Clock) -> None:
         await taken(limiter)
         clock.time += 9.9
         with pytest.raises(RateLimitError) as caught:

@@ -1,4 +1,4 @@
-"""The fakes of what the database keeps about callers behave as the real ones."""
+"""The fakes in memory keep the contracts of the stores in the database."""
 
 import pytest
 

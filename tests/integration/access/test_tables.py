@@ -1,4 +1,4 @@
-"""API keys and rates in a real database do what any place for them must."""
+"""API keys and rates in a real database keep the contracts of their stores."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -35,13 +35,13 @@ class TestRateTable(RateLimiterContract):
     def limiter(self, database: Database, clock: Clock) -> RateLimiter:
         return DatabaseRateLimiter(database, RATE, "requests", clock)
 
-    async def test_what_is_counted_of_one_kind_is_nothing_to_another(
+    async def test_kinds_are_counted_separately(
         self, limiter: RateLimiter, database: Database, clock: Clock
     ) -> None:
         await taken(limiter)
         assert await taken(DatabaseRateLimiter(database, RATE, "attempts", clock)) == RATE.limit
 
-    async def test_many_at_once_are_let_through_as_often_as_the_limit(
+    async def test_concurrent_requests_do_not_exceed_the_limit(
         self, limiter: RateLimiter, database: Database, clock: Clock
     ) -> None:
         other = DatabaseRateLimiter(database, RATE, "requests", clock)
@@ -61,7 +61,7 @@ class TestRateTable(RateLimiterContract):
         assert 300 - 100 - 3 <= left <= 200  # a portion is three
         assert left + 100 + await taken(one, attempts=1000) == 300
 
-    async def test_names_that_mean_nothing_any_more_are_forgotten(self, database: Database) -> None:
+    async def test_names_with_a_full_allowance_are_forgotten(self, database: Database) -> None:
         short, long = (DatabaseRateLimiter(database, Rate(1, period), "requests") for period in (0.001, 60))
         await short.take("band")
         await long.take("choir")

@@ -1,4 +1,4 @@
-"""Bearer tokens count only if the issuer signed them, for this service, and for now."""
+"""Bearer tokens are accepted only if the issuer signed them, for this service, and they are valid now."""
 
 import asyncio
 import hashlib
@@ -31,7 +31,7 @@ NO_HEADERS: list[object] = [[], 1, {}, {"alg": "RS256", "kid": 1}, {"alg": ["RS2
 
 
 class Clock:
-    """Seconds that a test moves."""
+    """A clock, in seconds, that a test moves."""
 
     def __init__(self) -> None:
         self.time = 1000.0
@@ -71,7 +71,9 @@ async def refusal(verifier: TokenVerifier, token: str) -> str:
 
 
 @pytest.mark.parametrize("signer", [RSA, EC], ids=["RS256", "ES256"])
-async def test_a_token_of_the_issuer_says_who_is_calling(verifier: TokenVerifier, signer: Signer) -> None:
+async def test_a_token_of_the_issuer_authenticates_its_subject(
+    verifier: TokenVerifier, signer: Signer
+) -> None:
     expected = Principal("sub:someone", frozenset({Scope.READ, Scope.SEPARATE}), "token:someone")
     assert await verifier.verify(signer.token()) == expected
     assert await verifier.verify(signer.token({"typ": "at+jwt"})) == expected
@@ -123,7 +125,7 @@ async def test_a_token_without_signature_is_refused(verifier: TokenVerifier) -> 
 
 
 @pytest.mark.parametrize("name", ["HS256", "HS384", "HS512"])
-async def test_the_public_key_is_no_shared_secret(verifier: TokenVerifier, name: str) -> None:
+async def test_the_public_key_is_not_accepted_as_a_shared_secret(verifier: TokenVerifier, name: str) -> None:
     jwk = json.dumps(RSA.jwk()).encode()
     for secret in (RSA.pem, RSA.pem.strip(), jwk):
         signed = f"{encoded({'alg': name, 'kid': RSA.kid})}.{encoded(usual())}"
@@ -142,18 +144,18 @@ async def test_a_key_serves_only_its_own_algorithm(verifier: TokenVerifier) -> N
         assert "must be signed" in await refusal(verifier, f"{changed}.{payload}.{signature}")
 
 
-async def test_another_s_signature_under_a_known_id_is_wrong(verifier: TokenVerifier) -> None:
+async def test_another_key_s_signature_under_a_known_id_is_refused(verifier: TokenVerifier) -> None:
     assert "signature is wrong" in await refusal(verifier, STRANGER.token())
 
 
-async def test_changed_claims_do_not_fit_the_signature(verifier: TokenVerifier) -> None:
+async def test_changed_claims_are_refused(verifier: TokenVerifier) -> None:
     header, _, signature = RSA.token().split(".")
     assert "signature is wrong" in await refusal(
         verifier, f"{header}.{encoded(usual(sub='admin'))}.{signature}"
     )
 
 
-async def test_keys_that_a_token_brings_along_are_never_looked_at(verifier: TokenVerifier) -> None:
+async def test_keys_inside_a_token_are_ignored(verifier: TokenVerifier) -> None:
     with serving(published(STRANGER)) as evil:
         for field in ("jku", "x5u"):
             token = STRANGER.token({field: f"{evil.url}/jwks.json"})
@@ -188,7 +190,7 @@ async def test_tokens_for_other_purposes_are_refused(
     + [f"{encoded({'alg': 'RS256', 'typ': 1})}.e30.e30", f"{encoded({'alg': 'RS256'})}.e30.e30"],
     ids=lambda token: token[:20],
 )
-async def test_what_is_no_token_is_refused(verifier: TokenVerifier, token: str) -> None:
+async def test_text_that_is_not_a_token_is_refused(verifier: TokenVerifier, token: str) -> None:
     await refusal(verifier, token)
 
 
@@ -201,7 +203,7 @@ async def test_what_is_no_token_is_refused(verifier: TokenVerifier, token: str) 
     signature=st.binary(max_size=300),
 )
 @settings(deadline=None)
-async def test_nothing_made_up_is_accepted(header: dict[str, Any], payload: bytes, signature: bytes) -> None:
+async def test_random_tokens_are_refused(header: dict[str, Any], payload: bytes, signature: bytes) -> None:
     class Fixed:
         async def find(self, key_id: str | None, algorithm: str) -> Any:
             return (RSA if algorithm == "RS256" else EC).private.public_key()
@@ -230,7 +232,7 @@ async def test_scopes_are_read_wherever_issuers_put_them(
     assert (await verifier.verify(RSA.token(**claims))).scopes == scopes
 
 
-async def test_the_tenant_and_the_scopes_are_named_as_the_issuer_does(server: Server) -> None:
+async def test_the_tenant_claim_and_the_scope_prefix_are_configurable(server: Server) -> None:
     rules = TokenRules(ISSUER, AUDIENCE, tenant_claim="org", scope_prefix="spleeter:")
     verifier = TokenVerifier(rules, Jwks(server.url))
     principal = await verifier.verify(RSA.token(org="band", scope="read spleeter:separate"))
@@ -250,7 +252,7 @@ async def test_keys_are_fetched_once_for_many_tokens() -> None:
         assert len(server.requests) == 1
 
 
-async def test_a_new_key_is_learnt_and_an_old_one_forgotten() -> None:
+async def test_a_new_key_is_fetched_and_a_removed_one_forgotten() -> None:
     clock, new = Clock(), Signer.ec("ec-2")
     with serving(published(RSA), published(RSA, new), published(new)) as server:
         verifier = TokenVerifier(
@@ -278,14 +280,14 @@ async def test_a_flood_of_unknown_keys_reaches_the_issuer_once_per_pause() -> No
         assert len(server.requests) == 3
 
 
-async def test_without_an_id_the_only_fitting_key_is_taken_and_no_other() -> None:
+async def test_without_an_id_only_an_unambiguous_key_is_used() -> None:
     with serving(published(RSA, EC)) as one, serving(published(RSA, Signer.rsa("rsa-2"))) as two:
         anonymous = Signer("", "RS256", RSA.private).token({"kid": None})
         await TokenVerifier(RULES, Jwks(one.url)).verify(anonymous)
         assert "not signed with a key" in await refusal(TokenVerifier(RULES, Jwks(two.url)), anonymous)
 
 
-async def test_known_keys_serve_on_while_the_issuer_is_down_but_not_for_ever() -> None:
+async def test_cached_keys_outlast_an_outage_of_the_issuer_but_not_for_ever() -> None:
     clock = Clock()
     with serving(published(RSA), status(500)) as server:
         policy = KeySetCachePolicy(maximum_age=600, pause=30, stale=3600)
@@ -300,7 +302,7 @@ async def test_known_keys_serve_on_while_the_issuer_is_down_but_not_for_ever() -
         assert caught.value.retry_after == 30
 
 
-async def test_an_issuer_that_was_never_there_is_asked_once_per_pause_and_then_found() -> None:
+async def test_an_issuer_that_was_never_reachable_is_asked_once_per_pause_until_it_answers() -> None:
     clock = Clock()
     with serving(status(503), published(RSA)) as server:
         verifier = TokenVerifier(RULES, Jwks(server.url, now=clock))
@@ -312,7 +314,7 @@ async def test_an_issuer_that_was_never_there_is_asked_once_per_pause_and_then_f
         await verifier.verify(RSA.token())
 
 
-async def test_an_issuer_that_hangs_is_given_up_in_time() -> None:
+async def test_an_issuer_that_hangs_times_out() -> None:
     released = threading.Event()
     with serving(stall(b"x" * 100, released)) as server:
         verifier = TokenVerifier(RULES, Jwks(server.url, KeySetCachePolicy(timeout=0.3)))
@@ -323,7 +325,7 @@ async def test_an_issuer_that_hangs_is_given_up_in_time() -> None:
         released.set()
 
 
-async def test_a_caller_that_goes_away_does_not_cost_the_others_their_keys() -> None:
+async def test_a_cancelled_caller_does_not_cancel_the_fetch_for_the_others() -> None:
     released = threading.Event()
     with serving(stall(KeySet([RSA.jwk()]).document(), released)) as server:
         verifier = TokenVerifier(RULES, Jwks(server.url))
@@ -359,14 +361,14 @@ def compressed(request: Handler) -> None:
         status(404),
     ],
 )
-async def test_what_is_no_key_set_makes_keys_unavailable_and_nothing_worse(answer: Answer) -> None:
+async def test_an_invalid_key_set_makes_the_keys_unavailable(answer: Answer) -> None:
     with serving(answer, published(RSA)) as server:
         with pytest.raises(TokenKeysUnavailableError):
             await TokenVerifier(RULES, Jwks(server.url)).verify(RSA.token())
         assert len(server.requests) == 1
 
 
-async def test_a_server_that_is_not_there_is_named() -> None:
+async def test_an_unreachable_server_is_named() -> None:
     with serving(status(200)) as server:
         url = server.url
     with pytest.raises(TokenKeysUnavailableError, match=url):
@@ -408,7 +410,7 @@ async def test_a_server_that_is_not_there_is_named() -> None:
         "null",
     ],
 )
-async def test_keys_that_should_verify_nothing_are_left_out(entry: Any) -> None:
+async def test_unsuitable_keys_are_ignored(entry: Any) -> None:
     with pytest.raises(ValueError, match="no key for RS256 or ES256"):
         parse_keys(KeySet([entry]).document())
     assert len(parse_keys(KeySet([entry, EC.jwk(kid="good")]).document())) == 1
@@ -417,7 +419,7 @@ async def test_keys_that_should_verify_nothing_are_left_out(entry: Any) -> None:
 @pytest.mark.parametrize(
     "url", ["", "issuer", "http://issuer.example/jwks", "file:///etc/passwd", "https://"]
 )
-async def test_an_address_that_cannot_be_trusted_is_refused(url: str) -> None:
+async def test_an_untrusted_address_is_refused(url: str) -> None:
     with pytest.raises(ConfigurationError, match="SPLEETER_JWT_JWKS_URL"):
         Jwks(url)
 

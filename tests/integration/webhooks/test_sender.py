@@ -1,4 +1,4 @@
-"""Every end of a job is told its receiver, at least once, signed, and nobody else."""
+"""Every end of a job is sent to its receiver at least once, signed, and to no other."""
 
 import asyncio
 import json
@@ -59,7 +59,7 @@ async def sent(
     until: Callable[[WebhookDelivery], bool],
     *others: Job,
 ) -> WebhookDelivery:
-    """Run a sender until a job's only delivery is as wanted, and those of others, too."""
+    """Run a sender until ``until`` holds for the only delivery of a job, and of each of the others."""
 
     async def wanted() -> WebhookDelivery | None:
         assert not running.done()
@@ -83,7 +83,7 @@ def make_due(database: Database) -> None:
         connection.execute("UPDATE spleeter_webhooks SET next_attempt_at = now() WHERE state = 'pending'")
 
 
-async def test_a_success_is_told_signed_and_with_the_request_s_id(database: Database, tmp_path: Path) -> None:
+async def test_a_success_is_sent_signed_with_the_request_s_id(database: Database, tmp_path: Path) -> None:
     with serving(status(204)) as server:
         job = await succeed(database, telling(server))
         delivery = await sent(
@@ -109,7 +109,7 @@ async def test_a_success_is_told_signed_and_with_the_request_s_id(database: Data
     assert '"action":"webhook.sent"' in (tmp_path / "audit").read_text()
 
 
-async def test_a_failure_a_cancellation_and_a_reused_result_are_told_too(database: Database) -> None:
+async def test_a_failure_a_cancellation_and_a_reused_result_are_sent_too(database: Database) -> None:
     with serving(status(200)) as server:
         repository, claims = JobRepository(database), Claims(database)
         failing = (await repository.create(telling(server))).job
@@ -132,12 +132,12 @@ async def test_a_failure_a_cancellation_and_a_reused_result_are_told_too(databas
     assert events[str(reused.id)]["data"]["stems"] == ["vocals", "other"]
 
 
-async def test_a_job_without_an_address_tells_nobody(database: Database) -> None:
+async def test_a_job_without_a_callback_url_sends_no_webhook(database: Database) -> None:
     job = await succeed(database, new_job())
     assert await Deliveries(database).of_job("ann", job.id) == []
 
 
-async def test_what_fails_is_sent_again_later_under_the_same_id(database: Database) -> None:
+async def test_a_failed_attempt_is_retried_under_the_same_id(database: Database) -> None:
     with serving(status(500), status(200)) as server:
         job = await succeed(database, telling(server))
         failed = await sent(sender(database, server), database, job, lambda found: found.last_status == 500)
@@ -151,14 +151,14 @@ async def test_what_fails_is_sent_again_later_under_the_same_id(database: Databa
     assert server.bodies[0] == server.bodies[1]
 
 
-async def test_a_receiver_that_is_gone_is_left_alone(database: Database) -> None:
+async def test_a_receiver_that_answers_410_is_not_called_again(database: Database) -> None:
     with serving(status(410)) as server:
         job = await succeed(database, telling(server))
         delivery = await sent(sender(database, server), database, job, lambda found: found.state == "failed")
     assert (delivery.last_status, delivery.next_attempt_at) == (410, None)
 
 
-async def test_the_last_attempt_ends_it(database: Database) -> None:
+async def test_the_last_failed_attempt_ends_the_delivery(database: Database) -> None:
     with serving(status(500)) as server:
         job = await succeed(database, telling(server))
         with psycopg.connect(database.url) as connection:
@@ -166,7 +166,7 @@ async def test_the_last_attempt_ends_it(database: Database) -> None:
         await sent(sender(database, server), database, job, lambda found: found.state == "failed")
 
 
-async def test_an_address_within_is_not_called(database: Database) -> None:
+async def test_an_internal_address_is_not_called(database: Database) -> None:
     with serving(status(200)) as server:
         job = await succeed(database, telling(server))
         keyed_responses = WebhookSender(database, Outgoing(UrlPolicy()), (SECRET,), options=QUICK)
@@ -175,7 +175,7 @@ async def test_an_address_within_is_not_called(database: Database) -> None:
     assert delivery.last_error
 
 
-async def test_an_attempt_whose_sender_was_killed_is_made_again(database: Database) -> None:
+async def test_an_attempt_of_a_killed_sender_is_repeated(database: Database) -> None:
     with serving(status(200)) as server:
         job = await succeed(database, telling(server))
         async with database.transaction() as transaction:  # as the killed one did
@@ -185,7 +185,7 @@ async def test_an_attempt_whose_sender_was_killed_is_made_again(database: Databa
 
 
 class Unforeseen(Outgoing):
-    """Breaks on one address in a way that nobody thought of."""
+    """A client that raises an unexpected error for one address."""
 
     async def post(self, url: str, *arguments: Any, **options: Any) -> WebhookResponse:
         if url.endswith("/breaks"):
@@ -193,7 +193,7 @@ class Unforeseen(Outgoing):
         return await super().post(url, *arguments, **options)
 
 
-async def test_a_webhook_that_breaks_the_sender_does_not_stop_the_others(database: Database) -> None:
+async def test_an_unexpected_error_in_one_webhook_does_not_stop_the_others(database: Database) -> None:
     with serving(status(204)) as server:
         breaking = telling(server)
         options = replace(breaking.options, callback_url=f"{server.url}/breaks")
@@ -204,7 +204,7 @@ async def test_a_webhook_that_breaks_the_sender_does_not_stop_the_others(databas
         await sent(sending, database, job, delivered)
 
 
-async def test_a_tenant_with_slow_receivers_holds_up_no_other(database: Database) -> None:
+async def test_a_tenant_with_slow_receivers_delays_no_other(database: Database) -> None:
     released = threading.Event()
     with serving(stall(b"slow", released)) as slow, serving(status(204)) as quick:
         for _ in range(6):
@@ -218,7 +218,7 @@ async def test_a_tenant_with_slow_receivers_holds_up_no_other(database: Database
         released.set()
 
 
-async def test_two_senders_share_the_work_and_send_nothing_twice(database: Database) -> None:
+async def test_two_senders_share_the_webhooks_and_send_none_twice(database: Database) -> None:
     with serving(status(200)) as server:
         jobs = [await succeed(database, telling(server)) for _ in range(10)]
         senders = [asyncio.create_task(sender(database, server).run()) for _ in range(2)]
@@ -233,7 +233,7 @@ async def test_two_senders_share_the_work_and_send_nothing_twice(database: Datab
     assert len(server.bodies) == 10
 
 
-async def test_another_tenant_s_deliveries_are_not_seen_and_a_deleted_job_tells_nothing(
+async def test_deliveries_of_another_tenant_and_of_a_deleted_job_are_hidden(
     database: Database,
 ) -> None:
     with serving(status(200)) as server:

@@ -1,4 +1,4 @@
-"""API keys open what they are for, as long as they may, and nothing else."""
+"""API keys authenticate their tenants for their scopes until they expire or are revoked."""
 
 import hmac
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ LENGTH = len("sms_") + 43 + 6
 
 
 class Clock:
-    """A time that a test moves."""
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
         self.time = datetime(2030, 1, 1, tzinfo=UTC)
@@ -46,13 +46,13 @@ async def refusal(keys: ApiKeys, text: str) -> str:
     return caught.value.reason
 
 
-async def test_a_created_key_opens_what_it_was_created_for() -> None:
+async def test_a_created_key_authenticates_its_tenant_and_scopes() -> None:
     keys = ApiKeys(MemoryKeyStore())
     text, record = await keys.create("band", frozenset({Scope.READ}), name="desk")
     assert await keys.verify(text) == Principal("band", frozenset({Scope.READ}), record.key_id)
 
 
-async def test_the_key_itself_is_kept_nowhere() -> None:
+async def test_the_key_itself_is_stored_nowhere() -> None:
     keys = ApiKeys(MemoryKeyStore(), parse_configured(CONFIGURED))
     text, record = await keys.create()
     assert text not in repr(record)
@@ -84,7 +84,7 @@ async def test_a_key_cannot_be_used_once_its_time_is_over() -> None:
     assert await refusal(keys, text) == "expired"
 
 
-async def test_the_last_use_is_noted_but_not_at_every_request() -> None:
+async def test_the_last_use_is_recorded_but_not_at_every_request() -> None:
     clock, store = Clock(), MemoryKeyStore()
     keys = ApiKeys(store, now=clock)
     text, record = await keys.create()
@@ -99,7 +99,7 @@ async def test_the_last_use_is_noted_but_not_at_every_request() -> None:
 
 
 @given(position=st.integers(0, LENGTH - 1), character=st.characters(codec="ascii"))
-async def test_a_wrong_character_anywhere_is_told_from_an_unknown_key(position: int, character: str) -> None:
+async def test_a_wrong_character_is_distinguished_from_an_unknown_key(position: int, character: str) -> None:
     text = key_format.generate()
     wrong = text[:position] + character + text[position + 1 :]
     expected = "mistyped" if position >= len(key_format.PREFIX) else "unknown"
@@ -108,7 +108,7 @@ async def test_a_wrong_character_anywhere_is_told_from_an_unknown_key(position: 
 
 
 @given(position=st.integers(0, LENGTH - 2))
-async def test_two_characters_that_changed_places_are_noticed(position: int) -> None:
+async def test_two_swapped_characters_fail_the_checksum(position: int) -> None:
     text = key_format.generate()
     pair = text[position : position + 2]
     swapped = text[:position] + pair[::-1] + text[position + 2 :]
@@ -116,22 +116,22 @@ async def test_two_characters_that_changed_places_are_noticed(position: int) -> 
 
 
 @given(st.text())
-async def test_no_other_text_opens_anything(text: str) -> None:
+async def test_no_other_text_is_accepted(text: str) -> None:
     keys = ApiKeys(MemoryKeyStore(), parse_configured(CONFIGURED))
     assert await refusal(keys, text) in ("unknown", "malformed", "mistyped")
 
 
-async def test_a_generated_key_that_nobody_created_is_unknown() -> None:
+async def test_a_generated_key_that_was_never_created_is_unknown() -> None:
     assert await refusal(ApiKeys(MemoryKeyStore()), key_format.generate()) == "unknown"
 
 
-async def test_nothing_and_far_too_much_are_not_keys() -> None:
+async def test_an_empty_and_an_overlong_text_are_malformed() -> None:
     keys = ApiKeys(MemoryKeyStore())
     assert await refusal(keys, "") == "malformed"
     assert await refusal(keys, "k" * 10_000) == "malformed"
 
 
-async def test_every_configured_key_opens_the_default_tenant() -> None:
+async def test_every_configured_key_belongs_to_the_default_tenant() -> None:
     keys = ApiKeys(MemoryKeyStore(), parse_configured(f"{CONFIGURED}, {OTHER}"))
     everything = frozenset(Scope)
     assert await keys.verify(CONFIGURED) == Principal("default", everything, "configured-1")
@@ -186,12 +186,12 @@ async def test_a_generated_key_may_be_configured_but_not_a_mistyped_one() -> Non
 
 
 @pytest.mark.parametrize("tenant", ["", "a/b", "../up", ".hidden", "a b", "sub:someone", "x" * 129, "bänd"])
-async def test_a_tenant_has_a_name_that_is_safe_everywhere(tenant: str) -> None:
+async def test_a_tenant_with_an_unsafe_name_is_refused(tenant: str) -> None:
     with pytest.raises(ConfigurationError, match="Invalid tenant"):
         await ApiKeys(MemoryKeyStore()).create(tenant)
 
 
-async def test_a_key_without_use_or_time_is_not_created() -> None:
+async def test_a_key_without_a_scope_or_a_lifetime_is_not_created() -> None:
     keys = ApiKeys(MemoryKeyStore())
     with pytest.raises(ConfigurationError, match="scope"):
         await keys.create(scopes=frozenset())

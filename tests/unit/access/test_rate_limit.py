@@ -21,7 +21,7 @@ def test_a_client_is_counted_by_what_it_cannot_choose(address: str, name: str) -
     assert client_name(address) == name
 
 
-def test_a_limit_of_nothing_is_refused() -> None:
+def test_a_limit_or_a_period_of_zero_is_refused() -> None:
     for limit, period in ((0, 60.0), (1, 0.0)):
         with pytest.raises(ConfigurationError, match="at least 1"):
             Rate(limit, period)

@@ -24,7 +24,7 @@ def test_the_signature_is_that_of_the_specification_s_own_libraries() -> None:
 
 
 @given(body=st.text(), message_id=st.from_regex(r"msg_[0-9a-f]{1,32}", fullmatch=True))
-def test_what_was_signed_verifies_with_the_specification_s_library(body: str, message_id: str) -> None:
+def test_a_signed_webhook_verifies_with_the_specification_s_library(body: str, message_id: str) -> None:
     headers = signature.headers([SECRET], message_id, int(time.time()), body.encode())
     assert verified_id(headers, body.encode()) == message_id
 
@@ -67,7 +67,7 @@ def test_an_id_with_a_full_stop_is_not_signed_as_it_would_shift_the_fields() -> 
         base64.b64encode(b"k" * 32).decode(),
     ],
 )
-def test_a_weak_or_foreign_secret_is_refused(secret: str) -> None:
+def test_a_weak_or_malformed_secret_is_refused(secret: str) -> None:
     with pytest.raises(ConfigurationError, match="whsec_"):
         signature.sign(secret, "msg_1", NOW, BODY)
 
@@ -78,7 +78,7 @@ def test_nothing_is_sent_unsigned() -> None:
 
 
 @given(attempts=st.integers(1, 20), chance=st.floats(0, 1), retry_after=st.none() | st.floats(-10, 1e9))
-def test_waits_are_bounded_and_respect_what_the_receiver_asks_for(
+def test_waits_are_bounded_and_respect_retry_after(
     attempts: int, chance: float, retry_after: float | None
 ) -> None:
     wait = signature.delay(attempts, chance=chance, retry_after=retry_after)
@@ -90,7 +90,7 @@ def test_waits_are_bounded_and_respect_what_the_receiver_asks_for(
     assert retry_after is None or wait >= timedelta(seconds=min(retry_after, 43_200))
 
 
-def test_all_attempts_together_fit_in_the_day_that_results_are_kept() -> None:
+def test_all_attempts_end_before_results_are_erased() -> None:
     waits = [signature.delay(attempts, chance=1) for attempts in range(1, 20)]
     assert sum((wait for wait in waits if wait), timedelta()) < timedelta(days=1)
     assert waits[: len(signature.DELAYS)] == sorted(wait for wait in waits if wait)
