@@ -22,13 +22,12 @@ from spleeter_microservice.errors import (
     InferenceUnavailableError,
     JobMemoryLimitError,
     JobStoppedError,
-    JobTimeLimitError,
     SpleeterError,
 )
 from spleeter_microservice.observability.metrics import WORKER_RESTARTS
 from spleeter_microservice.sandbox import messages, self_check
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
-from spleeter_microservice.sandbox.inference_process import InferenceProcess
+from spleeter_microservice.sandbox.inference_process import InferenceProcess, memory_error
 from spleeter_microservice.sandbox.launcher import HARMLESS, Launcher, Limits
 from spleeter_microservice.sandbox.messages import InferenceModel, Separation, SeparationRequest
 
@@ -38,7 +37,7 @@ OnProgress = Callable[[int, int | None], None]
 """Called with the number of samples done, and the number of all samples or None if that is unknown."""
 
 _CPU = "CPUExecutionProvider"
-_WATCH_SECONDS = 0.1
+_JOB = "The job"
 _MESSAGES_PER_SECOND = 40
 
 
@@ -119,7 +118,9 @@ class InferenceSlot:
         async with self._turn:
             process = await self._process()
             self._working = process
-            watching = asyncio.create_task(self._watch(process, request.time_limit))
+            watching = asyncio.create_task(
+                process.watch(_JOB, request.time_limit, self.limits.memory, self.limits.threads)
+            )
             try:
                 return await self._conversation(process, request, on_progress)
             except ProtocolError as error:
@@ -235,22 +236,6 @@ class InferenceSlot:
                 on_progress(done, total)
         raise AssertionError
 
-    async def _watch(self, process: InferenceProcess, time_limit: float) -> None:
-        """Kill the process if it exceeds a limit."""
-        deadline = time.monotonic() + time_limit
-        while process.alive:
-            usage = process.usage()
-            if time.monotonic() > deadline:
-                process.kill(JobTimeLimitError(f"The job took longer than {time_limit:g} s."))
-            elif usage and usage.memory > self.limits.memory:
-                process.kill(self._too_much_memory())
-            elif usage and usage.threads > self.limits.threads:
-                process.kill(InferenceCrashedError("The inference process started too many threads."))
-            await asyncio.sleep(_WATCH_SECONDS)
-
-    def _too_much_memory(self) -> JobMemoryLimitError:
-        return JobMemoryLimitError(f"The job needed more than {self.limits.memory >> 20} MiB of memory.")
-
     def _result(self, message: Message, request: SeparationRequest) -> Separation:
         for path in request.paths.values():
             # An attacker who controls the process could have put a link to another file there.
@@ -263,7 +248,7 @@ class InferenceSlot:
         kind = getattr(errors, messages.text(message.get("class")), None)
         said = messages.text(message.get("message"))
         if kind is JobMemoryLimitError:
-            return self._too_much_memory()
+            return memory_error(_JOB, self.limits.memory)
         if not isinstance(kind, type) or not issubclass(kind, HARMLESS):
             logger.error("inference failed: %s\n%s", said, messages.text(message.get("trace", "")))
             return InferenceCrashedError(f"The inference process failed: {said}")

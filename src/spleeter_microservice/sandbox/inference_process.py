@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from spleeter_microservice.errors import (
     InferenceCrashedError,
     InferenceError,
     InferenceUnavailableError,
+    JobMemoryLimitError,
     JobStoppedError,
     JobTimeLimitError,
 )
@@ -30,6 +32,7 @@ _PAGE_BYTES = resource.getpagesize()
 _TAIL_BYTES = 4000
 _BUFFER_BYTES = 1 << 16
 _POLL_SECONDS = 0.005
+_WATCH_SECONDS = 0.1
 # A process maps more memory than it uses. Beyond this margin the kernel refuses memory by itself.
 _SPARE_BYTES = 512 << 20
 _SPARE_SECONDS = 10
@@ -185,6 +188,26 @@ class InferenceProcess:
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(self.pid, resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
 
+    async def watch(self, task: str, seconds: float, memory: int, threads: int = 512) -> None:
+        """Kill the process if it exceeds a limit; return when it has exited.
+
+        Args:
+            task: what the process does, as the subject of an error message.
+            seconds: limit of time from now on.
+            memory: limit of resident memory, in bytes.
+            threads: limit of threads.
+        """
+        deadline = time.monotonic() + seconds
+        while self.alive:
+            usage = self.usage()
+            if time.monotonic() > deadline:
+                self.kill(JobTimeLimitError(f"{task} took longer than {seconds:g} s."))
+            elif usage and usage.memory > memory:
+                self.kill(memory_error(task, memory))
+            elif usage and usage.threads > threads:
+                self.kill(InferenceCrashedError(f"{task} started too many threads."))
+            await asyncio.sleep(_WATCH_SECONDS)
+
     def kill(self, verdict: InferenceError) -> None:
         """Kill the process and its children at once."""
         self.verdict = self.verdict or verdict
@@ -221,3 +244,8 @@ class InferenceProcess:
             asyncio.get_running_loop().remove_reader(self._errors)
             os.close(self._errors)
             self._errors = -1
+
+
+def memory_error(task: str, memory: int) -> JobMemoryLimitError:
+    """Return the error for a task that exceeded its limit of memory, in bytes."""
+    return JobMemoryLimitError(f"{task} needed more than {memory >> 20} MiB of memory.")

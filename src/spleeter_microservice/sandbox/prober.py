@@ -20,9 +20,7 @@ from spleeter_microservice.errors import (
     InferenceCrashedError,
     InferenceError,
     InputError,
-    JobMemoryLimitError,
     JobStoppedError,
-    JobTimeLimitError,
 )
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
 from spleeter_microservice.sandbox.inference_process import InferenceProcess
@@ -30,7 +28,6 @@ from spleeter_microservice.sandbox.inference_process import InferenceProcess
 logger = logging.getLogger(__name__)
 
 _MODULE = "spleeter_microservice.sandbox.probe_child"
-_WATCH_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -167,7 +164,9 @@ class Prober:
             return process  # it is ready; any other message fails at the first file
 
     async def _ask(self, process: InferenceProcess, path: Path) -> Message:
-        watching = asyncio.create_task(self._watch(process))
+        watching = asyncio.create_task(
+            process.watch("Probing the file", self.limits.seconds, self.limits.memory)
+        )
         try:
             process.send({"type": "probe", "path": str(path.resolve())})
             return await process.receive()
@@ -175,23 +174,6 @@ class Prober:
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
-
-    async def _watch(self, process: InferenceProcess) -> None:
-        """Kill the process if it exceeds a limit."""
-        deadline = asyncio.get_running_loop().time() + self.limits.seconds
-        while process.alive:
-            usage = process.usage()
-            if asyncio.get_running_loop().time() > deadline:
-                process.kill(
-                    JobTimeLimitError(f"Probing the file took longer than {self.limits.seconds:g} s.")
-                )
-            elif usage and usage.memory > self.limits.memory:
-                process.kill(
-                    JobMemoryLimitError(
-                        f"Probing the file took more than {self.limits.memory >> 20} MiB of memory."
-                    )
-                )
-            await asyncio.sleep(_WATCH_SECONDS)
 
 
 def _verdict(error: BaseException) -> InferenceError:
