@@ -1,4 +1,4 @@
-"""The command ``train`` as a process: it survives kills, ends in order on signals, and leaves a model."""
+"""The command ``train`` as a process: it can be killed and resumed, saves on signals, and exports a model."""
 
 import json
 import os
@@ -20,11 +20,11 @@ Result = subprocess.CompletedProcess[str]
 
 
 class Command:
-    """Runs the program in a folder of its own."""
+    """The program, run in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        # The networks are small, and one thread does not wait for another.
+        # With networks this small, more threads only wait for each other.
         self.environment = os.environ | {"SPLEETER_MODELS_DIR": str(folder / "store"), "OMP_NUM_THREADS": "1"}
 
     def words(self, *arguments: str) -> list[str]:
@@ -42,7 +42,7 @@ class Command:
         )
 
     def until_saved(self, number: int, *arguments: str) -> tuple[int, str, str]:
-        """Send a signal when the first checkpoint is written; give status, output and errors."""
+        """Send a signal once the first checkpoint is written; return exit status, output and errors."""
         process = subprocess.Popen(
             self.words(*arguments),
             cwd=self.folder,
@@ -56,7 +56,7 @@ class Command:
         while not output.rpartition("\n")[0].rpartition("\n")[2].startswith("step "):
             output += (line := process.stdout.readline())
             assert line, process.communicate()
-        # The line is printed before the files are written; the next one is after that.
+        # A line is printed before its files are written, so wait for the next line.
         output += process.stdout.readline()
         process.send_signal(number)
         rest, errors = process.communicate(timeout=100)
@@ -72,12 +72,12 @@ TRAIN = ("train", "-p", "config.json", "-d", "songs")
 
 
 def state_of(output: str) -> int:
-    match = re.search(r"going on after step (\d+)", output)
+    match = re.search(r"resuming after step (\d+)", output)
     assert match, output
     return int(match[1])
 
 
-def test_a_training_survives_a_kill_ends_on_a_signal_and_leaves_a_model(
+def test_a_training_resumes_after_a_kill_and_a_signal_and_exports_a_model(
     command: Command, tmp_path: Path
 ) -> None:
     songs = write_songs(tmp_path / "songs")
@@ -98,7 +98,7 @@ def test_a_training_survives_a_kill_ends_on_a_signal_and_leaves_a_model(
     done = command(*TRAIN, "--validation", "songs")
     assert done.returncode == 0, done.stderr
     assert state_of(done.stdout) == int(last)
-    assert "tiny/config.json: the model" in done.stdout
+    assert "Model written to tiny/config.json" in done.stdout
     assert json.loads((tmp_path / "tiny" / "training.json").read_text())["step"] == int(last) + 1
 
     separated = command(
@@ -108,13 +108,11 @@ def test_a_training_survives_a_kill_ends_on_a_signal_and_leaves_a_model(
     assert {path.stem for path in (tmp_path / "out" / "mixture").iterdir()} == set(INSTRUMENTS)
 
 
-def test_what_is_wrong_is_one_line_and_a_status_of_its_own(command: Command, tmp_path: Path) -> None:
+def test_an_error_is_one_line_with_an_exit_status_of_its_own(command: Command, tmp_path: Path) -> None:
     write_configuration(tmp_path / "config.json", batch_sise=3)
     unknown = command(*TRAIN)
     assert unknown.returncode == ConfigurationError.facts.exit_status
-    assert unknown.stderr.startswith(
-        "Error: The configuration config.json has keys that are not known: 'batch_sise'"
-    )
+    assert unknown.stderr.startswith("Error: The configuration config.json has unknown keys: 'batch_sise'")
     assert unknown.stderr.count("\n") == 1
 
     write_configuration(tmp_path / "config.json", train_csv="train.csv")
@@ -122,5 +120,5 @@ def test_what_is_wrong_is_one_line_and_a_status_of_its_own(command: Command, tmp
     (tmp_path / "songs").mkdir()
     missing = command(*TRAIN)
     assert missing.returncode == TrainingDataError.facts.exit_status
-    assert "train.csv, line 2: there is no file songs/a.wav (column mix_path)" in missing.stderr
+    assert "train.csv, line 2: the file songs/a.wav (column mix_path) does not exist" in missing.stderr
     assert missing.stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Reads the files that are written for TensorBoard."""
+"""Reads TensorBoard's event files."""
 
 import struct
 from collections import defaultdict
@@ -9,7 +9,7 @@ from spleeter_microservice.models.tensorflow.protobuf import read_fields
 
 
 def events(path: Path) -> Iterator[bytes]:
-    """Give the content of each record."""
+    """Yield the content of each record."""
     data, at = path.read_bytes(), 0
     while at < len(data):
         (length,) = struct.unpack("<Q", data[at : at + 8])
@@ -18,7 +18,7 @@ def events(path: Path) -> Iterator[bytes]:
 
 
 def numbers(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """Give the (step, number) pairs of each curve in a folder, over all files in order."""
+    """Read the (step, number) pairs of each curve from all files of a folder."""
     curves: dict[str, list[tuple[int, float]]] = defaultdict(list)
     for path in sorted(folder.iterdir()):
         for event in events(path):

@@ -1,4 +1,4 @@
-"""Songs that a tiny network learns to separate within seconds, and a configuration for it."""
+"""Songs that a tiny network learns to separate within seconds, and its configuration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INSTRUMENTS = ("vocals", "accompaniment")
 
 
 def tones_and_noise(seed: int, seconds: float = SECONDS) -> dict[str, Waveform]:
-    """High tones as vocals, low-pass noise as accompaniment: no bin has much of both."""
+    """Return high tones as vocals and low noise as accompaniment, each of shape (samples, 2)."""
     random = np.random.default_rng(seed)
     times = np.arange(round(seconds * RATE)) / RATE
     tones = sum(np.sin(2 * np.pi * f * times) for f in random.uniform(4000, 7000, 3))
@@ -30,7 +30,7 @@ def tones_and_noise(seed: int, seconds: float = SECONDS) -> dict[str, Waveform]:
 
 
 def write_songs(folder: Path, count: int = 3, seconds: float = SECONDS, seed: int = 0) -> Path:
-    """Write a folder of songs, one file per stem, and a file ``mixture``."""
+    """Write a folder of songs, each with one file per stem and a file ``mixture``."""
     for k in range(count):
         waveforms = tones_and_noise(seed + k, seconds)
         write_song(folder / f"song {k}", waveforms | {"mixture": mixed(waveforms)})
@@ -38,7 +38,7 @@ def write_songs(folder: Path, count: int = 3, seconds: float = SECONDS, seed: in
 
 
 def write_list(path: Path, songs: Sequence[str], instruments: Sequence[str] = INSTRUMENTS) -> Path:
-    """Write a CSV file in Spleeter's form that lists songs of ``write_songs``."""
+    """Write a CSV file in Spleeter's format that lists songs of ``write_songs``."""
     columns = ["mix_path", *(f"{name}_path" for name in instruments), "duration"]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -50,7 +50,7 @@ def write_list(path: Path, songs: Sequence[str], instruments: Sequence[str] = IN
 
 
 def values(**changes: Any) -> dict[str, Any]:
-    """Give a configuration of a tiny network and a short training."""
+    """Return the configuration of a tiny network and a short training."""
     tiny: dict[str, Any] = {
         "model_dir": "tiny",
         "mix_name": "mix",
@@ -78,7 +78,7 @@ def values(**changes: Any) -> dict[str, Any]:
 
 
 def write_configuration(path: Path, **changes: Any) -> Path:
-    """Write ``values`` to a file; a key that becomes None is left out."""
-    wanted = {key: value for key, value in values(**changes).items() if value is not None}
-    path.write_text(json.dumps(wanted))
+    """Write ``values`` to a file, without the keys that are None."""
+    present = {key: value for key, value in values(**changes).items() if value is not None}
+    path.write_text(json.dumps(present))
     return path

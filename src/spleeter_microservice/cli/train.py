@@ -1,4 +1,4 @@
-"""The command ``train``: what ``spleeter train`` does, with PyTorch, for songs of one's own."""
+"""The command ``train``, the counterpart of ``spleeter train``, which trains with PyTorch."""
 
 from __future__ import annotations
 
@@ -25,65 +25,35 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the command to the command line."""
     parser = commands.add_parser(
         "train",
-        help="train a model with songs whose stems are known",
-        description="Trains a model with songs whose stems are known, or goes on with a training.",
+        help="train a model on songs whose stems are known",
+        description="Train a model on songs whose stems are known, or resume a training.",
     )
     add = parser.add_argument
-    add(
-        "-p",
-        "--params_filename",
-        type=Path,
-        metavar="CONFIG",
-        required=True,
-        help="a configuration file in Spleeter's format",
-    )
-    add(
-        "-d",
-        "--data",
-        type=Path,
-        metavar="DIR",
-        required=True,
-        help="directory that the lists' paths are relative to, or of songs with their stems",
-    )
-    add(
-        "-o",
-        "--output_path",
-        "--output-path",
-        dest="output",
-        type=Path,
-        metavar="DIR",
-        help="directory of the model (default: the configuration's model_dir)",
-    )
+    params_help = "configuration file in Spleeter's format"
+    add("-p", "--params_filename", type=Path, metavar="CONFIG", required=True, help=params_help)
+    data_help = "directory of songs with their stems, or the one that paths in lists are relative to"
+    add("-d", "--data", type=Path, metavar="DIR", required=True, help=data_help)
+    output_help = "directory of the model (default: the configuration's model_dir)"
+    output_flags = ("-o", "--output_path", "--output-path")
+    add(*output_flags, dest="output", type=Path, metavar="DIR", help=output_help)
     add("--validation", type=Path, metavar="DIR", help="directory of songs to validate with")
-    add(
-        "--from",
-        dest="base",
-        metavar="MODEL",
-        help="start from the weights of a model, as -p of separate (default: random weights)",
-    )
-    add(
-        "--device",
-        choices=("auto", "cpu", "cuda"),
-        default="auto",
-        help="what to compute on (default: %(default)s)",
-    )
-    add(
-        "--precision",
-        choices=("auto", "float32", "bf16"),
-        default="auto",
-        help="precision of the convolutions (default: %(default)s)",
-    )
+    base_help = "model whose weights to start from, as for -p of separate (default: random weights)"
+    add("--from", dest="base", metavar="MODEL", help=base_help)
+    device_help = "device to compute on (default: %(default)s)"
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help=device_help)
+    precision_help = "precision of the convolutions (default: %(default)s)"
+    add("--precision", choices=("auto", "float32", "bf16"), default="auto", help=precision_help)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
-    """Train, and say where the model is."""
+    """Train a model, and print its path."""
     _check_torch()
     from spleeter_microservice.training.configuration import read_training_configuration
 
     configuration = read_training_configuration(options.params_filename)
     output = _output(options, configuration)
-    from spleeter_microservice.training.session import Request, run_training  # PyTorch takes seconds
+    from spleeter_microservice.training.session import Request, run_training  # loading PyTorch takes seconds
 
     request = Request(
         configuration,
@@ -96,15 +66,17 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     )
     with _Display(configuration.train_max_steps) as display:
         exported = run_training(request, display, display.prepared)
-    print(f"{exported}: the model; separate with it: spleeter-microservice separate -p {exported} song.wav")
+    print(f"Model written to {exported}. Try it: spleeter-microservice separate -p {exported} song.wav")
     return 0
 
 
 def _check_torch() -> None:
     if find_spec("torch") is None:
-        raise ConfigurationError("Training needs PyTorch: pip install 'spleeter-microservice[train]'.")
-    # Threads that wait would otherwise keep the cores from those that read songs; it must be set
-    # before PyTorch is imported.
+        raise ConfigurationError(
+            "PyTorch is not installed, and training needs it: pip install 'spleeter-microservice[train]'."
+        )
+    # Otherwise idle OpenMP threads spin, and keep the cores from the threads that read songs. PyTorch reads
+    # the variable when it is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
@@ -113,11 +85,11 @@ def _output(options: argparse.Namespace, configuration: TrainingConfiguration) -
         return Path(options.output)
     if not configuration.model_dir:
         raise ConfigurationError(
-            f"The configuration {configuration.path} lacks model_dir. Add it, or name a folder with -o."
+            f"The configuration {configuration.path} lacks model_dir. Add it, or pass a folder with -o."
         )
-    # An exported configuration, which means its own folder, goes on where it lies.
-    own = configuration.model_dir == "."
-    return configuration.path.parent if own else Path(configuration.model_dir)
+    # In an exported configuration, "." is the folder of the configuration, not the working directory.
+    exported = configuration.model_dir == "."
+    return configuration.path.parent if exported else Path(configuration.model_dir)
 
 
 def _base(name: str, settings: Settings) -> Base:
@@ -133,31 +105,31 @@ def _base(name: str, settings: Settings) -> Base:
 
 
 class _Display:
-    """Shows how far the training is: bars on a terminal, a line for each checkpoint anywhere."""
+    """The progress of a training: bars on a terminal, and a line for each checkpoint anywhere."""
 
     def __init__(self, steps: int) -> None:
         self._steps = steps
         self._bar: tqdm[Any] | None = None
         self._counted = ""
-        self._since = (time.monotonic(), 0)
+        self._last_checkpoint = (time.monotonic(), 0)
 
     def prepared(self, what: str, done: int, total: int) -> None:
-        """Show how much of the data is ready."""
+        """Show the progress of the preparation."""
         if what != self._counted:
             self._open(what, total, 0)
         if self._bar is not None:
             self._bar.update(done - self._bar.n)
 
     def on_start(self, step: int, device: str, bf16: bool, data: TrainingData) -> None:
-        """Say what is trained on what."""
+        """Print the notes, and what the training runs on."""
         for note in data.notes:
             print(f"Note: {note}.", file=sys.stderr)
         if not data.validation.chunks:
-            print("Note: no songs to validate with; name some with --validation.", file=sys.stderr)
+            print("Note: training without validation; pass songs for it with --validation.", file=sys.stderr)
         precision = "bfloat16" if bf16 else "single precision"
-        verb = f"going on after step {step}" if step else "starting"
+        verb = f"resuming after step {step}" if step else "starting"
         print(f"{verb}: {len(data.training.chunks)} chunks, on {device} in {precision}", flush=True)
-        self._since = (time.monotonic(), step)
+        self._last_checkpoint = (time.monotonic(), step)
         self._open("training", self._steps, step)
 
     def on_step(self, step: int, loss: float | None) -> None:
@@ -167,13 +139,13 @@ class _Display:
             if loss is not None:
                 self._bar.set_postfix_str(f"loss {loss:.4g}")
 
-    def saved(self, step: int, training: float, validation: float | None) -> None:
-        """Print a line."""
-        now, (then, before) = time.monotonic(), self._since
-        pace = (step - before) / max(now - then, 1e-9)
-        self._since = (now, step)
-        judged = "" if validation is None else f", validation {validation:.6g}"
-        text = f"step {step} of {self._steps}: loss {training:.6g}{judged}, {pace:.2f} steps/s"
+    def on_checkpoint(self, step: int, training: float, validation: float | None) -> None:
+        """Print a line with the losses and the speed since the last checkpoint."""
+        now, (then, before) = time.monotonic(), self._last_checkpoint
+        speed = (step - before) / max(now - then, 1e-9)
+        self._last_checkpoint = (now, step)
+        validated = "" if validation is None else f", validation {validation:.6g}"
+        text = f"step {step} of {self._steps}: loss {training:.6g}{validated}, {speed:.2f} steps/s"
         if self._bar is not None:
             self._bar.clear()
         print(text, flush=True)

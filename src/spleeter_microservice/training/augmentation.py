@@ -1,36 +1,34 @@
-"""Changes segments of spectrograms at random, alike in the mix and in all stems.
+"""Random augmentation of spectrogram segments, the same for the mix and all its stems.
 
-Stretching and shifting are official Spleeter's approximations (``spleeter/audio/spectrogram.py``): a
-linear interpolation of the magnitudes along time or frequency, the result cut or filled with
-zeros to the size that it had.
+Time stretching and pitch shifting are official Spleeter's approximations
+(``spleeter/audio/spectrogram.py``): they interpolate the magnitudes linearly along time or frequency, then
+crop or zero-pad the result to its original size.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spleeter_microservice.training.configuration import Augmentation, Range
+from spleeter_microservice.arrays import Array
+from spleeter_microservice.training.configuration import Augmentation
 
-Spectrograms = NDArray[np.float32]
-
-_SEMITONES = 12  # in an octave
+_SEMITONES_PER_OCTAVE = 12
 _TIME, _FREQUENCY = -2, -1
 
 
-def augment(spectrograms: Spectrograms, how: Augmentation, random: np.random.Generator) -> Spectrograms:
-    """Change spectrograms of shape (..., frames, bins), all in the same way."""
-    if how.time_stretch:
-        spectrograms = time_stretch(spectrograms, _drawn(how.time_stretch, random))
-    if how.pitch_shift:
-        spectrograms = pitch_shift(spectrograms, _drawn(how.pitch_shift, random))
-    if how.volume:
-        spectrograms = spectrograms * np.float32(10 ** (_drawn(how.volume, random) / 20))
+def augment(spectrograms: Array, augmentation: Augmentation, random: np.random.Generator) -> Array:
+    """Apply one random change to all spectrograms, an array of shape (..., frames, bins)."""
+    if augmentation.time_stretch:
+        spectrograms = time_stretch(spectrograms, random.uniform(*augmentation.time_stretch))
+    if augmentation.pitch_shift:
+        spectrograms = pitch_shift(spectrograms, random.uniform(*augmentation.pitch_shift))
+    if augmentation.volume:
+        spectrograms = spectrograms * np.float32(10 ** (random.uniform(*augmentation.volume) / 20))
     return spectrograms
 
 
-def time_stretch(spectrograms: Spectrograms, factor: float) -> Spectrograms:
-    """Make it last ``factor`` times as long; the middle of it stays in the middle."""
+def time_stretch(spectrograms: Array, factor: float) -> Array:
+    """Stretch spectrograms of shape (..., frames, bins) in time by a factor, around their middle."""
     frames = spectrograms.shape[_TIME]
     stretched = _resized(spectrograms, max(1, int(frames * factor)), _TIME)
     surplus = stretched.shape[_TIME] - frames
@@ -43,28 +41,24 @@ def time_stretch(spectrograms: Spectrograms, factor: float) -> Spectrograms:
     return out
 
 
-def pitch_shift(spectrograms: Spectrograms, semitones: float) -> Spectrograms:
-    """Raise the pitch by so many semitones, or lower it by as many below 0."""
+def pitch_shift(spectrograms: Array, semitones: float) -> Array:
+    """Shift the pitch of spectrograms of shape (..., frames, bins), down if ``semitones`` is negative."""
     bins = spectrograms.shape[_FREQUENCY]
-    shifted = _resized(spectrograms, max(1, int(bins * 2 ** (semitones / _SEMITONES))), _FREQUENCY)
+    shifted = _resized(spectrograms, max(1, int(bins * 2 ** (semitones / _SEMITONES_PER_OCTAVE))), _FREQUENCY)
     out = np.zeros_like(spectrograms)
     kept = min(bins, shifted.shape[_FREQUENCY])
     out[..., :kept] = shifted[..., :kept]
     return out
 
 
-def _resized(array: Spectrograms, size: int, axis: int) -> Spectrograms:
-    """Interpolate along an axis; its first and last entries stay what they are."""
+def _resized(array: Array, size: int, axis: int) -> Array:
+    """Interpolate along an axis, keeping its first and last entries."""
     before = array.shape[axis]
-    places = np.linspace(0, before - 1, size)
-    low = np.minimum(places.astype(int), max(0, before - 2))
-    weights = (places - low).astype(np.float32)
+    positions = np.linspace(0, before - 1, size)
+    low = np.minimum(positions.astype(int), max(0, before - 2))
+    weights = (positions - low).astype(np.float32)
     if axis == _TIME:
         weights = weights[:, None]
     high = np.minimum(low + 1, before - 1)
-    resized: Spectrograms = np.take(array, low, axis) * (1 - weights) + np.take(array, high, axis) * weights
+    resized: Array = np.take(array, low, axis) * (1 - weights) + np.take(array, high, axis) * weights
     return resized
-
-
-def _drawn(limits: Range, random: np.random.Generator) -> float:
-    return float(random.uniform(*limits))

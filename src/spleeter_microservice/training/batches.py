@@ -1,4 +1,4 @@
-"""Puts segments together to batches, each of which depends on the seed and its number alone."""
+"""Batches of segments; each batch depends only on the seed and on its number."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spleeter_microservice.arrays import Array
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 from spleeter_microservice.training.augmentation import augment
 from spleeter_microservice.training.chunks import Chunk, check_frames, read_chunks
@@ -19,42 +20,42 @@ from spleeter_microservice.training.examples import Source
 from spleeter_microservice.training.spectrogram_cache import SpectrogramCache
 
 Batch = NDArray[np.float32]
-"""Shape (segments, 1 + instruments, 2, segment_frames, bins): the mix, then the stems."""
+"""Shape (segments, 1 + stems, 2, segment_frames, bins): the mix, then the stems."""
 
-# Numbers that keep the random draws of different purposes apart.
+# Part of each random seed, so that orders and segments are drawn independently.
 _ORDER, _SEGMENT = 0, 1
 
 
 @dataclass(frozen=True)
 class Segments:
-    """Gives spectrograms of one segment's length, from the cache or by decoding.
+    """Spectrograms of single segments, read from a cache or computed from the audio.
 
     Attributes:
-        architecture: gives the sizes.
-        cache: filled, or None.
+        architecture: sets the sizes of the transform and of a segment.
+        cache: spectrograms of every chunk that is read, or None to decode the audio each time.
     """
 
     architecture: UNetArchitecture
     cache: SpectrogramCache | None = None
 
-    def read(self, chunk: Chunk, choose: Callable[[int], int]) -> NDArray[np.float32]:
+    def read(self, chunk: Chunk, choose: Callable[[int], int]) -> Array:
         """Read one segment of a chunk.
 
         Args:
-            chunk: at least as long as a segment.
-            choose: given the number of places where a segment can begin, gives one of them.
+            chunk: part of a song, at least as long as a segment.
+            choose: called with the number of frames at which a segment can start; returns one of them.
 
         Returns:
-            shape (1 + stems, 2, segment_frames, bins).
+            Magnitudes of the mix, then the stems, shape (1 + stems, 2, segment_frames, bins).
 
         Raises:
-            AudioError: when a track cannot be read.
-            StemLengthError: when a track ends before the chunk does.
+            AudioError: if a track cannot be read.
+            StemLengthError: if a track ends before the chunk does.
         """
-        found = [self._load(source, chunk) for source in chunk.example.sources]
+        spectrograms = [self._load(source, chunk) for source in chunk.example.sources]
         frames = self.architecture.segment_frames
-        start = choose(min(spectrogram.shape[1] for spectrogram in found) - frames + 1)
-        return np.stack([s[:, start : start + frames] for s in found]).astype(np.float32, copy=False)
+        start = choose(min(spectrogram.shape[1] for spectrogram in spectrograms) - frames + 1)
+        return np.stack([s[:, start : start + frames] for s in spectrograms]).astype(np.float32, copy=False)
 
     def _load(self, source: Source, chunk: Chunk) -> NDArray[Any]:
         if self.cache:
@@ -66,15 +67,17 @@ class Segments:
 
 @dataclass(frozen=True)
 class TrainingBatches:
-    """Every chunk once in each round, in an order drawn anew; a batch may be of two rounds.
+    """Batches of random segments, in which each epoch has every chunk once, in a new order.
+
+    A batch may span two epochs.
 
     Attributes:
-        segments: reads them.
-        chunks: of all songs.
-        size: segments in a batch.
-        seed: of all that is drawn.
-        augmentation: what is changed in each segment.
-        pool: reads the segments of a batch at the same time.
+        segments: reader of the segments.
+        chunks: chunks of all songs.
+        size: number of segments in a batch.
+        seed: seed of all random choices.
+        augmentation: random changes to each segment.
+        pool: threads that read the segments of a batch.
     """
 
     segments: Segments
@@ -85,28 +88,29 @@ class TrainingBatches:
     pool: Executor
 
     def from_step(self, step: int, end: int) -> Iterator[Batch]:
-        """Give the batches of the steps from one on, without the end."""
+        """Yield the batches of the steps from ``step`` up to, but not including, ``end``."""
         order = lru_cache(maxsize=2)(self._order)
-        for number in range(step * self.size, end * self.size, self.size):
-            places = range(number, number + self.size)
-            chosen = [self.chunks[order(p // len(self.chunks))[p % len(self.chunks)]] for p in places]
-            yield np.stack(list(self.pool.map(self._segment, chosen, places)))
+        for first in range(step * self.size, end * self.size, self.size):
+            numbers = range(first, first + self.size)
+            chosen = [self.chunks[order(n // len(self.chunks))[n % len(self.chunks)]] for n in numbers]
+            yield np.stack(list(self.pool.map(self._segment, chosen, numbers)))
 
-    def _order(self, round_: int) -> NDArray[np.int64]:
-        return np.random.default_rng([self.seed, _ORDER, round_]).permutation(len(self.chunks))
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        return np.random.default_rng([self.seed, _ORDER, epoch]).permutation(len(self.chunks))
 
-    def _segment(self, chunk: Chunk, place: int) -> NDArray[np.float32]:
-        random = np.random.default_rng([self.seed, _SEGMENT, place])
-        segment = self.segments.read(chunk, lambda places: int(random.integers(places)))
+    def _segment(self, chunk: Chunk, number: int) -> Array:
+        random = np.random.default_rng([self.seed, _SEGMENT, number])
+        segment = self.segments.read(chunk, lambda starts: int(random.integers(starts)))
         return augment(segment, self.augmentation, random)
 
 
 def validation_batches(
     segments: Segments, chunks: Sequence[Chunk], size: int, pool: Executor
 ) -> Iterator[Batch]:
-    """Give every chunk's middle segment, unchanged, in the order of the songs."""
+    """Yield the middle segment of every chunk, unchanged, in the order of the songs."""
+
+    def middle(chunk: Chunk) -> Array:
+        return segments.read(chunk, lambda starts: (starts - 1) // 2)
+
     for start in range(0, len(chunks), size):
-        part = chunks[start : start + size]
-        yield np.stack(
-            list(pool.map(lambda chunk: segments.read(chunk, lambda places: (places - 1) // 2), part))
-        )
+        yield np.stack(list(pool.map(middle, chunks[start : start + size])))

@@ -1,4 +1,4 @@
-"""Cuts songs into chunks, and gives these as magnitude spectrograms."""
+"""Chunks of songs, and their magnitude spectrograms."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spleeter_microservice.arrays import Waveform
+from spleeter_microservice.arrays import Array, Waveform
 from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.errors import NoSamplesError, StemLengthError
 from spleeter_microservice.evaluation.song_files import Track
@@ -18,13 +17,11 @@ from spleeter_microservice.separation.spleeter.architecture import UNetArchitect
 from spleeter_microservice.separation.spleeter.spectrogram import hann
 from spleeter_microservice.training.examples import Example, Source
 
-Magnitudes = NDArray[np.float32]
-
 MARGIN = 0.5
-"""Seconds at the beginning and the end of a song that chunks leave out, as in official Spleeter."""
+"""Seconds at the start and the end of a song that no chunk covers, as in official Spleeter."""
 
-_BLOCK = 1 << 16
-_FRAMES = 64  # transformed at once, few enough to stay in cache
+_BLOCK = 1 << 16  # samples
+_FRAMES = 64  # transformed at once; few enough to stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class Chunk:
 
     Attributes:
         example: the song.
-        start, stop: in samples at the architecture's rate.
+        start, stop: position in samples, at the architecture's sample rate.
     """
 
     example: Example
@@ -42,36 +39,42 @@ class Chunk:
 
 
 def chunks_of(example: Example, count: int, seconds: float, sample_rate: int) -> list[Chunk]:
-    """Cut a song into so many chunks, spread evenly from its beginning to its end.
+    """Return chunks of a song, spread evenly from its start to its end.
 
-    One chunk is taken from the middle. Formula: official Spleeter's ``compute_segments``.
+    A single chunk comes from the middle. Formula: official Spleeter's ``compute_segments``.
+
+    Args:
+        example: the song.
+        count: number of chunks.
+        seconds: length of a chunk; a shorter song is taken whole.
+        sample_rate: rate in Hz that positions are counted at.
     """
     room = example.duration - seconds - 2 * MARGIN
     starts = [k * room / (count - 1) + MARGIN for k in range(count)] if count > 1 else [room / 2 + MARGIN]
     length = round(min(seconds, example.duration) * sample_rate)
-    whole = (round(max(0.0, start) * sample_rate) for start in starts)
-    return [Chunk(example, start, start + length) for start in whole]
+    rounded = (round(max(0.0, start) * sample_rate) for start in starts)
+    return [Chunk(example, start, start + length) for start in rounded]
 
 
 def has_segment(chunk: Chunk, architecture: UNetArchitecture) -> bool:
-    """Tell whether a chunk is as long as one segment that the networks see."""
+    """Return whether a chunk is at least as long as one segment of the networks."""
     return frames_in(chunk.stop - chunk.start, architecture) >= architecture.segment_frames
 
 
 def frames_in(samples: int, architecture: UNetArchitecture) -> int:
-    """Number of whole frames."""
+    """Return the number of whole frames in this many samples."""
     return max(0, (samples - architecture.n_fft) // architecture.hop_length + 1)
 
 
-def magnitudes(waveform: Waveform, architecture: UNetArchitecture) -> Magnitudes:
-    """Transform a waveform; only whole frames are taken, as official Spleeter's training does.
+def magnitudes(waveform: Waveform, architecture: UNetArchitecture) -> Array:
+    """Compute the magnitude spectrogram of a waveform's whole frames, as official Spleeter's training does.
 
     Args:
         waveform: shape (2, samples).
-        architecture: gives the transform's sizes.
+        architecture: sets the sizes of the transform.
 
     Returns:
-        shape (2, frames, bins).
+        Magnitudes, shape (2, frames, bins).
     """
     frames = frames_in(waveform.shape[1], architecture)
     out = np.empty((2, frames, architecture.bins), np.float32)
@@ -87,19 +90,19 @@ def magnitudes(waveform: Waveform, architecture: UNetArchitecture) -> Magnitudes
 
 def read_chunks(
     source: Source, spans: Sequence[tuple[int, int]], architecture: UNetArchitecture
-) -> Iterator[Magnitudes]:
-    """Give the spectrograms of several parts of a source, decoding it once.
+) -> Iterator[Array]:
+    """Yield the spectrograms of several parts of a source, decoding it once.
 
     Args:
-        source: its tracks are added up.
-        spans: (start, stop) in samples, in order of their starts.
-        architecture: gives the sample rate and the transform's sizes.
+        source: tracks to sum.
+        spans: (start, stop) of each part in samples, ordered by start.
+        architecture: sets the sample rate and the sizes of the transform.
 
     Yields:
-        shape (2, frames, bins); the frames are fewer where the tracks end before the span does.
+        Magnitudes, shape (2, frames, bins), with fewer frames if a track ends before the span does.
 
     Raises:
-        AudioError: when a track cannot be read.
+        AudioError: if a track cannot be read.
     """
     for parts in zip(*(_cut(track, spans, architecture.sample_rate) for track in source), strict=True):
         shortest = min(part.shape[1] for part in parts)
@@ -107,22 +110,22 @@ def read_chunks(
         yield magnitudes(total, architecture)
 
 
-def check_frames(found: int, chunk: Chunk, source: Source, architecture: UNetArchitecture) -> None:
-    """Make sure that a chunk, once decoded, is long enough.
+def check_frames(frames: int, chunk: Chunk, source: Source, architecture: UNetArchitecture) -> None:
+    """Raise unless a decoded chunk is at least one segment long.
 
     Raises:
-        StemLengthError: naming the tracks.
+        StemLengthError: if it is shorter; the message names the tracks.
     """
-    if found < architecture.segment_frames:
+    if frames < architecture.segment_frames:
         raise StemLengthError(
             f"{' + '.join(map(str, source))} ends before {chunk.stop / architecture.sample_rate:.2f} s, but "
-            f"{chunk.example.name} is said to last {chunk.example.duration:.2f} s. Correct its duration, or "
-            "export the stems again, of one length."
+            f"{chunk.example.name} is listed with a duration of {chunk.example.duration:.2f} s. Correct the "
+            "duration, or export the song's stems again with equal lengths."
         )
 
 
 def _cut(track: Track, spans: Sequence[tuple[int, int]], rate: int) -> Iterator[Waveform]:
-    """Give parts of a track, of shape (2, samples), holding no more than is still needed."""
+    """Yield parts of a track, shape (2, samples), keeping in memory only what a later part needs."""
     first, last = spans[0][0], max(stop for _, stop in spans)
     options = {"offset": first / rate, "duration": (last - first) / rate}
     with AudioReader(track.path, sample_rate=rate, stream=track.stream, **options) as reader:
@@ -140,6 +143,6 @@ def _cut(track: Track, spans: Sequence[tuple[int, int]], rate: int) -> Iterator[
 
 
 def _until_end(reader: AudioReader) -> Iterator[Waveform]:
-    """Give what is there: whether it is long enough, ``check_frames`` tells with more to say."""
+    """Yield the blocks, possibly none: ``check_frames`` reports a short track, with more details."""
     with suppress(NoSamplesError):
         yield from reader.blocks(_BLOCK)

@@ -1,15 +1,15 @@
-"""The configuration of a training: a JSON file in Spleeter's format, every key of it known.
+"""The configuration of a training: a JSON file in Spleeter's format, in which unknown keys are errors.
 
-The keys, their meaning and their defaults are official Spleeter 2.4.2's (``spleeter/dataset.py``,
-``spleeter/model/__init__.py`` and ``spleeter/__main__.py``). Four more, which start with
-``random_``, set what official Spleeter has as constants in its code.
+The keys, their meanings and their defaults are those of official Spleeter 2.4.2 (``spleeter/dataset.py``,
+``spleeter/model/__init__.py`` and ``spleeter/__main__.py``). The keys that start with ``random_``, except
+``random_seed``, control what official Spleeter has as constants in its code.
 """
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -22,32 +22,29 @@ Optimizer = Literal["Adam", "Adadelta", "SGD"]
 Range = tuple[float, float]
 
 VALIDATION_SECONDS = 12.0
-"""Official Spleeter's length of a chunk for validation; it is longer where T needs more."""
+"""Length of a validation chunk in seconds, as in official Spleeter; a segment of T frames may need more."""
 
-# What ``random_data_augmentation`` turns on in official Spleeter's code.
+# Ranges that ``random_data_augmentation`` enables in official Spleeter's code.
 _TIME_STRETCH: Range = (0.9, 1.1)
 _PITCH_SHIFT: Range = (-1.0, 1.0)
 
-_ARCHITECTURE_KEYS = frozenset(
-    (
-        *("instrument_list", "sample_rate", "frame_length", "frame_step", "T", "F", "n_channels"),
-        *("separation_exponent", "mask_extension", "model"),
-    )
-)
-_MODEL_KEYS = frozenset(("type", "params"))
-_PARAMETER_KEYS = frozenset(("conv_activation", "deconv_activation", "conv_n_filters"))
-_INFERENCE_KEYS = frozenset(("MWF", "stft_backend"))
-"""Known to official Spleeter, of no meaning for a training; kept in what is exported."""
+_ARCHITECTURE_KEYS = {
+    *("instrument_list", "sample_rate", "frame_length", "frame_step", "T", "F", "n_channels"),
+    *("separation_exponent", "mask_extension", "model"),
+}
+_MODEL_KEYS = ("params", "type")
+_PARAMETER_KEYS = ("conv_activation", "conv_n_filters", "deconv_activation")
+_INFERENCE_KEYS = frozenset(("MWF", "stft_backend"))  # without effect on a training; exported as they are
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is changed at random in each segment, alike in the mix and in all stems.
+    """Ranges of the random changes to each segment, (minimum, maximum), or None for no change.
 
     Attributes:
-        time_stretch: factors of the length.
-        pitch_shift: in semitones.
-        volume: in dB.
+        time_stretch: factors of the duration.
+        pitch_shift: semitones.
+        volume: gain in dB.
     """
 
     time_stretch: Range | None = None
@@ -57,16 +54,17 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class TrainingConfiguration:
-    """What a configuration file says.
+    """The contents of a configuration file.
 
     Attributes:
-        path: of the file.
-        architecture: of the networks.
-        values: the file's content, for what is exported.
-        train_csv, validation_csv: lists of stems; None for the songs of a folder.
-        training_cache, validation_cache: folders that keep spectrograms; None to compute them anew.
-        chunk_duration: seconds of each of the ``n_chunks_per_song`` pieces that are cut from a song.
-        throttle_secs: seconds between two validations, at least.
+        path: the file.
+        architecture: architecture of the networks.
+        values: the file's JSON object, to be exported with the model.
+        train_csv, validation_csv: lists of stems; None to use the songs of a folder.
+        training_cache, validation_cache: folders that keep spectrograms; None to compute them each time.
+        chunk_duration: length in seconds of the ``n_chunks_per_song`` chunks of a song.
+        save_checkpoints_steps, save_summary_steps: steps from one checkpoint, or logged loss, to the next.
+        throttle_secs: minimum number of seconds between two validations.
     """
 
     path: Path
@@ -92,22 +90,22 @@ class TrainingConfiguration:
     augmentation: Augmentation = Augmentation()
 
     def validation_duration(self) -> float:
-        """Length of a chunk for validation, in seconds."""
+        """Return the length of a validation chunk, in seconds."""
         return max(VALIDATION_SECONDS, segment_seconds(self.architecture))
 
 
 def segment_seconds(architecture: UNetArchitecture) -> float:
-    """Shortest chunk that has one segment of T frames."""
+    """Return the length in seconds of one segment of T frames."""
     frames = architecture.segment_frames
     samples = (frames - 1) * architecture.hop_length + architecture.n_fft
     return samples / architecture.sample_rate
 
 
 def read_training_configuration(path: Path) -> TrainingConfiguration:
-    """Read a file, and refuse all that cannot be honoured.
+    """Read a configuration file.
 
     Raises:
-        ConfigurationError: naming the key that is unknown, missing or has a wrong value.
+        ConfigurationError: if a key is unknown, missing or has an invalid value; the message names it.
     """
     values = read_configuration(path)
     _refuse_unknown(path, "", values, KNOWN_KEYS)
@@ -118,28 +116,29 @@ def read_training_configuration(path: Path) -> TrainingConfiguration:
             _refuse_unknown(path, "model.params.", model["params"], _PARAMETER_KEYS)
     if "train_max_steps" not in values:
         raise ConfigurationError(f"The configuration {path} lacks the key 'train_max_steps'.")
-    read = {key: _read(path, key, values[key], reader) for key, reader in _READERS.items() if key in values}
+    settings = {
+        key: _read(path, key, values[key], reader) for key, reader in _READERS.items() if key in values
+    }
     configuration = TrainingConfiguration(
         path,
         UNetArchitecture.from_configuration(values),
         values,
         augmentation=_augmentation(path, values),
-        **{key: value for key, value in read.items() if value is not None},
+        **{key: value for key, value in settings.items() if value is not None},
     )
     _check_chunks(configuration)
     return configuration
 
 
-def _refuse_unknown(path: Path, where: str, values: Mapping[str, Any], known: Iterable[str]) -> None:
-    names = sorted(known)
+def _refuse_unknown(path: Path, prefix: str, values: Mapping[str, Any], known: Collection[str]) -> None:
     problems = []
-    for key in values.keys() - set(names):
-        near = difflib.get_close_matches(key, names, 1)
-        problems.append(f"'{where}{key}'" + (f" (did you mean '{where}{near[0]}'?)" if near else ""))
+    for key in sorted(values.keys() - set(known)):
+        near = difflib.get_close_matches(key, known, 1)
+        problems.append(f"'{prefix}{key}'" + (f" (did you mean '{prefix}{near[0]}'?)" if near else ""))
     if problems:
         raise ConfigurationError(
-            f"The configuration {path} has keys that are not known: {', '.join(sorted(problems))}. "
-            "Correct or remove them; docs/training.md lists all keys."
+            f"The configuration {path} has unknown keys: {', '.join(problems)}. Correct or remove them; "
+            "docs/training.md lists all keys."
         )
 
 
@@ -147,8 +146,9 @@ def _check_chunks(configuration: TrainingConfiguration) -> None:
     needed = segment_seconds(configuration.architecture)
     if configuration.chunk_duration < needed:
         raise ConfigurationError(
-            f"The configuration {configuration.path} cuts chunks of {configuration.chunk_duration:g} s, but "
-            f"T frames need {needed:.2f} s. Raise chunk_duration, or lower T."
+            f"The configuration {configuration.path} has a chunk_duration of "
+            f"{configuration.chunk_duration:g} s, but a segment of T frames is {needed:.2f} s long. Raise "
+            "chunk_duration, or lower T."
         )
 
 
@@ -157,18 +157,18 @@ def _read(path: Path, key: str, value: Any, reader: Callable[[Any], Any]) -> Any
         return reader(value)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(
-            f"The configuration {path} has {value!r} for '{key}', which must be {error}."
+            f"The configuration {path} has the value {value!r} for '{key}', which must be {error}."
         ) from error
 
 
-def _number(low: float, what: str, *, whole: bool = False, above: bool = False) -> Callable[[Any], Any]:
+def _number(low: float, wanted: str, *, whole: bool = False, above: bool = False) -> Callable[[Any], Any]:
     def read(value: Any) -> Any:
         kinds: tuple[type, ...] = (int,) if whole else (int, float)
         if isinstance(value, float) and whole and value.is_integer():
             value = int(value)
         wrong = isinstance(value, bool) or not isinstance(value, kinds)
         if wrong or not math.isfinite(value) or value < low or (above and value == low):
-            raise ValueError(what)
+            raise ValueError(wanted)
         return value
 
     return read
@@ -176,7 +176,7 @@ def _number(low: float, what: str, *, whole: bool = False, above: bool = False) 
 
 def _text(value: Any) -> str | None:
     if value is not None and (not isinstance(value, str) or not value):
-        raise ValueError("a text")
+        raise ValueError("a non-empty string")
     return value
 
 
@@ -191,39 +191,36 @@ def _choice(known: tuple[str, ...]) -> Callable[[Any], Any]:
 
 def _switch(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueError("true or false")  # noqa: TRY004  # one kind of error says what is wanted
+        raise ValueError("true or false")  # noqa: TRY004  # all readers raise the same error
     return value
 
 
-def _range(low: float, what: str) -> Callable[[Any], Range]:
-    number = _number(low, what)
+def _range(low: float, wanted: str) -> Callable[[Any], Range]:
+    number = _number(low, wanted)
 
     def read(value: Any) -> Range:
-        if not isinstance(value, list) or len(value) != 2:
-            raise ValueError(what)
-        smaller, larger = map(float, map(number, value))
-        if smaller > larger:
-            raise ValueError(what)
-        return smaller, larger
+        if not isinstance(value, list) or len(value) != 2 or number(value[0]) > number(value[1]):
+            raise ValueError(wanted)
+        return float(value[0]), float(value[1])
 
     return read
 
 
 def _augmentation(path: Path, values: Mapping[str, Any]) -> Augmentation:
-    found = {key: _read(path, key, values[key], reader) for key, reader in _RANDOM.items() if key in values}
-    usual = found.get("random_data_augmentation", False)
+    ranges = {key: _read(path, key, values[key], reader) for key, reader in _RANDOM.items() if key in values}
+    default = ranges.get("random_data_augmentation", False)
     return Augmentation(
-        found.get("random_time_stretch", _TIME_STRETCH if usual else None),
-        found.get("random_pitch_shift", _PITCH_SHIFT if usual else None),
-        found.get("random_volume"),
+        ranges.get("random_time_stretch", _TIME_STRETCH if default else None),
+        ranges.get("random_pitch_shift", _PITCH_SHIFT if default else None),
+        ranges.get("random_volume"),
     )
 
 
 _RANDOM: dict[str, Callable[[Any], Any]] = {
     "random_data_augmentation": _switch,
-    "random_time_stretch": _range(0.25, "two factors, the smaller one first, none below 0.25"),
-    "random_pitch_shift": _range(-24, "two numbers of semitones, the smaller one first"),
-    "random_volume": _range(-60, "two numbers of dB, the smaller one first"),
+    "random_time_stretch": _range(0.25, "two factors in ascending order, at least 0.25"),
+    "random_pitch_shift": _range(-24, "two numbers of semitones in ascending order, at least -24"),
+    "random_volume": _range(-60, "two numbers of dB in ascending order, at least -60"),
 }
 
 _STEPS = _number(1, "a whole number, at least 1", whole=True)
@@ -248,4 +245,4 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 }
 
 KNOWN_KEYS = _ARCHITECTURE_KEYS | _INFERENCE_KEYS | _READERS.keys() | _RANDOM.keys()
-"""Every key that a configuration may have."""
+"""All keys that a configuration may have."""

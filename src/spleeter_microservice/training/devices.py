@@ -1,8 +1,7 @@
-"""On what a training computes, and how precisely."""
+"""The device that a training runs on, and its numeric precision."""
 
 from __future__ import annotations
 
-import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +16,17 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bf16"]
 
 _MOST_WORKERS = 8
-_FIRST_WITH_BF16 = (8, 0)  # Nvidia's compute capability
+_FIRST_WITH_BF16 = (8, 0)  # Nvidia compute capability
 
 
 @dataclass(frozen=True)
 class Compute:
-    """What a training computes with.
+    """The device, precision and threads of a training.
 
     Attributes:
         device: ``cpu`` or ``cuda``.
-        bf16: whether convolutions are computed in bfloat16; weights, masks and losses never are.
-        workers: threads that read songs.
+        bf16: whether to compute convolutions in bfloat16; weights, masks and losses are always float32.
+        workers: number of threads that read songs.
     """
 
     device: torch.device
@@ -35,7 +34,7 @@ class Compute:
     workers: int
 
     def precision(self) -> AbstractContextManager[None]:
-        """Give the context in which the networks are run."""
+        """Return the context manager to run the networks in."""
         context: AbstractContextManager[None] = torch.autocast(
             self.device.type, dtype=torch.bfloat16, enabled=self.bf16
         )
@@ -43,26 +42,26 @@ class Compute:
 
 
 def choose(device: DeviceName, precision: Precision) -> Compute:
-    """Choose: CUDA where it is, and bfloat16 where the device has units for it.
+    """Resolve ``auto`` to CUDA if it is available, and to bfloat16 if the device accelerates it.
 
     Raises:
-        ConfigurationError: when CUDA is asked for and not there.
+        ConfigurationError: if CUDA is requested but not available.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigurationError(
-            "CUDA was asked for, but PyTorch finds no device for it. Install PyTorch's build for CUDA and "
-            "its driver, or leave --device out."
+            "CUDA was requested, but PyTorch finds no CUDA device. Install a CUDA build of PyTorch and the "
+            "driver, or omit --device."
         )
     name = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
     if name == "cuda":
-        torch.backends.cudnn.benchmark = True  # all batches are of one shape
+        torch.backends.cudnn.benchmark = True  # all batches have the same shape
     bf16 = precision == "bf16" or (precision == "auto" and _has_bf16(name))
     return Compute(torch.device(name), bf16, min(_MOST_WORKERS, available_cores()))
 
 
 def _has_bf16(device: str) -> bool:
-    """Tell whether bfloat16 is computed by units made for it, and not slower than single precision."""
+    """Return whether the hardware accelerates bfloat16, which is otherwise slower than float32."""
     if device == "cuda":
         return tuple(torch.cuda.get_device_capability()) >= _FIRST_WITH_BF16
     cpu = Path("/proc/cpuinfo")
-    return os.name == "posix" and cpu.is_file() and "amx_bf16" in cpu.read_text(encoding="utf-8").split()
+    return cpu.is_file() and "amx_bf16" in cpu.read_text(encoding="utf-8").split()

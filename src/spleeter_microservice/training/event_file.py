@@ -1,4 +1,4 @@
-"""Writes numbers for TensorBoard, which need neither TensorFlow nor TensorBoard itself.
+"""Event files for TensorBoard, written without TensorFlow or TensorBoard.
 
 Format: records of https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/lib/io/record_writer.h,
 each an ``Event`` of ``tensorflow/core/util/event.proto``.
@@ -11,8 +11,8 @@ import platform
 import struct
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Self
 
 from spleeter_microservice.models.tensorflow.protobuf import (
     bytes_field,
@@ -25,11 +25,11 @@ from spleeter_microservice.models.tensorflow.sorted_table import masked_crc32c
 _VERSION = b"brain.Event:2"
 
 
-class EventFile:
-    """A file of its own for each start of the program; TensorBoard joins those of one folder.
+class EventFile(AbstractContextManager["EventFile"]):
+    """A new event file; TensorBoard joins the files of one folder into one run.
 
     Args:
-        folder: of the curve; it is made.
+        folder: folder of the run, which is created if missing.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,7 +39,7 @@ class EventFile:
         self._write(bytes_field(3, _VERSION))
 
     def add(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Write numbers of one step."""
+        """Write the numbers of one step, by curve name."""
         values = (
             bytes_field(1, bytes_field(1, name.encode()) + float_field(2, number))
             for name, number in numbers.items()
@@ -53,12 +53,5 @@ class EventFile:
         self._file.write(record + struct.pack("<I", masked_crc32c(record)))
         self._file.flush()
 
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._file.close()

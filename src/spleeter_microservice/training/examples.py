@@ -1,4 +1,4 @@
-"""Songs to train on: for the mix and for each instrument, the tracks that it is the sum of."""
+"""Songs to train on: the tracks whose sums are the mix and each stem."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from spleeter_microservice.evaluation.song_files import MUSDB_SUFFIX, Song, Trac
 from spleeter_microservice.evaluation.targets import match
 
 Source = tuple[Track, ...]
-"""Tracks that are added up."""
+"""Tracks to sum."""
 
 TRAIN, VALIDATION = "train", "validation"
-"""Directories of a data set's songs; musdb has the first one."""
+"""Folders of a data set's songs; musdb18 has only the first."""
 
-# The songs of musdb's training part that its authors, and Spleeter's configuration, validate with.
+# Songs of musdb18's training part that its authors, and Spleeter's configuration, use for validation.
 _MUSDB_VALIDATION = frozenset(
     (
         "Actions - One Minute Smile",
@@ -43,10 +43,10 @@ class Example:
     """A song.
 
     Attributes:
-        name: for messages: the song's, or the list's and its line.
-        mix: what the networks see.
-        stems: what they shall give, one for each instrument, in the architecture's order.
-        duration: in seconds.
+        name: name in messages: the song's, or the path and the line of its list.
+        mix: input of the networks.
+        stems: expected outputs of the networks, in the order of the architecture's stems.
+        duration: length in seconds.
     """
 
     name: str
@@ -62,50 +62,51 @@ class Example:
 
 @dataclass(frozen=True)
 class Examples:
-    """What is trained on, and what is only listened to."""
+    """Songs for training and for validation."""
 
     training: Sequence[Example]
     validation: Sequence[Example]
 
 
 def examples_of_folder(folder: Path, names: Sequence[str]) -> Examples:
-    """Find the songs of a folder that has them as ``find_songs`` describes.
+    """Find the songs of a folder that is laid out as ``find_songs`` describes.
 
-    Where it has a folder ``train``, those in it are trained on, and those in ``validation`` beside
-    it, or else the songs that musdb sets apart, are validated with. What is in ``test`` is not
-    touched.
+    If the folder has a subfolder ``train``, only that is trained on. Validation uses the songs of the
+    subfolder ``validation`` beside it or, without one, musdb18's validation songs. ``test`` is never read.
+
+    Args:
+        folder: folder of songs.
+        names: names of the stems, in the architecture's order.
 
     Raises:
-        NoSongsError: when there are none.
-        AmbiguousStemError: when a song has two files for one stem.
-        TrainingDataError: when a song lacks a stem.
+        NoSongsError: if the folder has no songs.
+        AmbiguousStemError: if a song has two files for one stem.
+        TrainingDataError: if a song lacks a stem.
     """
     training = folder / TRAIN if (folder / TRAIN).is_dir() else folder
     songs = find_songs(training)
-    held_out = {song.name for song in songs if _short_name(song) in _MUSDB_VALIDATION}
-    if len(held_out) == len(songs):
-        held_out = set()
-    apart = [song for song in songs if song.name in held_out]
     if training != folder and (folder / VALIDATION).is_dir():
-        apart, held_out = find_songs(folder / VALIDATION), set()
-    return Examples(
-        [_example(song, names) for song in songs if song.name not in held_out],
-        [_example(song, names) for song in apart],
-    )
+        validation = find_songs(folder / VALIDATION)
+    else:
+        validation = [song for song in songs if _short_name(song) in _MUSDB_VALIDATION]
+        if len(validation) == len(songs):
+            validation = []
+        songs = [song for song in songs if song not in validation]
+    return Examples([_example(song, names) for song in songs], [_example(song, names) for song in validation])
 
 
 def duration_of(track: Track) -> float:
-    """Read how long a track says it is, in seconds.
+    """Return the duration in seconds that a track's header announces.
 
     Raises:
-        TrainingDataError: when it does not say so.
-        AudioError: when the file cannot be read.
+        TrainingDataError: if the header announces none.
+        AudioError: if the file cannot be read.
     """
     with AudioReader(track.path, stream=track.stream) as reader:
         if reader.announced_duration is None:
             raise TrainingDataError(
-                f"{track} does not say how long it is. Convert it to WAV or FLAC, or list it in a CSV file "
-                "with a column duration."
+                f"{track} does not state its duration. Convert it to WAV or FLAC, or list it in a CSV file "
+                "with a column 'duration'."
             )
         return reader.announced_duration
 
@@ -115,7 +116,7 @@ def _short_name(song: Song) -> str:
 
 
 def _example(song: Song, names: Sequence[str]) -> Example:
-    """Take the stems that the names stand for, see ``targets.match``."""
+    """Make an example of a song, whose stems ``targets.match`` assigns to the names."""
     parts: Mapping[str, tuple[str, ...]] = {
         target.name: target.references for target in match(names, song.stems).targets
     }
@@ -123,7 +124,7 @@ def _example(song: Song, names: Sequence[str]) -> Example:
     if lacking:
         raise TrainingDataError(
             f"{song.name} has no stem for {' and '.join(lacking)}; it has {', '.join(song.stems)}. "
-            "Rename its files, change instrument_list, or move the song elsewhere."
+            "Rename its files, change instrument_list, or move the song to another folder."
         )
     stems = tuple(tuple(song.stems[part] for part in parts[name]) for name in names)
     mix = (song.mixture,) if song.mixture else tuple(song.stems[name] for name in song.parts)

@@ -1,4 +1,4 @@
-"""Writes a trained model as the service takes it: a configuration beside a checkpoint of TensorFlow."""
+"""Export of a trained model as the service reads it: a configuration and a TensorFlow checkpoint."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def export_model(
     configuration: Mapping[str, Any],
     record: Mapping[str, Any],
 ) -> Path:
-    """Write a model, replacing the one of an earlier step; readers see the one or the other.
+    """Replace the model of an earlier step; a reader finds either the old or the new one.
 
     Args:
-        folder: an existing one.
-        step: how many steps were done.
+        folder: existing folder of the model.
+        step: number of steps that are done.
         arrays: the weights, by TensorFlow's names and in its layout.
-        configuration: as it was read; ``model_dir`` becomes the configuration's own folder.
+        configuration: the configuration as read; ``model_dir`` is replaced by the file's own folder.
         record: arguments, losses, commit and data hashes.
 
     Returns:
-        the configuration file, to be named in ``-p``.
+        The configuration file, to be passed as ``-p``.
 
     Raises:
-        DiskFullError: when the folder refuses files.
+        DiskFullError: if the folder cannot be written.
     """
     name = f"model-{step}"
     contents: dict[str, NDArray[np.generic]] = {**arrays, "global_step": np.array(step, np.int64)}
@@ -50,15 +50,15 @@ def export_model(
         write_json(folder / RECORD, record)
         write_json(folder / CONFIGURATION, {**configuration, "model_dir": "."})
     except OSError as error:
-        raise DiskFullError(f"The model cannot be written to {folder}: {error.strerror}.") from error
+        raise DiskFullError(f"Cannot write the model to {folder}: {error.strerror}.") from error
     return folder / CONFIGURATION
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a file of JSON under a temporary name, then give it its own.
+    """Write a JSON file atomically.
 
     Raises:
-        OSError: when the folder refuses it.
+        OSError: if the file cannot be written.
     """
     with replace_atomically(path) as temporary:
         temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Hashes of audio files, which say what a model was trained on."""
+"""Hashes of audio files, recorded to state what a model was trained on."""
 
 from __future__ import annotations
 
@@ -14,26 +14,29 @@ from spleeter_microservice.errors import UnreadableInputError
 def file_hashes(
     paths: Sequence[Path], known: Mapping[str, Mapping[str, Any]], workers: int
 ) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Hash files; one that has the size and the time of change known from before is not read again.
+    """Hash files, except those whose size and modification time have not changed.
 
     Args:
-        paths: of the files.
-        known: what this gave before, by path.
-        workers: files read at the same time.
+        paths: files to hash.
+        known: descriptions from an earlier call, by path.
+        workers: number of files to read at once.
 
     Yields:
-        each path, with its ``size``, its time of change ``mtime_ns``, and ``sha256``.
+        Each path with its description: ``size`` in bytes, ``mtime_ns`` and ``sha256``.
+
+    Raises:
+        UnreadableInputError: if a file cannot be read.
     """
 
     def describe(path: Path) -> tuple[Path, dict[str, Any]]:
         try:
             status = path.stat()
-            found = {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
-            before = known.get(str(path), {})
-            if found.items() <= before.items():
-                return path, dict(before)
+            current = {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+            previous = known.get(str(path), {})
+            if current.items() <= previous.items():
+                return path, dict(previous)
             with path.open("rb") as file:
-                return path, found | {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+                return path, current | {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
         except OSError as error:
             raise UnreadableInputError(f"{path} cannot be read: {error.strerror}.") from error
 

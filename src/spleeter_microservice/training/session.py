@@ -1,4 +1,4 @@
-"""One call of ``train``: brings configuration, data, weights and folders together, and trains."""
+"""One run of ``train``: its configuration, data, weights and folders, put together and trained."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from spleeter_microservice.arrays import Array
 from spleeter_microservice.errors import (
     CheckpointError,
     ConfigurationError,
@@ -31,31 +29,31 @@ from spleeter_microservice.training.training_state import TrainingState, load_st
 
 @dataclass(frozen=True)
 class Base:
-    """Weights to start from instead of random ones.
+    """Weights to fine-tune, instead of starting from random ones.
 
     Attributes:
-        name: of their model.
-        sha256: of them.
-        architecture: of their model.
-        arrays: by TensorFlow's names.
+        name: name of their model.
+        sha256: SHA-256 of the weights.
+        architecture: architecture of their model.
+        arrays: the weights, by TensorFlow's names and in its layout.
     """
 
     name: str
     sha256: str
     architecture: UNetArchitecture
-    arrays: Mapping[str, NDArray[np.float32]] = field(repr=False)
+    arrays: Mapping[str, Array] = field(repr=False)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be done.
+    """What to train.
 
     Attributes:
-        configuration: of the training.
+        configuration: configuration of the training.
         data: folder of the songs.
-        output: folder that becomes the model's.
-        validation: folder of songs to validate with.
-        base: to start from; of no meaning for a training that goes on.
+        output: folder of the model, its states and its logs.
+        validation: folder of songs for validation only.
+        base: weights to start from; ignored when a training is resumed.
     """
 
     configuration: TrainingConfiguration
@@ -68,78 +66,78 @@ class Request:
 
 
 def run_training(request: Request, listener: Listener, progress: Progress) -> Path:
-    """Train, or go on with the training that the output folder has.
+    """Train a model, or resume the training in the output folder.
 
     Args:
-        request: what to do.
-        listener: is told of steps.
-        progress: is told of the preparation, see ``training_data.Progress``.
+        request: what to train.
+        listener: receives the start, the steps and the checkpoints.
+        progress: receives the progress of the preparation, see ``training_data.Progress``.
 
     Returns:
-        the configuration file of the exported model.
+        The configuration file of the exported model.
 
     Raises:
-        ConfigurationError: when a device is not there, or the output folder is in use.
-        CheckpointError: when the weights to start from do not fit.
-        TrainingError: when data, state or loss do not allow to go on.
-        AudioError: when a song cannot be read, or nothing can be written.
+        ConfigurationError: if the device is missing, or another process trains into the output folder.
+        CheckpointError: if the weights to start from do not fit the configuration.
+        TrainingError: if the data or the saved state cannot be used, or the loss diverges.
+        AudioError: if a song cannot be read.
+        DiskFullError: if a file cannot be written.
     """
     configuration, folders = request.configuration, Folders(request.output)
     compute = choose(request.device, request.precision)
-    start = _start(configuration, request.base)
+    weights = _initial_weights(configuration, request.base)
     examples = find_examples(configuration, request.data, request.validation)
-    with _owned(folders):
+    with _locked_folders(folders):
         state = load_state(folders.states)
         if state:
             _check_same_model(state, configuration.architecture, folders)
         data = prepare(configuration, examples, folders.states / "files.json", compute.workers, progress)
-        networks = TorchNetworks(configuration.architecture, start, compute.device)
+        networks = TorchNetworks(configuration.architecture, weights, compute.device)
         record = _record(request, data) | {"device": str(compute.device), "bf16": compute.bf16}
         trainer = Trainer(configuration, data, networks, compute, folders, record, listener)
         if state:
-            record["base"] = state.record.get("base")  # this time nothing starts from it
+            record["base"] = state.record.get("base")  # this run starts from the saved state
             trainer.resume(state)
         listener.on_start(trainer.step, str(compute.device), compute.bf16, data)
         return trainer.run()
 
 
-def _start(configuration: TrainingConfiguration, base: Base | None) -> Mapping[str, NDArray[np.float32]]:
+def _initial_weights(configuration: TrainingConfiguration, base: Base | None) -> Mapping[str, Array]:
     architecture = configuration.architecture
     if base is None:
         return initial_arrays(architecture, configuration.random_seed)
-    # Weights know neither the instruments' names nor the length of a segment.
+    # The weights depend neither on the names of the stems nor on the length of a segment.
     count = len(base.architecture.stems)
-    named = base.architecture.stems if count != len(architecture.stems) else architecture.stems
-    same = replace(base.architecture, stems=named, segment_frames=architecture.segment_frames)
-    if not architecture.has_networks_of(same):
+    stems = base.architecture.stems if count != len(architecture.stems) else architecture.stems
+    renamed = replace(base.architecture, stems=stems, segment_frames=architecture.segment_frames)
+    if not architecture.has_networks_of(renamed):
         raise CheckpointError(
-            f"The weights of {base.name} do not fit {configuration.path}: give it {count} instruments, as "
-            f"the weights have ({', '.join(base.architecture.stems)}), and their key 'model'."
+            f"The weights of {base.name} do not fit {configuration.path}. Set its instrument_list to {count} "
+            f"names, as the weights have ({', '.join(base.architecture.stems)}), and 'model' to their value."
         )
     return base.arrays
 
 
 def _check_same_model(state: TrainingState, architecture: UNetArchitecture, folders: Folders) -> None:
-    before = json.loads(str(state.record["architecture"]))
-    now = json.loads(architecture.to_json())
-    changed = [key for key in now if now[key] != before.get(key)]
+    saved = json.loads(str(state.record["architecture"]))
+    changed = [key for key, value in json.loads(architecture.to_json()).items() if value != saved.get(key)]
     if changed:
         raise TrainingStateError(
-            f"{folders.model} holds the training of another model: {', '.join(changed)} differ. Name another "
-            "output folder, or remove this one."
+            f"{folders.model} holds the training of another model, with different {', '.join(changed)}. Pass "
+            "another output folder, or remove this one."
         )
 
 
 @contextmanager
-def _owned(folders: Folders) -> Iterator[None]:
-    """Make the folders, and keep another process from training into them."""
+def _locked_folders(folders: Folders) -> Iterator[None]:
+    """Create the folders, and lock them against another training."""
     with ExitStack() as stack:
         try:
             folders.states.mkdir(parents=True, exist_ok=True)
             stack.enter_context(locked(folders.states / ".lock", wait=False))
         except BlockingIOError as error:
             raise ConfigurationError(
-                f"Another process trains into {folders.model}. Wait for it, or name another folder."
+                f"Another process is training into {folders.model}. Wait for it, or pass another folder."
             ) from error
         except OSError as error:
             raise DiskFullError(f"Cannot write to {folders.model}: {error.strerror}.") from error
@@ -147,7 +145,7 @@ def _owned(folders: Folders) -> Iterator[None]:
 
 
 def _record(request: Request, data: TrainingData) -> dict[str, Any]:
-    """Say what a model comes from, in values that JSON has."""
+    """Return the provenance of a model, in JSON values."""
     base = request.base
     return {
         "arguments": {

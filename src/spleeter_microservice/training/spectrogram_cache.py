@@ -1,4 +1,4 @@
-"""Keeps the spectrograms of chunks in a folder, under names that say all that they depend on."""
+"""A folder of cached spectrograms, each named by a hash of everything that it depends on."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _LARGEST = float(np.finfo(np.float16).max)
 
 @dataclass(frozen=True)
 class SpectrogramCache:
-    """A folder of arrays of shape (2, frames, bins), in half precision: 2 bytes for each number.
+    """Cached spectrograms of chunks, shape (2, frames, bins), in half precision.
 
-    A file whose audio, place in it or transform is another has another name, so that nothing
-    outdated is ever used; what is no longer used is left for its owner to remove.
+    A change of the audio, of the chunk or of the transform changes the file's name, so an outdated file is
+    never read. Files that are no longer used are not removed.
 
     Attributes:
-        folder: where they are.
+        folder: folder of the files.
         hashes: SHA-256 of each audio file.
-        architecture: gives the transform's sizes.
+        architecture: sets the sizes of the transform.
     """
 
     folder: Path
@@ -42,26 +42,26 @@ class SpectrogramCache:
     architecture: UNetArchitecture
 
     def load(self, source: Source, chunk: Chunk) -> NDArray[Any]:
-        """Map what is kept of a source, of shape (2, frames, bins), into memory."""
-        kept: NDArray[Any] = np.load(self._path(source, chunk), mmap_mode="r")
-        return kept
+        """Return a source's spectrogram of a chunk, shape (2, frames, bins), mapped into memory."""
+        spectrogram: NDArray[Any] = np.load(self._path(source, chunk), mmap_mode="r")
+        return spectrogram
 
     def fill(self, chunks: Sequence[Chunk], workers: int, progress: Callable[[int, int], None]) -> None:
-        """Compute all that is not there yet, each source being decoded once.
+        """Compute the missing spectrograms, decoding each source once.
 
         Args:
-            chunks: of all songs.
-            workers: sources decoded at the same time.
-            progress: told how many sources are done, of how many.
+            chunks: chunks of all songs.
+            workers: number of sources to decode at once.
+            progress: called with the number of sources that are done, and the number of all.
 
         Raises:
-            AudioError: when a track cannot be read.
-            StemLengthError: when a track ends before its chunk does.
-            DiskFullError: when the folder refuses files.
+            AudioError: if a track cannot be read.
+            StemLengthError: if a track ends before its chunk does.
+            DiskFullError: if the folder cannot be written.
         """
-        wanted = self._missing(chunks)
+        missing = self._missing(chunks)
         with ThreadPoolExecutor(workers) as pool:
-            pending = {pool.submit(self._compute, source, parts) for source, parts in wanted.items()}
+            pending = {pool.submit(self._compute, source, parts) for source, parts in missing.items()}
             total = len(pending)
             progress(0, total)
             try:
@@ -75,12 +75,12 @@ class SpectrogramCache:
                 raise
 
     def _missing(self, chunks: Sequence[Chunk]) -> dict[Source, list[Chunk]]:
-        wanted: dict[Source, list[Chunk]] = defaultdict(list)
+        missing: dict[Source, list[Chunk]] = defaultdict(list)
         for chunk in sorted(chunks, key=lambda chunk: chunk.start):
             for source in chunk.example.sources:
                 if not self._path(source, chunk).exists():
-                    wanted[source].append(chunk)
-        return dict(wanted)
+                    missing[source].append(chunk)
+        return missing
 
     def _compute(self, source: Source, chunks: Sequence[Chunk]) -> None:
         spans = [(chunk.start, chunk.stop) for chunk in chunks]
@@ -104,6 +104,6 @@ class SpectrogramCache:
                 np.save(file, np.minimum(spectrogram, _LARGEST).astype(np.float16))
         except OSError as error:
             raise DiskFullError(
-                f"The cache {self.folder} cannot be written: {error.strerror}. Make space, or name another "
+                f"Cannot write to the cache {self.folder}: {error.strerror}. Free some space, or set another "
                 "folder in the configuration."
             ) from error

@@ -1,7 +1,7 @@
-"""Lists of songs as CSV files, in the form that official Spleeter reads.
+"""Lists of songs as CSV files, in official Spleeter's format.
 
-Each line names the files of one song below the data folder, in columns ``mix_path`` (after
-``mix_name``), ``vocals_path`` and so on, and says in ``duration`` how many seconds it lasts.
+Each line has the paths of one song's files, relative to the data folder, in columns ``mix_path`` (named
+after ``mix_name``), ``vocals_path`` and so on, and the song's length in seconds in ``duration``.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ _DURATION = "duration"
 
 
 def read_stem_list(path: Path, data: Path, mix_name: str, names: Sequence[str]) -> list[Example]:
-    """Read a list; other columns than those needed are passed over.
+    """Read a list of songs, ignoring columns that are not needed.
 
     Args:
-        path: of the CSV file.
-        data: the folder that its paths are relative to.
-        mix_name: what the mix is called in it.
-        names: what the stems are called.
+        path: the CSV file.
+        data: folder that the paths in the list are relative to.
+        mix_name: name of the mix, which its column is named after.
+        names: names of the stems, which their columns are named after.
 
     Raises:
-        TrainingDataError: naming the line and the column that is wrong.
-        AudioError: when there is no column ``duration`` and a file cannot be read.
+        TrainingDataError: if the list is invalid; the message names the line and the column.
+        AudioError: if the list has no column ``duration``, and a mix cannot be read.
     """
     columns = [f"{name}_path" for name in (mix_name, *names)]
     try:
@@ -40,12 +40,12 @@ def read_stem_list(path: Path, data: Path, mix_name: str, names: Sequence[str]) 
     except OSError as error:
         raise TrainingDataError(
             f"The list {path} cannot be read: {error.strerror}. Correct train_csv or validation_csv in the "
-            "configuration, or leave it out to take the songs of a folder."
+            "configuration, or remove it to use the songs of a folder."
         ) from error
     except (csv.Error, UnicodeDecodeError) as error:
-        raise TrainingDataError(f"The list {path} is not CSV in UTF-8: {error}.") from error
+        raise TrainingDataError(f"The list {path} is not a CSV file in UTF-8: {error}.") from error
     if not rows:
-        raise TrainingDataError(f"The list {path} has no songs, only a heading. Add a line for each song.")
+        raise TrainingDataError(f"The list {path} has a header but no songs. Add a line for each song.")
     return [_example(f"{path}, line {line}", row, columns, data) for line, row in rows]
 
 
@@ -54,25 +54,25 @@ def _check_header(path: Path, found: Sequence[str], needed: Sequence[str]) -> No
     if lacking:
         raise TrainingDataError(
             f"The list {path} lacks the columns {', '.join(lacking)}; it has {', '.join(found) or 'none'}. "
-            "Its columns must be named after mix_name and instrument_list."
+            "Name the columns after mix_name and instrument_list."
         )
 
 
 def _example(where: str, row: dict[str, str | None], columns: Sequence[str], data: Path) -> Example:
     if "" in row:
-        raise TrainingDataError(f"{where} has more fields than the heading. Quote names that have commas.")
+        raise TrainingDataError(f"{where} has more fields than the header. Quote names that contain commas.")
     tracks = [(_track(where, row.get(column), column, data),) for column in columns]
     return Example(where, tracks[0], tuple(tracks[1:]), _duration(where, row, tracks[0][0]))
 
 
 def _track(where: str, value: str | None, column: str, data: Path) -> Track:
     if not value:
-        raise TrainingDataError(f"{where}: the column {column} is empty. Name the file, or remove the line.")
+        raise TrainingDataError(f"{where}: the column {column} is empty. Add the path, or remove the line.")
     path = data / value
     if not path.is_file():
         raise TrainingDataError(
-            f"{where}: there is no file {path} (column {column}). Correct the line, or name the folder that "
-            "its paths are relative to with -d."
+            f"{where}: the file {path} (column {column}) does not exist. Correct the path, or pass the "
+            "folder that paths are relative to with -d."
         )
     return Track(path)
 
@@ -86,5 +86,5 @@ def _duration(where: str, row: dict[str, str | None], mix: Track) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise TrainingDataError(f"{where}: the duration {text!r} is no number of seconds above 0.")
+        raise TrainingDataError(f"{where}: the duration {text!r} is not a number of seconds above 0.")
     return seconds

@@ -1,8 +1,8 @@
-"""The networks of a model in PyTorch, for training; ``separation.unet`` writes the same as ONNX graphs.
+"""The U-Nets of a model in PyTorch, for training; ``unet_graph`` writes the same networks as ONNX graphs.
 
-As in official Spleeter's training, which runs its layers in their inference form, batch
-normalisation uses the stored mean and variance (0 and 1 in all of Deezer's weights) and learns its scale
-and shift alone, and there is no dropout. So what is trained is exactly what is exported.
+Official Spleeter trains its layers in inference mode, and so does this module: batch normalisation uses the
+stored mean and variance (0 and 1 in all of Deezer's weights) and learns only its scale and shift, and dropout
+is off. The exported network therefore computes exactly what was trained.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ _MASK_PADDING, _MASK_DILATION = 3, 2
 
 
 class TorchNetworks:
-    """One U-Net for each instrument.
+    """One U-Net per stem.
 
     Args:
-        architecture: of the model.
+        architecture: architecture of the model.
         arrays: all of ``architecture.variables()``, in TensorFlow's layout.
-        device: where to compute.
+        device: device to compute on.
 
     Attributes:
-        variables: by TensorFlow's names, kernels as (out, in, height, width), transposed ones as
-            (in, out, height, width).
+        variables: tensors by TensorFlow's names; the shape of a kernel is (out, in, height, width), that of
+            a transposed convolution's (in, out, height, width).
     """
 
     def __init__(
@@ -49,23 +49,23 @@ class TorchNetworks:
         self.architecture = architecture
         self.variables: dict[str, torch.Tensor] = {}
         for name in architecture.variables():
-            # Its kernel dimensions are the reverse of TensorFlow's two pairs, in either kind of layer.
+            # TensorFlow has height and width first, and the channels in reverse order.
             array = arrays[name].transpose(3, 2, 0, 1) if name.endswith("/kernel") else arrays[name]
             tensor = torch.tensor(np.ascontiguousarray(array), dtype=torch.float32, device=device)
             self.variables[name] = _channels_last(tensor).requires_grad_(name.endswith(_TRAINED))
 
     def trained(self) -> list[torch.Tensor]:
-        """Give the variables that are to be optimised, in a fixed order."""
+        """Return the variables to optimise, in a fixed order."""
         return [tensor for tensor in self.variables.values() if tensor.requires_grad]
 
     def load(self, variables: Mapping[str, torch.Tensor]) -> None:
-        """Take over variables of the same networks."""
+        """Copy the variables of other networks of the same architecture."""
         with torch.no_grad():
             for name, tensor in self.variables.items():
                 tensor.copy_(variables[name])
 
     def arrays(self) -> dict[str, Array]:
-        """Give all variables as NumPy arrays in TensorFlow's layout."""
+        """Return all variables as NumPy arrays in TensorFlow's layout."""
         arrays = {}
         for name, tensor in self.variables.items():
             array = tensor.detach().cpu().numpy()
@@ -78,10 +78,10 @@ class TorchNetworks:
         """Estimate the stems.
 
         Args:
-            mix: magnitude spectrograms, shape (segments, 2, segment_frames, bins).
+            mix: magnitudes, shape (segments, 2, segment_frames, bins).
 
         Returns:
-            shape (stems, segments, 2, segment_frames, bins), single precision.
+            Magnitudes in single precision, shape (stems, segments, 2, segment_frames, bins).
         """
         count = len(self.architecture.stems)
         inputs = _channels_last(mix)
@@ -90,7 +90,7 @@ class TorchNetworks:
         return mix * (torch.softmax(logits, dim=0) if softmax else torch.sigmoid(logits))
 
     def logits(self, position: int, mix: torch.Tensor) -> torch.Tensor:
-        """Run one instrument's network up to its last convolution; shapes as of ``mix``."""
+        """Run the network of one stem up to its last convolution; the result has the shape of ``mix``."""
         hidden, skips = mix, []
         for j in range(LAYERS):
             skips.append(self._convolution(hidden, (LAYERS + 1) * position + j))
@@ -126,11 +126,11 @@ class TorchNetworks:
 
 
 def initial_arrays(architecture: UNetArchitecture, seed: int) -> dict[str, Array]:
-    """Draw the weights to start from, as Keras does for official Spleeter.
+    """Draw initial weights, as Keras does for official Spleeter.
 
-    Kernels are uniform within ±√(6 / fan-in) (He et al., "Delving deep into rectifiers", 2015), the
-    fan-in being kernel height × width × the last dimension but one of TensorFlow's layout; biases
-    and shifts are 0, scales 1.
+    Kernels are uniform within ±√(6 / fan-in) (He et al., "Delving deep into rectifiers", 2015), where the
+    fan-in is kernel height × width × the second-to-last dimension of TensorFlow's layout. Biases and shifts
+    are 0, scales are 1.
     """
     random = np.random.default_rng(seed)
     arrays = {}
@@ -145,7 +145,7 @@ def initial_arrays(architecture: UNetArchitecture, seed: int) -> dict[str, Array
 
 
 def _channels_last(tensor: torch.Tensor) -> torch.Tensor:
-    """Lay kernels and spectrograms out so that convolutions are faster: by a sixth on a processor."""
+    """Change the memory layout of kernels and spectrograms; on a CPU this saves a sixth of the time."""
     return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
 

@@ -1,4 +1,4 @@
-"""Trains networks, step by step, and leaves them as a model that the service runs."""
+"""The training loop, which saves states to resume from and exports the model."""
 
 from __future__ import annotations
 
@@ -28,46 +28,46 @@ from spleeter_microservice.training.training_state import TrainingState, save_st
 
 
 class Listener(Protocol):
-    """Is told what happens."""
+    """Callbacks of a training."""
 
     def on_start(self, step: int, device: str, bf16: bool, data: TrainingData) -> None:
-        """All is ready; the training starts after this step."""
+        """Handle the start of a training that has done ``step`` steps before."""
 
     def on_step(self, step: int, loss: float | None) -> None:
-        """A step is done; its loss, when it was looked at."""
+        """Handle a step; its loss is None unless this step is logged."""
 
-    def saved(self, step: int, training: float, validation: float | None) -> None:
-        """The model is saved; the mean loss since the last time, and that of the validation."""
+    def on_checkpoint(self, step: int, training: float, validation: float | None) -> None:
+        """Handle a checkpoint with the mean training loss since the last one, and the validation loss."""
 
 
 @dataclass(frozen=True)
 class Folders:
-    """Where a training writes: the exported model, and below it states and logs."""
+    """Folders that a training writes to: the exported model with its states and logs."""
 
     model: Path
 
     @property
     def states(self) -> Path:
-        """What is needed to go on."""
+        """States to resume from."""
         return self.model / "training"
 
     @property
     def logs(self) -> Path:
-        """What TensorBoard shows."""
+        """Event files for TensorBoard."""
         return self.model / "logs"
 
 
 class Trainer:
-    """One training, from a state to its last step.
+    """One training, from its first or a saved state to its last step.
 
     Args:
-        configuration: what to do.
-        data: ready to be read.
-        networks: to start from.
-        compute: on what, and how precisely.
-        folders: that exist.
-        record: arguments, commit and data hashes, for the checkpoints.
-        listener: is told what happens.
+        configuration: configuration of the training.
+        data: prepared songs.
+        networks: networks to train.
+        compute: device, precision and threads.
+        folders: folders to write to; the one of the states exists.
+        record: arguments, commit and data hashes, to be saved with each checkpoint.
+        listener: receives steps and checkpoints.
     """
 
     def __init__(
@@ -91,22 +91,22 @@ class Trainer:
         self._validated = -math.inf
 
     def resume(self, state: TrainingState) -> None:
-        """Go on from a state."""
+        """Continue from a saved state."""
         self._networks.load(state.variables)
         self._optimizer.load_state_dict(state.optimizer)
         self.step = state.step
         self.losses = list(state.record.get("losses", ()))
 
     def run(self) -> Path:
-        """Train up to the last step; a signal ends it after a step, with all of it saved.
+        """Train up to the last step; SIGINT or SIGTERM ends it after the current step, with all steps saved.
 
         Returns:
-            the exported configuration file.
+            The configuration file of the exported model.
 
         Raises:
-            TrainingDivergedError: when a loss is no finite number.
-            AudioError: when a song cannot be read.
-            DiskFullError: when the model cannot be written.
+            TrainingDivergedError: if the loss is not a finite number.
+            AudioError: if a song cannot be read.
+            DiskFullError: if the model cannot be written.
         """
         last = self._configuration.train_max_steps
         with ExitStack() as stack:
@@ -141,20 +141,17 @@ class Trainer:
         self._steps_since_saved += 1
         loss = None
         if self.step % self._configuration.save_summary_steps == 0 or self.step == 1:
-            loss = self._log(log, losses.tolist(), time.perf_counter() - start)
+            curves = self._named(losses.tolist())
+            loss = self._finite(curves["loss"])
+            log.add(self.step, curves | {"steps_per_second": 1 / (time.perf_counter() - start)})
         self._listener.on_step(self.step, loss)
 
     def _losses(self, batch: Batch) -> torch.Tensor:
-        """Compute each instrument's loss, of shape (stems,)."""
+        """Compute the loss of each stem, shape (stems,)."""
         tensor = torch.from_numpy(batch).to(self._compute.device)
         with self._compute.precision():
             estimates = self._networks.estimates(tensor[:, 0])
         return stem_losses(estimates, tensor[:, 1:].transpose(0, 1), self._configuration.loss_type)
-
-    def _log(self, log: EventFile, losses: list[float], seconds: float) -> float:
-        total = self._finite(sum(losses))
-        log.add(self.step, self._named(losses) | {"steps_per_second": 1 / seconds})
-        return total
 
     def _named(self, losses: list[float]) -> dict[str, float]:
         names = self._configuration.architecture.stems
@@ -163,8 +160,8 @@ class Trainer:
     def _finite(self, loss: float) -> float:
         if not math.isfinite(loss):
             raise TrainingDivergedError(
-                f"The loss at step {self.step} is no finite number. Lower learning_rate, and start again "
-                f"with the same output folder to go on from its last checkpoint."
+                f"The loss at step {self.step} is {loss}. Lower learning_rate, and run the command again to "
+                "resume from the last checkpoint."
             )
         return loss
 
@@ -172,7 +169,7 @@ class Trainer:
         return time.monotonic() - self._validated >= self._configuration.throttle_secs
 
     def _save(self, pool: ThreadPoolExecutor, *, validate: bool) -> Path:
-        """Validate, and write the state and the model, unless nothing was done since they were."""
+        """Write the state and the model, with their losses if steps were done since the last checkpoint."""
         if self._steps_since_saved:
             means = (self._since_saved / self._steps_since_saved).tolist()
             training = self._finite(sum(means))
@@ -180,7 +177,7 @@ class Trainer:
             self.losses.append({"step": self.step, "training": means, "validation": validation})
             self._since_saved.zero_()
             self._steps_since_saved = 0
-            self._listener.saved(self.step, training, None if validation is None else sum(validation))
+            self._listener.on_checkpoint(self.step, training, None if validation is None else sum(validation))
         record = {**self._record, "step": self.step, "losses": self.losses}
         state = TrainingState(self.step, self._networks.variables, self._optimizer.state_dict(), record)
         save_state(self._folders.states, state)
@@ -188,7 +185,7 @@ class Trainer:
         return export_model(self._folders.model, self.step, arrays, values, record)
 
     def _validate(self, pool: ThreadPoolExecutor) -> list[float]:
-        """Give each instrument's loss over the songs of the validation."""
+        """Compute and log the loss of each stem on the validation songs."""
         data, size = self._data.validation, self._configuration.batch_size
         total = torch.zeros_like(self._since_saved)
         with torch.no_grad():
@@ -202,9 +199,9 @@ class Trainer:
 
 
 def _optimizer(configuration: TrainingConfiguration, networks: TorchNetworks) -> torch.optim.Optimizer:
-    """Make the optimizer, with the constants that TensorFlow has for it."""
+    """Create the optimizer with TensorFlow's default constants."""
     variables, rate = networks.trained(), configuration.learning_rate
-    if configuration.optimizer == "Adadelta":  # official Spleeter leaves its rate alone
+    if configuration.optimizer == "Adadelta":  # official Spleeter ignores learning_rate here
         return torch.optim.Adadelta(variables, lr=1e-3, rho=0.95, eps=1e-8)
     if configuration.optimizer == "SGD":
         return torch.optim.SGD(variables, lr=rate)

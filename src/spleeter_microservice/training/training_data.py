@@ -1,4 +1,4 @@
-"""Finds what a training needs of its data, hashes it, cuts it into chunks and fills the caches."""
+"""Preparation of a training's data: finds and hashes the files, cuts the songs and fills the caches."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from spleeter_microservice.errors import TrainingDataError
+from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 from spleeter_microservice.training.batches import Segments
 from spleeter_microservice.training.chunks import Chunk, chunks_of, has_segment
 from spleeter_microservice.training.configuration import TrainingConfiguration, segment_seconds
@@ -20,12 +22,12 @@ from spleeter_microservice.training.spectrogram_cache import SpectrogramCache
 from spleeter_microservice.training.stem_lists import read_stem_list
 
 Progress = Callable[[str, int, int], None]
-"""HubDep what is done, how much of it, of how much."""
+"""Called with what is counted ("hashes" or "spectrograms"), how many are done, and how many there are."""
 
 
 @dataclass(frozen=True)
 class ChunkSet:
-    """Chunks, and what reads their segments."""
+    """Chunks of songs, and the reader of their segments."""
 
     chunks: Sequence[Chunk]
     segments: Segments
@@ -33,12 +35,12 @@ class ChunkSet:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What is ready to be trained on.
+    """Prepared songs.
 
     Attributes:
-        training, validation: the second may be without chunks.
+        training, validation: chunks of the songs; validation may have none.
         hashes: SHA-256 of every audio file.
-        notes: what to know of it, in words.
+        notes: remarks for the user, such as songs that are left out.
     """
 
     training: ChunkSet
@@ -50,17 +52,24 @@ class TrainingData:
 def find_examples(
     configuration: TrainingConfiguration, folder: Path, validation_folder: Path | None = None
 ) -> Examples:
-    """Find the songs: those of the lists that the configuration names, else those of the folders.
+    """Find the songs of the configuration's lists, or else of the folders.
+
+    Args:
+        configuration: names the stems and the lists.
+        folder: folder of the songs, which the paths in lists are relative to.
+        validation_folder: folder of songs that are used for validation only.
 
     Raises:
-        TrainingDataError: when a list or a song cannot be used.
-        NoSongsError: when a folder has no songs.
-        AmbiguousStemError: when a song has two files for one stem.
+        TrainingDataError: if a list or a song cannot be used.
+        NoSongsError: if a folder has no songs.
+        AmbiguousStemError: if a song has two files for one stem.
     """
     names = configuration.architecture.stems
 
     def listed(name: str) -> list[Example]:
-        path = _found(Path(name), configuration.path)
+        path, beside = Path(name), configuration.path.parent / name
+        if not path.exists() and beside.exists():  # official Spleeter knows only the working directory
+            path = beside
         return read_stem_list(path, folder, configuration.mix_name, names)
 
     if configuration.train_csv:
@@ -68,89 +77,73 @@ def find_examples(
     else:
         examples = examples_of_folder(folder, names)
     if validation_folder:
-        apart = examples_of_folder(validation_folder, names)
-        return Examples(examples.training, [*apart.training, *apart.validation])
+        found = examples_of_folder(validation_folder, names)
+        return Examples(examples.training, [*found.training, *found.validation])
     if configuration.validation_csv:
         return Examples(examples.training, listed(configuration.validation_csv))
     return examples
 
 
 def prepare(
-    configuration: TrainingConfiguration, examples: Examples, memory: Path, workers: int, progress: Progress
+    configuration: TrainingConfiguration, examples: Examples, known: Path, workers: int, progress: Progress
 ) -> TrainingData:
-    """Hash the files, cut the songs and fill the caches.
+    """Hash the files, cut the songs into chunks and fill the caches.
 
     Args:
-        configuration: says how.
+        configuration: sets chunks and caches.
         examples: the songs.
-        memory: a file that keeps the hashes from one call to the next.
-        workers: files read at the same time.
-        progress: see ``Progress``.
+        known: JSON file that keeps the hashes from one run to the next.
+        workers: number of files to read at once.
+        progress: receives the progress.
 
     Raises:
-        TrainingDataError: when no song is long enough.
-        AudioError: when a file cannot be read.
-        DiskFullError: when a cache cannot be written.
+        TrainingDataError: if no song is as long as one segment.
+        AudioError: if a file cannot be read.
+        DiskFullError: if a cache cannot be written.
     """
-    hashes = _hash(examples, memory, workers, progress)
+    hashes = _hash(examples, known, workers, progress)
     notes: list[str] = []
 
     def chunk_set(songs: Sequence[Example], count: int, seconds: float, cache: str | None) -> ChunkSet:
-        chunks = _cut(configuration, songs, count, seconds, notes)
-        kept = SpectrogramCache(Path(cache), hashes, configuration.architecture) if cache else None
-        if kept:
-            kept.fill(chunks, workers, lambda done, total: progress("spectrograms", done, total))
-        return ChunkSet(chunks, Segments(configuration.architecture, kept))
+        chunks = _cut(configuration.architecture, songs, count, seconds, notes)
+        spectrograms = SpectrogramCache(Path(cache), hashes, configuration.architecture) if cache else None
+        if spectrograms:
+            spectrograms.fill(chunks, workers, partial(progress, "spectrograms"))
+        return ChunkSet(chunks, Segments(configuration.architecture, spectrograms))
 
-    training = chunk_set(
-        examples.training,
-        configuration.n_chunks_per_song,
-        configuration.chunk_duration,
-        configuration.training_cache,
-    )
+    c = configuration
+    training = chunk_set(examples.training, c.n_chunks_per_song, c.chunk_duration, c.training_cache)
     if not training.chunks:
         raise TrainingDataError(
-            f"No song is as long as one segment, {segment_seconds(configuration.architecture):.2f} s. "
-            "Bring longer songs, or lower T."
+            "All songs are shorter than one segment, "
+            f"{segment_seconds(configuration.architecture):.2f} s. Add longer songs, or lower T."
         )
-    validation = chunk_set(
-        examples.validation, 1, configuration.validation_duration(), configuration.validation_cache
-    )
+    validation = chunk_set(examples.validation, 1, c.validation_duration(), c.validation_cache)
     return TrainingData(training, validation, hashes, notes)
 
 
 def _cut(
-    configuration: TrainingConfiguration,
-    songs: Sequence[Example],
-    count: int,
-    seconds: float,
-    notes: list[str],
+    architecture: UNetArchitecture, songs: Sequence[Example], count: int, seconds: float, notes: list[str]
 ) -> list[Chunk]:
-    architecture, chunks = configuration.architecture, []
+    chunks = []
     for song in songs:
-        found = chunks_of(song, count, seconds, architecture.sample_rate)
-        if has_segment(found[0], architecture):
-            chunks += found
+        of_song = chunks_of(song, count, seconds, architecture.sample_rate)
+        if has_segment(of_song[0], architecture):
+            chunks += of_song
         else:
             notes.append(f"{song.name} is left out: it is shorter than one segment")
     return chunks
 
 
-def _hash(examples: Examples, memory: Path, workers: int, progress: Progress) -> dict[Path, str]:
+def _hash(examples: Examples, known: Path, workers: int, progress: Progress) -> dict[Path, str]:
     songs = [*examples.training, *examples.validation]
     paths = sorted({track.path for song in songs for source in song.sources for track in source})
-    known: dict[str, Any] = {}
-    with contextlib.suppress(OSError, ValueError):  # without it, all is hashed anew
-        known = json.loads(memory.read_text(encoding="utf-8"))
-    described: dict[Path, dict[str, Any]] = {}
-    for path, description in file_hashes(paths, known, workers):
-        described[path] = description
-        progress("hashes", len(described), len(paths))
-    write_json(memory, {str(path): description for path, description in described.items()})
-    return {path: description["sha256"] for path, description in described.items()}
-
-
-def _found(path: Path, configuration: Path) -> Path:
-    """A relative path means the working folder, as to official Spleeter, else the configuration's."""
-    beside = configuration.parent / path
-    return beside if not path.exists() and beside.exists() else path
+    previous: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):  # missing or broken: hash all files again
+        previous = json.loads(known.read_text(encoding="utf-8"))
+    descriptions: dict[str, dict[str, Any]] = {}
+    for path, description in file_hashes(paths, previous, workers):
+        descriptions[str(path)] = description
+        progress("hashes", len(descriptions), len(paths))
+    write_json(known, descriptions)
+    return {path: descriptions[str(path)]["sha256"] for path in paths}

@@ -1,8 +1,7 @@
-"""Keeps what a training needs to go on, whole files only, the newest two of them."""
+"""Saved states of a training; the two newest are kept."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,21 +11,18 @@ import torch
 from spleeter_microservice.errors import DiskFullError, TrainingStateError
 from spleeter_microservice.files import replace_atomically
 
-KEPT = 2
-"""As in official Spleeter."""
-
-_NAME = re.compile(r"step-(\d{9})\.pt")
+_KEPT = 2  # as in official Spleeter
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Everything after a step; batches depend on the step alone.
+    """The state after a step. The batches that follow depend only on the step.
 
     Attributes:
-        step: how many steps are done.
-        variables: of the networks, by TensorFlow's names.
-        optimizer: as PyTorch keeps it.
-        record: arguments, losses, commit and data hashes, in values that JSON has.
+        step: number of steps that are done.
+        variables: variables of the networks, by TensorFlow's names.
+        optimizer: state dictionary of the optimizer.
+        record: arguments, losses, commit and data hashes, in JSON values.
     """
 
     step: int
@@ -36,10 +32,10 @@ class TrainingState:
 
 
 def save_state(folder: Path, state: TrainingState) -> None:
-    """Write a state under a temporary name, then give it its own, and remove older ones.
+    """Write a state atomically, and remove all but the two newest.
 
     Raises:
-        DiskFullError: when the folder refuses it; those before are still there then.
+        DiskFullError: if the state cannot be written; earlier ones are kept.
     """
     path = folder / f"step-{state.step:09}.pt"
     content = {
@@ -51,29 +47,28 @@ def save_state(folder: Path, state: TrainingState) -> None:
     try:
         with replace_atomically(path, flush=True) as temporary, temporary.open("wb") as file:
             torch.save(content, file)
-    except (OSError, RuntimeError) as error:  # PyTorch words a full disk as the latter
-        raise DiskFullError(f"The training's state cannot be written to {path}: {error}.") from error
-    for older in _states(folder)[:-KEPT]:
+    except (OSError, RuntimeError) as error:  # PyTorch raises the latter for a full disk
+        raise DiskFullError(f"Cannot write the state of the training to {path}: {error}.") from error
+    for older in _states(folder)[:-_KEPT]:
         older.unlink(missing_ok=True)
 
 
 def load_state(folder: Path) -> TrainingState | None:
-    """Read the newest state, or give None when there is none.
+    """Read the newest state; return None if the folder has none.
 
     Raises:
-        TrainingStateError: when it cannot be read.
+        TrainingStateError: if the state cannot be read.
     """
     states = _states(folder)
     if not states:
         return None
     try:
         return TrainingState(**torch.load(states[-1], map_location="cpu", weights_only=True))
-    except Exception as error:  # PyTorch's errors share no other base
+    except Exception as error:  # PyTorch's errors have no narrower base class
         raise TrainingStateError(
-            f"The training's state {states[-1]} cannot be read: {error}. Remove it to go on from the one "
-            "before it."
+            f"The state {states[-1]} cannot be read: {error}. Remove it to resume from the one before it."
         ) from error
 
 
 def _states(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("step-*.pt") if _NAME.fullmatch(path.name))
+    return sorted(folder.glob(f"step-{'[0-9]' * 9}.pt"))

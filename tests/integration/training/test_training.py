@@ -1,4 +1,4 @@
-"""Whole trainings of a tiny network: it learns, is exported, goes on, and starts from given weights."""
+"""Complete trainings of a tiny network: it learns, is exported, is resumed, and is fine-tuned."""
 
 from __future__ import annotations
 
@@ -51,23 +51,23 @@ Array = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 
 class Listener:
-    """Remembers what it is told; raises KeyboardInterrupt after a step, as Ctrl-C does."""
+    """A recording listener, which can raise KeyboardInterrupt after a step, as Ctrl-C does."""
 
     def __init__(self, interrupt_after: int = 0) -> None:
         self.interrupt_after = interrupt_after
         self.steps: list[int] = []
         self.losses: list[tuple[int, float, float | None]] = []
-        self.began_at = -1
+        self.started_at = -1
 
     def on_start(self, step: int, device: str, bf16: bool, data: TrainingData) -> None:
-        self.began_at = step
+        self.started_at = step
 
     def on_step(self, step: int, loss: float | None) -> None:
         self.steps.append(step)
         if step == self.interrupt_after:
             raise KeyboardInterrupt
 
-    def saved(self, step: int, training: float, validation: float | None) -> None:
+    def on_checkpoint(self, step: int, training: float, validation: float | None) -> None:
         self.losses.append((step, training, validation))
 
 
@@ -102,7 +102,7 @@ def weights(exported: Path) -> dict[str, Array]:
     return dict(read_checkpoint(exported.parent, architecture))
 
 
-def test_the_loss_falls_and_all_is_written_down(tmp_path: Path, songs: Path) -> None:
+def test_the_loss_falls_and_the_training_is_recorded(tmp_path: Path, songs: Path) -> None:
     listener = Listener()
     exported = train(tmp_path, songs, listener, validation=songs, train_max_steps=30)
     assert exported == tmp_path / "model" / "config.json"
@@ -130,7 +130,7 @@ def test_the_loss_falls_and_all_is_written_down(tmp_path: Path, songs: Path) -> 
 
 
 @pytest.mark.parametrize("kind", ["unet.unet", "unet.softmax_unet"])
-def test_what_is_exported_equals_what_was_trained(tmp_path: Path, songs: Path, kind: str) -> None:
+def test_the_exported_network_equals_the_trained_one(tmp_path: Path, songs: Path, kind: str) -> None:
     parameters = {"conv_activation": "ELU", "deconv_activation": "ELU", "conv_n_filters": [2, 3, 4, 4, 4, 4]}
     exported = train(
         tmp_path, songs, model={"type": kind, "params": parameters}, loss_type="weighted_L1_mask"
@@ -152,33 +152,33 @@ def assert_same_masks(folder: Path, architecture: UNetArchitecture, magnitude: A
     expected = masks.estimates(architecture, outputs, magnitude.copy())
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one / magnitude, other / magnitude, rtol=0, atol=1e-4)
-    shared_out = masks.ratio_masks([estimate.copy() for estimate in found])
-    for one, other in zip(shared_out, masks.ratio_masks(expected), strict=True):
+    ratios = masks.ratio_masks([estimate.copy() for estimate in found])
+    for one, other in zip(ratios, masks.ratio_masks(expected), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-4)
 
 
-def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path: Path, songs: Path) -> None:
-    how: dict[str, Any] = {
+def test_a_resumed_training_ends_as_an_uninterrupted_one(tmp_path: Path, songs: Path) -> None:
+    settings: dict[str, Any] = {
         "random_data_augmentation": True,
         "train_max_steps": 10,
         "save_checkpoints_steps": 3,
     }
-    whole = weights(train(tmp_path, songs, output="whole", **how))
+    whole = weights(train(tmp_path, songs, output="whole", **settings))
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, songs, Listener(interrupt_after=5), output="broken", **how)
+        train(tmp_path, songs, Listener(interrupt_after=5), output="broken", **settings)
     listener = Listener()
-    exported = train(tmp_path, songs, listener, output="broken", **how)
-    assert (listener.began_at, listener.steps[0]) == (3, 4)
+    exported = train(tmp_path, songs, listener, output="broken", **settings)
+    assert (listener.started_at, listener.steps[0]) == (3, 4)
     for name, array in weights(exported).items():
         np.testing.assert_allclose(array, whole[name], rtol=0, atol=1e-6, err_msg=name)
     assert [entry["step"] for entry in record(exported.parent)["losses"]] == [3, 6, 9, 10]
 
 
-def test_a_finished_training_is_not_done_again_and_can_be_lengthened(tmp_path: Path, songs: Path) -> None:
+def test_a_finished_training_is_not_repeated_but_can_be_extended(tmp_path: Path, songs: Path) -> None:
     before = data_sha256(train(tmp_path, songs, train_max_steps=4).parent)
     listener = Listener()
     assert data_sha256(train(tmp_path, songs, listener, train_max_steps=4).parent) == before
-    assert (listener.began_at, listener.steps) == (4, [])
+    assert (listener.started_at, listener.steps) == (4, [])
     assert data_sha256(train(tmp_path, songs, listener, train_max_steps=6).parent) != before
     assert listener.steps == [5, 6]
 
@@ -192,7 +192,7 @@ def test_two_states_and_one_model_are_kept(tmp_path: Path, songs: Path) -> None:
     assert [path.name for path in output.glob("*.index")] == ["model-8.index"]
 
 
-def test_lists_and_folders_of_the_same_songs_train_the_same(tmp_path: Path, songs: Path) -> None:
+def test_a_list_and_a_folder_of_the_same_songs_yield_the_same_weights(tmp_path: Path, songs: Path) -> None:
     names = [f"song {k}" for k in range(3)]
     by_folder = train(tmp_path, songs, output="folder", train_max_steps=3)
     write_list(tmp_path / "train.csv", names)
@@ -211,20 +211,20 @@ def test_lists_and_folders_of_the_same_songs_train_the_same(tmp_path: Path, song
     assert record(by_list.parent)["losses"][-1]["validation"] is not None
 
 
-def test_a_folder_of_musdb_is_trained_on_as_it_is(tmp_path: Path) -> None:
+def test_a_folder_of_musdb_can_be_trained_on_unchanged(tmp_path: Path) -> None:
     for name in ("A Classic Education - NightOwl", "Young Griffo - Pennies"):
         write_musdb(
             tmp_path / "musdb" / "train" / f"{name}.stem.mp4", stems("drums", "bass", "other", "vocals")
         )
     (tmp_path / "musdb" / "test").mkdir()
-    (tmp_path / "musdb" / "test" / "never read.stem.mp4").write_text("no audio")
+    (tmp_path / "musdb" / "test" / "never read.stem.mp4").write_text("not audio")
     four = ["vocals", "drums", "bass", "other"]
     found = record(train(tmp_path, tmp_path / "musdb", instrument_list=four, train_max_steps=1).parent)
     assert (found["data"]["training_chunks"], found["data"]["validation_chunks"]) == (2, 1)
     assert len(found["losses"][0]["validation"]) == 4
 
 
-def test_a_stem_that_breaks_off_is_named(tmp_path: Path) -> None:
+def test_a_truncated_stem_is_an_error_that_names_it(tmp_path: Path) -> None:
     songs = write_songs(tmp_path / "songs", 1)
     broken = songs / "song 0" / "vocals.wav"
     broken.write_bytes(broken.read_bytes()[:100_000])
@@ -233,7 +233,7 @@ def test_a_stem_that_breaks_off_is_named(tmp_path: Path) -> None:
             train(tmp_path, songs, training_cache=cache, n_chunks_per_song=4)
 
 
-def test_caches_are_filled_once_and_used(tmp_path: Path, songs: Path) -> None:
+def test_spectrograms_are_cached_and_reused(tmp_path: Path, songs: Path) -> None:
     caches: dict[str, Any] = {"training_cache": str(tmp_path / "a"), "validation_cache": str(tmp_path / "b")}
     plain = record(train(tmp_path, songs, output="plain", train_max_steps=2).parent)
     cached = record(train(tmp_path, songs, validation=songs, train_max_steps=2, **caches).parent)
@@ -242,7 +242,7 @@ def test_caches_are_filled_once_and_used(tmp_path: Path, songs: Path) -> None:
     assert len(list((tmp_path / "b").rglob("*.npy"))) == 9
 
 
-def test_bfloat16_trains_nearly_the_same(tmp_path: Path, songs: Path) -> None:
+def test_training_in_bfloat16_is_nearly_the_same(tmp_path: Path, songs: Path) -> None:
     found = {
         precision: record(
             train(tmp_path, songs, output=precision, precision=precision, train_max_steps=2).parent
@@ -255,16 +255,16 @@ def test_bfloat16_trains_nearly_the_same(tmp_path: Path, songs: Path) -> None:
     assert half == pytest.approx(single, rel=0.02)
 
 
-def test_what_is_computed_on_is_chosen_by_what_is_there() -> None:
+def test_the_device_defaults_to_cuda_if_it_is_available() -> None:
     assert choose("cpu", "float32").device == torch.device("cpu")
     assert choose("auto", "auto").device.type == ("cuda" if torch.cuda.is_available() else "cpu")
     if not torch.cuda.is_available():
-        with pytest.raises(ConfigurationError, match="CUDA was asked for"):
+        with pytest.raises(ConfigurationError, match="CUDA was requested"):
             choose("cuda", "auto")
 
 
 @pytest.mark.parametrize("optimizer", ["Adadelta", "SGD"])
-def test_every_optimizer_of_spleeter_makes_steps(tmp_path: Path, songs: Path, optimizer: str) -> None:
+def test_every_optimizer_of_spleeter_changes_the_weights(tmp_path: Path, songs: Path, optimizer: str) -> None:
     first = weights(train(tmp_path, songs, output="1", optimizer=optimizer, train_max_steps=1))
     last = weights(train(tmp_path, songs, output="5", optimizer=optimizer, train_max_steps=3))
     assert any(not np.array_equal(first[name], last[name]) for name in first)
@@ -278,7 +278,9 @@ def test_fine_tuning_starts_from_the_given_weights(tmp_path: Path, songs: Path) 
     tuned = train(tmp_path, songs, output="tuned", base=base, train_max_steps=1, learning_rate=1e-6)
     for name, array in weights(tuned).items():
         np.testing.assert_allclose(array, given[name], rtol=0, atol=2e-6)
-    train(tmp_path, songs, output="tuned", train_max_steps=2)  # goes on, and knows where it came from
+    train(
+        tmp_path, songs, output="tuned", train_max_steps=2
+    )  # a resumed training keeps the record of its base
     assert record(tuned.parent)["base"] == {"name": "first", "sha256": "0" * 64}
     renamed = train(
         tmp_path, write_renamed(tmp_path / "renamed"), output="renamed", base=base, train_max_steps=1,
@@ -289,7 +291,7 @@ def test_fine_tuning_starts_from_the_given_weights(tmp_path: Path, songs: Path) 
         replace(architecture, kind="softmax_unet"),
         replace(architecture, stems=("a", "b", "c")),
     ):
-        with pytest.raises(CheckpointError, match=r"weights of other do not fit .* (2|3) instruments"):
+        with pytest.raises(CheckpointError, match=r"weights of other do not fit .* to (2|3) names"):
             train(tmp_path, songs, output="wrong", base=Base("other", "", wrong, given))
 
 
@@ -299,10 +301,10 @@ def write_renamed(folder: Path) -> Path:
     return folder
 
 
-def test_fine_tuning_deezers_weights_starts_with_deezers_masks(model_settings: Settings) -> None:
+def test_fine_tuning_the_weights_of_deezer_starts_with_the_masks_of_deezer(model_settings: Settings) -> None:
     model = find_model("2stems", open_store(model_settings.models_dir))
     given = open_store(model_settings.models_dir).installer.weights(model)
-    narrow = replace(model.architecture, bins=128)  # the networks serve any number of bins
+    narrow = replace(model.architecture, bins=128)  # the weights fit any number of bins
     random = np.random.default_rng(0)
     magnitude = random.exponential(1, (1, 2, 512, 128)).astype(np.float32) * 10
     with torch.no_grad():
@@ -310,9 +312,9 @@ def test_fine_tuning_deezers_weights_starts_with_deezers_masks(model_settings: S
     assert_same_masks(model.folder, narrow, magnitude, found)
 
 
-def test_the_folder_of_another_model_is_not_gone_on_with(tmp_path: Path, songs: Path) -> None:
+def test_a_folder_with_another_model_or_a_broken_state_is_refused(tmp_path: Path, songs: Path) -> None:
     train(tmp_path, songs, train_max_steps=1)
-    with pytest.raises(TrainingStateError, match=r"training of another model: bins differ"):
+    with pytest.raises(TrainingStateError, match=r"training of another model, with different bins"):
         train(tmp_path, songs, F=128)
     (state,) = (tmp_path / "model" / "training").glob("*.pt")
     state.write_bytes(state.read_bytes()[:1000])
@@ -320,35 +322,39 @@ def test_the_folder_of_another_model_is_not_gone_on_with(tmp_path: Path, songs: 
         train(tmp_path, songs)
 
 
-def test_a_loss_that_is_no_number_ends_it_before_anything_is_saved(tmp_path: Path, songs: Path) -> None:
+def test_a_loss_that_is_not_finite_ends_the_training_before_anything_is_saved(
+    tmp_path: Path, songs: Path
+) -> None:
     with pytest.raises(TrainingDivergedError, match="Lower learning_rate"):
         train(tmp_path, songs, optimizer="SGD", learning_rate=1e30)
     assert not list((tmp_path / "model").glob("*.index"))
 
 
-def test_a_folder_that_is_trained_into_is_locked(tmp_path: Path, songs: Path) -> None:
+def test_only_one_training_can_use_a_folder_at_a_time(tmp_path: Path, songs: Path) -> None:
     class Second(Listener):
         def on_step(self, step: int, loss: float | None) -> None:
-            with pytest.raises(ConfigurationError, match="Another process trains into"):
+            with pytest.raises(ConfigurationError, match="Another process is training into"):
                 train(tmp_path, songs)
 
     train(tmp_path, songs, Second(), train_max_steps=1)
 
 
-def test_songs_shorter_than_a_segment_are_left_out_and_named(tmp_path: Path) -> None:
+def test_songs_shorter_than_a_segment_are_left_out_and_noted(tmp_path: Path) -> None:
     write_songs(tmp_path / "data" / "long", 1)
     write_songs(tmp_path / "data" / "short", 1, seconds=0.05)
     exported = train(tmp_path, tmp_path / "data", train_max_steps=1)
     assert record(exported.parent)["data"]["notes"] == [
         "short/song 0 is left out: it is shorter than one segment"
     ]
-    with pytest.raises(TrainingDataError, match=r"No song is as long as one segment, 0\.10 s"):
+    with pytest.raises(TrainingDataError, match=r"All songs are shorter than one segment, 0\.10 s"):
         train(tmp_path, tmp_path / "data" / "short", output="none")
 
 
-def test_a_list_that_promises_too_much_is_refused(tmp_path: Path, songs: Path) -> None:
+def test_a_list_with_too_long_a_duration_is_refused(tmp_path: Path, songs: Path) -> None:
     path = write_list(tmp_path / "train.csv", ["song 0"])
     path.write_text(path.read_text().replace("1.0", "1.9"))
     for cache in (None, str(tmp_path / "cache")):
-        with pytest.raises(StemLengthError, match=r"ends before .* line 2 is said to last 1.90 s"):
+        with pytest.raises(
+            StemLengthError, match=r"ends before .* line 2 is listed with a duration of 1.90 s"
+        ):
             train(tmp_path, songs, train_csv=str(path), training_cache=cache)

@@ -35,22 +35,22 @@ def test_chunks_are_spread_from_margin_to_margin() -> None:
     assert seconds(2, 20, duration=10) == [0.5, 0.0]
 
 
-def test_a_song_shorter_than_a_chunk_is_taken_whole() -> None:
+def test_a_song_shorter_than_a_chunk_becomes_one_chunk() -> None:
     (chunk,) = chunks_of(replace(EXAMPLE, duration=5.0), 1, 20, 1000)
     assert (chunk.start, chunk.stop) == (0, 5000)
 
 
-def test_only_whole_frames_count() -> None:
+def test_only_whole_frames_are_counted() -> None:
     assert [frames_in(samples, TINY) for samples in (0, 255, 256, 319, 320)] == [0, 0, 1, 1, 2]
     enough = 256 + 63 * 64
     assert has_segment(chunks_of(EXAMPLE, 1, enough / 44100, 44100)[0], TINY)
     assert not has_segment(chunks_of(EXAMPLE, 1, (enough - 1) / 44100, 44100)[0], TINY)
 
 
-def test_spectrograms_are_those_that_the_networks_see_when_they_separate() -> None:
+def test_spectrograms_equal_those_that_the_networks_see_during_separation() -> None:
     waveform = noise(256 * 100)
     (segment, *_) = Analysis(TINY).segments([waveform])
-    # The analysis puts one frame of zeros before the signal.
+    # The analysis prepends one frame of zeros to the signal.
     before = TINY.n_fft // TINY.hop_length
     expected = segment.magnitude[0][:, before:]
     found = magnitudes(waveform.T, TINY)[:, : expected.shape[1]]
@@ -60,7 +60,7 @@ def test_spectrograms_are_those_that_the_networks_see_when_they_separate() -> No
 @pytest.mark.parametrize(
     "spans", [[(0, 9000)], [(0, 9000), (500, 9500), (50_000, 60_000)], [(70_000, 88_200)]]
 )
-def test_parts_are_what_slicing_the_whole_gives(tmp_path: Path, spans: list[tuple[int, int]]) -> None:
+def test_parts_of_a_track_equal_slices_of_the_whole(tmp_path: Path, spans: list[tuple[int, int]]) -> None:
     one, two = noise(88_200, seed=1), noise(88_200, seed=2)
     tracks = tuple(
         Track(encode_kind(tmp_path / f"{k}.wav", waveform, "f32.wav"))
@@ -70,12 +70,12 @@ def test_parts_are_what_slicing_the_whole_gives(tmp_path: Path, spans: list[tupl
         np.testing.assert_allclose(found, magnitudes((one + two)[start:stop].T, TINY), atol=1e-4)
 
 
-def test_a_track_that_ends_early_is_named(tmp_path: Path) -> None:
+def test_a_track_that_ends_early_is_an_error_that_names_it(tmp_path: Path) -> None:
     track = Track(encode_kind(tmp_path / "short.wav", noise(20_000), "f32.wav"))
     (chunk,) = chunks_of(replace(EXAMPLE, duration=1.0), 1, 0.8, 44100)
     (found,) = read_chunks((track,), [(chunk.start, chunk.stop)], TINY)
     check_frames(found.shape[1], chunk, (track,), TINY)
     with pytest.raises(
-        StemLengthError, match=r"short.wav ends before 0.90 s, but song is said to last 1.00 s"
+        StemLengthError, match=r"short.wav ends before 0.90 s, but song is listed with a duration of 1.00 s"
     ):
         check_frames(63, chunk, (track,), TINY)

@@ -1,4 +1,4 @@
-"""Configurations of trainings: all of Spleeter's keys are honoured, all others refused by name."""
+"""Training configurations: all of Spleeter's keys are used, and an error names any other key."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from spleeter_microservice.training.configuration import (
 )
 from tests.support.training_songs import values, write_configuration
 
-# Every key that official Spleeter 2.4.2 reads anywhere, with values other than its defaults.
+# Every key that official Spleeter 2.4.2 reads, with values that are not the defaults.
 EVERYTHING: dict[str, Any] = {
     "train_csv": "lists/train.csv",
     "validation_csv": "lists/validation.csv",
@@ -57,7 +57,7 @@ def read(tmp_path: Path, content: dict[str, Any]) -> TrainingConfiguration:
     return read_training_configuration(path)
 
 
-def test_every_key_of_spleeter_is_honoured(tmp_path: Path) -> None:
+def test_every_key_of_spleeter_is_read(tmp_path: Path) -> None:
     found = read(tmp_path, EVERYTHING)
     same = set(EVERYTHING) & set(TrainingConfiguration.__dataclass_fields__)
     assert len(same) == 17
@@ -76,7 +76,7 @@ def test_every_key_of_spleeter_is_honoured(tmp_path: Path) -> None:
     assert found.values == EVERYTHING
 
 
-def test_what_is_left_out_is_as_in_spleeter(tmp_path: Path) -> None:
+def test_missing_keys_have_the_defaults_of_spleeter(tmp_path: Path) -> None:
     needed = ("instrument_list", "sample_rate", "frame_length", "frame_step", "T", "F", "model")
     found = read(tmp_path, {key: EVERYTHING[key] for key in needed} | {"train_max_steps": 7})
     assert (found.n_chunks_per_song, found.chunk_duration, found.batch_size) == (2, 20.0, 8)
@@ -89,7 +89,7 @@ def test_what_is_left_out_is_as_in_spleeter(tmp_path: Path) -> None:
     ("changes", "words"),
     [
         ({"batchsize": 3}, r"'batchsize' \(did you mean 'batch_size'\?\)"),
-        ({"zebra": 1}, r"keys that are not known: 'zebra'\."),
+        ({"zebra": 1}, r"unknown keys: 'zebra'\."),
         ({"model": {"type": "unet.unet", "parms": {}}}, r"'model.parms' \(did you mean 'model.params'\?\)"),
         (
             {"model": {"type": "unet.unet", "params": {"conv_filters": [1] * 6}}},
@@ -103,7 +103,7 @@ def test_what_is_left_out_is_as_in_spleeter(tmp_path: Path) -> None:
         ({"loss_type": "L2"}, "'L2' for 'loss_type', which must be one of L1_mask, weighted_L1_mask"),
         ({"optimizer": "adam"}, "'adam' for 'optimizer', which must be one of Adam, Adadelta, SGD"),
         ({"random_seed": -1}, "'random_seed'"),
-        ({"train_csv": ["a.csv"]}, "'train_csv', which must be a text"),
+        ({"train_csv": ["a.csv"]}, "'train_csv', which must be a non-empty string"),
         ({"random_data_augmentation": 1}, "'random_data_augmentation', which must be true or false"),
         ({"random_time_stretch": [1.1, 0.9]}, "'random_time_stretch', which must be two factors"),
         ({"random_pitch_shift": 2}, "'random_pitch_shift', which must be two numbers"),
@@ -112,7 +112,7 @@ def test_what_is_left_out_is_as_in_spleeter(tmp_path: Path) -> None:
         ({"separation_exponent": 1}, "separation_exponent must be 2"),
         ({"model": {"type": "blstm.blstm"}}, "model.type must be one of"),
         ({"T": 100}, "T and F must be positive multiples of 64"),
-        ({"chunk_duration": 0.05}, "cuts chunks of 0.05 s, but T frames need 0.10 s"),
+        ({"chunk_duration": 0.05}, "chunk_duration of 0.05 s, but a segment of T frames is 0.10 s long"),
         ({"train_max_steps": None}, "lacks the key 'train_max_steps'"),
         ({"sample_rate": None}, "lacks the key 'sample_rate'"),
     ],
@@ -125,7 +125,7 @@ def test_what_cannot_be_honoured_is_refused_by_name(
         read_training_configuration(path)
 
 
-def test_augmentation_is_spleeters_unless_limits_are_named(tmp_path: Path) -> None:
+def test_augmentation_uses_the_ranges_of_spleeter_unless_others_are_set(tmp_path: Path) -> None:
     usual = read(tmp_path, values(random_data_augmentation=True)).augmentation
     assert usual == Augmentation((0.9, 1.1), (-1.0, 1.0), None)
     own = read(tmp_path, values(random_data_augmentation=True, random_pitch_shift=[-2, 2])).augmentation
@@ -134,7 +134,7 @@ def test_augmentation_is_spleeters_unless_limits_are_named(tmp_path: Path) -> No
     assert alone == Augmentation(None, None, (-6.0, 3.0))
 
 
-def test_a_validation_chunk_has_at_least_one_segment(tmp_path: Path) -> None:
+def test_a_validation_chunk_is_at_least_one_segment_long(tmp_path: Path) -> None:
     assert read(tmp_path, values()).validation_duration() == 12.0
     longer = read(tmp_path, values(T=16384, chunk_duration=30))
     assert longer.validation_duration() == pytest.approx((16383 * 64 + 256) / 44100)

@@ -1,4 +1,4 @@
-"""TensorBoard's files: records whose checksums are right, and events with the numbers."""
+"""TensorBoard's event files have valid checksums and contain the numbers that were added."""
 
 import struct
 from pathlib import Path
@@ -9,22 +9,23 @@ from spleeter_microservice.training.event_file import EventFile
 from tests.support.training_events import events, numbers
 
 
-def test_numbers_are_read_back(tmp_path: Path) -> None:
+def test_numbers_can_be_read_back(tmp_path: Path) -> None:
     with EventFile(tmp_path / "logs") as log:
         log.add(1, {"loss": 0.5, "loss/vocals": 0.25})
         log.add(300, {"loss": 2.0})
     assert numbers(tmp_path / "logs") == {"loss": [(1, 0.5), (300, 2.0)], "loss/vocals": [(1, 0.25)]}
 
 
-def test_the_file_begins_with_the_formats_version(tmp_path: Path) -> None:
-    EventFile(tmp_path).close()
+def test_an_event_file_starts_with_the_version_of_the_format(tmp_path: Path) -> None:
+    with EventFile(tmp_path):
+        pass
     (path,) = tmp_path.iterdir()
     assert path.name.startswith("events.out.tfevents.")
     (first,) = events(path)
     assert dict(read_fields(first))[3] == b"brain.Event:2"
 
 
-def test_records_have_tensorflows_checksums(tmp_path: Path) -> None:
+def test_records_have_the_checksums_of_tensorflow(tmp_path: Path) -> None:
     with EventFile(tmp_path) as log:
         log.add(1, {"loss": 0.5})
     (path,) = tmp_path.iterdir()

@@ -1,4 +1,4 @@
-"""Lists of stems in Spleeter's form are read, and what is wrong in them is named by line and column."""
+"""Lists of stems in Spleeter's format are read; errors name the line and the column."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tests.support.training_songs import INSTRUMENTS, write_list, write_songs
 HEADING = "mix_path,vocals_path,accompaniment_path,duration\n"
 
 
-def test_a_list_of_spleeter_gives_its_songs_in_order(tmp_path: Path) -> None:
+def test_the_songs_of_a_list_are_read_in_order(tmp_path: Path) -> None:
     data = write_songs(tmp_path / "data")
     path = write_list(tmp_path / "train.csv", ["song 1", "song 0"])
     examples = read_stem_list(path, data, "mix", INSTRUMENTS)
@@ -27,7 +27,7 @@ def test_a_list_of_spleeter_gives_its_songs_in_order(tmp_path: Path) -> None:
     assert examples[1].name == f"{path}, line 3"
 
 
-def test_stems_follow_the_instruments_whatever_the_columns_order(tmp_path: Path) -> None:
+def test_the_order_of_the_columns_does_not_matter(tmp_path: Path) -> None:
     data = write_songs(tmp_path / "data", 1)
     path = tmp_path / "train.csv"
     path.write_text(
@@ -39,7 +39,7 @@ def test_stems_follow_the_instruments_whatever_the_columns_order(tmp_path: Path)
     assert [source[0].path.stem for source in example.sources] == ["mixture", *INSTRUMENTS]
 
 
-def test_without_a_column_the_duration_is_the_files(tmp_path: Path) -> None:
+def test_without_a_duration_column_the_duration_is_read_from_the_mix(tmp_path: Path) -> None:
     data = write_songs(tmp_path / "data", 1)
     path = tmp_path / "train.csv"
     path.write_text(
@@ -60,7 +60,7 @@ GOOD = "song 0/mixture.wav,song 0/vocals.wav,song 0/accompaniment.wav,1\n"
             "lacks the columns vocals_path; it has mix_path, voice_path",
         ),
         ("", "lacks the columns mix_path, vocals_path, accompaniment_path; it has none"),
-        (HEADING, "has no songs, only a heading"),
+        (HEADING, "has a header but no songs"),
         (
             HEADING + GOOD + "song 0/mixture.wav,,song 0/vocals.wav,1\n",
             "line 3: the column vocals_path is empty",
@@ -68,16 +68,16 @@ GOOD = "song 0/mixture.wav,song 0/vocals.wav,song 0/accompaniment.wav,1\n"
         (HEADING + GOOD + "song 0/mixture.wav\n", "line 3: the column vocals_path is empty"),
         (
             HEADING + GOOD.replace("vocals", "missing"),
-            r"line 2: there is no file .*song 0/missing.wav \(column vocals_path\)",
+            r"line 2: the file .*song 0/missing.wav \(column vocals_path\) does not exist",
         ),
-        (HEADING + GOOD.replace(",1\n", ",long\n"), "line 2: the duration 'long' is no number"),
-        (HEADING + GOOD.replace(",1\n", ",-3\n"), "line 2: the duration '-3' is no number"),
-        (HEADING + GOOD.replace(",1\n", ",\n"), "line 2: the duration '' is no number"),
-        (HEADING + GOOD.replace(",1\n", ",1,2,3\n"), "line 2 has more fields than the heading"),
-        (HEADING + '"song 0', "is not CSV in UTF-8"),
+        (HEADING + GOOD.replace(",1\n", ",long\n"), "line 2: the duration 'long' is not a number"),
+        (HEADING + GOOD.replace(",1\n", ",-3\n"), "line 2: the duration '-3' is not a number"),
+        (HEADING + GOOD.replace(",1\n", ",\n"), "line 2: the duration '' is not a number"),
+        (HEADING + GOOD.replace(",1\n", ",1,2,3\n"), "line 2 has more fields than the header"),
+        (HEADING + '"song 0', "is not a CSV file in UTF-8"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: str) -> None:
+def test_an_invalid_list_is_an_error_that_names_the_place(tmp_path: Path, text: str, words: str) -> None:
     data = write_songs(tmp_path / "data", 1)
     path = tmp_path / "train.csv"
     path.write_text(text)
@@ -85,10 +85,10 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: str) -> None:
         read_stem_list(path, data, "mix", INSTRUMENTS)
 
 
-def test_a_list_that_is_missing_or_no_text_is_named(tmp_path: Path) -> None:
+def test_a_missing_or_binary_list_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(TrainingDataError, match=r"missing.csv cannot be read: No such file"):
         read_stem_list(tmp_path / "missing.csv", tmp_path, "mix", INSTRUMENTS)
     path = tmp_path / "binary.csv"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(TrainingDataError, match="is not CSV in UTF-8"):
+    with pytest.raises(TrainingDataError, match="is not a CSV file in UTF-8"):
         read_stem_list(path, tmp_path, "mix", INSTRUMENTS)

@@ -1,4 +1,4 @@
-"""The networks that are trained are those that the service runs."""
+"""The networks in PyTorch compute the same as those that the service runs."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +41,9 @@ def by_torch(networks: TorchNetworks, magnitude: Array) -> list[Array]:
 
 @pytest.mark.parametrize("kind", ["unet", "softmax_unet"])
 @pytest.mark.parametrize("activation", get_args(Activation))
-def test_they_compute_what_onnx_runtime_computes(tmp_path: Path, kind: Kind, activation: Activation) -> None:
+def test_pytorch_and_onnx_runtime_compute_the_same(
+    tmp_path: Path, kind: Kind, activation: Activation
+) -> None:
     architecture = replace(TINY, kind=kind, conv_activation=activation, deconv_activation=activation)
     arrays = written(architecture, tmp_path)
     magnitude = mix(architecture)
@@ -51,7 +53,7 @@ def test_they_compute_what_onnx_runtime_computes(tmp_path: Path, kind: Kind, act
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * magnitude.max())
 
 
-def test_the_arrays_come_back_as_they_were() -> None:
+def test_arrays_are_returned_unchanged() -> None:
     arrays = random_arrays(TINY)
     found = TorchNetworks(TINY, arrays).arrays()
     assert found.keys() == arrays.keys()
@@ -59,14 +61,14 @@ def test_the_arrays_come_back_as_they_were() -> None:
         np.testing.assert_array_equal(found[name], array)
 
 
-def test_only_means_and_variances_stay_as_they_are() -> None:
+def test_all_variables_but_means_and_variances_are_trained() -> None:
     networks = TorchNetworks(TINY, random_arrays(TINY))
     fixed = {name.rpartition("/")[2] for name, x in networks.variables.items() if not x.requires_grad}
     assert fixed == {"moving_mean", "moving_variance"}
     assert len(networks.trained()) == sum(x.requires_grad for x in networks.variables.values())
 
 
-def test_random_weights_are_drawn_as_keras_does() -> None:
+def test_initial_weights_are_distributed_as_in_keras() -> None:
     arrays = initial_arrays(TINY, seed=1)
     kernel = arrays["conv2d_2/kernel"]  # (5, 5, 3, 4)
     limit = np.sqrt(6 / (5 * 5 * 3))
@@ -78,7 +80,7 @@ def test_random_weights_are_drawn_as_keras_does() -> None:
     assert not np.array_equal(initial_arrays(TINY, seed=2)["conv2d/kernel"], arrays["conv2d/kernel"])
 
 
-def test_losses_are_spleeters() -> None:
+def test_losses_follow_the_formulas_of_spleeter() -> None:
     random = np.random.default_rng(0)
     estimates, references = random.random((2, 2, 3, 2, 8, 8), np.float32)
     difference = np.abs(estimates - references)
