@@ -1,29 +1,29 @@
-// Calls of the API, with the key that is kept for this tab.
+// Calls to the API, with the key kept for this tab.
 
 const KEY = "spleeter-key";
-const PAUSE = 2000; // milliseconds before following again
+const PAUSE = 2000; // milliseconds before reconnecting
 
 export const key = {
   get: () => sessionStorage.getItem(KEY) ?? "",
   set: (text) => sessionStorage.setItem(KEY, text),
 };
 
-// What the API calls a problem; its message is for people.
+// A problem document of the API; its message is meant for people.
 export class Problem extends Error {
   constructor(document) {
-    super(document.detail ?? document.title ?? "The service answered with something unexpected.");
+    super(document.detail ?? document.title ?? "The service sent an unexpected response.");
     this.type = document.type ?? "";
     this.status = document.status ?? 0;
   }
 }
 
-const UNREACHABLE = { detail: "The service cannot be reached. Check your connection, and try again." };
+const UNREACHABLE = { detail: "The service cannot be reached. Check your connection and try again." };
 
 async function problemOf(response) {
   try {
     return new Problem(await response.json());
   } catch {
-    return new Problem({ status: response.status, detail: `The service answered with ${response.status}.` });
+    return new Problem({ status: response.status, detail: `The service responded with status ${response.status}.` });
   }
 }
 
@@ -42,7 +42,7 @@ async function call(path, options = {}) {
 export const getJson = async (path) => (await call(path)).json();
 export const remove = (path) => call(path, { method: "DELETE" });
 
-// Fetches a file and gives it with its name.
+// Fetches a file and returns it with its name.
 export async function download(path) {
   const response = await call(path);
   const disposition = response.headers.get("Content-Disposition") ?? "";
@@ -50,7 +50,7 @@ export async function download(path) {
   return { name: decodeURIComponent(name), blob: await response.blob() };
 }
 
-// Sends a song; fetch cannot tell how much of it has been sent.
+// Uploads a song; fetch cannot report the progress of an upload.
 export function submit(form, signal, onProgress) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
@@ -67,7 +67,7 @@ export function submit(form, signal, onProgress) {
   });
 }
 
-// Follows a separation up to its end. EventSource would do, if it could send the key.
+// Follows a separation to its end. EventSource cannot send the key.
 export async function follow(path, signal, onEvent) {
   let last = "";
   for (;;) {

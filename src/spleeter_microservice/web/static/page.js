@@ -1,10 +1,10 @@
-// The page: a form, the work in progress, its result.
+// The page: the form, the progress, the result.
 
 import { download, follow, getJson, key, Problem, remove, submit } from "./api.js";
 import { forget, label, save, show } from "./players.js";
 
 const JOB = "spleeter-job"; // path of the separation that this tab follows
-const POLL = 5000; // milliseconds between looks at the queue
+const POLL = 5000; // milliseconds between checks of the queue
 const at = (id) => document.getElementById(id);
 let stopping = new AbortController();
 let path = sessionStorage.getItem(JOB);
@@ -16,7 +16,7 @@ function appear(name) {
 function report(error) {
   if (error.name === "AbortError") return;
   if (!(error instanceof Problem)) console.error(error);
-  at("problem").textContent = error instanceof Problem ? error.message : "Something went wrong in this page.";
+  at("problem").textContent = error instanceof Problem ? error.message : "This page has failed. Reload it and try again.";
   at("problem").hidden = false;
   at("problem").focus();
 }
@@ -73,7 +73,7 @@ function complain(field, text) {
   at(field).focus();
 }
 
-// Follows a job to its end and shows what came of it.
+// Follows a job to its end and shows the result.
 async function finish(job) {
   const name = job.input.name;
   appear("work");

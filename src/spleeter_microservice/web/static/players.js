@@ -1,8 +1,8 @@
-// What came of a separation: per stem its waveform, a player and a download.
+// The result of a separation: a waveform, a player and a download for each stem.
 
 import { download, getJson } from "./api.js";
 
-let urls = []; // of blobs that are held in memory until the next result
+let urls = []; // of blobs kept in memory until the next result
 
 export function label(text) {
   const element = document.createElement("span");
@@ -38,14 +38,14 @@ function player(stem, onProblem) {
   wave.setAttribute("aria-hidden", "true");
   const row = document.createElement("p");
   row.className = "row";
-  let file; // fetched once, for playing and saving
+  let file; // fetched once for playing and saving
   const fetched = () => (file ??= download(stem.url));
   row.append(
     button(`Play ${stem.name}`, () => fetched().then((found) => play(item, row, found)), onProblem),
     button(`Download ${stem.name} (${sizeOf(stem.size)})`, () => fetched().then(save), onProblem),
   );
   item.append(title, wave, row);
-  getJson(stem.peaks_url).then((peaks) => draw(wave, peaks), () => wave.remove()); // it is decoration
+  getJson(stem.peaks_url).then((peaks) => draw(wave, peaks), () => wave.remove()); // the waveform is optional
   return item;
 
   function button(text, act, report) {
@@ -74,9 +74,9 @@ function play(item, row, { blob }) {
   audio.setAttribute("aria-label", item.querySelector("h3").firstChild.textContent);
   urls.push(audio.src);
   row.before(audio);
-  row.firstElementChild.remove(); // the button that asked for the player
+  row.firstElementChild.remove(); // the button that opened the player
   audio.focus();
-  audio.play().catch(() => {}); // browsers may want another click
+  audio.play().catch(() => {}); // browsers may require another click
 }
 
 const sizeOf = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
