@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
-"""Any single-precision array; the docstring of whoever takes or returns one states its shape."""
+"""Any single-precision array; the function that takes or returns one states its shape."""
 Waveform = NDArray[np.float32]
 """Samples, full scale being 1; shape (samples, 2) or (2, samples), as stated where it is used."""
 Spectrum = NDArray[np.complex64]

@@ -1,4 +1,4 @@
-"""From packets to samples, and whether these were all that the file promised."""
+"""Decoding of packets to samples, and detection of files that are cut off or damaged."""
 
 from __future__ import annotations
 
@@ -7,38 +7,40 @@ from pathlib import Path
 
 import av
 
-from spleeter_microservice.audio.resampling import Samples, at_most_stereo, decoded_samples
+from spleeter_microservice.arrays import Array
+from spleeter_microservice.audio.resampling import at_most_stereo, decoded_samples
 from spleeter_microservice.audio.source import AudioInput, unreadable
 from spleeter_microservice.errors import NotAudioError, TruncatedInputError
 
-# So many packets may fail before the first and behind the last good one, being dirt or a tag.
+# Packets that may fail before the first and after the last good one: they are junk or tags.
 BAD_PACKETS_AT_ENDS = 3
-# Frames that a codec may decode behind the end that its container states, to fill its last block.
+# Frames that a codec may decode past the end stated by the container, to fill its last block.
 CODEC_PADDING = 8192
 
-# Seconds that may lack of what is stated: Xing headers count more or less than there is, positions
-# in Ogg are those of pages, and others state the duration of the file rather than of its sound.
+# Seconds by which a song may fall short of its stated duration: Xing headers count inexactly,
+# positions in Ogg are those of pages, and other containers state the duration of the whole file.
 _MP3_TOLERANCE = 3 * 1152 / 44100
 _OGG_TOLERANCE = 0.1
 _FILE_TOLERANCE = 1.0
 
-# Jump of the positions in a file, in seconds, that tells that something between was skipped.
+# Jump between timestamps, in seconds, that shows that data was skipped.
 _GAP = 0.05
 
-# Containers whose duration is that of the sound if there is nothing else in them.
+# Containers that state the duration of the sound, provided that they hold nothing else.
 _STATES_DURATION = frozenset(("matroska,webm", "asf"))
-# Containers that say where within the last block the song ends, when decoders do not cut it there.
+# Containers that state where in the last block the song ends; decoders do not always cut it there.
 _STATES_END = frozenset(("mov,mp4,m4a,3gp,3g2,mj2", "ogg"))
-# Streams without a container: what is not a frame is skipped, as players do.
-_BARE = frozenset(("mp3", "aac", "ac3", "eac3", "dts", "truehd", "flac"))
+# Streams without a container. Like a player, skip whatever is not a frame.
+_RAW_STREAMS = frozenset(("mp3", "aac", "ac3", "eac3", "dts", "truehd", "flac"))
 
 
 class Decoder:
-    """Decodes the audio stream of an open file from beginning to end, once.
+    """A single pass over the audio stream of an open file.
 
     Attributes:
-        announced_duration: seconds that the file says it lasts, sometimes an estimate, or None.
-        frames, seconds: what was decoded so far; frames at the rate of the file.
+        announced_duration: seconds that the file claims to last, sometimes an estimate, or None.
+        frames: number of frames decoded so far, at the sample rate of the file.
+        seconds: seconds decoded so far.
     """
 
     def __init__(self, path: Path, source: AudioInput) -> None:
@@ -46,29 +48,29 @@ class Decoder:
         self._source = source
         self._format = source.container.format.name
         self._context = source.stream.codec_context
-        # Of FLAC and Ogg, check the checksums too; of MP3, many are wrong though the sound is not.
+        # Checksums are reliable in FLAC and Ogg; in MP3 many are wrong although the sound is fine.
         if self._format in ("flac", "ogg"):
             self._context.options = {"err_detect": "crccheck"}
         self._bad_packets = 0
         self._broken = False
-        self._gap: float | None = None  # seconds at which something was skipped first
-        self._first: float | None = None  # position of the first frame in seconds
+        self._gap: float | None = None  # seconds at which data was first skipped
+        self._first: float | None = None  # timestamp of the first frame in seconds
         self.frames = 0
         self.seconds = 0.0
         self.announced_duration = self._find_duration()
 
-    def samples(self) -> Iterator[tuple[int, Samples]]:
-        """Decode up to the end, or up to where the file breaks.
+    def samples(self) -> Iterator[tuple[int, Array]]:
+        """Decode to the end of the file, or to the point where it is damaged.
 
         Yields:
-            Pairs of sample rate and float32 array of shape (frames, 1 or 2). Both may change within
-            a file.
+            Pairs of sample rate in Hz and float32 array of shape (frames, 1 or 2). The rate and the
+            number of channels may change within a file.
 
         Raises:
-            UnreadableInputError: when the medium fails.
+            UnreadableInputError: if reading the file fails.
         """
         end = self._stated_end()
-        held: list[tuple[int, Samples]] = []  # beyond the end
+        excess: list[tuple[int, Array]] = []  # decoded past the stated end
         for frame in self._decode():
             rate, samples = frame.sample_rate, at_most_stereo(decoded_samples(frame), frame.layout)
             keep = len(samples) if end is None else max(0, min(len(samples), end - self.frames))
@@ -76,25 +78,25 @@ class Decoder:
             if keep:
                 yield rate, samples[:keep]
             if keep < len(samples):
-                held.append((rate, samples[keep:]))
-            if sum(len(more) for _, more in held) > CODEC_PADDING:
-                # No codec fills up so much: the end was stated wrongly, as in a chain of two files.
-                for rate, samples in held:
+                excess.append((rate, samples[keep:]))
+            if sum(len(more) for _, more in excess) > CODEC_PADDING:
+                # Too much for padding: the stated end is wrong, as in two concatenated files.
+                for rate, samples in excess:
                     self._count(len(samples), rate)
                     yield rate, samples
-                held, end = [], None
+                excess, end = [], None
         if self._source.file.error:
             raise unreadable(self._path, self._source.file.error)
 
-    def check_whole(self, offset: float) -> None:
-        """After the last sample, make sure that nothing lacks.
+    def check_complete(self, offset: float) -> None:
+        """Raise if part of the song is missing; call this after the last sample.
 
         Args:
-            offset: seconds at which the part begins that was asked for, for the advice given.
+            offset: seconds at which the selection begins, for the advice in the error message.
 
         Raises:
-            NotAudioError: when there was data, but none of it could be decoded.
-            TruncatedInputError: when the file broke, or ended before its end.
+            NotAudioError: if the file has data, but none of it can be decoded.
+            TruncatedInputError: if the file is damaged, or ends before its stated end.
         """
         cut_off = self._source.structure.cut_off
         if not self.frames and self._bad_packets and not self._source.structure.is_known_audio:
@@ -109,7 +111,7 @@ class Decoder:
         advice = "Copy or download it again"
         readable = int((read - offset) * 100) / 100
         if readable > 0:
-            advice += f", or separate the part that can be read with -d {readable:.2f}"
+            advice += f", or separate its readable part with -d {readable:.2f}"
         return TruncatedInputError(
             f"{self._path} is cut off or damaged: only {read:.2f}{of} s can be read. {advice}."
         )
@@ -123,7 +125,7 @@ class Decoder:
         return container.duration / av.time_base if container.duration else None
 
     def _opus_preskip(self) -> float:
-        """Seconds that the positions in an Ogg file of Opus count, but nobody hears."""
+        """Return the seconds that timestamps in an Opus file include, but that are not played."""
         header = self._context.extradata or b""
         if self._format != "ogg" or header[:8] != b"OpusHead":
             return 0.0
@@ -138,19 +140,19 @@ class Decoder:
         return self.announced_duration is not None and self.seconds > self.announced_duration - _GAP
 
     def _is_broken(self) -> bool:
-        return self._broken or (self._bad_packets > BAD_PACKETS_AT_ENDS and self._format not in _BARE)
+        return self._broken or (self._bad_packets > BAD_PACKETS_AT_ENDS and self._format not in _RAW_STREAMS)
 
     def _is_short(self) -> bool:
-        """Whether there was less than is reliably stated."""
+        """Return whether fewer seconds were decoded than the file reliably states."""
         tolerance = self._tolerance()
         if tolerance is None or not self.announced_duration:
             return False
-        # Positions in recordings may begin at any time, and the duration be that of the end.
-        lacking = self.announced_duration - max(0.0, self._first or 0.0) - self.seconds
-        return round(lacking * self._context.sample_rate) > round(tolerance * self._context.sample_rate)
+        # A recording's timestamps may begin at any time; its duration is then that of its end.
+        missing = self.announced_duration - max(0.0, self._first or 0.0) - self.seconds
+        return round(missing * self._context.sample_rate) > round(tolerance * self._context.sample_rate)
 
     def _tolerance(self) -> float | None:
-        """Seconds that may lack, or None where the duration is no more than an estimate."""
+        """Return the seconds that may be missing, or None if the duration is only an estimate."""
         if self._source.structure.counts_frames:
             return _MP3_TOLERANCE if self._format == "mp3" else 0.0
         if self._format == "ogg" and self._source.stream.duration:
@@ -160,7 +162,7 @@ class Decoder:
         return None
 
     def _decode(self) -> Iterator[av.AudioFrame]:
-        position: float | None = None  # seconds, by the positions in the file
+        position: float | None = None  # timestamp of the next frame in seconds
         try:
             for packet in self._source.container.demux(self._source.stream):
                 try:
@@ -182,7 +184,7 @@ class Decoder:
         self.seconds += frames / rate
 
     def _follow(self, frame: av.AudioFrame, expected: float | None) -> float | None:
-        """Note the first frame's position and a gap before this one; return where it ends."""
+        """Record the first timestamp and any gap before this frame; return where the frame ends."""
         if frame.time is None:
             return expected
         if self._first is None:
@@ -192,10 +194,10 @@ class Decoder:
         return frame.time + frame.samples / frame.sample_rate
 
     def _skipped_too_much(self) -> bool:
-        """Whether the packets that just failed leave a hole in the song."""
+        """Return whether the packets that just failed leave a hole in the song."""
         bad, self._bad_packets = self._bad_packets, 0
         if bad and self.frames and self._gap is None:
             self._gap = self.seconds
-        at_ends = not self.frames or self._format in _BARE
-        # Where frames are counted, the count will tell, and better.
+        at_ends = not self.frames or self._format in _RAW_STREAMS
+        # If the file states its number of frames, comparing the totals is more reliable.
         return bad > (BAD_PACKETS_AT_ENDS if at_ends else 0) and not self._source.structure.counts_frames

@@ -12,8 +12,9 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from numpy.typing import NDArray
 
+from spleeter_microservice.arrays import Waveform
 from spleeter_microservice.audio.codecs import OutputFormat
-from spleeter_microservice.audio.resampling import Resampler, Samples
+from spleeter_microservice.audio.resampling import Resampler
 
 # Frames converted at a time: small enough for the caches of a core.
 CHUNK = 1 << 14
@@ -49,7 +50,7 @@ class StemEncoder:
         self._end: int | None = None  # frames that belong into the file
         self._send(self._silence(self._encoder.lead))
 
-    def write(self, waveform: NDArray[np.float32]) -> None:
+    def write(self, waveform: Waveform) -> None:
         """Encode the next frames, float32 of shape (frames, 2).
 
         Raises:
@@ -93,7 +94,7 @@ class StemEncoder:
         context.open()
         return stream
 
-    def _clamped(self, samples: Samples) -> Samples:
+    def _clamped(self, samples: Waveform) -> Waveform:
         """Return the samples clamped to full scale, and count those that were beyond it."""
         low, high = float(samples.min()), float(samples.max())
         if low >= -1 and high <= 1:
@@ -105,10 +106,10 @@ class StemEncoder:
         self.clipped_samples += int(np.count_nonzero(np.abs(samples) > 1))
         return np.clip(samples, -1, 1)
 
-    def _silence(self, blocks: int) -> Samples:
+    def _silence(self, blocks: int) -> Waveform:
         return np.zeros((blocks * self._stream.codec_context.frame_size, 2), np.float32)
 
-    def _send(self, samples: Samples) -> None:
+    def _send(self, samples: Waveform) -> None:
         if not len(samples):
             return
         frame = av.AudioFrame.from_ndarray(
@@ -143,7 +144,7 @@ def _possible_rate(encoder: str, sample_rate: int) -> int:
     return next((rate for rate in rates if rate >= sample_rate), rates[-1])
 
 
-def _in_format(samples: Samples, sample_format: str, bits: int | None) -> NDArray[Any]:
+def _in_format(samples: Waveform, sample_format: str, bits: int | None) -> NDArray[Any]:
     """Return samples as FFmpeg expects them: shape (1, frames × 2) packed, or (2, frames) planar.
 
     Integers are rounded to the nearest and clamped, as libswresample does; 24-bit samples use the

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 
+from spleeter_microservice.arrays import Waveform
 from spleeter_microservice.audio.decoder import Decoder
-from spleeter_microservice.audio.resampling import Resampler, Samples, as_stereo
+from spleeter_microservice.audio.resampling import Resampler, as_stereo
 from spleeter_microservice.audio.source import open_audio
 from spleeter_microservice.errors import (
     ConfigurationError,
@@ -21,30 +23,37 @@ from spleeter_microservice.errors import (
     NotAudioError,
 )
 
-# Sample rates, in Hz, that are believed.
-LOWEST_RATE = 1000
-HIGHEST_RATE = 768_000
+# Accepted sample rates of a file, in Hz.
+MIN_SAMPLE_RATE = 1000
+MAX_SAMPLE_RATE = 768_000
 
 
 class AudioReader:
-    """One audio file, decoded as stereo at one sample rate, block by block.
+    """One audio file, decoded block by block as stereo at one sample rate.
 
     Mono is duplicated, stereo is untouched, and more channels are mixed down (``at_most_stereo``).
-    Without a change of rate, samples are those of the decoder, integers divided by their full
-    scale. ``offset`` and ``duration``, in seconds, choose a part just as slicing the whole would.
-    ``stream`` chooses among several audio streams, counted from 0; by default it is the best one.
-    Memory does not grow with the length of the song.
+    If the rate does not change, the samples are the decoder's, with integers divided by their full
+    scale. Memory does not grow with the length of the song.
+
+    Args:
+        path: the file to read.
+        sample_rate: frames per second of the blocks.
+        offset: seconds to skip. Offset and duration select exactly what slicing the whole would.
+        duration: seconds to read; None reads to the end.
+        stream: index among the file's audio streams, from 0; None selects the best one.
 
     Attributes:
         sample_rate: frames per second of the blocks.
-        source_sample_rate, source_channels, codec_name: of the stream in the file.
-        format_name: of the file, as FFmpeg calls it.
-        announced_duration: seconds that the file says it lasts, sometimes an estimate, or None.
-        expected_frames: frames that the blocks should have together, an estimate, or None.
+        source_sample_rate: frames per second of the stream in the file.
+        source_channels: number of channels of the stream in the file.
+        codec_name: FFmpeg's name of the stream's codec.
+        format_name: FFmpeg's name of the container format.
+        announced_duration: seconds that the file claims to last, sometimes an estimate, or None.
+        expected_frames: estimated total length of the blocks in frames, or None if unknown.
 
     Raises:
-        ConfigurationError: when offset or duration make no sense.
-        InputError: of the class that fits, see ``open_audio``.
+        ConfigurationError: if offset or duration is out of range.
+        InputError: if the file cannot be opened; ``open_audio`` lists the subclasses.
     """
 
     def __init__(
@@ -57,7 +66,7 @@ class AudioReader:
         stream: int | None = None,
     ) -> None:
         if not 0 <= offset < math.inf:
-            raise ConfigurationError(f"The offset must be 0 or more seconds, not {offset}.")
+            raise ConfigurationError(f"The offset must be at least 0 seconds, not {offset}.")
         if duration is not None and not 0 < duration < math.inf:
             raise ConfigurationError(f"The duration must be more than 0 seconds, not {duration}.")
         self.sample_rate = sample_rate
@@ -66,8 +75,8 @@ class AudioReader:
         self._start = round(offset * sample_rate)
         self._stop = None if duration is None else self._start + max(1, round(duration * sample_rate))
         self._closed = False
-        # FFmpeg crashes when a file is closed while another thread decodes it. That can happen: an
-        # interrupted executor does not wait for a thread that it was starting just then.
+        # FFmpeg crashes if a file is closed while another thread decodes it. This can happen: an
+        # interrupted executor does not wait for a thread that it was just starting.
         self._in_use = threading.Lock()
         self._input = open_audio(path, stream)
         self._decoder = Decoder(path, self._input)
@@ -88,45 +97,45 @@ class AudioReader:
         self.close()
 
     def close(self) -> None:
-        """Close the file, once no thread decodes it; more than once does no harm."""
+        """Wait until no thread decodes the file, then close it; calling this again has no effect."""
         with self._in_use:
             self._closed = True
             self._input.close()
 
-    def blocks(self, frames: int) -> Iterator[Samples]:
-        """Decode from the first frame to the last, once in the life of a reader.
+    def blocks(self, frames: int) -> Iterator[Waveform]:
+        """Decode the selected part of the file. A reader can do this only once.
 
-        Where ``frames`` cuts makes no difference to the samples. Decoding stops when the duration
-        is reached, whatever is wrong with the file after that.
+        The block length does not affect the samples. Decoding stops at the end of the selection,
+        so damage after it goes unnoticed.
 
         Args:
             frames: length of a block.
 
         Yields:
-            C-contiguous float32 arrays of shape (frames, 2), the last one shorter, none empty.
-            They belong to the caller.
+            C-contiguous float32 arrays of shape (frames, 2), full scale being 1. The last one may
+            be shorter, none is empty, and the caller may modify them.
 
         Raises:
-            TruncatedInputError: when the file ends or breaks before its end.
-            NoSamplesError: when there is nothing, or nothing behind the offset.
-            InvalidSamplesError: at the first block with a sample that is not finite.
-            NotAudioError: when nothing in it can be decoded.
-            UnreadableInputError: when the medium fails.
-            ValueError: when the reader was closed.
+            TruncatedInputError: if the file is cut off or damaged.
+            NoSamplesError: if the file is empty or ends before the offset.
+            InvalidSamplesError: if a sample is not a finite number.
+            NotAudioError: if nothing in the file can be decoded.
+            UnreadableInputError: if reading the file fails.
+            ValueError: if the reader is closed.
         """
         position = self._start
-        for block in self._while_open(_in_blocks(self._wanted(), frames)):
+        for block in self._while_open(_in_blocks(self._selection(), frames)):
             self._check_finite(block, position)
             position += len(block)
             yield block
         if position == self._start:
-            self._report_nothing()
+            raise self._no_samples()
 
-    def _while_open(self, blocks: Iterator[Samples]) -> Iterator[Samples]:
+    def _while_open(self, blocks: Iterator[Waveform]) -> Iterator[Waveform]:
         while True:
             with self._in_use:
                 if self._closed:
-                    raise ValueError("This reader was closed.")
+                    raise ValueError("The reader is closed.")
                 block = next(blocks, None)
             if block is None:
                 return
@@ -138,65 +147,66 @@ class AudioReader:
         total = round(self.announced_duration * self.sample_rate)
         return max(0, (total if self._stop is None else min(total, self._stop)) - self._start)
 
-    def _wanted(self) -> Iterator[Samples]:
-        """The part between start and stop, in pieces of any size; stops decoding at its end."""
+    def _selection(self) -> Iterator[Waveform]:
+        """Yield the frames from start to stop in chunks of any size, then stop decoding."""
         position = 0
-        for piece in self._at_rate():
+        for chunk in self._whole_song():
             begin = max(0, self._start - position)
-            end = len(piece) if self._stop is None else min(len(piece), self._stop - position)
-            position += len(piece)
+            end = len(chunk) if self._stop is None else min(len(chunk), self._stop - position)
+            position += len(chunk)
             if begin < end:
-                yield piece[begin:end]
+                yield chunk[begin:end]
             if self._stop is not None and position >= self._stop:
                 return
 
-    def _at_rate(self) -> Iterator[Samples]:
-        """The whole song as stereo at the wanted rate, and then whether it was whole."""
-        resampler: Resampler | None = None
-        for rate, samples in self._decoder.samples():
-            if resampler is None or not resampler.takes(rate, samples.shape[1]):
-                yield from map(as_stereo, resampler.finish() if resampler else ())
-                resampler = self._resampler(rate, samples.shape[1])
-            yield from map(as_stereo, resampler.push(samples))
-        yield from map(as_stereo, resampler.finish() if resampler else ())
-        self._decoder.check_whole(self._offset)
+    def _whole_song(self) -> Iterator[Waveform]:
+        """Yield all frames as stereo at the reader's rate, then raise if some were missing."""
+        for (rate, channels), group in groupby(
+            self._decoder.samples(), key=lambda decoded: (decoded[0], decoded[1].shape[1])
+        ):
+            resampler = self._resampler(rate, channels)
+            for _, samples in group:
+                yield from map(as_stereo, resampler.push(samples))
+            yield from map(as_stereo, resampler.finish())
+        self._decoder.check_complete(self._offset)
 
     def _resampler(self, rate: int, channels: int) -> Resampler:
-        # Made-up rates would take all memory, or make hours of sound from a few bytes.
-        if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        # A forged rate could exhaust the memory, or turn a few bytes into hours of sound.
+        if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE:
             raise NotAudioError(
-                f"{self._path} states a sample rate of {rate} Hz. It can be {LOWEST_RATE} to {HIGHEST_RATE}."
+                f"{self._path} has a sample rate of {rate} Hz. "
+                f"Send audio at {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz."
             )
         return Resampler(rate, self.sample_rate, channels)
 
-    def _check_finite(self, block: Samples, position: int) -> None:
+    def _check_finite(self, block: Waveform, position: int) -> None:
         with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(block.sum()):  # one number to look at instead of all
+            if np.isfinite(block.sum()):  # faster than testing every sample
                 return
         wrong = ~np.isfinite(block).all(axis=1)
         if wrong.any():
             seconds = (position + int(wrong.argmax())) / self.sample_rate
             raise InvalidSamplesError(
-                f"{self._path} has samples that are no finite numbers, the first at {seconds:.3f} s. "
+                f"{self._path} has samples that are not finite numbers, the first at {seconds:.3f} s. "
                 "Export it again from the program that made it."
             )
 
-    def _report_nothing(self) -> None:
+    def _no_samples(self) -> NoSamplesError:
         if not self._decoder.frames:
-            raise NoSamplesError(f"{self._path} has no samples: its length is zero. Name another file.")
-        raise NoSamplesError(
-            f"The offset of {self._offset:g} s lies beyond the end of {self._path}, "
+            return NoSamplesError(f"{self._path} has no samples: its length is zero. Choose another file.")
+        return NoSamplesError(
+            f"The offset of {self._offset:g} s is beyond the end of {self._path}, "
             f"which lasts {self._decoder.seconds:.2f} s. Choose a smaller offset."
         )
 
 
-def _in_blocks(pieces: Iterable[Samples], frames: int) -> Iterator[Samples]:
+def _in_blocks(chunks: Iterable[Waveform], frames: int) -> Iterator[Waveform]:
     block, filled = np.empty((frames, 2), np.float32), 0
-    for piece in pieces:
+    for chunk in chunks:
         taken = 0
-        while taken < len(piece):
-            count = min(frames - filled, len(piece) - taken)
-            block[filled : filled + count] = piece[taken : taken + count]
+        while taken < len(chunk):
+            count = min(frames - filled, len(chunk) - taken)
+            block[filled : filled + count] = chunk[taken : taken + count]
             filled, taken = filled + count, taken + count
             if filled == frames:
                 yield block

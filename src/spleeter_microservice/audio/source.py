@@ -22,8 +22,8 @@ from spleeter_microservice.errors import (
     UnreadableInputError,
 )
 
-# Demuxers of one file that carries sound. None of them reads other files or the network, as those
-# of playlists and session descriptions (hls, dash, concat, sdp, imf) do.
+# Demuxers that read a single file with sound. Those of playlists and session descriptions (hls,
+# dash, concat, sdp, imf), which open other files or the network, are left out.
 DEMUXERS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dts,eac3,flac,flv,matroska,mov,mp3,mpc,mpc8,mpeg,mpegts,ogg,tak,"
     "truehd,tta,voc,w64,wav,webm,wv"
@@ -33,19 +33,19 @@ _READ_SIZE = 1 << 16  # bytes
 
 
 class WatchedFile:
-    """A file that ends where the medium fails, and remembers why.
+    """A file that reports a read error as its end and records it in ``error``.
 
-    Exceptions must not go through FFmpeg, which calls on and loses all but one of them.
+    Exceptions must not pass through FFmpeg, which continues and loses all but one of them.
     """
 
     def __init__(self, file: BinaryIO, suffix: str) -> None:
         self._file = file
-        # FFmpeg looks at the ending of the name to tell formats that are alike, and for no more.
+        # FFmpeg uses the name only to distinguish similar formats by the extension.
         self.name = f"audio{suffix}"
         self.error: OSError | None = None
 
     def read(self, size: int) -> bytes:
-        """Return at most so many bytes, none at the end."""
+        """Return at most ``size`` bytes, or none at the end of the file."""
         try:
             return self._file.read(size)
         except OSError as error:
@@ -53,7 +53,7 @@ class WatchedFile:
             return b""
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go there and return the position, or a negative number if it does not exist."""
+        """Move to a position and return it, or return a negative number if it does not exist."""
         try:
             return self._file.seek(offset, whence)
         except (OSError, ValueError, OverflowError):
@@ -70,7 +70,7 @@ class WatchedFile:
 
 @dataclass(frozen=True)
 class AudioInput:
-    """An open file: its container, the audio stream to decode, and what its bytes say."""
+    """An open audio file: its container, the audio stream to decode, and its structure."""
 
     file: WatchedFile
     container: InputContainer
@@ -78,21 +78,25 @@ class AudioInput:
     structure: Structure
 
     def close(self) -> None:
-        """Close the container, then the file under it."""
+        """Close the container, then the file that it reads."""
         self.container.close()
         self.file.close()
 
 
 def open_audio(path: Path, position: int | None = None) -> AudioInput:
-    """Open a file and find its best audio stream, or the one at a position among them.
+    """Open a file and select an audio stream in it.
+
+    Args:
+        path: the file to open.
+        position: index among the file's audio streams, from 0; None selects the best one.
 
     Raises:
-        UnreadableInputError: when it is missing, no regular file, or may not be read.
-        EmptyInputError: when it has no bytes.
-        NotAudioError: when it is in no known audio format.
-        NoAudioStreamError: when it is a media file without sound.
-        EncryptedInputError: when it is protected by DRM.
-        TruncatedInputError: when it is cut off before its index.
+        UnreadableInputError: if the file is missing, is not a regular file or may not be read.
+        EmptyInputError: if the file has no bytes.
+        NotAudioError: if the file is not in a known audio format.
+        NoAudioStreamError: if the file has no sound, or no audio stream at the position.
+        EncryptedInputError: if the file is protected by DRM.
+        TruncatedInputError: if the file is cut off before its index.
     """
     file = WatchedFile(_open_file(path), path.suffix)
     try:
@@ -112,19 +116,19 @@ def open_audio(path: Path, position: int | None = None) -> AudioInput:
 def _open_file(path: Path) -> BinaryIO:
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise UnreadableInputError(f"{path} is {kind}. Name an audio file.")
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would block
+            kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise UnreadableInputError(f"{path} is {kind}. Pass an audio file.")
         if status.st_size == 0:
             raise EmptyInputError(f"{path} is empty. Copy or download it again.")
         return path.open("rb", buffering=0)
     except FileNotFoundError as error:
-        raise UnreadableInputError(f"{path} does not exist. Check the name and the folder.") from error
+        raise UnreadableInputError(f"{path} does not exist. Check the path.") from error
     except PermissionError as error:
         raise UnreadableInputError(
-            f"{path} may not be read by this user. Change its permissions, or those of its folders."
+            f"{path} may not be read by this user. Change its permissions, or those of its directories."
         ) from error
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
         raise UnreadableInputError(f"{path} cannot be opened: {error}.") from error
 
 
@@ -138,8 +142,8 @@ def _refuse_encrypted(path: Path, structure: Structure) -> None:
 def _open_container(path: Path, file: WatchedFile, structure: Structure) -> InputContainer:
     options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "", "err_detect": "crccheck"}
     try:
-        # FFmpeg never sees the name, in which it would look for protocols, and gets no other file
-        # whatever the container asks for.
+        # FFmpeg does not see the path, which it might read as a URL, and `io_open` refuses every
+        # other file that the container refers to.
         container = av.open(
             file,
             mode="r",
@@ -153,23 +157,23 @@ def _open_container(path: Path, file: WatchedFile, structure: Structure) -> Inpu
             raise unreadable(path, file.error) from error
         if structure.is_known_audio:
             raise TruncatedInputError(
-                f"{path} is cut off and lacks what is needed to read any of it. Copy or download it again."
+                f"{path} is cut off and nothing of it can be read. Copy or download it again."
             ) from error
         raise NotAudioError(
-            f"{path} is not audio in a known format. Convert it to WAV, FLAC, MP3, M4A, OGG, Opus or WMA."
+            f"{path} is not in a known audio format. Convert it to WAV, FLAC, MP3, M4A, OGG, Opus or WMA."
         ) from error
     return container
 
 
 def unreadable(path: Path, error: OSError) -> UnreadableInputError:
-    """The error to raise when a medium fails."""
+    """Return the error to raise for an I/O error."""
     return UnreadableInputError(
-        f"{path} cannot be read: {error.strerror}. Check the disk or the network that it lies on."
+        f"{path} cannot be read: {error.strerror}. Check the disk or network that holds it."
     )
 
 
 def _refuse(url: str, flags: int, options: dict[str, str]) -> NoReturn:
-    raise PermissionError(f"A media file asked to open {url!r}.")
+    raise PermissionError(f"The media file refers to {url!r}, which may not be opened.")
 
 
 def _find_stream(path: Path, container: InputContainer, position: int | None) -> AudioStream:
@@ -177,7 +181,7 @@ def _find_stream(path: Path, container: InputContainer, position: int | None) ->
     context: Any = stream.codec_context
     if context is None:
         raise NotAudioError(
-            f"The sound of {path} is in a format that cannot be decoded. Convert it to WAV or FLAC."
+            f"The audio of {path} is in a format that cannot be decoded. Convert it to WAV or FLAC."
         )
     for other in container.streams:
         if other.index != stream.index:
@@ -188,10 +192,10 @@ def _find_stream(path: Path, container: InputContainer, position: int | None) ->
 def _best_stream(path: Path, container: InputContainer) -> AudioStream:
     stream = cast("AudioStream | None", container.streams.best("audio"))
     if stream is None and container.streams.audio:
-        # FFmpeg ranks none best when it has found no decoder or no samples.
+        # FFmpeg selects no best stream if it found no decoder or no samples.
         stream = container.streams.audio[0]
     if stream is None:
-        raise NoAudioStreamError(f"{path} has no sound in it. Name a file with an audio track.")
+        raise NoAudioStreamError(f"{path} has no audio track. Pass a file with sound.")
     return stream
 
 
@@ -199,7 +203,7 @@ def _nth_stream(path: Path, container: InputContainer, position: int) -> AudioSt
     streams = container.streams.audio
     if position >= len(streams):
         raise NoAudioStreamError(
-            f"{path} has {len(streams)} audio tracks, and number {position + 1} was asked for. "
-            "Name a file with that many."
+            f"{path} has {len(streams)} audio tracks, so track {position + 1} does not exist. "
+            "Pass a file with that many tracks."
         )
     return streams[position]

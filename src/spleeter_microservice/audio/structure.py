@@ -1,21 +1,21 @@
-"""What the bytes of an audio file say about its end and its protection.
+"""Signs in the bytes of an audio file that it is cut off or encrypted.
 
-FFmpeg plays what there is and does not say that something lacks. The formats below state how long
-they are, so that a file that was cut can be told from a short one:
+FFmpeg plays whatever is present and does not report what is missing. These formats state their
+length, which distinguishes a file that was cut off from a short one:
 
-- WAV, RF64, AIFF: the size of the chunk of samples. Zero, and sizes near 2^31 or 2^32, are what
-  programs write that cannot go back to the header, and say nothing.
-- MP4, M4A, MOV: the sizes of the boxes; and the index (moov) must be there.
+- WAV, RF64, AIFF: the size of the sample chunk. Zero and sizes near 2^31 or 2^32 are placeholders
+  of programs that cannot go back to the header.
+- MP4, M4A, MOV: the sizes of the boxes; the index (moov) must be present.
 - Matroska, WebM: the size of the segment, unless it is unknown, as in live recordings.
 - Ogg (Vorbis, Opus, FLAC): the last page must be whole, and its position reached.
 - ASF (WMA): the size of the file, unless it is a broadcast.
 - Matroska and ASF without pictures: also the duration, to the second.
 - FLAC, TTA, and MP3 with a Xing, Info or VBRI header: the number of samples or frames.
 
-What cannot be told: a cut of Ogg exactly between two pages (that no page is marked as the last
-proves nothing, as recordings of web radio look the same), of fragmented MP4 or live WebM between
-two fragments, of MP3 without such a header; nor damage there; nor anything about ADTS, AC-3,
-MPEG-TS, W64, CAF and the like. Damaged samples in WAV and AIFF are samples like others.
+These go unnoticed: a cut exactly between two pages of Ogg (recordings of web radio lack a last
+page as well), between two fragments of fragmented MP4 or live WebM, or in MP3 without such a
+header; damage in these places; and anything in ADTS, AC-3, MPEG-TS, W64, CAF and similar formats.
+Damaged samples in WAV and AIFF cannot be distinguished from others.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from itertools import islice
 from typing import Literal, Protocol
 from uuid import UUID
 
-MAX_CHUNKS = 4096  # a file made of more chunks than this is not worth the time
-CHUNK_TOLERANCE = 64  # bytes; some programs count the header among the samples
+MAX_CHUNKS = 4096  # limits the time that a hostile file can take
+CHUNK_TOLERANCE = 64  # bytes; some programs include the header in the size of the samples
 
 _OGG_MAX_PAGE = 65_307  # bytes
 _ASF_HEADER = UUID("75b22630-668e-11cf-a6d9-00aa0062ce6c").bytes_le
@@ -44,27 +44,28 @@ _MP4_PARENTS = frozenset((b"moov", b"trak", b"mdia", b"minf", b"stbl"))
 _MP4_ENCRYPTED = frozenset((b"enca", b"drms", b"aavd"))  # Common Encryption, FairPlay, Audible
 
 ByteOrder = Literal["little", "big"]
-Box = tuple[bytes, int, int]
+Section = tuple[bytes, int, int]
 
 
 class SeekableFile(Protocol):
-    """A file whose ``seek`` returns a negative number for what cannot be a position."""
+    """A file whose ``seek`` returns a negative number for an impossible position."""
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        """Go to a position."""
+        """Move to a position and return it."""
 
     def read(self, size: int, /) -> bytes:
-        """Return at most so many bytes."""
+        """Return at most ``size`` bytes."""
 
 
 @dataclass(frozen=True)
 class Structure:
-    """What a file's own bytes say.
+    """Findings about a file from its own bytes.
 
-    ``cut_off``: it ends before the end that it states. ``stated_seconds``: how long it would be,
-    where FFmpeg goes by the size of the file instead. ``counts_frames``: a header states how many
-    there are, so that the duration of the stream is exact and not estimated. ``encrypted``: it is
-    protected by DRM.
+    Attributes:
+        cut_off: the file ends before its stated end.
+        stated_seconds: stated duration, if FFmpeg would derive it from the file size instead.
+        counts_frames: a header states the number of frames, which makes the duration exact.
+        encrypted: the file is protected by DRM.
     """
 
     cut_off: bool = False
@@ -74,15 +75,12 @@ class Structure:
 
     @property
     def is_known_audio(self) -> bool:
-        """Whether a file that cannot be read is rather cut off than something else."""
+        """Whether the file is certainly audio, so that it must be damaged if it cannot be read."""
         return self.cut_off or self.counts_frames
 
 
 def examine(file: SeekableFile) -> Structure:
-    """Look at the structure of a file in a known format; others have nothing to say.
-
-    The file is left at its start.
-    """
+    """Return the findings about a file, none if its format is unknown, and rewind the file."""
     size = file.seek(0, os.SEEK_END)
     start = _id3_end(file)
     head = _read(file, start, 16)
@@ -120,8 +118,8 @@ def _examine_aiff(file: SeekableFile, size: int) -> Structure:
     return Structure()
 
 
-def _chunks(file: SeekableFile, order: ByteOrder, last: bytes) -> Iterator[Box]:
-    """Name, position of the content and its length of the chunks of a RIFF or IFF file."""
+def _chunks(file: SeekableFile, order: ByteOrder, last: bytes) -> Iterator[Section]:
+    """Yield each chunk of a RIFF or IFF file: its name, and its content's position and length."""
     position = 12
     for _ in range(MAX_CHUNKS):
         header = _read(file, position, 8)
@@ -137,8 +135,8 @@ def _is_placeholder(length: int) -> bool:
     return length == 0 or 0x7FFF0000 <= length <= 0x80000000 or length >= 0xFFFF0000
 
 
-def _boxes(file: SeekableFile, position: int, end: int) -> Iterator[Box]:
-    """Name, position of the content and position of its end of the boxes of an MP4 file."""
+def _boxes(file: SeekableFile, position: int, end: int) -> Iterator[Section]:
+    """Yield each box of an MP4 file: its name, and its content's first and last position."""
     while position + 8 <= end:
         header = _read(file, position, 16)
         length, start = int.from_bytes(header[:4], "big"), 8
@@ -166,7 +164,7 @@ def _examine_mp4(file: SeekableFile, size: int) -> Structure:
 
 
 def _descend(file: SeekableFile, start: int, end: int, depth: int) -> Iterator[bytes]:
-    """Names of the boxes within an index, down to the formats of the samples."""
+    """Yield the names of the boxes in an index, down to the sample formats."""
     for name, content, stop in _boxes(file, start, end):
         yield name
         if name in _MP4_PARENTS and depth:
@@ -188,7 +186,7 @@ def _examine_matroska(file: SeekableFile, size: int) -> Structure:
 
 
 def _ebml_number(data: bytes) -> tuple[int, int]:
-    """A number of variable length, and the bytes that it takes."""
+    """Return a number of variable length and the bytes that it takes."""
     used = 9 - data[0].bit_length() if data and data[0] else 8
     return int.from_bytes(data[:used], "big") & ((1 << 7 * used) - 1), used
 
@@ -197,7 +195,7 @@ def _examine_ogg(file: SeekableFile, size: int) -> Structure:
     start = max(0, size - 2 * _OGG_MAX_PAGE)
     tail = _read(file, start, size - start)
     page = tail[max(0, tail.rfind(b"OggS\x00")) :]
-    # The header ends with the number of segments, which their sizes follow.
+    # The header ends with the number of segments; their sizes follow.
     header_size = 27 + page[26] if len(page) > 26 else 27
     return Structure(cut_off=len(page) < header_size + sum(page[27:header_size]))
 
@@ -221,17 +219,13 @@ def _examine_asf(file: SeekableFile, size: int) -> Structure:
 
 def _examine_flac(file: SeekableFile, size: int) -> Structure:
     start = _id3_end(file)
-    # The last 36 of these bits in the first block, STREAMINFO, are the number of samples or zero.
+    # The last 36 of these bits of STREAMINFO, the first block, are the number of samples, or zero.
     described = int.from_bytes(_read(file, start + 18, 8), "big")
     return Structure(counts_frames=described % (1 << 36) > 0)
 
 
-def _examine_tta(file: SeekableFile, size: int) -> Structure:
-    return Structure(counts_frames=True)
-
-
 def _id3_end(file: SeekableFile) -> int:
-    """Where the sound begins behind ID3v2 tags, of which there may be several."""
+    """Return where the sound begins, after any number of ID3v2 tags."""
     position = 0
     for _ in range(MAX_CHUNKS):
         header = _read(file, position, 10)
@@ -243,10 +237,10 @@ def _id3_end(file: SeekableFile) -> int:
 
 
 def _mp3_counts_frames(data: bytes, size: int) -> bool:
-    """Whether the first MPEG frame is a Xing, Info or VBRI header with a number of frames.
+    """Return whether the first MPEG frame is a Xing, Info or VBRI header that states the frames.
 
-    That of a file which is much larger than its header says, as of several that were joined, goes
-    for nothing; FFmpeg, which draws the line a little later, then estimates the duration.
+    The header is ignored if the file is much larger than it states, as when several files were
+    concatenated. FFmpeg, whose limit is a little higher, then estimates the duration.
     """
     start = next(
         (at for at in range(len(data) - 1) if data[at] == 0xFF and data[at + 1] & 0xE0 == 0xE0), len(data)
@@ -255,8 +249,8 @@ def _mp3_counts_frames(data: bytes, size: int) -> bool:
     frames = stated_size = b""
     if frame[36:40] == b"VBRI":
         stated_size, frames = frame[46:50], frame[50:54]
-    # The others follow the side information: 17 bytes in mono and 32 in stereo of MPEG 1, else 9
-    # and 17. Of the numbers there are those that the flags name.
+    # Xing and Info follow the side information: 17 bytes for mono and 32 for stereo in MPEG 1, 9
+    # and 17 in MPEG 2. Flags tell which of the numbers are present.
     for at in (13, 21, 36):
         if frame[at : at + 4] in (b"Xing", b"Info") and frame[at + 7] & 1:
             frames = frame[at + 8 : at + 12]
@@ -273,5 +267,5 @@ _EXAMINERS: tuple[tuple[Callable[[bytes], bool], Callable[[SeekableFile, int], S
     (lambda head: head[:4] == b"OggS", _examine_ogg),
     (lambda head: head == _ASF_HEADER, _examine_asf),
     (lambda head: head[:4] == b"fLaC", _examine_flac),
-    (lambda head: head[:4] == b"TTA1", _examine_tta),
+    (lambda head: head[:4] == b"TTA1", lambda *_: Structure(counts_frames=True)),
 )

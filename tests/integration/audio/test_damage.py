@@ -1,4 +1,4 @@
-"""Files that were cut or damaged are told from files that are merely unusual."""
+"""Files that are cut off or damaged are reported; files that are merely unusual are read."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOTICES_DAMAGE = ["flac", "mp3", "m4a", "index-first.m4a", "ogg", "flac.ogg", "o
 
 
 class Files:
-    """A whole file of each kind, as bytes."""
+    """The bytes of a complete file of each kind."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -58,7 +58,7 @@ def readable_seconds(error: pytest.ExceptionInfo[TruncatedInputError]) -> float:
 
 
 @pytest.mark.parametrize("kind", STATES_ITS_END)
-def test_a_file_that_was_cut_is_reported_and_its_part_can_be_read(
+def test_a_file_that_is_cut_off_is_reported_and_its_readable_part_can_be_selected(
     tmp_path: Path, files: Files, kind: str
 ) -> None:
     path = written(tmp_path / f"cut.{kind}", files[kind][: len(files[kind]) * 6 // 10])
@@ -69,12 +69,12 @@ def test_a_file_that_was_cut_is_reported_and_its_part_can_be_read(
     assert advice
     duration = float(advice[1])
     assert len(read(path, duration=duration)) == round(duration * RATE)
-    # The same with a change of rate, which delays what is read.
+    # Resampling delays the output, which must not make the selection incomplete.
     assert len(read(path, duration=duration, sample_rate=32_000)) == round(duration * 32_000)
 
 
 @pytest.mark.parametrize("kind", ["s16.wav", "aiff", "flac", "mp3", "index-first.m4a", "webm"])
-def test_both_lengths_are_named(tmp_path: Path, files: Files, kind: str) -> None:
+def test_the_readable_and_the_stated_length_are_named(tmp_path: Path, files: Files, kind: str) -> None:
     path = written(tmp_path / "cut", files[kind][: len(files[kind]) // 2])
     with pytest.raises(TruncatedInputError, match=r"only \d\.\d\d of [34]\.\d\d s can be read"):
         read(path)
@@ -103,7 +103,7 @@ def test_any_cut_is_noticed(
 @pytest.mark.parametrize("kind", INDEX_AT_THE_END)
 def test_a_file_cut_before_its_index_is_reported(tmp_path: Path, files: Files, kind: str) -> None:
     path = written(tmp_path / "cut.m4a", files[kind][: len(files[kind]) // 2])
-    with pytest.raises(TruncatedInputError, match=r"cut\.m4a is cut off and lacks what is needed"):
+    with pytest.raises(TruncatedInputError, match=r"cut\.m4a is cut off and nothing of it can be read"):
         read(path)
 
 
@@ -116,13 +116,13 @@ def test_damage_in_the_middle_is_reported(tmp_path: Path, files: Files, kind: st
     path = written(tmp_path / "bad", data[:middle] + inserted + data[middle + size :])
     with pytest.raises(TruncatedInputError, match="cut off") as error:
         read(path)
-    if "only" in str(error.value):  # else its index was displaced
+    if "only" in str(error.value):  # otherwise its index was displaced
         assert readable_seconds(error) < 2.6
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("appended", ["nothing", "noise", "zeros", "ID3v1", "APE"])
-def test_what_is_appended_to_a_whole_file_is_no_damage(
+def test_data_after_the_end_of_a_file_is_not_damage(
     tmp_path: Path, files: Files, kind: str, appended: str
 ) -> None:
     more = {
@@ -144,7 +144,9 @@ def ape_tag() -> bytes:
 
 
 @pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFFFFF, 0x80000000, 0x7FFFF000, 0xFFFFFFFF - 36])
-def test_a_wav_file_from_a_pipe_is_whole(tmp_path: Path, files: Files, size: int) -> None:
+def test_a_wav_file_with_a_placeholder_for_its_size_is_read_whole(
+    tmp_path: Path, files: Files, size: int
+) -> None:
     data = bytearray(files["s16.wav"])
     at = data.index(b"data") + 4
     data[at : at + 4] = struct.pack("<I", size)
@@ -168,7 +170,7 @@ def test_a_wav_file_of_more_than_4_gib_is_read(tmp_path: Path) -> None:
     size = 5_000_000_000
     data = path.read_bytes()
     at = data.index(b"ds64") + 16
-    with path.open("r+b") as file:  # the rest is a hole, which takes no space
+    with path.open("r+b") as file:  # the rest is a sparse hole
         file.seek(at)
         file.write(size.to_bytes(8, "little") + (size // 4).to_bytes(8, "little"))
         file.truncate(data.index(b"data") + 8 + size)
@@ -177,26 +179,26 @@ def test_a_wav_file_of_more_than_4_gib_is_read(tmp_path: Path) -> None:
         assert sum(map(len, reader.blocks(RATE))) == len(SONG)
 
 
-def test_a_flac_file_from_a_pipe_is_whole(tmp_path: Path, files: Files) -> None:
+def test_a_flac_file_without_a_number_of_samples_is_read_whole(tmp_path: Path, files: Files) -> None:
     data = bytearray(files["flac"])
     data[21] &= 0xF0
     data[22:26] = bytes(4)  # the number of samples
     assert len(read(written(tmp_path / "piped.flac", bytes(data)))) == len(SONG)
 
 
-def test_variable_bitrate_without_a_header_is_whole(tmp_path: Path) -> None:
+def test_an_mp3_file_of_variable_bitrate_without_a_header_is_read_whole(tmp_path: Path) -> None:
     song = np.concatenate([SONG, np.zeros_like(SONG), SONG])
     options = {**KINDS["vbr.mp3"], "container_options": {"write_xing": "0"}}
     assert len(read(encode(tmp_path / "a.mp3", song, **options))) == pytest.approx(len(song), abs=3000)
 
 
-def test_joined_files_are_read_one_after_the_other(tmp_path: Path, files: Files) -> None:
+def test_concatenated_files_are_read_one_after_the_other(tmp_path: Path, files: Files) -> None:
     for kind in ("mp3", "ogg", "flac.ogg", "flac", "aac", "headerless.mp3"):
         path = written(tmp_path / f"joined.{kind}", files[kind] + files[kind])
         assert len(read(path)) == pytest.approx(2 * len(SONG), abs=6000), kind
 
 
-def test_a_large_picture_before_the_sound_is_no_damage(tmp_path: Path, files: Files) -> None:
+def test_a_large_picture_before_the_sound_is_not_damage(tmp_path: Path, files: Files) -> None:
     size = 300_000
     sizes = bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0))
     tag = b"ID3\x03\0\0" + sizes + np.random.default_rng(4).bytes(size)
@@ -217,7 +219,7 @@ def test_an_edit_list_in_milliseconds_is_followed(tmp_path: Path) -> None:
     assert len(read(path)) == pytest.approx(len(SONG) - 100, abs=RATE / 1000)
 
 
-def test_a_film_whose_sound_is_shorter_than_its_pictures_is_whole(tmp_path: Path) -> None:
+def test_a_film_whose_sound_is_shorter_than_its_pictures_is_not_damaged(tmp_path: Path) -> None:
     path = with_pictures(tmp_path / "film.mkv", SONG[:RATE], "matroska", "mpeg4", "aac", pictures=200)
     assert len(read(path)) == pytest.approx(RATE, abs=2048)
 

@@ -1,4 +1,4 @@
-"""Every kind of file is read as what is in it, whole or in part, in blocks of any size."""
+"""Files of every kind are read exactly, whole or in part, in blocks of any size."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def rounded(waveform: Waveform, bits: int) -> Waveform:
 def test_stereo_of_lossless_files_is_read_bit_for_bit(tmp_path: Path, kind: str) -> None:
     path = encode_kind(tmp_path / f"song.{kind}", SONG, kind)
     bits = LOSSLESS[kind]
-    # 24 bits in 32: the encoder may keep or drop what is below.
+    # The encoder takes 24 bits from 32 and may keep or drop the lower ones.
     tolerance = 2.0**-23 if bits == 24 else 0
     np.testing.assert_allclose(read(path), rounded(SONG, bits), rtol=0, atol=tolerance)
 
@@ -77,7 +77,7 @@ def test_float_samples_beyond_full_scale_are_kept(tmp_path: Path) -> None:
 def test_lossy_files_are_read_without_the_delay_and_the_padding_of_the_codec(
     tmp_path: Path, kind: str
 ) -> None:
-    song = SONG[: 64 * 600]  # a multiple of what the Vorbis encoder takes at once
+    song = SONG[: 64 * 600]  # a multiple of the Vorbis encoder's block
     result = read(encode_kind(tmp_path / f"song.{kind}", song, kind))
     assert result.shape == song.shape
     assert lag(song, result) == 0
@@ -101,7 +101,7 @@ def test_files_that_do_not_state_the_padding_are_read_whole(tmp_path: Path, kind
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_said_about_a_file_is_right(tmp_path: Path, kind: str) -> None:
+def test_the_attributes_of_a_reader_describe_the_file(tmp_path: Path, kind: str) -> None:
     with AudioReader(encode_kind(tmp_path / f"song.{kind}", SONG, kind)) as reader:
         rate = KINDS[kind].get("rate", RATE)
         assert (reader.source_sample_rate, reader.source_channels) == (rate, 2)
@@ -150,7 +150,7 @@ def test_more_channels_than_loudspeakers_are_averaged(tmp_path: Path, kind: str)
     assert distance(song[:, :2], result) < -8
 
 
-def test_the_effects_channel_of_surround_is_left_out_and_the_centre_is_in_both(tmp_path: Path) -> None:
+def test_the_effects_channel_of_surround_is_dropped_and_the_centre_goes_to_both_sides(tmp_path: Path) -> None:
     surround = np.zeros((1000, 6), np.float32)
     surround[:500, 3] = 1
     surround[500:, 2] = 1
@@ -160,7 +160,7 @@ def test_the_effects_channel_of_surround_is_left_out_and_the_centre_is_in_both(t
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 32000, 48000, 88200, 96000, 192_000])
-def test_every_sample_rate_gives_the_exact_number_of_frames_and_the_same_tone(
+def test_every_sample_rate_yields_the_exact_number_of_frames_and_the_same_tone(
     tmp_path: Path, rate: int
 ) -> None:
     frames = rate // 3 + 7
@@ -176,7 +176,7 @@ def test_every_sample_rate_gives_the_exact_number_of_frames_and_the_same_tone(
     assert np.abs(result - expected)[500:-500].max() < 1e-3
 
 
-def test_a_stream_whose_rate_changes_is_read_on_at_the_new_one(tmp_path: Path) -> None:
+def test_a_stream_whose_sample_rate_changes_is_read_to_its_end(tmp_path: Path) -> None:
     parts = [
         encode(tmp_path / f"{rate}.aac", noise(rate), muxer="adts", encoder="aac", rate=rate).read_bytes()
         for rate in (44100, 48000)
@@ -194,7 +194,7 @@ def test_the_sound_of_a_video_is_read(tmp_path: Path, muxer: str, video: str) ->
 
 
 @pytest.mark.parametrize(("muxer", "sound"), [("mp3", "libmp3lame"), ("mp4", "aac"), ("flac", "flac")])
-def test_a_cover_picture_does_not_disturb(tmp_path: Path, muxer: str, sound: str) -> None:
+def test_a_cover_picture_is_ignored(tmp_path: Path, muxer: str, sound: str) -> None:
     path = with_pictures(tmp_path / "song", SONG, muxer, "mjpeg", sound, cover=True)
     assert len(read(path)) == pytest.approx(RATE, abs=45)
 
@@ -221,14 +221,14 @@ def test_a_cover_picture_does_not_disturb(tmp_path: Path, muxer: str, sound: str
         "wrong extension.mp3",
     ],
 )
-def test_names_mean_nothing(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_name_of_a_file_has_no_effect(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     encode_kind(tmp_path / "plain.wav", SONG, "s16.wav").rename(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     for path in (tmp_path / name, Path(name)):
         np.testing.assert_array_equal(read(path), rounded(SONG, 16))
 
 
-def test_tags_in_any_encoding_do_not_disturb(tmp_path: Path) -> None:
+def test_tags_may_be_in_any_encoding(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mp3", SONG, muxer="mp3", encoder="libmp3lame", metadata={"title": "aaaa"})
     data = path.read_bytes()
     assert b"aaaa" in data
@@ -245,7 +245,9 @@ def any_file(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @given(name=st.sampled_from(["wav", "mp3", "m4a", "opus", "flac"]), block=st.integers(1, 60_000))
 @settings(max_examples=25, deadline=None)
-def test_where_blocks_are_cut_makes_no_difference(any_file: dict[str, Path], name: str, block: int) -> None:
+def test_the_samples_do_not_depend_on_the_block_length(
+    any_file: dict[str, Path], name: str, block: int
+) -> None:
     whole = read(any_file[name], 1 << 20)
     with AudioReader(any_file[name]) as reader:
         blocks = list(reader.blocks(max(block, 50)))
@@ -261,7 +263,7 @@ def test_where_blocks_are_cut_makes_no_difference(any_file: dict[str, Path], nam
     duration=st.none() | st.floats(1e-4, 1.2),
 )
 @settings(max_examples=30, deadline=None)
-def test_offset_and_duration_choose_a_slice_of_the_whole(
+def test_offset_and_duration_select_a_slice_of_the_whole(
     any_file: dict[str, Path], name: str, offset: float, duration: float | None
 ) -> None:
     whole = read(any_file[name])
@@ -281,7 +283,7 @@ def test_an_offset_beyond_the_end_is_refused_with_the_length_of_the_file(any_fil
     "options",
     [{"offset": -1}, {"offset": float("nan")}, {"duration": 0}, {"duration": -1}, {"duration": float("inf")}],
 )
-def test_an_offset_or_duration_without_sense_is_refused(
+def test_an_offset_or_duration_out_of_range_is_refused(
     any_file: dict[str, Path], options: dict[str, Any]
 ) -> None:
     with pytest.raises(ConfigurationError, match="seconds"):

@@ -1,4 +1,4 @@
-"""Whatever cannot be separated is refused with its own error, which says what to do."""
+"""Each kind of file that cannot be separated is refused with its own error, which says what to do."""
 
 from __future__ import annotations
 
@@ -42,26 +42,26 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         AudioReader(tmp_path / "none.wav")
 
 
-def test_a_file_in_the_place_of_a_folder_is_reported(tmp_path: Path) -> None:
+def test_a_path_through_a_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UnreadableInputError, match="cannot be opened"):
         AudioReader(tmp_path / "file" / "song.wav")
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableInputError, match=r"is a folder\. Name an audio file"):
+def test_a_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableInputError, match=r"is a directory\. Pass an audio file"):
         AudioReader(tmp_path)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
-def test_a_pipe_does_not_make_us_wait_for_ever(tmp_path: Path) -> None:
+def test_a_pipe_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UnreadableInputError, match="not a regular file"):
         AudioReader(tmp_path / "pipe")
 
 
 @pytest.mark.parametrize("name", ["zero\0byte.wav", "x" * 300])
-def test_a_name_that_cannot_be_is_reported(tmp_path: Path, name: str) -> None:
+def test_an_impossible_name_is_reported(tmp_path: Path, name: str) -> None:
     with pytest.raises(UnreadableInputError):
         AudioReader(tmp_path / name)
 
@@ -76,7 +76,7 @@ def test_a_file_that_may_not_be_read_is_reported(unprivileged: Path) -> None:
 
 @pytest.fixture
 def unprivileged() -> Iterator[Path]:
-    """A folder of one's own, for the duration of which one is not root, who may do everything."""
+    """Yield a directory of our own, and drop root's privileges, which override permissions."""
     folder = Path(tempfile.mkdtemp())
     root = os.geteuid() == 0
     if root:
@@ -110,7 +110,9 @@ def test_a_file_without_bytes_is_empty(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["song.wav", "song.mp3", "song"])
-def test_what_is_not_audio_is_refused_whatever_its_name(tmp_path: Path, content: bytes, name: str) -> None:
+def test_a_file_that_is_not_audio_is_refused_whatever_its_name(
+    tmp_path: Path, content: bytes, name: str
+) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(NotAudioError, match=name):
         read(tmp_path / name)
@@ -134,7 +136,7 @@ def test_what_is_not_audio_is_refused_whatever_its_name(tmp_path: Path, content:
         b"\xff\xfb\x90\x00" + bytes(30) + b"\0\0Xing\0\0\0\x0f",
     ],
 )
-def test_no_more_than_the_beginning_of_audio_is_refused(tmp_path: Path, beginning: bytes) -> None:
+def test_a_file_with_only_the_beginning_of_audio_is_refused(tmp_path: Path, beginning: bytes) -> None:
     (tmp_path / "song").write_bytes(beginning)
     with pytest.raises((NotAudioError, TruncatedInputError), match="song"):
         read(tmp_path / "song")
@@ -148,7 +150,7 @@ def test_a_picture_is_not_audio(tmp_path: Path) -> None:
         stream.pix_fmt = "rgb24"
         container.mux(stream.encode(av.VideoFrame(16, 16, "rgb24")))
         container.mux(stream.encode(None))
-    with pytest.raises(NotAudioError, match="not audio in a known format"):
+    with pytest.raises(NotAudioError, match="not in a known audio format"):
         AudioReader(tmp_path / "picture.png")
 
 
@@ -162,7 +164,7 @@ def test_a_film_without_sound_is_refused(tmp_path: Path, muxer: str) -> None:
         stream.pix_fmt = "yuv420p"
         container.mux(stream.encode(av.VideoFrame(32, 32, "yuv420p")))
         container.mux(stream.encode(None))
-    with pytest.raises(NoAudioStreamError, match="has no sound in it"):
+    with pytest.raises(NoAudioStreamError, match="has no audio track"):
         AudioReader(path)
 
 
@@ -197,7 +199,7 @@ def test_a_file_of_zero_length_has_no_samples(tmp_path: Path, kind: str) -> None
 
 @pytest.mark.parametrize("kind", ["f32.wav", "f64.wav"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_the_first_sample_that_is_no_finite_number_is_named(tmp_path: Path, kind: str, value: float) -> None:
+def test_the_first_sample_that_is_not_finite_is_named(tmp_path: Path, kind: str, value: float) -> None:
     song = SONG.copy()
     song[RATE // 4, 1] = value
     song[RATE // 3, 0] = value
@@ -209,14 +211,14 @@ def test_the_first_sample_that_is_no_finite_number_is_named(tmp_path: Path, kind
     assert len(read(path, duration=0.24)) == round(0.24 * RATE)
 
 
-def test_a_number_that_is_not_finite_is_found_in_surround_too(tmp_path: Path) -> None:
+def test_a_sample_that_is_not_finite_is_found_in_surround(tmp_path: Path) -> None:
     surround = np.zeros((RATE, 6), np.float32)
     surround[RATE // 2, 4] = np.inf
     with pytest.raises(InvalidSamplesError, match=r"first at 0\.500 s"):
         read(encode_kind(tmp_path / "song.wav", surround, "f32.wav"))
 
 
-def test_numbers_at_the_end_of_float32_are_finite(tmp_path: Path) -> None:
+def test_the_largest_numbers_of_float32_are_accepted(tmp_path: Path) -> None:
     song = np.full((1000, 2), np.finfo(np.float32).max)
     np.testing.assert_array_equal(read(encode_kind(tmp_path / "song.wav", song, "f32.wav")), song)
 
@@ -229,7 +231,7 @@ def listener() -> Iterator[socket.socket]:
 
 
 def playlists(target: str) -> dict[str, str]:
-    """Files that make FFmpeg open another one."""
+    """Return files, by name, that make FFmpeg open another one."""
     return {
         "song.m3u8": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{target}\n#EXT-X-ENDLIST\n",
         "song.ffconcat": f"ffconcat version 1.0\nfile '{target}'\n",
@@ -244,7 +246,7 @@ def playlists(target: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", playlists(""))
 @pytest.mark.parametrize("hardened", ["by the list of formats", "without that list"])
-def test_no_file_can_make_us_open_another_or_the_network(
+def test_no_file_can_make_the_reader_open_another_file_or_the_network(
     tmp_path: Path,
     listener: socket.socket,
     monkeypatch: pytest.MonkeyPatch,
@@ -256,14 +258,14 @@ def test_no_file_can_make_us_open_another_or_the_network(
         monkeypatch.setattr(source, "DEMUXERS", source.DEMUXERS + ",hls,concat,sdp,dash,rtp")
     for target in (secret.name, f"file:{secret}", f"http://127.0.0.1:{listener.getsockname()[1]}/song.wav"):
         (tmp_path / name).write_text(playlists(target)[name])
-        with pytest.raises(NotAudioError, match="not audio in a known format"):
+        with pytest.raises(NotAudioError, match="not in a known audio format"):
             read(tmp_path / name)
     with contextlib.suppress(TimeoutError):
         listener.accept()
         pytest.fail("A connection was made.")
 
 
-def test_the_playlists_would_work_without_defence(tmp_path: Path) -> None:
+def test_the_playlists_work_in_ffmpeg_without_these_defences(tmp_path: Path) -> None:
     secret = encode_kind(tmp_path / "secret.wav", SONG, "s16.wav")
     (tmp_path / "song.ffconcat").write_text(playlists(secret.name)["song.ffconcat"])
     with av.open(str(tmp_path / "song.ffconcat")) as container:
@@ -290,7 +292,7 @@ def test_nothing_is_printed_about_hostile_files(tmp_path: Path) -> None:
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
-def test_deeply_nested_boxes_are_not_followed_for_ever(tmp_path: Path) -> None:
+def test_deeply_nested_boxes_are_refused(tmp_path: Path) -> None:
     depth = 20_000
     boxes = b"".join((8 * (depth - i)).to_bytes(4, "big") + b"trak" for i in range(depth))
     moov = (len(boxes) + 8).to_bytes(4, "big") + b"moov" + boxes
@@ -301,38 +303,38 @@ def test_deeply_nested_boxes_are_not_followed_for_ever(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rate", [1, 999, 768_001, 2_000_000_000])
-def test_a_sample_rate_that_no_audio_has_is_refused(tmp_path: Path, rate: int) -> None:
+def test_an_implausible_sample_rate_is_refused(tmp_path: Path, rate: int) -> None:
     path = encode_kind(tmp_path / "song.wav", SONG, "s16.wav")
     path.write_bytes(path.read_bytes().replace((RATE).to_bytes(4, "little"), rate.to_bytes(4, "little"), 1))
     with pytest.raises(NotAudioError, match=rf"sample rate of {rate} Hz"):
         read(path)
 
 
-KINDS_TO_SPOIL = ["s16.wav", "aiff", "flac", "mp3", "index-first.m4a", "ogg", "opus", "wma", "webm"]
+KINDS_TO_CORRUPT = ["s16.wav", "aiff", "flac", "mp3", "index-first.m4a", "ogg", "opus", "wma", "webm"]
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
-    for kind in KINDS_TO_SPOIL:
+    for kind in KINDS_TO_CORRUPT:
         encode_kind(folder / kind, SONG[:8000], kind)
     return folder
 
 
 @given(
-    kind=st.sampled_from(KINDS_TO_SPOIL),
+    kind=st.sampled_from(KINDS_TO_CORRUPT),
     changes=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=8)), min_size=1, max_size=6),
 )
 @settings(max_examples=150, deadline=None)
-def test_spoilt_files_are_read_or_refused_but_nothing_else(
+def test_a_corrupted_file_is_read_or_refused_without_another_error(
     whole: Path, kind: str, changes: list[tuple[float, bytes]]
 ) -> None:
     data = bytearray((whole / kind).read_bytes())
     for where, new in changes:
-        # Most of what can go wrong stands in the first bytes.
+        # The first bytes matter most.
         at = int(where**4 * len(data))
         data[at : at + len(new)] = new
-    path = whole / f"spoilt.{kind}"
+    path = whole / f"corrupted.{kind}"
     path.write_bytes(data)
     with contextlib.suppress(InputError), AudioReader(path, duration=60) as reader:
         for _ in reader.blocks(RATE):

@@ -1,11 +1,11 @@
-"""Peaks are the least and greatest samples of each pixel, however the stem came."""
+"""Peaks are the minimum and maximum of each pixel, however the stem is divided into chunks."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spleeter_microservice.audio.peaks import MOST_PIXELS, Peaks
+from spleeter_microservice.audio.peaks import MAX_PIXELS, Peaks
 
 
 def expected(waveform: np.ndarray, per_pixel: int) -> list[int]:
@@ -17,23 +17,23 @@ def expected(waveform: np.ndarray, per_pixel: int) -> list[int]:
 
 
 @given(st.lists(st.integers(0, 3000), max_size=8), st.integers(0, 2**32 - 1))
-def test_where_the_stem_is_cut_makes_no_difference(lengths: list[int], seed: int) -> None:
+def test_peaks_do_not_depend_on_the_chunks_of_the_stem(lengths: list[int], seed: int) -> None:
     random = np.random.default_rng(seed)
-    pieces = [random.uniform(-1.2, 1.2, (length, 2)).astype(np.float32) for length in lengths]
+    chunks = [random.uniform(-1.2, 1.2, (length, 2)).astype(np.float32) for length in lengths]
     peaks = Peaks()
-    for piece in pieces:
-        peaks.add(piece)
-    whole = np.concatenate([np.empty((0, 2), np.float32), *pieces])
+    for chunk in chunks:
+        peaks.add(chunk)
+    whole = np.concatenate([np.empty((0, 2), np.float32), *chunks])
     assert peaks.data() == expected(whole, peaks.samples_per_pixel)
 
 
-@pytest.mark.parametrize("pixels", [MOST_PIXELS, MOST_PIXELS + 1, 3 * MOST_PIXELS + 7])
-def test_a_long_stem_has_no_more_pixels_than_a_player_draws(pixels: int) -> None:
+@pytest.mark.parametrize("pixels", [MAX_PIXELS, MAX_PIXELS + 1, 3 * MAX_PIXELS + 7])
+def test_the_number_of_pixels_of_a_long_stem_is_limited(pixels: int) -> None:
     waveform = np.random.default_rng(1).uniform(-1, 1, (pixels * 256 + 3, 2)).astype(np.float32)
     peaks = Peaks()
     for start in range(0, len(waveform), 9999):
         peaks.add(waveform[start : start + 9999])
-    assert len(peaks.data()) // 2 <= MOST_PIXELS + 1
+    assert len(peaks.data()) // 2 <= MAX_PIXELS + 1
     assert peaks.data() == expected(waveform, peaks.samples_per_pixel)
 
 

@@ -1,4 +1,4 @@
-"""Samples are converted, mixed and resampled as documented."""
+"""Samples are converted, mixed down and resampled as documented."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from spleeter_microservice.arrays import Array
 from spleeter_microservice.audio.resampling import (
     Resampler,
-    Samples,
     as_stereo,
     at_most_stereo,
     decoded_samples,
@@ -34,7 +34,7 @@ HALF_POWER = 0.5**0.5
         ("dbl", np.float64, [-0.5, 1e300, 1e-300], [-0.5, np.inf, 0]),
     ],
 )
-def test_integers_are_divided_by_their_full_scale_and_floats_are_taken_as_they_are(
+def test_integers_are_divided_by_their_full_scale_and_floats_are_unchanged(
     sample_format: str, dtype: type, values: list[float], expected: list[float], planar: bool
 ) -> None:
     channels: NDArray[Any] = np.array([values, values[::-1]], dtype)
@@ -50,14 +50,14 @@ def test_a_single_channel_is_duplicated_with_a_gain_of_exactly_one() -> None:
     np.testing.assert_array_equal(as_stereo(mono), np.hstack([mono, mono]), strict=True)
 
 
-def test_mono_and_stereo_are_not_even_copied() -> None:
+def test_mono_and_stereo_are_not_copied() -> None:
     for layout, channels in (("mono", 1), ("stereo", 2)):
         samples = np.ones((4, channels), np.float32)
         assert at_most_stereo(samples, av.AudioLayout(layout)) is samples
 
 
 @pytest.mark.parametrize("layout", ["5.1", "5.1(side)"])
-def test_surround_is_mixed_as_bs775_says_and_scaled_by_the_sum(layout: str) -> None:
+def test_surround_is_mixed_by_the_coefficients_of_bs775_divided_by_their_sum(layout: str) -> None:
     scale = 1 + 2 * HALF_POWER
     # Front left and right, centre, low frequencies, left and right surround.
     expected = np.array([[1, 0], [0, 1], [HALF_POWER] * 2, [0, 0], [HALF_POWER, 0], [0, HALF_POWER]]) / scale
@@ -67,32 +67,32 @@ def test_surround_is_mixed_as_bs775_says_and_scaled_by_the_sum(layout: str) -> N
 @pytest.mark.parametrize(
     "layout", ["2.1", "3.0", "quad", "4.0", "5.0", "5.1", "6.1", "7.1", "7.1.4", "hexagonal", "cube", "22.2"]
 )
-def test_no_layout_can_clip_and_left_and_right_are_alike(layout: str) -> None:
+def test_no_layout_can_clip_and_left_and_right_have_the_same_gain(layout: str) -> None:
     matrix = downmix_matrix(av.AudioLayout(layout))
     assert matrix.sum(axis=0) == pytest.approx([1, 1], abs=1e-6)
     assert (matrix >= 0).all()
 
 
 @pytest.mark.parametrize(("names", "usual"), [("6 channels", "5.1(side)"), ("4 channels", "quad")])
-def test_channels_without_names_are_what_their_number_usually_means(names: str, usual: str) -> None:
+def test_unnamed_channels_are_mixed_as_the_usual_layout_of_their_number(names: str, usual: str) -> None:
     np.testing.assert_array_equal(
         downmix_matrix(av.AudioLayout(names)), downmix_matrix(av.AudioLayout(usual)), strict=True
     )
 
 
-def test_many_channels_without_names_are_averaged() -> None:
+def test_many_unnamed_channels_are_averaged() -> None:
     np.testing.assert_allclose(downmix_matrix(av.AudioLayout("16 channels")), np.full((16, 2), 1 / 16))
 
 
-def resampled(samples: Samples, source: int, target: int, sizes: list[int]) -> Samples:
+def resampled(samples: Array, source: int, target: int, sizes: list[int]) -> Array:
     resampler = Resampler(source, target, samples.shape[1])
-    pieces, position, turn = [], 0, 0
+    chunks, position, turn = [], 0, 0
     while position < len(samples):
         size = sizes[turn % len(sizes)]
-        pieces += resampler.push(samples[position : position + size])
+        chunks += resampler.push(samples[position : position + size])
         position, turn = position + size, turn + 1
-    pieces += resampler.finish()
-    return np.concatenate([np.empty((0, samples.shape[1]), np.float32), *pieces])
+    chunks += resampler.finish()
+    return np.concatenate([np.empty((0, samples.shape[1]), np.float32), *chunks])
 
 
 @given(
@@ -101,7 +101,7 @@ def resampled(samples: Samples, source: int, target: int, sizes: list[int]) -> S
     sizes=st.lists(st.integers(1, 700), min_size=1, max_size=5),
 )
 @settings(max_examples=25, deadline=None)
-def test_resampling_gives_the_exact_number_of_frames_whatever_the_pieces(
+def test_resampling_yields_the_same_exact_number_of_frames_for_any_chunks(
     frames: int, rates: tuple[int, int], sizes: list[int]
 ) -> None:
     samples = np.random.default_rng(frames).uniform(-1, 1, (frames, 2)).astype(np.float32)
@@ -110,7 +110,7 @@ def test_resampling_gives_the_exact_number_of_frames_whatever_the_pieces(
     np.testing.assert_array_equal(resampled(samples, *rates, sizes), whole)
 
 
-def test_resampling_keeps_a_tone_in_its_place() -> None:
+def test_resampling_does_not_delay_a_tone() -> None:
     tone = {rate: np.sin(2 * np.pi * 440 * np.arange(rate) / rate)[:, None] for rate in (48000, 44100)}
     result = resampled(tone[48000].astype(np.float32), 48000, 44100, [1000])
     assert np.abs(result[100:-100] - tone[44100][100:-100]).max() < 1e-4

@@ -1,4 +1,4 @@
-"""No file can make the look at its structure fail or last."""
+"""No file can make the examination of its structure fail or take long."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def structure_of(content: bytes) -> Structure:
 
 @given(beginning=st.sampled_from(BEGINNINGS), rest=st.binary(max_size=400))
 @settings(max_examples=300, deadline=None)
-def test_any_bytes_have_a_structure(beginning: bytes, rest: bytes) -> None:
+def test_any_bytes_can_be_examined(beginning: bytes, rest: bytes) -> None:
     structure_of(beginning + rest)
 
 
@@ -44,17 +44,17 @@ def test_any_bytes_have_a_structure(beginning: bytes, rest: bytes) -> None:
     numbers=st.lists(st.sampled_from([b"\0", b"\1", b"\x7f", b"\xff", b"data", b"moov"]), max_size=60),
 )
 @settings(max_examples=300, deadline=None)
-def test_numbers_at_the_limits_of_their_range_do_no_harm(beginning: bytes, numbers: list[bytes]) -> None:
+def test_numbers_at_the_limits_of_their_range_can_be_examined(beginning: bytes, numbers: list[bytes]) -> None:
     structure_of(beginning + b"".join(numbers))
 
 
-def test_a_file_of_nothing_but_chunks_is_left_alone() -> None:
+def test_a_file_with_very_many_chunks_is_examined_without_delay() -> None:
     structure_of(b"RIFF\0\0\0\0WAVE" + b"junk\0\0\0\0" * 100_000)
     structure_of(b"\0\0\0\x08free" * 100_000)
 
 
 @pytest.mark.parametrize("beginning", BEGINNINGS)
-def test_the_file_is_left_at_its_start(beginning: bytes) -> None:
+def test_the_file_is_rewound_after_the_examination(beginning: bytes) -> None:
     file = WatchedFile(io.BytesIO(beginning + bytes(100)), "")
     examine(file)
     assert file.tell() == 0
