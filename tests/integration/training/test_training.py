@@ -149,7 +149,7 @@ def test_the_exported_network_equals_the_trained_one(tmp_path: Path, songs: Path
 def assert_same_masks(folder: Path, architecture: UNetArchitecture, magnitude: Array, found: Array) -> None:
     engine = OnnxNetworks(folder, architecture, cores=1)
     outputs = [engine.run(k, magnitude) for k in range(len(architecture.stems))]
-    expected = masks.estimates(architecture, outputs, magnitude.copy())
+    expected = masks.stem_magnitudes(architecture, outputs, magnitude.copy())
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one / magnitude, other / magnitude, rtol=0, atol=1e-4)
     ratios = masks.ratio_masks([estimate.copy() for estimate in found])

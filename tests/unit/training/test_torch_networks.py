@@ -31,7 +31,7 @@ def mix(architecture: UNetArchitecture, segments: int = 1) -> Array:
 def by_engine(architecture: UNetArchitecture, folder: Path, magnitude: Array) -> list[Array]:
     networks = OnnxNetworks(folder, architecture, cores=1)
     outputs = [networks.run(k, magnitude) for k in range(len(architecture.stems))]
-    return masks.estimates(architecture, outputs, magnitude)
+    return masks.stem_magnitudes(architecture, outputs, magnitude)
 
 
 def by_torch(networks: TorchNetworks, magnitude: Array) -> list[Array]:

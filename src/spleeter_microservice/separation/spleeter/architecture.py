@@ -1,4 +1,4 @@
-"""What a Spleeter model is: its instruments, its spectrogram and its layers."""
+"""The architecture of a Spleeter model: its stems, its spectrogram and its layers."""
 
 from __future__ import annotations
 
@@ -19,25 +19,23 @@ MASK_KERNEL_SIZE = 4
 LAYERS = 6
 
 GRAPH_VERSION = 2
-"""The form in which ``unet`` writes graphs; when it changes, installed models are rebuilt."""
+"""Version of the graphs that ``unet_graph`` writes; when it changes, installed models are rebuilt."""
 GRAPH_INPUT = "magnitude"
 
 CASCADE_GRAPH = "lite.onnx"
-"""File of a cascade's second network: the accompaniment's magnitudes in, masks out."""
-
+"""File of a cascade's second network, which turns the accompaniment's magnitudes into masks."""
 
 _FORMER_NAMES = {"instruments": "stems", "frame_length": "n_fft", "frame_step": "hop_length"}
-"""Fields of manifests written by version 0.1, by the names that they have now."""
+"""Present names of fields, by their names in manifests of version 0.1."""
 
 
 @dataclass(frozen=True)
 class UNetArchitecture:
-    """One U-Net per instrument over blocks of magnitude spectrogram.
+    """One U-Net per stem over segments of the magnitude spectrogram.
 
-    The definition is Deezer's (``spleeter/model/functions/unet.py``); the field names
-    are the field's own, the letters T and F of Spleeter's configuration files being
-    ``segment_frames`` and ``bins``. A ``cascade`` is no model of Deezer's: its networks are
-    those of 2 stems and one more (``cascade.py``).
+    The definition is Deezer's (``spleeter/model/functions/unet.py``). Spleeter's configuration files
+    call ``segment_frames`` T and ``bins`` F. A ``cascade`` is not a model of Deezer's: it adds a
+    network to those of 2stems (``cascade.py``).
     """
 
     stems: tuple[str, ...]
@@ -53,20 +51,20 @@ class UNetArchitecture:
     mask_extension: MaskExtension = "zeros"
 
     def __post_init__(self) -> None:
-        """Refuse what the networks cannot be built or run with.
+        """Raise if no networks can be built or run with these values.
 
         Raises:
-            ConfigurationError: naming the field that is wrong.
+            ConfigurationError: if a field is invalid; the message names it.
         """
         multiple = 2**LAYERS
         for problem, wrong in {
-            "instrument_list needs at least two instruments, each named once": len(self.stems) < 2
+            "instrument_list must have at least two names, all different": len(self.stems) < 2
             or len(set(self.stems)) < len(self.stems),
             f"model.type must be one of {get_args(Kind)}": self.kind not in get_args(Kind),
-            f"activations must be among {get_args(Activation)}": not (
+            f"activations must be one of {get_args(Activation)}": not (
                 {self.conv_activation, self.deconv_activation} <= set(get_args(Activation))
             ),
-            f"conv_n_filters needs {LAYERS} positive numbers": len(self.conv_n_filters) != LAYERS
+            f"conv_n_filters must be {LAYERS} positive numbers": len(self.conv_n_filters) != LAYERS
             or min(self.conv_n_filters) < 1,
             f"T and F must be positive multiples of {multiple}": self.bins < 1
             or self.segment_frames < 1
@@ -78,15 +76,14 @@ class UNetArchitecture:
             not in get_args(MaskExtension),
         }.items():
             if wrong:
-                raise ConfigurationError(f"This model cannot be run: {problem}.")
+                raise ConfigurationError(f"The model's configuration is invalid: {problem}.")
 
     @classmethod
     def from_configuration(cls, configuration: Mapping[str, Any]) -> Self:
         """Read the part of a Spleeter configuration (parsed JSON) that defines the model.
 
         Raises:
-            ConfigurationError: when a needed key is missing or has a value that official
-                Spleeter or this program does not know.
+            ConfigurationError: if a required key is missing, or its value is not supported.
         """
         try:
             model = configuration["model"]
@@ -118,7 +115,7 @@ class UNetArchitecture:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what ``to_json`` wrote, in this version of the program or an older one."""
+        """Parse the output of ``to_json``, of this version of the program or an older one."""
         values: dict[str, Any] = {
             _FORMER_NAMES.get(key, key): tuple(value) if isinstance(value, list) else value
             for key, value in json.loads(text).items()
@@ -126,11 +123,11 @@ class UNetArchitecture:
         return cls(**values)
 
     def to_json(self) -> str:
-        """Write every field, for the manifest of an installed model."""
+        """Return every field as JSON, for the manifest of an installed model."""
         return json.dumps({field.name: getattr(self, field.name) for field in fields(self)})
 
     def has_networks_of(self, other: Self) -> bool:
-        """Tell whether both are run by the same networks: these serve any number of bins."""
+        """Return whether both have the same networks, which work with any number of bins."""
         same = replace(
             self,
             bins=other.bins,
@@ -142,10 +139,10 @@ class UNetArchitecture:
         return same == other
 
     def variables(self) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of the variables in a TensorFlow checkpoint of this model.
+        """Return the names and shapes of the variables in a TensorFlow checkpoint of this model.
 
-        Kernels are (height, width, in, out), those of transposed convolutions
-        (height, width, out, in). The order is by instrument, then by layer.
+        Kernels have the shape (height, width, in, out), those of transposed convolutions
+        (height, width, out, in). The variables are ordered by stem, then by layer.
         """
         shapes: dict[str, tuple[int, ...]] = {}
         for position in range(len(self.stems)):
@@ -171,7 +168,7 @@ class UNetArchitecture:
         for j in range(LAYERS):
             name = numbered("conv2d_transpose", LAYERS * position + j)
             norm = numbered("batch_normalization", 2 * LAYERS * position + LAYERS + j)
-            # From the second on, the input is the layer before beside its skip connection.
+            # From the second layer on, the input is the previous output and its skip connection.
             inputs = self.conv_n_filters[-1] if j == 0 else 2 * outputs[j - 1]
             kernel = (KERNEL_SIZE, KERNEL_SIZE, outputs[j], inputs)
             layers.append(_convolution(name, kernel, outputs[j]) | _norm(norm, outputs[j]))
@@ -182,7 +179,7 @@ def read_configuration(path: Path) -> dict[str, Any]:
     """Parse a configuration file in Spleeter's format.
 
     Raises:
-        ConfigurationError: when it is missing or is no JSON object.
+        ConfigurationError: if the file is missing or is not a JSON object.
     """
     try:
         configuration = json.loads(path.read_text(encoding="utf-8"))
@@ -196,7 +193,7 @@ def read_configuration(path: Path) -> dict[str, Any]:
 
 
 def numbered(base: str, k: int) -> str:
-    """Name of the k-th Keras layer of one kind: the first has no number."""
+    """Return the name of the k-th Keras layer of one kind; the first has no number."""
     return base if k == 0 else f"{base}_{k}"
 
 

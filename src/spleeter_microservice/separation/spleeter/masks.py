@@ -1,4 +1,4 @@
-"""From the networks' outputs to one mask per stem; the formulas are official Spleeter's."""
+"""Masks of the stems, from the networks' outputs; the formulas are official Spleeter's."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ Extension = MaskExtension | Literal["full"]
 _EPSILON = np.float32(1e-10)
 
 
-def estimates(architecture: UNetArchitecture, outputs: Sequence[Array], magnitude: Array) -> list[Array]:
-    """Give each stem's magnitude spectrogram.
+def stem_magnitudes(
+    architecture: UNetArchitecture, outputs: Sequence[Array], magnitude: Array
+) -> list[Array]:
+    """Return each stem's magnitude spectrogram, shape (2, frames, bins).
 
     Args:
-        architecture: whether the outputs are estimates already, logits of a softmax, or masks.
-        outputs: of the networks, one per stem, or one array of all stems' masks; they are overwritten.
-        magnitude: of the mix, of the outputs' shape.
+        architecture: determines whether the outputs are magnitudes (``unet``), logits of a softmax
+            (``softmax_unet``) or power masks (``cascade``).
+        outputs: the networks' outputs, which are overwritten: one array per stem, or for a cascade
+            a single array of shape (stems, 2, frames, bins).
+        magnitude: the magnitude spectrogram of the mix, shape (2, frames, bins).
     """
     if architecture.kind == "cascade":
         np.sqrt(outputs[0], out=outputs[0])
@@ -43,10 +47,10 @@ def estimates(architecture: UNetArchitecture, outputs: Sequence[Array], magnitud
 
 
 def ratio_masks(spectrograms: Sequence[Array]) -> list[Array]:
-    """Share out each bin by the stems' energies; the masks sum to one.
+    """Compute ratio masks from the stems' energies. In each bin they sum to 1.
 
     Args:
-        spectrograms: magnitudes, one per stem, of one shape; they are overwritten.
+        spectrograms: magnitudes of the stems, all of one shape; they are overwritten.
     """
     for spectrogram in spectrograms:
         np.multiply(spectrogram, spectrogram, out=spectrogram)
@@ -58,18 +62,19 @@ def ratio_masks(spectrograms: Sequence[Array]) -> list[Array]:
     return list(spectrograms)
 
 
-def extended(mask: Array, bins: int, extension: Extension) -> Array:
+def extend(mask: Array, bins: int, extension: Extension) -> Array:
     """Continue a mask above the networks' last bin.
 
     Args:
-        mask: shape (..., bins seen by the networks).
-        bins: how many there are to be.
-        extension: ``zeros`` and ``average`` as in Spleeter's configuration files; ``full``
-            continues each frame by the mean of the mask's upper quarter, the bins nearest to
-            those that the networks do not see.
+        mask: shape (..., bins of the networks).
+        bins: number of bins of the result.
+        extension: ``zeros`` and ``average`` mean what they do in Spleeter's configuration files;
+            ``full`` continues each frame by the mean of the mask's upper quarter, because these
+            bins are nearest to the missing ones.
 
     Returns:
-        shape (..., bins).
+        A mask of shape (..., bins). For ``zeros`` it is the unchanged mask; ``Synthesis`` takes
+        missing bins as zero.
     """
     if extension == "zeros" or bins == mask.shape[-1]:
         return mask

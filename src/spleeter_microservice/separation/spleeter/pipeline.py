@@ -134,7 +134,7 @@ class _Song:
         stems = wiener.apply(mix, estimates) if wiener else []
         if wiener and self._extension == "zeros":
             return [(stem, None) for stem in stems]
-        factors = [masks.extended(m, bins, self._extension) for m in masks.ratio_masks(estimates)]
+        factors = [masks.extend(m, bins, self._extension) for m in masks.ratio_masks(estimates)]
         if wiener:
             return [(stem, None) for stem in _completed(mix, stems, factors)]
         return [(mix, factor) for factor in factors]
@@ -142,7 +142,7 @@ class _Song:
     def _estimates(self, source: BlockSource) -> Iterator[tuple[Segment, list[Array]]]:
         for segment, outputs in self._outputs(source):
             with self._stages.measure("masks"):
-                estimates = masks.estimates(
+                estimates = masks.stem_magnitudes(
                     self._architecture, [output[0] for output in outputs], segment.magnitude[0]
                 )
             yield segment, estimates

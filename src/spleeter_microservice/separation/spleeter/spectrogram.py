@@ -1,8 +1,8 @@
 """Short-time Fourier transform of a stream, segment by segment, and its inverse.
 
-The conventions are official Spleeter's (``spleeter/model/__init__.py``): one frame of zeros
-before the signal, zeros after it up to a whole frame, a periodic Hann window both ways, and
-2/3 as the compensation for the windows' overlap.
+The conventions are official Spleeter's (``spleeter/model/__init__.py``): a frame of zeros before
+the signal, zeros after it up to a whole frame, a periodic Hann window in both directions, and a
+factor of 2/3 that compensates for the overlap of the windows.
 """
 
 from __future__ import annotations
@@ -11,34 +11,32 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spleeter_microservice.arrays import Spectrum, Waveform
+from spleeter_microservice.arrays import Array, Spectrum, Waveform
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 
 _COMPENSATION = 2 / 3
-# Frames transformed at once: enough to spare Python's overhead, few enough to stay in cache.
+# Frames transformed at once: enough to amortise Python's overhead, few enough to stay in cache.
 _CHUNK = 32
 
 
 @dataclass(frozen=True)
 class Segment:
-    """What the networks see at once: ``segment_frames`` frames of the signal, or the rest of it.
+    """The networks' input: ``segment_frames`` frames of the signal, fewer at its end.
 
     Attributes:
-        mix: the signal itself, shape (2, samples); joined together, the segments' mixes are
-            ``n_fft`` zeros followed by the input.
-        spectrum: shape (2, frames, kept bins).
-        magnitude: absolute value of the spectrum, zeros where frames are missing, shape
+        mix: the signal itself, shape (2, samples). The segments' mixes together are ``n_fft``
+            zeros followed by the input.
+        spectrum: its transform, shape (2, frames, kept bins).
+        magnitude: absolute value of the spectrum, padded with zeros to shape
             (1, 2, segment_frames, bins).
-        energy: of the windowed frames, summed over all bins: (below the networks' last bin,
-            above it).
+        energy: energies of the windowed frames (below, above) the networks' last bin.
         last: whether the signal ends in this segment.
     """
 
     mix: Waveform
     spectrum: Spectrum
-    magnitude: NDArray[np.float32]
+    magnitude: Array
     energy: tuple[float, float]
     last: bool
 
@@ -49,11 +47,11 @@ class Segment:
 
 
 class Analysis:
-    """Turns blocks of a waveform into segments of its spectrogram.
+    """A transform from blocks of a waveform to segments of its spectrogram.
 
     Args:
-        architecture: gives the transform's sizes.
-        full_band: keep all bins, not only those that the networks see.
+        architecture: determines the sizes of the transform.
+        full_band: keep all bins, not only those that the networks process.
     """
 
     def __init__(self, architecture: UNetArchitecture, full_band: bool = False) -> None:
@@ -70,7 +68,7 @@ class Analysis:
         """Yield the segments of a signal.
 
         Args:
-            blocks: the signal in pieces of any length, each of shape (samples, 2).
+            blocks: the signal in blocks of any length, each of shape (samples, 2).
         """
         buffer = np.zeros((2, self._span + self._overlap), np.float32)
         filled = self._architecture.n_fft  # the frame of zeros before the signal
@@ -103,9 +101,9 @@ class Analysis:
 
         Args:
             buffer: shape (2, span + overlap).
-            frames: how many frames to transform.
-            samples: how many of the buffer's samples belong to this segment alone.
-            last: whether the signal ends here.
+            frames: number of frames to transform.
+            samples: number of the buffer's samples that do not belong to the next segment as well.
+            last: whether the signal ends in this segment.
         """
         bins = self._architecture.bins
         spectrum = np.empty((2, frames, self._kept_bins), np.complex64)
@@ -120,18 +118,18 @@ class Analysis:
             n = min(_CHUNK, frames - start)
             chunk = slice(start, start + n)
             np.multiply(framed[:, chunk], self._window, out=windowed[:, :n])
-            np.fft.rfft(windowed[:, :n], norm="forward", out=transformed[:, :n])  # type: ignore[arg-type]  # NumPy's stubs know double precision alone
+            np.fft.rfft(windowed[:, :n], norm="forward", out=transformed[:, :n])  # type: ignore[arg-type]  # NumPy's stubs know only double precision
             spectrum[:, chunk] = transformed[:, :n, : self._kept_bins]
             _absolute(spectrum[:, chunk, :bins], out=magnitude[0, :, chunk])
             total += _energy(windowed[:, :n])
-        # Parseval: the window was scaled by the frame's length, and half of the bins are kept.
+        # Parseval's theorem, with a window scaled by the frame's length and half of the bins.
         total /= 2 * self._architecture.n_fft
         low = min(_energy(magnitude), total)
         return Segment(buffer[:, :samples].copy(), spectrum, magnitude, (low, total - low), last)
 
 
 class Synthesis:
-    """Turns the spectra of successive segments back into one waveform, by overlap and add."""
+    """An inverse transform of successive segments to one waveform, by overlap-add."""
 
     def __init__(self, architecture: UNetArchitecture) -> None:
         self._length = architecture.n_fft
@@ -139,17 +137,17 @@ class Synthesis:
         self._window = hann(self._length) * np.float32(_COMPENSATION)
         self._tail: Waveform = np.zeros((2, self._length - self._step), np.float32)
 
-    def add(self, spectrum: Spectrum, mask: NDArray[np.float32] | None, samples: int) -> Waveform:
-        """Transform a masked spectrum and return what is complete of the waveform.
+    def add(self, spectrum: Spectrum, mask: Array | None, samples: int) -> Waveform:
+        """Transform a masked spectrum and return the next samples of the waveform.
 
         Args:
-            spectrum: shape (2, frames, bins); bins beyond the last one given are zero.
-            mask: shape (2, at least as many frames, at most as many bins), a real factor for
-                each; bins beyond its last one become zero.
-            samples: how many samples to return.
+            spectrum: shape (2, frames, bins); missing bins count as zero.
+            mask: real factors, shape (2, at least as many frames, at most as many bins); missing
+                bins count as zero. None does not mask.
+            samples: number of samples to return.
 
         Returns:
-            shape (2, samples); it starts where the last call's ended.
+            The samples that follow those of the last call, shape (2, samples).
         """
         frames = spectrum.shape[1]
         overlaps = self._length // self._step
@@ -157,7 +155,7 @@ class Synthesis:
         out[:, : overlaps - 1] = self._tail.reshape(2, overlaps - 1, self._step)
         if mask is not None:
             spectrum = spectrum[..., : mask.shape[2]]
-        # Zeros up to the last bin: left to NumPy, padding takes as long as the transform.
+        # Zeros up to the last bin: NumPy's own padding takes as long as the transform.
         masked = np.zeros((2, _CHUNK, self._length // 2 + 1), np.complex64)
         low = masked[..., : spectrum.shape[2]]
         framed = np.empty((2, _CHUNK, self._length), np.float32)
@@ -174,18 +172,18 @@ class Synthesis:
         return out.reshape(2, -1)[:, :samples]
 
 
-def hann(length: int) -> NDArray[np.float32]:
-    """Periodic Hann window."""
+def hann(length: int) -> Array:
+    """Return a periodic Hann window, shape (length,)."""
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)).astype(np.float32)
 
 
-def _absolute(spectrum: Spectrum, out: NDArray[np.float32]) -> None:
-    """Compute moduli several times faster than ``np.abs``, which guards against overflow."""
+def _absolute(spectrum: Spectrum, out: Array) -> None:
+    """Compute magnitudes several times faster than ``np.abs``, which guards against overflow."""
     np.multiply(spectrum.real, spectrum.real, out=out)
     out += spectrum.imag * spectrum.imag
     np.sqrt(out, out=out)
 
 
-def _energy(array: NDArray[np.float32]) -> float:
+def _energy(array: Array) -> float:
     flat = np.ascontiguousarray(array).reshape(-1)
     return float(np.dot(flat, flat))

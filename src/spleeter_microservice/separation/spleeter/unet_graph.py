@@ -1,9 +1,9 @@
-"""Builds the ONNX graphs of a model from its weights, and reads the weights back.
+"""Building of a model's ONNX graphs from its weights, and reading of the weights from the graphs.
 
-Each instrument has a graph of its own: magnitude spectrogram in, the instrument's
-estimate (``unet``) or mask logits (``softmax_unet``) out. The definition is Deezer's
-``spleeter/model/functions/unet.py``; docs/decisions/0002-network-form.md says why the
-transposed convolutions are written as they are.
+Each stem has its own graph. Its input is the mix's magnitude spectrogram, its output the stem's
+magnitudes (``unet``) or mask logits (``softmax_unet``). The definition is Deezer's
+``spleeter/model/functions/unet.py``; docs/decisions/0002-network-form.md explains the form of the
+transposed convolutions.
 """
 
 from __future__ import annotations
@@ -27,40 +27,39 @@ from spleeter_microservice.separation.spleeter.architecture import (
 )
 
 _OUTPUT = "output"
-
-
 _OPSET = 17
 _BATCH_NORM_EPSILON = 1e-3
 _LEAKY_SLOPE = 0.2
-# TensorFlow's "same" padding of a stride-2 convolution with a 5×5 kernel over an even size.
-_BEFORE, _AFTER = 1, 2
-# Rows (or columns) of the kernel of a stride-2 transposed convolution that reach an even
-# and an odd row of its output, in the order of the input rows m − 1, m, m + 1.
+# TensorFlow's "same" padding of a stride-2 convolution with a 5×5 kernel over an even size: one
+# row and column before, two after.
+_STRIDED = {"strides": [2, 2], "pads": [1, 1, 2, 2]}
+# Rows (or columns) of the kernel of a stride-2 transposed convolution that contribute to an even
+# and to an odd row of its output, in the order of the input rows m − 1, m, m + 1.
 _TAPS = {0: (3, 1), 1: (4, 2, 0)}
-# The last transposed convolution has one output channel, too few for the split to pay.
+# The last transposed convolution has a single output channel, too few for the split to pay off.
 _SPLIT_LAYERS = LAYERS - 1
 
 
 def write_networks(architecture: UNetArchitecture, arrays: Mapping[str, Array], folder: Path) -> None:
-    """Write ``{instrument}.onnx`` and ``{instrument}.bin`` (its weights) for each instrument.
+    """Write ``{stem}.onnx`` and ``{stem}.bin`` (its weights) for each stem.
 
     Args:
-        architecture: what the arrays are the weights of.
+        architecture: architecture of the model.
         arrays: all of ``architecture.variables()``, in TensorFlow's layout.
-        folder: an existing folder.
+        folder: an existing directory.
     """
-    for position, instrument in enumerate(architecture.stems):
+    for position, stem in enumerate(architecture.stems):
         graph = _Graph(arrays)
         _build(graph, architecture, position)
-        graph.save(architecture, folder, instrument)
+        graph.save(architecture, folder, stem)
 
 
 def read_arrays(architecture: UNetArchitecture, folder: Path) -> dict[str, Array]:
-    """Give back exactly the arrays that ``write_networks`` was given."""
+    """Read exactly the arrays that ``write_networks`` wrote."""
     arrays: dict[str, Array] = {}
     shapes = architecture.variables()
-    for instrument in architecture.stems:
-        model = onnx.load_model(folder / f"{instrument}.onnx")
+    for stem in architecture.stems:
+        model = onnx.load_model(folder / f"{stem}.onnx")
         for tensor in model.graph.initializer:
             name, _, phase = tensor.name.partition(":")
             if name not in shapes:
@@ -76,7 +75,7 @@ def read_arrays(architecture: UNetArchitecture, folder: Path) -> dict[str, Array
 
 
 class _Graph:
-    """Nodes and initializers under construction; every method returns a tensor's name."""
+    """A graph under construction; the methods that add to it return a tensor's name."""
 
     def __init__(self, arrays: Mapping[str, Array]) -> None:
         self.arrays = arrays
@@ -94,14 +93,18 @@ class _Graph:
         return name
 
     def variable(self, name: str) -> str:
-        """Bring in a weight of the checkpoint, in ONNX's layout."""
+        """Add a weight of the checkpoint, in ONNX's layout."""
         return self.constant(name, _to_onnx(name, self.arrays[name]))
 
-    def save(self, architecture: UNetArchitecture, folder: Path, instrument: str) -> None:
+    def layer(self, kind: str, x: str, name: str, **attributes: Any) -> str:
+        """Add a convolution with its kernel and bias."""
+        return self.op(kind, x, self.variable(f"{name}/kernel"), self.variable(f"{name}/bias"), **attributes)
+
+    def save(self, architecture: UNetArchitecture, folder: Path, stem: str) -> None:
         shape: list[str | int | None] = [1, 2, architecture.segment_frames, "bins"]
         graph = helper.make_graph(
             self.nodes,
-            instrument,
+            stem,
             [helper.make_tensor_value_info(GRAPH_INPUT, TensorProto.FLOAT, shape)],
             [helper.make_tensor_value_info(_OUTPUT, TensorProto.FLOAT, shape)],
             list(self.initializers.values()),
@@ -112,10 +115,10 @@ class _Graph:
             ir_version=8,
             producer_name="spleeter-microservice",
         )
-        # Beside the graph, the weights are mapped into memory instead of being parsed.
-        external_data_helper.convert_model_to_external_data(model, location=f"{instrument}.bin")
-        onnx.save_model(model, folder / f"{instrument}.onnx")
-        (folder / f"{instrument}.bin").chmod(0o644)  # onnx makes it readable to its owner alone
+        # Weights outside the graph are mapped into memory instead of being parsed.
+        external_data_helper.convert_model_to_external_data(model, location=f"{stem}.bin")
+        onnx.save_model(model, folder / f"{stem}.onnx")
+        (folder / f"{stem}.bin").chmod(0o644)  # onnx makes it readable by its owner only
 
 
 def _build(graph: _Graph, architecture: UNetArchitecture, position: int) -> None:
@@ -124,20 +127,11 @@ def _build(graph: _Graph, architecture: UNetArchitecture, position: int) -> None
     for j in range(LAYERS):
         name = numbered("conv2d", (LAYERS + 1) * position + j)
         norm = numbered("batch_normalization", 2 * LAYERS * position + j)
-        skips.append(
-            graph.op(
-                "Conv",
-                hidden,
-                graph.variable(f"{name}/kernel"),
-                graph.variable(f"{name}/bias"),
-                strides=[2, 2],
-                pads=[_BEFORE, _BEFORE, _AFTER, _AFTER],
-            )
-        )
+        skips.append(graph.layer("Conv", hidden, name, **_STRIDED))
         if j < LAYERS - 1:
             normed = _batch_norm(graph, skips[j], norm, architecture.conv_n_filters[j])
             hidden = _activate(graph, normed, architecture.conv_activation)
-        else:  # Deezer's checkpoints have weights here that no output depends on: keep them only
+        else:  # no output depends on these weights of Deezer's; keep them so that they can be read back
             _norm_variables(graph, norm)
     hidden = skips.pop()
     outputs = (*reversed(architecture.conv_n_filters[:-1]), 1)
@@ -148,24 +142,18 @@ def _build(graph: _Graph, architecture: UNetArchitecture, position: int) -> None
             height = architecture.segment_frames >> (LAYERS - j)
             hidden = _split_transposed(graph, hidden, name, filters, height, architecture.deconv_activation)
         else:
-            hidden = _activate(graph, _transposed(graph, hidden, name), architecture.deconv_activation)
+            transposed = graph.layer("ConvTranspose", hidden, name, **_STRIDED)
+            hidden = _activate(graph, transposed, architecture.deconv_activation)
         hidden = _batch_norm(graph, hidden, norm, filters)
         if skips:
             hidden = graph.op("Concat", skips.pop(), hidden, axis=1)
     name = numbered("conv2d", (LAYERS + 1) * position + LAYERS)
-    logits = graph.op(
-        "Conv",
-        hidden,
-        graph.variable(f"{name}/kernel"),
-        graph.variable(f"{name}/bias"),
-        dilations=[2, 2],
-        pads=[3, 3, 3, 3],
-    )
+    logits = graph.layer("Conv", hidden, name, dilations=[2, 2], pads=[3, 3, 3, 3])
     if architecture.kind == "softmax_unet":
         graph.op("Identity", logits)
     else:
-        # Written out, because ONNX Runtime's own Sigmoid is a rational function that is exact to
-        # 1e-7 of 1, not of itself: where all stems' masks are small, their ratios go wrong.
+        # Not Sigmoid: ONNX Runtime computes it as a rational function with an absolute error of
+        # 1e-7, which spoils the ratios of the stems where all their masks are small.
         one = graph.constant("one", np.ones(1, np.float32))
         exponential = graph.op("Exp", graph.op("Neg", logits))
         graph.op("Div", GRAPH_INPUT, graph.op("Add", exponential, one))
@@ -173,9 +161,9 @@ def _build(graph: _Graph, architecture: UNetArchitecture, position: int) -> None
 
 
 def _batch_norm(graph: _Graph, x: str, name: str, channels: int) -> str:
-    """Normalise by a depthwise 1×1 convolution: it fuses with the activation that follows.
+    """Normalise with a depthwise 1×1 convolution, which fuses with the activation after it.
 
-    The runtime folds the arithmetic on the four weights into two constants when it loads.
+    When it loads the graph, ONNX Runtime folds the arithmetic on the four weights into two constants.
     """
     gamma, beta, mean, variance = _norm_variables(graph, name)
     epsilon = graph.constant("epsilon", np.float32(_BATCH_NORM_EPSILON).reshape(1))
@@ -196,33 +184,22 @@ def _activate(graph: _Graph, x: str, activation: Activation) -> str:
     return graph.op("Relu" if activation == "ReLU" else "Elu", x)
 
 
-def _transposed(graph: _Graph, x: str, name: str) -> str:
-    return graph.op(
-        "ConvTranspose",
-        x,
-        graph.variable(f"{name}/kernel"),
-        graph.variable(f"{name}/bias"),
-        strides=[2, 2],
-        pads=[_BEFORE, _BEFORE, _AFTER, _AFTER],
-    )
-
-
 def _split_transposed(
     graph: _Graph, x: str, name: str, filters: int, height: int, activation: Activation
 ) -> str:
-    """Write a transposed convolution as four plain ones, for even and odd rows and columns.
+    """Add a transposed convolution as four plain ones, for even and odd rows and columns.
 
-    Each output row gets contributions from either the odd or the even rows of the kernel,
-    so four small convolutions do exactly the multiplications needed, at the speed of plain
-    convolutions; two transpositions then interleave their outputs.
+    Either the odd or the even rows of the kernel contribute to an output row, so four small
+    convolutions do only the multiplications needed, at the speed of plain convolutions. Two
+    transpositions then interleave their outputs.
 
     Args:
         graph: the graph under construction.
-        x: input of shape (1, in, height, width).
-        name: the layer's name in the checkpoint.
+        x: name of the input, shape (1, in, height, width).
+        name: name of the layer in the checkpoint.
         filters: number of output channels.
-        height: rows of the input.
-        activation: applied while the four parts are still in the convolution's layout.
+        height: number of rows of the input.
+        activation: activation, applied before the outputs are interleaved.
     """
     kernel, bias = graph.arrays[f"{name}/kernel"], graph.variable(f"{name}/bias")
     parts = []
@@ -245,7 +222,7 @@ def _shape(graph: _Graph, *sizes: int) -> str:
 
 
 def _to_onnx(name: str, array: Array) -> Array:
-    """Bring a kernel to (out, in, height, width), a transposed one to (in, out, height, width)."""
+    """Transpose a kernel to (out, in, height, width), a transposed one to (in, out, height, width)."""
     return array.transpose(3, 2, 0, 1) if name.endswith("/kernel") else array
 
 

@@ -1,10 +1,10 @@
-"""Multichannel Wiener filter, as official Spleeter's ``--mwf`` applies it.
+"""The multichannel Wiener filter of official Spleeter's ``--mwf``.
 
-One iteration of expectation and maximisation as in Norbert's ``wiener`` (Nugraha, Liutkus and
-Vincent, "Multichannel music separation with deep neural networks", EUSIPCO 2016): each stem is
-modelled by its power in each bin of each frame and by one spatial covariance per bin over the
-whole song. Because the covariances need the whole song, they are gathered in a first pass
-(``Covariances``) and used in a second one (``WienerFilter``).
+It does one iteration of expectation-maximisation like Norbert's ``wiener`` (Nugraha, Liutkus and
+Vincent, "Multichannel music separation with deep neural networks", EUSIPCO 2016). Each stem is
+modelled by its power in each bin of each frame, and by one spatial covariance per bin for the whole
+song. A first pass over the song therefore computes the covariances (``Covariances``), and a second
+one applies them (``WienerFilter``).
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from spleeter_microservice.arrays import Array, Spectrum
 
 _EPSILON = float(np.finfo(np.float32).eps)
-# Norbert scales the mix so that its largest magnitude is at most this, for its epsilons' sake.
-_LARGEST = 10.0
+# Norbert scales the mix to at most this magnitude, so that its epsilons have the intended effect.
+_MAX_MAGNITUDE = 10.0
 
 
 class Covariances:
-    """Sums over the frames of a song, from which each stem's spatial covariance follows.
+    """Sums over the frames of a song that determine each stem's spatial covariance.
 
     Args:
-        stems: how many.
-        bins: how many the networks see; above them official Spleeter's stems are silent.
+        stems: number of stems.
+        bins: number of bins that the networks process; official Spleeter's stems are silent above.
     """
 
     def __init__(self, stems: int, bins: int) -> None:
@@ -35,10 +35,10 @@ class Covariances:
         self._largest = 0.0
 
     def add(self, spectrum: Spectrum, estimates: Sequence[Array]) -> None:
-        """Take in a segment.
+        """Add a segment of the song.
 
         Args:
-            spectrum: of the mix, shape (2, frames, at least the networks' bins).
+            spectrum: spectrum of the mix, shape (2, frames, at least the networks' bins).
             estimates: each stem's magnitudes, shape (2, at least as many frames, bins).
         """
         _, bins = self._power.shape
@@ -50,8 +50,8 @@ class Covariances:
             self._power[stem] += np.trace(outer, axis1=1, axis2=2).real / 2
 
     def filter(self) -> WienerFilter:
-        """Finish the first pass."""
-        scale = 1 / max(1.0, self._largest / _LARGEST)
+        """Return the filter for the song, once all its segments are added."""
+        scale = 1 / max(1.0, self._largest / _MAX_MAGNITUDE)
         weight = _EPSILON + self._power * scale**2
         return WienerFilter(self._outer * scale**2 / weight[..., None, None], scale)
 
@@ -61,7 +61,7 @@ class WienerFilter:
 
     Args:
         covariances: one spatial covariance per stem and bin, shape (stems, bins, 2, 2).
-        scale: what the mix is multiplied by before any epsilon is added.
+        scale: factor for the mix, applied before any epsilon is added.
     """
 
     def __init__(self, covariances: NDArray[np.complex128], scale: float) -> None:
@@ -72,11 +72,11 @@ class WienerFilter:
         """Separate a segment.
 
         Args:
-            spectrum: of the mix, shape (2, frames, at least the networks' bins).
+            spectrum: spectrum of the mix, shape (2, frames, at least the networks' bins).
             estimates: each stem's magnitudes, shape (2, at least as many frames, bins).
 
         Returns:
-            each stem's spectrum, shape (2, frames, bins).
+            Each stem's spectrum, shape (2, frames, bins).
         """
         mix = spectrum[..., : self._covariances.shape[1]] * self._scale
         powers = [
@@ -90,7 +90,7 @@ class WienerFilter:
         return stems
 
     def _whiten(self, mix: Spectrum, powers: Sequence[Array]) -> Spectrum:
-        """Multiply by the inverse of the modelled covariance of the mix, a 2 × 2 matrix per bin."""
+        """Multiply by the inverse of the mix's modelled covariance, a 2 × 2 matrix per bin."""
         c = [[np.zeros(mix.shape[1:], np.complex64) for _ in range(2)] for _ in range(2)]
         for power, covariance in zip(powers, self._covariances, strict=True):
             for a in range(2):
@@ -108,11 +108,14 @@ class WienerFilter:
 
 
 def first_estimates(mix: Spectrum, estimates: Sequence[Array]) -> list[Spectrum]:
-    """Share out the mix by the stems' magnitudes (not their energies), with the mix's phase.
+    """Mask the mix in proportion to the stems' magnitudes (not their energies).
 
     Args:
-        mix: shape (2, frames, bins).
-        estimates: each of shape (2, at least as many frames, bins).
+        mix: spectrum of shape (2, frames, bins).
+        estimates: each stem's magnitudes, shape (2, at least as many frames, bins).
+
+    Returns:
+        Each stem's spectrum, shape (2, frames, bins).
     """
     magnitudes = [estimate[:, : mix.shape[1]] for estimate in estimates]
     total = np.add.reduce(magnitudes) + np.float32(_EPSILON)

@@ -1,4 +1,4 @@
-"""A configuration in Spleeter's format defines a model, or is refused by name."""
+"""A configuration in Spleeter's format defines a model, or is refused with the key that is wrong."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ CONFIGURATION: dict[str, Any] = {
 }
 
 
-def test_configuration_is_read() -> None:
+def test_a_configuration_defines_an_architecture() -> None:
     architecture = UNetArchitecture.from_configuration(CONFIGURATION)
     assert architecture.stems == ("vocals", "drums")
     assert architecture.kind == "softmax_unet"
@@ -31,7 +31,7 @@ def test_configuration_is_read() -> None:
     assert architecture.conv_n_filters == (16, 32, 64, 128, 256, 512)
 
 
-def test_json_gives_the_same_architecture_back() -> None:
+def test_an_architecture_survives_a_round_trip_through_json() -> None:
     architecture = UNetArchitecture.from_configuration(CONFIGURATION)
     assert UNetArchitecture.from_json(architecture.to_json()) == architecture
 
@@ -55,7 +55,7 @@ def test_json_gives_the_same_architecture_back() -> None:
         ({"model": 7}, "cannot be read"),
     ],
 )
-def test_what_cannot_be_run_is_refused_by_name(change: dict[str, Any], word: str) -> None:
+def test_an_unsupported_value_is_refused_with_its_key(change: dict[str, Any], word: str) -> None:
     with pytest.raises(ConfigurationError, match=word):
         UNetArchitecture.from_configuration(CONFIGURATION | change)
 
@@ -67,7 +67,7 @@ def test_a_missing_key_is_named(key: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "7"])
-def test_a_file_that_is_no_json_object_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_a_json_object_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config.json"
     path.write_text(text)
     with pytest.raises(ConfigurationError, match=r"config\.json"):
@@ -85,7 +85,7 @@ def test_a_configuration_file_is_read(tmp_path: Path) -> None:
     assert read_configuration(path) == CONFIGURATION
 
 
-def test_variables_are_those_of_deezers_two_stem_checkpoint() -> None:
+def test_the_variables_are_those_of_deezers_two_stem_checkpoint() -> None:
     shapes = UNetArchitecture(("vocals", "accompaniment")).variables()
     assert len(shapes) == 2 * (7 * 2 + 6 * 2 + 12 * 4)
     assert shapes["conv2d/kernel"] == (5, 5, 2, 16)

@@ -23,36 +23,36 @@ def test_ratio_masks_follow_the_formula_and_sum_to_one(stems: int) -> None:
     np.testing.assert_allclose(sum(found), 1, rtol=1e-6)
 
 
-def test_silence_is_shared_out_evenly() -> None:
+def test_masks_of_silence_are_equal() -> None:
     for mask in masks.ratio_masks([np.zeros((2, 5, 64), np.float32) for _ in range(4)]):
         np.testing.assert_allclose(mask, 0.25)
 
 
-def test_softmax_shares_out_the_magnitude_without_overflow() -> None:
+def test_softmax_distributes_the_magnitude_without_overflow() -> None:
     architecture = UNetArchitecture(("a", "b", "c"), kind="softmax_unet")
     logits = [x * 100 for x in random(3, 1)]
     magnitude = random(1, 2)[0]
     exponentials = [np.exp(x.astype(np.float64)) for x in logits]
     expected = [magnitude * e / sum(exponentials) for e in exponentials]
-    found = masks.estimates(architecture, [x.copy() for x in logits], magnitude)
+    found = masks.stem_magnitudes(architecture, [x.copy() for x in logits], magnitude)
     for estimate, wanted in zip(found, expected, strict=True):
         np.testing.assert_allclose(estimate, wanted, rtol=1e-4, atol=1e-6)
 
 
-def test_zeros_leave_the_mask_as_it_is() -> None:
+def test_zeros_leave_the_mask_unchanged() -> None:
     (mask,) = random(1)
-    assert masks.extended(mask, 129, "zeros") is mask
+    assert masks.extend(mask, 129, "zeros") is mask
 
 
-def test_average_continues_a_mask_by_its_mean() -> None:
+def test_average_continues_a_mask_with_its_mean() -> None:
     (mask,) = random(1)
-    whole = masks.extended(mask, 129, "average")
+    whole = masks.extend(mask, 129, "average")
     np.testing.assert_array_equal(whole[..., :64], mask)
     np.testing.assert_allclose(whole[..., 64:], np.repeat(mask.mean(-1, keepdims=True), 65, -1), rtol=1e-6)
 
 
 def test_full_continues_masks_so_that_they_still_sum_to_one() -> None:
-    whole = [masks.extended(mask, 129, "full") for mask in masks.ratio_masks(random(4))]
+    whole = [masks.extend(mask, 129, "full") for mask in masks.ratio_masks(random(4))]
     np.testing.assert_allclose(sum(whole), 1, rtol=1e-5)
     np.testing.assert_allclose(
         whole[0][..., 64:], np.repeat(whole[0][..., 48:64].mean(-1, keepdims=True), 65, -1), rtol=1e-5

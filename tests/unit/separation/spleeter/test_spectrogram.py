@@ -1,4 +1,4 @@
-"""The transform and its inverse give the signal back, whatever its length and blocks."""
+"""The transform and its inverse reproduce the signal, whatever its length and blocks."""
 
 import numpy as np
 import pytest
@@ -23,13 +23,13 @@ def split(waveform: NDArray[np.float32], block: int) -> list[NDArray[np.float32]
 
 def inverse(segments: list[Segment], architecture: UNetArchitecture) -> NDArray[np.float32]:
     synthesis = Synthesis(architecture)
-    pieces = [synthesis.add(s.spectrum, None, s.mix.shape[1]) for s in segments]
-    return np.concatenate(pieces, axis=1).T[architecture.n_fft :]
+    waveforms = [synthesis.add(s.spectrum, None, s.mix.shape[1]) for s in segments]
+    return np.concatenate(waveforms, axis=1).T[architecture.n_fft :]
 
 
 @settings(max_examples=60, deadline=None)
 @given(samples=st.integers(1, 3 * 64 * 64 + 300), block=st.integers(1, 9000))
-def test_round_trip_gives_the_signal_back(samples: int, block: int) -> None:
+def test_a_round_trip_reproduces_the_signal(samples: int, block: int) -> None:
     waveform = noise(samples)
     segments = list(Analysis(SMALL, full_band=True).segments(split(waveform, block)))
     back = inverse(segments, SMALL)
@@ -39,7 +39,7 @@ def test_round_trip_gives_the_signal_back(samples: int, block: int) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(samples=st.integers(1, 2 * 64 * 64 + 300), block=st.integers(1, 5000))
-def test_segments_do_not_depend_on_how_the_signal_arrives(samples: int, block: int) -> None:
+def test_segments_do_not_depend_on_the_blocks_of_the_signal(samples: int, block: int) -> None:
     waveform = noise(samples)
     whole = list(Analysis(SMALL).segments([waveform]))
     streamed = list(Analysis(SMALL).segments(split(waveform, block)))
@@ -51,16 +51,16 @@ def test_segments_do_not_depend_on_how_the_signal_arrives(samples: int, block: i
         assert a.last == b.last
 
 
-# One frame more and less than what fills a segment (512 frames less the leading frame of zeros).
+# Around the length that fills a segment, 512 frames less the leading frame of zeros.
 @pytest.mark.parametrize("samples", [1, 441, 1024, 508 * 1024, 508 * 1024 + 1, 509 * 1024, 511 * 1024 + 1023])
-def test_segments_have_the_frames_of_official_spleeter(samples: int) -> None:
+def test_segments_have_as_many_frames_as_in_official_spleeter(samples: int) -> None:
     segments = list(Analysis(FULL).segments([noise(samples)]))
     assert sum(s.frames for s in segments) == -(-(samples + 4096) // 1024)
     assert [s.last for s in segments] == [False] * (len(segments) - 1) + [True]
     assert sum(s.mix.shape[1] for s in segments) == samples + 4096
 
 
-def test_spectrum_is_the_transform_of_windowed_frames() -> None:
+def test_a_spectrum_is_the_transform_of_windowed_frames() -> None:
     waveform = noise(4 * 64)
     (segment,) = Analysis(SMALL, full_band=True).segments([waveform])
     padded = np.concatenate([np.zeros((256, 2)), waveform, np.zeros((256, 2))])

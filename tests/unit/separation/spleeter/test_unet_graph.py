@@ -1,4 +1,4 @@
-"""The graphs compute what Deezer's definition says, and give the weights back."""
+"""The graphs compute Deezer's definition, and the weights can be read back from them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -29,7 +29,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 
 
 def convolution(x: Array, kernel: Array, bias: Array, stride: int, dilation: int) -> Array:
-    """Compute TensorFlow's Conv2D with "same" padding, on (height, width, channels)."""
+    """Compute TensorFlow's Conv2D with "same" padding for shape (height, width, channels)."""
     reach = dilation * (kernel.shape[0] - 1) + 1
     size = -(-x.shape[0] // stride), -(-x.shape[1] // stride)
     padding = [max((n - 1) * stride + reach - m, 0) for n, m in zip(size, x.shape, strict=False)]
@@ -86,7 +86,7 @@ def reference(
 
 @pytest.mark.parametrize(("conv", "deconv"), [("LeakyReLU", "ReLU"), ("ELU", "ELU"), ("ReLU", "LeakyReLU")])
 @pytest.mark.parametrize("kind", ["unet", "softmax_unet"])
-def test_networks_compute_deezers_definition(
+def test_the_networks_compute_deezers_definition(
     tmp_path: Path, conv: Activation, deconv: Activation, kind: Kind
 ) -> None:
     architecture = replace(TINY, kind=kind, conv_activation=conv, deconv_activation=deconv)
@@ -99,7 +99,7 @@ def test_networks_compute_deezers_definition(
         np.testing.assert_allclose(found, expected, rtol=2e-4, atol=2e-5)
 
 
-def test_one_graph_serves_any_number_of_bins(tmp_path: Path) -> None:
+def test_a_graph_works_with_any_number_of_bins(tmp_path: Path) -> None:
     weights = written(TINY, tmp_path)
     wider = replace(TINY, bins=128)
     magnitude = np.random.default_rng(1).uniform(0, 2, (1, 2, 64, 128)).astype(np.float32)
@@ -108,7 +108,7 @@ def test_one_graph_serves_any_number_of_bins(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, expected, rtol=2e-4, atol=2e-5)
 
 
-def test_weights_are_given_back_exactly(tmp_path: Path) -> None:
+def test_the_weights_are_read_back_exactly(tmp_path: Path) -> None:
     weights = written(TINY, tmp_path)
     back = read_arrays(TINY, tmp_path)
     assert back.keys() == weights.keys()
@@ -116,7 +116,7 @@ def test_weights_are_given_back_exactly(tmp_path: Path) -> None:
         np.testing.assert_array_equal(back[name], array)
 
 
-def test_a_graph_that_cannot_be_loaded_is_an_error(tmp_path: Path) -> None:
+def test_a_graph_that_cannot_be_loaded_is_reported(tmp_path: Path) -> None:
     written(TINY, tmp_path)
     (tmp_path / "drums.onnx").write_bytes(b"not a graph")
     with pytest.raises(ModelCorruptError, match="cannot be loaded"):

@@ -1,4 +1,4 @@
-"""The multichannel Wiener filter is Norbert's, in two passes."""
+"""The multichannel Wiener filter in two passes equals Norbert's."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ def direct(v: NDArray[Any], x: NDArray[Any]) -> Complex:
 
 
 @pytest.mark.parametrize("loudness", [0.1, 100.0])
-def test_filter_equals_the_published_algorithm(loudness: float) -> None:
+def test_the_filter_equals_the_published_algorithm(loudness: float) -> None:
     rng = np.random.default_rng(0)
     frames, bins, stems = 12, 5, 3
     x = loudness * (rng.normal(size=(2, frames, bins)) + 1j * rng.normal(size=(2, frames, bins)))
