@@ -47,5 +47,5 @@ def test_two_files_for_one_stem_are_refused(tmp_path: Path) -> None:
 def test_a_folder_without_songs_or_none_at_all_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NoSongsError, match="has no songs with stems"):
         find_songs(tmp_path)
-    with pytest.raises(NoSongsError, match="is no folder"):
+    with pytest.raises(NoSongsError, match="is not a directory"):
         find_songs(tmp_path / "missing")
