@@ -1,4 +1,4 @@
-"""The command ``evaluate``: judges a model, or stems that are files, by songs with true stems."""
+"""The command ``evaluate``: scores a model, or files of stems, with songs whose stems are known."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ if TYPE_CHECKING:
     from spleeter_microservice.evaluation.evaluate import Evaluation, SongScores
     from spleeter_microservice.evaluation.song_files import Song
 
-_SIGNAL_OPTIONS = ("mwf", "bandwidth")  # the others are about the stems' files
+_SIGNAL_OPTIONS = ("mwf", "bandwidth")  # the others affect only the files of stems
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the command line."""
     parser = commands.add_parser(
         "evaluate",
-        help="score a model by songs whose stems are known",
-        description="Scores a model by songs whose stems are known.",
+        help="score a model with songs whose stems are known",
+        description="Scores a model with songs whose stems are known.",
     )
     add = parser.add_argument
     add(
         "model",
         nargs="?",
         metavar="MODEL",
-        help="as -p of separate; with --estimates, a name or nothing",
+        help="model to score, like -p of separate; with --estimates, an optional title",
     )
     add(
         "folder",
         type=Path,
         metavar="FOLDER",
-        help="directory of songs, each one file per stem, or musdb's files",
+        help="directory of songs, each with one file per stem, or of musdb files",
     )
     add(
         "--estimates",
         metavar="DIR",
         type=Path,
-        help="score the files DIR/{song}/{stem}.* instead of separating",
+        help="score the files DIR/{song}/{stem}.* instead of a model",
     )
     add_options(parser, _SIGNAL_OPTIONS)
     add(
@@ -58,42 +58,43 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="store_true",
         help="also compute BSSEval version 4: SDR, SIR, SAR and ISR",
     )
-    add("--json", metavar="FILE", type=Path, help="write all numbers to a file, as JSON")
+    add("--json", metavar="FILE", type=Path, help="write all scores to a file as JSON")
     add(
         "--html",
         metavar="FILE",
         type=Path,
-        help="write a report with boxplots and spectrograms",
+        help="write an HTML report with boxplots and spectrograms",
     )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
-    """Judge every song; one that fails does not keep the others from being judged.
+    """Score every song, continuing after a song that fails.
 
     Returns:
-        0, or the first error's exit status when every song failed, or ``SOME_FAILED``.
+        0, or ``SOME_FAILED``, or the first error's exit status if every song failed.
     """
+    from spleeter_microservice.evaluation.evaluate import Evaluation
     from spleeter_microservice.evaluation.song_files import find_songs
 
     _check(options)
     songs = find_songs(options.folder)
     with _open_estimator(options, settings) as (estimator, described):
-        judged = _Judged(options, described, estimator.sample_rate)
-        judged.judge_all(_evaluation(options, estimator), songs)
-    judged.publish()
-    if judged.statuses and judged.scores:
+        results = _Results(options, described, estimator.sample_rate)
+        results.score_all(Evaluation(estimator, bsseval=options.bsseval, pictures=bool(options.html)), songs)
+    results.publish()
+    if results.statuses and results.scores:
         return SOME_FAILED
-    return judged.statuses[0] if judged.statuses else 0
+    return results.statuses[0] if results.statuses else 0
 
 
 def _check(options: argparse.Namespace) -> None:
     if options.estimates and read_options(options) != SeparationOptions():
         raise ConfigurationError(
-            "--mwf and --bandwidth say how to separate: leave them out with --estimates."
+            "--mwf and --bandwidth have no effect on files. Omit them, or omit --estimates."
         )
     if not options.estimates and not options.model:
-        raise ConfigurationError("Name the model before the folder: evaluate 2stems FOLDER.")
+        raise ConfigurationError("No model is named. Put one before the directory: evaluate 2stems FOLDER.")
     for report in filter(None, (options.json, options.html)):
         check_writable(report)
     if options.html:
@@ -106,7 +107,11 @@ def _check(options: argparse.Namespace) -> None:
 def _open_estimator(
     options: argparse.Namespace, settings: Settings
 ) -> Iterator[tuple[Estimator, dict[str, Any]]]:
-    """Give what makes the estimates, and a description of it."""
+    """Open the source of the estimates.
+
+    Yields:
+        The estimator and its description for reports.
+    """
     from spleeter_microservice.evaluation.estimators import FileEstimator, ModelEstimator
     from spleeter_microservice.models.provide import find_model, open_store
     from spleeter_microservice.separation.separator import load_separator
@@ -122,18 +127,12 @@ def _open_estimator(
         yield ModelEstimator(separator, read_options(options)), describe_model(model)
 
 
-def _evaluation(options: argparse.Namespace, estimator: Estimator) -> Evaluation:
-    from spleeter_microservice.evaluation.evaluate import Evaluation
-
-    return Evaluation(estimator, bsseval=options.bsseval, pictures=bool(options.html))
-
-
-class _Judged:
-    """The songs of one call, and what became of them.
+class _Results:
+    """The results of one run.
 
     Attributes:
-        scores: of those that were judged.
-        statuses: exit statuses of those that were not.
+        scores: scores of the songs that succeeded.
+        statuses: exit statuses of the songs that failed.
     """
 
     def __init__(self, options: argparse.Namespace, model: dict[str, Any], sample_rate: int) -> None:
@@ -144,7 +143,7 @@ class _Judged:
         self._failed: dict[str, str] = {}
         self._start = time.perf_counter()
 
-    def judge_all(self, evaluation: Evaluation, songs: Sequence[Song]) -> None:
+    def score_all(self, evaluation: Evaluation, songs: Sequence[Song]) -> None:
         from spleeter_microservice.evaluation.summary import describe
 
         with _progress(songs, self._sample_rate) as begin:
@@ -162,12 +161,12 @@ class _Judged:
         print(f"Error: {error}", file=sys.stderr)
 
     def publish(self) -> None:
-        """Print the tables, and write what else was asked for."""
+        """Print the tables and write the files that the options name."""
         from spleeter_microservice.evaluation.summary import text
 
         seconds, elapsed = sum(song.duration for song in self.scores), time.perf_counter() - self._start
         facts = (
-            f"{len(self.scores)} songs, {seconds:.1f} s of audio judged in {elapsed:.1f} s, "
+            f"{len(self.scores)} songs, {seconds:.1f} s of audio scored in {elapsed:.1f} s, "
             f"{seconds / elapsed:.1f} times faster than real time"
         )
         if self.scores:
@@ -198,20 +197,21 @@ class _Judged:
 
     def _parameters(self) -> dict[str, Any]:
         options = self._options
-        how = (
+        source = (
             {"estimates": str(options.estimates)}
             if options.estimates
             else {name: getattr(options, name) for name in _SIGNAL_OPTIONS}
         )
-        return {"folder": str(options.folder), **how, "bsseval": options.bsseval}
+        return {"folder": str(options.folder), **source, "bsseval": options.bsseval}
 
 
 @contextmanager
-def _progress(songs: Sequence[Song], sample_rate: int) -> Iterator[Callable[[Song], Callable[[int], None]]]:
-    """Draw a progress bar over all songs on a terminal, and nothing elsewhere.
+def _progress(songs: Sequence[Song], sample_rate: int) -> Iterator[Callable[[Song], Callable[[int], object]]]:
+    """Draw a progress bar over all songs if standard error is a terminal.
 
     Yields:
-        what is called with each song as it begins, and gives what is called with each piece's samples.
+        A function to call at the start of each song. It returns a function to call with the number
+        of samples of each block.
     """
     if not sys.stderr.isatty():
         yield lambda _: lambda _: None
@@ -224,13 +224,9 @@ def _progress(songs: Sequence[Song], sample_rate: int) -> Iterator[Callable[[Son
         total=sum(expected_samples(song, sample_rate) for song in songs), leave=False, bar_format=_BAR
     ) as bar:
 
-        def begin(song: Song) -> Callable[[int], None]:
+        def begin(song: Song) -> Callable[[int], object]:
             bar.set_description(song.name)
-
-            def advance(samples: int) -> None:
-                bar.update(samples)
-
-            return advance
+            return bar.update
 
         yield begin
 

@@ -1,10 +1,11 @@
-"""BSSEval version 4 in blocks: the numbers of ``museval``, in memory that does not grow with the song.
+"""BSSEval version 4 in blocks: the scores of ``museval``, in memory that does not grow with the song.
 
-Each estimate is split into the true stem, a filtered version of it (spatial distortion), what can
-be had by filtering the other stems (interference), and the rest (artifacts). Filters have 512 taps,
-go from both channels to both, and are fitted by least squares over the whole song; the ratios of
-energies are then taken in windows of one second (Vincent et al., "Performance measurement in blind
-audio source separation", 2006; Stöter et al., "The 2018 Signal Separation Evaluation Campaign").
+Each estimate is decomposed into the reference stem, a filtered version of it (spatial distortion),
+filtered versions of the other stems (interference) and the rest (artifacts). The filters have 512
+taps, connect both input channels to both output channels, and are fitted by least squares over the
+whole song. The ratios of energies are then computed in windows of one second (Vincent et al.,
+"Performance measurement in blind audio source separation", 2006; Stöter et al., "The 2018 Signal
+Separation Evaluation Campaign").
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from spleeter_microservice.evaluation.sdr import decibel
 
 TAPS = 512
 _BLOCK = 1 << 14  # samples correlated at once
-_JITTER = 1e-11  # relative, what makes equations solvable that have several solutions
+_JITTER = 1e-11  # relative; makes equations with several solutions solvable
 
 Floats = NDArray[np.float64]
 
@@ -33,8 +34,8 @@ Floats = NDArray[np.float64]
 class BSSEval:
     """Medians over the windows, in dB.
 
-    None where no window has sound in all stems; SIR also where there is but one stem, which
-    nothing can interfere with.
+    They are None if no window has sound in all stems. SIR is also None if the song has a single
+    stem, because nothing can interfere with it.
     """
 
     sdr: float | None
@@ -44,11 +45,11 @@ class BSSEval:
 
 
 class BSSEvalMeter:
-    """Keeps the stems of one song in a temporary file, then judges them together.
+    """A temporary file with the stems of one song, which are scored together.
 
     Args:
-        stems: how many, each with its estimate.
-        sample_rate: also the window's length.
+        stems: number of stems.
+        sample_rate: sample rate in Hz, and thus the length of a window in samples.
     """
 
     def __init__(self, stems: int, sample_rate: int) -> None:
@@ -58,17 +59,17 @@ class BSSEvalMeter:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed by close()
 
     def add(self, references: Sequence[Waveform], estimates: Sequence[Waveform]) -> None:
-        """Take in a piece; all arrays have the shape (2, samples).
+        """Add the next samples of each stem, shape (2, samples).
 
         Raises:
-            DiskFullError: when the folder for temporary files has no space.
+            DiskFullError: if the temporary file cannot be written.
         """
         signals = np.concatenate([*references, *estimates])
         with _disk_space():
             self._file.write(np.ascontiguousarray(signals.T, np.float32).tobytes())
 
     def result(self) -> list[BSSEval]:
-        """Give the numbers of each stem."""
+        """Return the scores of each stem."""
         with _disk_space():
             self._file.flush()
         if not self._file.tell():
@@ -95,8 +96,8 @@ def _disk_space() -> Iterator[None]:
         yield
     except OSError as error:
         raise DiskFullError(
-            f"BSSEval needs space for temporary files in {tempfile.gettempdir()} ({error.strerror}). "
-            "Make some, or name another folder with TMPDIR."
+            f"BSSEval cannot write temporary files to {tempfile.gettempdir()}: {error.strerror}. "
+            "Free some space there, or set TMPDIR to another directory."
         ) from error
 
 
@@ -107,12 +108,12 @@ def bss_eval(
 
     Args:
         references: shape (samples, channels of all stems), a stem's two channels side by side.
-        estimates: the same.
-        window: its length in samples; what remains at the end is left out.
-        taps: length of the filters.
+        estimates: of the same shape.
+        window: length of a window in samples; an incomplete one at the end is left out.
+        taps: length of the filters in samples.
 
     Returns:
-        shape (stems, windows, 4): SDR, SIR, SAR, ISR in dB; NaN in windows in which a true stem or
+        SDR, SIR, SAR and ISR in dB, shape (stems, windows, 4); NaN in windows where a reference or
         an estimate is silent.
     """
     stems = references.shape[1] // 2
@@ -126,18 +127,18 @@ def bss_eval(
 
 
 def _windows(samples: int, window: int) -> Iterator[slice]:
-    """Windows side by side, or one for all that there is."""
+    """Yield adjacent windows, or a single one for a song that is shorter than a window."""
     length = min(window, samples)
     for start in range(0, samples - length + 1, length):
         yield slice(start, start + length)
 
 
 def _correlations(references: NDArray[np.float32], estimates: NDArray[np.float32], taps: int) -> Floats:
-    """Correlate every true channel with every true and estimated one.
+    """Correlate every reference channel with every reference and estimated channel.
 
     Returns:
-        shape (lags, true channels, all channels), where lag d, from −(taps − 1) to taps − 1, is the sum of
-        true(t) · other(t + d).
+        Sums of reference(t) · other(t + d), for lags d from −(taps − 1) to taps − 1, shape
+        (lags, reference channels, all channels).
     """
     samples, channels = references.shape
     margin = taps - 1
@@ -147,8 +148,8 @@ def _correlations(references: NDArray[np.float32], estimates: NDArray[np.float32
     for start in range(0, samples, step):
         low, high = max(0, start - margin), min(samples, start + step + margin)
         around = np.zeros((size, 2 * channels))
-        place = slice(low - start + margin, high - start + margin)
-        around[place, :channels], around[place, channels:] = references[low:high], estimates[low:high]
+        filled = slice(low - start + margin, high - start + margin)
+        around[filled, :channels], around[filled, channels:] = references[low:high], estimates[low:high]
         inside = around[margin : margin + step, :channels]
         left = np.fft.rfft(inside, size, axis=0)
         total += left.conj()[:, :, None] * np.fft.rfft(around, axis=0)[:, None, :]
@@ -156,19 +157,19 @@ def _correlations(references: NDArray[np.float32], estimates: NDArray[np.float32
 
 
 class _Projection:
-    """The filters that bring the true stems nearest to each estimate.
+    """The filters that bring the reference stems closest to each estimate.
 
     Args:
-        correlations: see ``_correlations``.
-        stems: how many.
-        window: the number of samples that will be filtered at once.
+        correlations: result of ``_correlations``.
+        stems: number of stems.
+        window: number of samples that are filtered at once.
     """
 
     def __init__(self, correlations: Floats, stems: int, window: int) -> None:
         self.size = window + len(correlations) // 2
         channels = 2 * stems
-        everything = _filters(correlations[..., :channels], correlations[..., channels:])
-        self._from_all = np.fft.rfft(everything, self.size, axis=1)
+        filters = _filters(correlations[..., :channels], correlations[..., channels:])
+        self._from_all = np.fft.rfft(filters, self.size, axis=1)
         self._from_own = []
         for own in (slice(2 * i, 2 * i + 2) for i in range(stems)):
             targets = correlations[:, own, channels:][..., own]
@@ -176,11 +177,14 @@ class _Projection:
             self._from_own.append(np.fft.rfft(filters, self.size, axis=1))
 
     def apply(self, references: Floats) -> tuple[Floats, Floats]:
-        """Filter a window of the true stems, of shape (samples, channels).
+        """Project each estimated channel onto the references, in one window.
+
+        Args:
+            references: shape (samples, channels of all stems).
 
         Returns:
-            what all stems together, and what the own stem alone makes of each estimated channel,
-            both of shape (size, channels).
+            The projections onto all stems and onto the channel's own stem, both of shape
+            (size, channels).
         """
         spectra = np.fft.rfft(references, self.size, axis=0)
         from_all = np.einsum("fk,kfe->fe", spectra, self._from_all)
@@ -200,7 +204,7 @@ def _filters(among: Floats, targets: Floats) -> Floats:
         targets: correlations of the inputs with the outputs, shape (lags, inputs, outputs).
 
     Returns:
-        shape (inputs, taps, outputs).
+        The filters' coefficients, shape (inputs, taps, outputs).
     """
     taps = len(among) // 2 + 1
     inputs, outputs = targets.shape[1:]
@@ -212,7 +216,7 @@ def _filters(among: Floats, targets: Floats) -> Floats:
     right = targets[taps - 1 :].transpose(1, 0, 2).reshape(inputs * taps, outputs)
     try:
         solved = np.linalg.solve(matrix, right)
-    except np.linalg.LinAlgError:  # channels that are alike; which of them is filtered is no matter
+    except np.linalg.LinAlgError:  # equal channels; it does not matter which of them is filtered
         matrix[diagonal] += _JITTER * matrix[diagonal].mean()
         solved = np.linalg.solve(matrix, right)
     return solved.reshape(inputs, taps, outputs)
@@ -221,39 +225,39 @@ def _filters(among: Floats, targets: Floats) -> Floats:
 def _window_ratios(
     projection: _Projection, references: NDArray[np.float32], estimates: NDArray[np.float32]
 ) -> Floats:
-    """Give SDR, SIR, SAR and ISR of each stem in one window, of shape (stems, 4)."""
+    """Return SDR, SIR, SAR and ISR of each stem in one window, in dB, shape (stems, 4)."""
     stems = references.shape[1] // 2
     if any(
         _silent(signals[:, 2 * i : 2 * i + 2]) for signals in (references, estimates) for i in range(stems)
     ):
         return np.full((stems, 4), np.nan)
     shape = (projection.size, references.shape[1])
-    true, estimate = np.zeros(shape), np.zeros(shape)
-    true[: len(references)], estimate[: len(references)] = references, estimates
-    from_all, from_own = projection.apply(true[: len(references)])
-    signal = _energies(true)
+    reference, estimate = np.zeros(shape), np.zeros(shape)
+    reference[: len(references)], estimate[: len(references)] = references, estimates
+    from_all, from_own = projection.apply(reference[: len(references)])
+    signal = _energies(reference)
     pairs = (
-        (signal, _energies(estimate - true)),
+        (signal, _energies(estimate - reference)),
         (_energies(from_own), _energies(from_all - from_own)),
         (_energies(from_all), _energies(estimate - from_all)),
-        (signal, _energies(from_own - true)),
+        (signal, _energies(from_own - reference)),
     )
     return np.array([list(map(decibel, *pair)) for pair in pairs]).T
 
 
 def _silent(stem: NDArray[np.float32]) -> bool:
-    """Whether a stem counts as silent as ``museval`` sees it: by the sum of its channels."""
+    """Return whether the sum of a stem's channels is silent, which is ``museval``'s criterion."""
     return not np.any(stem.sum(axis=1))
 
 
 def _energies(signals: Floats) -> Floats:
-    """Sum up each stem's energy over its two channels."""
+    """Return each stem's energy, summed over its two channels."""
     energies: Floats = np.square(signals).sum(axis=0).reshape(-1, 2).sum(axis=1)
     return energies
 
 
 def _medians(stem: Floats) -> BSSEval:
-    """Take the medians of a stem's windows, of shape (windows, 4)."""
+    """Compute the medians of a stem's windows, shape (windows, 4)."""
     audible = stem[~np.isnan(stem).any(axis=1)]
     if not len(audible):
         return BSSEval(None, None, None, None)

@@ -1,4 +1,4 @@
-"""Where the stems that are judged come from: a model, or files."""
+"""Sources of the stems to score: a model, or files."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from spleeter_microservice.separation.separator import BlockSource, StemSeparato
 
 @dataclass(frozen=True)
 class EstimateBlock:
-    """A stretch of a song: the mixture and its estimated stems, each of shape (2, samples)."""
+    """A block of a song: the mixture and its estimated stems, each of shape (2, samples)."""
 
     mix: Waveform
     stems: Mapping[str, Waveform]
 
 
 class Estimator(Protocol):
-    """Gives estimates of a song's stems."""
+    """A source of estimates of songs' stems."""
 
     @property
     def sample_rate(self) -> int:
-        """Of all that it takes and gives, in Hz."""
+        """Sample rate in Hz of the mixture and of the estimates."""
 
     def stems(self, song: Song) -> tuple[str, ...]:
-        """Name the stems that there will be.
+        """Return the names of the stems that ``blocks`` yields.
 
         Raises:
-            EvaluationError: when there are none for this song.
+            EvaluationError: if this song has no estimates.
         """
 
     def blocks(self, song: Song, mixture: BlockSource) -> Generator[EstimateBlock, None, None]:
-        """Give the stems of a song; the pieces joined together have exactly the mixture's length.
+        """Yield the mixture with its estimated stems, exactly as long as the mixture in all.
 
         Args:
-            song: which one.
-            mixture: opens it, in blocks of shape (samples, 2).
+            song: the song to estimate.
+            mixture: opens the mixture as blocks of shape (samples, 2).
         """
 
 
@@ -56,13 +56,9 @@ class ModelEstimator:
     """
 
     def __init__(self, separator: StemSeparator, options: SeparationOptions) -> None:
+        self.sample_rate = separator.sample_rate
         self._separator = separator
         self._options = options
-
-    @property
-    def sample_rate(self) -> int:
-        """Sample rate of the model, in Hz."""
-        return self._separator.sample_rate
 
     def stems(self, song: Song) -> tuple[str, ...]:
         """Return the names of the model's stems, whatever the song."""
@@ -76,38 +72,33 @@ class ModelEstimator:
 
 
 class FileEstimator:
-    """Reads stems that any program has separated, ``{folder}/{song}/{stem}.*``.
+    """An estimator that reads stems separated by any program, ``{folder}/{song}/{stem}.*``.
 
     Args:
-        folder: of all songs.
-        sample_rate: at which everything is judged, in Hz.
+        folder: directory with the estimates of all songs.
+        sample_rate: sample rate in Hz at which the stems are scored.
     """
 
     def __init__(self, folder: Path, sample_rate: int = 44100) -> None:
+        self.sample_rate = sample_rate
         self._folder = folder
-        self._sample_rate = sample_rate
-
-    @property
-    def sample_rate(self) -> int:
-        """As given."""
-        return self._sample_rate
 
     def stems(self, song: Song) -> tuple[str, ...]:
-        """Name the files of this song.
+        """Return the names of the song's files.
 
         Raises:
-            MissingEstimateError: when there are none.
-            AmbiguousStemError: when two have one name.
+            MissingEstimateError: if the song has no files.
+            AmbiguousStemError: if a stem has two files.
         """
         return tuple(self._files(song))
 
     def blocks(self, song: Song, mixture: BlockSource) -> Generator[EstimateBlock, None, None]:
-        """Read the files beside the mixture.
+        """Read the files in step with the mixture.
 
         Raises:
-            StemLengthError: at the end, when one of them is longer or shorter than the mixture.
+            StemLengthError: if one of them is longer or shorter than the mixture.
         """
-        with Tracks(self._files(song), self._sample_rate) as tracks:
+        with Tracks(self._files(song), self.sample_rate) as tracks:
             samples = 0
             for block in mixture():
                 samples += len(block)
@@ -120,6 +111,6 @@ class FileEstimator:
         files.pop(MIXTURE, None)
         if not files:
             raise MissingEstimateError(
-                f"There are no estimates of {song.name}: put them into {folder}, one audio file per stem."
+                f"{song.name} has no estimates. Put them into {folder}, one audio file per stem."
             )
         return files

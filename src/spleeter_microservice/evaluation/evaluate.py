@@ -1,4 +1,4 @@
-"""Judges a song: reads its true stems beside the estimates and hands both to the measures."""
+"""Scoring of songs: reads the reference stems in step with the estimates and measures both."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from spleeter_microservice.evaluation.spectrogram_images import Spectrogram
 from spleeter_microservice.evaluation.targets import Target, match
 from spleeter_microservice.evaluation.tracks import Tracks, mixture_source
 
-LARGEST_RESIDUAL = -10.0
-"""Level in dB relative to the mixture, above which its stems do not seem to be all that it has."""
+MAX_RESIDUAL = -10.0
+"""Level in dB relative to the mixture; if what the stems lack is louder, a stem may be missing."""
 
 
 @dataclass(frozen=True)
 class StemScores:
-    """How well one stem of a song was separated.
+    """Scores of one stem of a song; all are None if the reference stem is silent.
 
     Attributes:
-        estimate: of the estimate; None, as all others, when the true stem is silent.
-        mixture: of the unseparated mixture, taken for the stem.
-        oracle: of the best possible ratio mask.
-        bsseval: when asked for, unless the stem overlaps others.
+        estimate: scores of the estimate.
+        mixture: scores of the unseparated mixture in place of an estimate.
+        oracle: scores of the best possible ratio mask.
+        bsseval: scores of BSSEval, if requested; None for a stem that overlaps others.
     """
 
     estimate: SdrScores | None
@@ -43,16 +43,16 @@ class StemScores:
 
 @dataclass(frozen=True)
 class SongScores:
-    """What was measured of a song.
+    """Scores of a song.
 
     Attributes:
-        song: its name.
-        duration: in seconds.
-        elapsed: wall-clock time of separating and judging, in seconds.
-        stems: by name.
-        unscored: the remaining instruments, and why.
-        notes: what to know before trusting the numbers, in words.
-        pictures: of each stem, (true, estimated), when asked for.
+        song: name of the song.
+        duration: length of the song in seconds.
+        elapsed: wall-clock time of separating and scoring, in seconds.
+        stems: scores of the stems, by name.
+        unscored: reasons why the other stems were not scored, by name.
+        notes: remarks on the reliability of the scores.
+        pictures: spectrograms (reference, estimate) of the stems, by name, if requested.
     """
 
     song: str
@@ -65,12 +65,12 @@ class SongScores:
 
 
 class Evaluation:
-    """Judges songs one by one, in memory that depends neither on their length nor on their number.
+    """An evaluation of songs, one by one, in memory that does not depend on their length or number.
 
     Args:
-        estimator: gives the stems to score.
+        estimator: source of the stems to score.
         bsseval: also compute BSSEval version 4, which takes longer than separating.
-        pictures: also gather spectrograms.
+        pictures: also compute spectrograms.
     """
 
     def __init__(self, estimator: Estimator, *, bsseval: bool = False, pictures: bool = False) -> None:
@@ -78,40 +78,40 @@ class Evaluation:
         self._bsseval = bsseval
         self._pictures = pictures
 
-    def score(self, song: Song, progress: Callable[[int], None] = lambda _: None) -> SongScores:
-        """Judge a song.
+    def score(self, song: Song, progress: Callable[[int], object] = lambda _: None) -> SongScores:
+        """Score the stems of a song.
 
         Args:
-            song: its files.
-            progress: called with the number of samples of each piece.
+            song: the song's files.
+            progress: called with the number of samples of each block.
 
         Raises:
-            UnknownStemError: when it has the true stem of nothing that was separated.
-            StemLengthError: when its tracks are not of one length.
-            MissingEstimateError: when there are no estimates of it.
-            AudioError: when one of its files cannot be read.
+            UnknownStemError: if the song has a reference for none of the estimated stems.
+            StemLengthError: if the song's tracks differ in length.
+            MissingEstimateError: if the song has no estimates.
+            AudioError: if a file cannot be read.
         """
         start = time.perf_counter()
         estimator, rate = self._estimator, self._estimator.sample_rate
         matching = match(estimator.stems(song), song.stems)
         if not matching.targets:
             raise UnknownStemError(
-                f"{song.name} cannot be judged: {'; '.join(matching.unscored.values())}. It has "
-                f"{', '.join(song.stems)}. Rename its files, or take another model."
+                f"{song.name} cannot be scored: {'; '.join(matching.unscored.values())}. It has "
+                f"{', '.join(song.stems)}. Rename its files, or choose another model."
             )
-        wanted = {name for target in matching.targets for name in target.references} | set(song.parts)
+        needed = {name for target in matching.targets for name in target.references} | set(song.parts)
         with ExitStack() as stack:
-            tracks = stack.enter_context(Tracks({n: song.stems[n] for n in song.stems if n in wanted}, rate))
+            tracks = stack.enter_context(Tracks({n: song.stems[n] for n in song.stems if n in needed}, rate))
             meters = _Meters(matching.targets, rate, self._bsseval, self._pictures)
             stack.enter_context(closing(meters))
-            pieces = stack.enter_context(closing(estimator.blocks(song, mixture_source(song, rate))))
+            blocks = stack.enter_context(closing(estimator.blocks(song, mixture_source(song, rate))))
             balance, samples = SdrMeter(), 0
-            for piece in pieces:
-                references = tracks.take(piece.mix.shape[1])
-                balance.add(piece.mix, _sum(references, song.parts))
-                meters.add(piece, references)
-                samples += piece.mix.shape[1]
-                progress(piece.mix.shape[1])
+            for block in blocks:
+                references = tracks.take(block.mix.shape[1])
+                balance.add(block.mix, _sum(references, song.parts))
+                meters.add(block, references)
+                samples += block.mix.shape[1]
+                progress(block.mix.shape[1])
             tracks.check_lengths(samples)
             return SongScores(
                 song=song.name,
@@ -125,7 +125,7 @@ class Evaluation:
 
 
 class _Meters:
-    """All measures of one song."""
+    """All metrics of one song."""
 
     def __init__(self, targets: Sequence[Target], sample_rate: int, bsseval: bool, pictures: bool) -> None:
         self._targets = targets
@@ -141,16 +141,18 @@ class _Meters:
             for target in (targets if pictures else ())
         }
 
-    def add(self, piece: EstimateBlock, references: Mapping[str, Waveform]) -> None:
-        true = [_sum(references, target.references) for target in self._targets]
-        estimated = [_sum(piece.stems, target.estimates) for target in self._targets]
-        for i, (t, e) in enumerate(zip(true, estimated, strict=True)):
-            self._estimates[i].add(t, e)
-            self._mixtures[i].add(t, piece.mix)
-        self._oracle.add(piece.mix, true)
+    def add(self, block: EstimateBlock, stems: Mapping[str, Waveform]) -> None:
+        references = [_sum(stems, target.references) for target in self._targets]
+        estimates = [_sum(block.stems, target.estimates) for target in self._targets]
+        for i, (reference, estimate) in enumerate(zip(references, estimates, strict=True)):
+            self._estimates[i].add(reference, estimate)
+            self._mixtures[i].add(reference, block.mix)
+        self._oracle.add(block.mix, references)
         if self._bsseval:
-            self._bsseval.add([true[i] for i in self._partition], [estimated[i] for i in self._partition])
-        for pair, *waveforms in zip(self.pictures.values(), true, estimated, strict=False):
+            self._bsseval.add(
+                [references[i] for i in self._partition], [estimates[i] for i in self._partition]
+            )
+        for pair, *waveforms in zip(self.pictures.values(), references, estimates, strict=False):
             for spectrogram, waveform in zip(pair, waveforms, strict=True):
                 spectrogram.add(waveform)
 
@@ -179,9 +181,9 @@ def _notes(tracks: Tracks) -> list[str]:
 
 
 def _residual_notes(balance: SdrScores | None) -> list[str]:
-    if balance is None or balance.sdr > -LARGEST_RESIDUAL:
+    if balance is None or balance.sdr > -MAX_RESIDUAL:
         return []
     return [
-        f"the stems do not sum to the mixture ({-balance.sdr:.1f} dB of it are missing or too much), "
+        f"the stems do not sum to the mixture (they differ by {-balance.sdr:.1f} dB relative to it), "
         "so the accompaniment may be incomplete"
     ]

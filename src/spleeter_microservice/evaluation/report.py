@@ -1,4 +1,4 @@
-"""One HTML file that shows an evaluation: tables, boxplots and spectrograms, nothing to load."""
+"""The HTML report of an evaluation: one self-contained file of tables, boxplots and spectrograms."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ img { max-width: 100% }
 
 
 def check_drawing() -> None:
-    """Make sure, before the work, that pictures can be drawn after it.
+    """Raise if pictures could not be drawn after the evaluation.
 
     Raises:
-        ConfigurationError: when matplotlib is not installed.
+        ConfigurationError: if matplotlib is not installed.
     """
     if find_spec("matplotlib") is None:
         raise ConfigurationError(
-            "--html needs matplotlib: pip install 'spleeter-microservice[evaluate]', or leave it out."
+            "--html needs matplotlib. Run pip install 'spleeter-microservice[evaluate]', or omit --html."
         )
 
 
 def html(title: str, facts: Mapping[str, str], songs: Sequence[SongScores], failed: Mapping[str, str]) -> str:
-    """Write the report.
+    """Return the report as an HTML document.
 
     Args:
-        title: what was judged.
-        facts: more to be said of it, by heading.
-        songs: the scores.
-        failed: songs that could not be judged, and why.
+        title: heading of the report.
+        facts: list below the heading, by label.
+        songs: scores of the songs.
+        failed: errors of the songs that could not be scored, by name.
     """
     parts = [
         f"<h1>{escape(title)}</h1>",
@@ -55,7 +55,7 @@ def html(title: str, facts: Mapping[str, str], songs: Sequence[SongScores], fail
         "<h2>Songs</h2>",
         _table(song_rows(songs)),
         *map(_song, songs),
-        *(["<h2>Not judged</h2>", _list({k: escape(v) for k, v in failed.items()})] if failed else []),
+        *(["<h2>Not scored</h2>", _list({k: escape(v) for k, v in failed.items()})] if failed else []),
     ]
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -66,7 +66,7 @@ def html(title: str, facts: Mapping[str, str], songs: Sequence[SongScores], fail
 
 
 def _song(song: SongScores) -> str:
-    remarks = [f"{name} not judged: {reason}" for name, reason in song.unscored.items()] + list(song.notes)
+    remarks = [f"{name} not scored: {reason}" for name, reason in song.unscored.items()] + list(song.notes)
     pictures = "<br>".join(_pair(name, *pair) for name, pair in song.pictures.items())
     return (
         f"<details open><summary>{escape(song.song)}, {song.duration:.1f} s</summary>"
@@ -75,9 +75,9 @@ def _song(song: SongScores) -> str:
     )
 
 
-def _pair(name: str, true: Spectrogram, estimate: Spectrogram) -> str:
-    loudest = float(max(true.decibels().max(), estimate.decibels().max()))
-    return _picture(png(true, loudest), f"{name}, true", small=True) + _picture(
+def _pair(name: str, reference: Spectrogram, estimate: Spectrogram) -> str:
+    loudest = float(max(reference.decibels().max(), estimate.decibels().max()))
+    return _picture(png(reference, loudest), f"{name}, reference", small=True) + _picture(
         png(estimate, loudest), f"{name}, estimate", small=True
     )
 
@@ -92,7 +92,7 @@ def _picture(image: bytes, caption: str, *, small: bool = False) -> str:
 
 
 def _boxplot(songs: Sequence[SongScores]) -> bytes:
-    """Draw each stem's SDR over the songs, with the mixture's and the oracle's beside it."""
+    """Draw each stem's SDR over the songs, beside that of the mixture and the oracle."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  # optional
     from matplotlib.figure import Figure  # noqa: PLC0415
 

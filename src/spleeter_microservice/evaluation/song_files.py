@@ -1,4 +1,4 @@
-"""Finds songs with their stems in a folder: one file per stem, or musdb's files of five tracks."""
+"""Discovery of songs with stems in a directory: one file per stem, or musdb's files of five tracks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ACCOMPANIMENT = "accompaniment"
 
 MUSDB_SUFFIX = ".stem.mp4"
 MUSDB_TRACKS = (MIXTURE, "drums", "bass", "other", VOCALS)
-"""The audio streams of a musdb file, in their order."""
+"""The audio streams of a musdb file, in order."""
 
 AUDIO_SUFFIXES = frozenset(
     f".{suffix}"
@@ -29,7 +29,7 @@ AUDIO_SUFFIXES = frozenset(
 
 @dataclass(frozen=True)
 class Track:
-    """An audio file, or one stream of it, counted from 0."""
+    """An audio file, or one of its audio streams, counted from 0."""
 
     path: Path
     stream: int | None = None
@@ -40,12 +40,12 @@ class Track:
 
 @dataclass(frozen=True)
 class Song:
-    """A song whose stems are known.
+    """A song with its reference stems.
 
     Attributes:
-        name: its path below the folder that was searched.
-        stems: by their names, in lower case.
-        mixture: None when it is the sum of the stems.
+        name: path of the song, relative to the directory that was searched.
+        stems: tracks of the stems, by name in lower case.
+        mixture: track of the mixture; None if it is the sum of the stems.
     """
 
     name: str
@@ -54,35 +54,35 @@ class Song:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The stems that sum to the mixture: an accompaniment beside its own stems counts alone."""
+        """The stems that sum to the mixture; an accompaniment replaces the stems that it consists of."""
         if ACCOMPANIMENT in self.stems:
             return tuple(name for name in (VOCALS, ACCOMPANIMENT) if name in self.stems)
         return tuple(self.stems)
 
 
 def find_songs(folder: Path) -> list[Song]:
-    """Find every song in a folder and the folders below it, in the order of their names.
+    """Find all songs in a directory and its subdirectories, sorted by name.
 
     Raises:
-        NoSongsError: when there is none.
-        AmbiguousStemError: when two files of a song have one name.
+        NoSongsError: if there are none.
+        AmbiguousStemError: if a stem of a song has two files.
     """
     if not folder.is_dir():
-        raise NoSongsError(f"{folder} is no folder. Name a folder of songs.")
+        raise NoSongsError(f"{folder} is not a directory. Pass a directory of songs.")
     songs = [song for place, files in _folders(folder) for song in _songs(folder, place, files)]
     if not songs:
         raise NoSongsError(
-            f"{folder} has no songs with stems: a song is a folder with one audio file per stem "
-            f"(vocals.wav, accompaniment.wav, …), or a file of musdb's (*{MUSDB_SUFFIX})."
+            f"{folder} has no songs with stems. Pass a directory in which each song is a directory with "
+            f"one audio file per stem (vocals.wav, accompaniment.wav, …) or a musdb file (*{MUSDB_SUFFIX})."
         )
     return sorted(songs, key=lambda song: song.name)
 
 
 def audio_files(paths: Sequence[Path], where: Path) -> dict[str, Track]:
-    """Name audio files by what stands before their suffixes; others are left out.
+    """Return the audio files among the paths, by their lower-case names without suffixes.
 
     Raises:
-        AmbiguousStemError: when two have one name.
+        AmbiguousStemError: if two have the same name.
     """
     tracks: dict[str, Track] = {}
     for path in sorted(paths):

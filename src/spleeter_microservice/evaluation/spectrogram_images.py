@@ -1,4 +1,4 @@
-"""Pictures of spectrograms, gathered while a song goes by; drawn by matplotlib, which is optional."""
+"""Pictures of spectrograms, computed block by block and drawn by matplotlib, which is optional."""
 
 from __future__ import annotations
 
@@ -11,32 +11,33 @@ from spleeter_microservice.arrays import Waveform
 from spleeter_microservice.separation.spleeter.spectrogram import hann
 
 WIDTH, HEIGHT = 360, 96
-"""Pixels of a picture: time, and frequency on a logarithmic scale."""
+"""Size of a picture in pixels: time, and frequency on a logarithmic scale."""
 
 _FRAME = 4096
-_LOWEST, _HIGHEST = 40.0, 16000.0  # Hz
+_MIN_FREQUENCY, _MAX_FREQUENCY = 40.0, 16000.0  # Hz
 _RANGE = 70.0  # dB from black to white
 
 
 class Spectrogram:
-    """A spectrogram of fixed size, whatever the length of the song.
+    """A spectrogram whose size does not depend on the length of the song.
 
     Args:
-        sample_rate: of the waveform, in Hz.
+        sample_rate: sample rate of the waveform in Hz.
     """
 
     def __init__(self, sample_rate: int) -> None:
-        edges = np.geomspace(_LOWEST, min(_HIGHEST, sample_rate / 2), HEIGHT + 1) * _FRAME / sample_rate
+        limit = min(_MAX_FREQUENCY, sample_rate / 2)
+        edges = np.geomspace(_MIN_FREQUENCY, limit, HEIGHT + 1) * _FRAME / sample_rate
         self._low = np.floor(edges[:-1]).astype(int)
         self._high = np.maximum(np.ceil(edges[1:]).astype(int), self._low + 1)
         self._window = hann(_FRAME)
         self._rest: Waveform = np.empty((2, 0), np.float32)
-        # Columns of power; when they are full, two and two are merged.
+        # Columns of power; when all are filled, pairs of them are merged.
         self._columns = np.zeros((2 * WIDTH, HEIGHT))
         self._filled, self._frames_in_last, self._frames_per_column = 0, 0, 1
 
     def add(self, waveform: Waveform) -> None:
-        """Take in a piece, of shape (2, samples)."""
+        """Add the next samples, shape (2, samples)."""
         joined = np.concatenate([self._rest, waveform], axis=1)
         frames = joined.shape[1] // _FRAME
         framed = joined[:, : frames * _FRAME].reshape(2, frames, _FRAME)
@@ -57,17 +58,17 @@ class Spectrogram:
         self._frames_in_last = (self._frames_in_last + 1) % self._frames_per_column
 
     def decibels(self) -> NDArray[np.float64]:
-        """Give the levels, of shape (frequencies from high to low, times)."""
+        """Return the levels in dB, shape (frequencies from high to low, times)."""
         columns = self._columns[: max(1, self._filled)]
         return 10 * np.log10(columns.T[::-1] + 1e-10)
 
 
 def png(spectrogram: Spectrogram, loudest: float) -> bytes:
-    """Draw a spectrogram.
+    """Draw a spectrogram as a PNG file.
 
     Args:
-        spectrogram: what was gathered.
-        loudest: the level in dB that is drawn brightest, the same for pictures to be compared.
+        spectrogram: the spectrogram to draw.
+        loudest: level in dB of the brightest colour, the same for pictures to be compared.
     """
     from matplotlib import colormaps  # noqa: PLC0415  # optional, and slow to import
     from matplotlib.image import imsave  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""From the scores of songs to medians and means, as JSON has them and as a table."""
+"""Medians and means of the songs' scores, as JSON and as tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from spleeter_microservice.evaluation.evaluate import SongScores, StemScores
 
-MEASURES: Mapping[str, str] = {
+METRICS: Mapping[str, str] = {
     "sdr": "SDR",
     "si_sdr": "SI-SDR",
     "mixture_sdr": "mixture SDR",
@@ -21,14 +21,14 @@ MEASURES: Mapping[str, str] = {
     "bsseval_sar": "BSS SAR",
     "bsseval_isr": "BSS ISR",
 }
-"""Every number that a stem can have, and its heading; all in dB."""
+"""Headings of all metrics, which are in dB, by their names in JSON."""
 
 
 def numbers(scores: StemScores) -> dict[str, float | None]:
-    """Give a stem's numbers under the names of ``MEASURES``; without BSSEval if it was not asked for."""
-    parts = {"": scores.estimate, "mixture_": scores.mixture, "oracle_": scores.oracle}
+    """Return a stem's scores in dB by the names of ``METRICS``, without BSSEval if it was not computed."""
+    sdr_scores = {"": scores.estimate, "mixture_": scores.mixture, "oracle_": scores.oracle}
     found: dict[str, float | None] = {}
-    for prefix, ratios in parts.items():
+    for prefix, ratios in sdr_scores.items():
         found[f"{prefix}sdr"] = None if ratios is None else ratios.sdr
         found[f"{prefix}si_sdr"] = None if ratios is None else ratios.si_sdr
     if scores.bsseval:
@@ -37,10 +37,10 @@ def numbers(scores: StemScores) -> dict[str, float | None]:
 
 
 def describe(song: SongScores) -> dict[str, Any]:
-    """Describe a song in values that JSON has."""
+    """Return a song's scores as values that JSON can represent."""
     return {
         "song": song.song,
-        "state": "judged",
+        "state": "scored",
         "duration": round(song.duration, 3),
         "elapsed": round(song.elapsed, 3),
         "stems": {
@@ -53,9 +53,9 @@ def describe(song: SongScores) -> dict[str, Any]:
 
 
 def summarise(songs: Iterable[SongScores]) -> dict[str, dict[str, Any]]:
-    """Give, for each stem, the number of songs that have it, and each measure's median and mean.
+    """Return, for each stem, the number of songs with it, and each metric's median and mean.
 
-    A measure counts where it is defined; one that is so nowhere is left out.
+    Songs in which a metric is undefined do not count; a metric that is undefined in all is left out.
     """
     columns: dict[str, dict[str, list[float]]] = {}
     for song in songs:
@@ -66,59 +66,59 @@ def summarise(songs: Iterable[SongScores]) -> dict[str, dict[str, Any]]:
                 if value is not None:
                     columns.setdefault(stem, {}).setdefault(key, []).append(value)
     return {
-        stem: {"songs": len(measures["sdr"])}
+        stem: {"songs": len(metrics["sdr"])}
         | {
             key: {"median": _rounded(median(values)), "mean": _rounded(fmean(values))}
-            for key, values in measures.items()
+            for key, values in metrics.items()
         }
-        for stem, measures in columns.items()
+        for stem, metrics in columns.items()
     }
 
 
 def text(songs: Sequence[SongScores]) -> str:
-    """Write the summary and each song's numbers as tables."""
+    """Return the summary and each song's scores as tables, followed by remarks."""
     return "\n\n".join(
-        [_aligned(summary_rows(songs)), _aligned(song_rows(songs)), *(filter(None, [_remarks(songs)]))]
+        filter(None, [_aligned(summary_rows(songs)), _aligned(song_rows(songs)), _remarks(songs)])
     )
 
 
 def summary_rows(songs: Sequence[SongScores]) -> list[tuple[str, ...]]:
-    """Give the summary as rows of a table, the heading first: median, mean in brackets."""
+    """Return the summary as rows of a table, the heading first: medians, with means in brackets."""
     summary = summarise(songs)
-    keys = [key for key in MEASURES if any(key in stem for stem in summary.values())]
-    rows = [("stem", "songs", *(MEASURES[key] for key in keys))]
+    keys = [key for key in METRICS if any(key in stem for stem in summary.values())]
+    rows = [("stem", "songs", *(METRICS[key] for key in keys))]
     for name, stem in summary.items():
         rows.append((name, str(stem["songs"]), *(_both(stem.get(key)) for key in keys)))
     return rows
 
 
 def song_rows(songs: Sequence[SongScores]) -> list[tuple[str, ...]]:
-    """Give the songs' numbers as rows of a table, the heading first."""
+    """Return the songs' scores as rows of a table, the heading first."""
     every = [(song.song, stem, numbers(scores)) for song in songs for stem, scores in song.stems.items()]
-    keys = [key for key in MEASURES if any(key in found for _, _, found in every)]
-    heading = ("song", "stem", *(MEASURES[key] for key in keys))
+    keys = [key for key in METRICS if any(key in found for _, _, found in every)]
+    heading = ("song", "stem", *(METRICS[key] for key in keys))
     return [heading, *((song, stem, *(_cell(n.get(key)) for key in keys)) for song, stem, n in every)]
 
 
 def _remarks(songs: Sequence[SongScores]) -> str:
     lines = []
     for song in songs:
-        lines += [f"{song.song}: {name} not judged: {reason}." for name, reason in song.unscored.items()]
+        lines += [f"{song.song}: {name} not scored: {reason}." for name, reason in song.unscored.items()]
         lines += [f"{song.song}: {note}." for note in song.notes]
     return "\n".join(lines)
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
-    """Lay out rows: names to the left, numbers to the right."""
+    """Align the columns of a table: names to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     names = sum(heading in ("song", "stem") for heading in rows[0])
     lines = []
     for row in rows:
         cells = zip(row, widths, strict=True)
-        laid = [
+        padded = [
             cell.ljust(width) if i < names else cell.rjust(width) for i, (cell, width) in enumerate(cells)
         ]
-        lines.append("  ".join(laid).rstrip())
+        lines.append("  ".join(padded).rstrip())
     return "\n".join(lines)
 
 

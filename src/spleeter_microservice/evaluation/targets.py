@@ -1,4 +1,4 @@
-"""What of a song can be judged: which estimates answer to which of its true stems."""
+"""Matching of a model's stems with a song's reference stems."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _KNOWN = frozenset((VOCALS, "drums", "bass", PIANO, OTHER, ACCOMPANIMENT))
 
 @dataclass(frozen=True)
 class Target:
-    """A sum of estimates beside the sum of true stems that it should equal.
+    """A sum of estimates and the sum of reference stems that it should equal.
 
     Attributes:
-        name: of the stem, or of several, joined by ``+``.
-        estimates: names of the separated stems.
+        name: name of the stem, or of several stems, joined by ``+``.
+        estimates: names of the model's stems.
         references: names of the song's stems.
-        overlaps: whether it has parts that other targets have, too.
+        overlaps: whether other targets have some of the same stems.
     """
 
     name: str
@@ -31,21 +31,21 @@ class Target:
 
 @dataclass(frozen=True)
 class Matching:
-    """The targets of a song, and why the remaining stems cannot be judged."""
+    """The targets of a song, and the reasons why the other stems cannot be scored."""
 
     targets: tuple[Target, ...]
     unscored: Mapping[str, str]
 
 
 def match(stems: Collection[str], song_stems: Collection[str]) -> Matching:
-    """Match what a model separates with the stems that a song has.
+    """Match the stems of a model with those of a song.
 
-    Names answer to themselves. An accompaniment is the sum of all that is not vocals, on either
-    side. A piano belongs to ``other`` where it is no stem of its own, on either side. Names that
-    are neither the model's nor these are used for the accompaniment alone.
+    Stems of the same name match. On both sides, an accompaniment is the sum of all stems except
+    vocals, and a piano without a stem of its own belongs to ``other``. A song's stems with other
+    names count only towards the accompaniment.
 
     Args:
-        stems: what the model separates.
+        stems: names of the model's stems.
         song_stems: names of the song's stems.
     """
     targets: list[Target] = []
@@ -73,7 +73,7 @@ def _target(name: str, stems: Collection[str], song_stems: Collection[str]) -> T
 
 
 def _accompaniment(stems: Collection[str], song_stems: Collection[str]) -> Target | None:
-    """The sum of all that is not vocals, if the model separates these."""
+    """Return the sum of all stems except vocals, or None if it cannot be scored."""
     if ACCOMPANIMENT in stems:
         estimates: tuple[str, ...] = (ACCOMPANIMENT,)
     else:
@@ -87,10 +87,10 @@ def _accompaniment(stems: Collection[str], song_stems: Collection[str]) -> Targe
 
 
 def _other(stems: Collection[str], song_stems: Collection[str]) -> Target | str:
-    """``other`` is what no further stem of the model has, so it depends on these."""
-    strangers = sorted(set(song_stems) - set(stems) - _KNOWN)
-    if strangers:
-        return f"what the song calls other may lack {' and '.join(strangers)}"
+    """Return the target for ``other``, which includes all that the model has no stem for."""
+    unknown = sorted(set(song_stems) - set(stems) - _KNOWN)
+    if unknown:
+        return f"the song's stem other may lack {' and '.join(unknown)}"
     estimates: tuple[str, ...] = (OTHER,)
     references: tuple[str, ...] = (OTHER,)
     if PIANO in stems and PIANO not in song_stems:

@@ -1,4 +1,4 @@
-"""Reads the tracks of a song side by side, each as long as the mixture."""
+"""Reading of a song's tracks in step with its mixture."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from spleeter_microservice.errors import SpleeterError, StemLengthError
 from spleeter_microservice.evaluation.song_files import Song, Track
 
 TOLERANCE = 4096
-"""Samples, one frame of the spectrogram, by which lengths may differ: encoders fill their blocks."""
+"""Samples by which lengths may differ, because encoders pad their last block."""
 
 _BLOCK = 1 << 16
 
 
 class TrackReader:
-    """Reads one track in pieces of any length.
+    """A track that is read in blocks of any length.
 
     Attributes:
-        track: what is read.
-        source_sample_rate: in Hz, of the file; the samples are at the rate asked for.
+        track: the track that is read.
+        source_sample_rate: sample rate of the file in Hz.
     """
 
     def __init__(self, track: Track, sample_rate: int) -> None:
@@ -37,11 +37,7 @@ class TrackReader:
         self._samples = 0
 
     def take(self, samples: int) -> Waveform:
-        """Give the next samples, zeros behind the end.
-
-        Returns:
-            shape (2, samples).
-        """
+        """Read the next samples, padded with zeros after the end, shape (2, samples)."""
         out = np.zeros((2, samples), np.float32)
         filled = 0
         while filled < samples and self._refill():
@@ -52,7 +48,7 @@ class TrackReader:
         return out
 
     def length(self) -> int:
-        """Read what remains, and give the number of samples of the whole track."""
+        """Read to the end and return the number of samples of the whole track."""
         while self._refill():
             self._rest = self._rest[:0]
         return self._samples
@@ -69,11 +65,11 @@ class TrackReader:
 
 
 class Tracks:
-    """Several tracks, read in step.
+    """Several tracks that are read in step.
 
     Args:
-        tracks: by name.
-        sample_rate: of what is read, in Hz.
+        tracks: the tracks, by name.
+        sample_rate: sample rate in Hz to convert them to.
     """
 
     def __init__(self, tracks: Mapping[str, Track], sample_rate: int) -> None:
@@ -87,25 +83,25 @@ class Tracks:
 
     @property
     def resampled(self) -> dict[str, int]:
-        """The sample rates of those files that have another one, in Hz."""
+        """The sample rates in Hz of the files that are resampled, by name of the track."""
         rates = {name: reader.source_sample_rate for name, reader in self._readers.items()}
         return {name: rate for name, rate in rates.items() if rate != self._sample_rate}
 
     def take(self, samples: int) -> dict[str, Waveform]:
-        """Give the next samples of each, of shape (2, samples)."""
+        """Read the next samples of each track, shape (2, samples)."""
         return {name: reader.take(samples) for name, reader in self._readers.items()}
 
     def check_lengths(self, samples: int) -> None:
-        """After the mixture's end, make sure that all tracks have ended or soon will.
+        """Raise if a track is not as long as the mixture; call this after its end.
 
         Raises:
-            StemLengthError: naming the first that is of another length.
+            StemLengthError: if a track is longer or shorter; the message names the first one.
         """
         for reader in self._readers.values():
             if abs(reader.length() - samples) > TOLERANCE:
                 raise StemLengthError(
                     f"{reader.track} lasts {reader.length() / self._sample_rate:.3f} s, but the mixture "
-                    f"{samples / self._sample_rate:.3f} s. Export all of them again, of one length."
+                    f"lasts {samples / self._sample_rate:.3f} s. Export them again with the same length."
                 )
 
     def __enter__(self) -> Self:
@@ -116,21 +112,21 @@ class Tracks:
 
 
 def mixture_source(song: Song, sample_rate: int) -> Callable[[], Iterator[Waveform]]:
-    """Give what opens a song's mixture: its file, or else the sum of its parts.
+    """Return a function that opens a song's mixture, which is its own file or the sum of its stems.
 
-    Each call gives blocks of shape (samples, 2) from the beginning.
+    Each call returns blocks of shape (samples, 2) from the beginning.
     """
     tracks = [song.mixture] if song.mixture else [song.stems[name] for name in song.parts]
     return lambda: _sum(tracks, sample_rate)
 
 
 def expected_samples(song: Song, sample_rate: int) -> int:
-    """Estimate the mixture's length from a file's header; 0 when that cannot be read."""
+    """Estimate the mixture's length from a file's header; return 0 if it cannot be read."""
     track = song.mixture or song.stems[song.parts[0]]
     try:
         with AudioReader(track.path, sample_rate=sample_rate, stream=track.stream) as reader:
             return reader.expected_frames or 0
-    except SpleeterError:  # the song will fail in its turn
+    except SpleeterError:  # reported when the song is scored
         return 0
 
 

@@ -1,4 +1,4 @@
-"""The command ``evaluate``: its numbers, tables, JSON and pictures, for models and for files."""
+"""The command ``evaluate`` scores models and files, and reports as tables, JSON and HTML."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FOUR = ("drums", "bass", "other", "vocals")
 
 
 def evaluate(tmp_path: Path, *arguments: object) -> tuple[int, dict[str, Any]]:
-    """Run the command; give its exit status and its JSON."""
+    """Run the command and return its exit status and its JSON."""
     report = tmp_path / "report.json"
     options = make_parser().parse_args(["evaluate", *map(str, arguments), "--json", str(report)])
     status = options.run(options, Settings(tmp_path / "store"))
@@ -43,7 +43,7 @@ def evaluate(tmp_path: Path, *arguments: object) -> tuple[int, dict[str, Any]]:
 
 
 def write_estimates(folder: Path, references: dict[str, Waveform], level: float, seed: int = 7) -> Path:
-    """Write the true stems with noise added, ``level`` times as loud as they are."""
+    """Write the reference stems with added noise that is ``level`` times as loud."""
     folder.mkdir(parents=True, exist_ok=True)
     return write_song(
         folder, {name: w + np.float32(level) * noise(len(w), seed=seed) for name, w in references.items()}
@@ -52,7 +52,7 @@ def write_estimates(folder: Path, references: dict[str, Waveform], level: float,
 
 @pytest.fixture
 def songs(tmp_path: Path) -> tuple[Path, Path]:
-    """Two songs, and estimates of them that are 20 and 14 dB good."""
+    """Write two songs, and estimates of them with SDRs of 20 and 14 dB."""
     for k, level in enumerate((0.1, 0.2)):
         waveforms = {name: noise(2 * RATE, seed=10 * k + i) for i, name in enumerate(TWO)}
         write_song(tmp_path / "songs" / f"song {k}", waveforms | {"mixture": mixed(waveforms)})
@@ -60,14 +60,14 @@ def songs(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "songs", tmp_path / "estimates"
 
 
-def test_every_measure_is_there_for_each_song_and_over_all(
+def test_every_metric_is_reported_for_each_song_and_for_all(
     tmp_path: Path, songs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     status, report = evaluate(tmp_path, "mine", songs[0], "--estimates", songs[1], "--bsseval")
     assert status == 0
     assert [song["song"] for song in report["songs"]] == ["song 0", "song 1"]
     for song, expected in zip(report["songs"], (20, 20 * np.log10(5)), strict=True):
-        assert song["state"] == "judged"
+        assert song["state"] == "scored"
         assert song["duration"] == 2
         for stem in TWO:
             scores = song["stems"][stem]
@@ -86,12 +86,12 @@ def test_every_measure_is_there_for_each_song_and_over_all(
     assert report["model"] == {"name": "mine"}
     assert report["parameters"]["bsseval"] is True
     printed = capsys.readouterr().out
-    assert "mine: 2 songs, 4.0 s of audio judged in" in printed
+    assert "mine: 2 songs, 4.0 s of audio scored in" in printed
     assert re.search(r"^stem +songs +SDR +SI-SDR +mixture SDR .* BSS SDR .* BSS ISR$", printed, re.MULTILINE)
     assert re.search(r"^song 1 +accompaniment +1[34]\.\d\d", printed, re.MULTILINE)
 
 
-def test_the_page_shows_boxes_and_spectrograms_and_loads_nothing(
+def test_the_html_report_shows_boxplots_and_spectrograms_and_loads_nothing(
     tmp_path: Path, songs: tuple[Path, Path]
 ) -> None:
     page = tmp_path / "report.html"
@@ -99,14 +99,14 @@ def test_the_page_shows_boxes_and_spectrograms_and_loads_nothing(
     assert status == 0
     text = page.read_text()
     pictures = re.findall(r'<img alt="([^"]+)"[^>]* src="data:image/png;base64,([^"]+)"', text)
-    both = [f"{stem}, {what}" for stem in sorted(TWO) for what in ("true", "estimate")]
+    both = [f"{stem}, {what}" for stem in sorted(TWO) for what in ("reference", "estimate")]
     assert [name for name, _ in pictures] == ["SDR over the songs", *both, *both]
     assert all(b64decode(data).startswith(b"\x89PNG") for _, data in pictures)
     assert not re.findall(r'(?:src|href)="(?!data:)', text)
     assert "<td>song 1" in text.replace(' class="name"', "")
 
 
-def test_musdbs_files_give_what_a_folder_of_the_same_stems_gives(tmp_path: Path) -> None:
+def test_a_musdb_file_has_the_same_scores_as_a_directory_of_its_stems(tmp_path: Path) -> None:
     waveforms = {name: np.round(w * 2**15) / np.float32(2**15) for name, w in stems(*FOUR).items()}
     write_musdb(tmp_path / "musdb" / "A - B.stem.mp4", waveforms)
     write_song(tmp_path / "folder" / "A - B", waveforms)
@@ -131,7 +131,7 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_model_is_judged_by_what_it_separates(tmp_path: Path, model: Path) -> None:
+def test_a_model_is_scored(tmp_path: Path, model: Path) -> None:
     write_song(tmp_path / "songs" / "song", stems(*FOUR))
     status, report = evaluate(tmp_path, model, tmp_path / "songs", "--bandwidth", "full")
     assert status == 0
@@ -146,7 +146,7 @@ def test_a_model_is_judged_by_what_it_separates(tmp_path: Path, model: Path) -> 
     assert set(report["songs"][0]["stems"]) == {"vocals", "drums", "other", "accompaniment"}
 
 
-def test_a_terminal_shows_how_far_it_is(
+def test_a_terminal_shows_progress(
     tmp_path: Path, songs: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terminal = io.StringIO()
@@ -156,7 +156,7 @@ def test_a_terminal_shows_how_far_it_is(
     assert re.search(r"song 1: +50%\|", terminal.getvalue())
 
 
-def test_one_song_that_fails_does_not_keep_others_from_being_judged(
+def test_the_other_songs_are_scored_after_one_fails(
     tmp_path: Path, songs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     (songs[0] / "song 1" / "vocals.wav").unlink()
@@ -165,10 +165,12 @@ def test_one_song_that_fails_does_not_keep_others_from_being_judged(
     assert status == SOME_FAILED
     assert report["songs"][1]["error"]["type"] == "StemLengthError"
     assert report["songs"][1]["error"]["status"] == StemLengthError.facts.exit_status
-    assert "song 1/vocals.wav lasts 1.000 s, but the mixture 2.000 s" in capsys.readouterr().err
+    assert "song 1/vocals.wav lasts 1.000 s, but the mixture lasts 2.000 s" in capsys.readouterr().err
 
 
-def test_what_cannot_be_judged_has_a_status_of_its_own(tmp_path: Path, songs: tuple[Path, Path]) -> None:
+def test_each_reason_why_nothing_can_be_scored_has_its_own_status(
+    tmp_path: Path, songs: tuple[Path, Path]
+) -> None:
     assert evaluate(tmp_path, songs[0], "--estimates", tmp_path)[0] == MissingEstimateError.facts.exit_status
     write_song(tmp_path / "drums" / "song 0", stems("drums", samples=2 * RATE))
     status, _ = evaluate(tmp_path, tmp_path / "drums", "--estimates", tmp_path / "vocals")
@@ -176,13 +178,13 @@ def test_what_cannot_be_judged_has_a_status_of_its_own(tmp_path: Path, songs: tu
     write_song(tmp_path / "vocals" / "song 0", stems("vocals", samples=2 * RATE))
     status, _ = evaluate(tmp_path, tmp_path / "drums", "--estimates", tmp_path / "vocals")
     assert status == UnknownStemError.facts.exit_status
-    with pytest.raises(ConfigurationError, match="Name the model"):
+    with pytest.raises(ConfigurationError, match="No model is named"):
         evaluate(tmp_path, songs[0])
     with pytest.raises(ConfigurationError, match="--mwf and --bandwidth"):
         evaluate(tmp_path, songs[0], "--estimates", songs[1], "--mwf")
 
 
-def test_a_resampled_stem_and_an_incomplete_song_are_remarked_on(
+def test_a_song_whose_stems_do_not_sum_to_its_mixture_is_noted(
     tmp_path: Path, songs: tuple[Path, Path]
 ) -> None:
     other = noise(2 * RATE, seed=99)

@@ -164,7 +164,7 @@ async def test_an_input_that_is_not_audio_fails_under_the_name_that_the_client_s
 ) -> None:
     (tmp_path / "text").write_bytes(b"no sound at all" * 100)
     job = await stored(storage, job_of("../my song.mp3"), tmp_path / "text")
-    with pytest.raises(NotAudioError, match=r"my song\.mp3 is not audio") as caught:
+    with pytest.raises(NotAudioError, match=r"my song\.mp3 is not in a known audio format") as caught:
         await done(separation, job)
     assert str(tmp_path) not in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""BSSEval version 4 in blocks gives what museval gives."""
+"""BSSEval version 4 in blocks equals museval."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from tests.support.museval_reference import reference
 
 WINDOW = 8000
 Waveforms = NDArray[np.float32]
-Numbers = NDArray[np.float64]
+Scores = NDArray[np.float64]
 
 
 def side_by_side(waveforms: Waveforms) -> Waveforms:
@@ -17,7 +17,7 @@ def side_by_side(waveforms: Waveforms) -> Waveforms:
 
 
 def signals(stems: int, samples: int, seed: int = 0) -> tuple[Waveforms, Waveforms]:
-    """Noise, and estimates that are filtered, have the other stems in them, and noise of their own."""
+    """Return noise, and estimates with filtering, interference and noise of their own."""
     rng = np.random.default_rng(seed)
     references = 0.1 * rng.standard_normal((stems, samples, 2))
     references[0, : samples // 3] *= 0.1
@@ -26,26 +26,26 @@ def signals(stems: int, samples: int, seed: int = 0) -> tuple[Waveforms, Wavefor
     return references.astype(np.float32), estimates.astype(np.float32)
 
 
-def both(references: Waveforms, estimates: Waveforms, taps: int = 32) -> tuple[Numbers, Numbers]:
-    """Ours, and museval's."""
+def both(references: Waveforms, estimates: Waveforms, taps: int = 32) -> tuple[Scores, Scores]:
+    """Return our scores and museval's."""
     ours = bss_eval(side_by_side(references), side_by_side(estimates), WINDOW, taps)
     return ours, reference(references, estimates, WINDOW, taps)
 
 
 @pytest.mark.parametrize("samples", [1000, WINDOW - 1, WINDOW, 2 * WINDOW - 1, 50_000])
 @pytest.mark.parametrize("stems", [1, 2, 4])
-def test_numbers_equal_those_of_museval(stems: int, samples: int) -> None:
+def test_scores_equal_those_of_museval(stems: int, samples: int) -> None:
     found, expected = both(*signals(stems, samples))
-    if stems == 1:  # with nothing that could interfere, SIR is rounding over rounding
+    if stems == 1:  # without interference, SIR is a ratio of rounding errors
         found, expected = found[..., [0, 2, 3]], expected[..., [0, 2, 3]]
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_numbers_equal_those_of_museval_with_filters_of_full_length() -> None:
+def test_scores_equal_those_of_museval_with_filters_of_full_length() -> None:
     np.testing.assert_allclose(*both(*signals(2, 2 * WINDOW), TAPS), atol=1e-6)
 
 
-def test_windows_with_a_silent_stem_count_as_little_as_in_museval() -> None:
+def test_windows_with_a_silent_stem_are_ignored_as_in_museval() -> None:
     references, estimates = signals(2, 3 * WINDOW)
     references[1, :WINDOW] = 0
     estimates[0, 2 * WINDOW :] = 0
@@ -55,7 +55,7 @@ def test_windows_with_a_silent_stem_count_as_little_as_in_museval() -> None:
     assert not np.isnan(found[:, 1]).any()
 
 
-def test_a_stem_of_two_equal_channels_or_of_one_that_is_silent_can_be_judged() -> None:
+def test_stems_with_equal_channels_or_a_silent_channel_can_be_scored() -> None:
     references, estimates = signals(2, 2 * WINDOW)
     references[0, :, 1] = references[0, :, 0]
     references[1, :, 0] = 0
@@ -66,12 +66,11 @@ def test_a_stem_of_two_equal_channels_or_of_one_that_is_silent_can_be_judged() -
 def measured(references: Waveforms, estimates: Waveforms, cuts: list[int]) -> list[BSSEval]:
     with BSSEvalMeter(len(references), WINDOW) as meter:
         for start, end in zip([0, *cuts], [*cuts, references.shape[1]], strict=True):
-            pieces = ([w[start:end].T for w in waveforms] for waveforms in (references, estimates))
-            meter.add(*pieces)
+            meter.add(*([w[start:end].T for w in waveforms] for waveforms in (references, estimates)))
         return meter.result()
 
 
-def test_the_meter_gives_medians_over_the_windows_however_the_song_is_cut() -> None:
+def test_the_meter_returns_medians_over_the_windows_for_any_blocks() -> None:
     references, estimates = signals(2, 3 * WINDOW)
     expected = np.median(bss_eval(side_by_side(references), side_by_side(estimates), WINDOW), axis=1)
     for cuts in ([], [1, 5000, 5001, 20000]):
@@ -85,7 +84,7 @@ def test_nothing_interferes_with_a_single_stem() -> None:
     assert alone.sdr is not None
 
 
-def test_a_silent_stem_or_song_leaves_the_numbers_undefined() -> None:
+def test_a_silent_stem_or_an_empty_song_leaves_the_scores_undefined() -> None:
     references, estimates = signals(2, WINDOW)
     references[1] = 0
     undefined = [BSSEval(None, None, None, None)] * 2

@@ -1,4 +1,4 @@
-"""Oracle masks are what the formula says, however the song is cut."""
+"""Oracle masks follow the formula, whatever the blocks of the song."""
 
 import numpy as np
 import pytest
@@ -17,15 +17,15 @@ def noise(seed: int, samples: int = 150_000) -> Waveform:
     return steps * np.float32(0.01)
 
 
-def judged(mix: Waveform, references: list[Waveform], overlaps: list[bool], cuts: list[int]) -> list[float]:
+def scored(mix: Waveform, references: list[Waveform], overlaps: list[bool], cuts: list[int]) -> list[float]:
     oracle = OracleMasks(overlaps)
     for start, end in zip([0, *cuts], [*cuts, mix.shape[1]], strict=True):
         oracle.add(mix[:, start:end], [reference[:, start:end] for reference in references])
     return [ratios.sdr for ratios in oracle.result() if isinstance(ratios, SdrScores)]
 
 
-def by_formula(mix: Waveform, true: Waveform, others: list[Waveform]) -> float:
-    """The same, on the whole song in double precision."""
+def by_formula(mix: Waveform, reference: Waveform, others: list[Waveform]) -> float:
+    """Compute the SDR of a masked song in one piece and in double precision."""
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(LENGTH) / LENGTH)
     frames = -(-(mix.shape[1] + LENGTH) // STEP)
     padding = ((0, 0), (LENGTH, frames * STEP - mix.shape[1]))
@@ -36,40 +36,40 @@ def by_formula(mix: Waveform, true: Waveform, others: list[Waveform]) -> float:
             [np.fft.rfft(padded[:, k * STEP : k * STEP + LENGTH] * window) for k in range(frames)], 1
         )
 
-    energies = [np.abs(transformed(waveform)) ** 2 for waveform in (true, *others)]
+    energies = [np.abs(transformed(waveform)) ** 2 for waveform in (reference, *others)]
     masked = transformed(mix) * energies[0] / (np.sum(energies, axis=0) + 1e-10)
     out = np.zeros((2, frames * STEP + LENGTH))
     for k in range(frames):
         out[:, k * STEP : k * STEP + LENGTH] += np.fft.irfft(masked[:, k]) * window * 2 / 3
-    error = out[:, LENGTH : LENGTH + mix.shape[1]] - true
-    return float(10 * np.log10(np.sum(true.astype(np.float64) ** 2) / np.sum(error**2)))
+    error = out[:, LENGTH : LENGTH + mix.shape[1]] - reference
+    return float(10 * np.log10(np.sum(reference.astype(np.float64) ** 2) / np.sum(error**2)))
 
 
 @pytest.mark.parametrize("cuts", [[], [1, 65536, 65537, 140_000]])
-def test_masks_are_shared_out_by_the_energies_of_the_true_stems(cuts: list[int]) -> None:
+def test_masks_are_ratios_of_the_reference_stems_energies(cuts: list[int]) -> None:
     one, two, rest = noise(3), noise(20), noise(70)
     mix = one + two + rest
-    found = judged(mix, [one, two], [False, False], cuts)
+    found = scored(mix, [one, two], [False, False], cuts)
     assert found == pytest.approx(
         [by_formula(mix, one, [two, rest]), by_formula(mix, two, [one, rest])], abs=1e-3
     )
 
 
-def test_a_stem_that_overlaps_others_is_held_against_the_rest_of_the_mixture() -> None:
+def test_the_mask_of_an_overlapping_stem_is_its_ratio_to_the_whole_mixture() -> None:
     one, two, three = noise(3), noise(20), noise(70)
     mix = one + two + three
-    *_, both = judged(mix, [one, two, one + two], [False, False, True], [])
+    *_, both = scored(mix, [one, two, one + two], [False, False, True], [])
     assert both == pytest.approx(by_formula(mix, one + two, [three]), abs=1e-3)
 
 
-def test_a_stem_that_is_the_mixture_comes_out_whole() -> None:
+def test_a_stem_that_equals_the_mixture_is_reproduced() -> None:
     mix = noise(3)
-    (sdr,) = judged(mix, [mix], [False], [])
+    (sdr,) = scored(mix, [mix], [False], [])
     assert sdr > 60
 
 
 @pytest.mark.parametrize("samples", [1, 1023, 4096, 65536 - 4096 + 3072, 65536, 65537])
-def test_songs_of_every_length_come_out_whole(samples: int) -> None:
+def test_songs_of_every_length_are_reproduced(samples: int) -> None:
     mix = noise(3, samples)
-    (sdr,) = judged(mix, [mix], [False], [])
+    (sdr,) = scored(mix, [mix], [False], [])
     assert sdr > 60

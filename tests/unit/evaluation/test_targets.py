@@ -1,4 +1,4 @@
-"""What of a song can be judged is exactly what its stems allow."""
+"""The model's stems are matched with as many of the song's stems as possible."""
 
 import pytest
 
@@ -19,23 +19,23 @@ def alone(*names: str) -> Sums:
     return {name: ((name,), (name,)) for name in names}
 
 
-def test_names_answer_to_themselves() -> None:
+def test_stems_of_the_same_name_match() -> None:
     assert sums(TWO, *TWO) == alone(*TWO)
     found = sums(FOUR, *FOUR)
     assert {name: found[name] for name in FOUR} == alone(*FOUR)
 
 
-def test_the_accompaniment_is_the_sum_of_all_that_is_not_vocals() -> None:
+def test_the_accompaniment_is_the_sum_of_all_stems_except_vocals() -> None:
     found = sums(TWO, "vocals", "guitar", "bassdrums", "piano_synth")
     assert found["accompaniment"] == (("accompaniment",), ("guitar", "bassdrums", "piano_synth"))
     assert sums(TWO, "drums", "bass") == {"accompaniment": (("accompaniment",), ("drums", "bass"))}
 
 
-def test_an_accompaniment_beside_its_parts_is_not_counted_twice() -> None:
+def test_an_accompaniment_is_used_instead_of_its_parts() -> None:
     assert sums(TWO, "vocals", "accompaniment", "drums") == alone(*TWO)
 
 
-def test_a_models_own_parts_are_summed_where_the_song_has_no_more_than_an_accompaniment() -> None:
+def test_the_models_stems_are_summed_for_a_song_with_only_an_accompaniment() -> None:
     assert sums(FOUR, *TWO) == {
         **alone("vocals"),
         "accompaniment": (("drums", "bass", "other"), ("accompaniment",)),
@@ -47,7 +47,7 @@ def test_a_models_own_parts_are_summed_where_the_song_has_no_more_than_an_accomp
     }
 
 
-def test_a_piano_belongs_to_other_where_it_is_no_stem_of_its_own() -> None:
+def test_a_piano_without_a_stem_of_its_own_belongs_to_other() -> None:
     assert sums(FOUR, *FIVE)["other"] == (("other",), ("other", "piano"))
     found = sums(FIVE, *FOUR)
     assert found["other+piano"] == (("other", "piano"), ("other",))
@@ -55,18 +55,18 @@ def test_a_piano_belongs_to_other_where_it_is_no_stem_of_its_own() -> None:
     assert dict(match(FIVE, FOUR).unscored) == {}
 
 
-def test_other_is_not_judged_where_an_unknown_stem_may_belong_to_it() -> None:
+def test_other_is_not_scored_if_an_unknown_stem_may_belong_to_it() -> None:
     found = match(FOUR, ("vocals", "drums", "bass", "other", "guitar"))
-    assert dict(found.unscored) == {"other": "what the song calls other may lack guitar"}
+    assert dict(found.unscored) == {"other": "the song's stem other may lack guitar"}
     assert [target.name for target in found.targets] == ["vocals", "drums", "bass", "accompaniment"]
 
 
 @pytest.mark.parametrize("stems", [("guitar",), ("vocals",), ()])
-def test_what_a_song_does_not_have_is_not_judged(stems: tuple[str, ...]) -> None:
+def test_a_stem_that_the_song_lacks_is_not_scored(stems: tuple[str, ...]) -> None:
     found = match(("drums", "bass"), stems)
     assert found.targets == ()
     assert set(found.unscored) == {"drums", "bass"}
 
 
-def test_instruments_of_any_name_can_be_judged() -> None:
+def test_stems_of_any_name_can_be_scored() -> None:
     assert sums(("guitar", "rest"), "guitar", "rest", "vocals") == alone("guitar", "rest")
