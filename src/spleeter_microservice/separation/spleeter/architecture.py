@@ -114,17 +114,18 @@ class UNetArchitecture:
             raise ConfigurationError(f"The model's configuration cannot be read: {error}.") from error
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Parse the output of ``to_json``, of this version of the program or an older one."""
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Read JSON values: some of the fields, by the names of this version or of 0.1."""
         values: dict[str, Any] = {
             _FORMER_NAMES.get(key, key): tuple(value) if isinstance(value, list) else value
-            for key, value in json.loads(text).items()
+            for key, value in config.items()
         }
         return cls(**values)
 
-    def to_json(self) -> str:
-        """Return every field as JSON, for the manifest of an installed model."""
-        return json.dumps({field.name: getattr(self, field.name) for field in fields(self)})
+    def to_config(self) -> dict[str, Any]:
+        """Return every field as a JSON value."""
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values}
 
     def has_networks_of(self, other: Self) -> bool:
         """Return whether both have the same networks, which work with any number of bins."""

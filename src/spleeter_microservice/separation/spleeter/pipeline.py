@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,7 +25,7 @@ MaskedSpectrum = tuple[Spectrum, Array | None]
 
 def load(files: ModelFiles, cores: int | None = None) -> SpleeterSeparator:
     """Load a model of Deezer's kind, or a cascade that refines one; see ``separator.load_separator``."""
-    architecture = UNetArchitecture.from_json(json.dumps(files.config))
+    architecture = UNetArchitecture.from_config(files.config)
     return SpleeterSeparator(architecture, load_networks(files.directory, architecture, cores, files.base))
 
 

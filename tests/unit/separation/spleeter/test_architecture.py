@@ -33,7 +33,7 @@ def test_a_configuration_defines_an_architecture() -> None:
 
 def test_an_architecture_survives_a_round_trip_through_json() -> None:
     architecture = UNetArchitecture.from_configuration(CONFIGURATION)
-    assert UNetArchitecture.from_json(architecture.to_json()) == architecture
+    assert UNetArchitecture.from_config(architecture.to_config()) == architecture
 
 
 @pytest.mark.parametrize(
