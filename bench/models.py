@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from spleeter_microservice.models.catalogue import OFFICIAL
+from spleeter_microservice.models.catalogue import CATALOGUE
+from spleeter_microservice.models.installer import architecture_of
 from tests.support.random_models import random_arrays
 from tests.support.tensorflow_files import write_checkpoint
 
@@ -15,7 +16,7 @@ def random_model(name: str, folder: Path) -> Path:
         name: a model of the catalogue, whose architecture is used.
         folder: an existing folder.
     """
-    architecture = OFFICIAL.resolve(name).entry.architecture
+    architecture = architecture_of(CATALOGUE.resolve(name).entry)
     write_checkpoint(folder / name / "model", random_arrays(architecture))
     configuration = {
         "instrument_list": architecture.stems,

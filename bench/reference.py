@@ -17,7 +17,8 @@ from bench.tables import row
 from spleeter_microservice.arrays import Waveform
 from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.library import Separator
-from spleeter_microservice.models.catalogue import OFFICIAL
+from spleeter_microservice.models.catalogue import CATALOGUE
+from spleeter_microservice.models.installer import architecture_of
 from spleeter_microservice.models.tensorflow.checkpoint_reader import read_index
 from spleeter_microservice.settings import Settings
 
@@ -58,14 +59,14 @@ def compare_indexes(folder: Path) -> bool:
     """Print whether the variables of each architecture are those of Deezer's checkpoint, without gaps."""
     equal = True
     for index in sorted((folder / "official-index").iterdir()):
-        entry, offset, shapes = OFFICIAL.entries[index.name], 0, {}
+        entry, offset, shapes = CATALOGUE.resolve(index.name).entry, 0, {}
         for name, tensor in read_index(index / "model.index").items():
             equal &= tensor.offset == offset
             offset += tensor.size
             if name != "global_step":
                 shapes[name] = tensor.shape
                 equal &= tensor.dtype == _FLOAT32
-        equal &= offset == entry.size and shapes == entry.architecture.variables()
+        equal &= offset == entry.size and shapes == architecture_of(entry).variables()
         print(f"index of {index.name}: {len(shapes)} variables, {offset} bytes")
     return equal
 

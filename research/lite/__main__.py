@@ -13,7 +13,7 @@ from pathlib import Path
 
 from research.lite import synthesis
 from research.lite.cast import Cast
-from spleeter_microservice.models.builtin import BASE, FOLDER
+from spleeter_microservice.models.catalogue import BUILTIN_FOLDER
 from spleeter_microservice.models.provide import find_model, open_store
 from spleeter_microservice.settings import Settings
 
@@ -105,7 +105,7 @@ def validate(options: argparse.Namespace) -> None:
 def _base() -> Path:
     """Find 2stems, or pull it."""
     settings = Settings.from_environment(os.environ)
-    return find_model(BASE, open_store(settings.models_dir, settings.models_url)).folder
+    return find_model("2stems", open_store(settings.models_dir, settings.models_url)).folder
 
 
 def export(options: argparse.Namespace) -> None:
@@ -114,7 +114,7 @@ def export(options: argparse.Namespace) -> None:
 
     commit = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout
     exporting.export_with_record(
-        options.output, options.data, FOLDER, commit.strip(), options.evaluation, options.begin
+        options.output, options.data, BUILTIN_FOLDER, commit.strip(), options.evaluation, options.begin
     )
 
 

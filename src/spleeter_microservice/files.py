@@ -17,7 +17,7 @@ def replace_atomically(path: Path, *, flush: bool = False) -> Iterator[Path]:
 
     Args:
         path: file to create or replace.
-        flush: whether to flush the new file to the disk before it is renamed.
+        flush: whether to flush the new file to the disk before it is renamed, and its directory after that.
 
     Raises:
         OSError: if the file cannot be renamed.
@@ -26,12 +26,26 @@ def replace_atomically(path: Path, *, flush: bool = False) -> Iterator[Path]:
     try:
         yield temporary
         if flush:
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
+            flush_to_disk(temporary)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    if flush:
+        flush_to_disk(path.parent)
+
+
+def flush_to_disk(path: Path) -> None:
+    """Flush a file's contents, or a directory's list of names, to the disk.
+
+    Raises:
+        OSError: if it cannot be opened or flushed.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from spleeter_microservice.models.catalogue import ModelEntry, Release
+from spleeter_microservice.models.tensorflow.checkpoint_reader import official_sha256
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 from spleeter_microservice.separation.spleeter.unet_graph import write_networks
 
@@ -40,3 +42,17 @@ def written(architecture: UNetArchitecture, folder: Path, seed: int = 0) -> Mapp
     folder.mkdir(parents=True, exist_ok=True)
     write_networks(architecture, arrays, folder)
     return arrays
+
+
+def random_entry(name: str, architecture: UNetArchitecture) -> ModelEntry:
+    """Return the entry of a model with the weights of ``random_arrays``."""
+    arrays = random_arrays(architecture)
+    return ModelEntry(
+        name,
+        stems=architecture.stems,
+        sha256=official_sha256(arrays),
+        size=sum(array.nbytes for array in arrays.values()) + 8,
+        source=Release(f"{name}.tar.gz"),
+        sample_rate=architecture.sample_rate,
+        config=architecture.to_config(),
+    )

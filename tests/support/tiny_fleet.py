@@ -14,15 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spleeter_microservice.jobs.worker_registry import WorkerRegistry
-from spleeter_microservice.models.catalogue import Catalogue, ModelEntry
+from spleeter_microservice.models.catalogue import Catalogue
 from spleeter_microservice.models.store import ModelStore
-from spleeter_microservice.models.tensorflow.checkpoint_reader import official_sha256
 from spleeter_microservice.sandbox.inference import InferenceSlot
 from spleeter_microservice.web.services import Services
 from spleeter_microservice.worker.inventory import Inventory
 from spleeter_microservice.worker.separate_job import JobLimits, JobSeparator
 from spleeter_microservice.worker.worker import Worker, WorkerOptions
-from tests.support.random_models import random_arrays
+from tests.support.random_models import random_arrays, random_entry
 from tests.support.tensorflow_files import write_checkpoint
 from tests.support.tiny_store import ARCHITECTURE
 from tests.support.waiting import eventually
@@ -33,9 +32,7 @@ _SMALL = replace(ARCHITECTURE, stems=("vocals", "accompaniment"))
 def install(folder: Path) -> ModelStore:
     """Install the networks, by the name of ``2stems``."""
     arrays = random_arrays(_SMALL)
-    size = sum(array.nbytes for array in arrays.values()) + 8
-    entry = ModelEntry("2stems", _SMALL, official_sha256(arrays), size)
-    store = ModelStore(folder / "models", catalogue=Catalogue({entry.name: entry}))
+    store = ModelStore(folder / "models", catalogue=Catalogue(random_entry("2stems", _SMALL)))
     (folder / "models").mkdir()
     (folder / "checkpoint").mkdir()
     step: dict[str, NDArray[np.generic]] = {"global_step": np.zeros((), np.int64)}

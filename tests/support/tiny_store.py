@@ -1,4 +1,4 @@
-"""A catalogue of one small model of random weights, and the forms in which these come."""
+"""A catalogue of one small model with random weights, and the formats of these weights."""
 
 import tarfile
 import tempfile
@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from spleeter_microservice.models.catalogue import Catalogue, ModelEntry
+from spleeter_microservice.models.catalogue import Catalogue
 from spleeter_microservice.models.store import ModelStore
-from spleeter_microservice.models.tensorflow.checkpoint_reader import official_sha256
-from tests.support.random_models import TINY, random_arrays
+from tests.support.random_models import TINY, random_arrays, random_entry
 from tests.support.tensorflow_files import write_checkpoint
 
 NAME = "tiny"
@@ -29,8 +28,7 @@ def arrays(seed: int = 0) -> Arrays:
 
 @cache
 def catalogue() -> Catalogue:
-    size = sum(array.nbytes for array in arrays().values()) + 8
-    return Catalogue({NAME: ModelEntry(NAME, ARCHITECTURE, official_sha256(arrays()), size)})
+    return Catalogue(random_entry(NAME, ARCHITECTURE))
 
 
 def tiny_store(folder: Path, mirror: str | None = None) -> ModelStore:
@@ -38,7 +36,7 @@ def tiny_store(folder: Path, mirror: str | None = None) -> ModelStore:
 
 
 def checkpoint(folder: Path, seed: int = 0) -> Path:
-    """Write the weights as Deezer's release has them; give the folder."""
+    """Write the weights as Deezer's release has them and return their directory."""
     step: dict[str, NDArray[np.generic]] = {"global_step": np.zeros((), np.int64)}
     write_checkpoint(folder / "model", {**arrays(seed), **step})
     (folder / "model.meta").write_bytes(b"the graph of the training")
@@ -46,7 +44,7 @@ def checkpoint(folder: Path, seed: int = 0) -> Path:
 
 
 def archive(path: Path, seed: int = 0, below: str = "") -> Path:
-    """Write the weights as an archive, of the kind that the path ends in."""
+    """Write the weights as an archive in the format of the path's suffix."""
     folder = checkpoint(path.with_name(f"{path.name}-content"), seed)
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w") as zipped:
@@ -61,6 +59,6 @@ def archive(path: Path, seed: int = 0, below: str = "") -> Path:
 
 @cache
 def archived() -> bytes:
-    """Give the weights as the bytes of a .tar.gz."""
+    """Return the weights as the bytes of a .tar.gz file."""
     with tempfile.TemporaryDirectory() as folder:
         return archive(Path(folder) / "tiny.tar.gz").read_bytes()

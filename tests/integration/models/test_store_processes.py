@@ -1,4 +1,4 @@
-"""Processes that are killed, or that meet, leave a store that is whole."""
+"""A store stays consistent if processes are killed or change it at the same time."""
 
 import contextlib
 import os
@@ -29,12 +29,12 @@ store = tiny_store(Path(sys.argv[1]), sys.argv[2])
 PULL_AND_REPORT = f"{PULL}\nprint(store.pull('tiny').folder)"
 STOP_IN_THE_MIDDLE = f"""{PULL}
 import signal
-from dataclasses import replace
+from spleeter_microservice.separation.spleeter import unet_graph
 def write(architecture, arrays, folder):
     (folder / "vocals.onnx").write_bytes(b"half")
     print("writing", flush=True)
     signal.pause()
-store.installer.form = replace(store.installer.form, write=write)
+unet_graph.write_networks = write
 store.pull("tiny")
 """
 LITTLE_SPACE = f"""{PULL}
@@ -75,7 +75,7 @@ def contents(store: Path) -> list[str]:
     return sorted(path.name for path in (store / NAME).iterdir())
 
 
-def assert_next_pull_is_whole_and_cleans(store: Path, mirror: Server) -> None:
+def assert_the_next_pull_installs_and_cleans_up(store: Path, mirror: Server) -> None:
     with pytest.raises(ModelNotInstalledError):
         tiny_store(store).find(NAME)
     model = tiny_store(store, mirror.url).pull(NAME)
@@ -93,11 +93,11 @@ def test_a_pull_killed_while_it_downloads_is_resumed_by_the_next(tmp_path: Path)
             process.wait()
         arrived = part.stat().st_size
         released.set()
-        assert_next_pull_is_whole_and_cleans(tmp_path, mirror)
+        assert_the_next_pull_installs_and_cleans_up(tmp_path, mirror)
     assert mirror.requests[1][1]["Range"] == f"bytes={arrived}-"
 
 
-def test_a_pull_killed_while_it_writes_leaves_nothing_that_looks_installed(tmp_path: Path) -> None:
+def test_a_pull_killed_while_it_writes_leaves_no_installed_model(tmp_path: Path) -> None:
     with serving(content(archived())) as mirror:
         with running(STOP_IN_THE_MIDDLE, tmp_path, mirror.url) as process:
             assert process.stdout is not None
@@ -105,10 +105,10 @@ def test_a_pull_killed_while_it_writes_leaves_nothing_that_looks_installed(tmp_p
             process.send_signal(signal.SIGKILL)
             process.wait()
         assert any(name.startswith("files-") for name in contents(tmp_path))
-        assert_next_pull_is_whole_and_cleans(tmp_path, mirror)
+        assert_the_next_pull_installs_and_cleans_up(tmp_path, mirror)
 
 
-def test_of_two_pulls_at_once_the_second_waits_and_finds_it_done(tmp_path: Path) -> None:
+def test_the_second_of_two_pulls_at_once_waits_for_the_first(tmp_path: Path) -> None:
     released = threading.Event()
     with serving(stall(archived(), released)) as mirror:
         with (
@@ -122,7 +122,7 @@ def test_of_two_pulls_at_once_the_second_waits_and_finds_it_done(tmp_path: Path)
         assert len(mirror.requests) == 1
 
 
-def test_a_disk_without_space_is_an_error_that_says_so(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_nothing_is_left(tmp_path: Path) -> None:
     with (
         serving(content(archived())) as mirror,
         running(LITTLE_SPACE, tmp_path, mirror.url) as process,
@@ -133,11 +133,11 @@ def test_a_disk_without_space_is_an_error_that_says_so(tmp_path: Path) -> None:
     assert contents(tmp_path) == []
 
 
-def test_a_pull_that_waited_for_a_removal_installs_the_model_anew(tmp_path: Path) -> None:
+def test_a_pull_that_waited_for_a_removal_installs_the_model_again(tmp_path: Path) -> None:
     with serving(content(archived())) as mirror, contextlib.ExitStack() as stack:
-        slot = ModelDirectory(tmp_path / NAME, "")
-        with slot.locked():
+        directory = ModelDirectory(tmp_path / NAME, "")
+        with directory.locked():
             process = stack.enter_context(running(PULL_AND_REPORT, tmp_path, mirror.url))
             wait_until(lambda: re.search(rf"-> FLOCK .* {process.pid} ", Path("/proc/locks").read_text()))
-            slot.remove()
+            directory.remove()
         assert process.communicate(timeout=30)[0] == f"{tiny_store(tmp_path).find(NAME).folder}\n"

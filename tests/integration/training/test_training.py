@@ -19,6 +19,7 @@ from spleeter_microservice.errors import (
     TrainingStateError,
     TruncatedInputError,
 )
+from spleeter_microservice.models.installer import read_installed_weights
 from spleeter_microservice.models.provide import find_model, open_store
 from spleeter_microservice.models.tensorflow.checkpoint_reader import data_sha256, read_checkpoint
 from spleeter_microservice.separation.spleeter import masks
@@ -303,7 +304,7 @@ def write_renamed(folder: Path) -> Path:
 
 def test_fine_tuning_the_weights_of_deezer_starts_with_the_masks_of_deezer(model_settings: Settings) -> None:
     model = find_model("2stems", open_store(model_settings.models_dir))
-    given = open_store(model_settings.models_dir).installer.weights(model)
+    given = read_installed_weights(model)
     narrow = replace(model.architecture, bins=128)  # the weights fit any number of bins
     random = np.random.default_rng(0)
     magnitude = random.exponential(1, (1, 2, 512, 128)).astype(np.float32) * 10

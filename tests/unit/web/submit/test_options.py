@@ -6,7 +6,7 @@ import contextlib
 import json
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,10 +17,9 @@ from spleeter_microservice.bootstrap.api import api_config
 from spleeter_microservice.errors import InvalidFieldsError, MalformedRequestError
 from spleeter_microservice.jobs.job import JobOptions
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
-from spleeter_microservice.models.catalogue import OFFICIAL
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.settings import Settings
-from spleeter_microservice.web.submit.options import Stem, SubmissionForm, from_form, from_json
+from spleeter_microservice.web.submit.options import SubmissionForm, from_form, from_json
 
 CONFIG = replace(api_config(Settings()), signing_webhooks=True)
 MODEL = RegisteredModel("4stems", ("vocals", "drums", "bass", "other"), True)
@@ -86,10 +85,6 @@ def test_a_bitrate_that_the_codec_cannot_have_is_refused(codec: str, text: str) 
     with pytest.raises(InvalidFieldsError, match="can have") as caught:
         bitrate(codec, text)
     assert [*caught.value.fields] == ["bitrate"]
-
-
-def test_the_stems_are_those_of_the_models() -> None:
-    assert set(get_args(Stem)) == {stem for entry in OFFICIAL for stem in entry.architecture.stems}
 
 
 def test_empty_fields_of_a_form_count_as_left_out() -> None:
