@@ -1,1 +1,1 @@
-"""Makes the built-in models: synthesises music, trains a network to take it apart, and exports it."""
+"""Research behind the built-in models: synthesises music, trains a network to separate it, and exports it."""

@@ -1,6 +1,6 @@
-"""Makes the built-in models, step by step: ``synthesise``, ``train``, ``validate``, ``export``.
+"""Make the built-in models in four steps: ``synthesise``, ``train``, ``validate``, ``export``.
 
-The first needs what ``docs/models.md`` lists from Debian; the others need PyTorch.
+The first step needs the programs that ``make components`` installs from Debian; the others need PyTorch.
 """
 
 from __future__ import annotations
@@ -17,49 +17,53 @@ from spleeter_microservice.models.catalogue import BUILTIN_FOLDER
 from spleeter_microservice.models.provide import find_model, open_store
 from spleeter_microservice.settings import Settings
 
+# Number of the first piece of each cast; the first cast starts at 0.
 _SECOND_CAST, _THIRD_CAST, _HELD_OUT = 50_000, 60_000, 100_000
-"""Numbers of their first pieces."""
 _VOICES = 120
 
 
 def main() -> None:
-    """Do one step."""
+    """Run one step."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     steps = parser.add_subparsers(required=True)
     for step in (synthesise, train, validate, export):
         step_parser = steps.add_parser(step.__name__, help=step.__doc__)
-        step_parser.add_argument("--data", type=Path, default=Path("lite/data"), help="folder of pieces")
+        step_parser.add_argument("--data", type=Path, default=Path("lite/data"), help="folder of the pieces")
         step_parser.add_argument(
-            "--output", type=Path, default=Path("lite/run"), help="folder of checkpoints"
+            "--output", type=Path, default=Path("lite/run"), help="folder of the checkpoints"
         )
         step_parser.set_defaults(step=step)
         if step is synthesise:
-            step_parser.add_argument("--pieces", type=int, default=310, help="by the first cast, 36 s each")
+            step_parser.add_argument(
+                "--pieces", type=int, default=310, help="pieces by the first cast, 36 s each"
+            )
             step_parser.add_argument("--second", type=int, default=400, help="pieces by the second cast")
             step_parser.add_argument("--third", type=int, default=160, help="pieces by the third cast")
-            step_parser.add_argument("--validation", type=int, default=36, help="pieces to choose by")
+            step_parser.add_argument("--validation", type=int, default=36, help="pieces for validation")
             step_parser.add_argument("--processes", type=int, default=2)
         if step is train:
             step_parser.add_argument("--minutes", type=float, default=124)
-            step_parser.add_argument("--rate", type=float, default=1.6e-3, help="the highest learning rate")
+            step_parser.add_argument("--rate", type=float, default=1.6e-3, help="highest learning rate")
             step_parser.add_argument("--batch", type=int, default=4)
-            step_parser.add_argument("--processes", type=int, default=2, help="that train together")
+            step_parser.add_argument("--processes", type=int, default=2, help="processes that train together")
         if step in {train, validate, export}:
             step_parser.add_argument(
                 "--begin",
                 type=Path,
-                help="lite.onnx of an earlier training, to begin with and to average the result with",
+                help="lite.onnx of an earlier training, to start from and to average the result with",
             )
         if step is export:
-            step_parser.add_argument("--evaluation", type=Path, help="what evaluate --json wrote")
+            step_parser.add_argument(
+                "--evaluation", type=Path, help="report of evaluate --json, to record the scores"
+            )
     options = parser.parse_args()
     options.step(options)
 
 
 def synthesise(options: argparse.Namespace) -> None:
-    """Synthesise pieces, and voices."""
+    """Synthesise pieces of music and voices."""
     by_cast = (
         (Cast.HELD_OUT, _HELD_OUT, options.validation),
         (Cast.FIRST, 0, options.pieces),
@@ -74,7 +78,7 @@ def synthesise(options: argparse.Namespace) -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    """Train, going on where a training in the folder was interrupted."""
+    """Train the network, or resume the training in the folder."""
     from research.lite import train as training  # noqa: PLC0415
     from research.lite.feed import FeedOptions  # noqa: PLC0415  (PyTorch)
 
@@ -87,7 +91,7 @@ def train(options: argparse.Namespace) -> None:
 
 
 def validate(options: argparse.Namespace) -> None:
-    """Judge what would be exported on the validation pieces."""
+    """Score the network that would be exported on the validation pieces."""
     from research.lite import convolutions  # noqa: PLC0415
     from research.lite import export as exporting  # noqa: PLC0415
     from research.lite import train as training  # noqa: PLC0415
@@ -103,13 +107,13 @@ def validate(options: argparse.Namespace) -> None:
 
 
 def _base() -> Path:
-    """Find 2stems, or pull it."""
+    """Return the folder of the model 2stems, which is downloaded if it is missing."""
     settings = Settings.from_environment(os.environ)
     return find_model("2stems", open_store(settings.models_dir, settings.models_url)).folder
 
 
 def export(options: argparse.Namespace) -> None:
-    """Write the network into the program, with a record of where it comes from."""
+    """Write the network, with a record of its provenance, into the package."""
     from research.lite import export as exporting  # noqa: PLC0415
 
     commit = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout

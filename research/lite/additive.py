@@ -1,4 +1,4 @@
-"""Sounds built from sines: synthesiser basses and pads, and something like a voice."""
+"""Additive synthesis: synthesiser basses and pads, and a simple voice."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from research.lite.score import Note
 from research.lite.soundfonts import SAMPLE_RATE, Waveform
 
 Samples = NDArray[np.float32]
-_HIGHEST = 9000.0  # Hz: what lies above matters little to anything here
+_HIGHEST = 9000.0  # Hz; higher harmonics hardly matter
 
+# Formants of five vowels: (centre, width) in Hz.
 _VOWELS = (
     ((800, 80), (1150, 90), (2900, 120), (3900, 130)),
     ((400, 70), (1600, 80), (2700, 120), (3300, 150)),
@@ -26,11 +27,17 @@ _VOWELS = (
 
 @dataclass(frozen=True)
 class Patch:
-    """A synthesiser's sound.
+    """The sound of a synthesiser.
 
-    ``slope`` is the exponent by which harmonics weaken, ``odd`` leaves out the even ones,
-    ``cutoff`` (harmonics) falls to ``sustain`` of itself with ``decay`` (seconds), ``detune``
-    (cents) is between ``voices`` played at once.
+    Attributes:
+        slope: exponent of the decrease of the harmonics' levels.
+        odd: whether to leave out the even harmonics.
+        cutoff: cutoff of the filter, in harmonics.
+        sustain: share of the cutoff that remains after the decay.
+        decay: time constant of the cutoff's decay, in seconds.
+        attack: length of the fade-in, in seconds.
+        voices: number of voices that play at once.
+        detune: distance between two voices, in cents.
     """
 
     slope: float
@@ -44,7 +51,7 @@ class Patch:
 
     @classmethod
     def bass(cls, rng: random.Random) -> Patch:
-        """Make up a synthesiser's bass."""
+        """Return a random synthesiser bass."""
         return cls(
             rng.uniform(0.8, 1.6),
             rng.random() < 0.35,
@@ -58,7 +65,7 @@ class Patch:
 
     @classmethod
     def pad(cls, rng: random.Random) -> Patch:
-        """Make up a synthesiser's pad, lead or pluck."""
+        """Return a random synthesiser pad, lead or pluck."""
         return cls(
             rng.uniform(0.7, 1.5),
             rng.random() < 0.3,
@@ -72,7 +79,7 @@ class Patch:
 
 
 def play(rng: random.Random, notes: Sequence[Note], patch: Patch, seconds: float) -> Waveform:
-    """Play notes with a patch; of several voices each has a place of its own."""
+    """Play notes with a patch, shape (samples, 2); several voices are panned apart."""
     out = np.zeros((round(seconds * SAMPLE_RATE), 2), np.float32)
     for note in notes:
         begin = round(note.start * SAMPLE_RATE)
@@ -103,7 +110,7 @@ def _tone(frequency: float, samples: int, patch: Patch, phase: float) -> Samples
 
 
 def sing(rng: random.Random, seconds: float) -> Waveform:
-    """Make something like a voice: phrases of gliding, trembling tones under formants, and breath."""
+    """Synthesise phrases of a simple voice with glides, vibrato, formants and breath, shape (samples, 2)."""
     samples = round(seconds * SAMPLE_RATE)
     time = np.arange(samples) / SAMPLE_RATE
     base, syllables = rng.choice((110.0, 150.0, 220.0, 290.0)), _syllables(rng, seconds)
@@ -119,8 +126,8 @@ def sing(rng: random.Random, seconds: float) -> Waveform:
                 0.2, 1
             )
     steps, loud, breath = _smooth(steps, 0.06), _smooth(loud, 0.04), _smooth(breath, 0.015)
-    trembling = 0.35 * np.sin(2 * np.pi * rng.uniform(4.5, 6.5) * time) * rng.random()
-    frequency = base * 2 ** ((steps + trembling) / 12)
+    vibrato = 0.35 * np.sin(2 * np.pi * rng.uniform(4.5, 6.5) * time) * rng.random()
+    frequency = base * 2 ** ((steps + vibrato) / 12)
     voice = _voiced(frequency, vowels) * loud + _noise(rng, samples) * breath * np.float32(0.15)
     return np.repeat(voice[:, None] * np.float32(0.25), 2, axis=1)
 
@@ -150,7 +157,7 @@ def _voiced(frequency: NDArray[np.float64], vowels: NDArray[np.int64]) -> Sample
 
 
 def _formant_table() -> Samples:
-    """Give the weight by vowel and frequency (tens of Hz)."""
+    """Return the gain by vowel and frequency, shape (vowels, 600); a column is 10 Hz."""
     hertz = np.arange(600) * 10.0
     rows = [
         sum(0.5**i / (1 + ((hertz - centre) / width) ** 2) for i, (centre, width) in enumerate(vowel)) + 0.01
@@ -160,13 +167,13 @@ def _formant_table() -> Samples:
 
 
 def _smooth(values: Samples, seconds: float) -> Samples:
-    """Average over a window, whose ends are extended."""
+    """Return the moving average of values whose ends are extended."""
     width = max(1, round(seconds * SAMPLE_RATE))
     sums = np.cumsum(np.pad(values.astype(np.float64), (width, width), "edge"))
     return ((sums[width:] - sums[:-width]) / width)[width // 2 : width // 2 + len(values)].astype(np.float32)
 
 
 def _noise(rng: random.Random, samples: int) -> Samples:
-    """Give noise without lows, as of breath and sibilants."""
+    """Return high-pass noise, as of breath and sibilants."""
     white = np.random.default_rng(rng.randrange(1 << 32)).standard_normal(samples + 1, np.float32)
     return np.diff(white)

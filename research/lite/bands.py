@@ -1,4 +1,4 @@
-"""How the network sees the spectrum: single bins where notes lie, and bands of bins above them."""
+"""The frequency bands that the network sees: single bins at low frequencies, wider bands above them."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import numpy as np
 from spleeter_microservice.arrays import Array
 
 GROUPS = ((0, 128, 1), (128, 256, 2), (256, 512, 8), (512, 1024, 16))
-"""(first bin, bin after the last, bins per band): 10.8 Hz up to 1.4 kHz, at last 172 Hz."""
+"""(first bin, bin after the last, bins per band); bands are 10.8 Hz wide up to 1.4 kHz, 172 Hz at the top."""
 
 PAIR = 2
-"""Frames, of 23 ms, that have one mask."""
+"""Number of frames, 23 ms apart, that share a mask."""
 
 BINS = GROUPS[-1][1]
 BANDS = sum((end - start) // width for start, end, width in GROUPS)
 
 
 def summed(values: Array) -> Array:
-    """Sum an array of shape (…, bins) over each band, giving (…, bands)."""
+    """Sum over the bins of each band: from shape (…, bins) to (…, bands)."""
     return np.concatenate(
         [
-            # A product, which is many times faster than a sum over so short an axis.
+            # A matrix product is many times faster than a sum over such a short axis.
             values[..., start:end].reshape(*values.shape[:-1], -1, width) @ np.ones(width, np.float32)
             for start, end, width in GROUPS
         ],
@@ -34,16 +34,16 @@ def paired(values: Array) -> Array:
 
 
 def averaged(values: Array) -> Array:
-    """Average an array of shape (…, bins) over each band, giving (…, bands)."""
+    """Average over the bins of each band: from shape (…, bins) to (…, bands)."""
     return summed(values) / WIDTHS
 
 
 def spread(values: Array) -> Array:
-    """Give each bin its band's value: from shape (…, bands) to (…, bins)."""
+    """Repeat each band's value for its bins: from shape (…, bands) to (…, bins)."""
     return np.repeat(values, WIDTHS.astype(np.int64), axis=-1)
 
 
 WIDTHS: Array = np.concatenate(
     [np.full((end - start) // width, width, np.float32) for start, end, width in GROUPS]
 )
-"""Bins of each band."""
+"""Number of bins of each band, shape (bands,)."""

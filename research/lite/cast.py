@@ -1,4 +1,4 @@
-"""Who plays a piece: sounds are split, so that some are kept for validation."""
+"""Casts: sets of sounds, one of which is held out for validation."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from enum import StrEnum
 class Cast(StrEnum):
     """A set of SoundFonts and drum kits.
 
-    ``SECOND`` and ``THIRD`` were added when pieces by those before were there already, which thus
-    stayed as they were. Nothing is trained on ``HELD_OUT``, nor on the styles that its pieces are in.
+    ``SECOND`` and ``THIRD`` were added later, as casts of their own, so that earlier pieces did not change.
+    ``HELD_OUT`` and the styles of its pieces are never trained on.
     """
 
     FIRST = "first"

@@ -1,4 +1,4 @@
-"""The convolutions of a lite network, as its graph holds them: normalisations folded in."""
+"""The convolutions of a lite network as its graph stores them, with normalisations folded in."""
 
 from __future__ import annotations
 
@@ -23,19 +23,18 @@ NAMES = (
     *(f"up.{i}" for i in range(len(WIDTHS) - 1)),
     *("last", "shortcut"),
 )
-"""In the order of computation."""
+"""Names of the convolutions, in the order of computation."""
 
-_POSITIONS = 2  # the last inputs
+_POSITIONS = 2  # number of inputs that encode positions; they come last
 
 
 def read(graph: Path) -> Convolutions:
-    """Read a graph of one network; one with fewer inputs and outputs is widened.
+    """Read the graph of one network, and widen one that has fewer inputs or outputs.
 
-    It takes no notice of inputs that it did not have, and says of outputs that it did not have what an
-    untrained network says.
+    A widened network ignores the added inputs, and computes the added outputs as an untrained network does.
 
     Raises:
-        ValueError: when the graph has not the convolutions of one network.
+        ValueError: if the graph does not have the convolutions of one network.
     """
     content = onnx.load(graph).graph
     constants = {each.name: numpy_helper.to_array(each) for each in content.initializer}
@@ -48,7 +47,7 @@ def read(graph: Path) -> Convolutions:
     if len(found) != len(NAMES):
         raise ValueError(
             f"{graph} has {len(found)} convolutions instead of the {len(NAMES)} of one lite network: "
-            "name the graph of a training that began with none (export without --begin)."
+            "pass a graph that was exported without --begin."
         )
     return _widened(dict(zip(NAMES, found, strict=True)))
 
@@ -57,11 +56,11 @@ def _widened(convolutions: Convolutions) -> Convolutions:
     found = dict(convolutions)
     for name in ("down.0", "shortcut"):
         kernel, bias = found[name]
-        lacking = CHANNELS + _POSITIONS - kernel.shape[1]
-        found[name] = np.insert(kernel, [kernel.shape[1] - _POSITIONS] * lacking, 0, axis=1), bias
+        missing = CHANNELS + _POSITIONS - kernel.shape[1]
+        found[name] = np.insert(kernel, [kernel.shape[1] - _POSITIONS] * missing, 0, axis=1), bias
     for name, outputs, logit in (("last", 4 * 2 * OUTPUTS, TRUSTING), ("shortcut", 2 * OUTPUTS, 0.0)):
         kernel, bias = found[name]
-        lacking = outputs - len(bias)
-        kernel = np.concatenate([kernel, np.zeros((lacking, *kernel.shape[1:]), np.float32)])
-        found[name] = kernel, np.concatenate([bias, np.full(lacking, logit, np.float32)])
+        missing = outputs - len(bias)
+        kernel = np.concatenate([kernel, np.zeros((missing, *kernel.shape[1:]), np.float32)])
+        found[name] = kernel, np.concatenate([bias, np.full(missing, logit, np.float32)])
     return found

@@ -1,4 +1,4 @@
-"""What recording and mixing do to an instrument, at random."""
+"""Random effects of recording and mixing on an instrument."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OCTAVES = np.log2(np.maximum(np.arange(BINS), 1) * _RATE / 4096 / 700).astype(n
 
 
 def changed(rng: np.random.Generator, waveform: Array) -> Array:
-    """Perhaps overdrive, compress or reverberate a waveform of shape (samples, 2)."""
+    """Randomly apply overdrive, compression and reverberation to a waveform of shape (samples, 2)."""
     if rng.random() < 0.2:
         drive = np.float32(rng.uniform(0.3, 2.0))
         waveform = np.tanh(waveform * drive) / drive
@@ -27,7 +27,7 @@ def changed(rng: np.random.Generator, waveform: Array) -> Array:
 
 
 def compressed(waveform: Array, amount: float) -> Array:
-    """Even out loudness: by ``amount`` 1 entirely, over blocks of 6 ms that follow each other smoothly."""
+    """Compress the dynamics of a waveform (samples, 2), in blocks of 6 ms; an amount of 1 removes them."""
     block = 256
     padded = np.pad(waveform, ((0, -len(waveform) % block), (0, 0)))
     level = np.sqrt(np.square(padded).reshape(-1, block * 2).mean(axis=1)) + 1e-3
@@ -39,7 +39,7 @@ def compressed(waveform: Array, amount: float) -> Array:
 
 
 def reverberated(rng: np.random.Generator, waveform: Array) -> Array:
-    """Add the tail of a room: noise that fades within 0.2 to 1.5 s."""
+    """Add a random room's reverberation to a waveform (samples, 2): noise that decays in 0.2 to 1.5 s."""
     samples, decay = len(waveform), rng.uniform(0.2, 1.5)
     time = np.arange(int(decay * _RATE), dtype=np.float32) / _RATE
     tail = rng.standard_normal((len(time), 2), np.float32) * np.exp(-6.9 * time / decay)[:, None]
@@ -50,7 +50,7 @@ def reverberated(rng: np.random.Generator, waveform: Array) -> Array:
 
 
 def equaliser(rng: np.random.Generator) -> Array:
-    """Give a smooth random response: a tilt and two bells; shape (BINS,)."""
+    """Return a smooth random response, a tilt and two bells, shape (BINS,)."""
     decibels = rng.normal(0, 1.2) * _OCTAVES
     for _ in range(2):
         centre, width = rng.uniform(-4, 3.5), rng.uniform(0.5, 2)
@@ -60,7 +60,7 @@ def equaliser(rng: np.random.Generator) -> Array:
 
 
 def placed(rng: np.random.Generator, spectrum: Spectrum, stem: str) -> Spectrum:
-    """Change a stem's width and its place between left and right; basses stay in the middle."""
+    """Change a stem's stereo width and position at random; basses stay near the centre."""
     width = rng.choice([0.0, 0.3, 1.0, 1.0, 1.5])
     pan = np.clip(rng.normal(0, {"bass": 0.04, "drums": 0.05}.get(stem, 0.3)), -0.9, 0.9)
     same, cross = np.float32((1 + width) / 2), np.float32((1 - width) / 2)

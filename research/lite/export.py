@@ -1,4 +1,4 @@
-"""Brings a trained network into the file that the service runs, with a record of where it comes from."""
+"""Export of a trained network to the file that the service runs, with a record of its provenance."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from spleeter_microservice.arrays import Array
 from spleeter_microservice.separation.spleeter.architecture import CASCADE_GRAPH
 
 FRAMES = 512
-"""Of a segment in the service."""
+"""Frames of a segment in the service."""
 
 SOFTNESS = 0.8
-"""Exponent of the stems' shares before they are shared out: trained on few sounds, it is too sure of itself.
+"""Exponent of the stems' shares before normalisation: a network trained on few sounds is overconfident.
 
 Chosen on the validation pieces (docs/decisions/0010-lite-models.md)."""
 
 
 def load(checkpoint: Path) -> LiteNetwork:
-    """Give the averaged network of a checkpoint of ``train``."""
+    """Load the averaged network from a checkpoint of ``train``."""
     network = LiteNetwork()
     network.load_state_dict(torch.load(checkpoint, weights_only=True)["average"])
     network.eval()
@@ -40,7 +40,7 @@ def load(checkpoint: Path) -> LiteNetwork:
 
 
 def folded(network: LiteNetwork) -> Convolutions:
-    """Give the convolutions of a trained network, what follows each folded in."""
+    """Return the convolutions of a trained network, with normalisations and gains folded in."""
     found = {}
     for name, layer, gain in (("last", network.last, 1.0), ("shortcut", network.shortcut, SHORTCUT_GAIN)):
         found[name] = _array(layer.weight) * np.float32(gain), _array(layer.bias) * np.float32(gain)
@@ -56,12 +56,12 @@ def folded(network: LiteNetwork) -> Convolutions:
     return found
 
 
-class Averaged(nn.Module):  # type: ignore[misc]  # PyTorch is not there for every check
-    """Computes what ``export`` writes, one value for each band of a pair of frames.
+class Averaged(nn.Module):  # type: ignore[misc]  # PyTorch is not always installed
+    """The network that ``export`` writes, before the shares are spread over frames and bins.
 
     Args:
-        networks: whose shares are averaged.
-        softness: exponent of the stems' shares, which are shared out again after that.
+        networks: networks whose shares are averaged.
+        softness: exponent of the stems' shares, which are normalised again to sum to 1.
     """
 
     def __init__(self, networks: Sequence[LiteNetwork], softness: float = SOFTNESS) -> None:
@@ -69,7 +69,7 @@ class Averaged(nn.Module):  # type: ignore[misc]  # PyTorch is not there for eve
         self.networks, self._softness = nn.ModuleList(networks), softness
 
     def forward(self, features: Tensor) -> Tensor:
-        """Compute shares, of the shape that a ``LiteNetwork`` gives."""
+        """Compute shares of the same shape as a ``LiteNetwork``."""
         shares = torch.stack([network(features) for network in self.networks]).mean(0)
         stems, mistakes = shares.split([len(STEMS), OUTPUTS - len(STEMS)], 1)
         soft = stems**self._softness
@@ -77,7 +77,7 @@ class Averaged(nn.Module):  # type: ignore[misc]  # PyTorch is not there for eve
 
 
 def export(networks: Sequence[Convolutions], path: Path, softness: float = 1.0) -> None:
-    """Write networks as the service runs them, averaged; ``softness`` as in ``graph.write``."""
+    """Write the average of networks as the service runs it; ``softness`` as in ``graph.write``."""
     model = graph.write(networks, FRAMES, softness)
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
@@ -91,15 +91,15 @@ def export_with_record(
     evaluation: Path | None,
     begun_with: Path | None = None,
 ) -> None:
-    """Write the network of a training and what there is to know of it.
+    """Write the network of a training, and a record of its provenance.
 
     Args:
         output: folder of the training.
-        data: what it was trained on.
-        folder: gets ``lite.onnx`` and ``lite.json``.
-        commit: of the program that trained it.
-        evaluation: what ``evaluate --json`` wrote of it.
-        begun_with: graph of a network to average it with, the one that its training began with.
+        data: folder of the pieces that it was trained on.
+        folder: folder to write ``lite.onnx`` and ``lite.json`` to.
+        commit: commit of the program that trained it.
+        evaluation: report of ``evaluate --json`` on the network.
+        begun_with: graph of the network that the training started from, to average the result with.
     """
     networks = [folded(load(output / CHECKPOINT))]
     if begun_with:
@@ -108,7 +108,7 @@ def export_with_record(
     content = (folder / CASCADE_GRAPH).read_bytes()
     log = [json.loads(line) for line in (output / LOG).read_text(encoding="utf-8").splitlines()]
     arguments = json.loads((output / ARGUMENTS).read_text(encoding="utf-8"))
-    del arguments["feed"]["base"]  # where 2stems lay; which weights these are is fixed
+    del arguments["feed"]["base"]  # a local path; the weights of 2stems are fixed
     record = {
         "sha256": hashlib.sha256(content).hexdigest(),
         "size": len(content),
@@ -126,7 +126,7 @@ def export_with_record(
 
 
 def _data(folder: Path) -> Mapping[str, object]:
-    """Describe the pieces; the hash is of all tracks' hashes in the order of their names."""
+    """Describe the pieces, with a hash of all tracks' hashes in the order of their names."""
     found = sorted(tracks(folder), key=lambda track: track.file)
     digest = hashlib.sha256("".join(track.sha256 for track in found).encode("ascii"))
     return {
@@ -138,7 +138,7 @@ def _data(folder: Path) -> Mapping[str, object]:
 
 
 def _medians(evaluation: Path) -> Mapping[str, object]:
-    """Take the median SDR of each stem out of a report."""
+    """Read the median SDR of each stem, in dB, from a report."""
     summary = json.loads(evaluation.read_text(encoding="utf-8"))["summary"]
     return {stem: round(scores["sdr"]["median"], 2) for stem, scores in summary.items()}
 

@@ -1,4 +1,4 @@
-"""What the network sees of a spectrogram."""
+"""The features of a spectrogram that the network sees."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from spleeter_microservice.arrays import Array
 
 CHANNELS = 12
 CONTEXT = 31
-"""Bands over which the classical features average, and twice the pairs of frames; odd."""
+"""Number of bands that the contrast in frequency averages over; odd. In time it is half as many pairs."""
 FLOOR = 1e-3
-"""What is weaker than this share of the segment's root mean square is not told from silence."""
+"""Share of the segment's root mean square below which magnitudes count as silence."""
 SCALE = 0.4
-"""Brings the logarithms to about unit variance."""
+"""Factor that scales the logarithms to about unit variance."""
 
 
 def features(accompaniment: Array, vocals: Array) -> Array:
     """Compute the network's input.
 
-    Of the accompaniment, by band and pair of frames: how loud each channel is in the one and in
-    the other, relative to the segment's root mean square; how tonal it is (the logarithm of the
-    geometric over the arithmetic mean); how much it exceeds its neighbourhood in time, and in
-    frequency (what tells strokes from steady tones, after D. FitzGerald, "Harmonic/percussive
-    separation using median filtering", 2010). Of the vocals how loud they are, relative to the same.
+    For each channel, band and pair of frames, these are: the accompaniment's level in either frame, relative
+    to the segment's root mean square; its tonality (the logarithm of the geometric over the arithmetic mean);
+    its contrast with its neighbourhood in time and in frequency (which tells strokes from steady tones, after
+    D. FitzGerald, "Harmonic/percussive separation using median filtering", 2010); and the vocals' level,
+    relative to the same root mean square.
 
     Args:
-        accompaniment: magnitudes as the 2-stem network leaves them, shape (2, frames, BINS).
-        vocals: what it takes out, of the same shape.
+        accompaniment: magnitudes that 2stems assigns to the accompaniment, shape (2, frames, BINS).
+        vocals: magnitudes that 2stems assigns to the vocals, of the same shape.
 
     Returns:
-        shape (CHANNELS, frames / PAIR, BANDS).
+        Features, shape (CHANNELS, frames / PAIR, BANDS).
     """
     level = np.sqrt(np.mean(np.square(accompaniment))) + np.float32(1e-12)
     relative = accompaniment / level + np.float32(FLOOR)
@@ -46,7 +46,7 @@ def features(accompaniment: Array, vocals: Array) -> Array:
 
 
 def neighbourhood(values: Array, axis: int, context: int) -> Array:
-    """Average over an odd number of values along an axis; at the ends over those that there are."""
+    """Return the moving average along an axis over an odd number of values, or fewer at the ends."""
     half = context // 2
     sums = np.cumsum(np.moveaxis(values, axis, 0), axis=0, dtype=np.float64)
     sums = np.concatenate([np.zeros_like(sums[:1]), sums])

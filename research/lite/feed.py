@@ -1,4 +1,4 @@
-"""Brings examples from the processes that make them to the training, and keeps some to be used again."""
+"""Batches of examples, made by other processes and each used several times."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from research.lite.base import Base
 from research.lite.mixing import Example, Mixer
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
-"""Features, power, cross, energy of several examples."""
+"""``features``, ``power``, ``cross`` and ``energy`` of several examples, stacked; see ``Example``."""
 
 
 @dataclass(frozen=True)
 class FeedOptions:
-    """How to make examples.
+    """Options for making examples.
 
     Attributes:
         data: folder of synthesised tracks.
         base: folder of the model 2stems.
-        batch: examples per step.
-        frames: of each example.
-        reuse: how often each example is used on average.
-        held: examples that are kept to be used again.
-        workers: processes that make examples.
-        seed: of everything random.
+        batch: number of examples per step.
+        frames: length of an example.
+        reuse: how many times each example is used on average.
+        held: number of examples that are kept for reuse.
+        workers: number of processes that make examples.
+        seed: seed of all random choices.
     """
 
     data: Path
@@ -46,15 +46,15 @@ class FeedOptions:
 
 
 def collated(examples: Sequence[Example]) -> Batch:
-    """Join examples into a batch."""
+    """Stack examples into a batch."""
 
-    def joined(name: str) -> Tensor:
+    def stacked(name: str) -> Tensor:
         return torch.from_numpy(np.stack([getattr(example, name) for example in examples]).astype(np.float32))
 
-    return joined("features"), joined("power"), joined("cross"), joined("energy")
+    return stacked("features"), stacked("power"), stacked("cross"), stacked("energy")
 
 
-_PATIENCE = 5.0  # seconds without an example until a look at who makes them
+_CHECK_AFTER = 5.0  # seconds without an example, until the processes are checked
 
 
 def _produce(options: FeedOptions, seed: tuple[int, ...], queue: Queue[Example]) -> None:
@@ -68,7 +68,7 @@ def _produce(options: FeedOptions, seed: tuple[int, ...], queue: Queue[Example])
 
 
 def _halved(example: Example) -> Example:
-    """Store numbers in 16 bits; powers are scaled so that the mean is 1."""
+    """Convert an example to 16 bits; powers are scaled to a mean of 1."""
     return Example(
         example.features.astype(np.float16),
         (example.power * example.power[0].size).astype(np.float16),
@@ -78,12 +78,12 @@ def _halved(example: Example) -> Example:
 
 
 class Feed:
-    """Takes examples from the processes that make them, and some of those that it has kept.
+    """A source of batches, which mix new examples with kept ones.
 
     Args:
-        options: how to make examples.
-        rank: of the process that trains on them, which gets others than its fellows.
-        steps: that it has trained before, so that a training that goes on gets new ones.
+        options: options for making examples.
+        rank: number of the training process; each one receives different examples.
+        steps: number of steps that are done, so that a resumed training receives new examples.
     """
 
     def __init__(self, options: FeedOptions, rank: int = 0, steps: int = 0) -> None:
@@ -102,10 +102,10 @@ class Feed:
             process.start()
 
     def batches(self) -> Iterator[Batch]:
-        """Give batches without end.
+        """Yield batches without end.
 
         Raises:
-            ChildProcessError: when a process that makes examples has ended.
+            ChildProcessError: if a process that makes examples has exited.
         """
         size, share = self._options.batch, self._options.batch / self._options.reuse
         while True:
@@ -122,19 +122,19 @@ class Feed:
     def _next(self) -> Example:
         while True:
             try:
-                return self._queue.get(timeout=_PATIENCE)
+                return self._queue.get(timeout=_CHECK_AFTER)
             except Empty:
                 if not all(process.is_alive() for process in self._processes):
                     raise ChildProcessError(
-                        "A process that makes examples has ended; its message above says why. What was "
-                        "trained until the last checkpoint is kept: run the command again to go on."
+                        "A process that makes examples has exited; its own message above says why. Fix the "
+                        "cause, and run the command again to resume from the last checkpoint."
                     ) from None
 
     def _scaled(self, batch: Batch) -> Batch:
         features, power, cross, energy = batch
         size = power[0, 0].numel()
         power, cross = power / size, cross / size
-        if self._rng.random() < 0.5:  # left becomes right
+        if self._rng.random() < 0.5:  # swap the channels
             features = features.unflatten(1, (-1, 2)).flip(2).flatten(1, 2)
             power, cross = power.flip(2), cross.flip(3)
         return features, power, cross, energy

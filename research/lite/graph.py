@@ -1,4 +1,4 @@
-"""Writes lite networks as one ONNX graph: magnitudes in, shares out, features and all in between."""
+"""The ONNX graph of lite networks, which computes shares from magnitudes, including the features."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class GraphWriter:
         return name
 
     def constant(self, array: NDArray[np.generic]) -> str:
-        """Bring in a constant as it is."""
+        """Add a constant."""
         key = f"constant_{array.dtype}_{array.shape}_{hash(array.tobytes())}"
         names = {existing.name for existing in self.initializers.values()}
         name = self.initializers[key].name if key in self.initializers else f"constant_{len(names)}"
@@ -46,21 +46,21 @@ class GraphWriter:
         return name
 
     def number(self, value: float) -> str:
-        """Bring in a number."""
+        """Add a number."""
         return self.constant(np.float32(value).reshape(1))
 
     def weights(self, array: Array) -> str:
-        """Bring in weights, stored in 16 bits; the runtime widens them once, when it loads."""
+        """Add weights, stored in 16 bits; ONNX Runtime widens them once, when it loads the graph."""
         return self.op("Cast", self.constant(array.astype(np.float16)), to=TensorProto.FLOAT)
 
     def part(self, x: str, axis: int, start: int, end: int, step: int = 1) -> str:
-        """Cut out a part along an axis."""
+        """Add a slice along an axis."""
         return self.op(
             "Slice", x, *(self.constant(np.array([n], np.int64)) for n in (start, end, axis, step))
         )
 
     def model(self, frames: int) -> onnx.ModelProto:
-        """Finish; the last node's output is the graph's."""
+        """Return the finished model, whose output is that of the last node."""
         self.nodes[-1].output[0] = OUTPUT
         graph = helper.make_graph(
             self.nodes,
@@ -79,16 +79,16 @@ class GraphWriter:
 
 
 def write(networks: Sequence[Convolutions], frames: int, softness: float = 1.0) -> onnx.ModelProto:
-    """Write the graph.
+    """Build the graph of one or several networks.
 
     Args:
-        networks: whose shares are averaged.
-        frames: of a segment.
-        softness: exponent of the stems' shares, which are shared out again after that.
+        networks: networks whose shares are averaged.
+        frames: length of a segment.
+        softness: exponent of the stems' shares, which are normalised again to sum to 1.
 
     Returns:
-        a model that takes magnitudes of accompaniment and vocals, of shape (1, 2, frames, BINS),
-        and gives what a network does, for each frame and bin: shape (OUTPUTS, 2, frames, BINS).
+        A model that takes the magnitudes of accompaniment and vocals, shape (1, 2, frames, BINS), and returns
+        the networks' shares for each frame and bin, shape (OUTPUTS, 2, frames, BINS).
     """
     graph = GraphWriter()
     seen = _features(graph, frames)
@@ -105,7 +105,7 @@ def write(networks: Sequence[Convolutions], frames: int, softness: float = 1.0) 
 
 
 def _shares(graph: GraphWriter, seen: str, network: Convolutions, frames: int) -> str:
-    """Run a network: shape (OUTPUTS, 2, pairs, BANDS)."""
+    """Add a network; its output has the shape (OUTPUTS, 2, pairs, BANDS)."""
     x, skips = seen, []
     for name in _named(network, "down"):
         x = graph.op("Relu", _convolved(graph, x, network[name], stride=2))
@@ -122,7 +122,7 @@ def _shares(graph: GraphWriter, seen: str, network: Convolutions, frames: int) -
     shape = graph.constant(np.array([OUTPUTS, 2, frames // PAIR, BANDS], np.int64))
     logits = graph.op("Reshape", logits, shape)
     stems = graph.part(logits, 0, 0, len(STEMS))
-    # The runtime's own softmax over the first axis is slow.
+    # ONNX Runtime's own softmax is slow over the first axis.
     highest = graph.op("ReduceMax", stems, axes=[0], keepdims=1)
     stems = _summing_to_1(graph, graph.op("Exp", graph.op("Sub", stems, highest)))
     mistakes = graph.op("Sigmoid", graph.part(logits, 0, len(STEMS), OUTPUTS))
@@ -152,7 +152,7 @@ def _summing_to_1(graph: GraphWriter, values: str) -> str:
 
 
 def _spread(graph: GraphWriter, masks: str) -> str:
-    """Give each bin its band's mask, by products, which are faster than copying number by number."""
+    """Repeat each band's mask for all its bins, by matrix products, which are faster than copying."""
     parts, first = [], 0
     for start, end, width in GROUPS:
         count = (end - start) // width
@@ -167,7 +167,7 @@ def _spread(graph: GraphWriter, masks: str) -> str:
 
 
 def _features(graph: GraphWriter, frames: int) -> str:
-    """Compute what ``features.features`` does, and the positions."""
+    """Add the features of ``features.features``, and the positions of the bands."""
     squared = graph.op("Mul", ACCOMPANIMENT_INPUT, ACCOMPANIMENT_INPUT)
     power = graph.op("ReduceMean", squared, axes=[0, 1, 2, 3], keepdims=1)
     level = graph.op("Add", graph.op("Sqrt", power), graph.number(_TINY))

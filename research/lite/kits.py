@@ -1,4 +1,4 @@
-"""Drum kits of recorded samples (Debian's ``hydrogen-drumkits``, ``hydrogen-data`` and others)."""
+"""Drum kits of recorded samples (Debian packages ``hydrogen-drumkits``, ``hydrogen-data`` and others)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from spleeter_microservice.audio.reader import AudioReader
 
 FOLDER = Path("/usr/share/hydrogen/data/drumkits")
 HELD_OUT = "BJA_Pacific"
-"""Nothing is trained on it. Licence: CC-BY-SA-3.0-US."""
+"""Never trained on. Licence: CC-BY-SA-3.0-US."""
 
 TRAINED = {
     "Audiophob": "CC0",
@@ -43,13 +43,13 @@ SECOND = {
     "/usr/share/lmms/samples/drums": "GPL-2+",
     "/usr/share/sonic-pi/samples": "CC0",
 }
-"""Those of the second cast; folders of single samples have no list of instruments."""
+"""Kits of the second cast; the paths are folders of single samples, without a list of instruments."""
 
 _SECOND_WEIGHTS = (4, 1, 5, 1)
 _NOT_A_SOUND = "kick04.ogg"
-"""Of LMMS: PyAV cannot decode it."""
+"""A sample of LMMS that PyAV cannot decode."""
 
-# In a sample's name, for a pitch of General MIDI; the first that any instrument of the kit fits.
+# Patterns of instrument or sample names.
 _WORDS = {
     "kick": r"kick|bass ?drum|^bd_",
     "stick": r"stick|rim ?click|click",
@@ -65,6 +65,7 @@ _WORDS = {
     "ride": r"ride",
     "bell": r"bell|cup|cowbell",
 }
+# Pitches of General MIDI.
 _PITCHES = {
     "kick": (35, 36),
     "stick": (37, 75, 76, 77),
@@ -80,6 +81,7 @@ _PITCHES = {
     "ride": (51, 59),
     "bell": (53, 56),
 }
+# Replacements of instruments that a kit lacks.
 _INSTEAD = {
     "stick": "snare",
     "clap": "snare",
@@ -96,14 +98,14 @@ _INSTEAD = {
 
 @dataclass(frozen=True)
 class Layer:
-    """A sample for velocities up to ``up_to`` (0 to 1)."""
+    """A sample for velocities up to ``up_to``, from 0 to 1."""
 
     path: Path
     up_to: float
 
 
 def choose(rng: random.Random, cast: Cast) -> str:
-    """Choose a kit."""
+    """Choose a kit for a cast."""
     if cast is Cast.HELD_OUT:
         return HELD_OUT
     if cast is Cast.SECOND:
@@ -112,10 +114,13 @@ def choose(rng: random.Random, cast: Cast) -> str:
 
 
 def play(rng: random.Random, notes: Sequence[Note], kit: str, seconds: float) -> Waveform:
-    """Play the drums of a piece with a kit; each instrument is tuned, placed and weighed at random.
+    """Play the drums of a piece, with a random tuning, position and level of each instrument.
+
+    Returns:
+        Waveform, shape (samples, 2).
 
     Raises:
-        FileNotFoundError: when the kits are not installed.
+        FileNotFoundError: if the kit is not installed.
     """
     instruments = _instruments(kit)
     out = np.zeros((round(seconds * SAMPLE_RATE), 2), np.float32)
@@ -153,7 +158,7 @@ def _instrument(instruments: dict[str, list[list[Layer]]], pitch: int) -> str | 
 
 @lru_cache(maxsize=16)
 def _instruments(kit: str) -> dict[str, list[list[Layer]]]:
-    """Give for each kind of instrument those of the kit, each as its layers, the softest first."""
+    """Return the kit's instruments of each kind, each as its layers, softest first."""
     found = {}
     listed = _listed(FOLDER / kit)
     for name, words in _WORDS.items():
@@ -164,7 +169,7 @@ def _instruments(kit: str) -> dict[str, list[list[Layer]]]:
 
 
 def _listed(folder: Path) -> list[tuple[str, list[Layer]]]:
-    """Give name and layers of every instrument."""
+    """Return the name and the layers of each instrument."""
     index = folder / "drumkit.xml"
     if not index.exists():
         samples = sorted(path for path in folder.iterdir() if path.suffix in {".ogg", ".flac"})
@@ -193,7 +198,7 @@ def _layer(layers: Sequence[Layer], velocity: float) -> Path:
 
 @lru_cache(maxsize=512)
 def _sample(path: Path, speed: float) -> Waveform:
-    """Read a sample, played so much faster, of at most four seconds."""
+    """Read up to four seconds of a sample, played at the given speed, shape (samples, 2)."""
     with AudioReader(path, sample_rate=SAMPLE_RATE) as reader:
         samples = np.concatenate(list(reader.blocks(1 << 16)))[: 4 * SAMPLE_RATE]
     at = np.arange(0, len(samples) - 1, speed)

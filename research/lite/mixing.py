@@ -1,4 +1,4 @@
-"""Makes training examples: stems changed at random, mixed with a voice, and shared out by 2stems."""
+"""Training examples: stems with random changes, mixed with a voice, and separated by 2stems."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from research.lite.synthesis import HELD_OUT_VOICES, VOICES, Track, tracks
 from spleeter_microservice.arrays import Array
 
 Spectrum = NDArray[np.complex64]
-"""Of shape (2, frames, BINS)."""
+"""Complex spectrogram, shape (2, frames, BINS)."""
 
 LENGTH, STEP = 4096, 1024
 _WINDOW = np.hanning(LENGTH + 1)[:-1].astype(np.float32)
@@ -32,30 +32,30 @@ _PRESENT = {"drums": 0.9, "bass": 0.9, "piano": 0.5, "other": 0.85}
 
 
 _VOCAL_LEVEL = (-1.0, 4.0)  # dB: mean, spread
-_LOUDEST_GAIN = 100.0  # so that a pause of the voice is not turned up to noise
-_SUNG = 0.7  # of the examples have a voice
-_LOUDNESS = (-18.0, 4.0)  # dB of full scale: of a mix as it comes to the 2-stem network
+_LOUDEST_GAIN = 100.0  # keeps a pause of the voice from being amplified to noise
+_SUNG = 0.7  # share of the examples that have a voice
+_LOUDNESS = (-18.0, 4.0)  # of the mix that 2stems separates, dB relative to full scale: mean, spread
 
 VOICED = ("vocals", *STEMS)
-"""What a mix is made of."""
+"""Names of the sources of a mix."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """What the network is shown, and what decides how good its masks are.
+    """The network's input for a mix, and the statistics that determine the error of its masks.
 
-    2stems leaves the share A of the mix as accompaniment and takes V = 1 - A for vocals. A stem's
-    estimate is the mix times A M + V N, with M and N constant over each band of a pair of frames.
-    Its squared error is the sum over channels, pairs and bands of M² ``power[0]`` + 2 M N
-    ``power[1]`` + N² ``power[2]`` - 2 M ``cross[0]`` - 2 N ``cross[1]``, plus ``energy``: exactly
-    that of the masked complex spectrogram. All is relative to the energy of the music without voice.
+    2stems assigns the share A of the mix to the accompaniment and V = 1 - A to the vocals. A stem's estimate
+    is the mix times A M + V N, where the masks M and N are constant over each band of a pair of frames. Its
+    squared error is the sum over channels, pairs and bands of M² ``power[0]`` + 2 M N ``power[1]`` +
+    N² ``power[2]`` - 2 M ``cross[0]`` - 2 N ``cross[1]``, plus ``energy``; this is exactly the error of the
+    masked complex spectrogram. All values are relative to the energy of the music without voice.
 
     Attributes:
-        features: shape (CHANNELS, pairs, BANDS).
-        power: of the mix times A², A V and V², shape (3, 2, pairs, BANDS).
-        cross: of the mix times A, and times V, with each of ``VOICED``:
+        features: input of the network, shape (CHANNELS, pairs, BANDS).
+        power: power of the mix times A², A V and V², shape (3, 2, pairs, BANDS).
+        cross: cross power of the mix, times A and times V, with each of ``VOICED``,
             shape (2, 1 + stems, 2, pairs, BANDS).
-        energy: of each of ``VOICED``, and of piano and other taken together: shape (2 + stems,).
+        energy: energy of each of ``VOICED``, and of the sum of piano and other, shape (2 + stems,).
     """
 
     features: Array
@@ -65,17 +65,17 @@ class Example:
 
 
 def spectrum(waveform: Array, frames: int) -> Spectrum:
-    """Transform the beginning of a waveform of shape (samples, 2)."""
+    """Transform the first frames of a waveform of shape (samples, 2)."""
     views = np.lib.stride_tricks.sliding_window_view(waveform.T, LENGTH, axis=1)[:, ::STEP][:, :frames]
     return np.fft.rfft(views * _WINDOW, axis=-1)[..., :BINS].astype(np.complex64)
 
 
 def example(sources: Sequence[Spectrum], share: Array) -> Example:
-    """Measure what a mix is made of against what 2stems makes of it.
+    """Compute the example of a mix.
 
     Args:
-        sources: ``VOICED``.
-        share: of the mix that 2stems leaves as accompaniment, shape (2, frames, BINS).
+        sources: spectrograms of ``VOICED``.
+        share: share of the mix that 2stems assigns to the accompaniment, shape (2, frames, BINS).
     """
     mix = np.sum(sources, axis=0)
     total, vocal = power(mix), 1 - share
@@ -90,19 +90,19 @@ def example(sources: Sequence[Spectrum], share: Array) -> Example:
 
 
 def power(spectrum_: Spectrum) -> Array:
-    """Square the moduli, faster than ``np.abs`` does."""
+    """Return the squared moduli; this is faster than ``np.abs``."""
     return np.square(spectrum_.real) + np.square(spectrum_.imag)
 
 
 class Mixer:
-    """Makes examples without end.
+    """A maker of random examples.
 
     Args:
-        folder: of synthesised tracks and voices; more may be added while they are used.
-        base: shares a mix out.
-        frames: of each example.
-        seed: of everything random.
-        validation: use the tracks for validation, without changing them.
+        folder: folder of synthesised tracks and voices, to which more may be added at any time.
+        base: the model 2stems.
+        frames: length of an example.
+        seed: seed of all random choices.
+        validation: whether to use the validation tracks, without changes.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Mixer:
         self.refresh()
 
     def refresh(self) -> None:
-        """Take notice of tracks that were added."""
+        """Read the index again, to use tracks that were added."""
         self._pieces: dict[int, dict[str, Track]] = {}
         for track in tracks(self._folder):
             if track.validation == self._validation:
@@ -125,7 +125,7 @@ class Mixer:
         }
 
     def batch(self, size: int) -> list[Example]:
-        """Make three times ``size`` examples: as drawn, and twice with stems and levels exchanged."""
+        """Make three times ``size`` examples: as drawn, and twice with stems and levels shuffled."""
         drawn = [self._stems() for _ in range(size)]
         mixed = [self._mixed(stems) for stems in drawn]
         for _ in range(2):
@@ -137,7 +137,7 @@ class Mixer:
         return [example(sources, share) for sources, share in zip(mixed, shares, strict=True)]
 
     def validation_example(self, piece: int) -> Example:
-        """Make the one example of a piece, always the same: stems equally loud, most with a voice."""
+        """Make the same example of a piece each time: equally loud stems, in most pieces with a voice."""
         self._rng = np.random.default_rng(piece)
         stems = [self._read_stem(stem, piece, 4.0, 1.0) for stem in STEMS]
         spectra = [spectrum(stem, self._frames) for stem in stems]
@@ -147,16 +147,16 @@ class Mixer:
         return example(sources, share)
 
     def _loud(self, sources: Sequence[Spectrum]) -> Array:
-        """Give the magnitudes of a mix as loud as recordings are."""
+        """Return the magnitudes of a mix at the level of a recording, shape (2, frames, BINS)."""
         magnitude = np.sqrt(power(np.sum(sources, axis=0)))
         level = 10 ** (self._rng.normal(*_LOUDNESS) / 20)
-        # A spectrum's mean square is that of the samples times the sum of the squared window.
+        # The mean square of a spectrum is that of the samples times the sum of the squared window.
         wanted = level * np.sqrt(np.square(_WINDOW).sum() * BINS / (LENGTH // 2))
         loud: Array = magnitude * np.float32(wanted / (np.sqrt(np.mean(np.square(magnitude))) + 1e-9))
         return loud
 
     def _voice(self) -> Spectrum:
-        """Draw a voice, sometimes two at once."""
+        """Draw a voice, or sometimes two at once."""
         rng = self._rng
         found: Array = np.zeros((self._samples, 2), np.float32)
         for _ in range(1 if rng.random() < 0.8 else 2):
@@ -174,7 +174,7 @@ class Mixer:
         return levelled
 
     def _stems(self) -> list[Spectrum]:
-        """Draw a voice and the four stems, of one piece or of several, each changed at random."""
+        """Draw a voice and the four stems, from one piece or from several, with random changes."""
         rng = self._rng
         together, piece = rng.random() < 0.5, int(rng.choice(list(self._pieces)))
         at, speed = rng.uniform(0, 28), self._speed()
@@ -196,7 +196,7 @@ class Mixer:
         return float(2 ** (self._rng.normal(0, 0.12))) if self._rng.random() < 0.5 else 1.0
 
     def _read_stem(self, stem: str, piece: int, at: float, speed: float) -> Array:
-        """Read some seconds of a track, at unit level and another speed: shape (samples, 2)."""
+        """Read part of a track at unit level and the given speed, shape (samples, 2)."""
         track = self._pieces[piece].get(stem)
         if track is None:
             return np.zeros((self._samples, 2), np.float32)
@@ -221,7 +221,7 @@ class Mixer:
         return samples[below] * (1 - share) + samples[below + 1] * share
 
     def _mixed(self, drawn: Sequence[Spectrum]) -> list[Spectrum]:
-        """Weigh, equalise and place a voice and the stems, and leave some out."""
+        """Apply random gains, equalisers and positions to a voice and the stems, and silence some."""
         rng = self._rng
         voice, *stems = drawn
         present = [rng.random() < _PRESENT[stem] for stem in STEMS]

@@ -1,4 +1,4 @@
-"""Pieces by MMA, the program that plays accompaniments in many styles (Debian's package ``mma``)."""
+"""Pieces composed by MMA, which plays accompaniments in many styles (Debian package ``mma``)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HELD_OUT = frozenset(
         "softrock",
     ]
 )
-"""Files of styles that nothing is trained on."""
+"""Files of styles that are never trained on."""
 
 _SKIPPED = frozenset(
     [
@@ -41,7 +41,7 @@ _SKIPPED = frozenset(
         "polka",
     ]
 )
-_OTHER_METRES = ("68", "128", "54", "waltz")  # in a file's name: MMA refuses bars of four beats in them
+_OTHER_METRES = ("68", "128", "54", "waltz")  # in a file's name: these styles do not have four beats in a bar
 _ENDS = re.compile(r"(Intro|End|Fill|Walk)\d*$")
 
 _PROGRESSIONS = (
@@ -54,7 +54,7 @@ _NAMES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 
 @cache
 def grooves(held_out: bool) -> tuple[str, ...]:
-    """Name the grooves of four beats, of the held-out styles or of all others."""
+    """Return the names of the grooves in four beats, of the held-out styles or of all others."""
     found = []
     for path in sorted(STYLES.glob("*.mma")):
         name = path.stem
@@ -67,7 +67,7 @@ def grooves(held_out: bool) -> tuple[str, ...]:
 
 
 def chords(rng: random.Random, key: int) -> list[str]:
-    """Choose a progression and give its chords in a key (semitones above C)."""
+    """Choose a progression, and return the names of its chords in a key (semitones above C)."""
     names = []
     for degree in rng.choice(_PROGRESSIONS).split():
         match = re.fullmatch(r"(b7|[1-6])(.*)", degree)
@@ -77,13 +77,13 @@ def chords(rng: random.Random, key: int) -> list[str]:
 
 
 def compose(rng: random.Random, seconds: float, held_out: bool, work: Path) -> list[Note]:
-    """Have MMA play about so many seconds in a random groove, key and tempo.
+    """Compose about ``seconds`` of music with MMA, in a random groove, key and tempo.
 
     Returns:
-        the notes, or none when MMA refuses the groove.
+        The notes, or an empty list if MMA refuses the groove.
 
     Raises:
-        FileNotFoundError: when MMA is not installed.
+        FileNotFoundError: if MMA is not installed.
     """
     tempo, groove = rng.randint(70, 165), rng.choice(grooves(held_out))
     key = rng.randrange(12)

@@ -1,4 +1,4 @@
-"""The network that shares an accompaniment out, and says where 2stems was wrong about the voice."""
+"""The network that splits an accompaniment into stems, and corrects the vocals that 2stems found."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from research.lite.features import CHANNELS
 from research.lite.score import STEMS
 
 WIDTHS = (24, 48, 96, 128, 192)
-"""Filters of each level."""
+"""Number of filters of each level."""
 
 SHORTCUT_GAIN = 8.0
-"""The shortcut's weights are to change so many times faster than the others."""
+"""Factor by which the shortcut's weights change faster than the others."""
 _CLASSICAL = 2.5 / SHORTCUT_GAIN
 _STEADY = 6
-"""First channel of the features that compare with a neighbourhood in time; the next are in frequency."""
+"""First of two channels that compare with a neighbourhood in time; the next two compare in frequency."""
 TRUSTING = -4.0
-"""Logit of a mistake of 2stems, before anything is learned."""
+"""Initial logit of a mistake of 2stems."""
 
 OUTPUTS = len(STEMS) + 2
 
 
-class LiteNetwork(nn.Module):  # type: ignore[misc]  # PyTorch is not there for every check
-    """A U-Net on what ``features`` makes of the magnitudes; each level halves both sides."""
+class LiteNetwork(nn.Module):  # type: ignore[misc]  # PyTorch is not always installed
+    """A U-Net on the features of a spectrogram; each level halves both axes."""
 
     def __init__(self, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__()
@@ -42,8 +42,8 @@ class LiteNetwork(nn.Module):  # type: ignore[misc]  # PyTorch is not there for 
             for before, after in zip(reversed(widths[1:]), reversed(widths[:-1]), strict=True)
         )
         self.last = nn.Conv2d(widths[0], 4 * 2 * OUTPUTS, 3, 1, 1)
-        # What tells strokes from steady tones is a difference of two inputs: it need not go all the
-        # way down and up, and training begins with it.
+        # The difference of two inputs tells strokes from steady tones. It needs no trip down and up the
+        # levels, so training starts with this shortcut alone.
         self.shortcut = nn.Conv2d(CHANNELS + 2, 2 * OUTPUTS, 3, 1, 1)
         nn.init.zeros_(self.shortcut.weight)
         nn.init.zeros_(self.shortcut.bias)
@@ -58,12 +58,11 @@ class LiteNetwork(nn.Module):  # type: ignore[misc]  # PyTorch is not there for 
         """Compute shares.
 
         Args:
-            features: shape (batch, CHANNELS, pairs, bands), both multiples of 32.
+            features: shape (batch, CHANNELS, pairs, bands); pairs and bands are multiples of 32.
 
         Returns:
-            shape (batch, OUTPUTS, 2 channels, pairs, bands): the stems', which sum to 1; the share
-            of what 2stems leaves as accompaniment that is voice; and that of what it takes for
-            voice and is not.
+            Shares, shape (batch, OUTPUTS, 2 channels, pairs, bands): those of the stems, which sum to 1;
+            the voice's share in the accompaniment of 2stems; and the music's share in the vocals of 2stems.
         """
         placed = positions(features.shape[3]).expand(len(features), 2, features.shape[2], -1)
         seen = torch.cat([features, placed], 1)
@@ -82,17 +81,17 @@ class LiteNetwork(nn.Module):  # type: ignore[misc]  # PyTorch is not there for 
 
 
 def masks(shares: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn a network's output into masks of ``VOICED``, each of shape (batch, 1 + stems, …).
+    """Convert a network's output to masks for ``VOICED``.
 
     Returns:
-        those of what 2stems leaves as accompaniment, and those of what it takes for voice.
+        The masks of the accompaniment and of the vocals of 2stems, each of shape (batch, 1 + stems, …).
     """
     stems, left, returned = shares.split([len(STEMS), 1, 1], 1)
     return torch.cat([left, stems * (1 - left)], 1), torch.cat([1 - returned, stems * returned], 1)
 
 
 def positions(bands: int) -> Tensor:
-    """Tell the network where a band lies: shape (1, 2, 1, bands)."""
+    """Return inputs that encode the position of each band, shape (1, 2, 1, bands)."""
     linear = torch.linspace(-1, 1, bands)
     return torch.stack([linear, torch.exp(-4 * (linear + 1))])[None, :, None]
 

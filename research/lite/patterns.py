@@ -1,4 +1,4 @@
-"""Pieces by rule, in the manner of rock, pop, funk, metal, hip-hop and electronic dance music."""
+"""Pieces composed by rule, in styles such as rock, pop, metal, hip-hop and electronic dance music."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from research.lite.score import Note
 
 HELD_OUT = frozenset({"funk"})
-"""Styles that nothing is trained on."""
+"""Styles that are never trained on."""
 
 _KICK, _STICK, _SNARE, _CLAP, _CLOSED, _OPEN, _CRASH, _RIDE = 36, 37, 38, 39, 42, 46, 49, 51
 _TOMS = (50, 48, 47, 45, 43, 41)
@@ -29,10 +29,10 @@ Chord = tuple[int, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Style:
-    """What a style's pieces have in common.
+    """The common traits of a style's pieces.
 
-    Steps are sixteenths of a bar. ``kicks`` and ``snares`` are strings of 16 characters, ``x``
-    for a hit and ``?`` for one that a piece may have; programs are General MIDI's.
+    A rhythm is a string of 16 characters, one per sixteenth of a bar: ``x`` is a hit, ``?`` an optional one.
+    ``basses``, ``chords`` and ``leads`` are General MIDI programs; ``tempo`` is a range in beats per minute.
     """
 
     tempo: tuple[int, int]
@@ -151,13 +151,13 @@ STYLES = {
 
 
 def compose(rng: random.Random, seconds: float, held_out: bool) -> list[Note]:
-    """Write about so many seconds in a random style, key and tempo."""
+    """Compose about ``seconds`` of music in a random style, key and tempo."""
     name = rng.choice([style for style in STYLES if (style in HELD_OUT) == held_out])
     return Composer(rng, STYLES[name], seconds).notes()
 
 
 class Composer:
-    """Writes one piece."""
+    """Composer of one piece."""
 
     def __init__(self, rng: random.Random, style: Style, seconds: float) -> None:
         self._rng, self._style = rng, style
@@ -165,10 +165,10 @@ class Composer:
         self._bars = int(seconds / (16 * self._step)) + 1
         self._key = rng.randrange(12)
         self._bass_program = 0  # none yet
-        self._loose = rng.choice((0.0, 0.003, 0.008))  # seconds by which players are early or late
+        self._loose = rng.choice((0.0, 0.003, 0.008))  # spread of the players' timing in seconds
 
     def notes(self) -> list[Note]:
-        """Write the piece, section by section of eight bars; players may pause in a section."""
+        """Compose the piece in sections of eight bars; a player may pause for a section."""
         players: list[Callable[[int, Sequence[Chord]], list[Note]]] = [self._drums, self._bass]
         players += [
             self._chords(self._rng.choice(self._style.chords))
@@ -200,7 +200,7 @@ class Composer:
     def _choose_lines(self) -> None:
         self._bass_line = self._rng.choice(self._style.bass_lines)
         program = self._rng.choice(self._style.basses)
-        self._bass_program = self._bass_program or program  # one bass, in all sections
+        self._bass_program = self._bass_program or program  # the same bass in all sections
         self._bass_walks = self._rng.random()
         self._lead_program = self._rng.choice(self._style.leads)
         self._motif = [

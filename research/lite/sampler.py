@@ -1,4 +1,4 @@
-"""Instruments made of one recorded note each, played faster or slower (Debian's ``lmms-common``)."""
+"""Instruments of one recorded note each, played faster or slower (Debian package ``lmms-common``)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NOTES: Mapping[Stem, Sequence[str]] = {
         *("stringsnpads/rave_choir01", "stringsnpads/strings01"),
     ),
 }
-"""Files, without their ending, by the stem that they are good for."""
+"""Files, without their extension, by the stem that they suit."""
 
 _LONGEST = 4.0  # seconds
 _RELEASE = 0.08  # seconds
@@ -44,13 +44,13 @@ _LOWEST, _HIGHEST = 35.0, 1200.0  # Hz
 
 
 def play(rng: random.Random, stem: Stem, notes: Sequence[Note], seconds: float) -> tuple[Waveform, str]:
-    """Play the notes of a stem, those of each program with a recorded note chosen at random.
+    """Play the notes of a stem, with a random recorded note for each program.
 
     Returns:
-        shape (samples, 2), and what played.
+        The waveform, shape (samples, 2), and the names of the recordings.
 
     Raises:
-        AudioError: when the recordings are not installed.
+        AudioError: if the recordings are not installed.
     """
     out = np.zeros((round(seconds * SAMPLE_RATE), 2), np.float32)
     chosen = {program: rng.choice(NOTES[stem]) for program in sorted({note.program for note in notes})}
@@ -61,7 +61,7 @@ def play(rng: random.Random, stem: Stem, notes: Sequence[Note], seconds: float) 
             continue
         recorded, pitch = _recorded(chosen[note.program])
         step = 440 * 2 ** ((note.pitch - 69) / 12) / pitch
-        step *= 2.0 ** -round(np.log2(step) / 2)  # half as many octaves away sounds better
+        step *= 2.0 ** -round(np.log2(step) / 2)  # halving the distance in octaves sounds better
         at = np.arange(0, min(samples * step, len(recorded) - 1), step)[:samples]
         played = np.stack([np.interp(at, np.arange(len(recorded)), channel) for channel in recorded.T], 1)
         fade = min(len(played), round(_RELEASE * SAMPLE_RATE))
@@ -72,7 +72,7 @@ def play(rng: random.Random, stem: Stem, notes: Sequence[Note], seconds: float) 
 
 @lru_cache(maxsize=64)
 def _recorded(name: str) -> tuple[Waveform, float]:
-    """Read a note, of at most some seconds, at a peak of 1; with its pitch in Hz."""
+    """Read a recorded note, shape (samples, 2), at a peak of 1, and its pitch in Hz."""
     with AudioReader(FOLDER / f"{name}.ogg", sample_rate=SAMPLE_RATE) as reader:
         samples = np.concatenate(list(reader.blocks(1 << 16)))[: round(_LONGEST * SAMPLE_RATE)]
     peak = np.abs(samples).max()
@@ -81,14 +81,14 @@ def _recorded(name: str) -> tuple[Waveform, float]:
 
 
 def _pitch(samples: Waveform) -> float:
-    """Find the period after which a note is most like itself."""
+    """Estimate the pitch in Hz from the autocorrelation."""
     part = samples[: SAMPLE_RATE // 2]
     spectrum = np.fft.rfft(part - part.mean(), 2 * len(part))
-    likeness = np.fft.irfft(np.abs(spectrum) ** 2)[: len(part)]
-    likeness /= np.arange(len(part), 0, -1)
+    correlation = np.fft.irfft(np.abs(spectrum) ** 2)[: len(part)]
+    correlation /= np.arange(len(part), 0, -1)
     shortest, longest = round(SAMPLE_RATE / _HIGHEST), min(round(SAMPLE_RATE / _LOWEST), len(part) // 2)
-    candidates = likeness[shortest:longest]
-    # The first period that is about as good as the best, which may be a multiple of it.
+    candidates = correlation[shortest:longest]
+    # The best period may be a multiple of the true one: take the first that is about as good.
     good = np.flatnonzero(candidates > 0.9 * candidates.max())
     run = good[: int(np.argmax(np.diff(good, append=len(candidates) + 2) > 1)) + 1]
     return SAMPLE_RATE / (shortest + int(run[np.argmax(candidates[run])]))

@@ -1,4 +1,4 @@
-"""Notes, which stem each belongs to, and their way into and out of Standard MIDI Files."""
+"""Notes, their stems, and reading and writing of Standard MIDI Files."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Stem = Literal["drums", "bass", "piano", "other"]
 STEMS: tuple[Stem, ...] = ("drums", "bass", "piano", "other")
 
 TICKS_PER_SECOND = 960
-"""Of the files written here: 480 ticks per beat at 120 beats per minute."""
+"""Time resolution of the files that are written: 480 ticks per beat at 120 beats per minute."""
 
 _DRUM_CHANNEL = 9
-_BASSES = frozenset([*range(32, 40), 43])  # basses and the contrabass, of General MIDI
+_BASSES = frozenset([*range(32, 40), 43])  # General MIDI programs: basses, and the contrabass
 _PIANOS = frozenset(range(8))
 
 
@@ -34,7 +34,7 @@ class Note:
 
     @property
     def stem(self) -> Stem:
-        """Where the note belongs, by its program: names of tracks mislead."""
+        """The stem that the note belongs to, by its program: track names are unreliable."""
         if self.program < 0:
             return "drums"
         if self.program in _BASSES:
@@ -43,15 +43,15 @@ class Note:
 
 
 def by_stem(notes: Iterable[Note]) -> Mapping[Stem, list[Note]]:
-    """Sort notes by stem; stems without notes are left out."""
-    sorted_: dict[Stem, list[Note]] = {}
+    """Group notes by stem; stems without notes are left out."""
+    groups: dict[Stem, list[Note]] = {}
     for note in notes:
-        sorted_.setdefault(note.stem, []).append(note)
-    return sorted_
+        groups.setdefault(note.stem, []).append(note)
+    return groups
 
 
 def written(notes: Sequence[Note]) -> bytes:
-    """Write notes as a MIDI file of one track, each program on a channel of its own."""
+    """Encode notes as a MIDI file with one track; up to 15 programs have a channel each."""
     programs = sorted({note.program for note in notes if note.program >= 0})
     free = [channel for channel in range(16) if channel != _DRUM_CHANNEL]
     channels = {program: free[i % len(free)] for i, program in enumerate(programs)} | {-1: _DRUM_CHANNEL}
@@ -77,16 +77,16 @@ def _variable_length(number: int) -> bytes:
 
 
 def read(data: bytes) -> list[Note]:
-    """Read the notes of a MIDI file; controllers and bends are left out.
+    """Read the notes of a MIDI file, ignoring controllers and pitch bends.
 
     Raises:
-        ValueError: when it is none, or counts time in frames.
+        ValueError: if the data is not a MIDI file, or counts time in frames per second.
     """
     if data[:4] != b"MThd":
         raise ValueError("not a MIDI file")
     length, _, _, division = struct.unpack(">IHHH", data[4:14])
     if division & 0x8000:
-        raise ValueError("a MIDI file in frames per second")
+        raise ValueError("the MIDI file counts time in frames per second, which is not supported")
     events: list[tuple[int, int, bytes]] = []
     at = 8 + length
     while at + 8 <= len(data):
@@ -98,7 +98,7 @@ def read(data: bytes) -> list[Note]:
 
 
 def _track(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Give (tick, status, data) of each event; of meta events only tempos, with status 0xFF51."""
+    """Yield (tick, status, data) of each event; the only meta events are tempos, with status 0xFF51."""
     at, tick, status = 0, 0, 0
     while at < len(data):
         delta, at = _read_length(data, at)

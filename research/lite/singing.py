@@ -1,4 +1,4 @@
-"""Voices that sing words: the sound of Flite's recorded speakers at the pitches of made-up melodies."""
+"""Singing voices: speech of Flite's recorded speakers, resynthesised at the pitches of random melodies."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from research.lite.soundfonts import SAMPLE_RATE, Waveform
 from spleeter_microservice.audio.reader import AudioReader
 
 SPEAKERS = {"slt": 215.0, "awb": 135.0, "kal16": 110.0}
-"""Of Debian's ``flite`` (its own licence, like BSD's), with about the pitch (Hz) that they sing at."""
+"""Voices of Debian's ``flite`` (a BSD-like licence), with the approximate pitch in Hz that they sing at."""
 HELD_OUT = {"rms": 105.0}
-"""Nothing is trained on it."""
+"""Never trained on."""
 
 Samples = NDArray[np.float32]
 
 _HOP, _WINDOW = 256, 1024  # samples, at 44.1 kHz: 5.8 and 23 ms
-_LIFTER = 60  # samples of the cepstrum that make the envelope: 1.4 ms
+_LIFTER = 60  # samples of the cepstrum that form the envelope: 1.4 ms
 _HIGHEST = 7600.0  # Hz: the speakers were recorded at 16 kHz
 _LINES = (
     "hold me close tonight",
@@ -43,21 +43,21 @@ _SCALE = (0, 2, 4, 5, 7, 9, 11, 12, 14)
 
 
 def sing(rng: random.Random, speaker: str, pitch: float, seconds: float, work: Path) -> Waveform:
-    """Sing for some seconds, with pauses.
+    """Synthesise singing with pauses.
 
     Args:
-        rng: chooses words and melody.
-        speaker: of Flite.
-        pitch: that the melody begins at, in Hz.
+        rng: source of the choice of words and melody.
+        speaker: name of a voice of Flite.
+        pitch: approximate pitch of the voice in Hz.
         seconds: length of the result.
-        work: folder for what Flite writes.
+        work: folder for temporary files.
 
     Returns:
-        shape (samples, 2), both channels alike.
+        Waveform with two equal channels, shape (samples, 2).
 
     Raises:
-        FileNotFoundError: when Flite is not installed.
-        subprocess.CalledProcessError: when it fails.
+        FileNotFoundError: if Flite is not installed.
+        subprocess.CalledProcessError: if Flite fails.
     """
     out = np.zeros(round(seconds * SAMPLE_RATE), np.float32)
     base = pitch * 2 ** (rng.uniform(-2, 6) / 12)
@@ -85,7 +85,7 @@ def _spoken(words: str, speaker: str, slowness: float, work: Path) -> Samples:
 
 
 def _phrase(rng: random.Random, speech: Samples, base: float, formants: float) -> Samples:
-    """Give speech the pitches of a melody: harmonics where it is voiced, and noise where it is not."""
+    """Resynthesise speech at the pitches of a melody: harmonics where it is voiced, noise elsewhere."""
     envelope, voiced = _analysed(speech)
     frames = len(envelope)
     pitch = _melody(rng, frames, base)
@@ -112,7 +112,7 @@ def _phrase(rng: random.Random, speech: Samples, base: float, formants: float) -
 
 
 def _analysed(speech: Samples) -> tuple[Samples, Samples]:
-    """Give the envelope, of shape (frames, bins), and how much each frame is voiced, from 0 to 1."""
+    """Return the spectral envelope, shape (frames, bins), and how voiced each frame is, from 0 to 1."""
     padded = np.pad(speech, _WINDOW // 2)
     views = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::_HOP]
     magnitude = np.abs(np.fft.rfft(views * np.hanning(_WINDOW).astype(np.float32), axis=1)) + 1e-5
@@ -127,7 +127,7 @@ def _analysed(speech: Samples) -> tuple[Samples, Samples]:
 
 
 def _melody(rng: random.Random, frames: int, base: float) -> NDArray[np.float64]:
-    """Give a pitch in Hz for each frame: notes that glide into each other, and tremble."""
+    """Return a random melody as a pitch in Hz for each frame, with glides and vibrato."""
     steps, now = np.zeros(frames), 0
     degree = rng.randrange(5)
     while now < frames:
@@ -144,7 +144,7 @@ def _melody(rng: random.Random, frames: int, base: float) -> NDArray[np.float64]
 
 
 def _whispered(rng: random.Random, envelope: Samples) -> Samples:
-    """Shape noise by an envelope; above what the speakers have, as loud as at the top of that."""
+    """Shape noise by an envelope, which continues level above the speakers' highest frequency."""
     top = round(_HIGHEST / SAMPLE_RATE * _WINDOW)
     shape = envelope.copy()
     shape[:, top:] = envelope[:, top - 20 : top].mean(axis=1, keepdims=True)

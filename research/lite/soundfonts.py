@@ -1,4 +1,4 @@
-"""SoundFonts, and FluidSynth and TiMidity++ that play them (Debian's ``fluidsynth``, ``timidity``)."""
+"""SoundFonts, played by FluidSynth or TiMidity++ (Debian packages ``fluidsynth`` and ``timidity``)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from research.lite.score import Note, written
 
 SAMPLE_RATE = 44100
 Waveform = NDArray[np.float32]
-"""Of shape (samples, 2), full scale being 1."""
+"""Samples, full scale being 1; shape (samples, 2)."""
 
 _FOLDER = Path("/usr/share/sounds")
 
 
 @dataclass(frozen=True)
 class SoundFont:
-    """A file of instruments; ``drums_only`` of those that hold nothing else.
+    """A file of instruments; ``drums_only`` marks those that contain nothing else.
 
-    A ``.cfg`` lists patches of the Gravis Ultrasound, for TiMidity++.
+    A ``.cfg`` file lists Gravis Ultrasound patches for TiMidity++.
     """
 
     name: str
@@ -37,7 +37,7 @@ class SoundFont:
 
 
 HELD_OUT = SoundFont("TimGM6mb", _FOLDER / "sf2/TimGM6mb.sf2", "timgm6mb-soundfont", "GPL-2")
-"""Nothing is trained on it."""
+"""Never trained on."""
 
 TRAINED = (
     SoundFont("FluidR3", _FOLDER / "sf2/FluidR3_GM.sf2", "fluid-soundfont-gm", "MIT", 3),
@@ -79,11 +79,11 @@ SECOND = (
     ),
     *(replace(font, weight=1) for font in TRAINED if not font.drums_only),
 )
-"""Those of the second cast."""
+"""SoundFonts of the second cast."""
 
 
 def choose(rng: random.Random, cast: Cast, drums: bool) -> SoundFont:
-    """Choose a SoundFont."""
+    """Choose a SoundFont for a cast."""
     if cast is Cast.HELD_OUT:
         return HELD_OUT
     cast_fonts = SECOND if cast is Cast.SECOND else TRAINED
@@ -92,21 +92,21 @@ def choose(rng: random.Random, cast: Cast, drums: bool) -> SoundFont:
 
 
 def play(notes: Sequence[Note], font: SoundFont, seconds: float, work: Path, reverb: bool) -> Waveform:
-    """Play notes.
+    """Play notes with a SoundFont.
 
     Args:
-        notes: of one stem.
-        font: to play them with.
+        notes: notes of one stem.
+        font: SoundFont to play them with.
         seconds: length of the result.
-        work: folder for what is passed to the synthesiser and back.
-        reverb: whether to let it add reverberation and chorus.
+        work: folder for temporary files.
+        reverb: whether to add the synthesiser's reverberation and chorus.
 
     Raises:
-        FileNotFoundError: when the synthesiser is not installed.
-        subprocess.CalledProcessError: when it fails, as without the SoundFont.
+        FileNotFoundError: if the synthesiser is not installed.
+        subprocess.CalledProcessError: if the synthesiser fails, for example without the SoundFont.
     """
     midi, raw = work / "stem.mid", work / "stem.raw"
-    # Such fonts keep their drums where others have the piano.
+    # In a font of drums only, the kit is program 0, which is the piano elsewhere.
     midi.write_bytes(written([replace(note, program=0) for note in notes] if font.drums_only else notes))
     command = _timidity if font.path.suffix == ".cfg" else _fluidsynth
     subprocess.run(command(font, midi, raw, reverb), check=True, capture_output=True, timeout=300)

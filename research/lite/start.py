@@ -1,4 +1,4 @@
-"""Begins a training with what an earlier network has learned."""
+"""Initialisation of a network with the weights of an earlier one."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from research.lite.network import SHORTCUT_GAIN, LiteNetwork
 
 
 def begin(network: LiteNetwork, convolutions: Convolutions, features: Tensor) -> None:
-    """Give a network the weights of an earlier one, so that it computes the same.
+    """Set the weights of a network so that it computes the same as an earlier one.
 
-    Normalisations, which the earlier one has no more, are made to leave these features as they are.
+    The normalisations, which are folded into the convolutions of the earlier network, are calibrated on some
+    examples so that each only adds its bias.
 
     Args:
-        network: to be trained.
-        convolutions: of the earlier one.
-        features: of some examples.
+        network: network to be trained.
+        convolutions: convolutions of the earlier network.
+        features: features of the examples, shape (batch, CHANNELS, pairs, bands).
     """
     hooks = []
     with torch.no_grad():
@@ -40,7 +41,7 @@ def begin(network: LiteNetwork, convolutions: Convolutions, features: Tensor) ->
 
 
 class _Calibration:
-    """Makes a normalisation add a bias and do nothing else to what it is shown."""
+    """A hook that adjusts a normalisation so that, for the given input, it only adds a bias."""
 
     def __init__(self, bias: Tensor) -> None:
         self._bias = bias

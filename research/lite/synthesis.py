@@ -1,4 +1,4 @@
-"""Synthesises pieces of music as stems: the data that the built-in models are trained on."""
+"""Synthesis of pieces of music as stems, the data that the built-in models are trained on."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from research.lite.soundfonts import SAMPLE_RATE, Waveform
 
 INDEX = "tracks.jsonl"
 VOICES, HELD_OUT_VOICES = "voice-*.i16", "held-out-voice-*.i16"
-"""Files of voices, of 16-bit samples like those of tracks."""
+"""Names of the files of voices, which contain 16-bit samples like those of tracks."""
 SECONDS = 36.0
 """Length of each piece."""
 
-_SILENT = 1e-3  # a stem whose peak is lower, of full scale, has not been played
+_SILENT = 1e-3  # peak below which a stem counts as silent; full scale is 1
 _OTHERS = [
     *range(8, 15),
     *range(16, 32),
@@ -45,10 +45,10 @@ _SYNTHESISERS = frozenset([38, 39, 50, 51, *range(80, 96)])
 
 @dataclass(frozen=True)
 class Track:
-    """One stem of one piece; ``file`` holds 16-bit samples of shape (samples, 2).
+    """One stem of one piece; ``file`` contains 16-bit samples of shape (samples, 2).
 
-    ``rms`` is of what is louder than a twentieth of the peak, full scale being 1. ``source``
-    says what played.
+    ``rms`` is the root mean square of the samples above a twentieth of full scale, which is 1. ``source``
+    names the sounds.
     """
 
     file: str
@@ -69,18 +69,18 @@ def synthesise(
     processes: int,
     seconds: float = SECONDS,
 ) -> Iterator[Track]:
-    """Synthesise pieces into a folder; those that are there already are not made again.
+    """Synthesise those pieces that a folder lacks.
 
     Args:
-        folder: to which files and lines of the index are added.
-        pieces: their numbers; a piece depends on its number and the seed alone.
-        cast: who plays them; what is held out plays in styles of its own, for validation.
-        seed: of everything random.
-        processes: how many pieces to make at once.
-        seconds: length of each.
+        folder: folder to add the files and the lines of the index to.
+        pieces: numbers of the pieces; a piece depends only on its number, the cast and the seed.
+        cast: sounds to play with; the held-out cast, for validation, has styles of its own.
+        seed: seed of all random choices.
+        processes: number of pieces to make at once.
+        seconds: length of each piece.
 
     Yields:
-        the stems of each piece.
+        The tracks of the new pieces.
     """
     folder.mkdir(parents=True, exist_ok=True)
     done = {track.piece for track in tracks(folder)}
@@ -94,7 +94,7 @@ def synthesise(
 
 
 def tracks(folder: Path) -> list[Track]:
-    """Give what has been synthesised into a folder so far."""
+    """Return the tracks in a folder's index."""
     path = folder / INDEX
     if not path.exists():
         return []
@@ -102,7 +102,7 @@ def tracks(folder: Path) -> list[Track]:
 
 
 def make_piece(folder: Path, cast: Cast, seed: int, piece: int, seconds: float = SECONDS) -> list[Track]:
-    """Compose and play a piece."""
+    """Compose and play a piece; return its tracks."""
     rng = random.Random(f"{seed}-{piece}")  # music, not secrets
     with tempfile.TemporaryDirectory() as work:
         notes = _composed(rng, cast is Cast.HELD_OUT, seconds, Path(work))
@@ -125,7 +125,7 @@ def _composed(rng: random.Random, held_out: bool, seconds: float, work: Path) ->
 
 
 def _reorchestrated(rng: random.Random, notes: Sequence[Note]) -> list[Note]:
-    """Give some parts to other instruments, so that all are heard; a piece without piano may get one."""
+    """Move some parts to random instruments, for variety, and some to the piano if a piece has none."""
     programs = {note.program: note.program for note in notes if note.program >= 0}
     for program in programs:
         stem = Note(program, 0, 0, 0, 0).stem
@@ -161,7 +161,7 @@ def _played(
 
 
 def _groups(rng: random.Random, stem: Stem, notes: list[Note]) -> Iterator[tuple[list[Note], str]]:
-    """Tell apart what is played and treated apart."""
+    """Yield groups of notes that are played together, each with its effect or an empty string."""
     if stem == "bass" and rng.random() < 0.15:
         yield notes, "amplifier"
         return
@@ -176,7 +176,7 @@ def _groups(rng: random.Random, stem: Stem, notes: list[Note]) -> Iterator[tuple
 
 
 def amplified(rng: random.Random, waveform: Waveform) -> Waveform:
-    """Overdrive a waveform as a guitar's amplifier does, and play it through something like its speaker."""
+    """Simulate a guitar amplifier and its speaker on a waveform of shape (samples, 2)."""
     peak = float(np.abs(waveform).max()) or 1.0
     driven = np.tanh(waveform / peak * rng.choice((3.0, 8.0, 20.0, 50.0)))
     hertz = np.fft.rfftfreq(len(driven), 1 / SAMPLE_RATE)[:, None]
@@ -199,12 +199,12 @@ def _saved(folder: Path, piece: int, stem: Stem, validation: bool, source: str, 
 
 
 def make_voices(folder: Path, count: int, seed: int) -> None:
-    """Synthesise voices to train with, a third of them additive, and some to choose by.
+    """Synthesise voices for training, a third of them additive, and some for validation.
 
     Args:
-        folder: gets files called ``VOICES`` and ``HELD_OUT_VOICES``.
-        count: how many to train with, of ``SECONDS`` each; a tenth as many, at least one, are held out.
-        seed: of everything random.
+        folder: folder to write the files ``VOICES`` and ``HELD_OUT_VOICES`` to.
+        count: number of voices for training, of ``SECONDS`` each; a tenth as many, rounded up, are held out.
+        seed: seed of all random choices.
     """
     folder.mkdir(parents=True, exist_ok=True)
     wanted = [(VOICES, number) for number in range(count)]

@@ -1,4 +1,4 @@
-"""Trains the lite network on what ``mixing`` makes of synthesised tracks."""
+"""Training of the lite network on mixes of synthesised tracks."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ _EVERY = 600.0  # seconds between checkpoints
 _WARM_UP = 100  # steps
 _AVERAGING = 0.998
 _VALIDATION_FRAMES = 512
-_CALIBRATION = 8  # examples, of three times as many
+_CALIBRATION = 8  # examples drawn; the mixer makes three times as many
 _NEGLIGIBLE = 0.01
-"""Of the energy of the music without voice: an error that small is not worth making smaller."""
+"""Share of the energy of the music without voice below which an error is not worth reducing."""
 _HARD = 0.1
-"""The same for piano and for other alone.
+"""The same for piano alone and for other alone.
 
-With 0.01, keeping quiet where there is no piano pays so much more than finding one that the
-network never says piano."""
+With 0.01, silence where there is no piano is rewarded so much more than finding a piano that the network
+never finds any."""
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How to train.
+    """Options of a training.
 
     Attributes:
-        feed: how to make examples.
-        output: folder for checkpoints and the log; what is there is continued.
-        minutes: after which the learning rate has fallen to zero.
-        rate: the highest learning rate.
-        begin: the graph of an earlier network to begin with, or None to begin anew.
-        processes: that train together, one core each; every one makes its own examples.
+        feed: options for making examples.
+        output: folder for checkpoints and the log; a training in it is resumed.
+        minutes: duration, at the end of which the learning rate reaches zero.
+        rate: highest learning rate.
+        begin: graph of an earlier network to start from, or None to start from random weights.
+        processes: number of processes that train together, one core each, with examples of their own.
     """
 
     feed: FeedOptions
@@ -63,7 +63,7 @@ class TrainingOptions:
 
 
 def _described(path: Path) -> str:
-    """Say in a record which file or folder was used: a file by its hash, a folder by its name."""
+    """Identify a file by its SHA-256, or a folder by its name, for the record."""
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else path.name
 
 
@@ -71,7 +71,7 @@ def errors(shares: Tensor, batch: Batch) -> Tensor:
     """Compute squared errors relative to the energy of the music without voice.
 
     Returns:
-        shape (batch, 2 + stems): of ``VOICED``, and of piano and other taken together.
+        Errors of ``VOICED``, and of the sum of piano and other, shape (batch, 2 + stems).
     """
     _, power, cross, energy = batch
     kept, taken = (torch.cat([each, each[:, 3:].sum(1, keepdim=True)], 1) for each in masks(shares))
@@ -83,7 +83,7 @@ def errors(shares: Tensor, batch: Batch) -> Tensor:
 
 
 def loss(shares: Tensor, batch: Batch) -> Tensor:
-    """Average the logarithms of the errors (10 times that, in dB, is what SDR measures)."""
+    """Return the weighted mean of the errors in dB, which corresponds to a negative SDR."""
     weights = shares.new_tensor([1.0, 1.0, 1.0, 0.5, 0.5, 1.0])
     negligible = shares.new_tensor([_NEGLIGIBLE, _NEGLIGIBLE, _NEGLIGIBLE, _HARD, _HARD, _NEGLIGIBLE])
     found = torch.log10(errors(shares, batch).clamp(min=0) + negligible)
@@ -91,30 +91,30 @@ def loss(shares: Tensor, batch: Batch) -> Tensor:
 
 
 def train(options: TrainingOptions) -> None:
-    """Train with as many processes as wanted."""
+    """Train with one or several processes."""
     if options.processes == 1:
         Training(options).run()
         return
     options.output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as meeting:
-        multiprocessing.spawn(_join, (options, f"file://{meeting}/peers"), options.processes)
+    with tempfile.TemporaryDirectory() as folder:
+        multiprocessing.spawn(_join, (options, f"file://{folder}/peers"), options.processes)
 
 
-def _join(rank: int, options: TrainingOptions, meeting: str) -> None:
-    with joined(rank, options, meeting):
+def _join(rank: int, options: TrainingOptions, rendezvous: str) -> None:
+    with joined(rank, options, rendezvous):
         Training(options, rank).run()
 
 
 @contextmanager
-def joined(rank: int, options: TrainingOptions, meeting: str) -> Iterator[None]:
-    """Be one of the processes that train together.
+def joined(rank: int, options: TrainingOptions, rendezvous: str) -> Iterator[None]:
+    """Join the group of processes that train together, and leave it at the end of the block.
 
     Args:
-        rank: of this process, from 0.
-        options: say how many there are.
-        meeting: URL of a file, not there yet, by which they find each other.
+        rank: number of this process, from 0.
+        options: options of the training, which set the number of processes.
+        rendezvous: URL of a new file by which the processes find each other.
     """
-    distributed.init_process_group("gloo", meeting, rank=rank, world_size=options.processes)
+    distributed.init_process_group("gloo", rendezvous, rank=rank, world_size=options.processes)
     try:
         yield
     finally:
@@ -122,14 +122,14 @@ def joined(rank: int, options: TrainingOptions, meeting: str) -> Iterator[None]:
 
 
 class Training:
-    """One run, which goes on where it was interrupted.
+    """One run, which resumes an interrupted one.
 
     Args:
-        options: how to train.
-        rank: of this process among those that train together; the first keeps the record.
+        options: options of the training.
+        rank: number of this process in its group; process 0 validates, logs and saves.
 
     Attributes:
-        network: in training.
+        network: the network in training.
     """
 
     def __init__(self, options: TrainingOptions, rank: int = 0) -> None:
@@ -155,7 +155,7 @@ class Training:
         started, last = time.monotonic() - 60 * self._minutes, time.monotonic()
         losses: list[float] = []
         for batch in feed.batches():
-            # What all have agreed on a step before, so that all stop at the same one.
+            # All processes agreed on the time in the step before, so all stop at the same step.
             done = self._minutes >= self._options.minutes
             if self._rank == 0 and (done or time.monotonic() - last > _EVERY):
                 self._examples += feed.taken * self._options.processes
@@ -189,7 +189,7 @@ class Training:
         return float(found.detach())
 
     def _agree(self, minutes: float) -> float:
-        """Average the gradients, and the time, over the processes that train together."""
+        """Average the gradients and the time over the processes; return the time in minutes."""
         if self._options.processes == 1:
             return minutes
         gradients = [parameter.grad for parameter in self.network.parameters() if parameter.grad is not None]
@@ -202,13 +202,13 @@ class Training:
         return float(together[-1])
 
     def _follow(self, decay: float) -> None:
-        """Move the average of the weights towards the present ones."""
-        present = self.network.state_dict()
+        """Move the average of the weights towards the current weights."""
+        current = self.network.state_dict()
         for name, value in self._average.state_dict().items():
             if value.dtype.is_floating_point:
-                value.lerp_(present[name], 1 - decay)
+                value.lerp_(current[name], 1 - decay)
             else:
-                value.copy_(present[name])
+                value.copy_(current[name])
 
     def _save(self) -> None:
         state = {
@@ -252,14 +252,14 @@ class Training:
 
 
 def validation_batches(data: Path, base: Path) -> list[Batch]:
-    """Make the examples of all validation pieces, each a batch of its own."""
+    """Make a batch of one example for each validation piece."""
     mixer = Mixer(data, Base(base), _VALIDATION_FRAMES, 0, validation=True)
     pieces = sorted({track.piece for track in tracks(data) if track.validation})
     return [collated([mixer.validation_example(piece)]) for piece in pieces]
 
 
 def evaluated(network: nn.Module, batches: Sequence[Batch]) -> dict[str, float]:
-    """Give the median SDR of each stem, in dB; "rest" is piano and other together."""
+    """Return the median SDR of each stem, in dB; "rest" is the sum of piano and other."""
     network.eval()
     found: dict[str, list[float]] = {name: [] for name in (*VOICED, "rest")}
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Examples measure exactly what a mask leaves of each stem; bands are what they say."""
+"""Examples determine the exact error of a mask; bands and features are well-defined."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ def test_bands_cover_every_bin_once() -> None:
     np.testing.assert_allclose(bands.spread(bands.averaged(everything)), everything)
 
 
-def test_the_measured_error_is_that_of_the_masked_spectrogram() -> None:
+def test_the_error_of_an_example_is_that_of_the_masked_spectrogram() -> None:
     sources = [noise(seed) for seed in range(1 + len(STEMS))]
     mix, music = np.sum(sources, axis=0), np.sum(sources[1:], axis=0)
     rng = np.random.default_rng(1)
@@ -51,6 +51,6 @@ def test_features_do_not_depend_on_loudness() -> None:
     np.testing.assert_allclose(quiet, loud, atol=1e-4)
 
 
-def test_a_neighbourhood_is_averaged_over_what_there_is_of_it() -> None:
+def test_a_neighbourhood_is_smaller_at_the_ends() -> None:
     values = np.arange(7, dtype=np.float32)[np.newaxis]
     np.testing.assert_allclose(neighbourhood(values, 1, 3), [[0.5, 1, 2, 3, 4, 5, 5.5]])

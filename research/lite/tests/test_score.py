@@ -1,4 +1,4 @@
-"""Notes survive MIDI files, and belong to the stem of their instrument."""
+"""Notes can be written to MIDI files and read back, and belong to the stem of their instrument."""
 
 import random
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from research.lite import patterns
 from research.lite.score import TICKS_PER_SECOND, Note, by_stem, read, written
 
-# One note per pitch, which MIDI cannot tell apart when they overlap.
+# One note per pitch: MIDI cannot distinguish overlapping notes of the same pitch.
 NOTES = st.lists(
     st.builds(
         Note,
@@ -25,14 +25,14 @@ NOTES = st.lists(
 
 
 @given(NOTES)
-def test_notes_that_are_written_are_read_back(notes: list[Note]) -> None:
+def test_written_notes_can_be_read_back(notes: list[Note]) -> None:
     def rounded(note: Note) -> tuple[float, ...]:
         return note.program, note.pitch, note.velocity, round(note.start, 6), round(note.length, 6)
 
     assert sorted(map(rounded, read(written(notes)))) == sorted(map(rounded, notes))
 
 
-def test_what_is_no_midi_file_is_refused() -> None:
+def test_data_that_is_not_a_midi_file_is_refused() -> None:
     with pytest.raises(ValueError, match="not a MIDI file"):
         read(b"RIFF")
 
@@ -41,12 +41,12 @@ def test_what_is_no_midi_file_is_refused() -> None:
     ("program", "stem"),
     [(-1, "drums"), (0, "piano"), (7, "piano"), (33, "bass"), (43, "bass"), (48, "other")],
 )
-def test_an_instrument_decides_on_the_stem(program: int, stem: str) -> None:
+def test_the_instrument_determines_the_stem(program: int, stem: str) -> None:
     assert Note(program, 60, 100, 0.0, 1.0).stem == stem
 
 
 @pytest.mark.parametrize("held_out", [False, True])
-def test_a_piece_by_rule_has_playable_notes_and_is_the_same_again(held_out: bool) -> None:
+def test_a_piece_by_rule_is_playable_and_reproducible(held_out: bool) -> None:
     for seed in range(20):
         notes = patterns.compose(random.Random(seed), 20.0, held_out)
         assert notes == patterns.compose(random.Random(seed), 20.0, held_out)

@@ -1,5 +1,5 @@
-# ruff: noqa: E402  (what needs PyTorch is imported once it is known to be there)
-"""Music is synthesised reproducibly; a network learns from it, goes on after a break, and is exported."""
+# ruff: noqa: E402  (modules that need PyTorch are imported after the check for it)
+"""Music is synthesised reproducibly; a network learns from it, is resumed, and is exported."""
 
 import json
 import shutil
@@ -39,12 +39,12 @@ PIECES = ((Cast.FIRST, 0), (Cast.SECOND, 50_001), (Cast.THIRD, 60_001))
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pieces to train on and to choose by, and a voice."""
+    """Return a folder of pieces and voices for training and validation."""
     fonts = [*soundfonts.TRAINED, *soundfonts.SECOND, soundfonts.HELD_OUT]
     drums = [kits.FOLDER / kit for kit in (*kits.TRAINED, *kits.SECOND, kits.HELD_OUT)]
     for path in (mma.STYLES, sampler.FOLDER, *drums, *(font.path for font in fonts)):
         if not path.exists():
-            missing(f"{path} is not there (make components installs what music is synthesised with)")
+            missing(f"{path} does not exist (make components installs the programs and sounds for synthesis)")
     for program in ("mma", "fluidsynth", "timidity", "flite"):
         if shutil.which(program) is None:
             missing(f"{program} is not installed")
@@ -59,7 +59,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small 2-stem model's folder."""
+    """Return the folder of a small 2-stem model."""
     folder = tmp_path_factory.mktemp("base")
     store = lite_store(folder / "store")
     install(store, "2stems", folder / "checkpoints")
@@ -67,7 +67,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("cast", "piece"), PIECES)
-def test_a_piece_depends_on_its_number_and_the_seed_alone(
+def test_a_piece_depends_only_on_its_number_cast_and_seed(
     data: Path, tmp_path: Path, cast: Cast, piece: int
 ) -> None:
     first = [track for track in synthesis.tracks(data) if track.piece == piece]
@@ -77,7 +77,7 @@ def test_a_piece_depends_on_its_number_and_the_seed_alone(
         assert (data / track.file).stat().st_size == track.samples * 4
 
 
-def test_a_voice_depends_on_its_number_and_the_seed_alone(data: Path, tmp_path: Path) -> None:
+def test_a_voice_depends_only_on_its_number_and_seed(data: Path, tmp_path: Path) -> None:
     synthesis.make_voices(tmp_path, 2, SEED)
     made = sorted(path.name for path in tmp_path.iterdir())
     assert made == ["held-out-voice-000.i16", "voice-000.i16", "voice-001.i16"]
@@ -85,13 +85,13 @@ def test_a_voice_depends_on_its_number_and_the_seed_alone(data: Path, tmp_path: 
         assert (tmp_path / name).read_bytes() == (data / name).read_bytes()
 
 
-def test_validation_uses_only_what_was_held_out(data: Path) -> None:
+def test_validation_uses_only_held_out_sounds(data: Path) -> None:
     for track in synthesis.tracks(data):
         held_out = {soundfonts.HELD_OUT.name, kits.HELD_OUT, f"{soundfonts.HELD_OUT.name}+additive"}
         assert (track.source in held_out) == track.validation
 
 
-def test_a_training_learns_goes_on_and_is_exported_with_its_record(
+def test_a_training_can_be_resumed_and_exported_with_its_record(
     data: Path, base: Path, tmp_path: Path
 ) -> None:
     feed = FeedOptions(data, base, batch=2, frames=64, held=8)
@@ -116,7 +116,7 @@ def test_a_training_learns_goes_on_and_is_exported_with_its_record(
     assert record["arguments"]["begin"] == record["averaged_with"] == sha256(earlier.read_bytes()).hexdigest()
 
 
-def test_processes_that_train_together_learn_the_same_from_examples_of_their_own(
+def test_processes_that_train_together_learn_the_same_from_different_examples(
     data: Path, base: Path, tmp_path: Path
 ) -> None:
     options = TrainingOptions(
@@ -130,21 +130,19 @@ def test_processes_that_train_together_learn_the_same_from_examples_of_their_own
     assert not any(torch.equal(first[name], second[name]) for name in averages)
 
 
-def train_and_save(rank: int, options: TrainingOptions, meeting: str) -> None:
-    with training.joined(rank, options, meeting):
+def train_and_save(rank: int, options: TrainingOptions, rendezvous: str) -> None:
+    with training.joined(rank, options, rendezvous):
         trained = training.Training(options, rank)
         trained.run()
     torch.save(trained.network.state_dict(), options.output / f"{rank}.pt")
 
 
-def test_examples_that_nobody_makes_any_more_end_the_training(base: Path, tmp_path: Path) -> None:
+def test_a_training_ends_if_no_process_makes_examples(base: Path, tmp_path: Path) -> None:
     with pytest.raises(ChildProcessError, match="run the command again"):
         next(Feed(FeedOptions(tmp_path / "nothing", base)).batches())
 
 
-def test_the_same_examples_come_again_and_others_after_a_break_or_for_another_process(
-    data: Path, base: Path
-) -> None:
+def test_examples_are_reproducible_but_differ_by_process_and_after_a_resume(data: Path, base: Path) -> None:
     options = FeedOptions(data, base, batch=2, frames=64)
 
     def first(rank: int, steps: int) -> torch.Tensor:
@@ -158,7 +156,7 @@ def test_the_same_examples_come_again_and_others_after_a_break_or_for_another_pr
     assert not torch.equal(first(0, 0), first(0, 1))
 
 
-def test_exported_networks_give_the_mean_of_their_shares_softened(tmp_path: Path) -> None:
+def test_exported_networks_compute_the_softened_mean_of_their_shares(tmp_path: Path) -> None:
     networks = [random_network(seed) for seed in range(2)]
     export([folded(network) for network in networks], tmp_path / CASCADE_GRAPH, softness=0.5)
     rng = np.random.default_rng(0)
@@ -170,14 +168,14 @@ def test_exported_networks_give_the_mean_of_their_shares_softened(tmp_path: Path
     with torch.no_grad():
         seen = torch.from_numpy(features(*magnitudes))[None]
         wanted = spread(Averaged(networks, 0.5)(seen)[0].numpy())
-    # Between the pairs of frames the exported network goes a quarter of the way to the next.
+    # The exported network interpolates: each frame is a quarter of the way to the neighbouring pair.
     before = np.concatenate([wanted[:, :, :1], wanted[:, :, :-1]], axis=2)
     after = np.concatenate([wanted[:, :, 1:], wanted[:, :, -1:]], axis=2)
     np.testing.assert_allclose(found[:, :, 0::2], 0.75 * wanted + 0.25 * before, atol=5e-3)
     np.testing.assert_allclose(found[:, :, 1::2], 0.75 * wanted + 0.25 * after, atol=5e-3)
 
 
-def test_a_training_begins_with_what_a_smaller_network_has_learned(tmp_path: Path) -> None:
+def test_a_training_can_start_from_a_smaller_network(tmp_path: Path) -> None:
     earlier = random_network()
     unseen = (CHANNELS - 2, CHANNELS - 1)  # inputs that the smaller network does not have
     with torch.no_grad():
@@ -195,15 +193,15 @@ def test_a_training_begins_with_what_a_smaller_network_has_learned(tmp_path: Pat
     seen = torch.rand(3, CHANNELS, 32, BANDS, generator=torch.Generator().manual_seed(1))
     network = LiteNetwork()
     begin(network, convolutions.read(tmp_path / "lite.onnx"), seen)
-    for training_ in (False, True):  # normalised as in the service, and by the batch itself
+    for training_ in (False, True):  # normalised by stored statistics, then by those of the batch
         network.train(training_)
         with torch.no_grad():
             np.testing.assert_allclose(network(seen), earlier(seen), atol=5e-3)
 
 
-def test_a_training_does_not_begin_with_an_average_of_networks(tmp_path: Path) -> None:
+def test_a_training_cannot_start_from_an_average_of_networks(tmp_path: Path) -> None:
     export([folded(random_network(seed)) for seed in range(2)], tmp_path / "lite.onnx")
-    with pytest.raises(ValueError, match="export without --begin"):
+    with pytest.raises(ValueError, match="exported without --begin"):
         convolutions.read(tmp_path / "lite.onnx")
 
 
