@@ -55,14 +55,9 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     output = _output(options, configuration)
     from spleeter_microservice.training.session import Request, run_training  # loading PyTorch takes seconds
 
+    base = _base(options.base, settings) if options.base else None
     request = Request(
-        configuration,
-        options.data,
-        output,
-        options.validation,
-        _base(options.base, settings) if options.base else None,
-        options.device,
-        options.precision,
+        configuration, options.data, output, options.validation, base, options.device, options.precision
     )
     with _Display(configuration.train_max_steps) as display:
         exported = run_training(request, display, display.prepared)
@@ -110,7 +105,7 @@ class _Display:
 
     def __init__(self, steps: int) -> None:
         self._steps = steps
-        self._bar: tqdm[Any] | None = None
+        self._bar = _bar("", disable=True)
         self._counted = ""
         self._last_checkpoint = (time.monotonic(), 0)
 
@@ -118,8 +113,7 @@ class _Display:
         """Show the progress of the preparation."""
         if what != self._counted:
             self._open(what, total, 0)
-        if self._bar is not None:
-            self._bar.update(done - self._bar.n)
+        self._bar.update(done - self._bar.n)
 
     def on_start(self, step: int, device: str, bf16: bool, data: TrainingData) -> None:
         """Print the notes, and what the training runs on."""
@@ -135,10 +129,9 @@ class _Display:
 
     def on_step(self, step: int, loss: float | None) -> None:
         """Advance the bar."""
-        if self._bar is not None:
-            self._bar.update(step - self._bar.n)
-            if loss is not None:
-                self._bar.set_postfix_str(f"loss {loss:.4g}")
+        self._bar.update(step - self._bar.n)
+        if loss is not None:
+            self._bar.set_postfix_str(f"loss {loss:.4g}")
 
     def on_checkpoint(self, step: int, training: float, validation: float | None) -> None:
         """Print a line with the losses and the speed since the last checkpoint."""
@@ -147,25 +140,24 @@ class _Display:
         self._last_checkpoint = (now, step)
         validated = "" if validation is None else f", validation {validation:.6g}"
         text = f"step {step} of {self._steps}: loss {training:.6g}{validated}, {speed:.2f} steps/s"
-        if self._bar is not None:
-            self._bar.clear()
+        self._bar.clear()
         print(text, flush=True)
 
     def _open(self, what: str, total: int, done: int) -> None:
-        self._close()
+        self._bar.close()
         self._counted = what
-        if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=total, initial=done, leave=False, desc=what)
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        self._bar = _bar(what, total, done)
 
     def __enter__(self) -> _Display:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._close()
+        self._bar.close()
+
+
+def _bar(what: str, total: int = 0, done: int = 0, disable: bool | None = None) -> tqdm[Any]:
+    from tqdm import tqdm
+
+    return tqdm(
+        desc=what, total=total, initial=done, leave=False, disable=disable
+    )  # None: unless on a terminal

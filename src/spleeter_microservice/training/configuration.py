@@ -126,7 +126,12 @@ def read_training_configuration(path: Path) -> TrainingConfiguration:
         augmentation=_augmentation(path, values),
         **{key: value for key, value in settings.items() if value is not None},
     )
-    _check_chunks(configuration)
+    needed = segment_seconds(configuration.architecture)
+    if configuration.chunk_duration < needed:
+        raise ConfigurationError(
+            f"The configuration {path} has a chunk_duration of {configuration.chunk_duration:g} s, but a "
+            f"segment of T frames is {needed:.2f} s long. Raise chunk_duration, or lower T."
+        )
     return configuration
 
 
@@ -139,16 +144,6 @@ def _refuse_unknown(path: Path, prefix: str, values: Mapping[str, Any], known: C
         raise ConfigurationError(
             f"The configuration {path} has unknown keys: {', '.join(problems)}. Correct or remove them; "
             "docs/training.md lists all keys."
-        )
-
-
-def _check_chunks(configuration: TrainingConfiguration) -> None:
-    needed = segment_seconds(configuration.architecture)
-    if configuration.chunk_duration < needed:
-        raise ConfigurationError(
-            f"The configuration {configuration.path} has a chunk_duration of "
-            f"{configuration.chunk_duration:g} s, but a segment of T frames is {needed:.2f} s long. Raise "
-            "chunk_duration, or lower T."
         )
 
 

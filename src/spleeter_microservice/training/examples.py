@@ -18,24 +18,22 @@ TRAIN, VALIDATION = "train", "validation"
 """Folders of a data set's songs; musdb18 has only the first."""
 
 # Songs of musdb18's training part that its authors, and Spleeter's configuration, use for validation.
-_MUSDB_VALIDATION = frozenset(
-    (
-        "Actions - One Minute Smile",
-        "ANiMAL - Rockshow",
-        "Alexander Ross - Goodbye Bolero",
-        "Clara Berry And Wooldog - Waltz For My Victims",
-        "Fergessen - Nos Palpitants",
-        "James May - On The Line",
-        "Johnny Lokke - Promises & Lies",
-        "Leaf - Summerghost",
-        "Meaxic - Take A Step",
-        "Patrick Talbot - A Reason To Leave",
-        "Skelpolu - Human Mistakes",
-        "Traffic Experiment - Sirens",
-        "Triviul - Angelsaint",
-        "Young Griffo - Pennies",
-    )
-)
+_MUSDB_VALIDATION = {
+    "Actions - One Minute Smile",
+    "ANiMAL - Rockshow",
+    "Alexander Ross - Goodbye Bolero",
+    "Clara Berry And Wooldog - Waltz For My Victims",
+    "Fergessen - Nos Palpitants",
+    "James May - On The Line",
+    "Johnny Lokke - Promises & Lies",
+    "Leaf - Summerghost",
+    "Meaxic - Take A Step",
+    "Patrick Talbot - A Reason To Leave",
+    "Skelpolu - Human Mistakes",
+    "Traffic Experiment - Sirens",
+    "Triviul - Angelsaint",
+    "Young Griffo - Pennies",
+}
 
 
 @dataclass(frozen=True)

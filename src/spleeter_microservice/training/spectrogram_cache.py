@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,15 +61,12 @@ class SpectrogramCache:
         """
         missing = self._missing(chunks)
         with ThreadPoolExecutor(workers) as pool:
-            pending = {pool.submit(self._compute, source, parts) for source, parts in missing.items()}
-            total = len(pending)
-            progress(0, total)
+            futures = [pool.submit(self._compute, source, parts) for source, parts in missing.items()]
+            progress(0, len(futures))
             try:
-                while pending:
-                    done, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
-                    for future in done:
-                        future.result()
-                    progress(total - len(pending), total)
+                for done, future in enumerate(as_completed(futures), start=1):
+                    future.result()
+                    progress(done, len(futures))
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise

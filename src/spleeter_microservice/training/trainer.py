@@ -88,7 +88,7 @@ class Trainer:
         self._optimizer = _optimizer(configuration, networks)
         self._since_saved = torch.zeros(len(configuration.architecture.stems), device=compute.device)
         self._steps_since_saved = 0
-        self._validated = -math.inf
+        self._next_validation = 0.0
 
     def resume(self, state: TrainingState) -> None:
         """Continue from a saved state."""
@@ -113,7 +113,8 @@ class Trainer:
             pool = stack.enter_context(ThreadPoolExecutor(self._compute.workers))
             log = stack.enter_context(EventFile(self._folders.logs / "train"))
             check = stack.enter_context(interruptible())
-            for batch in stack.enter_context(closing(ahead(self._batches(pool).from_step(self.step, last)))):
+            batches = self._batches(pool).from_step(self.step, last)
+            for batch in stack.enter_context(closing(ahead(batches))):
                 self._train(batch, log)
                 try:
                     check()
@@ -121,7 +122,7 @@ class Trainer:
                     self._save(pool, validate=False)
                     raise
                 if self.step % self._configuration.save_checkpoints_steps == 0 and self.step < last:
-                    self._save(pool, validate=self._is_due())
+                    self._save(pool, validate=time.monotonic() >= self._next_validation)
             return self._save(pool, validate=True)
 
     def _batches(self, pool: ThreadPoolExecutor) -> TrainingBatches:
@@ -165,9 +166,6 @@ class Trainer:
             )
         return loss
 
-    def _is_due(self) -> bool:
-        return time.monotonic() - self._validated >= self._configuration.throttle_secs
-
     def _save(self, pool: ThreadPoolExecutor, *, validate: bool) -> Path:
         """Write the state and the model, with their losses if steps were done since the last checkpoint."""
         if self._steps_since_saved:
@@ -194,7 +192,7 @@ class Trainer:
         losses: list[float] = (total / len(data.chunks)).tolist()
         with EventFile(self._folders.logs / "validation") as log:
             log.add(self.step, self._named(losses))
-        self._validated = time.monotonic()
+        self._next_validation = time.monotonic() + self._configuration.throttle_secs
         return losses
 
 
