@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
-from tests.support.missing import missing
 from tests.support.waiting import eventually
 
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the protocol's name for "reference to an element"
@@ -32,7 +32,7 @@ PATIENCE = 30.0  # seconds, on a busy machine
 def program(package: str, *names: str) -> str:
     """Find a program by one of its names, or say that it is missing."""
     found = filter(None, map(shutil.which, names))
-    return next(found, None) or missing(f"{names[0]} is not installed (Debian package {package})")
+    return next(found, None) or pytest.fail(f"{names[0]} is not installed: make components")
 
 
 @contextlib.contextmanager

@@ -10,8 +10,6 @@ from typing import Any
 
 import yaml
 
-from tests.support.missing import missing
-
 OVERLAYS = Path(__file__).parents[2] / "deploy" / "kubernetes" / "overlays"
 
 
@@ -25,7 +23,8 @@ def rendered(folder: Path) -> list[dict[str, Any]]:
 def _kustomize() -> list[str]:
     if shutil.which("kustomize"):
         return ["kustomize", "build"]
-    return ["kubectl", "kustomize"] if shutil.which("kubectl") else missing("kubectl is not installed")
+    assert shutil.which("kubectl"), "kubectl is not installed: make components"
+    return ["kubectl", "kustomize"]
 
 
 def pods(resources: list[dict[str, Any]]) -> dict[str, Mapping[str, Any]]:

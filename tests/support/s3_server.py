@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import socket
 import subprocess
 import sys
@@ -12,7 +11,6 @@ import urllib.request
 from types import TracebackType
 from typing import Self
 
-from tests.support.missing import missing
 from tests.support.waiting import wait_until
 
 BUCKET = "songs"
@@ -22,8 +20,6 @@ class S3Server:
     """moto's server on the loopback interface, with one empty bucket."""
 
     def __init__(self) -> None:
-        if any(importlib.util.find_spec(name) is None for name in ("moto", "flask", "flask_cors")):
-            missing("moto's S3 server is not installed")
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"

@@ -1,37 +1,30 @@
-# ruff: noqa: E402  (modules that need PyTorch are imported after the check for it)
 """Music is synthesised reproducibly; a network learns from it, is resumed, and is exported."""
 
 import json
-import shutil
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-import pytest
-
-from research.lite import kits, mma, sampler, soundfonts, synthesis
-from research.lite.cast import Cast
-from spleeter_microservice.separation.spleeter.architecture import CASCADE_GRAPH
-from spleeter_microservice.separation.spleeter.cascade import ACCOMPANIMENT_INPUT, PARTS, VOCALS_INPUT
-from tests.support.lite_models import install, lite_store
-from tests.support.missing import missing
-from tests.support.torch_needed import need_torch
-
-need_torch()
-
 import onnxruntime as ort
+import pytest
 import torch
 
-from research.lite import convolutions, graph
+from research.lite import convolutions, graph, kits, soundfonts, synthesis
 from research.lite import train as training
 from research.lite.bands import BANDS, BINS, spread
+from research.lite.cast import Cast
 from research.lite.export import FRAMES, Averaged, export, export_with_record, folded
 from research.lite.features import CHANNELS, features
 from research.lite.feed import Feed, FeedOptions
 from research.lite.network import TRUSTING, LiteNetwork
 from research.lite.start import begin
 from research.lite.train import CHECKPOINT, LOG, TrainingOptions
+from spleeter_microservice.separation.spleeter.architecture import CASCADE_GRAPH
+from spleeter_microservice.separation.spleeter.cascade import ACCOMPANIMENT_INPUT, PARTS, VOCALS_INPUT
+from tests.support.lite_models import install, lite_store
+
+torch.set_num_threads(1)  # networks this small are slower on more
 
 SEED, SECONDS = 1, 6.0
 PIECES = ((Cast.FIRST, 0), (Cast.SECOND, 50_001), (Cast.THIRD, 60_001))
@@ -40,14 +33,6 @@ PIECES = ((Cast.FIRST, 0), (Cast.SECOND, 50_001), (Cast.THIRD, 60_001))
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of pieces and voices for training and validation."""
-    fonts = [*soundfonts.TRAINED, *soundfonts.SECOND, soundfonts.HELD_OUT]
-    drums = [kits.FOLDER / kit for kit in (*kits.TRAINED, *kits.SECOND, kits.HELD_OUT)]
-    for path in (mma.STYLES, sampler.FOLDER, *drums, *(font.path for font in fonts)):
-        if not path.exists():
-            missing(f"{path} does not exist (make components installs the programs and sounds for synthesis)")
-    for program in ("mma", "fluidsynth", "timidity", "flite"):
-        if shutil.which(program) is None:
-            missing(f"{program} is not installed")
     folder = tmp_path_factory.mktemp("data") / "made"
     synthesis.make_voices(folder, 2, SEED)
     list(synthesis.synthesise(folder, [0, 1], Cast.FIRST, SEED, 1, SECONDS))

@@ -1,14 +1,13 @@
 """The manifests fit Kubernetes's schemas, and are as confined and as named as the documents say."""
 
-import importlib
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 
 from spleeter_microservice.settings import Settings
 from tests.support.kubernetes_manifests import OVERLAYS, pods, rendered
-from tests.support.missing import missing
 
 VERSIONS = ("1.29", "1.37")
 """Of Kubernetes, the oldest and the newest that the manifests are for."""
@@ -40,25 +39,17 @@ def _copy(source: Path, place: Path) -> None:
         target.write_bytes(path.read_bytes())
 
 
-@pytest.fixture(scope="module")
-def schemas() -> Any:
-    try:
-        return importlib.import_module("kubernetes_validate")
-    except ModuleNotFoundError:
-        missing("the package kubernetes-validate, which has Kubernetes's schemas, is not installed")
-
-
 @pytest.mark.parametrize("version", VERSIONS)
-def test_every_manifest_fits_its_schema(resources: list[dict[str, Any]], schemas: Any, version: str) -> None:
+def test_every_manifest_fits_its_schema(resources: list[dict[str, Any]], version: str) -> None:
     for resource in resources:
-        schemas.validate(resource, version, strict=True)
+        kubernetes_validate.validate(resource, version, strict=True)
 
 
 def test_the_autoscaled_fleet_fits_and_leaves_the_number_of_workers_to_it(
-    autoscaled: list[dict[str, Any]], schemas: Any
+    autoscaled: list[dict[str, Any]],
 ) -> None:
     for resource in autoscaled:
-        schemas.validate(resource, VERSIONS[-1], strict=True)
+        kubernetes_validate.validate(resource, VERSIONS[-1], strict=True)
     (worker,) = (
         item
         for item in autoscaled
@@ -68,11 +59,11 @@ def test_the_autoscaled_fleet_fits_and_leaves_the_number_of_workers_to_it(
     assert "HorizontalPodAutoscaler" in {item["kind"] for item in autoscaled}
 
 
-def test_a_field_that_does_not_exist_is_found(resources: list[dict[str, Any]], schemas: Any) -> None:
+def test_a_field_that_does_not_exist_is_found(resources: list[dict[str, Any]]) -> None:
     """Or the schemas would be of no use."""
     wrong = {**resources[0], "spec": {"finalisers": []}}
-    with pytest.raises(schemas.ValidationError):
-        schemas.validate(wrong, VERSIONS[-1], strict=True)
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, VERSIONS[-1], strict=True)
 
 
 def test_the_names_that_the_mission_fixes_are_there(resources: list[dict[str, Any]]) -> None:

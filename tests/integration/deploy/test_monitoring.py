@@ -13,7 +13,6 @@ from prometheus_client import REGISTRY
 
 from spleeter_microservice.errors import error_classes
 from spleeter_microservice.observability import metrics
-from tests.support.missing import missing
 
 ROOT = Path(__file__).parents[3]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -40,7 +39,7 @@ def named(text: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def promtool() -> str:
-    return shutil.which("promtool") or missing("promtool is not installed: make components")
+    return shutil.which("promtool") or pytest.fail("promtool is not installed: make components")
 
 
 @pytest.mark.parametrize(

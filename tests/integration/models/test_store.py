@@ -3,6 +3,9 @@
 import errno
 import json
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -246,13 +249,22 @@ def test_networks_of_a_newer_program_are_refused(installed: InstalledModel, stor
         store.find(NAME)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
 def test_a_folder_that_may_not_be_written_is_an_error_that_says_so(store: ModelStore, tmp_path: Path) -> None:
+    """A child runs it, without root's right to write anywhere."""
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from tests.support.tiny_store import NAME, tiny_store\n"
+        "tiny_store(Path(sys.argv[1])).import_(NAME, Path(sys.argv[2]))\n"
+    )
+    obeying = ["setpriv", "--bounding-set", "-dac_override"] if os.geteuid() == 0 else []
     path = checkpoint(tmp_path / "checkpoint")
     store.folder.mkdir()
     store.folder.chmod(0o500)
-    with pytest.raises(ModelError, match=r"Cannot write .*Permission denied.*SPLEETER_MODELS_DIR"):
-        store.import_(NAME, path)
+    command = [*obeying, sys.executable, "-c", script, str(store.folder), str(path)]
+    child = subprocess.run(
+        command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False
+    )
+    assert re.search(r"ModelError: Cannot write .*Permission denied.*SPLEETER_MODELS_DIR", child.stderr)
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])

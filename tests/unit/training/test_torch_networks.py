@@ -6,19 +6,16 @@ from typing import get_args
 
 import numpy as np
 import pytest
+import torch
 
 from spleeter_microservice.separation.spleeter import masks
 from spleeter_microservice.separation.spleeter.architecture import Activation, Kind, UNetArchitecture
 from spleeter_microservice.separation.spleeter.network import OnnxNetworks
+from spleeter_microservice.training.loss import stem_losses
+from spleeter_microservice.training.torch_networks import TorchNetworks, initial_arrays
 from tests.support.random_models import TINY, random_arrays, written
-from tests.support.torch_needed import need_torch
 
-need_torch()
-
-import torch  # noqa: E402
-
-from spleeter_microservice.training.loss import stem_losses  # noqa: E402
-from spleeter_microservice.training.torch_networks import TorchNetworks, initial_arrays  # noqa: E402
+torch.set_num_threads(1)  # networks this small are slower on more
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
