@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test components check docs bench bench-service bench-crash image format lock clean
+.PHONY: help demo serve test test-fast test-research coverage components check docs bench bench-service bench-crash image format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -16,8 +16,20 @@ demo: $(VENV)/installed ## start the service, separate the example song through 
 serve: $(VENV)/installed ## run the service; prints the page's address and a key
 	$(BIN)/spleeter-microservice serve
 
-test: $(VENV)/installed-train components ## run every test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(VENV)/installed-train components ## run every test of the package
+	$(PYTEST) $(PYTEST_ARGS)
+
+test-fast: $(VENV)/installed-train ## run the unit tests, which need nothing else
+	$(PYTEST) tests/unit $(PYTEST_ARGS)
+
+test-research: $(VENV)/installed-train components ## run the tests of research/lite, which synthesise music
+	$(PYTEST) research/lite/tests $(PYTEST_ARGS)
+
+coverage: $(VENV)/installed-train components ## run every test of the package and report what they cover
+	$(PYTEST) --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
+
+# One process for each core; tests that share a service run in the same one.
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadgroup
 
 check: $(VENV)/installed-dev ## lint, check types, imports, dead code and documents, look for known vulnerabilities
 	$(BIN)/ruff check .
@@ -41,12 +53,13 @@ bench-service: $(VENV)/installed-dev ## measure the service through its API
 bench-crash: $(VENV)/installed-dev ## separate many clips while processes are killed, and compare the stems
 	$(BIN)/python -m bench.crashes $(BENCH_ARGS)
 
-components: ## install the programs that tests run, if this is root on a system with apt-get
+components: ## install the programs that the tests run, if you are root on a system with apt-get
 	@if [ -x /usr/sbin/clamd ] && [ -x /usr/bin/chromedriver ] && dpkg -s $(SYNTHESIS) >/dev/null 2>&1 \
-		&& command -v promtool >/dev/null \
+		&& command -v promtool >/dev/null && command -v kubectl >/dev/null \
 		|| ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then exit 0; fi; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-		clamav-daemon chromium chromium-driver fonts-dejavu-core $(SYNTHESIS) >/dev/null && \
+		clamav-daemon chromium chromium-driver fonts-dejavu-core $(SYNTHESIS) \
+		$$(command -v kubectl >/dev/null || echo kubernetes-client) >/dev/null && \
 	{ command -v promtool >/dev/null || scripts/install_promtool.sh; }
 
 # The programs and sounds that synthesise music to train the built-in models on.

@@ -8,6 +8,8 @@ import pytest
 from bench.crashes import Plan, follow
 from spleeter_microservice.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 PLAN = Plan(
     clips=12,
     seconds=(1.0, 3.0),

@@ -14,7 +14,7 @@ from tests.support.waiting import eventually
 from tests.support.web_process import WebProcess, running
 from tests.support.web_service import Player, build_services
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
 LISTENERS = 1000
 MEMORY_PER_LISTENER = 100_000  # bytes

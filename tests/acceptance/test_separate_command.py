@@ -22,6 +22,8 @@ from tests.support.random_models import TINY, random_arrays
 from tests.support.tensorflow_files import write_checkpoint
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.xdist_group("separate")
+
 Result = subprocess.CompletedProcess[str]
 
 

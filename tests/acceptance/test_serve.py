@@ -15,7 +15,7 @@ from tests.support.audio_files import RATE, noise
 from tests.support.service import Service, running, wait_until_gone
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.slow, pytest.mark.xdist_group("serve")]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from tests.support.waiting import still
 from tests.support.web_process import running
 from tests.support.web_service import Player, build_services
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
 CLIENTS = 40
 STEM_BYTES = 24 << 20

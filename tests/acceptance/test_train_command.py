@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from spleeter_microservice.errors import ConfigurationError, TrainingDataError
-from tests.support.torch_needed import need_torch
 from tests.support.training_songs import INSTRUMENTS, write_configuration, write_songs
 
-need_torch()
+pytestmark = pytest.mark.slow
 
 Result = subprocess.CompletedProcess[str]
 

@@ -26,7 +26,7 @@ from spleeter_microservice.jobs.repository import JobRepository
 from tests.support.job_samples import killing_job, new_job, until
 from tests.support.waiting import eventually, still, wait_until
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.xdist_group("worker_processes")]
 
 _REPOSITORY = Path(__file__).parents[2]
 QUICK = {"heartbeat": 0.2, "silence": 1.0, "poll": 0.5, "pace": {"progress": 0.1, "reconnect": 0.1}}

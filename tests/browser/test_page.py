@@ -19,7 +19,7 @@ from tests.support.chromium import PATIENCE, Browser
 from tests.support.waiting import eventually
 from tests.support.web_service import ALL, Player, WorkerRegistry, song
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
 PICTURES = os.environ.get("SPLEETER_PICTURES")
 """Return a directory for screenshots."""

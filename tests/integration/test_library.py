@@ -24,6 +24,8 @@ from spleeter_microservice.settings import Settings
 from tests.support.random_models import TINY, random_arrays
 from tests.support.tensorflow_files import write_checkpoint
 
+pytestmark = pytest.mark.xdist_group("library")
+
 Waveform = NDArray[np.float32]
 
 

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+import torch
 
 from spleeter_microservice.errors import (
     CheckpointError,
@@ -26,8 +27,13 @@ from spleeter_microservice.separation.spleeter import masks
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 from spleeter_microservice.separation.spleeter.network import OnnxNetworks
 from spleeter_microservice.settings import Settings
+from spleeter_microservice.training.configuration import read_training_configuration
+from spleeter_microservice.training.devices import Precision, choose
+from spleeter_microservice.training.session import Base, Request, run_training
+from spleeter_microservice.training.torch_networks import TorchNetworks
+from spleeter_microservice.training.training_data import TrainingData
+from spleeter_microservice.training.training_state import load_state
 from tests.support.song_folders import stems, write_musdb, write_song
-from tests.support.torch_needed import need_torch
 from tests.support.training_events import numbers
 from tests.support.training_songs import (
     INSTRUMENTS,
@@ -37,16 +43,9 @@ from tests.support.training_songs import (
     write_songs,
 )
 
-need_torch()
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("training")]
 
-import torch  # noqa: E402
-
-from spleeter_microservice.training.configuration import read_training_configuration  # noqa: E402
-from spleeter_microservice.training.devices import Precision, choose  # noqa: E402
-from spleeter_microservice.training.session import Base, Request, run_training  # noqa: E402
-from spleeter_microservice.training.torch_networks import TorchNetworks  # noqa: E402
-from spleeter_microservice.training.training_data import TrainingData  # noqa: E402
-from spleeter_microservice.training.training_state import load_state  # noqa: E402
+torch.set_num_threads(1)  # networks this small are slower on more
 
 Array = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 

@@ -22,7 +22,7 @@ from spleeter_microservice.web.services import Services
 from tests.support.waiting import eventually
 from tests.support.web_service import Player, WorkerRegistry, build_services, served, song
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.xdist_group("operations")]
 
 
 @pytest.fixture(autouse=True)

@@ -30,6 +30,8 @@ from tests.support.memory_access import MemoryRateLimiter
 from tests.support.waiting import eventually
 from tests.support.web_service import ALL, Player, build_services, served, song
 
+pytestmark = pytest.mark.xdist_group("schema")
+
 EXAMPLES = 12  # of each operation, besides the document's own and the borders of its ranges
 schemathesis.openapi.format(
     "binary", st.sampled_from([song(), song(0), song()[:30], b"", b"no sound", b"x" * 99])

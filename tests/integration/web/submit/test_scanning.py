@@ -19,7 +19,7 @@ from tests.support import clamd
 from tests.support.clamd import EICAR, FILE_LIMIT, Daemon
 from tests.support.web_service import WavProber, build_services, served, song
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.xdist_group("clamd")]
 
 
 @pytest.fixture(scope="module")
