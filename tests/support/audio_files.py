@@ -62,7 +62,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 def noise(frames: int, channels: int = 2, seed: int = 1) -> Waveform:
-    """Bursts of noise that die away, below full scale, of shape (frames, channels).
+    """Return decaying bursts of noise below full scale, shape (frames, channels).
 
     Nothing in it repeats, so that any shift shows, and it has no high frequencies, so that lossy
     codecs keep it.
@@ -126,7 +126,7 @@ def with_pictures(
     cover: bool = False,
     pictures: int = 25,
 ) -> Path:
-    """Write a film of tiny pictures, or a song with one for a cover."""
+    """Write a video of tiny pictures, or a song with a cover picture."""
     with av.open(str(path), "w", format=muxer) as container:
         screen = container.add_stream(video, rate=25)
         assert isinstance(screen, av.VideoStream)
@@ -163,7 +163,7 @@ def read(path: Path, block: int = 5000, **options: Any) -> Waveform:
 
 
 def lag(reference: Waveform, other: Waveform) -> int:
-    """Frames by which the first channel of the one comes later than that of the other."""
+    """Return the delay, in frames, of the first channel against that of the other waveform."""
     size = len(reference) + len(other)
     spectrum = np.fft.rfft(other[:, 0], size) * np.conj(np.fft.rfft(reference[:, 0], size))
     peak = int(np.argmax(np.fft.irfft(spectrum, size)))
@@ -171,7 +171,7 @@ def lag(reference: Waveform, other: Waveform) -> int:
 
 
 def distance(reference: Waveform, other: Waveform) -> float:
-    """Power of the difference over the power of the signal, in dB, over the frames of both."""
+    """Return the energy of the difference relative to the signal's, in dB, over the frames of both."""
     frames = min(len(reference), len(other))
     difference = reference[:frames].astype(np.float64) - other[:frames]
     power = np.sum(reference[:frames].astype(np.float64) ** 2)

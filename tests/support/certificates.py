@@ -1,4 +1,4 @@
-"""A certificate authority that tests trust, and server certificates of it."""
+"""A certificate authority that tests trust, and its server certificates."""
 
 import datetime
 import ssl
@@ -11,7 +11,7 @@ from cryptography.x509.oid import NameOID
 
 
 class Authority:
-    """Signs certificates for the time of a test.
+    """An authority that signs certificates for the duration of a test.
 
     Args:
         folder: for the files that the ssl module wants.
@@ -26,11 +26,11 @@ class Authority:
         self._pem = _pem(certificate.sign(self._key, hashes.SHA256()))
 
     def trusting(self) -> ssl.SSLContext:
-        """Give a client's context that trusts this authority alone."""
+        """Return a client's context that trusts this authority only."""
         return ssl.create_default_context(cadata=self._pem.decode())
 
     def serving(self, *names: str) -> ssl.SSLContext:
-        """Give a server's context with a certificate for some host names."""
+        """Return a server's context with a certificate for these host names."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])

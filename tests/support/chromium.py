@@ -30,14 +30,14 @@ PATIENCE = 30.0  # seconds, on a busy machine
 
 
 def program(package: str, *names: str) -> str:
-    """Find a program by one of its names, or say that it is missing."""
+    """Return the path of a program that has several names."""
     found = filter(None, map(shutil.which, names))
     return next(found, None) or pytest.fail(f"{names[0]} is not installed: make components")
 
 
 @contextlib.contextmanager
 def running() -> Iterator[str]:
-    """Start a browser and give the address of its session; close it at the end."""
+    """Start a browser, yield the URL of its session, and close it."""
     chromium = program("chromium", "chromium", "google-chrome")
     driver = program("chromium-driver", "chromedriver")
     with tempfile.TemporaryDirectory(prefix="chromium-") as folder, _driver(driver) as address:
@@ -82,12 +82,12 @@ class Browser:
         return _value(await self._client.post(path, json=body))
 
     async def open(self, url: str) -> None:
-        """Go to an address, and forget what the console said before."""
+        """Open a URL, and discard what the console has logged so far."""
         await self.console()
         await self._post("/url", {"url": url})
 
     async def run(self, script: str, *arguments: object) -> Any:
-        """Run JavaScript and give what it returns."""
+        """Run JavaScript and return its result."""
         return await self._post("/execute/sync", {"script": script, "args": arguments})
 
     async def until(self, expression: str) -> Any:
@@ -101,22 +101,22 @@ class Browser:
         return value
 
     async def text(self, selector: str) -> str:
-        """Give the text of an element, as it is shown."""
+        """Return the visible text of an element."""
         return str(await self.run("return document.querySelector(arguments[0]).innerText", selector))
 
     async def shows(self, selector: str, text: str) -> None:
-        """Wait until an element is shown, with a text in it."""
+        """Wait until an element is visible and contains a text."""
         await self.until(
             f"document.querySelector({selector!r})?.checkVisibility() && "
             f"document.querySelector({selector!r}).innerText.includes({text!r})"
         )
 
     async def click(self, selector: str) -> None:
-        """Click on an element."""
+        """Click an element."""
         await self._post(f"/element/{await self._find(selector)}/click", {})
 
     async def type(self, selector: str, text: str) -> None:
-        """Type into an element; into one that takes a file, the file's path."""
+        """Type into an element; a file input takes the file's path."""
         await self._post(f"/element/{await self._find(selector)}/value", {"text": text})
 
     async def _find(self, selector: str) -> str:
@@ -128,7 +128,7 @@ class Browser:
         return await self._post("/goog/cdp/execute", {"cmd": command, "params": parameters})
 
     async def look(self, width: int, scheme: str = "light") -> None:
-        """Be a screen of some width, with a colour scheme."""
+        """Emulate a screen of this width with a colour scheme."""
         await self.devtools(
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
         )
@@ -136,10 +136,10 @@ class Browser:
         await self.devtools("Emulation.setEmulatedMedia", features=[feature])
 
     async def screenshot(self, path: Path) -> None:
-        """Save what is seen as a PNG."""
+        """Save a screenshot as PNG."""
         found = await self.devtools("Page.captureScreenshot", captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(found["data"]))
 
     async def console(self) -> list[str]:
-        """Give what the console said since the last time."""
+        """Return what the console has logged since the last call."""
         return [line["message"] for line in await self._post("/se/log", {"type": "browser"})]

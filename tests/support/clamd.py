@@ -95,7 +95,7 @@ def _free_port() -> int:
 
 @contextlib.contextmanager
 def running() -> Iterator[Daemon]:
-    """Start a daemon in a folder of its own, wait until it answers, and stop it at the end."""
+    """Start a daemon in a directory of its own, wait until it answers, and stop it at the end."""
     # Not pytest's folder: the path of a Unix socket has at most 107 bytes.
     with tempfile.TemporaryDirectory(prefix="clamd-") as folder, _running(Path(folder)) as daemon:
         yield daemon

@@ -6,11 +6,11 @@ import random
 from collections.abc import Iterator, Mapping
 
 Mutation = tuple[str, bytes]
-"""What was done, and what came of it."""
+"""The name of the damage, and the damaged bytes."""
 
 
 def mutations(originals: Mapping[str, bytes], count: int, seed: int) -> Iterator[tuple[str, Mutation]]:
-    """Give damaged copies of files, each with the name of its original, these in turn."""
+    """Yield damaged copies of the files in turn, each with the name of its original."""
     chance = random.Random(seed)
     names = sorted(originals)
     for number in range(count):
@@ -20,7 +20,7 @@ def mutations(originals: Mapping[str, bytes], count: int, seed: int) -> Iterator
 
 
 def _flipped(chance: random.Random, data: bytes, _: Mapping[str, bytes]) -> bytes:
-    """Turn some bits over, most of them near the beginning, where the headers are."""
+    """Flip some bits, most of them near the beginning, where the headers are."""
     damaged = bytearray(data)
     for _number in range(chance.choice((1, 4, 32))):
         place = chance.randrange(min(len(data), chance.choice((64, 512, len(data)))))
@@ -33,7 +33,7 @@ def _cut(chance: random.Random, data: bytes, _: Mapping[str, bytes]) -> bytes:
 
 
 def _overwritten(chance: random.Random, data: bytes, _: Mapping[str, bytes]) -> bytes:
-    """Put noise, zeros or ones over a stretch."""
+    """Overwrite a section with noise, zeros or ones."""
     begin = chance.randrange(len(data))
     length = chance.choice((4, 64, 4096))
     junk = chance.choice((chance.randbytes(length), bytes(length), b"\xff" * length))
@@ -41,21 +41,21 @@ def _overwritten(chance: random.Random, data: bytes, _: Mapping[str, bytes]) -> 
 
 
 def _spliced(chance: random.Random, data: bytes, originals: Mapping[str, bytes]) -> bytes:
-    """Put another file's header before the rest of this one."""
+    """Put another file's header in front of the rest of this one."""
     other = originals[chance.choice(sorted(originals))]
     length = chance.choice((12, 64, 512))
     return other[:length] + data[chance.choice((0, length)) :]
 
 
 def _doubled(chance: random.Random, data: bytes, _: Mapping[str, bytes]) -> bytes:
-    """Repeat a stretch."""
+    """Repeat a section."""
     begin = chance.randrange(len(data))
     stretch = data[begin : begin + chance.choice((16, 1024))]
     return data[:begin] + stretch * chance.choice((2, 20)) + data[begin:]
 
 
 def _header_extreme(chance: random.Random, data: bytes, _: Mapping[str, bytes]) -> bytes:
-    """Set one of the first numbers to an extreme."""
+    """Set one of the first numbers to an extreme value."""
     place = chance.randrange(4, min(len(data) - 8, 200))
     number = chance.choice((b"\xff\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f", b"\0\0\0\x80"))
     return data[:place] + number + data[place + 4 :]

@@ -1,4 +1,4 @@
-"""Real HTTP servers on the loopback interface, whose answers a test decides."""
+"""Real HTTP servers on the loopback interface, with the responses that a test chooses."""
 
 import contextlib
 import ssl
@@ -11,7 +11,7 @@ Answer = Callable[["Handler"], None]
 
 
 class Server(ThreadingHTTPServer):
-    """Answers the k-th request with the k-th answer, and further ones with the last."""
+    """A server that gives the k-th request the k-th response, and further ones the last."""
 
     daemon_threads = True
 
@@ -28,7 +28,7 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Hands a request to the server's next answer."""
+    """Handler that passes a request to the server's next response."""
 
     server: Server
     protocol_version = "HTTP/1.1"
@@ -46,13 +46,13 @@ class Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def content(
     body: bytes, etag: str | None = None, *, break_at: int | None = None, ranges: bool = True
 ) -> Answer:
-    """Send a file as web servers do, with Range and If-Range; break off after some bytes."""
+    """Send a file as web servers do, with Range and If-Range; break off after this many bytes."""
 
     def answer(request: Handler) -> None:
         wanted = request.headers.get("Range", "")
@@ -81,7 +81,7 @@ def status(code: int) -> Answer:
 
 
 def chunked(body: bytes, *, end: bool = True) -> Answer:
-    """Send a file without saying how long it is; perhaps without its end."""
+    """Send a file without its length, and perhaps without its end."""
 
     def answer(request: Handler) -> None:
         request.send_response(200)
@@ -103,7 +103,7 @@ def redirect(path: str) -> Answer:
 
 
 def stall(body: bytes, released: threading.Event) -> Answer:
-    """Send the start of a file, and the rest only when released."""
+    """Send the start of a file, and the rest only once released."""
 
     def answer(request: Handler) -> None:
         request.send_response(200)
@@ -118,7 +118,7 @@ def stall(body: bytes, released: threading.Event) -> Answer:
 
 
 def forward(request: Handler) -> None:
-    """Answer as a proxy: fetch the address that the request names."""
+    """Respond as a proxy: fetch the URL that the request names."""
     assert request.path.startswith("http://")
     with build_opener(ProxyHandler({})).open(request.path, timeout=10) as response:
         body = response.read()

@@ -1,4 +1,4 @@
-"""Code that is run in a real inference process, once it is confined."""
+"""Code that runs in a real inference process once it is confined."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ policy.Sandbox.enter = enter
 
 
 def run_in_process(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have inference processes that are started from now on run this code.
+    """Make inference processes that start from now on run this code.
 
-    It is run after the process has given everything up and before it loads the engine, with the
-    number of its parent as ``parent``; its current folder is the work folder.
+    It runs after the process has confined itself and before it loads the engine. The name ``parent``
+    holds the parent's PID; the current directory is the work folder.
     """
     folder.mkdir(exist_ok=True)
     (folder / "sitecustomize.py").write_text(_HOOK)

@@ -35,7 +35,7 @@ def song(work: Path, seconds: float = 2.0, kind: str = "s16.wav") -> Path:
 
 
 def long_song(folder: Path, seconds: int = 600) -> Path:
-    """Write a song that takes a while, ten seconds of noise over and over; give its path."""
+    """Write a song that takes a while: ten seconds of noise, repeated. Return its path."""
     path = folder / "long.wav"
     tile = (noise(10 * RATE) * 32767).astype("<i2").tobytes()
     with wave.open(str(path), "wb") as file:
@@ -56,6 +56,6 @@ def request_for(
     name: str | None = None,
     **options: Any,
 ) -> SeparationRequest:
-    """Return a request for all stems of a file, beside it."""
+    """Return a request for all stems of a file, written next to it."""
     paths = {name: source.parent / f"{name}.wav" for name in using.files.stems}
     return SeparationRequest(source, paths, SeparationOptions(**options), time_limit, name, model)

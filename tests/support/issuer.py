@@ -1,4 +1,4 @@
-"""An issuer of tokens: real keys, and the key set that it publishes."""
+"""A token issuer: real keys, and the key set that it publishes."""
 
 import base64
 import json
@@ -34,7 +34,7 @@ class Signer:
 
     @property
     def pem(self) -> bytes:
-        """The public key, as it is found published."""
+        """The public key as a JWK, as issuers publish it."""
         return self.private.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
@@ -48,13 +48,13 @@ class Signer:
         return {**public, "kid": self.kid, "use": "sig", "alg": self.algorithm, **fields}
 
     def private_jwk(self) -> dict[str, Any]:
-        """The private key, as it must never be found published."""
+        """The private key as a JWK, which no issuer may publish."""
         if isinstance(self.private, rsa.RSAPrivateKey):
             return {**RSAAlgorithm.to_jwk(self.private, as_dict=True), "kid": self.kid, "key_ops": ["verify"]}
         return {**ECAlgorithm.to_jwk(self.private, as_dict=True), "kid": self.kid, "key_ops": ["verify"]}
 
     def token(self, header: dict[str, Any] | None = None, **claims: Any) -> str:
-        """Sign the usual claims and header with some fields replaced, or left out if ``None``."""
+        """Sign the usual claims and header, with some fields replaced, or omitted if None."""
         headers = {"kid": self.kid, **(header or {})}
         present = {name: value for name, value in headers.items() if value is not None}
         # By hand: the library refuses to make the tokens that tests need.
@@ -65,7 +65,7 @@ class Signer:
 
 @dataclass
 class KeySet:
-    """What an issuer publishes."""
+    """The key set that an issuer publishes."""
 
     entries: list[dict[str, Any]] = field(default_factory=list)
 

@@ -34,7 +34,7 @@ QUICK = WorkerOptions(
 
 
 def new_job(tenant: str = "ann", **changes: Any) -> NewJob:
-    """Give a job that is like no other."""
+    """Return a new job that is unlike any other."""
     number = new_job_id()
     job = NewJob(
         tenant=tenant,
@@ -50,7 +50,7 @@ def new_job(tenant: str = "ann", **changes: Any) -> NewJob:
 
 
 def killing_job(tenant: str = "ann") -> NewJob:
-    """Give a job that kills the process of ``tests.support.worker_process`` that does it."""
+    """Return a job that kills the process of ``tests.support.worker_process`` that runs it."""
     return new_job(tenant, options=JobOptions(metadata={"deed": "kill"}))
 
 
@@ -61,14 +61,14 @@ async def cancel(database: Database, job: Job) -> None:
 
 
 async def claimed(claims: Claims, worker: int) -> Claim:
-    """Claim a job that must be there."""
+    """Claim the next job, which must exist."""
     claim = await claims.claim(worker)
     assert claim is not None
     return claim
 
 
 async def succeed(database: Database, new: NewJob) -> Job:
-    """Create a job and have it done."""
+    """Create a job and publish its result."""
     await JobRepository(database).create(new)
     claims = Claims(database)
     worker = await claims.register("test", 1)
@@ -81,7 +81,7 @@ async def succeed(database: Database, new: NewJob) -> Job:
 async def until(
     repository: JobRepository, job: UUID, *states: State, tenant: str = "ann", within: float = 10
 ) -> Job:
-    """Wait for a job to be in one of some states."""
+    """Wait until a job is in one of these states."""
 
     async def reached() -> Job | None:
         found = await repository.get(tenant, job)
@@ -93,7 +93,7 @@ async def until(
 
 @asynccontextmanager
 async def at_work(worker: Worker) -> AsyncIterator[Worker]:
-    """Run a worker, and have it stop at the end."""
+    """Run a worker, and stop it at the end."""
     running = asyncio.create_task(worker.run())
     try:
         yield worker
@@ -103,7 +103,7 @@ async def at_work(worker: Worker) -> AsyncIterator[Worker]:
 
 
 class Songs:
-    """Separates nothing, but slowly, and notes what it was asked to do."""
+    """A fake separation that only waits, and records what it was asked to do."""
 
     def __init__(
         self, seconds: float = 0.0, error: Callable[[Job], Exception | None] = lambda job: None
@@ -117,7 +117,7 @@ class Songs:
     async def __call__(
         self, job: Job, report_progress: Callable[[float], None], cancelled: asyncio.Event
     ) -> Result:
-        """Wait, unless cancelled, then give the result or the error."""
+        """Wait unless cancelled, then return the result or raise the error."""
         self.begun.append(job.id)
         report_progress(0.5)
         try:
@@ -131,5 +131,5 @@ class Songs:
         return RESULT
 
     async def erase(self, prefix: str) -> None:
-        """Note what is to be erased."""
+        """Record the prefix that should be erased."""
         self.erased.append(prefix)

@@ -14,7 +14,7 @@ OVERLAYS = Path(__file__).parents[2] / "deploy" / "kubernetes" / "overlays"
 
 
 def rendered(folder: Path) -> list[dict[str, Any]]:
-    """Render a folder with kustomize, which kubectl has in it."""
+    """Render a directory with kustomize, which kubectl contains."""
     done = subprocess.run([*_kustomize(), str(folder)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return list(yaml.safe_load_all(done.stdout))
@@ -28,7 +28,7 @@ def _kustomize() -> list[str]:
 
 
 def pods(resources: list[dict[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Give the pod template of each deployment, by its name."""
+    """Return the pod template of each deployment by name."""
     return {
         resource["metadata"]["name"]: resource["spec"]["template"]
         for resource in resources

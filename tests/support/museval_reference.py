@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def _metrics() -> ModuleType:
-    """Load the module alone: importing the whole package ends in an error where there is no ffmpeg."""
+    """Load the module alone: importing the whole package fails without ffmpeg."""
     package = importlib.util.find_spec("museval")
     assert package is not None
     assert package.submodule_search_locations
@@ -25,7 +25,7 @@ def _metrics() -> ModuleType:
 def reference(
     references: NDArray[np.float32], estimates: NDArray[np.float32], window: int, taps: int
 ) -> NDArray[np.float64]:
-    """Give SDR, SIR, SAR, ISR, of shape (stems, windows, 4), for arrays of shape (stems, samples, 2)."""
+    """Return SDR, SIR, SAR and ISR in dB, shape (stems, windows, 4), of arrays (stems, samples, 2)."""
     sdr, isr, sir, sar, _ = _metrics().bss_eval(
         references, estimates, window=window, hop=window, filters_len=taps
     )

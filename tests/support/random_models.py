@@ -22,7 +22,7 @@ TINY = UNetArchitecture(
 
 
 def random_arrays(architecture: UNetArchitecture, seed: int = 0) -> dict[str, NDArray[np.float32]]:
-    """Weights whose networks neither vanish nor explode."""
+    """Return weights whose networks' outputs neither vanish nor explode."""
     rng = np.random.default_rng(seed)
     arrays = {}
     for name, shape in architecture.variables().items():

@@ -1,4 +1,4 @@
-"""HTTP as no client library would send it."""
+"""HTTP requests that no client library would send."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 
 class Connection:
-    """A connection to a server; requests are bytes, and so are answers."""
+    """A connection to a server; requests and responses are bytes."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -21,7 +21,7 @@ class Connection:
         await self._writer.drain()
 
     async def answer(self, within: float = 20) -> tuple[int, dict[str, str], bytes]:
-        """Give the next answer's status, headers and body."""
+        """Return the next response's status, headers and body."""
         async with asyncio.timeout(within):
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
@@ -39,7 +39,7 @@ class Connection:
 
 @asynccontextmanager
 async def connected(address: str) -> AsyncIterator[Connection]:
-    """Connect to the server of an address."""
+    """Connect to the server of a URL."""
     parts = urlsplit(address)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:
@@ -49,7 +49,7 @@ async def connected(address: str) -> AsyncIterator[Connection]:
 
 
 def request(line: str, **headers: object) -> bytes:
-    """Give a request's line and headers; a name's underscores are dashes."""
+    """Return a request's line and headers; underscores in names become dashes."""
     fields = {"Host": "localhost"} | {name.replace("_", "-"): value for name, value in headers.items()}
     return "\r\n".join([f"{line} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items()), "", ""]).encode(
         "latin-1"

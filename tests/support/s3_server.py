@@ -1,4 +1,4 @@
-"""A server that speaks S3, in a process of its own."""
+"""An S3 server in its own process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class S3Server:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What an operator sets to use this server."""
+        """The environment variables that make the service use this server."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "someone",

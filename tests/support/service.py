@@ -1,4 +1,4 @@
-"""The whole service as real processes, for tests over HTTP that kill some of them."""
+"""The whole service as real processes, for tests that use its API and kill some of them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Service:
 
     @property
     def log(self) -> Path:
-        """What it wrote."""
+        """The file that its output is written to."""
         return self.folder / "log"
 
     def start(self) -> None:
@@ -71,7 +71,7 @@ class Service:
             )
 
     def wait_until_ready(self, status: int = 200, within: float = START_SECONDS) -> None:
-        """Wait until readiness answers so."""
+        """Wait until ``/health/ready`` returns this status."""
 
         def ready() -> bool:
             assert self.process is not None
@@ -81,20 +81,20 @@ class Service:
         wait_until(ready, within)
 
     def readiness(self) -> int | None:
-        """Give the status of readiness, or None when nobody answers."""
+        """Return the status of ``/health/ready``, or None if nothing answers."""
         try:
             return self.client.get("/health/ready").status_code
         except httpx.TransportError:
             return None
 
     def stop(self, number: int = signal.SIGTERM, within: float = 60) -> int:
-        """Tell it to stop, and give its exit status."""
+        """Send a signal, wait for the end, and return the exit status."""
         assert self.process is not None
         self.process.send_signal(number)
         return self.process.wait(within)
 
     def submit(self, song: Path, **fields: Any) -> dict[str, Any]:
-        """Ask for a separation."""
+        """Submit a song and return its job."""
         with song.open("rb") as file:
             answer = self.client.post("/v1/separations", files={"file": (song.name, file)}, data=fields)
         assert answer.status_code in (200, 202), answer.text
@@ -102,14 +102,14 @@ class Service:
         return job
 
     def job(self, number: str) -> dict[str, Any]:
-        """Give a job as the API shows it."""
+        """Return a job as the API shows it."""
         answer = self.client.get(f"/v1/separations/{number}")
         assert answer.status_code == 200, answer.text
         job: dict[str, Any] = answer.json()
         return job
 
     def wait_for(self, number: str, *states: str, within: float = 60) -> dict[str, Any]:
-        """Wait until a job is in one of some states, by default until it has ended."""
+        """Wait until a job is in one of these states, by default until it has ended."""
 
         def reached() -> dict[str, Any] | None:
             with contextlib.suppress(httpx.TransportError):
@@ -124,12 +124,12 @@ class Service:
         wait_until(lambda: event in self.log.read_text(), within)
 
     def pids(self, part: str) -> list[int]:
-        """Give the numbers of processes of a part, such as ``api``, ``worker`` or ``inference_child``."""
+        """Return the PIDs of a part: ``api``, ``worker`` or ``inference_child``, for instance."""
         return [pid for pid, command in mentioning(self.folder) if part in command]
 
 
 def mentioning(folder: Path) -> list[tuple[int, list[str]]]:
-    """Give the processes, but for this one, whose command or environment names a folder."""
+    """Return the other processes whose command or environment names a directory."""
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         try:
@@ -148,7 +148,7 @@ def wait_until_gone(folder: Path) -> None:
 
 
 def free_port() -> int:
-    """Give a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -165,7 +165,7 @@ def running(
     *,
     ready: bool = True,
 ) -> Iterator[Service]:
-    """Run a command, wait until it is ready if asked to, and see that nothing of it is left at the end."""
+    """Run a command, wait until it is ready if asked to, and kill what is left of it at the end."""
     service = Service(folder, models, command, environ)
     service.start()
     try:

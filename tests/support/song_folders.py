@@ -15,7 +15,7 @@ FLOAT = "f32.wav"
 
 
 def stems(*names: str, samples: int = RATE) -> dict[str, Waveform]:
-    """Different noise for each name, of shape (samples, 2)."""
+    """Return different noise for each name, shape (samples, 2)."""
     return {name: noise(samples, seed=sum(map(ord, name))) for name in names}
 
 
@@ -33,7 +33,7 @@ def write_song(folder: Path, waveforms: Mapping[str, Waveform], suffix: str = "w
 
 
 def write_musdb(path: Path, waveforms: Mapping[str, Waveform]) -> Path:
-    """Write a file of five streams, in musdb's order; ALAC keeps what AAC would change."""
+    """Write a file of five streams, in musdb's order; ALAC is lossless, unlike AAC."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tracks = {"mixture": mixed(waveforms), **waveforms}
     with av.open(str(path), "w", format="mp4") as container:

@@ -1,4 +1,4 @@
-"""Writes checkpoints as TensorFlow does, with every checksum right unless a test bends it."""
+"""Checkpoints as TensorFlow writes them, with valid checksums unless a test breaks one."""
 
 import struct
 from collections.abc import Iterable, Mapping
@@ -23,7 +23,7 @@ def varint(value: int) -> bytes:
 
 
 def block(entries: Iterable[tuple[bytes, bytes]], kind: int = 0) -> bytes:
-    """A block with every key written in full, and its trailer."""
+    """Return a block with every key written in full, and its trailer."""
     body = b"".join(b"\0" + varint(len(key)) + varint(len(value)) + key + value for key, value in entries)
     return sealed(body + struct.pack("<II", 0, 1), kind)
 
@@ -34,7 +34,7 @@ def sealed(content: bytes, kind: int = 0) -> bytes:
 
 
 def table(*blocks: bytes) -> bytes:
-    """A table of the blocks, in which the list of blocks names each by its number."""
+    """Return a table of the blocks, whose index names each by its number."""
     handles, data = [], b""
     for k, content in enumerate(blocks):
         # The key must not be smaller than any in the block, and TensorFlow's are text.

@@ -30,7 +30,7 @@ _SMALL = replace(ARCHITECTURE, stems=("vocals", "accompaniment"))
 
 
 def install(folder: Path) -> ModelStore:
-    """Install the networks, by the name of ``2stems``."""
+    """Install the networks under the name ``2stems``."""
     arrays = random_arrays(_SMALL)
     store = ModelStore(folder / "models", catalogue=Catalogue(random_entry("2stems", _SMALL)))
     (folder / "models").mkdir()
@@ -43,7 +43,7 @@ def install(folder: Path) -> ModelStore:
 
 @dataclass(frozen=True)
 class TinyWorker:
-    """A running worker, its slot, and the folder in which that works."""
+    """A running worker, its slot, and the slot's work folder."""
 
     worker: Worker
     slot: InferenceSlot
@@ -55,7 +55,7 @@ class TinyWorker:
 async def working(
     services: Services, store: ModelStore, work: Path, limits: JobLimits | None = None
 ) -> AsyncIterator[TinyWorker]:
-    """Run a worker with one slot on the services' database and object store, its models told."""
+    """Run a worker with one slot on the services' database and object store, and report its models."""
     work.mkdir()
     inventory = Inventory(store, "1.2.3")
     async with InferenceSlot(inventory.load("2stems"), work, models_folder=store.folder, cores=1) as slot:
@@ -77,7 +77,7 @@ async def working(
 
 
 async def ended(client: httpx.AsyncClient, created: httpx.Response) -> dict[str, Any]:
-    """Wait for the end of a separation that was created, and give it."""
+    """Wait until a separation has ended, and return it."""
 
     async def job() -> dict[str, Any] | None:
         found: dict[str, Any] = (await client.get(created.headers["location"])).json()

@@ -1,6 +1,6 @@
-"""The API as a process of its own, on a port that the system gives: ``URL FOLDER``.
+"""The API in its own process, on a free port: ``URL FOLDER``.
 
-Prints one line of JSON: its address, and a key of the tenant ``ann``.
+Prints one line of JSON: its URL, and a key of the tenant ``ann``.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ class WebProcess:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port that it listens on."""
         return int(self.url.rpartition(":")[2])
 
     def memory(self) -> int:
-        """Give the bytes of memory that it has now."""
+        """Return its resident memory in bytes."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0]) * 1024
 
 
 @contextlib.asynccontextmanager
 async def running(url: str, folder: Path) -> AsyncIterator[WebProcess]:
-    """Start an API, and kill it at the end if it still runs."""
+    """Start an API, and kill it at the end if it is still running."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

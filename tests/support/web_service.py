@@ -1,4 +1,4 @@
-"""The API as tests run it: real PostgreSQL, store, keys and server; the fleet is played."""
+"""The API as tests run it: real PostgreSQL, store, keys and server; the workers are fake."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ STEMS = {
 
 
 def song(seconds: float = 1.0, *, rate: int = 8000, seed: int = 0) -> bytes:
-    """Give a WAV file; another seed gives other bytes."""
+    """Return the bytes of a WAV file; they depend on the seed."""
     file, frames = io.BytesIO(), int(seconds * rate)
     with wave.open(file, "wb") as writer:
         writer.setnchannels(1)
@@ -71,7 +71,7 @@ def song(seconds: float = 1.0, *, rate: int = 8000, seed: int = 0) -> bytes:
 
 
 class WavProber:
-    """Knows WAV files, and some marks that stand for what else there is."""
+    """A fake prober that knows WAV files, and marks that stand for other kinds of files."""
 
     MARKS = (
         (b"no sound", NoAudioStreamError),
@@ -82,7 +82,7 @@ class WavProber:
         self.probed: list[Path] = []
 
     async def probe(self, path: Path) -> AudioFacts:
-        """Tell what a file is."""
+        """Return the facts of a file."""
         self.probed.append(path)
         beginning = path.read_bytes()[:64]
         if not beginning:
@@ -108,7 +108,7 @@ def _facts(path: Path) -> AudioFacts:
 
 @dataclass
 class WorkerRegistry:
-    """Models, workers and webhooks, as a test says they are."""
+    """Fake models, workers and webhooks, as a test defines them."""
 
     models: list[RegisteredModel] = field(
         default_factory=lambda: [
@@ -127,25 +127,25 @@ class WorkerRegistry:
         return self.models
 
     async def choose(self, stems: int, bandwidth: str) -> RegisteredModel:
-        """Give the installed model for a number of stems."""
+        """Return the installed model for a number of stems."""
         for model in self.models:
             if model.installed and len(model.stems) == stems:
                 return model
         raise ModelNotInstalledError(f"No model for {stems} stems is installed in /models.")
 
     async def ready(self) -> int:
-        """Tell how many workers are ready."""
+        """Return the number of ready workers."""
         return self.live
 
     async def of_job(self, tenant: str, job: UUID) -> Sequence[WebhookDelivery]:
-        """Give a job's webhooks."""
+        """Return a job's webhook deliveries."""
         return self.deliveries.get(job, [])
 
 
 def build_services(
     database: Database, folder: Path, fleet: WorkerRegistry | None = None, **changes: Any
 ) -> Services:
-    """Give services on a real database, a folder as object store, and a played fleet."""
+    """Return services on a real database, a directory as object store, and fake workers."""
     fleet = fleet or WorkerRegistry()
     (folder / "spool").mkdir(exist_ok=True)
     storage = open_storage(str(folder / "objects"))
@@ -171,7 +171,7 @@ def build_services(
 
 @asynccontextmanager
 async def served(app: FastAPI, **options: Any) -> AsyncIterator[str]:
-    """Serve an application on a port of its own and give its address."""
+    """Serve an application on a free port and yield its URL."""
     config = uvicorn.Config(app, port=0, timeout_graceful_shutdown=1, **{**UVICORN_OPTIONS, **options})
     server = uvicorn.Server(config)
     running = asyncio.create_task(server._serve())  # ``serve`` would take the test's signals
@@ -186,7 +186,7 @@ async def served(app: FastAPI, **options: Any) -> AsyncIterator[str]:
 
 
 class Player:
-    """Plays a worker: claims jobs and publishes stems.
+    """A fake worker that claims jobs and publishes stems.
 
     Args:
         services: whose database and store it works on.
@@ -198,7 +198,7 @@ class Player:
         self._worker: int | None = None
 
     async def claim(self) -> Claim:
-        """Claim the next job, which must be there; it is running then."""
+        """Claim the next job, which must exist."""
         if self._worker is None:
             self._worker = await self.claims.register("player", 1)
         claim = await self.claims.claim(self._worker)
@@ -206,20 +206,20 @@ class Player:
         return claim
 
     async def separate(self, content: bytes = b"RIFF stem of ") -> Job:
-        """Do the next job: store a stem of some bytes under each name, and publish them."""
+        """Run the next job: store these bytes as each stem, and publish them."""
         claim = await self.claim()
         await self.publish(claim, content)
         return claim.job
 
     async def publish(self, claim: Claim, content: bytes = b"RIFF stem of ") -> None:
-        """End a claimed job with success."""
+        """Publish a result of a claimed job."""
         options = claim.job.options
         names = [name for name in STEMS[options.stems] if not options.only or name in options.only]
         stems = [await self._store(claim.job, name, content + name.encode()) for name in names]
         assert await self.claims.publish(claim, _result(claim.job, tuple(stems)))
 
     async def fail(self, claim: Claim, failure: Failure) -> None:
-        """End a claimed job with failure."""
+        """Mark a claimed job failed."""
         assert await self.claims.fail(claim, failure)
 
     async def _store(self, job: Job, name: str, content: bytes) -> StoredStem:

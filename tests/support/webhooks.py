@@ -1,4 +1,4 @@
-"""What a receiver of webhooks does."""
+"""The receiver's side of webhooks."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A worker as a process of its own, which separates nothing: ``URL FOLDER SECONDS OPTIONS``.
+"""A worker in its own process, with a fake separation: ``URL FOLDER SECONDS OPTIONS``.
 
-Each attempt adds a line to the file ``attempts`` in the folder, and leaves a file under the
-job's prefix. Metadata ``deed: kill`` kills the process in the middle.
+Each attempt appends a line to the file ``attempts`` in the directory, and writes a file under the
+job's prefix. The metadata ``deed: kill`` kills the process in the middle.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from spleeter_microservice.worker.worker import Worker, WorkerOptions
 
 
 class SlowCopy:
-    """Writes a file that depends on the job alone, in ten steps."""
+    """A fake separation that writes a file, in ten steps; its content depends on the job only."""
 
     def __init__(self, folder: Path, seconds: float) -> None:
         self.folder = folder
@@ -34,7 +34,7 @@ class SlowCopy:
     async def __call__(
         self, job: Job, report_progress: Callable[[float], None], cancelled: asyncio.Event
     ) -> Result:
-        """Write, and report."""
+        """Write the file and report progress."""
         with (self.folder / "attempts").open("a") as log:
             log.write(f"{os.getpid()} {job.id}\n")
         stem = self.folder / job.prefix / "vocals"

@@ -28,7 +28,7 @@ END $$
 
 @pytest.fixture(scope="module")
 def shared_database_url(postgres: PostgresServer) -> Iterator[str]:
-    """URL of a migrated database that a module's tests share: making one takes longer than most tests."""
+    """URL of a migrated database that a module's tests share: creating one takes longer than most tests."""
     with postgres.database(postgres.template) as name:
         yield postgres.url_of(name)
 
@@ -54,7 +54,7 @@ def fleet() -> WorkerRegistry:
 
 @pytest.fixture
 def services(database: Database, fleet: WorkerRegistry, tmp_path: Path) -> Services:
-    """The services; a module of tests may have others by a fixture of this name."""
+    """The services; a test module may override this fixture."""
     return build_services(database, tmp_path, fleet)
 
 
@@ -78,7 +78,7 @@ async def stranger(address: str) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest_asyncio.fixture
 async def ann(address: str, services: Services) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the tenant ``ann``, who may do everything."""
+    """A client of the tenant ``ann`` with every scope."""
     key, _ = await services.keys.create("ann", ALL)
     async with httpx.AsyncClient(
         base_url=address, verify=False, timeout=30, headers={"X-API-KEY": key}
