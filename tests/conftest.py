@@ -1,6 +1,7 @@
 """Fixtures of all tests: the installed models and a PostgreSQL server."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from spleeter_microservice.settings import Settings
 from tests.support.databases import PostgresServer, shared_server
 
 _REPOSITORY = Path(__file__).parents[1]
+
+# A shell ignores SIGINT for what it runs with `nohup` or `&`; the programs that tests interrupt inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
