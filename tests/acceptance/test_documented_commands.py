@@ -17,10 +17,9 @@ import pytest
 from spleeter_microservice.cli.main import make_parser
 from spleeter_microservice.settings import Settings
 from tests.support.audio_files import encode_kind, noise
-from tests.support.missing import missing
 from tests.support.service import KEY, Service
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.slow, pytest.mark.xdist_group("documented")]
 
 ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -45,13 +44,14 @@ QUICK = {
     "help": "",
     "demo": "",
     "test": "PYTEST_ARGS='-n0 tests/unit/test_workflows.py'",
+    "coverage": "PYTEST_ARGS='--collect-only -q -n0 --no-cov'",
     "docs": "",
     "bench": "BENCH_ARGS=--quick",
     "bench-service": "BENCH_ARGS=--quick",
     "bench-crash": "BENCH_ARGS=--quick",
     "format": "",
     "clean": "VENV=unused",
-} | {target: "PYTEST_ARGS='--collect-only -qn0'" for target in TARGETS if target.startswith("test-")}
+} | {target: "PYTEST_ARGS='--collect-only -q -n0'" for target in TARGETS if target.startswith("test-")}
 """Targets, with arguments that make them quick."""
 
 ELSEWHERE = {
@@ -206,8 +206,6 @@ def test_a_documented_command_works(
 
 
 def test_the_examples_of_the_api_work(service: Service, songs: Path, environ: dict[str, str]) -> None:
-    if shutil.which("curl") is None:
-        missing("curl is not installed")
     blocks = shell_blocks(ROOT / "docs" / "api.md") + shell_blocks(ROOT / "README.md")
     blocks = [block.replace("http://127.0.0.1:8000", "$SPLEETER") for block in blocks if "curl" in block]
     first, *others = (block for block in blocks if "source_url" not in block)  # it fetches from the Internet

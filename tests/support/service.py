@@ -113,8 +113,11 @@ class Service:
 
         def reached() -> dict[str, Any] | None:
             with contextlib.suppress(httpx.TransportError):
-                job = self.job(number)
-                return job if job["state"] in (states or _FINAL) else None
+                response = self.client.get(f"/v1/separations/{number}")
+                if response.status_code == 200:
+                    job: dict[str, Any] = response.json()
+                    return job if job["state"] in (states or _FINAL) else None
+                assert response.status_code == 503, response.text
             return None
 
         return wait_until(reached, within)
