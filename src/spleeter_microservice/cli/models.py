@@ -6,12 +6,14 @@ import argparse
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spleeter_microservice.cli.table import print_table
 from spleeter_microservice.errors import ModelCorruptError
 from spleeter_microservice.models.catalogue import CATALOGUE, BuiltIn, ModelEntry
-from spleeter_microservice.models.store import ModelStore
+
+if TYPE_CHECKING:
+    from spleeter_microservice.models.store import ModelStore
 
 _MEGABYTE = 1_000_000
 

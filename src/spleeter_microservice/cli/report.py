@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spleeter_microservice.errors import SpleeterError, UnwritableOutputError
 from spleeter_microservice.files import replace_atomically
-from spleeter_microservice.models.directory import InstalledModel
-from spleeter_microservice.separation.song import SeparatedSong
+
+if TYPE_CHECKING:
+    from spleeter_microservice.models.directory import InstalledModel
+    from spleeter_microservice.separation.song import SeparatedSong
 
 _PACKAGES = ("spleeter-microservice", "onnxruntime", "numpy", "av")
 
