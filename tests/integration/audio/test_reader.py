@@ -329,12 +329,14 @@ def test_closing_waits_until_no_other_thread_decodes(
 
     monkeypatch.setattr(decoder, "decoded_samples", decode_when_released)
     with AudioReader(any_file["wav"]) as reader, ThreadPoolExecutor(2) as threads:
-        blocks = threads.submit(list, reader.blocks(100))
+        blocks = reader.blocks(100)
+        block = threads.submit(next, blocks)
         assert decoding.wait(10)
         closing = threads.submit(reader.close)
         with pytest.raises(TimeoutError):
             closing.result(0.1)
         released.set()
         closing.result(10)
+        assert len(block.result(10)) == 100
         with pytest.raises(ValueError, match="closed"):
-            blocks.result(10)
+            next(blocks)
