@@ -34,37 +34,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Scores a model with songs whose stems are known.",
     )
     add = parser.add_argument
-    add(
-        "model",
-        nargs="?",
-        metavar="MODEL",
-        help="model to score, like -p of separate; with --estimates, an optional title",
-    )
-    add(
-        "folder",
-        type=Path,
-        metavar="FOLDER",
-        help="directory of songs, each with one file per stem, or of musdb files",
-    )
-    add(
-        "--estimates",
-        metavar="DIR",
-        type=Path,
-        help="score the files DIR/{song}/{stem}.* instead of a model",
-    )
+    model_help = "model to score, like -p of separate; with --estimates, an optional title"
+    add("model", nargs="?", metavar="MODEL", help=model_help)
+    folder_help = "directory of songs, each with one file per stem, or of musdb files"
+    add("folder", type=Path, metavar="FOLDER", help=folder_help)
+    estimates_help = "score the files DIR/{song}/{stem}.* instead of a model"
+    add("--estimates", metavar="DIR", type=Path, help=estimates_help)
     add_options(parser, _SIGNAL_OPTIONS)
-    add(
-        "--bsseval",
-        action="store_true",
-        help="also compute BSSEval version 4: SDR, SIR, SAR and ISR",
-    )
+    add("--bsseval", action="store_true", help="also compute BSSEval version 4: SDR, SIR, SAR and ISR")
     add("--json", metavar="FILE", type=Path, help="write all scores to a file as JSON")
-    add(
-        "--html",
-        metavar="FILE",
-        type=Path,
-        help="write an HTML report with boxplots and spectrograms",
-    )
+    add("--html", metavar="FILE", type=Path, help="write an HTML report with boxplots and spectrograms")
     parser.set_defaults(run=run)
 
 

@@ -156,8 +156,7 @@ class _Display:
 
 
 def _bar(what: str, total: int = 0, done: int = 0, disable: bool | None = None) -> tqdm[Any]:
+    """Return a progress bar; ``disable=None`` draws it only on a terminal."""
     from tqdm import tqdm
 
-    return tqdm(
-        desc=what, total=total, initial=done, leave=False, disable=disable
-    )  # None: unless on a terminal
+    return tqdm(desc=what, total=total, initial=done, leave=False, disable=disable)

@@ -14,12 +14,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spleeter_microservice.arrays import Waveform
+from spleeter_microservice.arrays import Array, Waveform
 from spleeter_microservice.errors import DiskFullError
 from spleeter_microservice.evaluation.sdr import decibel
 
@@ -83,12 +82,6 @@ class BSSEvalMeter:
         """Remove the file."""
         self._file.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
 
 @contextmanager
 def _disk_space() -> Iterator[None]:
@@ -101,9 +94,7 @@ def _disk_space() -> Iterator[None]:
         ) from error
 
 
-def bss_eval(
-    references: NDArray[np.float32], estimates: NDArray[np.float32], window: int, taps: int = TAPS
-) -> Floats:
+def bss_eval(references: Array, estimates: Array, window: int, taps: int = TAPS) -> Floats:
     """Compute the ratios of each window.
 
     Args:
@@ -133,7 +124,7 @@ def _windows(samples: int, window: int) -> Iterator[slice]:
         yield slice(start, start + length)
 
 
-def _correlations(references: NDArray[np.float32], estimates: NDArray[np.float32], taps: int) -> Floats:
+def _correlations(references: Array, estimates: Array, taps: int) -> Floats:
     """Correlate every reference channel with every reference and estimated channel.
 
     Returns:
@@ -222,9 +213,7 @@ def _filters(among: Floats, targets: Floats) -> Floats:
     return solved.reshape(inputs, taps, outputs)
 
 
-def _window_ratios(
-    projection: _Projection, references: NDArray[np.float32], estimates: NDArray[np.float32]
-) -> Floats:
+def _window_ratios(projection: _Projection, references: Array, estimates: Array) -> Floats:
     """Return SDR, SIR, SAR and ISR of each stem in one window, in dB, shape (stems, 4)."""
     stems = references.shape[1] // 2
     if any(
@@ -245,7 +234,7 @@ def _window_ratios(
     return np.array([list(map(decibel, *pair)) for pair in pairs]).T
 
 
-def _silent(stem: NDArray[np.float32]) -> bool:
+def _silent(stem: Array) -> bool:
     """Return whether the sum of a stem's channels is silent, which is ``museval``'s criterion."""
     return not np.any(stem.sum(axis=1))
 

@@ -119,7 +119,7 @@ class Evaluation:
                 stems=meters.scores(),
                 elapsed=time.perf_counter() - start,
                 unscored=matching.unscored,
-                notes=[*_notes(tracks), *_residual_notes(balance.result())],
+                notes=_notes(tracks, balance.result()),
                 pictures=meters.pictures,
             )
 
@@ -176,14 +176,11 @@ def _sum(waveforms: Mapping[str, Waveform], names: Sequence[str]) -> Waveform:
     return total
 
 
-def _notes(tracks: Tracks) -> list[str]:
-    return [f"{name} was resampled from {rate} Hz" for name, rate in tracks.resampled.items()]
-
-
-def _residual_notes(balance: SdrScores | None) -> list[str]:
-    if balance is None or balance.sdr > -MAX_RESIDUAL:
-        return []
-    return [
-        f"the stems do not sum to the mixture (they differ by {-balance.sdr:.1f} dB relative to it), "
-        "so the accompaniment may be incomplete"
-    ]
+def _notes(tracks: Tracks, balance: SdrScores | None) -> list[str]:
+    notes = [f"{name} was resampled from {rate} Hz" for name, rate in tracks.resampled.items()]
+    if balance is not None and balance.sdr <= -MAX_RESIDUAL:
+        notes.append(
+            f"the stems do not sum to the mixture (they differ by {-balance.sdr:.1f} dB relative to it), "
+            "so the accompaniment may be incomplete"
+        )
+    return notes

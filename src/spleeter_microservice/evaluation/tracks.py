@@ -74,12 +74,11 @@ class Tracks:
 
     def __init__(self, tracks: Mapping[str, Track], sample_rate: int) -> None:
         self._sample_rate = sample_rate
-        self._stack = ExitStack()
         self._readers: dict[str, TrackReader] = {}
-        with self._stack:
+        with ExitStack() as stack:
             for name, track in tracks.items():
-                self._readers[name] = self._stack.enter_context(closing(TrackReader(track, sample_rate)))
-            self._stack = self._stack.pop_all()
+                self._readers[name] = stack.enter_context(closing(TrackReader(track, sample_rate)))
+            self._stack = stack.pop_all()
 
     @property
     def resampled(self) -> dict[str, int]:

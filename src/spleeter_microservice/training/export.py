@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spleeter_microservice.arrays import Array
 from spleeter_microservice.errors import DiskFullError
 from spleeter_microservice.files import replace_atomically
 from spleeter_microservice.models.tensorflow.checkpoint_writer import remove_checkpoint, write_checkpoint
@@ -21,7 +22,7 @@ RECORD = "training.json"
 def export_model(
     folder: Path,
     step: int,
-    arrays: Mapping[str, NDArray[np.float32]],
+    arrays: Mapping[str, Array],
     configuration: Mapping[str, Any],
     record: Mapping[str, Any],
 ) -> Path:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spleeter_microservice.arrays import Array
 from spleeter_microservice.errors import DiskFullError
 from spleeter_microservice.files import replace_atomically
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
@@ -94,7 +95,7 @@ class SpectrogramCache:
         name = hashlib.sha256(key.encode()).hexdigest()
         return self.folder / name[:2] / f"{name}.npy"
 
-    def _save(self, path: Path, spectrogram: NDArray[np.float32]) -> None:
+    def _save(self, path: Path, spectrogram: Array) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with replace_atomically(path) as temporary, temporary.open("wb") as file:

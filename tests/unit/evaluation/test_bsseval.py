@@ -1,5 +1,7 @@
 """BSSEval version 4 in blocks equals museval."""
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -64,7 +66,7 @@ def test_stems_with_equal_channels_or_a_silent_channel_can_be_scored() -> None:
 
 
 def measured(references: Waveforms, estimates: Waveforms, cuts: list[int]) -> list[BSSEval]:
-    with BSSEvalMeter(len(references), WINDOW) as meter:
+    with closing(BSSEvalMeter(len(references), WINDOW)) as meter:
         for start, end in zip([0, *cuts], [*cuts, references.shape[1]], strict=True):
             meter.add(*([w[start:end].T for w in waveforms] for waveforms in (references, estimates)))
         return meter.result()

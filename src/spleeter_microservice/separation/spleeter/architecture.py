@@ -28,6 +28,9 @@ CASCADE_GRAPH = "lite.onnx"
 _FORMER_NAMES = {"instruments": "stems", "frame_length": "n_fft", "frame_step": "hop_length"}
 """Present names of fields, by their names in manifests of version 0.1."""
 
+_NOT_OF_NETWORKS = ("bins", "sample_rate", "n_fft", "hop_length", "mask_extension")
+"""Fields that do not affect the networks."""
+
 
 @dataclass(frozen=True)
 class UNetArchitecture:
@@ -129,15 +132,8 @@ class UNetArchitecture:
 
     def has_networks_of(self, other: Self) -> bool:
         """Return whether both have the same networks, which work with any number of bins."""
-        same = replace(
-            self,
-            bins=other.bins,
-            sample_rate=other.sample_rate,
-            n_fft=other.n_fft,
-            hop_length=other.hop_length,
-            mask_extension=other.mask_extension,
-        )
-        return same == other
+        same: dict[str, Any] = {name: getattr(other, name) for name in _NOT_OF_NETWORKS}
+        return replace(self, **same) == other
 
     def variables(self) -> dict[str, tuple[int, ...]]:
         """Return the names and shapes of the variables in a TensorFlow checkpoint of this model.
@@ -147,33 +143,31 @@ class UNetArchitecture:
         """
         shapes: dict[str, tuple[int, ...]] = {}
         for position in range(len(self.stems)):
-            for layer in self._convolutions(position) + self._transposed(position):
-                shapes |= layer
+            shapes |= self._convolutions(position) | self._transposed(position)
         return shapes
 
-    def _convolutions(self, position: int) -> list[dict[str, tuple[int, ...]]]:
+    def _convolutions(self, position: int) -> dict[str, tuple[int, ...]]:
         sizes = (2, *self.conv_n_filters)
-        layers = []
+        shapes: dict[str, tuple[int, ...]] = {}
         for j in range(LAYERS):
             name = numbered("conv2d", (LAYERS + 1) * position + j)
             norm = numbered("batch_normalization", 2 * LAYERS * position + j)
             kernel = (KERNEL_SIZE, KERNEL_SIZE, sizes[j], sizes[j + 1])
-            layers.append(_convolution(name, kernel, sizes[j + 1]) | _norm(norm, sizes[j + 1]))
+            shapes |= _convolution(name, kernel, sizes[j + 1]) | _norm(norm, sizes[j + 1])
         name = numbered("conv2d", (LAYERS + 1) * position + LAYERS)
-        layers.append(_convolution(name, (MASK_KERNEL_SIZE, MASK_KERNEL_SIZE, 1, 2), 2))
-        return layers
+        return shapes | _convolution(name, (MASK_KERNEL_SIZE, MASK_KERNEL_SIZE, 1, 2), 2)
 
-    def _transposed(self, position: int) -> list[dict[str, tuple[int, ...]]]:
+    def _transposed(self, position: int) -> dict[str, tuple[int, ...]]:
         outputs = (*reversed(self.conv_n_filters[:-1]), 1)
-        layers = []
+        shapes: dict[str, tuple[int, ...]] = {}
         for j in range(LAYERS):
             name = numbered("conv2d_transpose", LAYERS * position + j)
             norm = numbered("batch_normalization", 2 * LAYERS * position + LAYERS + j)
             # From the second layer on, the input is the previous output and its skip connection.
             inputs = self.conv_n_filters[-1] if j == 0 else 2 * outputs[j - 1]
             kernel = (KERNEL_SIZE, KERNEL_SIZE, outputs[j], inputs)
-            layers.append(_convolution(name, kernel, outputs[j]) | _norm(norm, outputs[j]))
-        return layers
+            shapes |= _convolution(name, kernel, outputs[j]) | _norm(norm, outputs[j])
+        return shapes
 
 
 def read_configuration(path: Path) -> dict[str, Any]:
