@@ -40,10 +40,10 @@ ID = "followed-1"
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
     """What this process logs, as operators read it."""
-    stream, earlier = io.StringIO(), logging.getLogger().handlers[:]
+    stream, earlier, structure = io.StringIO(), logging.getLogger().handlers[:], structlog.get_config()
     configure_logging("debug", stream)
     yield stream
-    structlog.reset_defaults()
+    structlog.configure(**structure)
     logging.getLogger().handlers[:] = earlier
     logging.getLogger().setLevel(logging.WARNING)
     logging.captureWarnings(False)

@@ -104,11 +104,12 @@ async def test_an_unexpected_error_is_retried_and_its_text_not_shown(
     database: Database, repository: JobRepository
 ) -> None:
     outcomes: list[Exception | None] = [OSError("/secret/path"), None]
+    at_once = {"poll": 0.05, "timings": replace(QUICK.timings, retry=0.0)}
     one = (await repository.create(new_job())).job
-    async with at_work(worker(database, Songs(error=lambda job: outcomes.pop(0)))):
+    async with at_work(worker(database, Songs(error=lambda job: outcomes.pop(0)), **at_once)):
         await until(repository, one.id, State.SUCCEEDED)
     two = (await repository.create(new_job())).job
-    async with at_work(worker(database, Songs(error=lambda job: OSError("/secret/path")))):
+    async with at_work(worker(database, Songs(error=lambda job: OSError("/secret/path")), **at_once)):
         failed = await until(repository, two.id, State.FAILED)
     assert failed.error_type == "internal-error"
     assert "secret" not in (failed.error_message or "")

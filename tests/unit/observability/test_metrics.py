@@ -18,14 +18,14 @@ from spleeter_microservice.observability.metrics import clean_metrics
 @pytest.fixture
 def lines() -> Iterator[io.StringIO]:
     root = logging.getLogger()
-    before, level = list(root.handlers), root.level
+    before, level, structure = list(root.handlers), root.level, structlog.get_config()
     stream = io.StringIO()
     configure_logging("info", stream)
     yield stream
     root.handlers[:] = before
     root.setLevel(level)
     logging.captureWarnings(False)
-    structlog.reset_defaults()
+    structlog.configure(**structure)
 
 
 def test_structlog_and_standard_loggers_write_one_json_object_per_line(lines: io.StringIO) -> None:
