@@ -80,7 +80,7 @@ def _output(options: argparse.Namespace, configuration: TrainingConfiguration) -
         return Path(options.output)
     if not configuration.model_dir:
         raise ConfigurationError(
-            f"The configuration {configuration.path} lacks model_dir. Add it, or pass a folder with -o."
+            f"The configuration {configuration.path} lacks model_dir. Add it, or pass a directory with -o."
         )
     # In an exported configuration, "." is the folder of the configuration, not the working directory.
     exported = configuration.model_dir == "."

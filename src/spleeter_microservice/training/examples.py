@@ -122,7 +122,7 @@ def _example(song: Song, names: Sequence[str]) -> Example:
     if lacking:
         raise TrainingDataError(
             f"{song.name} has no stem for {' and '.join(lacking)}; it has {', '.join(song.stems)}. "
-            "Rename its files, change instrument_list, or move the song to another folder."
+            "Rename its files, change instrument_list, or move the song to another directory."
         )
     stems = tuple(tuple(song.stems[part] for part in parts[name]) for name in names)
     mix = (song.mixture,) if song.mixture else tuple(song.stems[name] for name in song.parts)

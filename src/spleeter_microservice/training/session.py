@@ -124,7 +124,7 @@ def _check_same_model(state: TrainingState, architecture: UNetArchitecture, fold
     if changed:
         raise TrainingStateError(
             f"{folders.model} holds the training of another model, with different {', '.join(changed)}. Pass "
-            "another output folder, or remove this one."
+            "another output directory, or remove this one."
         )
 
 
@@ -137,7 +137,7 @@ def _locked_folders(folders: Folders) -> Iterator[None]:
             stack.enter_context(locked(folders.states / ".lock", wait=False))
         except BlockingIOError as error:
             raise ConfigurationError(
-                f"Another process is training into {folders.model}. Wait for it, or pass another folder."
+                f"Another process is training into {folders.model}. Wait for it, or pass another directory."
             ) from error
         except OSError as error:
             raise DiskFullError(f"Cannot write to {folders.model}: {error.strerror}.") from error

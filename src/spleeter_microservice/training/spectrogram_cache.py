@@ -103,5 +103,5 @@ class SpectrogramCache:
         except OSError as error:
             raise DiskFullError(
                 f"Cannot write to the cache {self.folder}: {error.strerror}. Free some space, or set another "
-                "folder in the configuration."
+                "directory in the configuration."
             ) from error

@@ -40,7 +40,7 @@ def read_stem_list(path: Path, data: Path, mix_name: str, names: Sequence[str]) 
     except OSError as error:
         raise TrainingDataError(
             f"The list {path} cannot be read: {error.strerror}. Correct train_csv or validation_csv in the "
-            "configuration, or remove it to use the songs of a folder."
+            "configuration, or remove it to use the songs of a directory."
         ) from error
     except (csv.Error, UnicodeDecodeError) as error:
         raise TrainingDataError(f"The list {path} is not a CSV file in UTF-8: {error}.") from error
@@ -72,7 +72,7 @@ def _track(where: str, value: str | None, column: str, data: Path) -> Track:
     if not path.is_file():
         raise TrainingDataError(
             f"{where}: the file {path} (column {column}) does not exist. Correct the path, or pass the "
-            "folder that paths are relative to with -d."
+            "directory that paths are relative to with -d."
         )
     return Track(path)
 

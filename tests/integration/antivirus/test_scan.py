@@ -134,7 +134,7 @@ async def test_a_cancelled_scan_leaves_no_connection_open(antivirus: Antivirus) 
 
 
 @pytest.mark.parametrize("address", ["unix", "tcp"])
-async def test_a_daemon_killed_in_mid_scan_gives_no_verdict(
+async def test_a_daemon_killed_in_mid_scan_makes_the_scanner_unavailable(
     address: str,
 ) -> None:
     with clamd.running() as daemon:

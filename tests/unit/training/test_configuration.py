@@ -117,7 +117,7 @@ def test_missing_keys_have_the_defaults_of_spleeter(tmp_path: Path) -> None:
         ({"sample_rate": None}, "lacks the key 'sample_rate'"),
     ],
 )
-def test_what_cannot_be_honoured_is_refused_by_name(
+def test_unsupported_keys_and_values_are_refused_by_name(
     tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
     path = write_configuration(tmp_path / "config.json", **changes)
