@@ -68,17 +68,17 @@ class InstalledModel:
         )
 
 
+@dataclass(frozen=True)
 class ModelDirectory:
     """The directory of one model.
 
-    Args:
+    Attributes:
         folder: the directory, which has the model's name.
         repair: command that reinstalls the model, for error messages.
     """
 
-    def __init__(self, folder: Path, repair: str) -> None:
-        self.folder = folder
-        self.repair = repair
+    folder: Path
+    repair: str
 
     def exists(self) -> bool:
         """Return whether a model is installed, even if damaged."""

@@ -46,8 +46,8 @@ def read_current(directory: ModelDirectory) -> InstalledModel | None:
 
 def new_manifest(name: str, source: str, licence: str, architecture: UNetArchitecture) -> Manifest:
     """Return the manifest of a model that is about to be installed."""
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Manifest(name, source, licence, now, architecture, GRAPH_VERSION, "", _program_version())
+    now, version = datetime.now(UTC).isoformat(timespec="seconds"), metadata.version("spleeter-microservice")
+    return Manifest(name, source, licence, now, architecture, GRAPH_VERSION, "", version)
 
 
 def install(directory: ModelDirectory, manifest: Manifest, weights: Weights) -> None:
@@ -77,9 +77,6 @@ def _rewrite(directory: ModelDirectory) -> None:
         model = directory.read_verified()
         if model is None or model.manifest.graph_version >= GRAPH_VERSION:
             return  # another process was faster
-        manifest = replace(model.manifest, graph_version=GRAPH_VERSION, program_version=_program_version())
-        install(directory, manifest, read_installed_weights(model))
-
-
-def _program_version() -> str:
-    return metadata.version("spleeter-microservice")
+        old = model.manifest
+        manifest = new_manifest(old.name, old.source, old.licence, old.architecture)
+        install(directory, replace(manifest, installed=old.installed), read_installed_weights(model))

@@ -117,10 +117,15 @@ def verify_files(folder: Path, files: Mapping[str, FileRecord], repair: str) -> 
 
 def _hash_files(paths: Iterable[Path]) -> list[FileRecord]:
     with ThreadPoolExecutor(_HASHING_THREADS) as pool:
-        return list(pool.map(_hash_file, paths))
+        return list(pool.map(hash_file, paths))
 
 
-def _hash_file(path: Path) -> FileRecord:
+def hash_file(path: Path) -> FileRecord:
+    """Return the record of a file.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
         return FileRecord(digest.hexdigest(), file.tell())

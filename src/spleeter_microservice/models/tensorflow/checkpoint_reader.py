@@ -1,7 +1,7 @@
-"""Reads checkpoints of TensorFlow without TensorFlow.
+"""Reader of TensorFlow checkpoints that does not need TensorFlow.
 
-A checkpoint with the prefix ``model`` is ``model.index``, a table of where each tensor
-lies and what its checksum is, and ``model.data-00000-of-00001``, the tensors' bytes.
+A checkpoint with the prefix ``model`` consists of ``model.index``, a table of the tensors' positions and
+checksums, and ``model.data-00000-of-00001``, the tensors' bytes.
 
 Format: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/util/tensor_bundle/tensor_bundle.h
 and ``tensorflow/core/protobuf/tensor_bundle.proto``.
@@ -16,6 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -27,20 +28,30 @@ from spleeter_microservice.separation.spleeter.architecture import UNetArchitect
 
 _LARGEST_INDEX = 4 << 20
 _MOST_SHARDS = 1000
-_HEADER = ""  # the key of the entry that describes the others
+_HEADER = ""  # key of the entry that describes the whole checkpoint
 _FLOAT32 = 1
 _DTYPES = {1: "float32", 2: "float64", 3: "int32", 9: "int64", 14: "bfloat16", 19: "float16"}
 _WEIGHT = re.compile(
     r"(conv2d|conv2d_transpose|batch_normalization)(_\d+)?"
     r"/(kernel|bias|gamma|beta|moving_mean|moving_variance)"
 )
-# The bytes of ``global_step`` (int64), the last tensor by name in Deezer's files; it is 0 there.
+# Bytes of ``global_step`` (int64), the last tensor by name in Deezer's files, where it is 0.
 _GLOBAL_STEP = bytes(8)
 
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """Where a tensor lies; ``crc32c`` is masked, ``shard`` the end of its file's name."""
+    """The entry of a tensor in an index.
+
+    Attributes:
+        dtype: number of TensorFlow's data type.
+        shape: shape of the tensor.
+        shard: suffix of the data file's name.
+        offset: position in the data file in bytes.
+        size: size in bytes.
+        crc32c: masked checksum.
+        sliced: whether the tensor is stored in slices.
+    """
 
     dtype: int
     shape: tuple[int, ...]
@@ -52,38 +63,38 @@ class TensorEntry:
 
 
 def read_checkpoint(path: Path, architecture: UNetArchitecture) -> dict[str, Array]:
-    """Read the weights of a model, verifying names, types, shapes and checksums.
+    """Read the weights of a model; verify names, types, shapes and checksums.
 
-    ``global_step``, the optimizer's variables and the like are passed over.
+    Variables of the training, such as ``global_step``, are ignored.
 
     Args:
-        path: the prefix of a checkpoint (``folder/model``), its ``.index`` file, or a
-            folder: then what its file ``checkpoint`` names, else its only checkpoint.
-        architecture: says which variables there must be, and their shapes.
+        path: prefix of a checkpoint (``folder/model``), its ``.index`` file, or a directory. If that has
+            several checkpoints, its file ``checkpoint`` must name the current one.
+        architecture: architecture that determines the names and shapes of the variables.
 
     Returns:
         arrays by variable name, in TensorFlow's layout.
 
     Raises:
-        CheckpointError: naming the tensor, or the file, that is missing or wrong.
+        CheckpointError: if a tensor or file is missing or wrong; the message names it.
     """
     prefix = find_prefix(path)
-    entries = read_index(_index(prefix))
+    entries = read_index(_file(prefix, "index"))
     shapes = architecture.variables()
     surplus = sorted(name for name in entries if _WEIGHT.fullmatch(name) and name not in shapes)
     if surplus:
         raise CheckpointError(
             f"The checkpoint {prefix} has more layers than the model: {len(surplus)} tensors are left over, "
-            f"among them {surplus[0]}. Its configuration names another number of instruments."
+            f"among them {surplus[0]}. Correct the instrument_list of the configuration."
         )
     return {name: _read_tensor(prefix, name, shape, entries.get(name)) for name, shape in shapes.items()}
 
 
 def read_index(path: Path) -> dict[str, TensorEntry]:
-    """Read what a ``.index`` file says about each tensor, in order of the names.
+    """Return the entries of an ``.index`` file by tensor name, sorted by name.
 
     Raises:
-        CheckpointError: when the file is missing, or is damaged or no such file.
+        CheckpointError: if the file is missing, damaged or not an index.
     """
     try:
         with path.open("rb") as file:
@@ -101,50 +112,50 @@ def read_index(path: Path) -> dict[str, TensorEntry]:
 
 
 def find_prefix(path: Path) -> Path:
-    """Find the checkpoint that a path means, as ``read_checkpoint`` describes it.
+    """Return the prefix of the checkpoint that a path means; see ``read_checkpoint``.
 
     Raises:
-        CheckpointError: when there is none, or more than one to choose from.
+        CheckpointError: if the path has no checkpoint, or several.
     """
     if not path.is_dir():
         prefix = path.with_suffix("") if path.suffix == ".index" else path
-        if not _index(prefix).is_file():
-            raise CheckpointError(f"There is no checkpoint at {path}: the file {_index(prefix)} is missing.")
+        if not _file(prefix, "index").is_file():
+            raise CheckpointError(
+                f"{path} is not a checkpoint: the file {_file(prefix, 'index')} is missing."
+            )
         return prefix
     named = _named_checkpoint(path)
-    if named is not None and _index(named).is_file():
+    if named is not None and _file(named, "index").is_file():
         return named
     found = sorted(index for index in path.glob("*.index") if not index.name.startswith("."))
     if len(found) != 1:
         raise CheckpointError(
-            f"The folder {path} holds {len(found)} checkpoints (files ending in .index); one was expected."
+            f"The directory {path} holds {len(found)} checkpoints (files ending in .index), expected one."
         )
     return found[0].with_suffix("")
 
 
 def data_sha256(path: Path) -> str:
-    """Hash a checkpoint's data: for one file, what ``sha256sum`` of that file gives.
+    """Return the SHA-256 of a checkpoint's data files, one after the other.
 
     Raises:
-        CheckpointError: when a file is missing.
+        CheckpointError: if a file is missing.
     """
     prefix = find_prefix(path)
     digest = hashlib.sha256()
-    for shard in sorted({entry.shard for entry in read_index(_index(prefix)).values()}):
+    for shard in sorted({entry.shard for entry in read_index(_file(prefix, "index")).values()}):
         try:
-            with _data(prefix, shard).open("rb") as file:
-                while chunk := file.read(1 << 20):
-                    digest.update(chunk)
+            with _file(prefix, shard).open("rb") as file:
+                hashlib.file_digest(file, lambda: digest)
         except OSError as error:
-            raise CheckpointError(f"Cannot read {_data(prefix, shard)}: {error.strerror}.") from error
+            raise CheckpointError(f"Cannot read {_file(prefix, shard)}: {error.strerror}.") from error
     return digest.hexdigest()
 
 
 def official_sha256(arrays: Mapping[str, Array]) -> str:
-    """Hash arrays as the data file that Deezer's release would have for them.
+    """Return the SHA-256 of the data file that Deezer's release would have for these arrays.
 
-    That file is the tensors' bytes, little-endian, in order of their names, and a global
-    step of zero.
+    That file has the little-endian bytes of the tensors, sorted by name, and a global step of zero.
     """
     digest = hashlib.sha256()
     for name in sorted(arrays):
@@ -153,12 +164,8 @@ def official_sha256(arrays: Mapping[str, Array]) -> str:
     return digest.hexdigest()
 
 
-def _index(prefix: Path) -> Path:
-    return prefix.with_name(f"{prefix.name}.index")
-
-
-def _data(prefix: Path, shard: str) -> Path:
-    return prefix.with_name(f"{prefix.name}.{shard}")
+def _file(prefix: Path, suffix: str) -> Path:
+    return prefix.with_name(f"{prefix.name}.{suffix}")
 
 
 def _named_checkpoint(folder: Path) -> Path | None:
@@ -170,60 +177,51 @@ def _named_checkpoint(folder: Path) -> Path | None:
     if match is None or Path(match[1]).name in ("", ".."):
         return None
     named = Path(match[1])
-    # A path of the machine that trained the model means the file of that name here.
+    # A path on the machine that trained the model means the file of the same name here.
     inside = not named.is_absolute() and ".." not in named.parts
     return folder / (named if inside else named.name)
 
 
 def _read_header(message: bytes | None) -> int:
-    """Read a ``BundleHeaderProto``; give the number of data files."""
+    """Return the number of data files from a ``BundleHeaderProto``."""
     if message is None:
         raise ValueError("it has no header")
-    header = dict(read_fields(message))
-    shards, endianness = header.get(1, 0), header.get(2, 0)
+    shards, endianness = _integers(message, 1, 2)
     if endianness != 0:
-        raise ValueError("its data is big-endian; TensorFlow on common machines writes little-endian")
-    if not isinstance(shards, int) or not 1 <= shards <= _MOST_SHARDS:
-        raise ValueError(f"its number of data files ({shards!r}) is impossible")
+        raise ValueError("its data is big-endian; save it on a little-endian machine")
+    if not 1 <= shards <= _MOST_SHARDS:
+        raise ValueError(f"its number of data files ({shards}) is impossible")
     return shards
 
 
 def _read_entry(name: str, message: bytes, shards: int) -> TensorEntry:
-    """Read a ``BundleEntryProto``."""
-    numbers = dict.fromkeys((1, 3, 4, 5, 6), 0)
-    shape: tuple[int, ...] = ()
-    sliced = False
-    for field, value in read_fields(message):
-        if field in numbers and isinstance(value, int):
-            numbers[field] = value
-        elif field == 2 and isinstance(value, bytes):
-            shape = _read_shape(value)
-        elif field == 7:
-            sliced = True
-    if numbers[3] >= shards:
-        raise ValueError(f"the tensor {name!r} lies in data file {numbers[3]} of {shards}")
-    shard = f"data-{numbers[3]:05}-of-{shards:05}"
-    return TensorEntry(numbers[1], shape, shard, numbers[4], numbers[5], numbers[6], sliced)
+    """Parse a ``BundleEntryProto``."""
+    dtype, shard, offset, size, crc32c = _integers(message, 1, 3, 4, 5, 6)
+    if shard >= shards:
+        raise ValueError(f"the tensor {name!r} is in data file {shard} of {shards}")
+    fields = dict(read_fields(message))
+    shape = fields.get(2, b"")
+    dimensions = read_fields(shape) if isinstance(shape, bytes) else ()  # of a ``TensorShapeProto``
+    sizes = [_integers(value, 1)[0] for field, value in dimensions if field == 2 and isinstance(value, bytes)]
+    data_file = f"data-{shard:05}-of-{shards:05}"
+    return TensorEntry(dtype, tuple(sizes), data_file, offset, size, crc32c, sliced=7 in fields)
 
 
-def _read_shape(message: bytes) -> tuple[int, ...]:
-    """Read a ``TensorShapeProto``."""
-    sizes = []
-    for field, value in read_fields(message):
-        if field == 2 and isinstance(value, bytes):
-            size = dict(read_fields(value)).get(1, 0)
-            if not isinstance(size, int):
-                raise ValueError("a dimension has no size")
-            sizes.append(size)
-    return tuple(sizes)
+def _integers(message: bytes, *numbers: int) -> list[int]:
+    """Return fields that are integers; a missing field is 0."""
+    fields = dict(read_fields(message))
+    values = [fields.get(number, 0) for number in numbers]
+    if not all(isinstance(value, int) for value in values):
+        raise ValueError("a field that should be an integer is not one")
+    return cast("list[int]", values)
 
 
 def _read_tensor(prefix: Path, name: str, shape: tuple[int, ...], entry: TensorEntry | None) -> Array:
     problem = _misfit(shape, entry)
     if problem or entry is None:
         raise CheckpointError(f"The checkpoint {prefix} does not fit the model: the tensor {name} {problem}.")
-    path = _data(prefix, entry.shard)
-    # The entry's size equals that of the expected shape, so this allocates no more than the model.
+    path = _file(prefix, entry.shard)
+    # The entry's size equals that of the expected shape, so the read is no larger than the model.
     try:
         with path.open("rb") as file:
             end = file.seek(0, os.SEEK_END)
@@ -233,8 +231,8 @@ def _read_tensor(prefix: Path, name: str, shape: tuple[int, ...], entry: TensorE
         raise CheckpointError(f"Cannot read the tensor {name} from {path}: {error.strerror}.") from error
     if len(data) < entry.size:
         raise CheckpointError(
-            f"The file {path} is cut off: the tensor {name} needs {entry.size} bytes from byte "
-            f"{entry.offset}, of which {len(data)} are there."
+            f"The file {path} is truncated: the tensor {name} has {len(data)} of {entry.size} bytes "
+            f"from byte {entry.offset}."
         )
     found = masked_crc32c(data)
     if found != entry.crc32c:
@@ -256,5 +254,5 @@ def _misfit(shape: tuple[int, ...], entry: TensorEntry | None) -> str | None:
     if entry.size != size:
         return f"has {entry.size} bytes, expected {size}"
     if entry.sliced:
-        return "is stored in slices, which this program does not read; save it unpartitioned"
+        return "is stored in slices, which cannot be read; save it unpartitioned"
     return None

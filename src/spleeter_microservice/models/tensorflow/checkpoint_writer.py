@@ -1,17 +1,15 @@
-"""Writes checkpoints as TensorFlow has them; ``checkpoints`` names the format and reads them."""
+"""Writer of TensorFlow checkpoints; ``checkpoint_reader`` reads them and refers to the format."""
 
 from __future__ import annotations
 
-import os
 import struct
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spleeter_microservice.files import replace_atomically
 from spleeter_microservice.models.tensorflow.protobuf import bytes_field, fixed32_field, integer_field, varint
 from spleeter_microservice.models.tensorflow.sorted_table import masked_crc32c
 
@@ -27,26 +25,26 @@ Entry = tuple[bytes, bytes]
 
 
 def write_checkpoint(folder: Path, name: str, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-    """Write a checkpoint and, when it is whole, make it the folder's current one.
+    """Write a checkpoint and, once it is complete, make it the directory's current one.
 
     Args:
-        folder: an existing one; its file ``checkpoint`` names the current checkpoint.
-        name: of this one; another than the current one's, unless it holds the same.
-        arrays: of float32 or int64, by variable name.
+        folder: an existing directory; its file ``checkpoint`` names the current checkpoint.
+        name: name of the checkpoint, different from the current one's unless the arrays are the same.
+        arrays: arrays of float32 or int64, by variable name.
 
     Raises:
-        OSError: when the folder refuses it; the current checkpoint is then what it was.
+        OSError: if a file cannot be written; the current checkpoint is then unchanged.
     """
     entries, offset = [(b"", _HEADER)], 0
-    with _replacing(folder / f"{name}.{_SHARD}") as file:
+    with replace_atomically(folder / f"{name}.{_SHARD}", flush=True) as path, path.open("wb") as file:
         for key in sorted(arrays):
             content = np.ascontiguousarray(arrays[key]).tobytes()
-            entries.append((key.encode(), _described(arrays[key], offset, content)))
+            entries.append((key.encode(), _entry(arrays[key], offset, content)))
             offset += file.write(content)
-    with _replacing(folder / f"{name}.index") as file:
-        file.write(_table(entries))
-    with _replacing(folder / "checkpoint") as file:
-        file.write(f'model_checkpoint_path: "{name}"\n'.encode())
+    with replace_atomically(folder / f"{name}.index", flush=True) as path:
+        path.write_bytes(_table(entries))
+    with replace_atomically(folder / "checkpoint", flush=True) as path:
+        path.write_text(f'model_checkpoint_path: "{name}"\n', encoding="utf-8")
 
 
 def remove_checkpoint(folder: Path, name: str) -> None:
@@ -55,22 +53,8 @@ def remove_checkpoint(folder: Path, name: str) -> None:
     (folder / f"{name}.{_SHARD}").unlink(missing_ok=True)
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Write a file that takes its name, and the place of a former one, when it is on the disk."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _described(array: NDArray[np.generic], offset: int, content: bytes) -> bytes:
-    """Write a ``BundleEntryProto``."""
+def _entry(array: NDArray[np.generic], offset: int, content: bytes) -> bytes:
+    """Encode a ``BundleEntryProto``."""
     shape = b"".join(bytes_field(2, integer_field(1, size)) for size in array.shape)
     return (
         integer_field(1, _DTYPES[array.dtype.name])
@@ -81,20 +65,19 @@ def _described(array: NDArray[np.generic], offset: int, content: bytes) -> bytes
     )
 
 
-def _table(entries: Iterable[Entry]) -> bytes:
-    """Write a table of one block of data, an empty one of metadata, and the list of blocks."""
-    ordered = list(entries)
+def _table(entries: Sequence[Entry]) -> bytes:
+    """Encode a table of one block of data, an empty block of metadata, and the list of blocks."""
     data, handles = b"", []
-    for content in (_block(ordered), _block([])):
+    for content in (_block(entries), _block([])):
         handles.append(varint(len(data)) + varint(len(content)))
         data += _sealed(content)
-    listing = _block([(ordered[-1][0], handles[0])])
+    listing = _block([(entries[-1][0], handles[0])])
     footer = handles[1] + varint(len(data)) + varint(len(listing))
     return data + _sealed(listing) + footer.ljust(_FOOTER_SIZE, b"\0") + _MAGIC
 
 
-def _block(entries: Iterable[Entry]) -> bytes:
-    """Write every key in full, sharing nothing with the one before, and one place to start reading."""
+def _block(entries: Sequence[Entry]) -> bytes:
+    """Encode a block that has every key in full, and a single position to start reading at."""
     body = b"".join(b"\0" + varint(len(key)) + varint(len(value)) + key + value for key, value in entries)
     return body + struct.pack("<II", 0, 1)
 

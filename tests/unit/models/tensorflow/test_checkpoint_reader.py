@@ -1,4 +1,4 @@
-"""Checkpoints of TensorFlow are read exactly, or refused with the tensor and the reason."""
+"""TensorFlow checkpoints are read exactly, or refused with the tensor and the reason."""
 
 import hashlib
 import re
@@ -46,7 +46,7 @@ def data(prefix: Path) -> Path:
     return prefix.with_name("model.data-00000-of-00001")
 
 
-def test_what_was_written_is_read_and_what_training_adds_is_passed_over(
+def test_weights_are_read_as_written_and_variables_of_the_training_are_ignored(
     tmp_path: Path, arrays: Arrays
 ) -> None:
     prefix = write_checkpoint(tmp_path / "model", {**arrays, **STEP, **OTHERS})
@@ -57,7 +57,7 @@ def test_what_was_written_is_read_and_what_training_adds_is_passed_over(
         assert array.dtype == np.float32
 
 
-def test_an_index_says_where_each_tensor_lies(tmp_path: Path) -> None:
+def test_an_index_has_the_position_of_each_tensor(tmp_path: Path) -> None:
     content = np.arange(6, dtype=np.float32).reshape(2, 3)
     prefix = write_checkpoint(tmp_path / "model", {"a": np.zeros(2, np.float32), "b": content, **STEP})
     entries = read_index(index(prefix))
@@ -99,7 +99,7 @@ def test_a_checkpoint_of_another_model_is_refused(
         read_checkpoint(tmp_path, TINY)
 
 
-def test_a_flipped_bit_is_told_by_the_tensor_in_which_it_lies(tmp_path: Path, arrays: Arrays) -> None:
+def test_a_flipped_bit_is_reported_with_its_tensor(tmp_path: Path, arrays: Arrays) -> None:
     prefix = write_checkpoint(tmp_path / "model", arrays)
     content = bytearray(data(prefix).read_bytes())
     content[read_index(index(prefix))["conv2d_3/kernel"].offset + 5] ^= 1
@@ -108,10 +108,10 @@ def test_a_flipped_bit_is_told_by_the_tensor_in_which_it_lies(tmp_path: Path, ar
         read_checkpoint(prefix, TINY)
 
 
-def test_a_data_file_that_is_cut_off_or_missing_is_named(tmp_path: Path, arrays: Arrays) -> None:
+def test_a_truncated_or_missing_data_file_is_named(tmp_path: Path, arrays: Arrays) -> None:
     prefix = write_checkpoint(tmp_path / "model", arrays)
     data(prefix).write_bytes(data(prefix).read_bytes()[:1000])
-    with pytest.raises(CheckpointError, match=r"model.data-00000-of-00001 is cut off: the tensor .* needs"):
+    with pytest.raises(CheckpointError, match=r"model.data-00000-of-00001 is truncated: the tensor .* has"):
         read_checkpoint(prefix, TINY)
     data(prefix).unlink()
     with pytest.raises(CheckpointError, match=r"model.data-00000-of-00001: No such file"):
@@ -125,12 +125,12 @@ def test_a_data_file_that_is_cut_off_or_missing_is_named(tmp_path: Path, arrays:
     [
         (entry((2,), 0, 9, 0), "has 9 bytes, expected 8"),
         (entry((2,), 0, 8, 0, more=b"\x3a\x00"), "is stored in slices"),
-        (entry((2,), 2**63 + 5, 8, 0), "is cut off"),
+        (entry((2,), 2**63 + 5, 8, 0), "is truncated"),
         (entry((2,), 0, 8, 0, dtype=42), "has the type 42"),
         (entry((2**64 - 1,), 0, 8, 0), "has the shape"),
     ],
 )
-def test_an_entry_that_cannot_be_is_refused(
+def test_an_impossible_entry_is_refused(
     tmp_path: Path, arrays: Arrays, described: bytes, message: str
 ) -> None:
     prefix = write_checkpoint(tmp_path / "model", arrays)
@@ -149,12 +149,12 @@ def test_an_entry_that_cannot_be_is_refused(
         ([(b"a", entry((1,), 0, 4, 0))], "has no header"),
         ([(b"", b"\x08\x01\x10\x01")], "big-endian"),
         ([(b"", b"\x08\x00")], r"number of data files \(0\)"),
-        ([(b"", HEADER), (b"a", b"\x18\x01")], "lies in data file 1 of 1"),
-        ([(b"", HEADER), (b"a", b"\x12\x04\x12\x02\x0a\x00")], "no size"),
-        ([(b"", HEADER), (b"a", b"\x12\x7f")], "cut off"),
+        ([(b"", HEADER), (b"a", b"\x18\x01")], "is in data file 1 of 1"),
+        ([(b"", HEADER), (b"a", b"\x12\x04\x12\x02\x0a\x00")], "should be an integer"),
+        ([(b"", HEADER), (b"a", b"\x12\x7f")], "truncated"),
     ],
 )
-def test_an_index_that_cannot_be_is_refused_by_its_name(
+def test_an_impossible_index_is_refused_by_name(
     tmp_path: Path, entries: list[tuple[bytes, bytes]], message: str
 ) -> None:
     (tmp_path / "model.index").write_bytes(table(block(entries)))
@@ -209,7 +209,7 @@ def test_no_flipped_bit_of_an_index_goes_unnoticed_or_crashes(
         'model_checkpoint_path: "../elsewhere/model"\n',
     ],
 )
-def test_of_several_checkpoints_in_a_folder_the_named_one_is_meant(tmp_path: Path, text: str) -> None:
+def test_the_file_checkpoint_chooses_among_several(tmp_path: Path, text: str) -> None:
     for name in ("model", "other"):
         write_checkpoint(tmp_path / name, STEP)
     (tmp_path / "checkpoint").write_text(text)
@@ -229,7 +229,7 @@ def test_the_only_checkpoint_of_a_folder_needs_no_name(tmp_path: Path, text: str
     assert find_prefix(tmp_path / "model.index") == tmp_path / "model"
 
 
-def test_no_checkpoint_or_a_choice_of_two_is_an_error(tmp_path: Path) -> None:
+def test_a_directory_with_no_or_two_checkpoints_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="holds 0 checkpoints"):
         find_prefix(tmp_path)
     with pytest.raises(CheckpointError, match=r"missing/model.index is missing"):

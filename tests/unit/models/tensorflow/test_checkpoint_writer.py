@@ -1,4 +1,4 @@
-"""Checkpoints are written so that their reader gives the arrays back, and replaced at once."""
+"""Checkpoints are read back as they were written, and replaced atomically."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tests.support import tensorflow_files
 from tests.support.random_models import TINY, random_arrays
 
 
-def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+def test_a_written_checkpoint_is_read_back(tmp_path: Path) -> None:
     arrays = random_arrays(TINY)
     step = np.array(12345678901, np.int64)
     write_checkpoint(tmp_path, "model-7", {**arrays, "global_step": step})
@@ -36,7 +36,7 @@ def test_the_data_are_those_that_tensorflow_would_write(tmp_path: Path) -> None:
     assert data_sha256(tmp_path / "ours") == data_sha256(tmp_path / "theirs")
 
 
-def test_the_newest_is_the_current_one(tmp_path: Path) -> None:
+def test_the_newest_checkpoint_is_the_current_one(tmp_path: Path) -> None:
     for seed in (1, 2):
         write_checkpoint(tmp_path, f"model-{seed}", random_arrays(TINY, seed))
     assert find_prefix(tmp_path).name == "model-2"
@@ -48,7 +48,7 @@ def test_the_newest_is_the_current_one(tmp_path: Path) -> None:
     ]
 
 
-def test_one_that_cannot_be_written_leaves_the_current_one(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_current_checkpoint(tmp_path: Path) -> None:
     write_checkpoint(tmp_path, "model-1", random_arrays(TINY))
     with pytest.raises(KeyError, match="float64"):
         write_checkpoint(tmp_path, "model-2", {"conv2d/bias": np.zeros(2)})

@@ -1,4 +1,4 @@
-"""Tables of LevelDB are read whole and right, or refused."""
+"""Tables of LevelDB are read completely, or refused."""
 
 import struct
 
@@ -53,7 +53,7 @@ def test_a_key_may_repeat_the_start_of_the_key_before() -> None:
 
 HOSTILE = {
     "does not end": b"not a table at all, but long enough to have a footer",
-    "beyond the file's end": bytes(100) + (b"\0\0" + varint(2**40) + varint(9)).ljust(40, b"\0") + MAGIC,
+    "beyond the end of the file": bytes(100) + (b"\0\0" + varint(2**40) + varint(9)).ljust(40, b"\0") + MAGIC,
     "does not match its checksum": table(block([(b"a", b"1")])[:-1] + b"\0"),
     r"compressed \(Snappy\)": table(block([(b"a", b"1")], kind=1)),
     r"compressed \(method 7\)": table(block([(b"a", b"1")], kind=7)),
