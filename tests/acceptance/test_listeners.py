@@ -1,8 +1,10 @@
 """One API process serves many event streams."""
 
 import asyncio
+import resource
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,16 @@ async def listen(api: WebProcess, job: object, count: int) -> list[JobNotificati
     return listeners
 
 
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """As many open files as the system allows; most shells begin with 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_files")
 @pytest.mark.timeout(300)  # most of which is connecting, on a busy machine
 async def test_a_thousand_subscribers_are_notified_at_once_and_cost_little(
     database_url: str, tmp_path: Path
