@@ -38,6 +38,7 @@ from spleeter_microservice.jobs.job import Job, Result, StoredStem
 from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.jobs.retention import Retention
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
+from spleeter_microservice.models.catalogue import CATALOGUE
 from spleeter_microservice.sandbox.prober import AudioFacts
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.storage.store import open_storage
@@ -52,11 +53,7 @@ structlog.configure(
     processors=[structlog.contextvars.merge_contextvars, structlog.processors.KeyValueRenderer()]
 )
 ALL = frozenset(Scope)
-STEMS = {
-    2: ("vocals", "accompaniment"),
-    4: ("vocals", "drums", "bass", "other"),
-    5: ("vocals", "piano", "drums", "bass", "other"),
-}
+STEMS = {count: entry.stems for count, entry in CATALOGUE.by_stem_count().items()}
 
 
 def song(seconds: float = 1.0, *, rate: int = 8000, seed: int = 0) -> bytes:

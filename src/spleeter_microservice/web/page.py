@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from spleeter_microservice.models.catalogue import CATALOGUE
 from spleeter_microservice.web.downloads.conditional import is_known
 
 router = APIRouter(include_in_schema=False)
@@ -55,9 +56,22 @@ class _File:
         return Response(self._content, headers=self._headers, media_type=self._type)
 
 
+def _stem_choices() -> str:
+    """Return the choices of how many stems to separate, the smallest number checked."""
+    by_count = CATALOGUE.by_stem_count()
+    return "\n        ".join(
+        f'<label class="choice"><input type="radio" name="stems" value="{count}"'
+        f"{' checked' if count == min(by_count) else ''}> <span><strong>{count}</strong> "
+        f'{", ".join(entry.stems)} <small data-stems="{count}"></small></span></label>'
+        for count, entry in by_count.items()
+    )
+
+
 def _read() -> Mapping[str, _File]:
     folder = resources.files(__package__) / "static"
-    return {file.name: _File(file.name, file.read_bytes()) for file in folder.iterdir()}
+    contents = {file.name: file.read_bytes() for file in folder.iterdir()}
+    contents["index.html"] = contents["index.html"].replace(b"<!-- stems -->", _stem_choices().encode())
+    return {name: _File(name, content) for name, content in contents.items()}
 
 
 _FILES = _read()
