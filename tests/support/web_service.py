@@ -20,7 +20,6 @@ from fastapi import FastAPI
 from spleeter_microservice.access.keys import ApiKeys
 from spleeter_microservice.access.principal import Scope
 from spleeter_microservice.access.rate_limit import Rate
-from spleeter_microservice.antivirus.scan import Antivirus
 from spleeter_microservice.audit.log import AuditLog
 from spleeter_microservice.bootstrap.api import api_config
 from spleeter_microservice.database.connection import Database
@@ -156,7 +155,7 @@ def build_services(
         tokens=None,
         requests=MemoryRateLimiter(Rate(10_000)),
         attempts=MemoryRateLimiter(Rate(10)),
-        antivirus=Antivirus("off"),
+        scanner=None,
         audit=AuditLog(folder / "audit.jsonl", flush=False),
         prober=WavProber(),
         deliveries=fleet,

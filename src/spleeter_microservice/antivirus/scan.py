@@ -14,7 +14,6 @@ from spleeter_microservice.errors import (
     ScannerUnavailableError,
 )
 
-Mode = Literal["off", "required"]
 Result = Literal["skipped", "clean", "infected", "unavailable"]
 
 _CLEAN = "stream: OK"
@@ -56,67 +55,42 @@ class Verdict:
             )
 
 
-@dataclass(frozen=True)
-class Antivirus:
-    """Configuration of the virus scan.
+def open_scanner(mode: str, url: str | None) -> Clamd | None:
+    """Return the scanner of ``SPLEETER_ANTIVIRUS`` and ``SPLEETER_CLAMD_URL``, or None if it is off.
 
-    Attributes:
-        mode: ``off``, or ``required`` to accept only files found clean.
-        clamd: the scanner; needed unless the mode is ``off``.
+    Raises:
+        ConfigurationError: if one is wrong, or the second is missing.
     """
-
-    mode: Mode = "off"
-    clamd: Clamd | None = None
-
-    def __post_init__(self) -> None:
-        if self.mode == "required" and self.clamd is None:
-            raise ConfigurationError(
-                "SPLEETER_ANTIVIRUS=required needs a scanner. Set SPLEETER_CLAMD_URL to "
-                "tcp://host:3310 or unix:///path."
-            )
-
-    @classmethod
-    def from_settings(cls, mode: str, url: str | None) -> Antivirus:
-        """Read ``SPLEETER_ANTIVIRUS`` and ``SPLEETER_CLAMD_URL``.
-
-        Raises:
-            ConfigurationError: if one is wrong, or the second is missing.
-        """
-        if mode == "off":
-            return cls("off")
-        if mode != "required":
-            raise ConfigurationError(f"SPLEETER_ANTIVIRUS is {mode!r}. Set it to off or required.")
-        return cls("required", Clamd.from_url(url) if url else None)
-
-    async def problem(self) -> str | None:
-        """Return what is wrong with the scanner, or None; for readiness."""
-        if self.mode == "off" or self.clamd is None:
-            return None
-        try:
-            await self.clamd.ping()
-        except ClamdError as error:
-            return str(error)
+    if mode == "off":
         return None
+    if mode != "required":
+        raise ConfigurationError(f"SPLEETER_ANTIVIRUS is {mode!r}. Set it to off or required.")
+    if not url:
+        raise ConfigurationError(
+            "SPLEETER_ANTIVIRUS=required needs a scanner. Set SPLEETER_CLAMD_URL to "
+            "tcp://host:3310 or unix:///path."
+        )
+    return Clamd.from_url(url)
 
 
-async def scan_antivirus(chunks: AsyncIterator[bytes], antivirus: Antivirus) -> Verdict:
+async def scan_antivirus(chunks: AsyncIterator[bytes], scanner: Clamd | None) -> Verdict:
     """Scan a file for viruses before it is decoded.
 
     Args:
-        chunks: content of the file; read once, and not at all if scanning is off. Its errors are passed
+        chunks: content of the file; read once, and not at all without a scanner. Its errors are passed
             on.
-        antivirus: configuration of the scan.
+        scanner: the scanner, or None to skip the scan.
 
     Returns:
-        the verdict; ``Verdict.raise_if_unsafe`` turns a bad one into an error.
+        The verdict; ``Verdict.raise_if_unsafe`` turns a bad one into an error.
 
     Raises:
         ScanLimitError: if the file, or its unpacked content, exceeds the scanner's limits.
     """
-    if antivirus.mode == "off" or antivirus.clamd is None:
+    if scanner is None:
         return Verdict("skipped")
     try:
-        reply = await antivirus.clamd.instream(chunks)
+        reply = await scanner.instream(chunks)
     except ClamdError as error:
         return Verdict("unavailable", problem=str(error))
     return _verdict(reply)

@@ -14,7 +14,7 @@ from spleeter_microservice.access.keys import ApiKeys, parse_configured
 from spleeter_microservice.access.rate_limit import Rate
 from spleeter_microservice.access.rate_table import DatabaseRateLimiter
 from spleeter_microservice.access.tokens import TokenRules, TokenVerifier
-from spleeter_microservice.antivirus.scan import Antivirus
+from spleeter_microservice.antivirus.scan import open_scanner
 from spleeter_microservice.bootstrap.database import migrate_when_available
 from spleeter_microservice.bootstrap.shared import (
     PROGRAM_VERSION,
@@ -67,7 +67,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             tokens=_tokens(settings),
             requests=DatabaseRateLimiter(database, Rate(settings.requests_per_minute), "requests"),
             attempts=DatabaseRateLimiter(database, Rate(settings.failed_attempts_per_minute), "attempts"),
-            antivirus=Antivirus.from_settings(settings.antivirus, settings.clamd_url),
+            scanner=open_scanner(settings.antivirus, settings.clamd_url),
             audit=open_audit_log(settings),
             prober=await stack.enter_async_context(Prober(config.spool)),
             deliveries=Deliveries(database),

@@ -9,6 +9,7 @@ from collections.abc import Awaitable
 import structlog
 from fastapi import APIRouter, Request, Response
 
+from spleeter_microservice.antivirus.clamd import ClamdError
 from spleeter_microservice.errors import ScannerUnavailableError, SpleeterError
 from spleeter_microservice.web.health_schemas import Alive, Health, Part
 from spleeter_microservice.web.openapi.responses import RETRY_AFTER, Answers, open_to_all
@@ -69,11 +70,12 @@ async def _state(name: str, check: Awaitable[Part | None]) -> Part:
 
 
 async def _scanner(services: Services) -> Part | None:
-    if services.antivirus.mode == "off":
+    if services.scanner is None:
         return Part(state="off")
-    problem = await services.antivirus.problem()
-    if problem:
-        raise ScannerUnavailableError(problem)
+    try:
+        await services.scanner.ping()
+    except ClamdError as error:
+        raise ScannerUnavailableError(str(error)) from error
     return None
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from spleeter_microservice.antivirus.clamd import Clamd, ClamdError, Timeouts
-from spleeter_microservice.antivirus.scan import Antivirus, Verdict, scan_antivirus
+from spleeter_microservice.antivirus.scan import Verdict, scan_antivirus
 from spleeter_microservice.errors import InfectedError, ScanLimitError, ScannerUnavailableError
 from tests.support import clamd
 from tests.support.clamd import EICAR, FILE_LIMIT, STREAM_LIMIT, Daemon
@@ -29,9 +29,9 @@ def daemon() -> Iterator[Daemon]:
 
 
 @pytest.fixture(params=["unix", "tcp"])
-def antivirus(daemon: Daemon, request: pytest.FixtureRequest) -> Antivirus:
+def scanner(daemon: Daemon, request: pytest.FixtureRequest) -> Clamd:
     url = {"unix": daemon.unix, "tcp": daemon.tcp}[request.param]
-    return Antivirus("required", Clamd.from_url(url, QUICK))
+    return Clamd.from_url(url, QUICK)
 
 
 async def stream(*parts: bytes) -> AsyncIterator[bytes]:
@@ -47,8 +47,8 @@ async def zeros(mebibytes: int) -> AsyncIterator[bytes]:
 @pytest.mark.parametrize(
     "parts", [(), (b"",), (b"music",), (b"", b"mu", b"", b"sic"), (bytes(MIB), bytes(3))], ids=repr
 )
-async def test_a_clean_file_is_reported_clean(antivirus: Antivirus, parts: tuple[bytes, ...]) -> None:
-    verdict = await scan_antivirus(stream(*parts), antivirus)
+async def test_a_clean_file_is_reported_clean(scanner: Clamd, parts: tuple[bytes, ...]) -> None:
+    verdict = await scan_antivirus(stream(*parts), scanner)
     verdict.raise_if_unsafe()
     assert verdict == Verdict("clean")
 
@@ -63,60 +63,60 @@ async def test_a_clean_file_is_reported_clean(antivirus: Antivirus, parts: tuple
     ],
     ids=["whole", "bytewise", "embedded", "across chunks"],
 )
-async def test_a_virus_is_found_however_it_arrives(antivirus: Antivirus, parts: tuple[bytes, ...]) -> None:
-    verdict = await scan_antivirus(stream(*parts), antivirus)
+async def test_a_virus_is_found_however_it_arrives(scanner: Clamd, parts: tuple[bytes, ...]) -> None:
+    verdict = await scan_antivirus(stream(*parts), scanner)
     assert verdict.result == "infected"
     assert verdict.signature.startswith(clamd.SIGNATURE)
     with pytest.raises(InfectedError, match=r"Test\.Eicar"):
         verdict.raise_if_unsafe()
 
 
-async def test_concurrent_scans_do_not_mix_their_verdicts(antivirus: Antivirus) -> None:
+async def test_concurrent_scans_do_not_mix_their_verdicts(scanner: Clamd) -> None:
     streams = [stream(EICAR) if number % 3 == 0 else zeros(1) for number in range(12)]
-    verdicts = await asyncio.gather(*(scan_antivirus(parts, antivirus) for parts in streams))
+    verdicts = await asyncio.gather(*(scan_antivirus(parts, scanner) for parts in streams))
     found = [verdict.result for verdict in verdicts]
     assert found == ["infected", "clean", "clean"] * 4
 
 
 @pytest.mark.parametrize("mebibytes", [STREAM_LIMIT // MIB + 1, 100])
 async def test_a_stream_that_is_too_long_is_distinguished_from_a_failure(
-    antivirus: Antivirus, mebibytes: int
+    scanner: Clamd, mebibytes: int
 ) -> None:
     for _ in range(3):  # the daemon hangs up while it is being sent to: the reply must not get lost
         with pytest.raises(ScanLimitError, match="StreamMaxLength"):
-            await scan_antivirus(zeros(mebibytes), antivirus)
+            await scan_antivirus(zeros(mebibytes), scanner)
 
 
-async def test_a_file_beyond_the_daemon_s_limits_is_not_reported_clean(antivirus: Antivirus) -> None:
+async def test_a_file_beyond_the_daemon_s_limits_is_not_reported_clean(scanner: Clamd) -> None:
     with pytest.raises(ScanLimitError, match="MaxFileSize"):
-        await scan_antivirus(zeros(FILE_LIMIT // MIB + 1), antivirus)
+        await scan_antivirus(zeros(FILE_LIMIT // MIB + 1), scanner)
 
 
-async def test_memory_does_not_grow_with_the_stream(antivirus: Antivirus) -> None:
+async def test_memory_does_not_grow_with_the_stream(scanner: Clamd) -> None:
     tracemalloc.start()
     try:
-        assert await scan_antivirus(zeros(20), antivirus) == Verdict("clean")
+        assert await scan_antivirus(zeros(20), scanner) == Verdict("clean")
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert peak < 4 * MIB
 
 
-async def test_the_daemon_s_health_is_reported(antivirus: Antivirus) -> None:
-    assert await antivirus.problem() is None
+async def test_the_daemon_s_health_is_reported(scanner: Clamd) -> None:
+    await scanner.ping()
 
 
-async def test_errors_of_the_upload_are_not_blamed_on_the_scanner(antivirus: Antivirus) -> None:
+async def test_errors_of_the_upload_are_not_blamed_on_the_scanner(scanner: Clamd) -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield b"music"
         raise ConnectionResetError("the caller hung up")
 
     with pytest.raises(ConnectionResetError, match="the caller hung up"):
-        await scan_antivirus(broken(), antivirus)
-    assert await scan_antivirus(stream(b"music"), antivirus) == Verdict("clean")
+        await scan_antivirus(broken(), scanner)
+    assert await scan_antivirus(stream(b"music"), scanner) == Verdict("clean")
 
 
-async def test_a_cancelled_scan_leaves_no_connection_open(antivirus: Antivirus) -> None:
+async def test_a_cancelled_scan_leaves_no_connection_open(scanner: Clamd) -> None:
     begun = asyncio.Event()
 
     async def endless() -> AsyncIterator[bytes]:
@@ -124,7 +124,7 @@ async def test_a_cancelled_scan_leaves_no_connection_open(antivirus: Antivirus) 
         begun.set()
         await asyncio.Event().wait()
 
-    scan = asyncio.create_task(scan_antivirus(endless(), antivirus))
+    scan = asyncio.create_task(scan_antivirus(endless(), scanner))
     await begun.wait()
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  (names of descriptors)
     scan.cancel()
@@ -134,12 +134,10 @@ async def test_a_cancelled_scan_leaves_no_connection_open(antivirus: Antivirus) 
 
 
 @pytest.mark.parametrize("address", ["unix", "tcp"])
-async def test_a_daemon_killed_in_mid_scan_makes_the_scanner_unavailable(
-    address: str,
-) -> None:
+async def test_a_daemon_killed_in_mid_scan_makes_the_scanner_unavailable(address: str) -> None:
     with clamd.running() as daemon:
         url = {"unix": daemon.unix, "tcp": daemon.tcp}[address]
-        antivirus = Antivirus("required", Clamd.from_url(url, QUICK))
+        scanner = Clamd.from_url(url, QUICK)
 
         async def interrupted() -> AsyncIterator[bytes]:
             yield bytes(MIB)
@@ -147,34 +145,34 @@ async def test_a_daemon_killed_in_mid_scan_makes_the_scanner_unavailable(
             await asyncio.to_thread(os.waitid, os.P_PID, daemon.pid, os.WEXITED | os.WNOWAIT)
             yield bytes(MIB)
 
-        verdict = await scan_antivirus(interrupted(), antivirus)
+        verdict = await scan_antivirus(interrupted(), scanner)
         assert verdict.result == "unavailable"
         with pytest.raises(ScannerUnavailableError, match="closed the connection"):
             verdict.raise_if_unsafe()
-        assert (await scan_antivirus(stream(b"music"), antivirus)).result == "unavailable"
-        assert await antivirus.problem() is not None
+        assert (await scan_antivirus(stream(b"music"), scanner)).result == "unavailable"
+        with pytest.raises(ClamdError):
+            await scanner.ping()
 
 
 async def test_a_hanging_daemon_times_out() -> None:
     with clamd.running() as daemon:
         impatient = Timeouts(connect=0.3, transfer=0.3, verdict=0.3)
-        antivirus = Antivirus("required", Clamd.from_url(daemon.unix, impatient))
+        scanner = Clamd.from_url(daemon.unix, impatient)
         os.kill(daemon.pid, signal.SIGSTOP)
-        assert "did not reply within" in (await scan_antivirus(stream(b"music"), antivirus)).problem
-        assert "stopped reading" in (await scan_antivirus(zeros(7), antivirus)).problem
+        assert "did not reply within" in (await scan_antivirus(stream(b"music"), scanner)).problem
+        assert "stopped reading" in (await scan_antivirus(zeros(7), scanner)).problem
         os.kill(daemon.pid, signal.SIGCONT)
-        assert await scan_antivirus(stream(b"music"), antivirus) == Verdict("clean")
+        assert await scan_antivirus(stream(b"music"), scanner) == Verdict("clean")
 
 
 async def test_a_scanner_that_is_not_running_is_unavailable(tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         for url in (f"unix://{tmp_path}/none", f"tcp://127.0.0.1:{unused.getsockname()[1]}"):
-            antivirus = Antivirus("required", Clamd.from_url(url, QUICK))
-            verdict = await scan_antivirus(stream(EICAR), antivirus)
+            scanner = Clamd.from_url(url, QUICK)
+            verdict = await scan_antivirus(stream(EICAR), scanner)
             assert verdict.result == "unavailable"
             with pytest.raises(ScannerUnavailableError, match="cannot be reached"):
                 verdict.raise_if_unsafe()
-            assert antivirus.clamd is not None
             with pytest.raises(ClamdError, match="cannot be reached"):
-                await antivirus.clamd.ping()
+                await scanner.ping()

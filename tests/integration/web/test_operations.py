@@ -12,7 +12,6 @@ import pytest
 import pytest_asyncio
 
 from spleeter_microservice.antivirus.clamd import Clamd, Timeouts
-from spleeter_microservice.antivirus.scan import Antivirus
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.database.embedded import EmbeddedPostgres
 from spleeter_microservice.database.migrate import migrate
@@ -81,8 +80,8 @@ async def test_an_outage_of_the_object_store_and_its_end_are_reported(
 
 
 async def test_an_unavailable_scanner_is_reported(database: Database, tmp_path: Path) -> None:
-    nobody = Clamd.from_url(f"unix://{tmp_path}/nobody.sock", Timeouts(1, 1, 1))
-    services = build_services(database, tmp_path, antivirus=Antivirus("required", nobody))
+    absent = Clamd.from_url(f"unix://{tmp_path}/nobody.sock", Timeouts(1, 1, 1))
+    services = build_services(database, tmp_path, scanner=absent)
     async with served(create_app(services)) as url, httpx.AsyncClient(base_url=url) as client:
         answer = await client.get("/health/ready")
     assert (answer.status_code, part(answer, "antivirus")) == (503, "unavailable")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from spleeter_microservice.antivirus.clamd import Clamd, Timeouts
-from spleeter_microservice.antivirus.scan import Antivirus, Verdict, scan_antivirus
+from spleeter_microservice.antivirus.clamd import Clamd, ClamdError, Timeouts
+from spleeter_microservice.antivirus.scan import Verdict, open_scanner, scan_antivirus
 from spleeter_microservice.errors import (
     ConfigurationError,
     InfectedError,
@@ -27,7 +27,7 @@ async def music() -> AsyncIterator[bytes]:
 
 
 @contextlib.asynccontextmanager
-async def replying(reply: bytes) -> AsyncIterator[Antivirus]:
+async def replying(reply: bytes) -> AsyncIterator[Clamd]:
     """Run a server that replies with some bytes, whatever it is sent, and hangs up."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -42,7 +42,7 @@ async def replying(reply: bytes) -> AsyncIterator[Antivirus]:
     server = await asyncio.start_server(answer, "127.0.0.1")
     async with server:
         port = server.sockets[0].getsockname()[1]
-        yield Antivirus("required", Clamd("127.0.0.1", port, timeouts=QUICK))
+        yield Clamd("127.0.0.1", port, timeouts=QUICK)
 
 
 @given(reply=st.binary(max_size=60))
@@ -58,8 +58,8 @@ async def replying(reply: bytes) -> AsyncIterator[Antivirus]:
 @example(b"x" * 100_000)
 @settings(max_examples=60, deadline=None)
 async def test_a_garbled_reply_is_never_a_verdict(reply: bytes) -> None:
-    async with replying(reply) as antivirus:
-        verdict = await scan_antivirus(music(), antivirus)
+    async with replying(reply) as scanner:
+        verdict = await scan_antivirus(music(), scanner)
         assert verdict.result == "unavailable"
         with pytest.raises(ScannerUnavailableError):
             verdict.raise_if_unsafe()
@@ -75,8 +75,8 @@ async def test_a_garbled_reply_is_never_a_verdict(reply: bytes) -> None:
     ],
 )
 async def test_replies_are_understood(reply: bytes, verdict: Verdict) -> None:
-    async with replying(reply) as antivirus:
-        assert await scan_antivirus(music(), antivirus) == verdict
+    async with replying(reply) as scanner:
+        assert await scan_antivirus(music(), scanner) == verdict
 
 
 @pytest.mark.parametrize(
@@ -84,15 +84,15 @@ async def test_replies_are_understood(reply: bytes, verdict: Verdict) -> None:
     [b"INSTREAM size limit exceeded. ERROR\0", b"stream: Heuristics.Limits.Exceeded.MaxScanSize FOUND\0"],
 )
 async def test_exceeding_the_scanner_s_limits_is_an_error_of_its_own(reply: bytes) -> None:
-    async with replying(reply) as antivirus:
+    async with replying(reply) as scanner:
         with pytest.raises(ScanLimitError, match=r"StreamMaxLength|MaxScanSize"):
-            await scan_antivirus(music(), antivirus)
+            await scan_antivirus(music(), scanner)
 
 
 async def test_another_server_at_the_address_is_not_taken_for_a_scanner() -> None:
-    async with replying(b"220 mail.example ESMTP\0") as antivirus:
-        assert antivirus.clamd is not None
-        assert "replied" in str(await antivirus.problem())
+    async with replying(b"220 mail.example ESMTP\0") as scanner:
+        with pytest.raises(ClamdError, match="replied"):
+            await scanner.ping()
 
 
 async def test_without_a_scanner_the_file_is_not_even_read() -> None:
@@ -100,11 +100,9 @@ async def test_without_a_scanner_the_file_is_not_even_read() -> None:
         raise AssertionError("it was read")
         yield b""  # type: ignore[unreachable]
 
-    antivirus = Antivirus.from_settings("off", None)
-    verdict = await scan_antivirus(unread(), antivirus)
+    verdict = await scan_antivirus(unread(), open_scanner("off", None))
     verdict.raise_if_unsafe()
     assert verdict == Verdict("skipped")
-    assert await antivirus.problem() is None
 
 
 async def test_only_clean_and_unscanned_files_are_accepted() -> None:
@@ -121,7 +119,7 @@ async def test_only_clean_and_unscanned_files_are_accepted() -> None:
 )
 async def test_settings_that_would_leave_files_unscanned_are_refused(mode: str, url: str | None) -> None:
     with pytest.raises(ConfigurationError, match=r"SPLEETER_ANTIVIRUS"):
-        Antivirus.from_settings(mode, url)
+        open_scanner(mode, url)
 
 
 @pytest.mark.parametrize(

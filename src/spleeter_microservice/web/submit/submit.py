@@ -75,7 +75,7 @@ async def _submit(
 
 async def _scan(services: Services, file: SpooledFile) -> None:
     try:
-        verdict = await scan_antivirus(file_blocks(file.path), services.antivirus)
+        verdict = await scan_antivirus(file_blocks(file.path), services.scanner)
     except ScanLimitError:
         ANTIVIRUS_SCANS.labels("beyond-limit").inc()
         raise
