@@ -1,4 +1,4 @@
-"""Models of configuration files in Spleeter's format are found, read and kept."""
+"""Models of configuration files in Spleeter's format are found, read and cached."""
 
 import json
 from dataclasses import replace
@@ -50,12 +50,12 @@ def test_model_dir_may_be_absolute(store: ModelStore, tmp_path: Path) -> None:
     assert_weights(store, configuration(tmp_path / "a" / "config.json", str(folder)))
 
 
-def test_model_dir_may_lie_beside_the_configuration(store: ModelStore, tmp_path: Path) -> None:
+def test_model_dir_may_be_beside_the_configuration(store: ModelStore, tmp_path: Path) -> None:
     checkpoint(tmp_path / "a" / "weights")
     assert_weights(store, configuration(tmp_path / "a" / "config.json", "weights"))
 
 
-def test_model_dir_may_be_the_folder_of_the_configuration(
+def test_model_dir_may_be_the_directory_of_the_configuration(
     store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint(tmp_path / "weights")
@@ -64,9 +64,7 @@ def test_model_dir_may_be_the_folder_of_the_configuration(
     assert_weights(store, Path("config.json"))
 
 
-def test_model_dir_may_lie_in_model_path_and_nearer_folders_come_first(
-    store: ModelStore, tmp_path: Path
-) -> None:
+def test_model_dir_may_be_in_model_path_after_nearer_directories(store: ModelStore, tmp_path: Path) -> None:
     checkpoint(tmp_path / "pretrained" / "weights")
     path = configuration(tmp_path / "a" / "config.json", "weights")
     assert_weights(store, path, tmp_path / "pretrained")
@@ -90,7 +88,7 @@ def test_networks_are_kept_until_the_weights_or_the_networks_change(
     assert_weights(store, path, seed=1)
 
 
-def test_damaged_networks_are_made_anew(store: ModelStore, tmp_path: Path) -> None:
+def test_damaged_networks_are_built_again(store: ModelStore, tmp_path: Path) -> None:
     checkpoint(tmp_path / "weights")
     path = configuration(tmp_path / "config.json", "weights")
     (load_configured(store, path).folder / "vocals.bin").write_bytes(b"")
@@ -124,7 +122,7 @@ def test_the_name_of_a_model_means_its_installed_weights_with_these_settings(
         load_configured(store, configuration(path, NAME, instrument_list=["vocals", "other"]))
 
 
-def test_a_name_of_a_model_that_is_not_installed_is_answered_with_the_command(
+def test_a_model_that_is_not_installed_is_refused_with_the_command_that_installs_it(
     store: ModelStore, tmp_path: Path
 ) -> None:
     with pytest.raises(ModelNotInstalledError, match="models pull tiny"):
@@ -139,7 +137,7 @@ def test_a_configuration_without_model_dir_is_refused(
         load_configured(store, configuration(tmp_path / "config.json", model_dir))
 
 
-def test_a_model_dir_that_is_nowhere_is_refused(store: ModelStore, tmp_path: Path) -> None:
+def test_a_missing_model_dir_is_refused(store: ModelStore, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="'nowhere', which is neither a directory"):
         load_configured(store, configuration(tmp_path / "config.json", "nowhere"), tmp_path / "pretrained")
     (tmp_path / "empty").mkdir()

@@ -103,7 +103,7 @@ def test_the_16_khz_variant_is_the_same_files_run_with_more_bins(
     assert wide.architecture == replace(installed.architecture, bins=1536)
 
 
-def test_what_is_not_installed_is_answered_with_the_command_that_installs_it(store: ModelStore) -> None:
+def test_a_missing_model_is_refused_with_the_command_that_installs_it(store: ModelStore) -> None:
     with pytest.raises(ModelNotInstalledError, match=r"models pull tiny$"):
         store.find(f"{NAME}-16kHz")
     with pytest.raises(ModelNotInstalledError, match="not installed"):
@@ -157,9 +157,7 @@ def test_pull_fetches_from_the_mirror_once(tmp_path: Path, mirror: Server) -> No
     ]
 
 
-def test_a_pull_that_fails_says_why_and_leaves_what_is_installed(
-    tmp_path: Path, installed: InstalledModel
-) -> None:
+def test_a_failed_pull_leaves_the_installed_model(tmp_path: Path, installed: InstalledModel) -> None:
     (installed.folder / "vocals.bin").unlink()
     with serving(status(404)) as server, pytest.raises(DownloadError, match=r"404.*SPLEETER_MODELS_URL"):
         tiny_store(tmp_path / "models", server.url).pull(NAME)
@@ -178,9 +176,7 @@ def test_a_pull_that_fails_says_why_and_leaves_what_is_installed(
     assert (installed.folder / "drums.bin").exists()
 
 
-def test_2stems_come_from_the_package_and_bring_the_song(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_2stems_comes_from_the_package_with_the_song(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = Weights(arrays(), ENTRY.sha256, b"song")
     monkeypatch.setattr("spleeter_microservice.models.store.read_weights", lambda *_: weights)
     entry = replace(ENTRY, source=Release("tiny.tar.gz", in_wheel=True))
@@ -189,13 +185,15 @@ def test_2stems_come_from_the_package_and_bring_the_song(
     assert store.example_song().read_bytes() == b"song"
 
 
-def test_without_a_model_that_has_one_there_is_no_song(installed: InstalledModel, store: ModelStore) -> None:
+def test_a_missing_example_song_is_refused_with_the_command_that_installs_it(
+    installed: InstalledModel, store: ModelStore
+) -> None:
     assert EXAMPLE_SONG not in installed.manifest.files
     with pytest.raises(ModelNotInstalledError, match="models pull 2stems"):
         store.example_song()
 
 
-def test_other_weights_under_an_official_name_are_refused_with_the_way_to_use_them(
+def test_other_weights_than_the_official_ones_are_refused_with_the_way_to_use_them(
     store: ModelStore, tmp_path: Path
 ) -> None:
     with pytest.raises(CheckpointError, match=r"not the official weights of tiny.*-p config\.json"):
@@ -249,7 +247,7 @@ def test_networks_of_a_newer_program_are_refused(installed: InstalledModel, stor
         store.find(NAME)
 
 
-def test_a_folder_that_may_not_be_written_is_an_error_that_says_so(store: ModelStore, tmp_path: Path) -> None:
+def test_a_directory_without_write_permission_is_reported(store: ModelStore, tmp_path: Path) -> None:
     """A child runs it, without root's right to write anywhere."""
     script = (
         "import sys; from pathlib import Path\n"
@@ -268,7 +266,7 @@ def test_a_folder_that_may_not_be_written_is_an_error_that_says_so(store: ModelS
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
-def test_a_disk_that_refuses_is_an_error_that_says_so_and_nothing_is_left(
+def test_a_disk_that_refuses_is_reported_and_nothing_is_left(
     installed: InstalledModel, tmp_path: Path, code: int
 ) -> None:
     def write(folder: Path) -> None:
@@ -284,7 +282,7 @@ def test_a_disk_that_refuses_is_an_error_that_says_so_and_nothing_is_left(
     assert list(directory.folder.iterdir()) == []
 
 
-def test_a_store_that_is_a_file_is_an_error_that_says_so(store: ModelStore, tmp_path: Path) -> None:
+def test_a_store_that_is_a_file_is_reported(store: ModelStore, tmp_path: Path) -> None:
     store.folder.write_text("in the way")
     with pytest.raises(ModelNotInstalledError):
         store.find(NAME)
