@@ -101,12 +101,12 @@ class Outgoing:
     forbidden addresses.
 
     Args:
-        guard: policy that decides which URLs are allowed.
+        policy: policy that decides which URLs are allowed.
         verify: verification of certificates; by default as in browsers.
     """
 
-    def __init__(self, guard: UrlPolicy, verify: ssl.SSLContext | None = None) -> None:
-        self._guard = guard
+    def __init__(self, policy: UrlPolicy, verify: ssl.SSLContext | None = None) -> None:
+        self._policy = policy
         self._verify = verify or httpx.create_ssl_context()
 
     @contextlib.asynccontextmanager
@@ -145,7 +145,7 @@ class Outgoing:
             ForbiddenAddressError: if the URL is forbidden.
             UnreachableError: if the receiver does not respond, or not in time.
         """
-        checked = self._guard.check(url)
+        checked = self._policy.check(url)
         limit = asyncio.timeout(total)
         try:
             async with limit, self._client(httpx.Timeout(total, connect=connect)) as client:
@@ -157,13 +157,13 @@ class Outgoing:
             raise UnreachableError(f"No response within {total:g} s.") from error
 
     def _client(self, timeout: httpx.Timeout) -> httpx.AsyncClient:
-        transport = GuardedTransport(self._guard, self._verify)
+        transport = GuardedTransport(self._policy, self._verify)
         return httpx.AsyncClient(
             transport=transport, timeout=timeout, follow_redirects=False, trust_env=False
         )
 
     async def _follow(self, client: httpx.AsyncClient, url: str, limits: ResponseLimits) -> httpx.Response:
-        checked = self._guard.check(url)
+        checked = self._policy.check(url)
         for _ in range(limits.redirects + 1):
             with _translated():
                 request = client.build_request("GET", checked, headers=_WEB)
@@ -178,7 +178,7 @@ class Outgoing:
     def _redirected(self, response: httpx.Response) -> httpx.URL:
         with _translated():
             target = response.url.join(response.headers["Location"])
-        checked = self._guard.check(str(target))
+        checked = self._policy.check(str(target))
         if response.url.scheme == "https" and checked.scheme != "https":
             raise ForbiddenAddressError("The URL redirects from https to http. Use the final URL.")
         return checked
@@ -191,12 +191,12 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     server name and the certificate check keep the name. DNS rebinding therefore has no effect.
 
     Args:
-        guard: policy that decides which addresses are allowed.
+        policy: policy that decides which addresses are allowed.
         verify: verification of certificates.
     """
 
-    def __init__(self, guard: UrlPolicy, verify: ssl.SSLContext) -> None:
-        self._guard = guard
+    def __init__(self, policy: UrlPolicy, verify: ssl.SSLContext) -> None:
+        self._policy = policy
         # A connection kept open would be reused for its address under another name.
         unshared = httpx.Limits(max_keepalive_connections=0)
         self._inner = httpx.AsyncHTTPTransport(verify=verify, trust_env=False, limits=unshared)
@@ -204,7 +204,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request to the first of the host's addresses that accepts the connection."""
         failure: httpx.TransportError | None = None
-        for address in (await self._guard.find(request.url))[:_MAXIMUM_TRIED]:
+        for address in (await self._policy.find(request.url))[:_MAXIMUM_TRIED]:
             pinned = httpx.Request(
                 request.method,
                 request.url.copy_with(host=str(address)),

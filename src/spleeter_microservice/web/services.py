@@ -106,7 +106,7 @@ class Services:
         requests: rate limit of each tenant's requests.
         attempts: rate limit of each client address's failed authentications.
         outgoing: client that fetches ``source_url``; None while the operator has that off.
-        guard: policy for the addresses of webhooks.
+        url_policy: policy for the addresses of webhooks.
     """
 
     config: ApiConfig
@@ -124,7 +124,7 @@ class Services:
     deliveries: Deliveries
     workers: Workers
     outgoing: Outgoing | None = None
-    guard: UrlPolicy = field(default_factory=UrlPolicy)
+    url_policy: UrlPolicy = field(default_factory=UrlPolicy)
     version: str = ""
 
 

@@ -61,8 +61,8 @@ def address(server: Server, path: str = "/song.mp3", scheme: str = "http", host:
     return f"{scheme}://{host}:{server.server_port}{path}"
 
 
-async def fetch(client: Outgoing, url: str, bounds: ResponseLimits = LIMITS) -> bytes:
-    async with client.download(url, bounds) as download:
+async def fetch(client: Outgoing, url: str, limits: ResponseLimits = LIMITS) -> bytes:
+    async with client.download(url, limits) as download:
         return b"".join([chunk async for chunk in download.chunks()])
 
 
@@ -259,10 +259,10 @@ async def test_an_unreachable_server_is_reported() -> None:
 async def test_the_next_of_a_host_s_addresses_is_tried() -> None:
     with serving(content(BODY)) as server:
         networks = (IPv4Network("127.0.0.0/8"),)
-        guard = UrlPolicy(
+        policy = UrlPolicy(
             frozenset({server.server_port}), networks, Names(["127.0.0.9", "127.0.0.8", "127.0.0.1"])
         )
-        assert await fetch(Outgoing(guard), address(server)) == BODY
+        assert await fetch(Outgoing(policy), address(server)) == BODY
 
 
 @pytest.fixture(scope="module")
@@ -274,8 +274,8 @@ async def test_tls_uses_the_name_although_the_connection_goes_to_the_address(aut
     context, seen = authority.serving("song.example"), list[str | None]()
     context.sni_callback = lambda _, name, __: seen.append(name)
     with serving(content(BODY), tls=context) as server:
-        guard = UrlPolicy(frozenset({server.server_port}), ONLY_THIS, Names())
-        client = Outgoing(guard, authority.trusting())
+        policy = UrlPolicy(frozenset({server.server_port}), ONLY_THIS, Names())
+        client = Outgoing(policy, authority.trusting())
         assert await fetch(client, address(server, scheme="https")) == BODY
         assert await fetch(client, address(server, scheme="https", host="SONG.example.")) == BODY
         assert seen == ["song.example"] * 2
@@ -286,8 +286,8 @@ async def test_a_certificate_for_another_name_or_from_an_unknown_authority_is_re
     authority: Authority,
 ) -> None:
     with serving(content(BODY), tls=authority.serving("other.example")) as server:
-        guard = UrlPolicy(frozenset({server.server_port}), ONLY_THIS, Names())
-        for client in (Outgoing(guard, authority.trusting()), Outgoing(guard)):
+        policy = UrlPolicy(frozenset({server.server_port}), ONLY_THIS, Names())
+        for client in (Outgoing(policy, authority.trusting()), Outgoing(policy)):
             with pytest.raises(UnreachableError, match=r"(?i)certificate"):
                 await fetch(client, address(server, scheme="https"))
             with pytest.raises(UnreachableError, match=r"(?i)certificate"):
@@ -297,17 +297,17 @@ async def test_a_certificate_for_another_name_or_from_an_unknown_authority_is_re
 
 async def test_a_redirect_does_not_leave_tls(authority: Authority) -> None:
     with serving(redirect("http://song.example/"), tls=authority.serving("song.example")) as server:
-        guard = UrlPolicy(frozenset({server.server_port, 80}), ONLY_THIS, Names())
+        policy = UrlPolicy(frozenset({server.server_port, 80}), ONLY_THIS, Names())
         with pytest.raises(ForbiddenAddressError, match="from https to http"):
-            await fetch(Outgoing(guard, authority.trusting()), address(server, scheme="https"))
+            await fetch(Outgoing(policy, authority.trusting()), address(server, scheme="https"))
 
 
 async def test_two_names_at_one_address_do_not_share_a_connection(authority: Authority) -> None:
     context, seen = authority.serving("one.example", "two.example"), list[str | None]()
     context.sni_callback = lambda _, name, __: seen.append(name)
     with serving(content(BODY), tls=context) as server:
-        guard = UrlPolicy(frozenset({server.server_port}), ONLY_THIS, Names())
-        client = Outgoing(guard, authority.trusting())
+        policy = UrlPolicy(frozenset({server.server_port}), ONLY_THIS, Names())
+        client = Outgoing(policy, authority.trusting())
         for host in ("one.example", "two.example"):
             await fetch(client, address(server, scheme="https", host=host))
     assert seen == ["one.example", "two.example"]

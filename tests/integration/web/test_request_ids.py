@@ -71,14 +71,14 @@ async def services(
     log: io.StringIO, collector: Server, services: Services, receiver: Server
 ) -> AsyncIterator[Services]:
     """The services, told that this machine may be called, and sending webhooks."""
-    guard = UrlPolicy(frozenset({receiver.server_port}), (IPv4Network("127.0.0.1/32"),))
+    policy = UrlPolicy(frozenset({receiver.server_port}), (IPv4Network("127.0.0.1/32"),))
     config = replace(services.config, signing_webhooks=True)
     fleet, deliveries = WorkerRegistry(services.database), Deliveries(services.database)
     sender = WebhookSender(
-        services.database, Outgoing(guard), (SECRET,), services.audit, SenderOptions(poll=0.05)
+        services.database, Outgoing(policy), (SECRET,), services.audit, SenderOptions(poll=0.05)
     )
     sending = asyncio.create_task(sender.run())
-    yield replace(services, config=config, guard=guard, workers=fleet, deliveries=deliveries)
+    yield replace(services, config=config, url_policy=policy, workers=fleet, deliveries=deliveries)
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
 

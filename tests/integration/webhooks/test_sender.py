@@ -48,8 +48,8 @@ def telling(server: Server, tenant: str = "ann") -> NewJob:
 def sender(
     database: Database, server: Server, audit: AuditLog | None = None, options: SenderOptions = QUICK
 ) -> WebhookSender:
-    guard = UrlPolicy(frozenset({server.server_port}), (IPv4Network("127.0.0.1/32"),))
-    return WebhookSender(database, Outgoing(guard), (SECRET,), audit, options)
+    policy = UrlPolicy(frozenset({server.server_port}), (IPv4Network("127.0.0.1/32"),))
+    return WebhookSender(database, Outgoing(policy), (SECRET,), audit, options)
 
 
 async def sent(
@@ -199,8 +199,8 @@ async def test_an_unexpected_error_in_one_webhook_does_not_stop_the_others(datab
         options = replace(breaking.options, callback_url=f"{server.url}/breaks")
         await succeed(database, replace(breaking, options=options))
         job = await succeed(database, telling(server))
-        guard = UrlPolicy(frozenset({server.server_port}), (IPv4Network("127.0.0.1/32"),))
-        sending = WebhookSender(database, Unforeseen(guard), (SECRET,), None, QUICK)
+        policy = UrlPolicy(frozenset({server.server_port}), (IPv4Network("127.0.0.1/32"),))
+        sending = WebhookSender(database, Unforeseen(policy), (SECRET,), None, QUICK)
         await sent(sending, database, job, delivered)
 
 
@@ -210,9 +210,9 @@ async def test_a_tenant_with_slow_receivers_delays_no_other(database: Database) 
         for _ in range(6):
             await succeed(database, telling(slow, "bob"))
         job = await succeed(database, telling(quick, "ann"))
-        guard = UrlPolicy(frozenset({slow.server_port, quick.server_port}), (IPv4Network("127.0.0.1/32"),))
+        policy = UrlPolicy(frozenset({slow.server_port, quick.server_port}), (IPv4Network("127.0.0.1/32"),))
         options = SenderOptions(at_once=3, at_once_per_tenant=2, poll=0.05, timeout=60.0)
-        sending = WebhookSender(database, Outgoing(guard), (SECRET,), None, options)
+        sending = WebhookSender(database, Outgoing(policy), (SECRET,), None, options)
         await sent(sending, database, job, delivered)
         assert len(slow.requests) == 2
         released.set()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from spleeter_microservice.errors import ForbiddenAddressError, UnreachableError
 from spleeter_microservice.outgoing.url_policy import UrlPolicy, is_public
 
-GUARD = UrlPolicy()
+POLICY = UrlPolicy()
 PRIVATE = """
 0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.168.0.0/16
 224.0.0.0/4 240.0.0.0/4
@@ -66,7 +66,7 @@ def test_addresses_that_are_not_public_are_refused(address: str) -> None:
     if "%" not in address:
         host = f"[{address}]" if ":" in address else address
         with pytest.raises(ForbiddenAddressError, match="public address"):
-            GUARD.check(f"http://{host}/")
+            POLICY.check(f"http://{host}/")
 
 
 @given(private_addresses)
@@ -110,7 +110,7 @@ def test_addresses_in_unusual_spellings_are_refused(address: IPv4Address, data: 
     if host != str(address):
         for dot in ("", "."):
             with pytest.raises(ForbiddenAddressError):
-                GUARD.check(f"http://{host}{dot}/")
+                POLICY.check(f"http://{host}{dot}/")
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,13 @@ def test_addresses_in_unusual_spellings_are_refused(address: IPv4Address, data: 
 )
 def test_only_plainly_public_web_addresses_are_accepted(url: str) -> None:
     with pytest.raises(ForbiddenAddressError, match=r"is not allowed: .*\. Use a public http"):
-        GUARD.check(url)
+        POLICY.check(url)
 
 
 @given(st.text(max_size=60) | st.text(max_size=60).map("http://{}".format))
 def test_any_text_is_either_accepted_or_refused(text: str) -> None:
     try:
-        url = GUARD.check(text)
+        url = POLICY.check(text)
     except ForbiddenAddressError:
         return
     assert url.scheme in ("http", "https")
@@ -152,15 +152,15 @@ def test_any_text_is_either_accepted_or_refused(text: str) -> None:
     ],
 )
 def test_public_urls_are_normalised(url: str, read: str) -> None:
-    assert str(GUARD.check(url)) == read
+    assert str(POLICY.check(url)) == read
 
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("host", ["localhost", "localhost.", "LOCALHOST"])
 async def test_names_of_this_machine_are_refused_by_their_addresses(host: str) -> None:
-    url = GUARD.check(f"http://{host}/")
+    url = POLICY.check(f"http://{host}/")
     with pytest.raises((ForbiddenAddressError, UnreachableError)):
-        await GUARD.find(url)
+        await POLICY.find(url)
 
 
 @pytest.mark.asyncio
@@ -176,9 +176,9 @@ async def test_names_of_this_machine_are_refused_by_their_addresses(host: str) -
     ],
 )
 async def test_a_name_with_one_address_that_is_not_public_is_refused(addresses: tuple[str, ...]) -> None:
-    guard = resolving(*addresses)
+    policy = resolving(*addresses)
     with pytest.raises(ForbiddenAddressError) as caught:
-        await guard.find(guard.check("http://example.com/"))
+        await policy.find(policy.check("http://example.com/"))
     for address in addresses:
         assert address not in str(caught.value)
 
@@ -198,19 +198,19 @@ async def test_unresolvable_names_are_distinguished_from_forbidden_ones() -> Non
         await asyncio.Event().wait()
         return []
 
-    guards = [resolving(), resolving("no address"), UrlPolicy(resolver=unknown)]
-    for guard in [*guards, UrlPolicy(resolver=slow, timeout=0.05)]:
+    policies = [resolving(), resolving("no address"), UrlPolicy(resolver=unknown)]
+    for policy in [*policies, UrlPolicy(resolver=slow, timeout=0.05)]:
         with pytest.raises(UnreachableError, match=r"example\.com"):
-            await guard.find(guard.check("http://example.com/"))
+            await policy.find(policy.check("http://example.com/"))
     with pytest.raises(UnreachableError):
-        await GUARD.find(GUARD.check(f"http://{'a' * 64}.example/"))
+        await POLICY.find(POLICY.check(f"http://{'a' * 64}.example/"))
 
 
 @pytest.mark.asyncio
 async def test_the_operator_s_networks_are_reached_only_if_allowed() -> None:
-    guard = UrlPolicy(also_allowed=(IPv4Network("10.0.0.0/24"), IPv6Network("fd00::/64")))
+    policy = UrlPolicy(also_allowed=(IPv4Network("10.0.0.0/24"), IPv6Network("fd00::/64")))
     for allowed in ("http://10.0.0.7/", "http://[fd00::1]/", "http://8.8.8.8/"):
-        await guard.find(guard.check(allowed))
+        await policy.find(policy.check(allowed))
     for forbidden in ("http://10.0.1.7/", "http://[fd01::1]/", "http://127.0.0.1/"):
         with pytest.raises(ForbiddenAddressError):
-            guard.check(forbidden)
+            policy.check(forbidden)

@@ -113,7 +113,7 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
         examples=[24],
     )
 
-    def check(self, config: ApiConfig, guard: UrlPolicy) -> None:
+    def check(self, config: ApiConfig, policy: UrlPolicy) -> None:
         """Check the fields that depend on the operator's settings.
 
         Raises:
@@ -130,7 +130,7 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
                 "Webhooks are disabled until the operator sets SPLEETER_WEBHOOK_SECRET. Poll instead.",
             )
         try:
-            guard.check(self.callback_url)
+            policy.check(self.callback_url)
         except ForbiddenAddressError as error:
             _refuse("callback_url", str(error))
 

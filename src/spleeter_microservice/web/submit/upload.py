@@ -87,7 +87,7 @@ class Upload:
         return form
 
     def _check(self, form: SubmissionForm) -> None:
-        form.check(self.services.config, self.services.guard)
+        form.check(self.services.config, self.services.url_policy)
 
     @staticmethod
     async def _copy(chunks: AsyncIterator[bytes], write: Write) -> None:

@@ -32,9 +32,9 @@ async def resolver(host: str, port: int) -> Sequence[str]:
 @pytest.fixture
 def services(services: Services) -> Services:
     """The services, fetching songs, with a resolver that knows bad names."""
-    guard = UrlPolicy(resolver=resolver)
+    policy = UrlPolicy(resolver=resolver)
     config = replace(services.config, signing_webhooks=True)
-    return replace(services, config=config, guard=guard, outgoing=Outgoing(guard))
+    return replace(services, config=config, url_policy=policy, outgoing=Outgoing(policy))
 
 
 SPELLINGS = (

@@ -25,8 +25,8 @@ LIMIT = 20_000  # bytes
 
 @pytest.fixture
 def services(database: Database, fleet: WorkerRegistry, tmp_path: Path) -> Services:
-    guard = UrlPolicy(ports=frozenset(range(1, 65536)), also_allowed=(ip_network("127.0.0.1"),))
-    plain = build_services(database, tmp_path, fleet, outgoing=Outgoing(guard), guard=guard)
+    policy = UrlPolicy(ports=frozenset(range(1, 65536)), also_allowed=(ip_network("127.0.0.1"),))
+    plain = build_services(database, tmp_path, fleet, outgoing=Outgoing(policy), url_policy=policy)
     return replace(plain, config=replace(plain.config, max_file_bytes=LIMIT))
 
 
