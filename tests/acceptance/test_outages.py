@@ -81,7 +81,7 @@ def service(
 
 @pytest.fixture
 def long(tmp_path: Path) -> Path:
-    """A song that takes some seconds, and like which there is no other."""
+    """A unique song that takes some seconds."""
     waveform = noise(90 * RATE, seed=time.time_ns() % 2**32)
     return encode_kind(tmp_path / "song.s16.wav", waveform, "s16.wav")
 
@@ -212,11 +212,11 @@ def test_a_short_database_outage_is_waited_out(
     service.wait_until_ready(within=30)
     ended = service.wait_for(job, within=120)
     assert ended["state"] == "succeeded", ended["error"]
-    assert attempts(service, job) == [1]  # it went on, and was not begun anew
+    assert attempts(service, job) == [1]  # it continued and was not restarted
 
 
 def test_a_short_object_store_outage_is_waited_out(service: Service, long: Path, tmp_path: Path) -> None:
-    """Also a job that has its stems ready meanwhile, and one that is to begin."""
+    """This includes a job that finishes during the outage, and one that is about to start."""
     first, second = service.submit(long)["id"], service.submit(clip(tmp_path))["id"]
     wait_until(lambda: service.job(first)["progress"])
     objects, aside = service.folder / "objects", service.folder / "objects-aside"
@@ -229,7 +229,7 @@ def test_a_short_object_store_outage_is_waited_out(service: Service, long: Path,
         assert (answer.status_code, answer.json()["type"]) == (503, "/problems/storage-unavailable")
         assert int(answer.headers["retry-after"]) > 0
         service.wait_for_log("waiting for the object store")
-        assert not objects.exists()  # nobody made another one
+        assert not objects.exists()  # no new one was created
     finally:
         aside.rename(objects)
     service.wait_until_ready(within=30)
@@ -245,6 +245,6 @@ def clip(folder: Path) -> Path:
 
 
 def attempts(service: Service, job: str) -> list[int]:
-    """Give the numbers of the attempts at a job that the log tells of."""
+    """Return the numbers of a job's attempts according to the log."""
     lines = [json.loads(line) for line in service.log.read_text().splitlines() if line.startswith("{")]
     return [line["attempt"] for line in lines if line["event"] == "job ended" and line["job_id"] == job]

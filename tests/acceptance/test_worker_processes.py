@@ -54,13 +54,13 @@ class WorkerRegistry:
         return worker
 
     def attempts(self) -> list[tuple[int, UUID]]:
-        """Give who began which job, in order."""
+        """Return which worker started which job, in order."""
         log = self.folder / "attempts"
         lines = log.read_text().splitlines() if log.exists() else []
         return [(int(line.split()[0]), UUID(line.split()[1])) for line in lines]
 
     async def begun(self, count: int = 1, within: float = 20) -> list[tuple[int, UUID]]:
-        """Wait for so many attempts."""
+        """Wait for this many attempts."""
         await eventually(lambda: len(self.attempts()) >= count, within=within)
         return self.attempts()
 

@@ -118,7 +118,7 @@ def test_one_channel_is_doubled_and_a_third_is_left_out(separator: Separator) ->
         (np.full((100, 2), np.inf, np.float32), InvalidSamplesError),
     ],
 )
-def test_what_is_no_waveform_is_refused(
+def test_an_array_that_is_not_a_waveform_is_refused(
     separator: Separator, waveform: NDArray[np.generic], error: type[Exception]
 ) -> None:
     with pytest.raises(error):

@@ -119,7 +119,7 @@ class WorkerRegistry:
     deliveries: dict[UUID, list[WebhookDelivery]] = field(default_factory=dict)
 
     async def list_models(self) -> Sequence[RegisteredModel]:
-        """Give the models."""
+        """Return the models."""
         return self.models
 
     async def choose(self, stems: int, bandwidth: str) -> RegisteredModel:

@@ -53,7 +53,7 @@ class TestProbers:
         ("content", "error"),
         [(b"", EmptyInputError), (b"%PDF-1.7 and no song at all" * 20, NotAudioError)],
     )
-    async def test_what_is_no_song_is_refused_for_the_same_reason(
+    async def test_a_file_that_is_not_a_song_is_refused_for_the_same_reason(
         self, prober: Prober, tmp_path: Path, content: bytes, error: type[Exception]
     ) -> None:
         path = tmp_path / "upload"

@@ -16,7 +16,7 @@ ALL = list(own_migrations())
 
 
 def schema(url: str) -> list[tuple[str, ...]]:
-    """Give every column of every table, and every index, trigger and function."""
+    """Return every column of every table, and every index, trigger and function."""
     with psycopg.connect(url) as connection:
         return [
             *connection.execute(

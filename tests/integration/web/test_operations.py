@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.asyncio, pytest.mark.xdist_group("operations")]
 
 @pytest.fixture(autouse=True)
 def always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have every report asked for anew."""
+    """Make every request run new checks."""
     monkeypatch.setattr(health, "_CACHED_SECONDS", 0.0)
 
 

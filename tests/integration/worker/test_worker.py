@@ -130,9 +130,7 @@ async def test_a_result_that_cannot_be_stored_fails_its_job_and_no_other(
     assert failed.error_type == "internal-error"
 
 
-async def test_a_deleted_job_is_given_up_within_a_second(
-    database: Database, repository: JobRepository
-) -> None:
+async def test_a_deleted_job_stops_within_a_second(database: Database, repository: JobRepository) -> None:
     songs = Songs(seconds=30)
     job = (await repository.create(new_job())).job
     async with at_work(worker(database, songs, heartbeat=30.0, silence=60.0)) as working:

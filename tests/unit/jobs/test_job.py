@@ -61,7 +61,7 @@ def test_options_that_the_first_version_wrote_are_read() -> None:
     assert JobOptions.from_json(row).to_json().items() >= row.items()
 
 
-def test_the_separator_is_told_how_to_separate_but_not_which_model_to_use() -> None:
+def test_the_separator_is_given_the_options_but_not_the_model() -> None:
     options = JobOptions(stems=4, codec="flac", mwf=True, bandwidth="16kHz", only=("vocals",))
     assert options.separation == SeparationOptions(codec="flac", mwf=True)
     assert replace(options, bandwidth="full").separation.bandwidth == "full"

@@ -19,14 +19,14 @@ EDGES = [("line", "surface"), ("accent", "surface"), ("wave", "surface")]
 
 
 def palette(scheme: str) -> dict[str, str]:
-    """Give the colours of a scheme by their names."""
+    """Return the colours of a scheme by name."""
     light, dark = re.findall(r":root \{(.*?)\}", CSS, re.DOTALL)
     colours = dict(re.findall(r"--([\w-]+): (#\w+);", light))
     return colours if scheme == "light" else colours | dict(re.findall(r"--([\w-]+): (#\w+);", dark))
 
 
 def luminance(colour: str) -> float:
-    """Give the relative luminance as WCAG 2.2 defines it."""
+    """Return the relative luminance as defined by WCAG 2.2."""
     digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
     values = [int(digits[k : k + 2], 16) / 255 for k in (0, 2, 4)]
     linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in values]

@@ -219,7 +219,7 @@ async def test_what_vanished_from_the_store_is_not_found(
 
 
 @pytest.mark.parametrize("rest", PATHS)
-async def test_without_the_store_nothing_is_begun(
+async def test_nothing_starts_without_the_object_store(
     ann: httpx.AsyncClient, job: Job, tmp_path: Path, rest: str
 ) -> None:
     (tmp_path / "objects").rename(tmp_path / "away")

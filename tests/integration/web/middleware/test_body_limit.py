@@ -70,7 +70,7 @@ async def test_a_body_that_turns_out_too_large_is_refused_and_drained(url: str) 
         await connection.send(request("POST /read", Transfer_Encoding="chunked") + chunk * 2)
         status, headers, _ = await connection.answer()
         assert (status, headers["connection"]) == (413, "close")
-        await connection.send(chunk * 50 + b"0\r\n\r\n")  # nobody resets a client that has not looked yet
+        await connection.send(chunk * 50 + b"0\r\n\r\n")  # a client that has not read yet is not reset
         assert await connection.is_closed()
 
 
@@ -167,7 +167,7 @@ async def test_a_body_in_many_small_chunks_is_read_and_its_trailers_dropped(url:
         await connection.send(request("POST /read", Transfer_Encoding="chunked") + chunks)
         status, headers, body = await connection.answer()
         assert (status, body) == (200, b"900")
-        assert headers["x-request-id"] != "trailer"  # which is no header
+        assert headers["x-request-id"] != "trailer"  # trailers are not headers
         await connection.send(request("POST /read", Content_Length=0))
         assert (await connection.answer())[0] == 200
 

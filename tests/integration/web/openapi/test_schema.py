@@ -98,7 +98,7 @@ async def _separated(url: str, key: str) -> str:
 
 
 def _document() -> BaseSchema:
-    """Give the document, which does not depend on any service."""
+    """Return the document, which does not depend on any service."""
     services = cast(Services, SimpleNamespace(config=api_config(Settings()), version="1"))
     return schemathesis.openapi.from_dict(create_app(services).openapi())
 

@@ -45,7 +45,7 @@ class Events:
         self._lines = answer.aiter_lines()
 
     async def next(self) -> ReceivedEvent | None:
-        """Give the next event; None at the end."""
+        """Return the next event, or None at the end."""
         fields: dict[str, str] = {}
         async with asyncio.timeout(20):
             async for line in self._lines:
@@ -58,7 +58,7 @@ class Events:
         return None
 
     async def rest(self) -> list[ReceivedEvent]:
-        """Give all events up to the end."""
+        """Return all events up to the end."""
         found = []
         while (told := await self.next()) is not None:
             found.append(told)
@@ -232,7 +232,7 @@ async def test_no_connection_is_held_while_waiting(ann: httpx.AsyncClient, servi
 
 @pytest.fixture
 def outage(database_url: str) -> Iterator[Callable[[bool], None]]:
-    """Gives a function that takes the database away, and back."""
+    """Return a function that makes the database unavailable or available."""
     name = database_url.split("?", maxsplit=1)[0].rpartition("/")[2]
     own = database_url.replace(f"/{name}?", "/postgres?")
 

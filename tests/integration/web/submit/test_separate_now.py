@@ -48,7 +48,7 @@ async def the_claim(services: Services, player: Player) -> Claim:
 async def sending(
     client: httpx.AsyncClient, query: str = "", **fields: str
 ) -> AsyncIterator[asyncio.Task[httpx.Response]]:
-    """Have a song sent meanwhile."""
+    """Send a song in the background."""
     files = {"file": ("My Song.wav", song())}
     answer = asyncio.create_task(client.post(f"/separate{query}", files=files, data=fields))
     try:
@@ -113,7 +113,7 @@ async def test_a_stem_that_will_not_be_there_is_refused_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("kind", "status"), [("truncated-audio", 422), ("not-audio", 415), ("job-time-limit", 500), ("", 500)]
 )
-async def test_a_failure_is_told_with_the_job_s_type(
+async def test_a_failure_is_reported_with_the_job_s_type(
     ann: httpx.AsyncClient, services: Services, player: Player, kind: str, status: int
 ) -> None:
     async with sending(ann) as answering:
@@ -184,7 +184,7 @@ async def test_a_client_that_disconnects_ends_its_job(
         await eventually(lambda: no_jobs(services))
 
 
-async def test_a_caller_who_goes_away_stops_the_worker(
+async def test_a_client_that_disconnects_stops_the_worker(
     ann: httpx.AsyncClient, services: Services, player: Player
 ) -> None:
     async with sending(ann) as answering:
@@ -194,7 +194,7 @@ async def test_a_caller_who_goes_away_stops_the_worker(
         assert not await player.claims.progress(claim, 0.5)
 
 
-async def test_a_caller_who_has_the_answer_takes_nothing_along(
+async def test_a_client_that_has_the_response_may_disconnect(
     ann: httpx.AsyncClient, services: Services, player: Player, tmp_path: Path
 ) -> None:
     async with sending(ann) as answering:

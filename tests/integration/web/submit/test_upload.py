@@ -46,7 +46,7 @@ def services(database: Database, fleet: WorkerRegistry, tmp_path: Path) -> Servi
 
 @pytest.fixture
 def leftovers(tmp_path: Path) -> Callable[[], list[Path]]:
-    """Tells which files there are in the folder for uploads and in the object store."""
+    """Return a function that lists the files in the spool and in the object store."""
 
     def found() -> list[Path]:
         return [
@@ -322,7 +322,7 @@ async def test_a_file_one_byte_too_large_is_refused_at_the_limit(
 
 
 async def test_memory_does_not_grow_with_the_file(database: Database, tmp_path: Path) -> None:
-    """64 MiB pass through; the bound leaves room for what else the process does meanwhile."""
+    """64 MiB pass through; the limit leaves room for the rest of the process."""
 
     class Anything(WavProber):
         async def probe(self, path: Path) -> AudioFacts:

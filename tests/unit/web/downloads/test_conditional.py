@@ -61,7 +61,7 @@ def test_a_range_of_another_version_is_ignored() -> None:
 
 
 @given(positions, positions, positions)
-def test_a_range_gives_what_slicing_gives(first: int, last: int, size: int) -> None:
+def test_a_range_equals_a_slice(first: int, last: int, size: int) -> None:
     found = part(f"bytes={first}-{last}", size)
     if last < first:
         assert found is None
@@ -72,7 +72,7 @@ def test_a_range_gives_what_slicing_gives(first: int, last: int, size: int) -> N
 
 
 @given(positions, positions)
-def test_a_suffix_gives_what_slicing_gives(count: int, size: int) -> None:
+def test_a_suffix_range_equals_a_slice(count: int, size: int) -> None:
     found = part(f"bytes=-{count}", size)
     assert found is not None
     assert found.size == len(range(size)[max(0, size - count) :])

@@ -53,13 +53,13 @@ def test_an_archive_contains_its_members(files: dict[str, bytes]) -> None:
 
 
 def zeros(name: str, size: int) -> Member:
-    """Give a member of nothing but zeros."""
+    """Return a member that consists of zeros."""
 
     async def blocks() -> AsyncIterator[bytes]:
         for start in range(0, size, len(_ZEROS)):
             yield _ZEROS[: size - start]
 
-    crc32 = zlib.crc32(bytes(size)) if size < 10 else 0  # nobody reads the large ones
+    crc32 = zlib.crc32(bytes(size)) if size < 10 else 0  # the large ones are never read
     return Member(name, size, crc32, blocks)
 
 

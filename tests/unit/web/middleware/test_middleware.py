@@ -88,7 +88,7 @@ async def test_a_half_sent_response_is_aborted_and_logged() -> None:
     assert [line["event"] for line in logs] == ["response interrupted", "request"]
 
 
-async def test_over_tls_browsers_are_told_to_stay_there() -> None:
+async def test_over_tls_browsers_are_told_to_keep_using_it() -> None:
     assert (await get("/things/a", scheme="https")).headers["strict-transport-security"]
 
 

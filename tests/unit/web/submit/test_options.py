@@ -27,7 +27,7 @@ URL = "https://example.com/song.mp3"
 
 
 def wrong(**values: Any) -> str:
-    """Give the field that is found wrong in JSON, and in a form, too."""
+    """Return the field that is invalid, both in JSON and in a form."""
     with pytest.raises(InvalidFieldsError) as caught:
         from_json(json.dumps({"source_url": URL} | values).encode())
     (field,) = caught.value.fields
@@ -131,7 +131,7 @@ def test_metadata_are_texts(value: Any) -> None:
     assert wrong(metadata={"title": value}) == "metadata.title"
 
 
-def test_a_stem_that_the_model_does_not_give_is_refused() -> None:
+def test_a_stem_that_the_model_lacks_is_refused() -> None:
     with pytest.raises(InvalidFieldsError, match="no piano"):
         SubmissionForm(stems=4, only=["piano"]).job_options(MODEL)
 
