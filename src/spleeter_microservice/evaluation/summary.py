@@ -40,14 +40,14 @@ def describe(song: SongScores) -> dict[str, Any]:
     """Return a song's scores as values that JSON can represent."""
     return {
         "song": song.song,
-        "state": "scored",
+        "state": "judged",  # the report's names are stable
         "duration": round(song.duration, 3),
         "elapsed": round(song.elapsed, 3),
         "stems": {
             name: {key: _rounded(value) for key, value in numbers(scores).items()}
             for name, scores in song.stems.items()
         },
-        "unscored": dict(song.unscored),
+        "unjudged": dict(song.unscored),
         "notes": list(song.notes),
     }
 

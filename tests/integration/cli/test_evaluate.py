@@ -67,7 +67,7 @@ def test_every_metric_is_reported_for_each_song_and_for_all(
     assert status == 0
     assert [song["song"] for song in report["songs"]] == ["song 0", "song 1"]
     for song, expected in zip(report["songs"], (20, 20 * np.log10(5)), strict=True):
-        assert song["state"] == "scored"
+        assert song["state"] == "judged"
         assert song["duration"] == 2
         for stem in TWO:
             scores = song["stems"][stem]
