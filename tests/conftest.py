@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from spleeter_microservice.models.provide import find_model, open_store
@@ -16,6 +17,10 @@ _REPOSITORY = Path(__file__).parents[1]
 # A shell ignores SIGINT for what it runs with `nohup` or `&`; the programs that tests interrupt inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+hypothesis.settings.register_profile("any machine", deadline=None)  # a busy machine is slow, not wrong
+hypothesis.settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spleeter_microservice.access.jwks import Jwks, KeySetCachePolicy, parse_keys
@@ -202,7 +202,6 @@ async def test_text_that_is_not_a_token_is_refused(verifier: TokenVerifier, toke
     payload=st.binary(max_size=50),
     signature=st.binary(max_size=300),
 )
-@settings(deadline=None)
 async def test_random_tokens_are_refused(header: dict[str, Any], payload: bytes, signature: bytes) -> None:
     class Fixed:
         async def find(self, key_id: str | None, algorithm: str) -> Any:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spleeter_microservice.audit.log import AuditLog, head_path
@@ -184,7 +184,6 @@ def test_every_kind_of_tampering_is_detected(tmp_path: Path) -> None:
         verify([path]).require_whole()
 
 
-@settings(deadline=None)
 @given(data=st.data())
 def test_any_change_of_the_lines_is_detected(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spleeter_microservice.errors import CheckpointError
@@ -102,7 +102,6 @@ _OPCODES = st.sampled_from(sorted(set(range(128)) - {ord("r"), ord("p")})) | st.
 
 
 @given(st.lists(_OPCODES, max_size=30).map(bytes))
-@settings(deadline=None)  # a busy machine is slow, not wrong
 def test_any_pickle_is_arrays_or_a_checkpoint_error(pickled: bytes) -> None:
     try:
         read_arrays(zipped(pickled + b"."))

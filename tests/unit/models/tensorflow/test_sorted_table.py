@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spleeter_microservice.models.tensorflow.protobuf import read_fields, read_varint
@@ -17,7 +17,6 @@ def test_a_checksum_is_masked_as_leveldb_masks_it() -> None:
 
 
 @given(st.integers(0, 2**64 - 1))
-@settings(deadline=None)  # a busy machine is slow, not wrong
 def test_numbers_of_up_to_64_bits_are_read(value: int) -> None:
     assert read_varint(b"?" + varint(value) + b"?", 1) == (value, 1 + len(varint(value)))
 
@@ -35,7 +34,6 @@ def test_messages_that_are_cut_off_or_of_unknown_kind_are_refused(message: bytes
 
 
 @given(st.dictionaries(st.text(max_size=20), st.binary(max_size=40), min_size=1), st.integers(1, 4))
-@settings(deadline=None)  # a busy machine is slow, not wrong
 def test_every_entry_of_every_block_is_read(entries: dict[str, bytes], blocks: int) -> None:
     pairs = sorted((key.encode(), value) for key, value in entries.items())
     parts = [pairs[k * len(pairs) // blocks : (k + 1) * len(pairs) // blocks] for k in range(blocks)]
@@ -74,7 +72,6 @@ def test_a_broken_or_hostile_table_is_refused_with_the_reason(reason: str) -> No
 
 
 @given(st.binary(max_size=300), st.binary(max_size=40))
-@settings(deadline=None)  # a busy machine is slow, not wrong
 def test_any_bytes_are_a_table_or_a_value_error(content: bytes, footer: bytes) -> None:
     for data in (content, content + footer.ljust(40, b"\0") + MAGIC, table(sealed(content))):
         try:
