@@ -120,7 +120,7 @@ def _methods(request: Request) -> list[str]:
 
 async def _handle_invalid(request: Request, error: Exception) -> ProblemResponse:
     found = cast(RequestValidationError, error).errors()
-    # A location begins with the part of the request (path, query or header), which is no field.
+    # A location begins with the part of the request (path, query or header), which is not a field.
     within = [{**item, "loc": item["loc"][1:] or item["loc"]} for item in found]
     return problem_response(request.scope, invalid_fields(within))
 

@@ -24,6 +24,6 @@ def test_a_model_arrives_as_it_was_sent() -> None:
 def test_a_request_arrives_with_all_that_the_process_needs() -> None:
     options = SeparationOptions(codec="flac", bit_depth="24", duration=2.5, mwf=True)
     request = SeparationRequest(
-        Path("/work/song"), {"a": Path("/work/a.flac")}, options, model=InferenceModel(FILES)
+        Path("/songs/song"), {"a": Path("/songs/a.flac")}, options, model=InferenceModel(FILES)
     )
     assert SeparationRequest.from_message(json.loads(json.dumps(request.to_message()))) == request
