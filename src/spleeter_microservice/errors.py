@@ -683,7 +683,7 @@ class RequestTooSlowError(RequestError):
 
 
 class UnsupportedTypeError(RequestError):
-    """The body is neither a form nor JSON, or the file name's extension is not accepted."""
+    """The body is neither a form nor JSON, or the operator does not accept this type of file."""
 
     facts = Facts("unsupported-type", http=415)
 

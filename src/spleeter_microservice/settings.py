@@ -230,9 +230,10 @@ class Settings:
     )
     allowed_extensions: tuple[str, ...] = setting(
         "SPLEETER_ALLOWED_EXTENSIONS",
-        names("wav,mp3,flac,ogg,oga,opus,m4a,aac,mp4,aif,aiff,wma,webm,mkv,mka"),
-        "Accepted file extensions, comma-separated.",
+        (),
+        "Accepted file extensions, comma-separated. A file whose name has none is judged by its content.",
         parse=extensions,
+        default_text="every format that can be read, under any name",
     )
     allowed_hosts: tuple[str, ...] = setting(
         "SPLEETER_ALLOWED_HOSTS",

@@ -71,7 +71,7 @@ class ApiConfig:
         spool: folder for uploads until they are checked and stored.
         max_file_bytes: largest upload, in bytes.
         max_duration: longest selection of a song, in seconds.
-        allowed_extensions: accepted file extensions, in lower case and without the dot.
+        allowed_extensions: accepted file extensions, in lower case and without the dot; none accepts all.
         max_queued: jobs that a tenant may have waiting.
         default_retention: time after a job's end until its files are erased.
         max_retention: the longest such time that a request may ask for.

@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import math
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +32,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Report = Callable[[float], None]
 
-_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
 _FETCHED, _SEPARATED = 0.02, 0.95  # progress when the song is fetched, and when it is separated
 _OVERRUN = 1.0  # seconds; encoders of inputs add some silence
 _PAUSES = (1.0, 2.0, 4.0)  # seconds; the last one is repeated
@@ -91,7 +89,7 @@ class JobSeparator:
 
     async def _separate(self, slot: InferenceSlot, job: Job, report: Report) -> Result:
         model, inference = await asyncio.to_thread(self._find, job)
-        source = slot.work_folder / f"input{_suffix(job.input_name)}"
+        source = slot.work_folder / "input"  # decoders must judge it by its content, not by the client's name
         await self._patiently(lambda: self._storage.get_file(job.input_key, source))
         report(_FETCHED)
         request = self._request(slot, job, source, inference)
@@ -193,12 +191,6 @@ async def _unless(cancelled: asyncio.Event, work: Awaitable[T]) -> T:
         stopped.cancel()
         working.cancel()  # without effect if it is done
         await asyncio.wait((working,))
-
-
-def _suffix(name: str) -> str:
-    """Return the extension of a client's file name if it is harmless; decoders use it to detect formats."""
-    suffix = Path(name).suffix
-    return suffix if _SUFFIX.fullmatch(suffix) else ""
 
 
 def _reporting(report: Report, audio_seconds: float) -> Callable[[int, int | None], None]:

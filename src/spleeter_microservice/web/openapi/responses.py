@@ -119,10 +119,10 @@ def _body(description: str, properties: Mapping[str, Any], required: str) -> dic
 _FILE = {
     "type": "string",
     "format": "binary",
-    "description": "The song; the file name must have an extension.",
+    "description": "The song. Its content decides what it is, and its name is for display.",
 }
 _FILE_NAME = {
-    "description": "The file name must have the extension of an audio format.",
+    "description": "The file name, from which those of the stems are made.",
     "schema": {"type": "string"},
     "example": 'form-data; name="file"; filename="song.wav"',
 }

@@ -38,7 +38,7 @@ from spleeter_microservice.web.audit import record
 from spleeter_microservice.web.services import Services
 from spleeter_microservice.web.submit.options import SubmissionForm
 from spleeter_microservice.web.submit.spool import SpooledFile, spooled
-from spleeter_microservice.web.submit.upload import Upload
+from spleeter_microservice.web.submit.upload import Upload, check_content
 
 logger = structlog.get_logger(__name__)
 
@@ -67,6 +67,7 @@ async def _submit(
         form = await upload.receive()
         await _scan(services, file)
         facts = await services.prober.probe(file.path)
+        check_content(upload.name, facts.format, config)
         new = await _new_job(services, caller, form, upload, facts)
         if idempotency_key is not None:
             new = _keyed(new, idempotency_key, form)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath, PureWindowsPath
 from urllib.parse import unquote, urlsplit
 
 from fastapi import Request
 
+from spleeter_microservice.audio.containers import ending_of, endings_of_format
 from spleeter_microservice.audit.record import Action
 from spleeter_microservice.errors import EmptyInputError, InvalidFieldsError, UnsupportedTypeError
 from spleeter_microservice.outgoing.client import ResponseLimits
@@ -100,7 +101,7 @@ def checked_name(name: str, config: ApiConfig) -> str:
 
     Raises:
         InvalidFieldsError: if it is not a valid name.
-        UnsupportedTypeError: if the operator does not allow its extension.
+        UnsupportedTypeError: if the operator does not allow its ending.
     """
     name = PureWindowsPath(name).name  # handles both kinds of slash
     if len(name) > _MAXIMUM_NAME:
@@ -109,8 +110,29 @@ def checked_name(name: str, config: ApiConfig) -> str:
         printable(name)
     except ValueError as error:
         raise InvalidFieldsError({FILE_FIELD: f"{error} in the file's name."}) from error
-    extension = name.rpartition(".")[2].lower() if "." in name else ""
-    if extension not in config.allowed_extensions:
-        allowed = ", ".join(sorted(config.allowed_extensions))
-        raise UnsupportedTypeError(f"The file's name must end in one of: {allowed}.")
+    if ending := ending_of(name):
+        _check_ending({ending}, config)
     return name
+
+
+def check_content(name: str, container: str, config: ApiConfig) -> None:
+    """Check what a file is if its name does not say so.
+
+    Args:
+        name: name of the file.
+        container: container format that was found in it.
+        config: configuration of the API.
+
+    Raises:
+        UnsupportedTypeError: if the operator does not allow files of this format.
+    """
+    if not ending_of(name):
+        _check_ending(endings_of_format(container), config)
+
+
+def _check_ending(endings: Collection[str], config: ApiConfig) -> None:
+    if config.allowed_extensions and config.allowed_extensions.isdisjoint(endings):
+        allowed = ", ".join(sorted(config.allowed_extensions))
+        raise UnsupportedTypeError(
+            f"Files of the type {' or '.join(sorted(endings))} are not accepted. Send one of: {allowed}."
+        )
