@@ -1,4 +1,4 @@
-"""The table of docs/errors.md: every error of the package, and what each interface reports for it."""
+"""The tables of docs/errors.md: every error, and what each interface reports for it, and every warning."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterator
 
 from scripts.markdown import table
+from spleeter_microservice.audio.warnings import WARNINGS
 from spleeter_microservice.errors import SpleeterError, error_classes
 from spleeter_microservice.web.problem_catalogue import HTTP_PROBLEMS
 
@@ -28,4 +29,8 @@ def _row(kind: type[SpleeterError]) -> tuple[object, ...]:
     return f"`{facts.code}`", facts.http, facts.exit_status, name, meaning.splitlines()[0]
 
 
-TABLES = {"errors": _errors}
+def _warnings() -> Iterator[str]:
+    return table(("Code", "Meaning"), [(f"`{code}`", meaning) for code, meaning in WARNINGS.items()])
+
+
+TABLES = {"errors": _errors, "warnings": _warnings}

@@ -147,6 +147,17 @@ class InvalidSamplesError(InputError):
     )
 
 
+class NoSuchTrackError(InputError):
+    """The input does not have the sound track that was chosen."""
+
+    facts = Facts(
+        "no-such-track",
+        http=422,
+        exit_status=18,
+        public="The file does not have this sound track. Choose another one, or leave track out.",
+    )
+
+
 class OutputError(AudioError):
     """The stems cannot be written."""
 

@@ -12,9 +12,11 @@ from typing import Self
 import numpy as np
 
 from spleeter_microservice.arrays import Waveform
+from spleeter_microservice.audio import tracks
 from spleeter_microservice.audio.decoder import Decoder
 from spleeter_microservice.audio.resampling import Resampler, as_stereo
 from spleeter_microservice.audio.source import open_audio
+from spleeter_microservice.audio.warnings import AudioWarning
 from spleeter_microservice.errors import (
     ConfigurationError,
     InvalidSamplesError,
@@ -39,7 +41,9 @@ class AudioReader:
         sample_rate: frames per second of the blocks.
         offset: seconds to skip. Offset and duration select exactly what slicing the whole would.
         duration: seconds to read; None reads to the end.
-        stream: index among the file's audio streams, from 0; None selects the best one.
+        track: number from 1 or language of the sound track; None selects the main one.
+        strict: refuse a damaged or contradictory file instead of adding to ``warnings``.
+        keep_delay: begin with silence if the sound begins later than the pictures.
 
     Attributes:
         sample_rate: frames per second of the blocks.
@@ -49,6 +53,9 @@ class AudioReader:
         format_name: FFmpeg's name of the container format.
         announced_duration: seconds that the file claims to last, sometimes an estimate, or None.
         expected_frames: estimated total length of the blocks in frames, or None if unknown.
+        track: the sound track that is read.
+        start_time: seconds by which the sound begins later than the rest of the file.
+        warnings: what was found to be odd so far; complete after the last block.
 
     Raises:
         ConfigurationError: if offset or duration is out of range.
@@ -62,7 +69,9 @@ class AudioReader:
         sample_rate: int = 44100,
         offset: float = 0.0,
         duration: float | None = None,
-        stream: int | None = None,
+        track: str | None = None,
+        strict: bool = False,
+        keep_delay: bool = False,
     ) -> None:
         if not 0 <= offset < math.inf:
             raise ConfigurationError(f"The offset must be at least 0 seconds, not {offset}.")
@@ -77,8 +86,11 @@ class AudioReader:
         # FFmpeg crashes if a file is closed while another thread decodes it. This can happen: an
         # interrupted executor does not wait for a thread that it was just starting.
         self._in_use = threading.Lock()
-        self._input = open_audio(path, stream)
+        self._input = open_audio(path, track)
         self._decoder = Decoder(path, self._input)
+        self.track = tracks.describe(self._input.container, self._input.stream)
+        self.start_time = 0.0
+        self.warnings: list[AudioWarning] = []
         context = self._input.stream.codec_context
         self.source_sample_rate = int(context.sample_rate)
         self.source_channels = int(context.layout.nb_channels)

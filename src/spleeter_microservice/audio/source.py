@@ -6,17 +6,17 @@ import errno
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, cast
+from typing import BinaryIO, NoReturn
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
+from spleeter_microservice.audio import tracks
 from spleeter_microservice.audio.structure import Structure, examine
 from spleeter_microservice.errors import (
     EmptyInputError,
     EncryptedInputError,
-    NoAudioStreamError,
     NotAudioError,
     TruncatedInputError,
     UnreadableInputError,
@@ -83,18 +83,19 @@ class AudioInput:
         self.file.close()
 
 
-def open_audio(path: Path, position: int | None = None) -> AudioInput:
+def open_audio(path: Path, track: str | None = None) -> AudioInput:
     """Open a file and select an audio stream in it.
 
     Args:
         path: the file to open.
-        position: index among the file's audio streams, from 0; None selects the best one.
+        track: number from 1 or language of the sound track; None selects the main one.
 
     Raises:
         UnreadableInputError: if the file is missing, is not a regular file or may not be read.
         EmptyInputError: if the file has no bytes.
         NotAudioError: if the file is not in a known audio format.
-        NoAudioStreamError: if the file has no sound, or no audio stream at the position.
+        NoAudioStreamError: if the file has no sound.
+        NoSuchTrackError: if it does not have the track.
         EncryptedInputError: if the file is protected by DRM.
         TruncatedInputError: if the file is cut off before its index.
     """
@@ -104,7 +105,7 @@ def open_audio(path: Path, position: int | None = None) -> AudioInput:
         _refuse_encrypted(path, structure)
         container = _open_container(path, file, structure)
         try:
-            return AudioInput(file, container, _find_stream(path, container, position), structure)
+            return AudioInput(file, container, _find_stream(path, container, track), structure)
         except BaseException:
             container.close()
             raise
@@ -176,34 +177,9 @@ def _refuse(url: str, flags: int, options: dict[str, str]) -> NoReturn:
     raise PermissionError(f"The media file refers to {url!r}, which may not be opened.")
 
 
-def _find_stream(path: Path, container: InputContainer, position: int | None) -> AudioStream:
-    stream = _best_stream(path, container) if position is None else _nth_stream(path, container, position)
-    context: Any = stream.codec_context
-    if context is None:
-        raise NotAudioError(
-            f"The audio of {path} is in a format that cannot be decoded. Convert it to WAV or FLAC."
-        )
+def _find_stream(path: Path, container: InputContainer, track: str | None) -> AudioStream:
+    stream = tracks.choose(path, container, track)
     for other in container.streams:
         if other.index != stream.index:
             other.discard = av.stream.Discard.all
     return stream
-
-
-def _best_stream(path: Path, container: InputContainer) -> AudioStream:
-    stream = cast("AudioStream | None", container.streams.best("audio"))
-    if stream is None and container.streams.audio:
-        # FFmpeg selects no best stream if it found no decoder or no samples.
-        stream = container.streams.audio[0]
-    if stream is None:
-        raise NoAudioStreamError(f"{path} has no audio track. Pass a file with sound.")
-    return stream
-
-
-def _nth_stream(path: Path, container: InputContainer, position: int) -> AudioStream:
-    streams = container.streams.audio
-    if position >= len(streams):
-        raise NoAudioStreamError(
-            f"{path} has {len(streams)} audio tracks, so track {position + 1} does not exist. "
-            "Pass a file with that many tracks."
-        )
-    return streams[position]

@@ -33,13 +33,15 @@ def read_options(arguments: argparse.Namespace) -> SeparationOptions:
 
 def _help(option: Option) -> str:
     text = option.help[0].lower() + option.help[1:].removesuffix(".")
-    return text if option.default in (None, False) else f"{text} (default: {option.default})"
+    return text if option.default in (None, False) or option.switch else f"{text} (default: {option.default})"
 
 
 def _value(option: Option) -> dict[str, Any]:
     """Return the arguments of ``add_argument`` that describe the flag's value."""
     if option.kind is bool:
         return {"action": "store_true"}
+    if option.switch:
+        return {"action": "store_const", "const": option.switch}
     if option.choices:
         return {"choices": option.choices}
     return {"type": option.kind, "metavar": option.unit.upper() or None}

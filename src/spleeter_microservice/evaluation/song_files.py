@@ -34,8 +34,13 @@ class Track:
     path: Path
     stream: int | None = None
 
+    @property
+    def number(self) -> str | None:
+        """The stream's number from 1, as the reader takes it."""
+        return None if self.stream is None else str(self.stream + 1)
+
     def __str__(self) -> str:
-        return str(self.path) if self.stream is None else f"{self.path} (track {self.stream + 1})"
+        return str(self.path) if self.stream is None else f"{self.path} (track {self.number})"
 
 
 @dataclass(frozen=True)

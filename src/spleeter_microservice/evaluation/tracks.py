@@ -30,7 +30,7 @@ class TrackReader:
 
     def __init__(self, track: Track, sample_rate: int) -> None:
         self.track = track
-        self._reader = AudioReader(track.path, sample_rate=sample_rate, stream=track.stream)
+        self._reader = AudioReader(track.path, sample_rate=sample_rate, track=track.number, strict=True)
         self.source_sample_rate = self._reader.source_sample_rate
         self._blocks = self._reader.blocks(_BLOCK)
         self._rest: Waveform = np.empty((0, 2), np.float32)
@@ -123,7 +123,7 @@ def expected_samples(song: Song, sample_rate: int) -> int:
     """Estimate the mixture's length from a file's header; return 0 if it cannot be read."""
     track = song.mixture or song.stems[song.parts[0]]
     try:
-        with AudioReader(track.path, sample_rate=sample_rate, stream=track.stream) as reader:
+        with AudioReader(track.path, sample_rate=sample_rate, track=track.number, strict=True) as reader:
             return reader.expected_frames or 0
     except SpleeterError:  # reported when the song is scored
         return 0
@@ -132,7 +132,9 @@ def expected_samples(song: Song, sample_rate: int) -> int:
 def _sum(tracks: Collection[Track], sample_rate: int) -> Iterator[Waveform]:
     with ExitStack() as stack:
         readers = [
-            stack.enter_context(AudioReader(track.path, sample_rate=sample_rate, stream=track.stream))
+            stack.enter_context(
+                AudioReader(track.path, sample_rate=sample_rate, track=track.number, strict=True)
+            )
             for track in tracks
         ]
         for blocks in zip_longest(*(reader.blocks(_BLOCK) for reader in readers)):

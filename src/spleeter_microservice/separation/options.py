@@ -35,6 +35,7 @@ class Option:
         unit: unit of a number, in the plural.
         example: value to show in the OpenAPI document.
         http: whether HTTP requests may set the option.
+        switch: value that the flag sets, if it takes none.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Option:
     unit: str = ""
     example: Any = None
     http: bool = True
+    switch: str | None = None
 
     @property
     def kind(self) -> type:
@@ -144,6 +146,25 @@ class SeparationOptions:
         "How far up the stems reach. official: up to the model's limit, 11 kHz for most, as in Spleeter. "
         "full: all frequencies, so that the stems sum to the mix.",
         choices=("official", "full"),
+    )
+    damaged: str = option(
+        "separate",
+        "Refuse a file that is damaged or contradicts itself, instead of separating what a player would "
+        "play of it, with warnings.",
+        flags=("--strict",),
+        choices=("separate", "refuse"),
+        switch="refuse",
+    )
+    track: str | None = option(
+        None,
+        "Sound track to separate, by its number (from 1) or its language as the file spells it; by default "
+        "the main one.",
+        pattern=r"^[A-Za-z0-9-]{1,35}$",
+        example="eng",
+    )
+    keep_delay: bool = option(
+        False,
+        "Begin the stems with silence if the sound begins after the pictures, so that they fit the film.",
     )
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field
@@ -14,6 +14,8 @@ from typing import Self
 from spleeter_microservice.arrays import Waveform
 from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.reader import AudioReader
+from spleeter_microservice.audio.tracks import AudioTrack
+from spleeter_microservice.audio.warnings import AudioWarning
 from spleeter_microservice.audio.writer import AudioWriter
 from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.quality import Quality, StemQuality
@@ -61,6 +63,9 @@ class SeparatedSong:
         first_block: seconds until the first block of the stems was separated.
         stages: processor time of each stage in seconds.
         provider: what the model ran on, by its runtime's name for it.
+        track: the sound track that was separated.
+        start_time: seconds by which the sound begins later than the rest of the input.
+        warnings: what is odd about the input.
     """
 
     source: Path
@@ -72,6 +77,9 @@ class SeparatedSong:
     first_block: float
     stages: Mapping[str, float] = field(repr=False)
     provider: str
+    track: AudioTrack
+    start_time: float
+    warnings: Sequence[AudioWarning]
 
     @property
     def suspicions(self) -> list[str]:
@@ -139,6 +147,9 @@ def separate_song(
         first_block=first_block,
         stages=dict(stages.seconds),
         provider=separator.provider,
+        track=song.reader.track,
+        start_time=song.reader.start_time,
+        warnings=song.reader.warnings,
     )
 
 
@@ -148,18 +159,25 @@ class _Input:
     def __init__(self, path: Path, sample_rate: int, options: SeparationOptions, check: Check | None) -> None:
         self._check = check
         self._open = partial(
-            AudioReader, path, sample_rate=sample_rate, offset=options.offset, duration=options.duration
+            AudioReader,
+            path,
+            sample_rate=sample_rate,
+            offset=options.offset,
+            duration=options.duration,
+            track=options.track,
+            strict=options.damaged == "refuse",
+            keep_delay=options.keep_delay,
         )
-        self._reader = self._open()
+        self.reader = self._open()
         self._used = False
-        self.expected_samples = self._reader.expected_frames
+        self.expected_samples = self.reader.expected_frames
 
     def blocks(self) -> Iterator[Waveform]:
         if self._used:
-            self._reader.close()
-            self._reader = self._open()
+            self.reader.close()
+            self.reader = self._open()
         self._used = True
-        return self._checked(self._reader.blocks(_BLOCK))
+        return self._checked(self.reader.blocks(_BLOCK))
 
     def _checked(self, blocks: Iterator[Waveform]) -> Iterator[Waveform]:
         for block in blocks:
@@ -171,7 +189,7 @@ class _Input:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._reader.close()
+        self.reader.close()
 
 
 class Stems:

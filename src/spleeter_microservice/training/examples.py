@@ -100,7 +100,7 @@ def duration_of(track: Track) -> float:
         TrainingDataError: if the header announces none.
         AudioError: if the file cannot be read.
     """
-    with AudioReader(track.path, stream=track.stream) as reader:
+    with AudioReader(track.path, track=track.number, strict=True) as reader:
         if reader.announced_duration is None:
             raise TrainingDataError(
                 f"{track} does not state its duration. Convert it to WAV or FLAC, or list it in a CSV file "

@@ -33,6 +33,12 @@ def test_a_flag_is_the_option_s_name_unless_the_declaration_says_otherwise() -> 
     )
 
 
+def test_a_flag_without_a_value_sets_the_value_of_its_declaration() -> None:
+    assert parsed("--strict", "--track", "2", "--keep-delay") == SeparationOptions(
+        damaged="refuse", track="2", keep_delay=True
+    )
+
+
 def test_an_impossible_value_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="offset"):
         parsed("--offset", "-1")

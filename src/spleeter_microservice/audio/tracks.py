@@ -1,0 +1,83 @@
+"""Choice of one of a file's sound tracks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+
+from spleeter_microservice.errors import NoAudioStreamError, NoSuchTrackError, NotAudioError
+
+
+@dataclass(frozen=True)
+class AudioTrack:
+    """The sound track that is read.
+
+    Attributes:
+        number: its number among the file's sound tracks, from 1.
+        language: its language as the file spells it, such as ``eng``, or None if the file does not say.
+    """
+
+    number: int
+    language: str | None = None
+
+
+def describe(container: InputContainer, stream: AudioStream) -> AudioTrack:
+    """Return the number and the language of one of a container's audio streams."""
+    return AudioTrack(container.streams.audio.index(stream) + 1, stream.language)
+
+
+def choose(path: Path, container: InputContainer, wanted: str | None) -> AudioStream:
+    """Return the audio stream that the caller wants, or the main one that can be decoded.
+
+    Args:
+        path: path of the file, for error messages.
+        container: the open file.
+        wanted: number from 1 or language; None for the main track.
+
+    Raises:
+        NoAudioStreamError: if the file has no sound.
+        NoSuchTrackError: if the file has no such track.
+        NotAudioError: if the track cannot be decoded.
+    """
+    streams = container.streams.audio
+    if not streams:
+        raise NoAudioStreamError(f"{path} has no audio track. Pass a file with sound.")
+    stream = _main(container) if wanted is None else _wanted(path, streams, wanted)
+    if not _decodable(stream):
+        raise NotAudioError(
+            f"The audio of {path} is in a format that cannot be decoded. Convert it to WAV or FLAC."
+        )
+    return stream
+
+
+def _main(container: InputContainer) -> AudioStream:
+    """Return the stream that FFmpeg would play, or another one if no decoder knows it."""
+    # FFmpeg selects no best stream if it found no decoder or no samples.
+    best = cast("AudioStream | None", container.streams.best("audio"))
+    candidates = [best] if best else []
+    candidates += container.streams.audio
+    return next(filter(_decodable, candidates), candidates[0])
+
+
+def _decodable(stream: AudioStream) -> bool:
+    context: object = stream.codec_context  # None without a decoder, despite PyAV's type
+    return context is not None
+
+
+def _wanted(path: Path, streams: tuple[AudioStream, ...], wanted: str) -> AudioStream:
+    """Return the stream of a number or, among those of a language, the first that can be decoded."""
+    if wanted.isdecimal():
+        found = list(streams[int(wanted) - 1 : int(wanted)]) if int(wanted) else []
+    else:
+        found = [stream for stream in streams if (stream.language or "").lower() == wanted.lower()]
+    if not found:
+        tracks = ", ".join(
+            f"{number} ({stream.language})" if stream.language else str(number)
+            for number, stream in enumerate(streams, 1)
+        )
+        raise NoSuchTrackError(f"{path} has no track {wanted!r}. Choose one of its audio tracks: {tracks}.")
+    return next(filter(_decodable, found), found[0])

@@ -1,0 +1,36 @@
+"""Warnings about a file that is read although it is damaged or contradicts itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+WARNINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "cut-off": "The file ends before the end that it states.",
+        "damaged": "Part of the sound cannot be decoded; silence replaces it, or it is left out.",
+        "gap": "The file's times jump over a part without sound; silence fills it.",
+        "time-jump": "The file's times jump by more than the file can last; nothing is put there.",
+        "invalid-samples": "Samples are not finite numbers; silence replaces them.",
+        "wrong-length": "The file states another length than its sound has; all of the sound is read.",
+        "wrong-header": "A header contradicts itself; what follows from its other numbers is used.",
+        "more-warnings": "The file has more such places than are listed.",
+    }
+)
+"""The meaning of each code."""
+
+
+@dataclass(frozen=True)
+class AudioWarning:
+    """Something odd about a file, which is separated nevertheless.
+
+    Attributes:
+        code: stable name for programs, one of ``WARNINGS``.
+        message: what was found and what was done about it, as a sentence.
+        position: seconds from the beginning of the file's sound.
+    """
+
+    code: str
+    message: str
+    position: float
