@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -13,7 +14,7 @@ FILENAME_FORMAT = "{filename}/{instrument}.{codec}"
 def stem_paths(
     source: Path, names: Collection[str], destination: Path, filename_format: str, codec: str
 ) -> dict[str, Path]:
-    """Return the path of each stem's file.
+    """Return the path of each stem's file, which is always below the destination.
 
     Args:
         source: the input, which ``{filename}`` and ``{foldername}`` stand for.
@@ -23,15 +24,15 @@ def stem_paths(
         codec: name of the codec, which is also the files' extension.
 
     Raises:
-        ConfigurationError: if the template cannot be filled in.
+        ConfigurationError: if the template cannot be filled in, or leads out of the destination.
         ConflictingPathsError: if two stems get the same path, or one gets the input's.
     """
     paths: dict[str, Path] = {}
     for instrument in names:
         try:
             name = filename_format.format(
-                filename=source.stem,
-                foldername=source.resolve().parent.name,
+                filename=_first_telling(source.stem, source.name, "song"),
+                foldername=_first_telling(source.resolve().parent.name, "folder"),
                 instrument=instrument,
                 codec=codec,
             )
@@ -41,6 +42,11 @@ def stem_paths(
                 "use {filename}, {foldername}, {instrument} and {codec}."
             ) from error
         path = destination / name
+        if not _absolute(path).is_relative_to(_absolute(destination)):
+            raise ConfigurationError(
+                f"The file name format {filename_format!r} leads to {path}, which is outside {destination}. "
+                "Remove '..' and a slash at the beginning, or choose another directory with -o."
+            )
         if path in paths.values():
             raise ConflictingPathsError(
                 f"Separated source path conflict: {path}. Put {{instrument}} into the file name format."
@@ -49,3 +55,13 @@ def stem_paths(
             raise ConflictingPathsError(f"The stem {instrument} would overwrite the input {source}.")
         paths[instrument] = path
     return paths
+
+
+def _absolute(path: Path) -> Path:
+    """Return a path without ``..``; a link in it may lead to another disk."""
+    return Path(os.path.abspath(path))  # noqa: PTH100  (Path.resolve follows links)
+
+
+def _first_telling(*names: str) -> str:
+    """Return the first name that has more than dots and spaces: ``..`` would lead to another directory."""
+    return next(name for name in names if name.strip(". "))

@@ -7,6 +7,8 @@ import unicodedata
 from urllib.parse import quote
 
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*%]')  # on Windows, or misread by browsers
+_RESERVED = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\.|$)", re.IGNORECASE)
+"""Names of devices on Windows, with any extension."""
 _EXTENSION = re.compile(r"(?<=.)\.[A-Za-z0-9]{1,5}$", re.ASCII)
 _LONGEST_TITLE = 120  # bytes of UTF-8; most file systems allow 255 for the whole name
 _DEFAULT_TITLE = "song"
@@ -24,7 +26,8 @@ def safe_name(name: str) -> str:
     visible = "".join(c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c)[0] != "C")
     spaced = " ".join(_FORBIDDEN.sub("_", visible).split())
     short = spaced.encode()[:_LONGEST_TITLE].decode(errors="ignore")
-    return short.strip(". ") or _DEFAULT_TITLE
+    safe = short.strip(". ") or _DEFAULT_TITLE
+    return f"_{safe}" if _RESERVED.match(safe) else safe
 
 
 def stem_name(input_name: str, stem: str, key: str) -> str:
