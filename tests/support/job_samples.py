@@ -60,6 +60,14 @@ async def cancel(database: Database, job: Job) -> None:
         await statement.do("cancel_job", tenant=job.tenant, job=job.id)
 
 
+async def expire(database: Database, job: Job) -> None:
+    """Let the retention of a job end now."""
+    async with database.statement() as statement:
+        await statement.connection.execute(
+            "UPDATE spleeter_jobs SET expires_at = now() WHERE id = %s", [job.id]
+        )
+
+
 async def claimed(claims: Claims, worker: int) -> Claim:
     """Claim the next job, which must exist."""
     claim = await claims.claim(worker)

@@ -22,6 +22,7 @@ from spleeter_microservice.errors import (
 )
 from spleeter_microservice.jobs.job import Job
 from spleeter_microservice.jobs.object_sweeper import ObjectSweeper
+from spleeter_microservice.jobs.retention import Retention
 from spleeter_microservice.jobs.worker_registry import WorkerRegistry
 from spleeter_microservice.models.provide import open_store
 from spleeter_microservice.observability.tracing import configure_tracing
@@ -94,7 +95,8 @@ async def _run(
             # In a thread, because writing the audit log waits for the disk.
             group.create_task(asyncio.to_thread(outcomes.record, job, outcome, seconds))
 
-        worker = Worker(database, separation, storage.delete_prefix, options, observe)
+        retention = Retention(database, storage.delete_prefix, outcomes.record_expiry)
+        worker = Worker(database, separation, storage.delete_prefix, options, observe, retention)
         duties = [
             group.create_task(report_models(worker, WorkerRegistry(database), inventory)),
             group.create_task(ObjectSweeper(database, storage).run()),

@@ -27,6 +27,11 @@ SELECT id FROM procrastinate_jobs
 WHERE id = %(entry)s AND status = 'doing' AND worker_id IS NOT DISTINCT FROM %(worker)s
 FOR UPDATE SKIP LOCKED;
 
+-- release_expired_key --
+-- Release a tenant's idempotency key from a job that has expired, but is not erased yet
+UPDATE spleeter_jobs SET idempotency_key = NULL
+WHERE tenant = %(tenant)s AND idempotency_key = %(idempotency_key)s AND expires_at <= now();
+
 -- find_by_idempotency_key --
 -- Find the job created with a tenant's idempotency key
 SELECT * FROM spleeter_jobs WHERE tenant = %(tenant)s AND idempotency_key = %(idempotency_key)s;
@@ -75,13 +80,14 @@ FROM spleeter_jobs WHERE id = %(source)s
 RETURNING *;
 
 -- get_job --
--- Get a tenant's job
-SELECT * FROM spleeter_jobs WHERE id = %(job)s AND tenant = %(tenant)s AND NOT deleted;
+-- Get a tenant's job, unless it has expired
+SELECT * FROM spleeter_jobs
+WHERE id = %(job)s AND tenant = %(tenant)s AND NOT deleted AND (expires_at IS NULL OR expires_at > now());
 
 -- list_jobs --
 -- List a tenant's jobs, newest first, starting after a cursor
 SELECT * FROM spleeter_jobs
-WHERE tenant = %(tenant)s AND NOT deleted
+WHERE tenant = %(tenant)s AND NOT deleted AND (expires_at IS NULL OR expires_at > now())
   AND (%(before)s::uuid IS NULL OR id < %(before)s)
   AND (%(state)s::text IS NULL OR state = %(state)s)
 ORDER BY id DESC LIMIT %(limit)s;
@@ -94,6 +100,7 @@ SELECT count(*) AS jobs FROM spleeter_jobs WHERE tenant = %(tenant)s AND state =
 -- List a job's events after a given one
 SELECT event.* FROM spleeter_events AS event JOIN spleeter_jobs AS job ON job.id = event.job_id
 WHERE event.job_id = %(job)s AND job.tenant = %(tenant)s AND NOT job.deleted AND event.id > %(after)s
+  AND (job.expires_at IS NULL OR job.expires_at > now())
 ORDER BY event.id LIMIT %(limit)s;
 
 -- find_position --
@@ -136,6 +143,10 @@ SET state = 'cancelled', finished_at = now(), expires_at = now() + retention,
 WHERE id = %(job)s AND tenant = %(tenant)s AND NOT deleted AND state IN ('queued', 'running')
 RETURNING *;
 
+-- drop_webhooks --
+-- Drop the webhooks of a job that were not delivered
+DELETE FROM spleeter_webhooks WHERE job_id = %(job)s AND state = 'pending';
+
 -- delete_job --
 -- Hide a job; its objects and then its row are erased later
 UPDATE spleeter_jobs SET deleted = true, idempotency_key = NULL
@@ -149,12 +160,21 @@ WHERE expires_at <= now() AND NOT deleted AND state IN ('succeeded', 'failed', '
 ORDER BY expires_at LIMIT %(limit)s;
 
 -- list_erasable --
--- List deleted jobs that no worker holds; objects under a shared prefix go with the last of its jobs
+-- List deleted jobs to erase: no worker holds them, and no webhook if their objects are erased already.
+-- Objects under a shared prefix are erased with the last of its jobs
 SELECT job.*, EXISTS (
     SELECT FROM spleeter_jobs AS other WHERE other.prefix = job.prefix AND NOT other.deleted) AS shared
 FROM spleeter_jobs AS job
 WHERE job.deleted AND job.entry_id IS NULL AND (%(job)s::uuid IS NULL OR job.id = %(job)s)
+  AND NOT (job.erased AND EXISTS (
+      SELECT FROM spleeter_webhooks WHERE job_id = job.id AND spleeter_webhooks.state = 'pending'))
 ORDER BY job.id LIMIT %(limit)s;
+
+-- keep_for_webhook --
+-- Keep an erased job's row, without what it says about the song, until its webhook is delivered or given up
+UPDATE spleeter_jobs SET erased = true, input_name = '', content_hash = ''
+WHERE id = %(job)s AND deleted AND entry_id IS NULL
+  AND EXISTS (SELECT FROM spleeter_webhooks AS webhook WHERE job_id = %(job)s AND webhook.state = 'pending');
 
 -- forget_job --
 -- Erase a deleted job's row and events
@@ -335,8 +355,7 @@ SET attempts = webhook.attempts + 1, next_attempt_at = now() + make_interval(sec
 FROM spleeter_jobs AS job
 WHERE job.id = webhook.job_id AND webhook.id = (
     SELECT due.id FROM spleeter_webhooks AS due JOIN spleeter_jobs AS of_due ON of_due.id = due.job_id
-    WHERE due.state = 'pending' AND due.next_attempt_at <= now() AND NOT of_due.deleted
-      AND of_due.tenant <> ALL(%(busy)s)
+    WHERE due.state = 'pending' AND due.next_attempt_at <= now() AND of_due.tenant <> ALL(%(busy)s)
     ORDER BY due.next_attempt_at LIMIT 1 FOR UPDATE OF due SKIP LOCKED)
 RETURNING webhook.*, job.tenant, job.request_id, job.traceparent;
 

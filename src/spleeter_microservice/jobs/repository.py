@@ -6,7 +6,7 @@ Every call raises ``DatabaseUnavailableError`` if the database is unavailable.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -169,13 +169,31 @@ class JobRepository:
     async def delete(self, tenant: str, job: UUID) -> Job:
         """Cancel a job if it has not ended, and hide it; ``Retention`` erases it later.
 
+        Of its webhooks, only the one about the cancellation is still sent.
+
         Raises:
             UnknownJobError: if the tenant has no such job.
         """
         async with self._database.transaction() as transaction:
             await transaction.do("lock_tenant", tenant=tenant)
+            await transaction.do("drop_webhooks", job=job)
             await self._cancel(transaction, tenant, job)
             return Job.from_row(await transaction.one("delete_job", tenant=tenant, job=job))
+
+    async def expire(self, tenant: str, job: UUID, record: Callable[[Job], Awaitable[None]]) -> None:
+        """Hide a job that has expired, unless it is hidden already; ``Retention`` erases it later.
+
+        Args:
+            tenant: owner of the job.
+            job: id of the job.
+            record: called before the job is hidden; if it raises an error, the job stays.
+        """
+        async with self._database.transaction() as transaction:
+            await transaction.do("lock_tenant", tenant=tenant)
+            row = await transaction.first("delete_job", tenant=tenant, job=job)
+            if row:
+                await transaction.do("drop_webhooks", job=job)
+                await record(Job.from_row(row))
 
     async def _cancel(self, transaction: Transaction, tenant: str, job: UUID) -> Row:
         entry = await transaction.first("lock_entry_of_job", tenant=tenant, job=job)
@@ -201,6 +219,7 @@ class JobRepository:
 async def _repeated(transaction: Transaction, new: NewJob) -> Row | None:
     if new.idempotency_key is None:
         return None
+    await transaction.do("release_expired_key", **_values(new))
     row = await transaction.first("find_by_idempotency_key", **_values(new))
     if row and row["body_hash"] != new.body_hash:
         raise IdempotencyConflictError(

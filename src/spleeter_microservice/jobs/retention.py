@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from spleeter_microservice.database.connection import Database, Row
-from spleeter_microservice.errors import UnknownJobError
+from spleeter_microservice.errors import AuditUnwritableError
+from spleeter_microservice.jobs.job import Job
 from spleeter_microservice.jobs.repository import JobRepository
 
 logger = logging.getLogger(__name__)
 
 Erase = Callable[[str], Awaitable[None]]
 """A function that erases everything below a prefix of the object store, if anything exists there."""
+Record = Callable[[Job], Awaitable[None]]
 _BATCH = 100
+
+
+async def _record_nothing(job: Job) -> None:
+    pass
 
 
 class Retention:
@@ -26,11 +31,13 @@ class Retention:
     Args:
         database: an open database.
         erase: function that erases a job's objects.
+        record: function that records that a job has expired; if it fails, the job stays until it succeeds.
     """
 
-    def __init__(self, database: Database, erase: Erase) -> None:
+    def __init__(self, database: Database, erase: Erase, record: Record = _record_nothing) -> None:
         self._database = database
         self._erase = erase
+        self._record = record
         self._repository = JobRepository(database)
 
     async def sweep(self) -> int:
@@ -42,8 +49,10 @@ class Retention:
         async with self._database.transaction() as transaction:
             expired = await transaction.rows("list_expired", limit=_BATCH)
         for row in expired:
-            with contextlib.suppress(UnknownJobError):  # deleted since
-                await self._repository.delete(row["tenant"], row["id"])
+            try:
+                await self._repository.expire(row["tenant"], row["id"], self._record)
+            except AuditUnwritableError:
+                logger.exception("cannot record that a job expired", extra={"job_id": str(row["id"])})
         return await self._erase_deleted(None)
 
     async def erase(self, job: UUID, timeout: float = 5.0) -> bool:
@@ -78,4 +87,7 @@ class Retention:
                 logger.exception("cannot erase a job's objects", extra={"job_id": str(row["id"])})
                 return False
         async with self._database.transaction() as transaction:
-            return bool(await transaction.do("forget_job", job=row["id"]))
+            return bool(
+                await transaction.do("keep_for_webhook", job=row["id"])
+                or await transaction.do("forget_job", job=row["id"])
+            )

@@ -39,6 +39,16 @@ class OutcomeRecorder:
             except AuditUnwritableError:
                 logger.exception("cannot record the outcome of a job")
 
+    async def record_expiry(self, job: Job) -> None:
+        """Record that a job has expired.
+
+        Raises:
+            AuditUnwritableError: if the audit log cannot be written; the job must then stay.
+        """
+        await self._audit.record(
+            AuditEvent(Action.JOB_EXPIRED, tenant=job.tenant, job=str(job.id), request=job.request_id or "")
+        )
+
 
 def _event(job: Job, outcome: Outcome, seconds: float) -> AuditEvent:
     return AuditEvent(

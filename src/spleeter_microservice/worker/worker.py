@@ -79,6 +79,7 @@ class Worker:
         erase: function that erases objects.
         options: options of the worker.
         observe: called at the end of every attempt.
+        retention: eraser of expired and deleted jobs; None for one that records nothing.
     """
 
     def __init__(
@@ -88,10 +89,11 @@ class Worker:
         erase: Erase,
         options: WorkerOptions | None = None,
         observe: Observe = lambda job, outcome, seconds: None,
+        retention: Retention | None = None,
     ) -> None:
         self.options = options or WorkerOptions()
         self._claims = Claims(database)
-        self._retention = Retention(database, erase)
+        self._retention = retention or Retention(database, erase)
         self._notifications = JobNotifications(database.url, self._on_notice)
         self._separate = separate
         self._erase = erase

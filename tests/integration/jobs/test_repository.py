@@ -21,7 +21,7 @@ from spleeter_microservice.jobs.claims import Claims, Failure
 from spleeter_microservice.jobs.job import JobOptions, NewJob, State, new_job_id
 from spleeter_microservice.jobs.queue import Queue
 from spleeter_microservice.jobs.repository import JobRepository, Load, Origin
-from tests.support.job_samples import RESULT, claimed, new_job, succeed
+from tests.support.job_samples import RESULT, claimed, expire, new_job, succeed
 
 pytestmark = pytest.mark.asyncio
 
@@ -152,7 +152,7 @@ async def test_a_deleted_or_expired_result_is_not_reused(
 ) -> None:
     deleted = await succeed(database, new_job(content_hash="one"))
     await repository.delete("ann", deleted.id)
-    await succeed(database, new_job(content_hash="two", retention=timedelta()))
+    await expire(database, await succeed(database, new_job(content_hash="two")))
     for content in ("one", "two"):
         assert (await repository.create(new_job(content_hash=content))).origin is Origin.NEW
 
@@ -259,6 +259,19 @@ async def test_a_deleted_job_is_gone_for_its_tenant(repository: JobRepository) -
     with pytest.raises(UnknownJobError):
         await repository.get("ann", job.id)
     assert (await repository.page("ann")).jobs == ()
+    assert (await repository.create(new_job(idempotency_key="k", body_hash="c"))).origin is Origin.NEW
+
+
+async def test_an_expired_job_is_gone_before_it_is_erased(
+    repository: JobRepository, database: Database
+) -> None:
+    job = await succeed(database, new_job(idempotency_key="k", body_hash="b"))
+    await expire(database, job)
+    for call in (repository.get, repository.delete):
+        with pytest.raises(UnknownJobError):
+            await call("ann", job.id)
+    assert (await repository.page("ann")).jobs == ()
+    assert await repository.events("ann", job.id) == []
     assert (await repository.create(new_job(idempotency_key="k", body_hash="c"))).origin is Origin.NEW
 
 

@@ -1,16 +1,20 @@
 """Deleted and expired jobs are erased completely, and no others."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
 
 from spleeter_microservice.database.connection import Database
+from spleeter_microservice.errors import AuditUnwritableError
 from spleeter_microservice.jobs.claims import Claims
+from spleeter_microservice.jobs.job import Job
 from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.jobs.retention import Retention
-from tests.support.job_samples import claimed, new_job, succeed
+from tests.support.job_samples import claimed, expire, new_job, succeed
 
 pytestmark = pytest.mark.asyncio
 
@@ -58,9 +62,30 @@ async def rows(database: Database) -> int:
 async def test_an_expired_job_leaves_nothing_behind(
     database: Database, store: Store, retention: Retention
 ) -> None:
-    job = await succeed(database, new_job(retention=timedelta()))
+    job = await succeed(database, new_job())
+    await expire(database, job)
     assert await retention.sweep() == 1
     assert store.erased == [job.prefix]
+    assert await rows(database) == 0
+
+
+async def test_an_expired_job_is_recorded_once_before_it_is_erased(database: Database, store: Store) -> None:
+    job = await succeed(database, new_job())
+    await expire(database, job)
+    recorded: list[UUID] = []
+    writable = False
+
+    async def record(expired: Job) -> None:
+        if not writable:
+            raise AuditUnwritableError("The disk is full.")
+        recorded.append(expired.id)
+
+    retention = Retention(database, store.erase, record)
+    assert await retention.sweep() == 0
+    assert await rows(database) > 0
+    writable = True
+    await asyncio.gather(*(retention.sweep() for _ in range(4)))
+    assert recorded == [job.id]
     assert await rows(database) == 0
 
 

@@ -19,6 +19,7 @@ from spleeter_microservice.database.connection import Database
 from spleeter_microservice.jobs.claims import Claims, Failure
 from spleeter_microservice.jobs.job import Job, JobOptions, NewJob
 from spleeter_microservice.jobs.repository import JobRepository
+from spleeter_microservice.jobs.retention import Retention
 from spleeter_microservice.outgoing.client import Outgoing, WebhookResponse
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.webhooks import signature
@@ -130,6 +131,33 @@ async def test_a_failure_a_cancellation_and_a_reused_result_are_sent_too(databas
     }
     assert events[str(waiting.id)]["type"] == "separation.cancelled"
     assert events[str(reused.id)]["data"]["stems"] == ["vocals", "other"]
+
+
+async def test_a_cancellation_is_sent_after_the_song_is_erased_and_then_forgotten(database: Database) -> None:
+    erased: list[str] = []
+
+    async def erase(prefix: str) -> None:
+        erased.append(prefix)
+
+    retention, claims = Retention(database, erase), Claims(database)
+    with serving(status(200)) as server:
+        job = (await JobRepository(database).create(telling(server))).job
+        claim = await claimed(claims, await claims.register("test", 1))
+        await JobRepository(database).delete("ann", job.id)
+        assert await claims.release(claim)
+        assert await retention.erase(job.id, timeout=0)
+        assert erased == [job.prefix]
+        sending = asyncio.create_task(sender(database, server).run())
+
+        async def forgotten() -> bool:
+            return await retention.sweep() == 1
+
+        await eventually(forgotten)
+        sending.cancel()
+    (event,) = map(json.loads, server.bodies)
+    assert (event["type"], event["data"]["id"]) == ("separation.cancelled", str(job.id))
+    with psycopg.connect(database.url) as connection:
+        assert connection.execute("SELECT count(*) FROM spleeter_jobs").fetchone() == (0,)
 
 
 async def test_a_job_without_a_callback_url_sends_no_webhook(database: Database) -> None:

@@ -50,7 +50,7 @@ def test_every_action_is_recorded_somewhere(action: Action) -> None:
 
 
 def test_a_record_of_an_action_that_no_longer_exists_can_be_read() -> None:
-    old = line(AuditEvent(Action.JOB_CREATED)).replace(b"job.created", b"job.expired")
+    old = line(AuditEvent(Action.JOB_CREATED)).replace(b"job.created", b"job.deleted")
     record = {name: value for name, value in json.loads(old).items() if name != "hash"}
     digest = hashlib.sha256(canonical(record)).hexdigest()
     assert read(canonical({**record, "hash": digest})) is not None

@@ -49,6 +49,14 @@ def test_an_attempt_that_does_not_end_the_job_is_not_recorded(tmp_path: Path, en
     assert not (tmp_path / "log").exists()
 
 
+@pytest.mark.asyncio
+async def test_the_end_of_a_job_s_retention_is_recorded(tmp_path: Path) -> None:
+    job = stored(tenant="ann", request_id="r-1")
+    await OutcomeRecorder(AuditLog(tmp_path / "log")).record_expiry(job)
+    record = json.loads((tmp_path / "log").read_text())
+    assert (record["action"], record["tenant"], record["job"]) == ("job.expired", "ann", str(job.id))
+
+
 def test_an_outcome_that_cannot_be_recorded_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
