@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
-from os import PathLike, environ
 from pathlib import Path
 from typing import Any, Self
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,20 +24,26 @@ from spleeter_microservice.separation.song import SeparatedSong, Stems, separate
 from spleeter_microservice.separation.stem_paths import FILENAME_FORMAT, stem_paths
 from spleeter_microservice.settings import Settings
 
-AnyPath = str | PathLike[str]
+AnyPath = str | os.PathLike[str]
+
+_MOST_CHANNELS = 64  # FFmpeg's limit; an array with more has its axes in another order
 
 
 class Separator:
-    """A separator of waveforms and files with one model, for one thread at a time.
+    """A separator of waveforms and files with one model.
 
     The positional arguments, and those of the methods, are official Spleeter's, so that this class can
     replace ``spleeter.separator.Separator``. The model is loaded at the first use and kept.
+
+    Threads may share a separator: each call uses all cores, and waits until the one before it has ended.
+    A forked process may use it too, and so may a process that it is sent to; each loads the model itself.
 
     Args:
         model: ``spleeter:2stems``, ``2stems``, … or the path of a configuration file.
         mwf: refine the stems with a multichannel Wiener filter.
         multiprocess: accepted and ignored: all cores are used in any case.
         MWF: official Spleeter's name for ``mwf``.
+        params_descriptor: official Spleeter's name for ``model``.
         settings: settings that say where models are; by default those of the environment.
         **options: fields of ``SeparationOptions``, such as ``bandwidth``.
 
@@ -43,6 +52,8 @@ class Separator:
         TypeError: if there is no option of a name.
     """
 
+    _loaded: tuple[InstalledModel, StemSeparator] | None
+
     def __init__(
         self,
         model: str = "spleeter:2stems",
@@ -50,14 +61,15 @@ class Separator:
         multiprocess: bool = True,
         *,
         MWF: bool = False,  # noqa: N803  # official Spleeter's spelling
+        params_descriptor: str | None = None,
         settings: Settings | None = None,
         **options: Any,
     ) -> None:
-        self._descriptor = model
+        self._descriptor = model if params_descriptor is None else params_descriptor
         self._options = SeparationOptions(mwf=bool(mwf or MWF), **options)
         self._options.check()
-        self._settings = settings or Settings.from_environment(environ)
-        self._loaded: tuple[InstalledModel, StemSeparator] | None = None
+        self._settings = settings or Settings.from_environment(os.environ)
+        self._begin()
 
     def separate(
         self, waveform: NDArray[Any], audio_descriptor: AnyPath = ""
@@ -79,15 +91,16 @@ class Separator:
             InvalidSamplesError: if it has samples that are not finite.
             ModelError: if the model cannot be used.
         """
-        stereo = _stereo(waveform)
-        _, separator = self._load()
-        stems = {name: np.empty_like(stereo) for name in separator.stems}
-        start = 0
-        for block in separator.separate_blocks(lambda: [stereo], self._options):
-            end = start + block.mix.shape[1]
-            for name, stem in zip(stems, block.stems, strict=True):
-                stems[name][start:end] = stem.T
-            start = end
+        stereo = as_stereo_waveform(waveform)
+        with self._turn:
+            _, separator = self._load()
+            stems = {name: np.empty_like(stereo) for name in separator.stems}
+            start = 0
+            for block in separator.separate_blocks(lambda: [stereo], self._options):
+                end = start + block.mix.shape[1]
+                for name, stem in zip(stems, block.stems, strict=True):
+                    stems[name][start:end] = stem.T
+                start = end
         return stems
 
     def separate_to_file(  # noqa: PLR0917  # official Spleeter's arguments in their order
@@ -130,10 +143,11 @@ class Separator:
             self._options, codec=str(codec), bitrate=bitrate, offset=offset, duration=duration, **options
         )
         chosen.check()
-        _, separator = self._load()
         source = Path(audio_descriptor)
-        paths = stem_paths(source, separator.stems, Path(destination), filename_format, chosen.codec)
-        return separate_song(separator, source, paths, chosen)
+        with self._turn:
+            _, separator = self._load()
+            paths = stem_paths(source, separator.stems, Path(destination), filename_format, chosen.codec)
+            return separate_song(separator, source, paths, chosen)
 
     def save_to_file(
         self,
@@ -149,11 +163,12 @@ class Separator:
         """Write the stems that ``separate`` returned; the arguments are those of ``separate_to_file``."""
         _refuse_adapter(audio_adapter)
         output_format = OutputFormat(str(codec), bitrate)
+        waveforms = {name: as_stereo_waveform(waveform) for name, waveform in sources.items()}
         paths = stem_paths(
-            Path(audio_descriptor), sources, Path(destination), filename_format, output_format.codec
+            Path(audio_descriptor), waveforms, Path(destination), filename_format, output_format.codec
         )
-        with Stems(paths, output_format, self._load()[1].sample_rate) as stems:
-            stems.write(sources)
+        with Stems(paths, output_format, self.model.files.sample_rate) as stems:
+            stems.write(waveforms)
             stems.publish()
 
     def join(self, timeout: int = 200) -> None:
@@ -162,7 +177,8 @@ class Separator:
     @property
     def model(self) -> InstalledModel:
         """The model, loaded at the first use."""
-        return self._load()[0]
+        with self._turn:
+            return self._load()[0]
 
     def _load(self) -> tuple[InstalledModel, StemSeparator]:
         if self._loaded is None:
@@ -174,9 +190,10 @@ class Separator:
 
     def close(self) -> None:
         """Free the model's memory; the next use loads it again."""
-        if self._loaded is not None:
-            self._loaded[1].close()
-            self._loaded = None
+        with self._turn:
+            if self._loaded is not None:
+                self._loaded[1].close()
+                self._loaded = None
 
     def __enter__(self) -> Self:
         return self
@@ -184,24 +201,73 @@ class Separator:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _begin(self) -> None:
+        self._turn = threading.Lock()
+        self._loaded = None
+        _separators.add(self)
 
-def _stereo(waveform: NDArray[Any]) -> NDArray[np.float32]:
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs to make the same separator."""
+        return {name: value for name, value in vars(self).items() if name not in {"_turn", "_loaded"}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._begin()
+
+    def _leave_to_parent(self) -> None:
+        """Forget the parent's model in a forked process, which has none of the threads that run it."""
+        # To free it would mean to wait for those threads, so it is kept for ever.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._loaded))
+        self._begin()
+
+
+_separators: WeakSet[Separator] = WeakSet()
+
+
+def _leave_all_to_parent() -> None:
+    for separator in list(_separators):
+        separator._leave_to_parent()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_leave_all_to_parent)
+
+
+def as_stereo_waveform(waveform: NDArray[Any]) -> NDArray[np.float32]:
+    """Return a caller's waveform as an array of shape (samples, 2).
+
+    Raises:
+        ConfigurationError: if the array is not a waveform.
+        NoSamplesError: if it is empty.
+        InvalidSamplesError: if it has samples that are not finite in single precision.
+    """
     array = np.asarray(waveform)
+    found = f"this array is {array.dtype} of shape {array.shape}"
     if array.ndim == 1:
         array = array[:, np.newaxis]
-    if array.ndim != 2 or not np.issubdtype(array.dtype, np.floating) or not array.shape[1]:
+    expected = "Expected floating-point samples between -1 and 1, of shape (samples, channels)"
+    if np.issubdtype(array.dtype, np.integer):
         raise ConfigurationError(
-            "A waveform must be a floating-point array of shape (samples, channels), "
-            f"not {array.dtype} of shape {array.shape}."
+            f"{expected}; {found}. Divide integers by their full scale, 32768 for int16."
         )
-    if not len(array):
+    if not np.issubdtype(array.dtype, np.floating) or array.ndim != 2:
+        raise ConfigurationError(f"{expected}; {found}.")
+    samples, channels = array.shape
+    if not 1 <= channels <= max(2, min(samples, _MOST_CHANNELS)):
+        raise ConfigurationError(f"{expected}; {found}. If its channels come first, pass waveform.T")
+    if not samples:
         raise NoSamplesError("The waveform is empty.")
-    if not np.isfinite(array).all():
-        raise InvalidSamplesError("The waveform has samples that are not finite numbers.")
-    two = array[:, :2] if array.shape[1] > 1 else np.repeat(array, 2, axis=1)
-    return np.ascontiguousarray(two, np.float32)
+    two = array[:, :2] if channels > 1 else np.repeat(array, 2, axis=1)
+    with np.errstate(over="ignore"):
+        stereo = np.ascontiguousarray(two, np.float32)
+    if not np.isfinite(stereo).all():
+        raise InvalidSamplesError("The waveform has samples that are not finite numbers in single precision.")
+    return stereo
 
 
 def _refuse_adapter(audio_adapter: object) -> None:
     if audio_adapter is not None:
-        raise ConfigurationError("Audio adapters are not supported: pass waveforms to separate() instead.")
+        raise ConfigurationError(
+            "This class reads and writes files itself. To use an audio adapter, take the class Separator of "
+            "spleeter_microservice.compat.separator."
+        )
