@@ -1,8 +1,11 @@
 """``Separator`` can stand in for official Spleeter's class of that name."""
 
+import gc
 import inspect
-import json
+import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,8 +24,7 @@ from spleeter_microservice.errors import (
     UnknownModelError,
 )
 from spleeter_microservice.settings import Settings
-from tests.support.random_models import TINY, random_arrays
-from tests.support.tensorflow_files import write_checkpoint
+from tests.support.random_models import TINY, write_configured
 
 pytestmark = pytest.mark.xdist_group("library")
 
@@ -31,21 +33,7 @@ Waveform = NDArray[np.float32]
 
 @pytest.fixture(scope="module")
 def descriptor(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("model")
-    write_checkpoint(folder / "tiny" / "model", random_arrays(TINY))
-    configuration = {
-        "instrument_list": TINY.stems,
-        "sample_rate": TINY.sample_rate,
-        "frame_length": TINY.n_fft,
-        "frame_step": TINY.hop_length,
-        "T": TINY.segment_frames,
-        "F": TINY.bins,
-        "model": {"type": "unet.unet", "params": {"conv_n_filters": TINY.conv_n_filters}},
-        "model_dir": "tiny",
-    }
-    path = folder / "config.json"
-    path.write_text(json.dumps(configuration))
-    return str(path)
+    return str(write_configured(tmp_path_factory.mktemp("model")))
 
 
 @pytest.fixture(scope="module")
@@ -108,21 +96,70 @@ def test_one_channel_is_doubled_and_a_third_is_left_out(separator: Separator) ->
 
 
 @pytest.mark.parametrize(
-    ("waveform", "error"),
+    ("waveform", "error", "words"),
     [
-        (np.zeros((100, 2), np.int16), ConfigurationError),
-        (np.zeros((100, 0), np.float32), ConfigurationError),
-        (np.zeros((100, 2, 2), np.float32), ConfigurationError),
-        (np.zeros((0, 2), np.float32), NoSamplesError),
-        (np.full((100, 2), np.nan, np.float32), InvalidSamplesError),
-        (np.full((100, 2), np.inf, np.float32), InvalidSamplesError),
+        (np.zeros((2, 30000), np.float32), ConfigurationError, r"waveform\.T"),
+        (np.zeros((1, 30000), np.float32), ConfigurationError, r"waveform\.T"),
+        (np.zeros((6, 300), np.float32), ConfigurationError, r"waveform\.T"),
+        (np.zeros((300, 200), np.float32), ConfigurationError, r"\(300, 200\)"),
+        (np.zeros((100, 2), np.int16), ConfigurationError, "32768 for int16"),
+        (np.zeros((100, 2), bool), ConfigurationError, "bool"),
+        (np.zeros((100, 2), np.complex64), ConfigurationError, "complex64"),
+        (np.array([["a", "b"]]), ConfigurationError, "<U1"),
+        (np.array(0.5), ConfigurationError, r"\(\)"),
+        (np.zeros((100, 0), np.float32), ConfigurationError, r"\(100, 0\)"),
+        (np.zeros((1, 100, 2), np.float32), ConfigurationError, r"\(1, 100, 2\)"),
+        (np.zeros((0, 2), np.float32), NoSamplesError, "empty"),
+        (np.zeros(0, np.float32), NoSamplesError, "empty"),
+        (np.full((100, 2), np.nan, np.float32), InvalidSamplesError, "finite"),
+        (np.full((100, 2), -np.inf, np.float32), InvalidSamplesError, "finite"),
+        (np.full((100, 2), 1e300), InvalidSamplesError, "finite"),
     ],
 )
 def test_an_array_that_is_not_a_waveform_is_refused(
-    separator: Separator, waveform: NDArray[np.generic], error: type[Exception]
+    separator: Separator, tmp_path: Path, waveform: NDArray[Any], error: type[Exception], words: str
 ) -> None:
-    with pytest.raises(error):
+    with pytest.raises(error, match=words) as separating:
         separator.separate(waveform)
+    with pytest.raises(error, match=words):
+        separator.save_to_file({"song": waveform}, "in.wav", tmp_path)
+    if error is ConfigurationError:
+        assert "shape (samples, channels)" in str(separating.value)
+
+
+def _sums(separator: Separator) -> list[float]:
+    return [float(stem.sum()) for stem in separator.separate(noise()).values()]
+
+
+def test_threads_share_a_separator(separator: Separator) -> None:
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(_sums, [separator] * 3)) == [_sums(separator)] * 3
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_another_process_can_use_a_separator(separator: Separator, method: str) -> None:
+    expected = _sums(separator)
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        assert pool.apply(_sums, [separator]) == expected
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 warns of threads, as here
+def test_a_forked_process_can_use_a_loaded_separator_even_while_a_thread_does(separator: Separator) -> None:
+    expected = _sums(separator)
+    with separator._turn:  # what a thread of the parent does when it separates
+        process = multiprocessing.get_context("fork").Process(
+            target=_end_as_expected, args=(separator, expected), daemon=True
+        )
+        process.start()
+        process.join(60)
+    assert process.exitcode == 0
+    assert _sums(separator) == expected
+
+
+def _end_as_expected(separator: Separator, expected: list[float]) -> None:
+    assert _sums(separator) == expected
+    separator.close()
+    gc.collect()
 
 
 def test_a_file_becomes_the_files_that_the_arrays_would(separator: Separator, tmp_path: Path) -> None:
@@ -161,7 +198,7 @@ def test_stems_get_their_names_together_or_not_at_all(separator: Separator, tmp_
 
 
 def test_an_audio_adapter_is_refused(separator: Separator, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="separate"):
+    with pytest.raises(ConfigurationError, match=r"spleeter_microservice\.compat\.separator"):
         separator.separate_to_file("song.wav", tmp_path, audio_adapter=object())  # type: ignore[arg-type]
 
 
@@ -169,7 +206,7 @@ def test_the_filter_can_be_asked_for_by_either_name(descriptor: str, settings: S
     waveform = noise()
     with (
         Separator(descriptor, True, settings=settings) as ours,
-        Separator(descriptor, MWF=True, settings=settings) as theirs,
+        Separator(params_descriptor=descriptor, MWF=True, settings=settings) as theirs,
         Separator(descriptor, settings=settings) as neither,
     ):
         filtered = ours.separate(waveform)

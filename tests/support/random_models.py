@@ -1,5 +1,6 @@
 """Models with random weights, small enough to run in unit tests."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from spleeter_microservice.models.catalogue import ModelEntry, Release
 from spleeter_microservice.models.tensorflow.checkpoint_reader import official_sha256
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 from spleeter_microservice.separation.spleeter.unet_graph import write_networks
+from tests.support.tensorflow_files import write_checkpoint
 
 TINY = UNetArchitecture(
     ("vocals", "drums", "other"),
@@ -56,3 +58,21 @@ def random_entry(name: str, architecture: UNetArchitecture) -> ModelEntry:
         sample_rate=architecture.sample_rate,
         config=architecture.to_config(),
     )
+
+
+def write_configured(folder: Path) -> Path:
+    """Write a checkpoint of random weights, and return its configuration file in Spleeter's format."""
+    write_checkpoint(folder / "tiny" / "model", random_arrays(TINY))
+    configuration = {
+        "instrument_list": TINY.stems,
+        "sample_rate": TINY.sample_rate,
+        "frame_length": TINY.n_fft,
+        "frame_step": TINY.hop_length,
+        "T": TINY.segment_frames,
+        "F": TINY.bins,
+        "model": {"type": "unet.unet", "params": {"conv_n_filters": TINY.conv_n_filters}},
+        "model_dir": "tiny",
+    }
+    path = folder / "config.json"
+    path.write_text(json.dumps(configuration))
+    return path
