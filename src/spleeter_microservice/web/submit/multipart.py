@@ -9,6 +9,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from spleeter_microservice.errors import InvalidFieldsError, MalformedRequestError
+from spleeter_microservice.web.submit.file_name import best_name
 
 MAXIMUM_PARTS = 64
 MAXIMUM_FIELD_BYTES = 64 << 10
@@ -144,12 +145,13 @@ class _Parser:
         self._value.clear()
 
     def _begin_part(self) -> None:
-        kind, options = parse_options_header(self._disposition.decode("latin-1"))
+        disposition = self._disposition.decode("latin-1")
+        kind, options = parse_options_header(disposition)
         self._disposition = b""
-        name, filename = options.get(b"name"), options.get(b"filename")
+        name = options.get(b"name")
         if kind != b"form-data" or name is None:
             raise MalformedRequestError("Each part of the form needs a name in its Content-Disposition.")
-        self._events.append(_Part(_text(name), None if filename is None else _text(filename)))
+        self._events.append(_Part(_text(name), best_name(disposition, options.get(b"filename"))))
 
     def _end(self) -> None:
         self.ended = True

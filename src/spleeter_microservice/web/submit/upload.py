@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from fastapi import Request
@@ -15,12 +15,12 @@ from spleeter_microservice.errors import EmptyInputError, InvalidFieldsError, Un
 from spleeter_microservice.outgoing.client import ResponseLimits
 from spleeter_microservice.web.audit import record
 from spleeter_microservice.web.services import ApiConfig, Services
+from spleeter_microservice.web.submit.file_name import displayed_name
 from spleeter_microservice.web.submit.multipart import Write, read_form
-from spleeter_microservice.web.submit.options import SubmissionForm, from_form, from_json, printable
+from spleeter_microservice.web.submit.options import SubmissionForm, from_form, from_json
 from spleeter_microservice.web.submit.spool import SpooledFile
 
 FILE_FIELD = "file"
-_MAXIMUM_NAME = 255  # characters
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Upload:
         request: request that contains the song or its URL.
         services: services of the application.
         file: file that the song is written to.
-        name: file name that the client sent.
+        name: file name that the client sent, for display.
     """
 
     request: Request
@@ -97,19 +97,12 @@ class Upload:
 
 
 def checked_name(name: str, config: ApiConfig) -> str:
-    """Return a file name without directories.
+    """Return a file's name for display.
 
     Raises:
-        InvalidFieldsError: if it is not a valid name.
         UnsupportedTypeError: if the operator does not allow its ending.
     """
-    name = PureWindowsPath(name).name  # handles both kinds of slash
-    if len(name) > _MAXIMUM_NAME:
-        raise InvalidFieldsError({FILE_FIELD: f"The file's name has more than {_MAXIMUM_NAME} characters."})
-    try:
-        printable(name)
-    except ValueError as error:
-        raise InvalidFieldsError({FILE_FIELD: f"{error} in the file's name."}) from error
+    name = displayed_name(name)
     if ending := ending_of(name):
         _check_ending({ending}, config)
     return name

@@ -78,8 +78,6 @@ def rejected(reason: str) -> float:
         (b"encrypted by its owner", "song.m4a", 422, "encrypted-audio"),
         (song()[:20], "song.wav", 422, "truncated-audio"),
         (song(0), "song.wav", 422, "no-samples"),
-        (song(), "so\x7fng.wav", 422, "invalid-fields"),
-        (song(), "x" * 252 + ".wav", 422, "invalid-fields"),
         (bytes(LIMIT + 1), "song.wav", 413, "too-large"),
         (song(11, rate=1000), "song.wav", 422, "too-long"),
     ],
