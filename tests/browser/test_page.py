@@ -12,6 +12,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from spleeter_microservice.access.keys import ApiKeys
 from spleeter_microservice.jobs.claims import Claim, Failure
 from spleeter_microservice.jobs.job import Result
 from spleeter_microservice.web.services import Services
@@ -218,6 +219,14 @@ async def test_a_wrong_key_is_reported_at_once(browser: Browser, address: str) -
     await browser.click("h1")
     await browser.shows("#problem", "key")
     assert "Enter your key" not in await browser.text("#problem")
+
+
+async def test_the_page_warns_of_a_guessable_key(
+    browser: Browser, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ApiKeys, "warnings", ["Key 1 can be guessed."])
+    await browser.open(address)
+    await browser.shows("#warning", "Key 1 can be guessed.")
 
 
 async def test_every_control_has_an_accessible_name(page: Browser) -> None:

@@ -23,7 +23,8 @@ TEXT = " ".join((ROOT / "docs" / "security.md").read_text(encoding="utf-8").spli
     "promise",
     [
         f"{key_format.ENTROPY_BITS} random bits",
-        f"at least {keys.MINIMUM_LENGTH} characters, {keys.MINIMUM_DISTINCT} of them different",
+        f"needs at least {keys.MINIMUM_LENGTH} characters",
+        f"below {keys.SAFE_LENGTH} characters or {keys.SAFE_DISTINCT} different ones",
         f"scopes {', '.join(f'`{scope}`' for scope in Scope)}",
         f"only {' and '.join(tokens.ALGORITHMS)}",
         f"at most once in {KeySetCachePolicy().pause} s",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -38,6 +39,8 @@ from spleeter_microservice.web.services import ApiConfig, Services
 from spleeter_microservice.webhooks.deliveries import Deliveries
 
 _CONNECTIONS = 16
+
+logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -133,7 +136,10 @@ async def _migrating(url: str) -> AsyncIterator[None]:
 
 def _keys(settings: Settings, database: Database) -> ApiKeys:
     text = development_key(settings) if needs_development_key(settings) else settings.api_key
-    return ApiKeys(KeyTable(database), parse_configured(text) if text else ())
+    keys = ApiKeys(KeyTable(database), parse_configured(text) if text else ())
+    for warning in keys.warnings:
+        logger.warning("the configuration is unsafe: %s", warning)
+    return keys
 
 
 def _tokens(settings: Settings) -> TokenVerifier | None:

@@ -56,7 +56,9 @@ class Readiness:
         )
         parts = {"database": database, "storage": storage, "antivirus": antivirus, "workers": workers}
         ready = all(part.state != "unavailable" for part in parts.values())
-        return Health(status="ready" if ready else "unavailable", parts=parts)
+        return Health(
+            status="ready" if ready else "unavailable", parts=parts, warnings=services.keys.warnings
+        )
 
 
 async def _state(name: str, check: Awaitable[Part | None]) -> Part:

@@ -19,6 +19,7 @@ class Health(BaseModel):
 
     status: Literal["ready", "unavailable"]
     parts: dict[str, Part] = Field(description="States of database, storage, antivirus and workers.")
+    warnings: list[str] = Field(description="Weaknesses of the configuration that its operator should mend.")
 
 
 class Alive(BaseModel):

@@ -11,6 +11,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from spleeter_microservice.access.keys import ApiKeys, parse_configured
 from spleeter_microservice.antivirus.clamd import Clamd, Timeouts
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.database.embedded import EmbeddedPostgres
@@ -18,6 +19,7 @@ from spleeter_microservice.database.migrate import migrate
 from spleeter_microservice.web import health
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
+from tests.support.memory_access import MemoryKeyStore
 from tests.support.waiting import eventually
 from tests.support.web_service import Player, WorkerRegistry, build_services, served, song
 
@@ -53,7 +55,19 @@ async def test_readiness_reports_each_part(stranger: httpx.AsyncClient, path: st
             "antivirus": {"state": "off", "count": None},
             "workers": {"state": "ok", "count": 1},
         },
+        "warnings": [],
     }
+
+
+async def test_the_health_warns_of_a_guessable_key_without_showing_it(
+    database: Database, tmp_path: Path
+) -> None:
+    keys = ApiKeys(MemoryKeyStore(), parse_configured("supersecret"))
+    services = build_services(database, tmp_path, keys=keys)
+    async with served(create_app(services)) as url, httpx.AsyncClient(base_url=url) as client:
+        answer = await client.get("/health")
+    assert "Key 1 in SPLEETER_API_KEY has only 11 characters" in answer.json()["warnings"][0]
+    assert "supersecret" not in answer.text
 
 
 async def test_the_service_is_not_ready_without_a_checked_worker(

@@ -39,6 +39,7 @@ async function call(path, options = {}) {
   return response;
 }
 
+export const getHealth = async () => (await fetch("/health/ready")).json(); // a 503 has a body too
 export const getJson = async (path) => (await call(path)).json();
 export const remove = (path) => call(path, { method: "DELETE" });
 

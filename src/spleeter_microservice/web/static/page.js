@@ -1,6 +1,6 @@
 // The page: the form, the progress, the result.
 
-import { download, follow, getJson, key, Problem, remove, submit } from "./api.js";
+import { download, follow, getHealth, getJson, key, Problem, remove, submit } from "./api.js";
 import { forget, label, save, show } from "./players.js";
 
 const JOB = "spleeter-job"; // path of the separation that this tab follows
@@ -165,6 +165,12 @@ async function resume() {
   }
 }
 
+async function warn() {
+  const { warnings } = await getHealth();
+  at("warning").textContent = `This service is not safe yet. ${warnings.join(" ")}`;
+  at("warning").hidden = warnings.length === 0;
+}
+
 at("key").value = key.get();
 at("key").addEventListener("change", () => {
   key.set(at("key").value.trim());
@@ -184,4 +190,5 @@ at("another").addEventListener("click", () => {
 at("archive").addEventListener("click", () => download(`${path}/archive`).then(save, report));
 takeDrops(at("drop"));
 showModels().catch(report);
+warn().catch(console.error);
 resume();
