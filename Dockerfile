@@ -25,7 +25,8 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY src src
 RUN tools/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir wheels . \
-    && /opt/spleeter/bin/pip install --no-cache-dir --no-index --no-deps wheels/*.whl
+    && /opt/spleeter/bin/pip install --no-cache-dir --no-index --no-deps wheels/*.whl \
+    && /opt/spleeter/bin/python3 -m spleeter_microservice.database.cluster
 ARG MODELS=2stems
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
     mkdir -p /opt/models \
@@ -37,13 +38,16 @@ FROM ${BASE}
 LABEL org.opencontainers.image.title="spleeter-microservice" \
     org.opencontainers.image.description="Separates songs into stems behind a secured HTTP API" \
     org.opencontainers.image.licenses="MIT"
-# PostgreSQL, which `serve` starts, needs a name for the account that it runs under.
+# Any other account can run the service too, as on OpenShift, if it belongs to group 0.
 RUN echo "spleeter:x:10001:10001:spleeter-microservice:/data:/usr/sbin/nologin" >> /etc/passwd \
     && echo "spleeter:x:10001:" >> /etc/group \
-    && mkdir --mode=0750 /data && chown 10001:10001 /data
+    && mkdir --mode=0770 /data && chown 10001:0 /data
 COPY --from=build /opt/spleeter /opt/spleeter
 COPY --from=build /opt/models /opt/models
-ENV PATH=/opt/spleeter/bin:${PATH} \
+# In front of the programs, for whoever starts them as root: a container, its health check, or `docker exec`.
+COPY --chmod=0755 scripts/unprivileged.py /opt/spleeter/unprivileged/spleeter-microservice
+RUN cd /opt/spleeter/unprivileged && ln -s spleeter-microservice gunicorn && ln -s spleeter-microservice python3
+ENV PATH=/opt/spleeter/unprivileged:/opt/spleeter/bin:${PATH} \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/tmp \
@@ -52,7 +56,7 @@ ENV PATH=/opt/spleeter/bin:${PATH} \
     SPLEETER_MODELS_DIR=/opt/models \
     SPLEETER_HOST=0.0.0.0 \
     SPLEETER_PORT=8000
-USER 10001:10001
+# No USER: started as root, a command gives /data to account 10001 and becomes that account.
 WORKDIR /data
 VOLUME /data
 EXPOSE 8000

@@ -1,6 +1,7 @@
 """Try an image the way its users run it: ``python scripts/try_image.py [IMAGE]``.
 
-The container has no capabilities, a read-only root file system and an empty data folder. The variable
+The container has a read-only root file system, an empty data folder of root's, and only the capabilities
+that its start needs. The variable
 ``ENGINE`` names the program that runs it (default: ``docker``), ``ENGINE_RUN`` adds options, and
 ``ENGINE_PUBLISH`` has the options that publish the API's port on this machine.
 """
@@ -24,7 +25,11 @@ OPTIONS = shlex.split(os.environ.get("ENGINE_RUN", ""))
 PUBLISH = shlex.split(os.environ.get("ENGINE_PUBLISH", "--publish=127.0.0.1:18000:18000"))
 KEY = uuid.uuid4().hex
 PORT, SECOND_PORT, METRICS_PORT = 18000, 18001, 19000
-CONFINED = ("--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges")
+# A volume for /tmp, which holds PostgreSQL's socket, because the containers of try_fleet share a database.
+CONFINED = (
+    *("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
+    *("--cap-add=CHOWN", "--cap-add=SETGID", "--cap-add=SETUID"),
+)
 START_SECONDS = 180
 JOB_SECONDS = 120
 STOP_SECONDS = 60

@@ -35,10 +35,10 @@ _MAXIMUM_NAME = 200
 # What keys in examples, and in the lists of attackers, are made of.
 _WORDS = (
     "abc access admin api auth bar baz change default demo dev development dummy example fix foo for here "
-    "hello in insecure is key letmein local login master me microservice monkey my new not pass placeholder please "
-    "prod production qwerty random real replace root safe sample secret secure server service sesame some "
-    "spleeter string strong super temp test the this to todo token user value very welcome with word world "
-    "your 0123456789 1234567890 123456789 12345678 1234567 123456 12345 1234 123"
+    "hello in insecure is key letmein local login master me microservice monkey my new not pass placeholder "
+    "please prod production qwerty random real replace root safe sample secret secure server service sesame "
+    "some spleeter string strong super temp test the this to todo token user value very welcome with word "
+    "world your 0123456789 1234567890 123456789 12345678 1234567 123456 12345 1234 123"
 )
 _GUESSABLE = re.compile("|".join([*sorted(_WORDS.split(), key=len, reverse=True), "[^a-z0-9]", r"(.)\1\1+"]))
 _SAFE_REST = 6  # characters that must remain without all that

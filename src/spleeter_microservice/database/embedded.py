@@ -4,8 +4,10 @@
 
     FOLDER/owner.lock     locked by the process that started the server, until it exits
     FOLDER/cluster/       PostgreSQL's data
-    FOLDER/run/           the socket; the server listens on no network port
     FOLDER/start.log      output while starting; afterwards the server logs to cluster/log
+
+The server listens on no network port, but on a socket in a directory for temporary files: the file systems
+that containers mount cannot always hold one. ``postmaster.pid`` in the cluster says where it is.
 
 Only the package's programs are used: its Python interface keeps locks in a shared temporary
 directory and changes the permissions of every directory above the data.
@@ -32,15 +34,17 @@ from urllib.parse import quote
 
 import psycopg
 
+from spleeter_microservice.database.cluster import USER, create_cluster
 from spleeter_microservice.database.postgres_binaries import VERSION, Programs
 from spleeter_microservice.errors import DatabaseInUseError, DatabaseStartError
 from spleeter_microservice.files import locked, replace_atomically
 
-_USER = _DATABASE = "spleeter"
+_DATABASE = "spleeter"
 _ORPHANS = 5.0  # seconds that the children of a killed server may take to exit
 _SOCKET = ".s.PGSQL.5432"
 _PLAIN = re.compile(r"[\w ./+@=-]+")  # libpq would read a comma as the start of a second address
 _LONGEST_SOCKET_PATH = 103  # bytes; 107 on Linux, 103 on macOS
+_SOCKETS_LINE = 4  # of postmaster.pid
 _SETTINGS = """\
 # Written at each start by {programs}.
 listen_addresses = ''
@@ -77,7 +81,7 @@ class EmbeddedPostgres:
         self.timeout = timeout
         self._lock: contextlib.ExitStack | None = None
         self._child: subprocess.Popen[bytes] | None = None
-        self._programs = Programs(self.folder)
+        self._programs = Programs(self.folder, self._new_sockets().parent)
 
     def __enter__(self) -> Self:
         self.start()
@@ -138,6 +142,7 @@ class EmbeddedPostgres:
 
     def _launch(self, deadline: float) -> bool:
         """Start PostgreSQL in its own session; return whether it accepts connections."""
+        self._programs.create_folder(self._new_sockets())
         if self._recorded_pid():  # another process has this number now; PostgreSQL would take it for its own
             (self.cluster / "postmaster.pid").unlink()
         if self._child:
@@ -172,10 +177,11 @@ class EmbeddedPostgres:
         """
         if self._lock is None:
             return
+        sockets = self._sockets()
         try:
             self._stop()
-            if self._sockets().parent != self.folder:
-                self._sockets().rmdir()
+            with contextlib.suppress(OSError):
+                sockets.rmdir()
         finally:
             self._release_lock()
 
@@ -212,7 +218,6 @@ class EmbeddedPostgres:
         self._lock = None
 
     def _prepare(self) -> None:
-        self._programs.create_folder(self._sockets())
         if not (self.cluster / "PG_VERSION").exists():
             self._initialize()
         self._clean()
@@ -235,20 +240,12 @@ class EmbeddedPostgres:
         with tempfile.TemporaryDirectory(prefix="new-", dir=self.folder) as place:
             Path(place).chmod(0o755)
             new = Path(place) / "cluster"
-            self._programs.create_folder(new)
-            options = ["--username", _USER, "--auth-local", "trust", "--auth-host", "reject"]
-            made = self._programs.run(
-                "initdb", "--pgdata", str(new), "--encoding", "UTF8", "--no-locale", *options
-            )
-            if made.returncode:
-                raise DatabaseStartError(
-                    f"PostgreSQL cannot create its data in {self.folder}. {made.stderr.strip()[-2000:]}"
-                )
+            create_cluster(self._programs, new)
             new.rename(self.cluster)
 
     def _write_settings(self) -> bool:
         """Write the settings; return whether they have changed."""
-        text = _SETTINGS.format(programs=self._programs.folder, sockets=self._sockets())
+        text = _SETTINGS.format(programs=self._programs.folder, sockets=self._new_sockets())
         path = self.cluster / "postgresql.conf"
         if path.read_text(encoding="utf-8") == text:
             return False
@@ -281,8 +278,7 @@ class EmbeddedPostgres:
     def _recorded_pid(self) -> int | None:
         """Return the PID that PostgreSQL recorded for its main process, if any process has it."""
         try:
-            recorded = (self.cluster / "postmaster.pid").read_text(encoding="utf-8")
-            pid = int(recorded.split("\n", 1)[0])
+            pid = int(self._record()[0])
             os.kill(pid, 0)
         except (FileNotFoundError, ValueError, ProcessLookupError):
             return None
@@ -290,16 +286,26 @@ class EmbeddedPostgres:
             return pid
         return pid
 
+    def _record(self) -> list[str]:
+        return (self.cluster / "postmaster.pid").read_text(encoding="utf-8").split("\n")
+
     def _sockets(self) -> Path:
-        """Return the directory of the socket: inside ours, unless libpq cannot handle that path."""
-        inside = self.folder / "run"
-        if len(os.fsencode(inside / _SOCKET)) <= _LONGEST_SOCKET_PATH and _PLAIN.fullmatch(str(inside)):
-            return inside
-        digest = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"spleeter-{digest}"
+        """Return the directory of the running server's socket, or of the next one's."""
+        with contextlib.suppress(OSError, IndexError):
+            if recorded := self._record()[_SOCKETS_LINE]:
+                return Path(recorded)
+        return self._new_sockets()
+
+    def _new_sockets(self) -> Path:
+        """Return a directory that libpq can handle, of this data folder alone."""
+        name = f"spleeter-{hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:16]}"
+        folder = Path(tempfile.gettempdir()).absolute() / name
+        if len(os.fsencode(folder / _SOCKET)) <= _LONGEST_SOCKET_PATH and _PLAIN.fullmatch(str(folder)):
+            return folder
+        return Path("/tmp", name)  # noqa: S108  (PostgreSQL's user alone may enter it)
 
     def _url(self, database: str) -> str:
-        return f"postgresql://{_USER}@/{database}?host={quote(str(self._sockets()), safe='')}"
+        return f"postgresql://{USER}@/{database}?host={quote(str(self._sockets()), safe='')}"
 
     def _log_tail(self) -> str:
         logs = [self.folder / "start.log", *(self.cluster / "log").glob("*.log")]

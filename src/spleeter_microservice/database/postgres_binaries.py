@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from spleeter_microservice.database.unprivileged_user import substitute_for_root
+from spleeter_microservice.database.unprivileged_user import substitute_for_root, with_a_name
 from spleeter_microservice.errors import DatabaseStartError
 
 VERSION = 18
@@ -19,20 +19,35 @@ class Programs:
     """PostgreSQL's programs, run as an unprivileged user if this process runs as root.
 
     Args:
-        work: directory that the programs work in.
+        *work: directories that the programs work in.
+
+    Attributes:
+        folder: directory of the programs.
+        account: user that they run as, if this process runs as root.
 
     Raises:
         DatabaseStartError: if the package is not installed, or no unprivileged user exists.
     """
 
-    def __init__(self, work: Path) -> None:
+    def __init__(self, *work: Path) -> None:
         self.folder = _find()
+        self.account = substitute_for_root()
         self._work = work
-        self._account = substitute_for_root()
 
-    def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a program and wait for it; its messages are in ``stderr``."""
+    def run(self, program: str, *arguments: str, named: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run a program and wait for it; its messages are in ``stderr``.
+
+        Args:
+            program: name of the program.
+            *arguments: its arguments.
+            named: whether it needs a user with a name.
+
+        Raises:
+            DatabaseStartError: if it needs a name and cannot be given one.
+        """
         command, switches = self.command(program, *arguments)
+        if named:
+            command = with_a_name(command)
         return subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, **switches)  # noqa: S603
 
     def command(self, program: str, *arguments: str) -> tuple[list[str], dict[str, Any]]:
@@ -44,8 +59,8 @@ class Programs:
             "stdin": subprocess.DEVNULL,
             "stdout": subprocess.DEVNULL,
         }
-        if self._account:
-            command, identity = self._account.command(command, self._work, self.folder)
+        if self.account:
+            command, identity = self.account.command(command, *self._work, self.folder)
             switches |= identity
         return command, switches
 
@@ -56,9 +71,9 @@ class Programs:
             DatabaseStartError: if the directory exists and belongs to another user.
         """
         folder.mkdir(mode=0o700, exist_ok=True)
-        if self._account and folder.stat().st_uid == 0:
-            os.chown(folder, self._account.uid, self._account.gid)
-        owner = self._account.uid if self._account else os.geteuid()
+        if self.account and folder.stat().st_uid == 0:
+            os.chown(folder, self.account.uid, self.account.gid)
+        owner = self.account.uid if self.account else os.geteuid()
         if folder.is_symlink() or folder.stat().st_uid != owner:
             raise DatabaseStartError(
                 f"{folder} belongs to another user. Start the service as the user that ran it before, or set "

@@ -1,10 +1,11 @@
-"""The user that the embedded PostgreSQL runs as: it refuses to run as root."""
+"""The user that the embedded PostgreSQL runs as: it refuses to run as root, or as a user without a name."""
 
 from __future__ import annotations
 
 import os
 import pwd
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,3 +76,33 @@ def substitute_for_root() -> Account | None:
         f"PostgreSQL must not run as root, and no user {' or '.join(_CANDIDATES)} exists. Start the service "
         "as another user, or set SPLEETER_DATABASE_URL."
     )
+
+
+def with_a_name(command: list[str]) -> list[str]:
+    """Return a command that runs another one as a user with a name, in a user namespace if need be.
+
+    Outside the namespace, the command's files belong to the user of this process.
+
+    Raises:
+        DatabaseStartError: if this process's user has no name, and may not make user namespaces.
+    """
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        nobody = pwd.getpwnam("nobody")
+        namespace = ["unshare", "--user", f"--map-user={nobody.pw_uid}", f"--map-group={nobody.pw_gid}", "--"]
+        if not _works([*namespace, "true"]):
+            raise DatabaseStartError(
+                f"The user id {os.geteuid()} has no name on this system, which PostgreSQL needs, and no user "
+                "namespace (unshare of util-linux) can give it one. Add the user to /etc/passwd, start the "
+                "service as another user, or set SPLEETER_DATABASE_URL."
+            ) from None
+        return [*namespace, *command]
+    return command
+
+
+def _works(command: list[str]) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0  # noqa: S603
+    except OSError:
+        return False

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from spleeter_microservice.database.unprivileged_user import Account, substitute_for_root
+from spleeter_microservice.database.unprivileged_user import Account, substitute_for_root, with_a_name
 from spleeter_microservice.errors import DatabaseStartError
 
 SOMEBODY = Account("somebody", 54321, 54321)
@@ -60,3 +60,12 @@ def test_the_error_says_what_to_do_without_setpriv(place: Path, monkeypatch: pyt
     monkeypatch.setenv("PATH", str(place))
     with pytest.raises(DatabaseStartError, match="Install setpriv"):
         SOMEBODY.command(["ls"], place)
+
+
+def test_the_error_says_what_to_do_if_a_user_has_no_name_and_cannot_be_given_one(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000680000)
+    monkeypatch.setenv("PATH", str(place))
+    with pytest.raises(DatabaseStartError, match=r"1000680000 has no name.*SPLEETER_DATABASE_URL"):
+        with_a_name(["initdb"])
