@@ -32,12 +32,22 @@ CONFINED = (
 )
 START_SECONDS = 180
 JOB_SECONDS = 120
+ACCOUNT = 10001
 STOP_SECONDS = 60
 ENGINE_SECONDS = 240
 WRONG_SETTING = 2
 # The first process leaves zombies for some seconds before it reaps them.
 REAP_SECONDS = 45
 
+PRIVILEGES = """
+import pathlib, re
+for p in pathlib.Path("/proc").glob("[0-9]*/status"):
+    facts = dict(re.findall(r"(\\w+):\\s*(.+)", p.read_text()))
+    user = set(facts["Uid"].split())
+    capabilities = {value.strip("0") for name, value in facts.items() if name.startswith("Cap")}
+    if p.parent.name != "self" and (user, capabilities - {""}, facts["NoNewPrivs"]) != ({"%s"}, set(), "1"):
+        print(p, facts["Name"], facts["Uid"], facts["CapBnd"], facts["NoNewPrivs"])
+"""
 COUNT_ZOMBIES = """
 import pathlib
 states = [p.read_text().rpartition(")")[2].split()[0] for p in pathlib.Path("/proc").glob("[0-9]*/stat")]
@@ -69,25 +79,74 @@ def main() -> int:
     volume = f"spleeter-try-{uuid.uuid4().hex[:8]}"
     refused = run(image, volume, "--rm", check=False)
     say(refused.returncode == WRONG_SETTING, f"it does not start without a key (status {refused.returncode})")
+    try_minimal(image)
+    try_nameless(image)
     key, port = f"--env=SPLEETER_API_KEY={KEY}", f"--env=SPLEETER_PORT={PORT}"
     container = run(image, volume, "--detach", key, port, *PUBLISH).stdout.strip()
     try:
         job = try_container(container)
         try_fleet(image, volume, container)
         try_stopping(container, job)
-    except BaseException:
-        print(engine("logs", container, check=False).stderr[-4000:], file=sys.stderr)
-        raise
     finally:
+        print_failure(container)
         engine("rm", "--force", "--volumes", container, check=False)
-        engine("volume", "rm", "--force", volume, check=False)
+        engine("volume", "rm", "--force", volume, f"{volume}-tmp", check=False)
     return 0
+
+
+def try_minimal(image: str) -> None:
+    """Run the image as deploy/minimal does, with the engine's defaults and a data folder of root's."""
+    volume = f"spleeter-try-{uuid.uuid4().hex[:8]}"
+    root = ("--user=0", f"--volume={volume}:/data", *OPTIONS, "--entrypoint=/bin/sh", image, "-c")
+    engine("run", "--rm", *root, "chown 0:0 /data && chmod 700 /data && touch /data/roots")
+    settings = (
+        "--env=SPLEETER_API_KEY=supersecret",
+        f"--env=SPLEETER_PORT={PORT}",
+        "--env=SPLEETER_ENV=production",
+    )
+    container = engine(
+        "run", "--detach", f"--volume={volume}:/data", *settings, *PUBLISH, *OPTIONS, image
+    ).stdout.strip()
+    try:
+        wait_until_ready()
+        say(python(container, PRIVILEGES % ACCOUNT) == "", "no process in it has a privilege")
+        owners = "import os; print(*(os.stat(p).st_uid for p in ('/data', '/data/roots')))"
+        say(python(container, owners) == f"{ACCOUNT} 0", "it is given the folder /data, and nothing in it")
+        warnings = json.loads(answer("/health")[1])["warnings"]
+        say("11 characters" in warnings[0], "it warns of the key supersecret")
+        keys = engine("exec", container, "spleeter-microservice", "keys", "create", check=False)
+        say(keys.stdout.startswith("sms_"), "keys can be created in it")
+        say(stop(container) == 0, "it stops with status 0")
+    finally:
+        print_failure(container)
+        engine("rm", "--force", container, check=False)
+        engine("volume", "rm", "--force", volume, check=False)
+
+
+def try_nameless(image: str) -> None:
+    """Run the image under a user id without a name, in group 0 and without any capability."""
+    options = (
+        "--user=1000680000:0",
+        "--cap-drop=ALL",
+        "--security-opt=no-new-privileges",
+        "--read-only",
+        "--tmpfs=/tmp",
+    )
+    settings = (f"--env=SPLEETER_API_KEY={KEY}", f"--env=SPLEETER_PORT={PORT}")
+    container = engine("run", "--detach", *options, *settings, *PUBLISH, *OPTIONS, image).stdout.strip()
+    try:
+        wait_until_ready()
+        say(python(container, "import os; print(os.getuid())") == "1000680000", "any other user id works")
+        say(stop(container) == 0, "and stops with status 0")
+    finally:
+        print_failure(container)
+        engine("rm", "--force", "--volumes", container, check=False)
 
 
 def try_container(container: str) -> dict[str, Any]:
     """Use a container that is the whole service; return its finished job."""
     say(True, f"it is ready {wait_until_ready():.1f} s after its start")
-    say(python(container, "import os; print(os.getuid())") != "0", "it does not run as root")
+    say(python(container, PRIVILEGES % ACCOUNT) == "", "no process in it has a privilege")
     say(python(container, "open('/opt/written', 'w')") is None, "its root file system is read-only")
     health = json.loads(engine("inspect", "--format={{json .Config.Healthcheck.Test}}", container).stdout)
     say(engine("exec", container, *health[1:], check=False).returncode == 0, "its health check passes")
@@ -124,11 +183,8 @@ def try_fleet(image: str, volume: str, container: str) -> None:
         say("spleeter_separation_seconds" in metrics, "the second worker has its own metrics")
         say(stop(api) == 0, "Gunicorn stops with status 0")
         say(stop(worker) == 0, "the second worker stops with status 0")
-    except BaseException:
-        for name in (api, worker):
-            print(engine("logs", name, check=False).stderr[-2000:], file=sys.stderr)
-        raise
     finally:
+        print_failure(api, worker)
         engine("rm", "--force", api, worker, check=False)
 
 
@@ -146,7 +202,7 @@ def run(
     image: str, volume: str, *options: str, command: Sequence[str] = (), check: bool = True
 ) -> subprocess.CompletedProcess[str]:
     """Start a container with the confinement that the documents describe."""
-    given = [*CONFINED, f"--volume={volume}:/data", *OPTIONS, *options]
+    given = [*CONFINED, f"--volume={volume}:/data", f"--volume={volume}-tmp:/tmp", *OPTIONS, *options]
     return engine("run", *given, image, *command, check=check)
 
 
@@ -158,6 +214,13 @@ def engine(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[s
     if check and done.returncode != 0:
         raise SystemExit(f"{' '.join(ENGINE + list(arguments))}: status {done.returncode}\n{done.stderr}")
     return done
+
+
+def print_failure(*containers: str) -> None:
+    """Print the end of the containers' logs if an exception is being handled."""
+    if sys.exc_info()[0]:
+        for name in containers:
+            print(engine("logs", name, check=False).stderr[-4000:], file=sys.stderr)
 
 
 def python(container: str, code: str) -> str | None:

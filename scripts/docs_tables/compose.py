@@ -8,7 +8,6 @@ from dataclasses import fields
 from spleeter_microservice.settings import Settings
 
 _SET_ELSEWHERE = {
-    "MODEL_PATH",  # for the command line
     "SPLEETER_API_KEY",
     "SPLEETER_CLAMD_URL",
     "SPLEETER_DATABASE_URL",

@@ -15,7 +15,7 @@ from spleeter_microservice.settings import Settings
 ROOT = Path(__file__).parents[3]
 OURS = ("spleeter", "api", "worker")
 # Set in the file itself, or meant for the shell and not for containers.
-FIXED = {"MODEL_PATH", "SPLEETER_DATA_DIR", "SPLEETER_HOST", "SPLEETER_PORT", "SPLEETER_METRICS_PORT"}
+FIXED = {"SPLEETER_DATA_DIR", "SPLEETER_HOST", "SPLEETER_PORT", "SPLEETER_METRICS_PORT"}
 
 
 VARIABLE = re.compile(r"\$\{\w+:([-?])([^}]*)\}")
@@ -51,7 +51,7 @@ def test_the_service_is_the_one_that_the_mission_names(compose: dict[str, Any]) 
     service = compose["services"]["spleeter"]
     assert "profiles" not in service
     assert service["ports"] == ["8000:8000"]
-    assert service["volumes"] == ["./data:/data"]
+    assert service["volumes"] == ["./data:/data:z"]
     assert service["restart"] == "unless-stopped"
     assert service["environment"]["SPLEETER_ENV"] == "production"
     assert service["environment"]["SPLEETER_API_KEY"].startswith("${SPLEETER_API_KEY:?")
@@ -62,6 +62,8 @@ def test_our_containers_are_confined(compose: dict[str, Any], name: str) -> None
     service = compose["services"][name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
+    assert service["cap_add"] == ["CHOWN", "SETGID", "SETUID"]  # scripts/unprivileged.py drops them
+    assert "user" not in service
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["pids_limit"] > 0
 
@@ -72,11 +74,32 @@ def test_every_setting_is_passed_on_to_our_containers(compose: dict[str, Any], n
     assert known - FIXED <= compose["services"][name]["environment"].keys()
 
 
+CREDENTIALS = (
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT"),
+    *("GOOGLE_SERVICE_ACCOUNT_KEY", "GOOGLE_APPLICATION_CREDENTIALS"),
+    *("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"),
+)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_credentials_of_every_cloud_are_passed_on_to_our_containers(
+    compose: dict[str, Any], name: str
+) -> None:
+    environment = compose["services"][name]["environment"]
+    assert {variable: environment[variable] for variable in CREDENTIALS} == dict.fromkeys(CREDENTIALS)
+
+
+def test_the_missions_own_file_fits_the_specification() -> None:
+    """It is in the repository as it was given, and CI starts it as it is."""
+    compose_spec.PyCompose.from_yaml(
+        (ROOT / "deploy" / "minimal" / "compose.yaml").read_text(encoding="utf-8")
+    )
+
+
 def test_profiles_are_those_of_the_documents(compose: dict[str, Any]) -> None:
     profiles = {name: service.get("profiles", []) for name, service in compose["services"].items()}
     assert profiles == {
         "spleeter": [],
-        "data-folder": [],
         "clamav": ["clamav"],
         "database": ["fleet"],
         "api": ["fleet"],

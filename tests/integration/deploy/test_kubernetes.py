@@ -1,10 +1,13 @@
 """The manifests fit Kubernetes's schemas, and are as confined and as named as the documents say."""
 
-from pathlib import Path
+import shutil
+from collections.abc import Iterable
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import kubernetes_validate
 import pytest
+import yaml
 
 from spleeter_microservice.settings import Settings
 from tests.support.kubernetes_manifests import OVERLAYS, pods, rendered
@@ -20,23 +23,16 @@ def resources(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def autoscaled(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """The fleet with the component that its file has in a comment."""
+def with_components(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """The fleet with all components that its file has in comments."""
     folder = OVERLAYS / "fleet"
     text = (folder / "kustomization.yaml").read_text(encoding="utf-8")
     place = tmp_path_factory.mktemp("kubernetes")
-    _copy(OVERLAYS.parent, place)
-    with_component = text.replace("# components:", "components:").replace("#   - ../..", "  - ../..")
-    assert with_component != text
-    (place / "overlays" / "fleet" / "kustomization.yaml").write_text(with_component, encoding="utf-8")
+    shutil.copytree(OVERLAYS.parent, place, dirs_exist_ok=True)
+    uncommented = text.replace("# components:", "components:").replace("#   - ../..", "  - ../..")
+    assert uncommented.count("../components/") == len(list((OVERLAYS.parent / "components").iterdir()))
+    (place / "overlays" / "fleet" / "kustomization.yaml").write_text(uncommented, encoding="utf-8")
     return rendered(place / "overlays" / "fleet")
-
-
-def _copy(source: Path, place: Path) -> None:
-    for path in source.rglob("*.yaml"):
-        target = place / path.relative_to(source)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(path.read_bytes())
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -45,18 +41,77 @@ def test_every_manifest_fits_its_schema(resources: list[dict[str, Any]], version
         kubernetes_validate.validate(resource, version, strict=True)
 
 
-def test_the_autoscaled_fleet_fits_and_leaves_the_number_of_workers_to_it(
-    autoscaled: list[dict[str, Any]],
+def test_the_fleet_with_all_components_fits_and_leaves_the_number_of_workers_to_the_autoscaler(
+    with_components: list[dict[str, Any]],
 ) -> None:
-    for resource in autoscaled:
+    for resource in with_components:
         kubernetes_validate.validate(resource, VERSIONS[-1], strict=True)
     (worker,) = (
         item
-        for item in autoscaled
+        for item in with_components
         if item["kind"] == "Deployment" and item["metadata"]["name"] == "spleeter-worker"
     )
     assert "replicas" not in worker["spec"]
-    assert "HorizontalPodAutoscaler" in {item["kind"] for item in autoscaled}
+    assert "HorizontalPodAutoscaler" in {item["kind"] for item in with_components}
+
+
+LINK_LOCAL = "169.254.169.254"
+
+
+@pytest.mark.parametrize(
+    ("component", "address", "port"),
+    [
+        ("cloud-identity", LINK_LOCAL, 80),  # EC2, Azure, GKE's second data plane
+        ("cloud-identity", "169.254.170.23", 80),  # EKS
+        ("cloud-identity", "169.254.169.252", 988),  # GKE
+        ("minio", "10.1.2.3", 9000),
+        ("pgbouncer", "10.1.2.3", 6432),
+        ("http-proxy", "10.1.2.3", 3128),
+    ],
+)
+def test_a_component_opens_what_it_is_for_and_nothing_else_of_the_cloud(
+    resources: list[dict[str, Any]],
+    with_components: list[dict[str, Any]],
+    component: str,
+    address: str,
+    port: int,
+) -> None:
+    assert not opened(resources, address, port)
+    own = [item for item in with_components if item["metadata"]["name"] == f"spleeter-to-{component}"]
+    assert opened(own, address, port)
+    assert own[0]["metadata"]["namespace"] == "spleeter"
+    assert own[0]["spec"]["podSelector"] == {"matchLabels": {"app": "spleeter"}}
+    assert opened(own, LINK_LOCAL, port) == (component == "cloud-identity")
+    assert not opened(own, "10.1.2.3", 443)
+
+
+def opened(resources: list[dict[str, Any]], address: str, port: int) -> bool:
+    """Return whether a network policy lets pods connect to an address and port."""
+    blocks = [
+        block["ipBlock"]
+        for item in resources
+        if item["kind"] == "NetworkPolicy"
+        for rule in item["spec"].get("egress", ())
+        if port in {allowed["port"] for allowed in rule["ports"]}
+        for block in rule.get("to", ())
+    ]
+    return any(
+        _within(address, [block["cidr"]]) > _within(address, block.get("except", ())) for block in blocks
+    )
+
+
+def _within(address: str, networks: Iterable[str]) -> bool:
+    return any(ip_address(address) in ip_network(network) for network in networks)
+
+
+def test_the_missions_own_manifest_fits_its_schema() -> None:
+    """It is in the repository as it was given, and started as it is."""
+    text = (OVERLAYS.parents[1] / "minimal" / "deployment.yaml").read_text(encoding="utf-8")
+    manifest = yaml.safe_load(text)
+    for version in VERSIONS:
+        kubernetes_validate.validate(manifest, version, strict=True)
+    (container,) = manifest["spec"]["template"]["spec"]["containers"]
+    Settings.from_environment({item["name"]: item["value"] for item in container["env"]})
 
 
 def test_a_field_that_does_not_exist_is_found(resources: list[dict[str, Any]]) -> None:
