@@ -32,7 +32,7 @@ def main() -> None:
             )
             sys.exit(WRONG_SETTING)
     program = Path(sys.executable).with_name(Path(sys.argv[0]).name)
-    os.execv(program, [program, *sys.argv[1:]])  # noqa: S606  (no shell is needed)
+    os.execv(program, [str(program), *sys.argv[1:]])  # noqa: S606  (no shell is needed)
 
 
 def become_account() -> None:
