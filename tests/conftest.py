@@ -10,7 +10,7 @@ import pytest
 
 from spleeter_microservice.models.provide import find_model, open_store
 from spleeter_microservice.settings import Settings
-from tests.support.databases import PostgresServer, shared_server
+from tests.support.databases import PostgresServer, empty, shared_server
 
 _REPOSITORY = Path(__file__).parents[1]
 
@@ -51,8 +51,15 @@ def empty_database_url(postgres: PostgresServer) -> Iterator[str]:
         yield postgres.url_of(name)
 
 
-@pytest.fixture
-def database_url(postgres: PostgresServer) -> Iterator[str]:
-    """URL of a migrated database of the test's own."""
+@pytest.fixture(scope="session")
+def shared_database_url(postgres: PostgresServer) -> Iterator[str]:
+    """URL of a migrated database that a process's tests share: creating one takes longer than most tests."""
     with postgres.database(postgres.template) as name:
         yield postgres.url_of(name)
+
+
+@pytest.fixture
+def database_url(shared_database_url: str) -> Iterator[str]:
+    """URL of the shared database, empty."""
+    yield shared_database_url
+    empty(shared_database_url)

@@ -11,16 +11,14 @@ import pytest_asyncio
 from tests.integration.web.conftest import (
     address,
     database,
-    database_url,
     fleet,
     player,
     services,
-    shared_database_url,
 )
 from tests.support import chromium
 from tests.support.chromium import Browser
 
-__all__ = ["address", "database", "database_url", "fleet", "player", "services", "shared_database_url"]
+__all__ = ["address", "database", "fleet", "player", "services"]
 
 
 @pytest.fixture(scope="session")

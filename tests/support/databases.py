@@ -24,6 +24,20 @@ from spleeter_microservice.database.embedded import EmbeddedPostgres
 EmbeddedPostgres(Path(sys.argv[1])).start()
 """
 
+# Without triggers and foreign keys; TRUNCATE, which makes new files, takes eight times as long.
+_EMPTY = """
+DO $$
+DECLARE name text;
+BEGIN
+    SET LOCAL session_replication_role = replica;
+    FOR name IN SELECT tablename FROM pg_tables
+        WHERE schemaname = 'public' AND tablename NOT LIKE '%migrations'
+    LOOP
+        EXECUTE 'DELETE FROM ' || quote_ident(name);
+    END LOOP;
+END $$
+"""
+
 
 @dataclass(frozen=True)
 class PostgresServer:
@@ -76,3 +90,9 @@ def shared_server(folder: Path) -> Iterator[PostgresServer]:
                 return  # another process still uses it
             embedded.start()
             embedded.stop()
+
+
+def empty(url: str) -> None:
+    """Delete all rows of a migrated database but the records of its migrations."""
+    with psycopg.connect(url) as connection:
+        connection.execute(_EMPTY)

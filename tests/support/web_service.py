@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import io
 import wave
@@ -45,7 +44,6 @@ from spleeter_microservice.web.server import UVICORN_OPTIONS
 from spleeter_microservice.web.services import Services
 from spleeter_microservice.webhooks.deliveries import WebhookDelivery
 from tests.support.memory_access import MemoryKeyStore, MemoryRateLimiter
-from tests.support.waiting import eventually
 
 # Structlog's default shows whole tracebacks with all variables, which takes seconds.
 structlog.configure(
@@ -169,16 +167,23 @@ def build_services(
 async def served(app: FastAPI, **options: Any) -> AsyncIterator[str]:
     """Serve an application on a free port and yield its URL."""
     config = uvicorn.Config(app, port=0, timeout_graceful_shutdown=1, **{**UVICORN_OPTIONS, **options})
+    config.load()
     server = uvicorn.Server(config)
-    running = asyncio.create_task(server._serve())  # ``serve`` would take the test's signals
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()
+    assert server.started
+    await server.on_tick(0)  # sets the headers of all responses
     try:
-        await eventually(lambda: server.started or running.done())
-        assert server.started, running.exception()
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
-        server.should_exit = True
-        await running
+        if server.server_state.tasks:
+            await server.shutdown()
+        else:  # without its pause for requests that still run
+            for listener in server.servers:
+                listener.close()
+            for connection in list(server.server_state.connections):
+                connection.shutdown()
+            await server.lifespan.shutdown()
 
 
 class Player:

@@ -2,43 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
-import psycopg
 import pytest
 import pytest_asyncio
 
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
-from tests.support.databases import PostgresServer
 from tests.support.web_service import ALL, Player, WorkerRegistry, build_services, served
-
-_EMPTY = """
-DO $$
-BEGIN
-    EXECUTE (
-        SELECT 'TRUNCATE ' || string_agg(quote_ident(tablename), ', ') || ' CASCADE' FROM pg_tables
-        WHERE schemaname = 'public' AND tablename NOT LIKE '%migrations');
-END $$
-"""
-
-
-@pytest.fixture(scope="module")
-def shared_database_url(postgres: PostgresServer) -> Iterator[str]:
-    """URL of a migrated database that a module's tests share: creating one takes longer than most tests."""
-    with postgres.database(postgres.template) as name:
-        yield postgres.url_of(name)
-
-
-@pytest.fixture
-def database_url(shared_database_url: str) -> Iterator[str]:
-    """URL of the shared database, empty."""
-    yield shared_database_url
-    with psycopg.connect(shared_database_url) as connection:
-        connection.execute(_EMPTY)
 
 
 @pytest_asyncio.fixture
