@@ -28,7 +28,7 @@ test-research: $(VENV)/installed-train components ## run the tests of research/l
 coverage: $(VENV)/installed-train components ## run every test of the package and report what they cover
 	$(PYTEST) --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
 
-# One process for each core; tests that share a service run in the same one.
+# tests/conftest.py says how many processes; tests that share a service run in the same one.
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadgroup
 
 check: $(VENV)/installed-dev ## lint, check types, imports, dead code and documents, look for known vulnerabilities

@@ -1,8 +1,7 @@
 """Separate many clips while processes are killed, and compare with an undisturbed run of the same clips.
 
 Every few seconds a worker or one of its children is killed with SIGKILL. The API is killed and PostgreSQL
-is stopped immediately, each at a set share of the clips. ``tests/acceptance/test_crashes.py`` runs a
-shorter form.
+is stopped immediately, each at a set share of the clips.
 """
 
 from __future__ import annotations
@@ -62,7 +61,9 @@ class Plan:
     seed: int = 0
 
 
-_QUICK = Plan(clips=3, seconds=(1.0, 2.0), workers=1, interval=0.1, kills=1, api_kills=0, database_stops=0)
+_QUICK = Plan(
+    clips=10, seconds=(1.0, 3.0), workers=2, interval=1.0, kills=3, api_kills=1, database_away=0.5, within=200
+)
 
 
 @dataclass
@@ -124,6 +125,14 @@ class Outcome:
             found.append(f"{self.jobs} jobs of {self.plan.clips} clips")
         found += [f"left over: {name}" for name in self.leftovers]
         found += [f"process {pid} outlived the service" for pid in self.survivors]
+        planned = {"api": self.plan.api_kills, "database": self.plan.database_stops}
+        found += [
+            f"{kind} killed {self.kills[kind]} times of {times}"
+            for kind, times in planned.items()
+            if self.kills[kind] < times
+        ]
+        if not self.kills["worker"] + self.kills["child"]:
+            found.append("neither a worker nor a child was killed")
         return found
 
 
@@ -295,7 +304,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=Plan.workers)
     parser.add_argument("--interval", type=float, default=Plan.interval, help="seconds between kills")
     parser.add_argument("--seed", type=int, default=Plan.seed)
-    parser.add_argument("--quick", action="store_true", help="run three clips and one kill")
+    parser.add_argument("--quick", action="store_true", help="separate ten clips and kill a few processes")
     options = parser.parse_args()
     print(f"Measured on {machine()}.", flush=True)
     plan = Plan(clips=options.clips, workers=options.workers, interval=options.interval, seed=options.seed)

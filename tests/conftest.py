@@ -23,6 +23,11 @@ hypothesis.settings.register_profile("any machine", deadline=None)  # a busy mac
 hypothesis.settings.load_profile("any machine")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the number of test processes: two more than cores, since tests often wait for processes."""
+    return (os.cpu_count() or 1) + 2
+
+
 @pytest.fixture(scope="session")
 def model_settings() -> Settings:
     """Settings of a store in which Deezer's 2-stem model is installed, pulled at first use."""

@@ -40,18 +40,20 @@ COMMANDS = sorted(
     }
 )
 
+COLLECT = "--collect-only -q -n0 --ignore-glob=**/test_[!mw]*.py"
+
 QUICK = {
     "help": "",
     "demo": "",
     "test": "PYTEST_ARGS='-n0 tests/unit/test_workflows.py'",
-    "coverage": "PYTEST_ARGS='--collect-only -q -n0 --no-cov'",
+    "coverage": f"PYTEST_ARGS='{COLLECT} --no-cov'",
     "docs": "",
     "bench": "BENCH_ARGS=--quick",
     "bench-service": "BENCH_ARGS=--quick",
     "bench-crash": "BENCH_ARGS=--quick",
     "format": "",
     "clean": "VENV=unused",
-} | {target: "PYTEST_ARGS='--collect-only -q -n0'" for target in TARGETS if target.startswith("test-")}
+} | {target: f"PYTEST_ARGS='{COLLECT}'" for target in TARGETS if target.startswith("test-")}
 """Targets, with arguments that make them quick."""
 
 ELSEWHERE = {

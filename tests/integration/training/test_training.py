@@ -117,7 +117,7 @@ def test_the_loss_falls_and_the_training_is_recorded(tmp_path: Path, songs: Path
     assert sum(written["losses"][-1]["validation"]) == pytest.approx(last)
     assert written["arguments"]["data"] == str(songs)
     assert written["configuration"]["learning_rate"] == 1e-2
-    assert written["versions"]["torch"] == torch.__version__
+    assert torch.__version__.startswith(written["versions"]["torch"])  # one may lack "+cu130"
     assert set(written["data"]["files"]) == {str(path) for path in songs.rglob("*.wav")}
     assert len(written["data"]["sha256"]) == 64
     assert written["commit"] is None or len(written["commit"].rstrip("+")) == 40
