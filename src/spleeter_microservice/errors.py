@@ -375,9 +375,17 @@ class InvalidKeyError(AuthenticationError):
 
 
 class InvalidTokenError(AuthenticationError):
-    """The bearer token is not one that this service accepts."""
+    """The bearer token is not one that this service accepts.
+
+    Attributes:
+        problem: which field or claim is wrong and how, for the operator's log.
+    """
 
     facts = replace(AuthenticationError.facts, exit_status=61)
+
+    def __init__(self, message: str, *, reason: str, problem: str) -> None:
+        super().__init__(message, reason=reason)
+        self.problem = problem
 
 
 class TokenKeysUnavailableError(SecurityError):

@@ -143,6 +143,39 @@ def http_url(text: str) -> str:
     return text
 
 
+GrantText = tuple[frozenset[str], tuple[tuple[str, str], ...]]
+"""Scopes, and the names and values of the claims of a token that has them."""
+
+_UNSAFE_CLAIMS = {
+    *("name", "given_name", "family_name", "middle_name", "nickname", "preferred_username", "profile"),
+    *("picture", "website", "gender", "birthdate", "zoneinfo", "locale", "phone_number", "address", "upn"),
+    *("unique_name", "nonce", "jti", "scope", "scp", "aud"),
+}
+"""Claims that users edit or that whoever requests a token chooses (OpenID Connect Core, section 5.7)."""
+
+
+def tenant_claim(text: str) -> str:
+    """Parse the name of a claim that nobody but the issuer can choose."""
+    if text in _UNSAFE_CLAIMS:
+        raise ValueError(
+            "Users could choose another's tenant with it. Set it to a claim such as sub or org_id."
+        )
+    return text
+
+
+def grants(text: str) -> tuple[GrantText, ...]:
+    """Parse rules such as ``separate read if repository=ann/songs ref=refs/heads/main``."""
+    parsed = []
+    for rule in names(text):
+        before, _, after = (f" {rule} ").partition(" if ")
+        claims = [condition.partition("=") for condition in after.split()]
+        scopes = frozenset(before.split())
+        if not scopes or scopes - {"separate", "read"} or not claims or not all(map(all, claims)):
+            raise ValueError("Write each rule as: separate read if CLAIM=VALUE CLAIM=VALUE")
+        parsed.append((scopes, tuple((claim, value) for claim, _, value in claims)))
+    return tuple(parsed)
+
+
 @dataclass(frozen=True)
 class Settings:
     """Settings of one process, each described where it is defined."""
@@ -278,21 +311,37 @@ class Settings:
         "Failed authentications allowed per client address and minute.",
         parse=whole(),
     )
-    jwt_issuer: str | None = setting(
+    jwt_issuer: tuple[str, ...] = setting(
         "SPLEETER_JWT_ISSUER",
-        None,
-        "Expected `iss` of bearer tokens.",
+        (),
+        "Expected `iss` of bearer tokens; several, comma-separated, if they use the same keys.",
+        parse=names,
         default_text="none: tokens are refused",
     )
-    jwt_audience: str | None = setting("SPLEETER_JWT_AUDIENCE", None, "Expected `aud` of bearer tokens.")
+    jwt_audience: tuple[str, ...] = setting(
+        "SPLEETER_JWT_AUDIENCE",
+        (),
+        "Expected `aud` of bearer tokens, or `client_id` of Cognito's; several are comma-separated.",
+        parse=names,
+    )
     jwt_jwks_url: str | None = setting(
         "SPLEETER_JWT_JWKS_URL", None, "Address of the token issuer's public keys."
     )
     jwt_tenant_claim: str = setting(
-        "SPLEETER_JWT_TENANT_CLAIM", "sub", "Claim of a bearer token that names the tenant."
+        "SPLEETER_JWT_TENANT_CLAIM",
+        "sub",
+        "Claim of a bearer token that names the tenant.",
+        parse=tenant_claim,
     )
     jwt_scope_prefix: str = setting(
         "SPLEETER_JWT_SCOPE_PREFIX", "", "Prefix that the token issuer puts before scopes."
+    )
+    jwt_grants: tuple[GrantText, ...] = setting(
+        "SPLEETER_JWT_GRANTS",
+        (),
+        "Scopes of bearer tokens that have certain claims, such as `separate read if "
+        "repository=ann/songs ref=refs/heads/main`; several are comma-separated.",
+        parse=grants,
     )
     clamd_url: str | None = setting(
         "SPLEETER_CLAMD_URL", None, "Address of clamd: `tcp://host:3310` or `unix:///path`."
@@ -376,4 +425,4 @@ class Settings:
     @property
     def accepts_tokens(self) -> bool:
         """Whether bearer tokens are configured."""
-        return self.jwt_issuer is not None
+        return bool(self.jwt_issuer)

@@ -8,12 +8,19 @@ from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 ISSUER = "https://issuer.example"
 AUDIENCE = "spleeter"
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+PrivateKey = (
+    rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+)
+_CURVES: dict[str, ec.EllipticCurve] = {
+    "ES256": ec.SECP256R1(),
+    "ES384": ec.SECP384R1(),
+    "ES512": ec.SECP521R1(),
+    "ES256K": ec.SECP256K1(),
+}
 
 
 @dataclass(frozen=True)
@@ -25,12 +32,12 @@ class Signer:
     private: PrivateKey
 
     @classmethod
-    def rsa(cls, kid: str, bits: int = 2048) -> "Signer":
-        return cls(kid, "RS256", rsa.generate_private_key(65537, bits))
+    def rsa(cls, kid: str, bits: int = 2048, algorithm: str = "RS256") -> "Signer":
+        return cls(kid, algorithm, rsa.generate_private_key(65537, bits))
 
     @classmethod
-    def ec(cls, kid: str) -> "Signer":
-        return cls(kid, "ES256", ec.generate_private_key(ec.SECP256R1()))
+    def ec(cls, kid: str, algorithm: str = "ES256") -> "Signer":
+        return cls(kid, algorithm, ec.generate_private_key(_CURVES[algorithm]))
 
     @property
     def pem(self) -> bytes:
@@ -39,28 +46,27 @@ class Signer:
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
 
+    @property
+    def _library(self) -> Any:
+        return jwt.get_algorithm_by_name(self.algorithm)
+
     def jwk(self, **fields: Any) -> dict[str, Any]:
-        if isinstance(self.private, rsa.RSAPrivateKey):
-            public = RSAAlgorithm.to_jwk(self.private.public_key(), as_dict=True)
-        else:
-            public = ECAlgorithm.to_jwk(self.private.public_key(), as_dict=True)
+        public: dict[str, Any] = self._library.to_jwk(self.private.public_key(), as_dict=True)
         public.pop("key_ops", None)
-        return {**public, "kid": self.kid, "use": "sig", "alg": self.algorithm, **fields}
+        every = {**public, "kid": self.kid, "use": "sig", "alg": self.algorithm, **fields}
+        return {name: value for name, value in every.items() if value is not None}
 
     def private_jwk(self) -> dict[str, Any]:
         """The private key as a JWK, which no issuer may publish."""
-        if isinstance(self.private, rsa.RSAPrivateKey):
-            return {**RSAAlgorithm.to_jwk(self.private, as_dict=True), "kid": self.kid, "key_ops": ["verify"]}
-        return {**ECAlgorithm.to_jwk(self.private, as_dict=True), "kid": self.kid, "key_ops": ["verify"]}
+        return {**self._library.to_jwk(self.private, as_dict=True), "kid": self.kid, "key_ops": ["verify"]}
 
     def token(self, header: dict[str, Any] | None = None, **claims: Any) -> str:
         """Sign the usual claims and header, with some fields replaced, or omitted if None."""
-        headers = {"kid": self.kid, **(header or {})}
+        headers = {"typ": "JWT", "alg": self.algorithm, "kid": self.kid, **(header or {})}
         present = {name: value for name, value in headers.items() if value is not None}
         # By hand: the library refuses to make the tokens that tests need.
-        signed = f"{encoded({'typ': 'JWT', 'alg': self.algorithm, **present})}.{encoded(usual(**claims))}"
-        algorithm = jwt.get_algorithm_by_name(self.algorithm)
-        return f"{signed}.{encoded(algorithm.sign(signed.encode(), self.private))}"
+        signed = f"{encoded(present)}.{encoded(usual(**claims))}"
+        return f"{signed}.{encoded(self._library.sign(signed.encode(), self.private))}"
 
 
 @dataclass

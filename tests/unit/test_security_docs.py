@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from spleeter_microservice.access import key_format, keys, tokens
-from spleeter_microservice.access.jwks import KeySetCachePolicy
+from spleeter_microservice.access import key_format, keys
+from spleeter_microservice.access.jwks import ALGORITHMS, KeySetCachePolicy
 from spleeter_microservice.access.principal import Scope
 from spleeter_microservice.bootstrap.api import api_config
 from spleeter_microservice.outgoing.client import ResponseLimits
@@ -26,7 +26,7 @@ TEXT = " ".join((ROOT / "docs" / "security.md").read_text(encoding="utf-8").spli
         f"needs at least {keys.MINIMUM_LENGTH} characters",
         f"below {keys.SAFE_LENGTH} characters or {keys.SAFE_DISTINCT} different ones",
         f"scopes {', '.join(f'`{scope}`' for scope in Scope)}",
-        f"only {' and '.join(tokens.ALGORITHMS)}",
+        f"only {', '.join(ALGORITHMS)}",
         f"at most once in {KeySetCachePolicy().pause} s",
         f"within {KeySetCachePolicy().timeout} s and {KeySetCachePolicy().maximum_bytes >> 10} KiB",
         f"at most {KeySetCachePolicy().maximum_age // 60} minutes more",

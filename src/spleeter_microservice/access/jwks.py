@@ -3,25 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from jwt.algorithms import OKPAlgorithm
 
 from spleeter_microservice.errors import ConfigurationError, TokenKeysUnavailableError
 
-Algorithm = Literal["RS256", "ES256"]
-PublicKey = RSAPublicKey | EllipticCurvePublicKey
-Keys = dict[tuple[str | None, Algorithm], PublicKey]
-"""Public keys by their id and the one algorithm that each may be used with."""
+PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey
+Keys = dict[tuple[str | None, str], PublicKey]
+"""Public keys by their id and each algorithm that they may be used with."""
+
+_ALGORITHMS = {
+    "RSA": ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
+    "P-256": ("ES256",),
+    "P-384": ("ES384",),
+    "P-521": ("ES512",),
+    "secp256k1": ("ES256K",),
+    "Ed25519": ("EdDSA", "Ed25519"),
+    "Ed448": ("EdDSA", "Ed448"),
+}
+"""Algorithms that fit a key, by its type or its curve; all of them are asymmetric."""
+
+ALGORITHMS = tuple(dict.fromkeys(name for names in _ALGORITHMS.values() for name in names))
+"""Algorithms that a token may be signed with."""
+
+for _name in ("Ed25519", "Ed448"):  # names of RFC 9864 for EdDSA, which PyJWT may learn one day
+    with contextlib.suppress(ValueError):
+        jwt.register_algorithm(_name, OKPAlgorithm())
 
 _MINIMUM_RSA_BITS = 2048
 _MAXIMUM_KEYS = 100
@@ -57,7 +78,7 @@ class Jwks:
         now: monotonic clock, in seconds.
 
     Raises:
-        ConfigurationError: if the address cannot be trusted.
+        ConfigurationError: if the address cannot be trusted, or the environment's proxies cannot be used.
     """
 
     def __init__(
@@ -68,6 +89,7 @@ class Jwks:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         _check_url(url)
+        _check_environment(client)
         self.url = url
         self._policy = policy
         self._client = client
@@ -78,11 +100,11 @@ class Jwks:
         self._problem = ""
         self._fetching: asyncio.Task[None] | None = None
 
-    async def find(self, key_id: str | None, algorithm: Algorithm) -> PublicKey | None:
+    async def find(self, key_id: str | None, algorithm: str) -> PublicKey | None:
         """Return the key with an id, or, without an id, the only key for an algorithm.
 
         An unknown key id fetches the set again, because issuers change their keys, but no more often than the
-        policy allows.
+        policy allows. The first one after a regular fetch does so at once.
 
         Raises:
             TokenKeysUnavailableError: if no keys, or only stale ones, are cached and none can be fetched.
@@ -104,7 +126,7 @@ class Jwks:
     def _age(self) -> float:
         return self._now() - self._fetched_at
 
-    def _known(self, key_id: str | None, algorithm: Algorithm) -> PublicKey | None:
+    def _known(self, key_id: str | None, algorithm: str) -> PublicKey | None:
         if key_id is not None:
             return self._keys.get((key_id, algorithm))
         fitting = [key for (_, usable_with), key in self._keys.items() if usable_with == algorithm]
@@ -124,6 +146,7 @@ class Jwks:
         return self._fetching is not None and not self._fetching.done()
 
     async def _attempt(self) -> None:
+        regular = self._age() > self._policy.maximum_age
         try:
             async with asyncio.timeout(self._policy.timeout):
                 self._keys = parse_keys(await self._fetch())
@@ -133,6 +156,8 @@ class Jwks:
             self._problem = str(error) or type(error).__name__
         else:
             self._fetched_at = self._now()
+            if regular:  # keys may change right afterwards
+                self._tried_at = -float("inf")
 
     async def _fetch(self) -> bytes:
         headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
@@ -154,7 +179,7 @@ def parse_keys(document: bytes) -> Keys:
     """Return the keys of a key set that can verify a signature, and should.
 
     Symmetric and private keys, keys for encryption, other algorithms and curves, and RSA keys below 2048 bits
-    are ignored.
+    are ignored. A key that names its algorithm serves only that one.
 
     Raises:
         ValueError: if the document is not a key set, or has no usable key.
@@ -165,41 +190,46 @@ def parse_keys(document: bytes) -> Keys:
         raise ValueError("it is not a JSON Web Key Set")
     keys: Keys = {}
     for entry in entries:
-        algorithm = _algorithm(entry)
-        if algorithm is not None:
-            key = _public_key(entry, algorithm)
-            if key is not None:
-                keys[entry.get("kid"), algorithm] = key
+        algorithms = _algorithms(entry)
+        key = _public_key(entry, algorithms[0]) if algorithms else None
+        if key is not None:
+            named = entry.get("alg")
+            keys.update({(entry.get("kid"), name): key for name in algorithms if named in (None, name)})
     if not keys:
-        raise ValueError("it has no key for RS256 or ES256")
+        raise ValueError("it has no public key that can verify a signature")
     return keys
 
 
-def _algorithm(entry: Any) -> Algorithm | None:
-    """Return the algorithm of an entry, if it is one of ours and for signatures."""
+def _algorithms(entry: Any) -> tuple[str, ...]:
+    """Return the algorithms that fit an entry, if it is for signatures."""
     if not isinstance(entry, dict) or not isinstance(entry.get("kid"), str | None):
-        return None
+        return ()
     operations = entry.get("key_ops", ["verify"])
     if entry.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
-        return None
-    algorithm: Algorithm
-    if entry.get("kty") == "RSA":
-        algorithm = "RS256"
-    elif entry.get("kty") == "EC" and entry.get("crv") == "P-256":
-        algorithm = "ES256"
-    else:
-        return None
-    return algorithm if entry.get("alg", algorithm) == algorithm else None
+        return ()
+    return _ALGORITHMS.get(str(entry.get("kty") if entry.get("kty") == "RSA" else entry.get("crv")), ())
 
 
-def _public_key(entry: dict[str, Any], algorithm: Algorithm) -> PublicKey | None:
+def _public_key(entry: dict[str, Any], algorithm: str) -> PublicKey | None:
     try:
         key = jwt.PyJWK(entry, algorithm).key
     except (jwt.PyJWTError, ValueError, TypeError, KeyError):
         return None
-    if isinstance(key, RSAPublicKey) and key.key_size >= _MINIMUM_RSA_BITS:
-        return key
-    return key if isinstance(key, EllipticCurvePublicKey) else None
+    if isinstance(key, RSAPublicKey) and key.key_size < _MINIMUM_RSA_BITS:
+        return None
+    return key if isinstance(key, PublicKey) else None
+
+
+def _check_environment(client: Callable[[], httpx.AsyncClient]) -> None:
+    """Raise ``ConfigurationError`` unless a client can be made with the environment's proxies."""
+    try:
+        client()
+    except (ValueError, ImportError, OSError, httpx.InvalidURL) as error:
+        # The error's own text may contain the password of a proxy.
+        raise ConfigurationError(
+            "A proxy (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) or the file in SSL_CERT_FILE cannot be used. Write "
+            "proxies as http://HOST:PORT, https://…, socks5://… or socks5h://…, and name an existing file."
+        ) from error
 
 
 def _check_url(url: str) -> None:

@@ -12,8 +12,8 @@ from spleeter_microservice.errors import ConfigurationError, MissingScopeError
 DEFAULT_TENANT = "default"
 """Tenant of the keys of the configuration."""
 
-# No slash, no space, no leading dot: a tenant may become part of a path or of a log line. A colon marks
-# callers without an organisation (see ``tokens``).
+# No slash, no space, no leading dot: a tenant may become part of a path or of a log line. A colon or a
+# percent sign marks tenants that only tokens can name (see ``tokens``).
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@|+-]{0,127}", re.ASCII)
 
 

@@ -1,33 +1,47 @@
-"""Bearer tokens: JSON Web Tokens of one issuer, signed with RS256 or ES256 (RFC 7519, 8725, 9068)."""
+"""Bearer tokens: JSON Web Tokens with an asymmetric signature (RFC 7519, 8725, 9068).
+
+Issuers put the audience and the scopes of a token into different claims; docs/identity.md describes them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol
+from urllib.parse import quote
 
 import jwt
 
-from spleeter_microservice.access.jwks import Algorithm, PublicKey
-from spleeter_microservice.access.principal import Principal, Scope, is_tenant
-from spleeter_microservice.errors import ConfigurationError, InvalidTokenError
+from spleeter_microservice.access.jwks import ALGORITHMS, PublicKey
+from spleeter_microservice.access.principal import Principal, Scope
+from spleeter_microservice.errors import (
+    ConfigurationError,
+    InvalidTokenError,
+    SpleeterError,
+    TokenKeysUnavailableError,
+)
 
-ALGORITHMS = ("RS256", "ES256")
 MAXIMUM_LENGTH = 16_384
 """Characters that a token may have; servers refuse longer headers."""
 
 SUBJECT_TENANT = "sub:"
-"""Prefix of the tenants of people without an organisation; no key's tenant can have it."""
+"""Prefix of the tenants of callers without an organisation; no key's tenant can have it."""
 
 _LEEWAY = 30  # seconds by which the clocks may differ
-_TYPES = {"jwt", "at+jwt", "application/at+jwt"}  # no identity, logout or proof tokens
-_MAXIMUM_SUBJECT = 256
+_TYPES = {"jwt", "at+jwt"}  # no identity, logout or proof tokens
+_REQUIRED = {"exp", "iss", "sub"}  # and an audience
+_LACKING = "it lacks one of the claims exp, iss, aud, sub"
+_NO_CLAIMS: Any = {f"verify_{claim}": False for claim in ("exp", "nbf", "iat", "iss", "aud", "sub", "jti")}
+_MAXIMUM_NAME = 256
+_SHOWN = 100  # characters of a value in the log
 
 
 class KeySource(Protocol):
     """A source of an issuer's public keys, such as ``jwks.Jwks``."""
 
-    async def find(self, key_id: str | None, algorithm: Algorithm) -> PublicKey | None:
+    async def find(self, key_id: str | None, algorithm: str) -> PublicKey | None:
         """Return a key, or ``None`` if the issuer has no such key.
 
         Raises:
@@ -36,28 +50,79 @@ class KeySource(Protocol):
 
 
 @dataclass(frozen=True)
-class TokenRules:
-    """Which tokens are accepted.
+class Grant:
+    """Scopes of every token that has certain claims, for issuers whose tokens have no scopes.
 
     Attributes:
-        issuer: what ``iss`` must equal exactly.
-        audience: what ``aud`` must equal or contain.
-        tenant_claim: claim that names the tenant. With ``sub``, each user is a separate tenant, called
-            ``sub:`` and the subject, so that no user name can equal an API key's tenant.
-        scope_prefix: what the issuer puts before this service's scopes, such as ``spleeter:``.
+        scopes: the scopes.
+        claims: names and values of the claims; a token must have all of them.
     """
 
-    issuer: str
-    audience: str
+    scopes: frozenset[Scope]
+    claims: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class TokenRules:
+    """Which tokens are accepted, and what they allow.
+
+    Attributes:
+        issuers: values of ``iss`` that are accepted; all of them use the same keys.
+        audiences: values of which ``aud`` must equal or contain one.
+        tenant_claim: claim that names the tenant. With ``sub``, each user is a separate tenant, called
+            ``sub:`` and the subject, so that no user name can equal an API key's tenant. With several
+            issuers, the tenants of each are separate.
+        scope_prefix: what the issuer puts before this service's scopes, such as ``spleeter:``.
+        grants: scopes of tokens by their claims, in addition to those that tokens name.
+    """
+
+    issuers: tuple[str, ...]
+    audiences: tuple[str, ...]
     tenant_claim: str = "sub"
     scope_prefix: str = ""
+    grants: tuple[Grant, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.issuer or not self.audience or not self.tenant_claim:
+        if not self.issuers or not self.audiences or not self.tenant_claim:
             raise ConfigurationError(
                 "The rules for tokens lack an issuer, an audience or a tenant claim. Set "
                 "SPLEETER_JWT_ISSUER, SPLEETER_JWT_AUDIENCE and SPLEETER_JWT_JWKS_URL."
             )
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the check of one part of a token found.
+
+    Attributes:
+        part: name of the header field or the claim, or ``signature``.
+        value: what the token has there.
+        error: why the token is refused; None if this part is as it should be.
+    """
+
+    part: str
+    value: Any = None
+    error: SpleeterError | None = None
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Everything that was found out about a token.
+
+    Attributes:
+        findings: what the checks found, in the order in which they count.
+        claims: the token's claims, which are true only if no finding has an error.
+        principal: caller who presents the token; None if it is refused.
+    """
+
+    findings: tuple[Finding, ...]
+    claims: Mapping[str, Any]
+    principal: Principal | None
+
+    @property
+    def error(self) -> SpleeterError | None:
+        """The first reason for refusing the token."""
+        return next((finding.error for finding in self.findings if finding.error), None)
 
 
 class TokenVerifier:
@@ -75,79 +140,153 @@ class TokenVerifier:
     async def verify(self, token: str) -> Principal:
         """Return the caller who presents a token.
 
-        The key is chosen by the token's ``kid`` among the issuer's keys, and its own type binds it to one
-        algorithm. What else the token's header says about keys (``jku``, ``x5u``, ``jwk``, ``x5c``) is
-        ignored.
-
         Raises:
-            InvalidTokenError: if the token is not accepted; the reason may be shown to the caller.
+            InvalidTokenError: if the token is not accepted; the message may be shown to the caller.
             TokenKeysUnavailableError: if the issuer's keys are not available.
         """
-        header = _header(token)
-        algorithm = _algorithm(header)
-        key = await self._keys.find(header.get("kid"), algorithm)
-        if key is None:
-            raise _refused("it is not signed with a key of the issuer", "unknown key")
-        return self._principal(self._claims(token, key, algorithm))
+        examination = await self.examine(token)
+        if examination.error:
+            raise examination.error
+        assert examination.principal
+        return examination.principal
 
-    def _claims(self, token: str, key: PublicKey, algorithm: Algorithm) -> dict[str, Any]:
+    async def examine(self, token: str) -> Examination:
+        """Check all parts of a token, even after one has failed.
+
+        The key is chosen by the token's ``kid`` among the issuer's keys, and its own type binds it to its
+        algorithms. What else the token's header says about keys (``jku``, ``x5u``, ``jwk``, ``x5c``) is
+        ignored.
+        """
         try:
-            return jwt.decode(
-                token,
-                key,
-                algorithms=[algorithm],
-                audience=self.rules.audience,
-                issuer=self.rules.issuer,
-                leeway=_LEEWAY,
-                options={"require": ["exp", "iss", "aud", "sub"]},
-            )
-        except jwt.PyJWTError as error:
-            raise _refused(_words(error), _words(error)) from error
-        except (ValueError, TypeError, OverflowError, RecursionError) as error:
-            raise _refused("it cannot be read", "malformed") from error
+            header, claims = _parts(token)
+        except InvalidTokenError as error:
+            return Examination((Finding("token", error=error),), {}, None)
+        findings = [*_header_findings(header)]
+        if not any(finding.error for finding in findings):
+            findings.append(await self._signature(token, header.get("kid"), header["alg"]))
+        findings += self._claim_findings(token, claims)
+        accepted = not any(finding.error for finding in findings)
+        return Examination(tuple(findings), claims, self._principal(claims) if accepted else None)
 
-    def _principal(self, claims: dict[str, Any]) -> Principal:
-        subject = claims["sub"]
-        if not 0 < len(subject) <= _MAXIMUM_SUBJECT or not subject.isprintable():
-            raise _refused("its subject is not printable", "subject")
-        return Principal(self._tenant(claims), self._scopes(claims), f"token:{subject}")
+    async def _signature(self, token: str, key_id: str | None, algorithm: str) -> Finding:
+        try:
+            key = await self._keys.find(key_id, algorithm)
+        except TokenKeysUnavailableError as error:
+            return Finding("signature", error=error)
+        if key is None:
+            words = "it is not signed with a key of the issuer"
+            return _checked("kid", key_id or "", words, f"the issuer has no such key for {algorithm}")
+        try:
+            jwt.decode(token, key, algorithms=[algorithm], options=_NO_CLAIMS)
+        except (jwt.PyJWTError, ValueError, TypeError):
+            return Finding("signature", error=_refused("signature", "its signature is wrong", "is wrong"))
+        return Finding("signature")
 
-    def _tenant(self, claims: dict[str, Any]) -> str:
-        name, claim = claims.get(self.rules.tenant_claim), self.rules.tenant_claim
-        if not isinstance(name, str) or not is_tenant(name):
-            raise _refused(f"its claim '{claim}' does not name a tenant", "tenant")
-        return SUBJECT_TENANT + name if claim == "sub" else name
+    def _claim_findings(self, token: str, claims: Mapping[str, Any]) -> Iterator[Finding]:
+        for claim in ("exp", "nbf", "iat", "iss"):
+            if claim in _REQUIRED or claim in claims:
+                yield self._standard(token, claims, claim)
+        yield self._audience(claims)
+        # Amazon Cognito and Keycloak say in a claim what other issuers say in the header's ``typ``.
+        for claim, kinds in (("token_use", {"access"}), ("typ", {"bearer", *_TYPES})):
+            if claim in claims:
+                wrong = str(claims[claim]).lower() not in kinds
+                yield _checked(claim, claims[claim], wrong and "it is not an access token")
+        subject = self._standard(token, claims, "sub")
+        if not subject.error:
+            wrong = not _is_name(claims["sub"])
+            subject = _checked("sub", claims["sub"], wrong and "its subject is not printable")
+        yield subject
+        claim = self.rules.tenant_claim
+        name = _trusted(claims, claim)
+        wrong = not _is_name(name) or name.startswith(".")
+        if claim != "sub" or (wrong and not subject.error):
+            words = f"its claim '{claim}' does not name a tenant"
+            yield _checked(claim, claims.get(claim), wrong and words, "not a tenant's name")
 
-    def _scopes(self, claims: dict[str, Any]) -> frozenset[Scope]:
+    def _standard(self, token: str, claims: Mapping[str, Any], claim: str) -> Finding:
+        """Return what the library says about one claim, whatever it says about the others."""
+        options: Any = _NO_CLAIMS | {
+            "verify_signature": False,
+            f"verify_{claim}": True,
+            "require": [claim] if claim in _REQUIRED else [],
+        }
+        words, problem = "", ""
+        try:
+            jwt.decode(token, options=options, issuer=self.rules.issuers, leeway=_LEEWAY)
+        except jwt.MissingRequiredClaimError:
+            words = _LACKING
+        except jwt.ExpiredSignatureError:
+            words, problem = "it has expired", "in the past"
+        except jwt.ImmatureSignatureError:
+            words, problem = "it is not valid yet", "in the future"
+        except jwt.InvalidIssuerError:
+            words, problem = "it is from another issuer", f"not {' or '.join(self.rules.issuers)}"
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
+            words, problem = "it cannot be read", "of the wrong type"
+        return _checked(claim, claims.get(claim), words, problem)
+
+    def _audience(self, claims: Mapping[str, Any]) -> Finding:
+        claim = "aud"
+        if claims.get("aud") is None and claims.get("token_use") == "access":
+            claim = "client_id"  # Amazon Cognito's access tokens have no audience
+        value = claims.get(claim)
+        given = value if isinstance(value, list) else [value]
+        words = "it is for another audience"
+        if value is None:
+            words = _LACKING
+        elif all(isinstance(name, str) for name in given) and not set(given).isdisjoint(self.rules.audiences):
+            words = ""
+        return _checked(claim, value, words, f"not {' or '.join(self.rules.audiences)}")
+
+    def _principal(self, claims: Mapping[str, Any]) -> Principal:
+        return Principal(self._tenant(claims), self._scopes(claims), f"token:{claims['sub']}")
+
+    def _tenant(self, claims: Mapping[str, Any]) -> str:
+        """Return the tenant's name, in which no two subjects and no two issuers can meet."""
+        claim = self.rules.tenant_claim
+        own = claim == "sub"
+        name = quote(claims[claim], safe="@|+:" if own else "@|+")
+        name = SUBJECT_TENANT + name if own else name
+        if len(self.rules.issuers) == 1:
+            return name
+        return f"iss-{hashlib.sha256(claims['iss'].encode()).hexdigest()[:16]}:{name}"
+
+    def _scopes(self, claims: Mapping[str, Any]) -> frozenset[Scope]:
         """Return the scopes that are ours; the others belong to other services."""
-        granted = set[str]()
-        for claim in ("scope", "scp", "permissions"):
-            granted.update(_names(claims.get(claim)))
-        prefix = self.rules.scope_prefix
-        return frozenset(scope for scope in Scope if prefix + scope in granted)
+        named = set[str]()
+        for claim in ("scope", "scp", "permissions", "roles"):
+            named.update(_names(claims.get(claim)))
+        named.update(_names(_inside(claims, "realm_access", "roles")))
+        for audience in self.rules.audiences:  # Keycloak's roles of this service, not of others
+            named.update(_names(_inside(claims, "resource_access", audience, "roles")))
+        scopes = {scope for scope in Scope if self.rules.scope_prefix + scope in named}
+        for grant in self.rules.grants:
+            if all(_has(claims, claim, value) for claim, value in grant.claims):
+                scopes |= grant.scopes
+        return frozenset(scopes)
 
 
-def _header(token: str) -> dict[str, Any]:
-    if not token or len(token) > MAXIMUM_LENGTH or not token.isascii():
-        raise _refused("it is not a token", "malformed")
-    try:
-        header = jwt.get_unverified_header(token)
-    except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
-        raise _refused("it is not a token", "malformed") from error
-    if not isinstance(header.get("kid"), str | None):
-        raise _refused("it is not a token", "malformed")
-    return header
+def _parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the header and the claims of a token, neither of which is verified."""
+    if token and len(token) <= MAXIMUM_LENGTH and token.isascii():
+        try:
+            parts = jwt.decode_complete(token, options=_NO_CLAIMS | {"verify_signature": False})
+            return parts["header"], parts["payload"]
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+            pass
+    raise _refused("token", "it is not a token", "is not a JSON Web Token")
 
 
-def _algorithm(header: dict[str, Any]) -> Algorithm:
+def _header_findings(header: Mapping[str, Any]) -> Iterator[Finding]:
     algorithm, kind = header.get("alg"), header.get("typ", "JWT")
-    if algorithm not in ALGORITHMS:
-        raise _refused(f"it must be signed with one of {', '.join(ALGORITHMS)}", "algorithm")
-    if not isinstance(kind, str) or kind.lower() not in _TYPES:
-        raise _refused("it is not an access token", "type")
+    known = ", ".join(ALGORITHMS)
+    yield _checked("alg", algorithm, algorithm not in ALGORITHMS and f"it must be signed with one of {known}")
+    accepted = isinstance(kind, str) and kind.lower().removeprefix("application/") in _TYPES
+    yield _checked("typ", kind, not accepted and "it is not an access token")
     if "crit" in header or "b64" in header:
-        raise _refused("it asks for extensions that this service does not know", "extensions")
-    return cast(Algorithm, algorithm)
+        words = "it asks for extensions that this service does not know"
+        yield _checked("crit", header.get("crit"), words)
 
 
 def _names(value: object) -> Iterable[str]:
@@ -156,20 +295,42 @@ def _names(value: object) -> Iterable[str]:
     return [name for name in value if isinstance(name, str)] if isinstance(value, list) else []
 
 
-def _words(error: jwt.PyJWTError) -> str:
-    """Return what is wrong with a token, without quoting it."""
-    words: dict[type[jwt.PyJWTError], str] = {
-        jwt.ExpiredSignatureError: "it has expired",
-        jwt.ImmatureSignatureError: "it is not valid yet",
-        jwt.InvalidAudienceError: "it is for another audience",
-        jwt.InvalidIssuerError: "it is from another issuer",
-        jwt.MissingRequiredClaimError: "it lacks one of the claims exp, iss, aud, sub",
-        jwt.InvalidSignatureError: "its signature is wrong",
-    }
-    return words.get(type(error), "it cannot be read")
+def _inside(value: Any, *names: str) -> Any:
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
-def _refused(why: str, reason: str) -> InvalidTokenError:
+def _trusted(claims: Mapping[str, Any], claim: str) -> Any:
+    """Return a claim, unless it is an address that the issuer has not verified."""
+    if claim == "email" and claims.get("email_verified") not in (True, "true"):
+        return None
+    return claims.get(claim)
+
+
+def _has(claims: Mapping[str, Any], claim: str, expected: str) -> bool:
+    value = _trusted(claims, claim)
+    for item in value if isinstance(value, list) else [value]:
+        if (json.dumps(item) if isinstance(item, bool | int) else item) == expected:
+            return True
+    return False
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _MAXIMUM_NAME and value.isprintable()
+
+
+def _checked(part: str, value: Any, words: str | Literal[False], problem: str = "") -> Finding:
+    """Return a finding, with an error if there are words for the caller."""
+    if not words:
+        return Finding(part, value)
+    details = f"{repr(value)[:_SHOWN]}{', ' if problem else ''}{problem}" if value is not None else "missing"
+    return Finding(part, value, _refused(part, words, f"is {details}"))
+
+
+def _refused(part: str, words: str, problem: str) -> InvalidTokenError:
     return InvalidTokenError(
-        f"The token is not accepted: {why}. Get a new one from its issuer.", reason=reason
+        f"The token is not accepted: {words}. Get a new one from its issuer.",
+        reason=part,
+        problem=f"{part} {problem}",
     )

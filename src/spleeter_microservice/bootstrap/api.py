@@ -9,12 +9,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
-from spleeter_microservice.access.jwks import Jwks
 from spleeter_microservice.access.key_table import KeyTable
 from spleeter_microservice.access.keys import ApiKeys, parse_configured
 from spleeter_microservice.access.rate_limit import Rate
 from spleeter_microservice.access.rate_table import DatabaseRateLimiter
-from spleeter_microservice.access.tokens import TokenRules, TokenVerifier
 from spleeter_microservice.antivirus.scan import open_scanner
 from spleeter_microservice.bootstrap.database import migrate_when_available
 from spleeter_microservice.bootstrap.shared import (
@@ -26,6 +24,7 @@ from spleeter_microservice.bootstrap.shared import (
     open_object_store,
     webhook_secrets,
 )
+from spleeter_microservice.bootstrap.tokens import token_verifier
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import ConfigurationError
 from spleeter_microservice.jobs.repository import JobRepository
@@ -67,7 +66,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             retention=Retention(database, storage.delete_prefix),
             storage=storage,
             keys=_keys(settings, database),
-            tokens=_tokens(settings),
+            tokens=token_verifier(settings),
             requests=DatabaseRateLimiter(database, Rate(settings.requests_per_minute), "requests"),
             attempts=DatabaseRateLimiter(database, Rate(settings.failed_attempts_per_minute), "attempts"),
             scanner=open_scanner(settings.antivirus, settings.clamd_url),
@@ -140,12 +139,3 @@ def _keys(settings: Settings, database: Database) -> ApiKeys:
     for warning in keys.warnings:
         logger.warning("the configuration is unsafe: %s", warning)
     return keys
-
-
-def _tokens(settings: Settings) -> TokenVerifier | None:
-    if not settings.jwt_issuer or not settings.jwt_audience or not settings.jwt_jwks_url:
-        return None
-    rules = TokenRules(
-        settings.jwt_issuer, settings.jwt_audience, settings.jwt_tenant_claim, settings.jwt_scope_prefix
-    )
-    return TokenVerifier(rules, Jwks(settings.jwt_jwks_url))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
+import structlog
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
@@ -17,11 +18,13 @@ from spleeter_microservice.audit.record import Action
 from spleeter_microservice.errors import (
     AuthenticationError,
     CredentialsError,
+    InvalidTokenError,
     MissingScopeError,
 )
 from spleeter_microservice.web.audit import client_of, record
 from spleeter_microservice.web.services import Services, ServicesDep
 
+logger = structlog.get_logger(__name__)
 _KEY = APIKeyHeader(
     name="X-API-KEY",
     scheme_name="ApiKey",
@@ -78,6 +81,8 @@ async def _verify(services: Services, text: str, *, is_bearer: bool) -> Principa
 
 
 async def _count_failure(request: Request, services: Services, error: AuthenticationError) -> None:
+    if isinstance(error, InvalidTokenError):
+        logger.warning("token refused", problem=error.problem)
     reason = getattr(error, "reason", "")
     await record(request, Action.AUTHENTICATION_FAILED, "refused", reason=reason, path=request.scope["path"])
     await services.attempts.take(client_of(request))

@@ -4,12 +4,15 @@ import asyncio
 import hashlib
 import hmac
 import json
+import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed448, ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +22,7 @@ from spleeter_microservice.access.tokens import TokenRules, TokenVerifier
 from spleeter_microservice.errors import ConfigurationError, InvalidTokenError, TokenKeysUnavailableError
 from tests.support.http_servers import Answer, Handler, Server, content, redirect, serving, stall, status
 from tests.support.issuer import AUDIENCE, ISSUER, KeySet, Signer, encoded, usual
+from tests.support.service import free_port
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio
@@ -26,7 +30,7 @@ pytestmark = pytest.mark.asyncio
 RSA = Signer.rsa("rsa-1")
 EC = Signer.ec("ec-1")
 STRANGER = Signer.rsa("rsa-1")
-RULES = TokenRules(ISSUER, AUDIENCE)
+RULES = TokenRules((ISSUER,), (AUDIENCE,))
 NO_HEADERS: list[object] = [[], 1, {}, {"alg": "RS256", "kid": 1}, {"alg": ["RS256"]}]
 
 
@@ -104,6 +108,10 @@ async def test_a_token_of_the_issuer_authenticates_its_subject(
         ({"sub": "two\nlines"}, "not printable"),
         ({"sub": "s" * 300}, "not printable"),
         ({"sub": "../../other"}, "does not name a tenant"),
+        ({"token_use": "id"}, "not an access token"),
+        ({"typ": "Refresh"}, "not an access token"),
+        ({"aud": None, "client_id": AUDIENCE}, "lacks"),
+        ({"aud": ["spleeter", 1]}, "another audience"),
     ],
     ids=str,
 )
@@ -139,9 +147,40 @@ async def test_a_key_serves_only_its_own_algorithm(verifier: TokenVerifier) -> N
     _, payload, signature = RSA.token().split(".")
     changed = encoded({"alg": "ES256", "kid": EC.kid, "typ": "JWT"})
     assert "wrong" in await refusal(verifier, f"{changed}.{payload}.{signature}")
-    for algorithm in ("RS384", "RS512", "PS256", "ES384", "EdDSA", "rs256"):
+    for algorithm in ("RS384", "RS512", "PS256", "ES384", "EdDSA"):
         changed = encoded({"alg": algorithm, "kid": RSA.kid})
-        assert "must be signed" in await refusal(verifier, f"{changed}.{payload}.{signature}")
+        assert "not signed with a key" in await refusal(verifier, f"{changed}.{payload}.{signature}")
+    changed = encoded({"alg": "rs256", "kid": RSA.kid})
+    assert "must be signed" in await refusal(verifier, f"{changed}.{payload}.{signature}")
+
+
+@pytest.mark.parametrize("name", ["RS384", "RS512", "PS256", "PS384", "PS512", "ES384", "ES512", "ES256K"])
+@pytest.mark.parametrize("named", [True, False], ids=["named", "unnamed"])
+async def test_every_asymmetric_algorithm_that_fits_the_key_is_accepted(name: str, named: bool) -> None:
+    signer = Signer.ec("a", name) if name.startswith("ES") else Signer("a", name, RSA.private)
+    await check_algorithm(signer, named=named)
+
+
+@pytest.mark.parametrize("name", ["EdDSA", "Ed25519"])
+async def test_edwards_curves_are_accepted_under_both_names(name: str) -> None:
+    for private in (ed25519.Ed25519PrivateKey.generate(), ed448.Ed448PrivateKey.generate()):
+        fitting = name if name == "EdDSA" or isinstance(private, ed25519.Ed25519PrivateKey) else "Ed448"
+        await check_algorithm(Signer("a", fitting, private), named=False)
+
+
+async def check_algorithm(signer: Signer, *, named: bool) -> None:
+    keys = parse_keys(KeySet([EC.jwk(), signer.jwk(**{} if named else {"alg": None})]).document())
+
+    class Published:
+        async def find(self, key_id: str | None, algorithm: str) -> Any:
+            return keys.get((key_id, algorithm))
+
+    verifier = TokenVerifier(RULES, Published())
+    assert (await verifier.verify(signer.token())).key_id == "token:someone"
+    assert "signature is wrong" in await refusal(verifier, f"{signer.token()[:-8]}AAAAAAAA")
+    assert "not signed with a key" in await refusal(verifier, signer.token({"alg": "ES256"}))
+    if named and isinstance(signer.private, rsa.RSAPrivateKey):
+        assert "not signed with a key" in await refusal(verifier, signer.token({"alg": "RS256"}))
 
 
 async def test_another_key_s_signature_under_a_known_id_is_refused(verifier: TokenVerifier) -> None:
@@ -232,11 +271,11 @@ async def test_scopes_are_read_wherever_issuers_put_them(
 
 
 async def test_the_tenant_claim_and_the_scope_prefix_are_configurable(server: Server) -> None:
-    rules = TokenRules(ISSUER, AUDIENCE, tenant_claim="org", scope_prefix="spleeter:")
+    rules = TokenRules((ISSUER,), (AUDIENCE,), tenant_claim="org", scope_prefix="spleeter:")
     verifier = TokenVerifier(rules, Jwks(server.url))
     principal = await verifier.verify(RSA.token(org="band", scope="read spleeter:separate"))
     assert principal == Principal("band", frozenset({Scope.SEPARATE}), "token:someone")
-    for wrong in (None, "", 5, "a/b", ["band"], "sub:someone"):
+    for wrong in (None, "", 5, ["band"], "..", "two\nlines", "x" * 257):
         assert "does not name a tenant" in await refusal(verifier, RSA.token(org=wrong))
 
 
@@ -258,13 +297,12 @@ async def test_a_new_key_is_fetched_and_a_removed_one_forgotten() -> None:
             RULES, Jwks(server.url, KeySetCachePolicy(maximum_age=600, pause=30), now=clock)
         )
         await verifier.verify(RSA.token())
-        clock.time += 31
         await verifier.verify(new.token())
         await verifier.verify(RSA.token())
         clock.time += 601
         await verifier.verify(new.token())
         assert "not signed with a key of the issuer" in await refusal(verifier, RSA.token())
-        assert len(server.requests) == 3
+        assert len(server.requests) == 4
 
 
 async def test_a_flood_of_unknown_keys_reaches_the_issuer_once_per_pause() -> None:
@@ -276,7 +314,7 @@ async def test_a_flood_of_unknown_keys_reaches_the_issuer_once_per_pause() -> No
             await asyncio.gather(*(refusal(verifier, token) for token in tokens))
             await verifier.verify(RSA.token())
             clock.time += 31
-        assert len(server.requests) == 3
+        assert len(server.requests) == 1 + 3
 
 
 async def test_without_an_id_only_an_unambiguous_key_is_used() -> None:
@@ -380,7 +418,7 @@ async def test_an_unreachable_server_is_named() -> None:
         {"kty": "oct", "k": encoded(b"s" * 32), "kid": "rsa-1", "alg": "HS256"},
         RSA.jwk(use="enc"),
         RSA.jwk(key_ops=["encrypt"]),
-        RSA.jwk(alg="RS512"),
+        RSA.jwk(alg="RSA-OAEP"),
         RSA.private_jwk(),
         EC.private_jwk(),
         RSA.jwk(n="!"),
@@ -410,9 +448,38 @@ async def test_an_unreachable_server_is_named() -> None:
     ],
 )
 async def test_unsuitable_keys_are_ignored(entry: Any) -> None:
-    with pytest.raises(ValueError, match="no key for RS256 or ES256"):
+    with pytest.raises(ValueError, match="no public key"):
         parse_keys(KeySet([entry]).document())
     assert len(parse_keys(KeySet([entry, EC.jwk(kid="good")]).document())) == 1
+
+
+async def test_keys_are_fetched_through_a_socks_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    command = ["microsocks", "-i", "127.0.0.1", "-p", str(port)]
+    with serving(published(RSA)) as server, subprocess.Popen(command, stderr=subprocess.PIPE) as proxy:
+        try:
+            await eventually(lambda: listens(port))
+            monkeypatch.setenv("ALL_PROXY", f"socks5h://127.0.0.1:{port}")
+            await TokenVerifier(RULES, Jwks(server.url)).verify(RSA.token())
+        finally:
+            proxy.terminate()
+        assert proxy.stderr
+        assert f"connected to 127.0.0.1:{server.server_port}" in proxy.stderr.read().decode()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.parametrize("proxy", ["socks4://h:1", "rubbish://u:sesame@h", "http://u:sesame@h:x"])
+async def test_an_unusable_proxy_is_reported_at_the_start_without_its_password(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(ConfigurationError, match="ALL_PROXY") as caught:
+        Jwks(f"{ISSUER}/keys")
+    assert "sesame" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -424,6 +491,6 @@ async def test_an_untrusted_address_is_refused(url: str) -> None:
 
 
 async def test_rules_without_issuer_or_audience_are_refused() -> None:
-    for issuer, audience in (("", AUDIENCE), (ISSUER, "")):
+    for issuers, audiences in (((), (AUDIENCE,)), ((ISSUER,), ())):
         with pytest.raises(ConfigurationError, match="SPLEETER_JWT_ISSUER"):
-            TokenRules(issuer, audience)
+            TokenRules(issuers, audiences)

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+import structlog
 
 from spleeter_microservice.access.jwks import Jwks
 from spleeter_microservice.access.keys import ApiKeys, parse_configured
@@ -47,7 +48,7 @@ def services(database: Database, fleet: WorkerRegistry, tmp_path: Path) -> Servi
         tmp_path,
         fleet,
         keys=ApiKeys(MemoryKeyStore(), parse_configured(CONFIGURED)),
-        tokens=TokenVerifier(TokenRules(ISSUER, AUDIENCE), issuer(publish)),
+        tokens=TokenVerifier(TokenRules((ISSUER,), (AUDIENCE,)), issuer(publish)),
         attempts=MemoryRateLimiter(Rate(3)),
     )
 
@@ -165,6 +166,19 @@ async def test_an_invalid_token_is_refused(stranger: httpx.AsyncClient, claims: 
     answer = await stranger.get("/v1/models", headers={"Authorization": f"Bearer {SIGNER.token(**claims)}"})
     assert answer.status_code == 401
     assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+
+
+async def test_the_log_names_the_claim_that_failed_and_the_response_does_not(
+    stranger: httpx.AsyncClient, services: Services
+) -> None:
+    token = SIGNER.token(aud=None)
+    with structlog.testing.capture_logs() as logged:
+        answer = await stranger.get("/v1/models", headers={"Authorization": f"Bearer {token}"})
+    assert "lacks one of the claims exp, iss, aud, sub" in answer.json()["detail"]
+    (entry,) = [entry for entry in logged if entry["event"] == "token refused"]
+    assert entry["problem"] == "aud is missing"
+    assert not any(part in str(logged) for part in token.split("."))
+    assert recorded(services)[0]["details"]["reason"] == "aud"
 
 
 async def test_an_unreachable_issuer_is_not_the_client_s_fault(
