@@ -42,14 +42,14 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     from importlib.metadata import version
 
-    from spleeter_microservice.cli import audit, evaluate, keys, models, separate, serve, train
+    from spleeter_microservice.cli import audit, evaluate, keys, models, separate, serve, tokens, train
 
     parser = argparse.ArgumentParser(
         prog="spleeter-microservice", description="Separates songs into stems with Spleeter's networks."
     )
     parser.add_argument("--version", action="version", version=version("spleeter-microservice"))
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (separate, evaluate, train, models, serve, keys, audit):
+    for command in (separate, evaluate, train, models, serve, keys, tokens, audit):
         command.add_parser(commands)
     parser.set_defaults(run=_run_models)
     return parser
