@@ -383,7 +383,7 @@ class InvalidTokenError(AuthenticationError):
 
     facts = replace(AuthenticationError.facts, exit_status=61)
 
-    def __init__(self, message: str, *, reason: str, problem: str) -> None:
+    def __init__(self, message: str, *, reason: str = "missing", problem: str = "") -> None:
         super().__init__(message, reason=reason)
         self.problem = problem
 
