@@ -529,6 +529,12 @@ class AuditUnwritableError(AuditError):
     )
 
 
+class AuditDiskFullError(AuditUnwritableError):
+    """The disk of the audit log has no space left."""
+
+    facts = DiskFullError.facts
+
+
 class AuditBrokenError(AuditError):
     """Records of the audit log were changed, removed or moved."""
 

@@ -23,6 +23,7 @@ Scanning = Literal["off", "required"]
 T = TypeVar("T")
 
 _LARGEST = 1 << 31
+_SHORTEST_KEY = 16
 _USER_DATA = Path(platformdirs.user_data_dir("spleeter-microservice"))
 
 
@@ -133,6 +134,14 @@ def extensions(text: str) -> tuple[str, ...]:
     for extension in found:
         if not (extension.isascii() and extension.isalnum()):
             raise ValueError(f"{extension!r} is not a file extension. Write them as in wav,mp3.")
+    return found
+
+
+def audit_keys(text: str) -> tuple[str, ...]:
+    """Parse secret keys separated by commas."""
+    found = names(text)
+    if any(len(key) < _SHORTEST_KEY for key in found):
+        raise ValueError(f"Each key needs {_SHORTEST_KEY} characters or more: openssl rand -hex 32")
     return found
 
 
@@ -298,6 +307,14 @@ class Settings:
         "Secrets that sign webhooks, `whsec_…`; separate two by a comma while one replaces the other.",
         secret=True,
         default_text="none: `callback_url` is refused",
+    )
+    audit_key: tuple[str, ...] = setting(
+        "SPLEETER_AUDIT_KEY",
+        (),
+        "Keys that seal the audit log, comma-separated: the first one seals, and older ones are accepted.",
+        parse=audit_keys,
+        secret=True,
+        default_text="a key in the data folder for the embedded database, none for another",
     )
     max_queued: int = setting(
         "SPLEETER_MAX_QUEUED", 1000, "Jobs that a tenant may have waiting.", parse=whole()

@@ -1,5 +1,6 @@
 """The commands keys and audit, and errors at the start of the service."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from spleeter_microservice.access import key_format
 from spleeter_microservice.database.embedded import EmbeddedPostgres
+from tests.support.audit import tamper
 from tests.support.service import free_port
 
 _REPOSITORY = Path(__file__).parents[2]
@@ -40,10 +42,15 @@ def test_a_key_is_created_listed_revoked_and_recorded(database_url: str, tmp_pat
     assert run("keys", "create", "--scopes", "all", **place).returncode == 2
     checked = run("audit", "verify", **place)
     assert checked.stdout.startswith("2 records, intact.")
-    log = tmp_path / "audit" / "audit.jsonl"
-    assert text not in log.read_text()
-    log.write_text(log.read_text().replace("band", "bend"))
+    exported = run("audit", "export", **place).stdout
+    assert [json.loads(line)["action"] for line in exported.splitlines()] == ["key.created", "key.revoked"]
+    assert run("audit", "export", "--after", "1", **place).stdout == exported.splitlines(keepends=True)[1]
+    assert text not in exported
+    tamper(database_url, "UPDATE spleeter_audit SET record = replace(record, 'band', 'bend')")
     assert run("audit", "verify", **place).returncode == 74
+    copy = tmp_path / "audit.jsonl"
+    copy.write_text(exported)
+    assert "intact. Later records may be missing" in run("audit", "verify", str(copy), **place).stdout
 
 
 def test_keys_can_be_created_in_the_embedded_database(tmp_path: Path) -> None:
@@ -51,6 +58,8 @@ def test_keys_can_be_created_in_the_embedded_database(tmp_path: Path) -> None:
     assert key_format.is_generated(run("keys", "create", **place).stdout.strip())
     with EmbeddedPostgres(tmp_path / "postgres"):  # as serve has it
         assert "key_" in run("keys", "list", **place).stdout
+        assert run("audit", "verify", **place).stdout.startswith("1 records, intact. Head: 1:")
+    assert (tmp_path / "audit-key").stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize("command", ["api", "worker"])

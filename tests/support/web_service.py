@@ -154,7 +154,7 @@ def build_services(
         requests=MemoryRateLimiter(Rate(10_000)),
         attempts=MemoryRateLimiter(Rate(10)),
         scanner=None,
-        audit=AuditLog(folder / "audit.jsonl", flush=False),
+        audit=AuditLog(database),
         prober=WavProber(),
         deliveries=fleet,
         workers=fleet,

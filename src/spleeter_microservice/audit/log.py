@@ -1,144 +1,165 @@
-r"""The audit log: JSON lines that are only appended, each linked to the one before by its hash.
+"""The audit log: records in PostgreSQL, each linked to the one before by its hash.
 
-::
-
-    {"action":"job.created", … ,"hash":"9f2c…","previous":"41aa…","sequence":7, …}\n
-
-Several processes may append to one file. To do so they lock ``{path}.head``, which also holds the
-number and hash of the newest record. After a file is renamed in order to be archived, the next record begins
-a new file and follows the last one of the renamed file.
+Rows are only added; triggers refuse everything else. The row of ``spleeter_audit_head`` names the newest
+record and is moved together with it, so that of several processes only one can add the next record. Its seal
+is an HMAC under a key that the database does not have. Each record is also copied to the program's log.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
-import json
-import os
-from collections.abc import Callable, Iterator
+import contextvars
+import hashlib
+import hmac
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import Any
+
+import psycopg
 
 from spleeter_microservice.audit.record import (
     BEGINNING,
-    MAXIMUM_LINE,
     Action,
     AuditEvent,
     ChainHead,
+    canonical,
     compose,
-    read,
+    head_of,
 )
-from spleeter_microservice.errors import AuditUnwritableError
+from spleeter_microservice.database.connection import Database, Row
+from spleeter_microservice.errors import (
+    AuditDiskFullError,
+    AuditUnwritableError,
+    DatabaseUnavailableError,
+    DiskFullError,
+)
 
-_HEAD_BYTES = 128  # a fixed length, so that a shorter head overwrites all of a longer one
+logger = logging.getLogger(__name__)
+
+_BATCH = 100  # records; bounds the size of a statement
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """An event to record, its time, and what its caller waits for."""
+
+    event: AuditEvent
+    at: datetime
+    recorded: asyncio.Future[ChainHead]
 
 
 class AuditLog:
     """An audit log that can be appended to.
 
     Args:
-        path: path of the log; it and ``{path}.head`` are created when needed, readable by the owner only.
-        flush: whether to write each record to the disk before continuing, so that it survives a power cut.
+        database: an open database.
+        keys: keys of the seal; the first one seals, and all are accepted. Without one, nothing is sealed.
         now: function that returns the time, with a time zone.
     """
 
     def __init__(
-        self, path: Path, *, flush: bool = True, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        database: Database,
+        keys: Sequence[bytes] = (),
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self.path = path
-        self._flush = flush
+        self._database = database
+        self._keys = keys
         self._now = now
+        self._newest = BEGINNING
+        self._waiting: list[_Waiting] = []
+        self._writing: asyncio.Task[None] | None = None
 
     async def record(self, event: AuditEvent) -> ChainHead:
-        """Append a record without blocking the event loop; see ``append``."""
-        return await asyncio.to_thread(self.append, event)
+        """Append a record, entirely or not at all, and return it as the log's head.
 
-    def append(self, event: AuditEvent) -> ChainHead:
-        """Append a record, entirely or not at all, and return the log's new head.
+        Events that arrive while others are being written share one statement.
 
         Raises:
             AuditUnwritableError: if the record cannot be written. The action to be recorded should then
                 not take place.
         """
-        try:
-            with _opened(head_path(self.path)) as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)  # dropped even if the process is killed
-                # Opened under the lock: a file that is renamed now must not get a record after its successor.
-                with _opened(self.path, os.O_APPEND) as log:
-                    return self._append(log, lock, event)
-        except OSError as error:
+        waiting = _Waiting(event, self._now(), asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        if self._writing is None or self._writing.done():
+            # Without the caller's context: the request in it is not that of the other records.
+            self._writing = asyncio.create_task(self._write(), context=contextvars.Context())
+        return await waiting.recorded
+
+    async def _write(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+            try:
+                records = await self._append(batch)
+            except Exception as error:
+                self._fail(batch, error)
+                continue
+            for record in records:
+                logger.info("audit record", extra={"audit": record})
+            for waiting, record in zip(batch, records[-len(batch) :], strict=True):
+                if not waiting.recorded.done():  # its caller may have been cancelled
+                    waiting.recorded.set_result(head_of(record))
+
+    @staticmethod
+    def _fail(batch: Sequence[_Waiting], error: Exception) -> None:
+        if isinstance(error, DiskFullError):
+            error = AuditDiskFullError(str(error))
+        elif isinstance(error, DatabaseUnavailableError | psycopg.Error):
+            error = AuditUnwritableError(f"The audit log cannot be written: {error}")
+        for waiting in batch:
+            if not waiting.recorded.done():
+                waiting.recorded.set_exception(error)
+
+    async def _append(self, batch: Sequence[_Waiting]) -> list[dict[str, Any]]:
+        async with self._database.statement() as statement:
+            while True:
+                row = await statement.first("get_audit_head")
+                if row is None:
+                    raise AuditUnwritableError("The audit log has lost its head. Restore it from a backup.")
+                records = self._chain(batch, row)
+                head = head_of(records[-1])
+                if await statement.do(
+                    "append_audit",
+                    after=row["sequence"],
+                    previous=row["hash"],
+                    records=[canonical(record).decode("ascii") for record in records],
+                    sequence=head.sequence,
+                    hash=head.hash,
+                    seal=seal(head, self._keys[0]) if self._keys else "",
+                ):
+                    self._newest = head
+                    return records
+
+    def _chain(self, batch: Sequence[_Waiting], row: Row) -> list[dict[str, Any]]:
+        """Return the records of some events as they follow the head."""
+        events = [(waiting.event, waiting.at) for waiting in batch]
+        if not self._is_trusted(row):
+            events.insert(0, (AuditEvent(Action.AUDIT_UNSEALED, "failed"), batch[0].at))
+        head, records = ChainHead(row["sequence"], row["hash"]), []
+        for event, at in events:
+            records.append(compose(event, head, at))
+            head = head_of(records[-1])
+        return records
+
+    def _is_trusted(self, row: Row) -> bool:
+        if row["seal"] and not self._keys:
             raise AuditUnwritableError(
-                f"The audit log {self.path} cannot be written: {error.strerror or error}. "
-                "Free space on the disk, or choose a writable folder with SPLEETER_DATA_DIR."
-            ) from error
-
-    def _append(self, log: int, lock: int, event: AuditEvent) -> ChainHead:
-        torn = _drop_torn_line(log)
-        stored = parse_head(os.pread(lock, _HEAD_BYTES, 0)) or BEGINNING
-        head = max(stored, _last_head(log), key=lambda head: head.sequence)
-        if torn:
-            head = self._write(log, head, AuditEvent(Action.AUDIT_RECOVERED, details={"dropped_bytes": torn}))
-        head = self._write(log, head, event)
-        os.pwrite(lock, format_head(head), 0)
-        return head
-
-    def _write(self, log: int, head: ChainHead, event: AuditEvent) -> ChainHead:
-        line, new = compose(event, head, self._now())
-        size = os.fstat(log).st_size
-        try:
-            written = 0
-            while written < len(line):
-                written += os.write(log, line[written:])
-            if self._flush:
-                os.fsync(log)
-        except BaseException:
-            os.ftruncate(log, size)
-            raise
-        return new
+                "The audit log is sealed with a key that this process does not have. Set "
+                "SPLEETER_AUDIT_KEY to the key of the other processes."
+            )
+        if row["sequence"] < self._newest.sequence:
+            return False  # it went back since this process wrote to it
+        return not row["sequence"] or not self._keys or is_sealed(row, self._keys)
 
 
-def head_path(path: Path) -> Path:
-    """Return the path of the file that stores a log's head and serves as its lock."""
-    return path.with_name(f"{path.name}.head")
+def seal(head: ChainHead, key: bytes) -> str:
+    """Return the seal of a head."""
+    return hmac.new(key, f"audit head {head.sequence}:{head.hash}".encode(), hashlib.sha256).hexdigest()
 
 
-def format_head(head: ChainHead) -> bytes:
-    """Encode a head for the file beside its log."""
-    return json.dumps({"sequence": head.sequence, "hash": head.hash}).encode().ljust(_HEAD_BYTES)
-
-
-def parse_head(text: bytes) -> ChainHead | None:
-    """Decode a head; return None if the text does not hold one."""
-    try:
-        head = json.loads(text)
-        return ChainHead(int(head["sequence"]), str(head["hash"]))
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _last_head(log: int) -> ChainHead:
-    size = os.fstat(log).st_size
-    tail = os.pread(log, MAXIMUM_LINE, max(0, size - MAXIMUM_LINE))
-    record = read(tail.removesuffix(b"\n").rpartition(b"\n")[2])
-    return BEGINNING if record is None else ChainHead(record["sequence"], record["hash"])
-
-
-def _drop_torn_line(log: int) -> int:
-    """Remove an incomplete last line, which a power cut can leave, and return its size in bytes."""
-    size = os.fstat(log).st_size
-    begin = max(0, size - MAXIMUM_LINE)
-    tail = os.pread(log, MAXIMUM_LINE, begin)
-    torn = len(tail) - (tail.rfind(b"\n") + 1)
-    if torn:
-        os.ftruncate(log, size - torn)
-    return torn
-
-
-@contextlib.contextmanager
-def _opened(path: Path, flags: int = 0) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o600)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+def is_sealed(row: Row, keys: Sequence[bytes]) -> bool:
+    """Return whether a row of the head has the seal of one of some keys."""
+    head = ChainHead(row["sequence"], row["hash"])
+    return any(hmac.compare_digest(seal(head, key), row["seal"]) for key in keys)

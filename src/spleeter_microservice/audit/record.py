@@ -53,7 +53,10 @@ class Action(DescribedEnum):
     JOB_EXPIRED = "job.expired", "A job's retention ended; it is erased with its song and stems."
     RESULT_DOWNLOADED = "result.downloaded", "A caller downloaded stems."
     WEBHOOK_SENT = "webhook.sent", "The service attempted to deliver a webhook."
-    AUDIT_RECOVERED = "audit.recovered", "An incomplete last record was removed from the audit log."
+    AUDIT_UNSEALED = (
+        "audit.unsealed",
+        "The head of the audit log had no valid seal, or went back: earlier records may have been changed.",
+    )
 
 
 @dataclass(frozen=True)
@@ -106,8 +109,8 @@ BEGINNING = ChainHead(0, "0" * 64)
 """The head of an empty log."""
 
 
-def compose(event: AuditEvent, previous: ChainHead, at: datetime) -> tuple[bytes, ChainHead]:
-    """Return the line of a new record, and the log's head after it."""
+def compose(event: AuditEvent, previous: ChainHead, at: datetime) -> dict[str, Any]:
+    """Return the record of an event that follows a head."""
     record: dict[str, Any] = {
         "sequence": previous.sequence + 1,
         "time": at.astimezone(UTC).isoformat(timespec="microseconds"),
@@ -117,8 +120,12 @@ def compose(event: AuditEvent, previous: ChainHead, at: datetime) -> tuple[bytes
         **{name: _clean(getattr(event, name)) for name in ("tenant", "actor", "job", "client", "request")},
         "details": {name: _clean(value) for name, value in event.details.items()},
     }
-    digest = _digest(record)
-    return canonical({**record, "hash": digest}) + b"\n", ChainHead(previous.sequence + 1, digest)
+    return {**record, "hash": _digest(record)}
+
+
+def head_of(record: Mapping[str, Any]) -> ChainHead:
+    """Return the head of a log that ends with a record."""
+    return ChainHead(record["sequence"], record["hash"])
 
 
 def read(line: bytes) -> dict[str, Any] | None:

@@ -1,8 +1,8 @@
 """Verification of an audit log: detects changed, inserted, removed, moved and missing records.
 
-The log alone reveals everything but a missing end, which the head stored beside the log reveals
-(``log.head_path``). An attacker who can write both files can rewrite the log from some record on, with valid
-hashes. To detect that, keep a ``ChainHead`` where the attacker cannot write, and pass it as the anchor.
+In the database, the head reveals a missing end, and its seal a log that was rewritten by someone without the
+key. An export has neither. What was rewritten with the key, or put back to an earlier state together with its
+head, only a ``ChainHead`` kept elsewhere reveals: the anchor.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from spleeter_microservice.audit.log import head_path, parse_head
-from spleeter_microservice.audit.record import BEGINNING, MAXIMUM_LINE, ChainHead, read
+from spleeter_microservice.audit.log import is_sealed
+from spleeter_microservice.audit.record import BEGINNING, MAXIMUM_LINE, Action, ChainHead, head_of, read
+from spleeter_microservice.database.connection import Database, Row
 from spleeter_microservice.errors import AuditBrokenError, ConfigurationError
 
-Kind = Literal["unreadable", "torn", "missing", "moved", "unlinked", "truncated", "rewritten"]
+Kind = Literal["unreadable", "missing", "moved", "unlinked", "truncated", "rewritten", "unsealed"]
 
 
 @dataclass(frozen=True)
@@ -24,18 +25,16 @@ class Problem:
     """A place where a log differs from what was written.
 
     Attributes:
-        kind: ``unreadable`` for a line that is not a record or was edited, ``torn`` for a last line
-            without its newline, ``missing`` for a gap before a record, ``moved`` for a record out of
-            order, ``unlinked`` for a record that does not follow the one before it, ``truncated`` for a
-            missing end, ``rewritten`` for a record that differs from a known one.
-        path: file with the problem.
-        line: line in that file, counted from 1.
+        kind: ``unreadable`` for a line that is not a record or was edited, ``missing`` for a gap before a
+            record, ``moved`` for a record out of order, ``unlinked`` for a record that does not follow the
+            one before it, ``truncated`` for a missing end, ``rewritten`` for a record that differs from a
+            known one, ``unsealed`` for a head that no key vouches for, now or in the past.
+        place: row of the table, or file and line.
         message: description for people.
     """
 
     kind: Kind
-    path: Path
-    line: int
+    place: str
     message: str
 
 
@@ -47,14 +46,16 @@ class Report:
         records: number of valid records.
         head: head of the last of them.
         problems: problems found, in the order of the log.
-        end_known: whether the log's end was compared with its stored head or an anchor; if not, later
-            records may be missing.
+        end_known: whether the log's end was compared with its head or an anchor; if not, later records may
+            be missing.
+        seal_known: whether the seal of the head was checked.
     """
 
     records: int = 0
     head: ChainHead = BEGINNING
     problems: list[Problem] = field(default_factory=list)
     end_known: bool = False
+    seal_known: bool = False
 
     def require_whole(self) -> None:
         """Raise an error if the log has problems.
@@ -65,64 +66,77 @@ class Report:
         if self.problems:
             first = self.problems[0]
             raise AuditBrokenError(
-                f"{first.path}, line {first.line}: {first.message} ({len(self.problems)} problems). "
-                "Keep the file unchanged and compare it with a copy from elsewhere."
+                f"{first.place}: {first.message} ({len(self.problems)} problems). "
+                "Leave the log unchanged and compare it with a copy from elsewhere."
             )
 
 
-def verify(paths: Sequence[Path], *, anchor: ChainHead | None = None, after: ChainHead = BEGINNING) -> Report:
-    """Verify a log that consists of one file or of several consecutive ones.
+class Verification:
+    """A verification in progress.
 
     Args:
-        paths: the files, oldest first; the last is compared with the head stored beside it, if any.
+        after: last record before the first one to verify, if that one is known.
         anchor: a head that was kept elsewhere; the log must contain it.
-        after: head of the file before the first of these, if that one is archived elsewhere.
-
-    Raises:
-        ConfigurationError: if a file cannot be read.
     """
-    verification = _Verification(after, anchor)
-    for path in paths:
-        verification.file(path)
-    return verification.finish(paths[-1])
 
-
-class _Verification:
-    """The state of a verification between two lines."""
-
-    def __init__(self, after: ChainHead, anchor: ChainHead | None) -> None:
+    def __init__(self, after: ChainHead = BEGINNING, anchor: ChainHead | None = None) -> None:
         self._report = Report(head=after)
         self._anchor = anchor
-        self._line = 0
-        self._path = Path()
+        self._place = "the log"
 
-    def file(self, path: Path) -> None:
-        self._path, self._line = path, 0
-        for line in _lines(path):
-            self._line += 1
-            self._check_line(line)
+    async def table(self, database: Database, keys: Sequence[bytes] = ()) -> Report:
+        """Verify the log in a database, its head and, if keys are given, the seal of the head.
 
-    def finish(self, path: Path) -> Report:
-        stored = _stored_head(path)
-        if stored is not None:
-            self._report.end_known = True
-            self._compare_end(stored, "the head stored beside the log")
+        Raises:
+            DatabaseUnavailableError: if the database is unavailable.
+        """
+        async with database.transaction() as transaction:
+            await transaction.do("freeze")  # a record that is added now must not look like a wrong head
+            row = await transaction.first("get_audit_head")
+            async for stored in transaction.stream("list_audit", after=self._report.head.sequence):
+                self._check_line(f"row {stored['sequence']}", stored["record"].encode())
+        self._check_head(row, keys)
+        return self._finish()
+
+    def files(self, paths: Sequence[Path]) -> Report:
+        """Verify one exported file, or several consecutive ones, oldest first.
+
+        Raises:
+            ConfigurationError: if a file cannot be read.
+        """
+        for path in paths:
+            for number, line in enumerate(_lines(path), 1):
+                self._check_line(f"{path}, line {number}", line.removesuffix(b"\n"))
+        return self._finish()
+
+    def _finish(self) -> Report:
         if self._anchor is not None and self._anchor.sequence > self._report.head.sequence:
             self._compare_end(self._anchor, "the anchor")
         self._report.end_known |= self._anchor == self._report.head
         return self._report
 
-    def _check_line(self, line: bytes) -> None:
-        if not line.endswith(b"\n"):
-            self._found("torn", "the last line is incomplete: it was cut off, perhaps by a power cut")
+    def _check_head(self, row: Row | None, keys: Sequence[bytes]) -> None:
+        self._place = "the head"
+        if row is None:
+            self._found("truncated", "it is missing")
             return
-        record = read(line.removesuffix(b"\n"))
+        self._compare_end(ChainHead(row["sequence"], row["hash"]), "the head")
+        self._report.end_known = True
+        self._report.seal_known = bool(keys)
+        if keys and row["sequence"] and not is_sealed(row, keys):
+            self._found("unsealed", "its seal is not of this key: the log was changed, or the key was")
+
+    def _check_line(self, place: str, line: bytes) -> None:
+        self._place = place
+        record = read(line)
         if record is None:
-            self._found("unreadable", "this line is not a record, or it was edited")
+            self._found("unreadable", "this is not a record, or it was edited")
             return
         self._check_place(record)
         self._report.records += 1
-        self._report.head = ChainHead(record["sequence"], record["hash"])
+        self._report.head = head_of(record)
+        if record.get("action") == Action.AUDIT_UNSEALED:
+            self._found("unsealed", "no key vouches for the records before this one")
         self._check_anchor()
 
     def _check_place(self, record: dict[str, Any]) -> None:
@@ -143,11 +157,11 @@ class _Verification:
         head = self._report.head
         if known.sequence > head.sequence:
             self._found("truncated", f"record {known.sequence}, named by {whose}, is missing")
-        elif known.sequence == head.sequence and known != head:
+        elif known != head:
             self._found("rewritten", f"record {head.sequence} differs from {whose}")
 
     def _found(self, kind: Kind, message: str) -> None:
-        self._report.problems.append(Problem(kind, self._path, self._line, message))
+        self._report.problems.append(Problem(kind, self._place, message))
 
 
 def _lines(path: Path) -> Iterator[bytes]:
@@ -160,10 +174,3 @@ def _lines(path: Path) -> Iterator[bytes]:
         raise ConfigurationError(
             f"The audit log {path} cannot be read: {error.strerror or error}. Check the path."
         ) from error
-
-
-def _stored_head(path: Path) -> ChainHead | None:
-    try:
-        return parse_head(head_path(path).read_bytes())
-    except OSError:
-        return None

@@ -70,7 +70,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             requests=DatabaseRateLimiter(database, Rate(settings.requests_per_minute), "requests"),
             attempts=DatabaseRateLimiter(database, Rate(settings.failed_attempts_per_minute), "attempts"),
             scanner=open_scanner(settings.antivirus, settings.clamd_url),
-            audit=open_audit_log(settings),
+            audit=open_audit_log(settings, database),
             prober=await stack.enter_async_context(Prober(config.spool)),
             deliveries=Deliveries(database),
             workers=WorkerRegistry(database),

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
+from spleeter_microservice.audit.log import AuditLog
+from spleeter_microservice.audit.record import Action, AuditEvent
+from spleeter_microservice.bootstrap.shared import PROGRAM_VERSION, audit_keys
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.database.embedded import EmbeddedPostgres
 from spleeter_microservice.database.migrate import migrate
-from spleeter_microservice.errors import DatabaseInUseError, DatabaseUnavailableError
+from spleeter_microservice.errors import AuditUnwritableError, DatabaseInUseError, DatabaseUnavailableError
 from spleeter_microservice.jobs.claims import Claims
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.worker.worker import worker_name
@@ -63,6 +67,30 @@ async def migrate_when_available(url: str) -> None:
             await asyncio.sleep(_PAUSE_SECONDS)
         else:
             return
+
+
+@asynccontextmanager
+async def recorded_service(settings: Settings, url: str) -> AsyncIterator[None]:
+    """Record the start of the service, as soon as the database is available, and its stop."""
+
+    async def record(action: Action) -> None:
+        event = AuditEvent(action, details={"version": PROGRAM_VERSION, "pid": os.getpid()})
+        try:
+            async with Database(url, connections=1) as database:
+                await AuditLog(database, audit_keys(settings)).record(event)
+        except AuditUnwritableError:
+            logger.exception("%s was not recorded in the audit log", action)
+
+    async def record_start() -> None:
+        await migrate_when_available(url)
+        await record(Action.SERVICE_STARTED)
+
+    starting = asyncio.create_task(record_start())
+    try:
+        yield
+    finally:
+        starting.cancel()
+        await record(Action.SERVICE_STOPPED)
 
 
 async def requeue_jobs_of(url: str, pid: int) -> None:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import secrets
 import tempfile
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 from spleeter_microservice.access import key_format
 from spleeter_microservice.audit.log import AuditLog
+from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import ConfigurationError
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.storage.store import Storage, open_storage
 from spleeter_microservice.webhooks.signature import sign
+
+logger = logging.getLogger(__name__)
 
 PROGRAM_VERSION = version("spleeter-microservice")
 
@@ -38,15 +44,20 @@ def open_object_store(settings: Settings) -> Storage:
     return open_storage(settings.storage_url or str(settings.data_dir / "objects"))
 
 
-def audit_path(settings: Settings) -> Path:
-    """Return the path of the audit log."""
-    return settings.data_dir.absolute() / "audit" / "audit.jsonl"
+def audit_keys(settings: Settings) -> tuple[bytes, ...]:
+    """Return the keys that seal the audit log; the one of an embedded database is kept in the data folder."""
+    keys = settings.audit_key
+    if not keys and not settings.database_url:
+        keys = (_kept_secret(settings, "audit-key", secrets.token_hex, "SPLEETER_AUDIT_KEY"),)
+    return tuple(key.encode() for key in keys)
 
 
-def open_audit_log(settings: Settings) -> AuditLog:
+def open_audit_log(settings: Settings, database: Database) -> AuditLog:
     """Open the audit log."""
-    make_folder(audit_path(settings).parent)
-    return AuditLog(audit_path(settings))
+    keys = audit_keys(settings)
+    if not keys:
+        logger.warning("the audit log is not sealed; set SPLEETER_AUDIT_KEY in all processes")
+    return AuditLog(database, keys)
 
 
 def metrics_folder(settings: Settings) -> Path:
@@ -78,15 +89,24 @@ def development_key(settings: Settings) -> str:
     Raises:
         ConfigurationError: if the key cannot be stored.
     """
-    path = make_folder(settings.data_dir) / "development-key"
+    return _kept_secret(settings, "development-key", key_format.generate, "SPLEETER_API_KEY")
+
+
+def _kept_secret(settings: Settings, name: str, generate: Callable[[], str], instead: str) -> str:
+    """Return the secret in a file of the data folder, which is created if missing.
+
+    Raises:
+        ConfigurationError: if it cannot be stored; the message names the variable to set instead.
+    """
+    path = make_folder(settings.data_dir) / name
     try:
         if not path.exists():
-            _write_once(path, key_format.generate())
+            _write_once(path, generate())
         return path.read_text(encoding="ascii").strip()
     except OSError as error:
         raise ConfigurationError(
-            f"The key cannot be stored in {path}: {error.strerror}. Set SPLEETER_API_KEY, or choose another "
-            "folder with SPLEETER_DATA_DIR."
+            f"The key cannot be stored in {path}: {error.strerror}. Set {instead}, or choose another folder "
+            "with SPLEETER_DATA_DIR."
         ) from error
 
 

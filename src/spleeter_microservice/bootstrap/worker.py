@@ -85,15 +85,14 @@ async def _run(
     settings: Settings, database: Database, inventory: Inventory, slots: Sequence[InferenceSlot]
 ) -> None:
     """Run the worker and its duties; if one of them fails, all of them end."""
-    storage, audit = open_object_store(settings), open_audit_log(settings)
+    storage, audit = open_object_store(settings), open_audit_log(settings, database)
     outcomes = OutcomeRecorder(audit)
     separation = JobSeparator(storage, inventory, slots, _job_limits(settings))
     options = WorkerOptions(slots=settings.workers, grace=settings.grace_s)
     async with asyncio.TaskGroup() as group:
 
         def observe(job: Job, outcome: Outcome, seconds: float) -> None:
-            # In a thread, because writing the audit log waits for the disk.
-            group.create_task(asyncio.to_thread(outcomes.record, job, outcome, seconds))
+            group.create_task(outcomes.record(job, outcome, seconds))
 
         retention = Retention(database, storage.delete_prefix, outcomes.record_expiry)
         worker = Worker(database, separation, storage.delete_prefix, options, observe, retention)

@@ -1,8 +1,9 @@
-"""The command ``audit``: verify the audit log."""
+"""The command ``audit``: verify and export the audit log."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,41 +12,86 @@ from spleeter_microservice.settings import Settings
 
 if TYPE_CHECKING:
     from spleeter_microservice.audit.record import ChainHead
+    from spleeter_microservice.audit.verify import Report, Verification
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to the command line."""
-    audit = commands.add_parser("audit", help="verify the audit log")
+    """Add the commands to the command line."""
+    audit = commands.add_parser("audit", help="verify or export the audit log")
     actions = audit.add_subparsers(title="actions", metavar="ACTION", required=True)
+
     action = actions.add_parser("verify", help="find records that were changed, removed or moved")
     action.add_argument(
         "files",
         nargs="*",
         type=Path,
         metavar="FILE",
-        help="files of the log, oldest first (default: the log in the data folder)",
+        help="exported files, oldest first (default: the log in the database)",
     )
     action.add_argument("--anchor", metavar="NUMBER:HASH", help="a record, as you kept it elsewhere")
     action.add_argument(
-        "--after", metavar="NUMBER:HASH", help="the last record before the first of these files"
+        "--after", metavar="NUMBER:HASH", help="the last record before the first one to verify"
     )
     action.set_defaults(run=verify_audit)
+
+    action = actions.add_parser("export", help="print the records as JSON lines")
+    action.add_argument(
+        "--after", type=int, default=0, metavar="NUMBER", help="print the records after this (default: all)"
+    )
+    action.set_defaults(run=export_audit)
 
 
 def verify_audit(options: argparse.Namespace, settings: Settings) -> int:
     """Verify the audit log; an error with exit status 74 reports a change."""
     from spleeter_microservice.audit.record import BEGINNING
-    from spleeter_microservice.audit.verify import verify
-    from spleeter_microservice.bootstrap.shared import audit_path
+    from spleeter_microservice.audit.verify import Verification
 
-    files = options.files or [audit_path(settings)]
     anchor = _head(options.anchor) if options.anchor else None
-    report = verify(files, anchor=anchor, after=_head(options.after) if options.after else BEGINNING)
+    verification = Verification(_head(options.after) if options.after else BEGINNING, anchor)
+    report = verification.files(options.files) if options.files else _verify_table(verification, settings)
     for problem in report.problems:
-        print(f"{problem.path}:{problem.line}: {problem.message}")
+        print(f"{problem.place}: {problem.message}")
     report.require_whole()
-    end = "" if report.end_known else " Later records may be missing; pass --anchor to check."
-    print(f"{report.records} records, intact.{end} Head: {report.head.sequence}:{report.head.hash}")
+    head = f"{report.head.sequence}:{report.head.hash}"
+    print(f"{report.records} records, intact.{_unknown(report)} Head: {head}")
+    return 0
+
+
+def _verify_table(verification: Verification, settings: Settings) -> Report:
+    from spleeter_microservice.bootstrap.database import database_url
+    from spleeter_microservice.bootstrap.shared import audit_keys
+    from spleeter_microservice.database.connection import Database
+
+    async def verify(url: str) -> Report:
+        async with Database(url, connections=1, timeout=10.0) as database:
+            return await verification.table(database, audit_keys(settings))
+
+    with database_url(settings) as url:
+        return asyncio.run(verify(url))
+
+
+def _unknown(report: Report) -> str:
+    """Return what could not be verified, as a sentence."""
+    if not report.end_known:
+        return " Later records may be missing; pass --anchor to check."
+    return "" if report.seal_known else " The seal was not checked; set SPLEETER_AUDIT_KEY to do so."
+
+
+def export_audit(options: argparse.Namespace, settings: Settings) -> int:
+    """Print the records of the audit log."""
+    from spleeter_microservice.bootstrap.database import database_url
+    from spleeter_microservice.database.connection import Database
+
+    async def export(url: str) -> None:
+        async with (
+            Database(url, connections=1, timeout=10.0) as database,
+            database.transaction() as transaction,
+        ):
+            async for stored in transaction.stream("list_audit", after=options.after):
+                print(stored["record"])
+
+    with database_url(settings) as url:
+        asyncio.run(export(url))
     return 0
 
 

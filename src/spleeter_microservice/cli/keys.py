@@ -15,7 +15,8 @@ from spleeter_microservice.settings import Settings
 if TYPE_CHECKING:
     from spleeter_microservice.access.key_store import KeyRecord
     from spleeter_microservice.access.keys import ApiKeys
-    from spleeter_microservice.audit.record import Action
+    from spleeter_microservice.audit.log import AuditLog
+    from spleeter_microservice.audit.record import Action, AuditEvent
 
 T = TypeVar("T")
 
@@ -56,18 +57,18 @@ def create_key(options: argparse.Namespace, settings: Settings) -> int:
     scopes = parse_scopes(name.strip() for name in options.scopes.split(","))
     lifetime = None if options.days is None else timedelta(days=options.days)
 
-    async def create(keys: ApiKeys) -> tuple[str, KeyRecord]:
-        return await keys.create(options.tenant, scopes, lifetime=lifetime, name=options.name)
+    async def create(keys: ApiKeys, audit: AuditLog) -> str:
+        text, record = await keys.create(options.tenant, scopes, lifetime=lifetime, name=options.name)
+        await audit.record(_event(Action.KEY_CREATED, record))
+        return text
 
-    text, record = _with_keys(settings, create)
-    _record(settings, Action.KEY_CREATED, record)
-    print(text)
+    print(_with_keys(settings, create))
     return 0
 
 
 def list_keys(options: argparse.Namespace, settings: Settings) -> int:
     """List keys."""
-    records = _with_keys(settings, lambda keys: keys.list(options.tenant))
+    records = _with_keys(settings, lambda keys, _: keys.list(options.tenant))
     rows = [_described(record) for record in records]
     if options.json:
         print(json.dumps(rows, indent=2))
@@ -81,9 +82,12 @@ def revoke_key(options: argparse.Namespace, settings: Settings) -> int:
     """Revoke a key."""
     from spleeter_microservice.audit.record import Action
 
-    record = _with_keys(settings, lambda keys: keys.revoke(options.id))
-    _record(settings, Action.KEY_REVOKED, record)
-    print(f"{record.key_id}: revoked.")
+    async def revoke(keys: ApiKeys, audit: AuditLog) -> KeyRecord:
+        record = await keys.revoke(options.id)
+        await audit.record(_event(Action.KEY_REVOKED, record))
+        return record
+
+    print(f"{_with_keys(settings, revoke).key_id}: revoked.")
     return 0
 
 
@@ -107,23 +111,23 @@ def _time(time: datetime | None) -> str | None:
     return time.isoformat(timespec="seconds") if time else None
 
 
-def _with_keys(settings: Settings, action: Callable[[ApiKeys], Awaitable[T]]) -> T:
+def _with_keys(settings: Settings, action: Callable[[ApiKeys, AuditLog], Awaitable[T]]) -> T:
     from spleeter_microservice.access.key_table import KeyTable
     from spleeter_microservice.access.keys import ApiKeys
+    from spleeter_microservice.audit.log import AuditLog
     from spleeter_microservice.bootstrap.database import database_url
+    from spleeter_microservice.bootstrap.shared import audit_keys
     from spleeter_microservice.database.connection import Database
 
     async def act(url: str) -> T:
         async with Database(url, connections=1, timeout=10.0) as database:
-            return await action(ApiKeys(KeyTable(database)))
+            return await action(ApiKeys(KeyTable(database)), AuditLog(database, audit_keys(settings)))
 
     with database_url(settings) as url:
         return asyncio.run(act(url))
 
 
-def _record(settings: Settings, action: Action, record: KeyRecord) -> None:
+def _event(action: Action, record: KeyRecord) -> AuditEvent:
     from spleeter_microservice.audit.record import AuditEvent
-    from spleeter_microservice.bootstrap.shared import open_audit_log
 
-    event = AuditEvent(action, tenant=record.tenant, actor="command line", details={"key_id": record.key_id})
-    open_audit_log(settings).append(event)
+    return AuditEvent(action, tenant=record.tenant, actor="command line", details={"key_id": record.key_id})

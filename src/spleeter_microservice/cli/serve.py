@@ -43,9 +43,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run_serve(options: argparse.Namespace, settings: Settings) -> int:
     """Run the whole service until SIGTERM or Ctrl-C; a second one shortens the shutdown."""
     _share_metrics(settings)
-    from spleeter_microservice.audit.record import Action, AuditEvent
     from spleeter_microservice.bootstrap.api import require_access
-    from spleeter_microservice.bootstrap.shared import PROGRAM_VERSION, make_folder, open_audit_log
+    from spleeter_microservice.bootstrap.shared import audit_keys, make_folder
     from spleeter_microservice.observability.logs import configure_logging
 
     configure_logging(settings.log_level)
@@ -54,15 +53,11 @@ def run_serve(options: argparse.Namespace, settings: Settings) -> int:
         url, database = _open_database(stack, settings)
         asyncio.run(require_access(settings, url))
         listening = stack.enter_context(_listen(settings))
-        environ = dict(os.environ) | {"SPLEETER_DATABASE_URL": url}
+        keys = ",".join(key.decode() for key in audit_keys(settings))
+        environ = dict(os.environ) | {"SPLEETER_DATABASE_URL": url, "SPLEETER_AUDIT_KEY": keys}
         programs = [*_api_programs(settings, listening, environ), _program("worker", ["worker"], environ)]
         _announce(settings)
-        audit = open_audit_log(settings)
-        audit.append(
-            AuditEvent(Action.SERVICE_STARTED, details={"version": PROGRAM_VERSION, "pid": os.getpid()})
-        )
-        stack.callback(audit.append, AuditEvent(Action.SERVICE_STOPPED, details={"pid": os.getpid()}))
-        asyncio.run(_supervise(settings, programs, _upkeep(database) if database else None, url))
+        asyncio.run(_run_recorded(settings, programs, _upkeep(database) if database else None, url))
     return 0
 
 
@@ -182,6 +177,15 @@ def _on_exit(database_url: str | None) -> OnExit:
             await requeue_jobs_of(database_url, pid)
 
     return on_exit
+
+
+async def _run_recorded(
+    settings: Settings, programs: list[Program], upkeep: Upkeep | None, database_url: str
+) -> None:
+    from spleeter_microservice.bootstrap.database import recorded_service
+
+    async with recorded_service(settings, database_url):
+        await _supervise(settings, programs, upkeep, database_url)
 
 
 async def _supervise(

@@ -65,6 +65,13 @@ class Transaction:
         """Return all rows."""
         return await (await self.connection.execute(STATEMENTS[statement], arguments)).fetchall()
 
+    async def stream(self, statement: str, **arguments: Any) -> AsyncIterator[Row]:
+        """Yield the rows as the server sends them, which needs a transaction."""
+        async with self.connection.cursor(name=statement) as cursor:
+            await cursor.execute(STATEMENTS[statement], arguments)
+            async for row in cursor:
+                yield row
+
 
 class _PooledConnection(psycopg.AsyncConnection[DictRow]):
     """A connection that knows when it was last used."""

@@ -378,3 +378,25 @@ RETURNING name;
 -- Make a worker count as crashed at once
 UPDATE procrastinate_workers SET last_heartbeat = 'epoch'
 WHERE id IN (SELECT id FROM spleeter_workers WHERE name = %(name)s);
+
+-- get_audit_head --
+-- Get the number, hash and seal of the newest audit record
+SELECT sequence, hash, seal FROM spleeter_audit_head;
+
+-- append_audit --
+-- Add audit records after the head and move it, unless another process has moved it since
+WITH head AS (
+    UPDATE spleeter_audit_head SET sequence = %(sequence)s, hash = %(hash)s, seal = %(seal)s
+    WHERE sequence = %(after)s AND hash = %(previous)s
+    RETURNING sequence)
+INSERT INTO spleeter_audit (sequence, record)
+SELECT %(after)s + new.place, new.record
+FROM head CROSS JOIN unnest(%(records)s::text[]) WITH ORDINALITY AS new (record, place);
+
+-- freeze --
+-- Let all later statements of the transaction see the same data
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
+
+-- list_audit --
+-- List the audit records after a number, in order
+SELECT sequence, record FROM spleeter_audit WHERE sequence > %(after)s ORDER BY sequence;

@@ -31,6 +31,7 @@ def configure_logging(level: str = "info", stream: TextIO | None = None) -> None
     logging.captureWarnings(True)
     for name in _NOISY:  # they log every request, connection or statement
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
+    logging.getLogger(_AUDIT).setLevel(logging.INFO)  # whatever the level: others keep these records
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
@@ -45,6 +46,7 @@ def configure_logging(level: str = "info", stream: TextIO | None = None) -> None
     )
 
 
+_AUDIT = "spleeter_microservice.audit"
 _NOISY = ("uvicorn.access", "httpx", "httpcore", "procrastinate", "asyncio")
 _PROCESSORS: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,

@@ -1,241 +1,266 @@
 """The audit log keeps records in order, even if several processes write or crash, and reveals tampering."""
 
 import asyncio
+import io
+import json
+import logging
 import os
-import random
-import shutil
-import stat
+import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
+import psycopg
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest_asyncio
 
-from spleeter_microservice.audit.log import AuditLog, head_path
-from spleeter_microservice.audit.record import BEGINNING, Action, AuditEvent, ChainHead, compose
-from spleeter_microservice.audit.verify import Report, verify
+from spleeter_microservice.audit.log import AuditLog, seal
+from spleeter_microservice.audit.record import Action, AuditEvent, ChainHead, canonical, compose, head_of
+from spleeter_microservice.audit.verify import Report, Verification
+from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import AuditBrokenError, AuditUnwritableError, ConfigurationError
+from spleeter_microservice.observability.logs import configure_logging
+from tests.support.audit import audited, make_unwritable, tamper
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.asyncio
+
+KEY, OLD_KEY = b"a key of the seal", b"an earlier key of it"
 WRITER = """
-import sys
-from pathlib import Path
+import asyncio, sys
 from spleeter_microservice.audit.log import AuditLog
 from spleeter_microservice.audit.record import Action, AuditEvent
-log = AuditLog(Path(sys.argv[1]), flush=False)
-for number in range(int(sys.argv[3])):
-    log.append(AuditEvent(Action.JOB_CREATED, job=f"{sys.argv[2]}-{number}"))
+from spleeter_microservice.database.connection import Database
+async def main(url, name, records):
+    async with Database(url, connections=1) as database:
+        log = AuditLog(database, [b"a key of the seal"])
+        for number in range(int(records)):
+            await log.record(AuditEvent(Action.JOB_CREATED, job=f"{name}-{number}"))
+asyncio.run(main(*sys.argv[1:]))
 """
-
-
-def written(path: Path, records: int) -> list[ChainHead]:
-    log = AuditLog(path, flush=False)
-    return [log.append(AuditEvent(Action.JOB_CREATED, job=str(number))) for number in range(records)]
 
 
 def kinds(report: Report) -> list[str]:
     return [problem.kind for problem in report.problems]
 
 
-def start_writer(path: Path, name: str, records: int, code: str = WRITER) -> subprocess.Popen[bytes]:
+@dataclass
+class Audited:
+    """A log in a database of its own."""
+
+    database: Database
+    log: AuditLog
+
+    @property
+    def url(self) -> str:
+        return self.database.url
+
+    async def write(self, records: int) -> list[ChainHead]:
+        """Write records at the same time."""
+        event = AuditEvent(Action.JOB_CREATED)
+        return await asyncio.gather(*(self.log.record(event) for _ in range(records)))
+
+    async def verify(self, *keys: bytes, **known: ChainHead) -> Report:
+        """Verify the log; the key of the seal is known."""
+        return await Verification(**known).table(self.database, keys or [KEY])
+
+    async def kinds(self, *keys: bytes, **known: ChainHead) -> list[str]:
+        return kinds(await self.verify(*keys, **known))
+
+    async def after(self, statements: str) -> list[str]:
+        """Return the kinds of problems that an attacker's statements cause."""
+        tamper(self.url, statements)
+        return await self.kinds()
+
+
+@pytest_asyncio.fixture
+async def audit(database_url: str) -> AsyncIterator[Audited]:
+    async with Database(database_url) as database:
+        yield Audited(database, AuditLog(database, [KEY]))
+
+
+def exported(url: str, path: Path) -> list[bytes]:
+    """Export the log into a file, and return its lines."""
+    lines = [canonical(record) + b"\n" for record in audited(url)]
+    path.write_bytes(b"".join(lines))
+    return lines
+
+
+async def test_records_follow_each_other_and_are_copied_to_the_log_at_every_level(audit: Audited) -> None:
+    stream = io.StringIO()
+    configure_logging("error", stream)
+    heads = await audit.write(5)
+    logging.basicConfig(force=True)
+    assert [head.sequence for head in heads] == [1, 2, 3, 4, 5]
+    report = await audit.verify()
+    assert (report.records, report.head, report.problems) == (5, heads[-1], [])
+    assert (report.end_known, report.seal_known) == (True, True)
+    report.require_whole()
+    copies = [json.loads(line)["audit"] for line in stream.getvalue().splitlines()]
+    assert copies == audited(audit.url)
+
+
+async def test_an_empty_log_is_intact(audit: Audited) -> None:
+    assert (await audit.verify()).records == 0
+    (await audit.verify()).require_whole()
+
+
+def start_writer(url: str, name: str, records: int) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.Popen(
-        [sys.executable, "-c", code, str(path), name, str(records)], env=environment, stderr=subprocess.PIPE
+        [sys.executable, "-c", WRITER, url, name, str(records)], env=environment, stderr=subprocess.PIPE
     )
 
 
-def test_records_follow_each_other_and_pass_verification(tmp_path: Path) -> None:
-    path = tmp_path / "audit.jsonl"
-    heads = written(path, 5)
-    assert [head.sequence for head in heads] == [1, 2, 3, 4, 5]
-    report = verify([path])
-    assert (report.records, report.head, report.problems, report.end_known) == (5, heads[-1], [], True)
-    report.require_whole()
+async def test_processes_that_write_at_once_and_are_killed_leave_one_unbroken_chain(audit: Audited) -> None:
+    killed = start_writer(audit.url, "k", 1_000_000)
+    steady = start_writer(audit.url, "s", 60)
+    await asyncio.gather(*(audit.write(7) for _ in range(20)))
+    assert steady.communicate(timeout=60)[1] == b""
+    wait_until(lambda: any(record["job"].startswith("k") for record in audited(audit.url)))
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    (await audit.verify()).require_whole()
+    jobs = [record["job"] for record in audited(audit.url)]
+    assert [job for job in jobs if job.startswith("s")] == [f"s-{number}" for number in range(60)]
+    assert jobs.count("") == 140
 
 
-def test_only_the_owner_may_read_the_log(tmp_path: Path) -> None:
-    path = tmp_path / "audit.jsonl"
-    written(path, 1)
-    for file in (path, head_path(path)):
-        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+CHANGES = """
+UPDATE spleeter_audit SET record = ''
+DELETE FROM spleeter_audit
+TRUNCATE spleeter_audit
+TRUNCATE spleeter_audit, spleeter_audit_head
+DELETE FROM spleeter_audit_head
+UPDATE spleeter_audit_head SET sequence = sequence - 1
+SET session_replication_role = replica; DELETE FROM spleeter_audit
+"""
 
 
-def test_an_empty_log_is_intact(tmp_path: Path) -> None:
-    path = tmp_path / "audit.jsonl"
-    path.touch()
-    assert verify([path]) == Report(head=BEGINNING)
+async def test_the_database_refuses_to_change_the_log(audit: Audited) -> None:
+    await audit.write(2)
+    for statement in CHANGES.strip().splitlines():
+        with psycopg.connect(audit.url) as connection, pytest.raises(psycopg.errors.RaiseException):
+            connection.execute(statement.encode())
+    (await audit.verify()).require_whole()
 
 
-@pytest.mark.asyncio
-async def test_concurrent_records_are_all_written(tmp_path: Path) -> None:
-    log = AuditLog(tmp_path / "audit.jsonl")
-    await asyncio.gather(
-        *(log.record(AuditEvent(Action.JOB_CREATED, job=str(number))) for number in range(50))
+async def test_every_kind_of_tampering_is_detected(audit: Audited) -> None:
+    heads = await audit.write(6)
+    swap = """
+        UPDATE spleeter_audit SET sequence = -sequence WHERE sequence IN (3, 4);
+        UPDATE spleeter_audit SET sequence = 7 + sequence WHERE sequence < 0
+    """
+    assert await audit.kinds() == []
+    assert await audit.after(swap) == ["missing", "moved", "missing"]
+    assert await audit.after(swap) == []
+    await audit.after("CREATE TABLE kept AS SELECT * FROM spleeter_audit")
+    restore = "DELETE FROM spleeter_audit; INSERT INTO spleeter_audit SELECT * FROM kept;"
+    edit = "UPDATE spleeter_audit SET record = replace(record, 'created', 'creatud') WHERE sequence = 2"
+    assert await audit.after(edit) == ["unreadable", "missing"]
+    assert await audit.after(f"{restore} DELETE FROM spleeter_audit WHERE sequence = 1") == ["missing"]
+    assert await audit.after(f"{restore} DELETE FROM spleeter_audit WHERE sequence = 6") == ["truncated"]
+    again = "INSERT INTO spleeter_audit SELECT 7, record FROM spleeter_audit WHERE sequence = 3"
+    assert await audit.after(f"{restore} {again}") == ["moved", "truncated"]
+    forged = canonical(compose(AuditEvent(Action.JOB_ERASED), heads[0], datetime.now(UTC))).decode()
+    insert = f"UPDATE spleeter_audit SET record = '{forged}' WHERE sequence = 2"
+    assert await audit.after(f"{restore} {insert}") == ["unlinked"]
+    tamper(audit.url, restore)
+    await audit.write(1)
+    assert await audit.kinds() == []
+    make_unwritable(audit.url)
+    assert await audit.kinds() == ["truncated"]
+    with pytest.raises(AuditBrokenError, match="the head: it is missing"):
+        (await audit.verify()).require_whole()
+
+
+def truncated(heads: list[ChainHead], kept: int, sealed: str = "") -> str:
+    """Return statements that remove the end of the log and make its head fit."""
+    head = heads[kept - 1]
+    return (
+        f"DELETE FROM spleeter_audit WHERE sequence > {kept};"
+        f"UPDATE spleeter_audit_head SET sequence = {kept}, hash = '{head.hash}'"
+        + (f", seal = '{sealed}'" if sealed else "")
     )
-    assert verify([log.path]).records == 50
 
 
-def test_several_processes_write_one_unbroken_chain(tmp_path: Path) -> None:
-    path = tmp_path / "audit.jsonl"
-    writers = [start_writer(path, name, 100) for name in "abcd"]
-    for writer in writers:
-        assert writer.communicate(timeout=60)[1] == b""
-    report = verify([path])
-    report.require_whole()
-    assert report.records == 400
-    jobs = [line.split('"job":"')[1].split('"')[0] for line in path.read_text().splitlines()]
-    for name in "abcd":
-        assert [job for job in jobs if job.startswith(name)] == [f"{name}-{number}" for number in range(100)]
+async def test_a_log_with_a_head_that_fits_is_revealed_by_the_seal(audit: Audited) -> None:
+    heads = await audit.write(4)
+    assert await audit.after(truncated(heads, 3)) == ["unsealed"]
+    assert await audit.after(truncated(heads, 3, seal(heads[2], b"a guess"))) == ["unsealed"]
+    await audit.write(1)  # the seal of the next record does not hide it
+    assert await audit.kinds() == ["unsealed"]
+    assert [record["action"] for record in audited(audit.url)[3:]] == ["audit.unsealed", "job.created"]
 
 
-def has_grown(path: Path, size: int) -> bool:
-    return path.exists() and path.stat().st_size >= size
+async def test_a_log_put_back_to_an_earlier_state_is_noticed_by_who_wrote_since(audit: Audited) -> None:
+    heads = await audit.write(4)
+    assert await audit.after(truncated(heads, 2, seal(heads[1], KEY))) == []  # which no dump alone can show
+    assert await audit.kinds(anchor=heads[3]) == ["truncated"]
+    assert await audit.kinds(anchor=heads[1]) == []
+    await audit.write(1)
+    assert await audit.kinds() == ["unsealed"]
+    assert await audit.kinds(anchor=heads[3]) == ["unsealed", "rewritten"]
+    assert await audit.kinds(after=head_of(audited(audit.url)[2])) == []
 
 
-def test_killed_processes_leave_an_unbroken_chain(tmp_path: Path) -> None:
-    path, chance = tmp_path / "audit.jsonl", random.Random(7)
-    for attempt in range(4):
-        writers = [start_writer(path, f"{attempt}{name}", 100_000) for name in "ab"]
-        before = path.stat().st_size if path.exists() else 0
-        wait_until(partial(has_grown, path, before + chance.randrange(1, 100_000)))
-        for writer in writers:
-            writer.kill()
-            writer.communicate()
-    written(path, 1)
-    report = verify([path])
-    report.require_whole()
-    assert report.records > 4
+async def test_keys_of_the_seal_can_be_added_and_replaced(audit: Audited) -> None:
+    unsealed = AuditLog(audit.database)
+    await unsealed.record(AuditEvent(Action.JOB_CREATED))
+    assert not (await Verification().table(audit.database)).seal_known
+    await AuditLog(audit.database, [OLD_KEY]).record(AuditEvent(Action.JOB_CREATED))
+    start = head_of(audited(audit.url)[1])
+    assert await audit.kinds(OLD_KEY) == ["unsealed"]  # nobody vouches for the first
+    assert await audit.kinds(OLD_KEY, after=start) == []
+    with pytest.raises(AuditUnwritableError, match="SPLEETER_AUDIT_KEY"):
+        await unsealed.record(AuditEvent(Action.JOB_CREATED))
+    await AuditLog(audit.database, [KEY, OLD_KEY]).record(AuditEvent(Action.JOB_CREATED))
+    assert await audit.kinds(after=start) == []
+    assert await audit.kinds(OLD_KEY, after=start) == ["unsealed"]
 
 
-def test_an_incomplete_last_line_is_dropped_and_its_removal_recorded(tmp_path: Path) -> None:
-    path = tmp_path / "audit.jsonl"
-    written(path, 3)
-    with path.open("ab") as file:
-        file.write(b'{"action":"job.cr')
-    assert kinds(verify([path])) == ["torn"]
-    written(path, 1)
-    report = verify([path])
-    report.require_whole()
-    assert report.records == 5
-    assert '"action":"audit.recovered"' in path.read_text().splitlines()[3]
-    assert '"dropped_bytes":17' in path.read_text().splitlines()[3]
+async def test_what_cannot_be_written_fails_and_leaves_the_log_intact(audit: Audited) -> None:
+    (head,) = await audit.write(1)
+    tamper(audit.url, "ALTER TABLE spleeter_audit ADD CONSTRAINT full_up CHECK (sequence < 2)")
+    results = await asyncio.gather(
+        *(audit.log.record(AuditEvent(Action.JOB_CREATED)) for _ in range(3)), return_exceptions=True
+    )
+    assert [type(result) for result in results] == [AuditUnwritableError] * 3
+    assert (await audit.verify()).head == head
+    tamper(audit.url, "ALTER TABLE spleeter_audit DROP CONSTRAINT full_up")
+    await audit.write(1)
+    (await audit.verify()).require_whole()
 
 
-def test_a_full_disk_is_an_error_and_leaves_the_log_intact(tmp_path: Path) -> None:
-    path = tmp_path / "audit.jsonl"
-    written(path, 3)
-    code = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (%d, %d))\n" + WRITER
-    limit = path.stat().st_size + 100
-    writer = start_writer(path, "x", 1, code % (limit, limit))
-    assert b"AuditUnwritableError" in writer.communicate(timeout=60)[1]
-    verify([path]).require_whole()
-    written(path, 1)
-    report = verify([path])
-    report.require_whole()
-    assert report.records == 4
+async def test_a_caller_that_goes_away_does_not_stop_the_others(audit: Audited) -> None:
+    tasks = [asyncio.create_task(audit.log.record(AuditEvent(Action.JOB_CREATED))) for _ in range(3)]
+    await asyncio.sleep(0)
+    tasks[0].cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(results[0], asyncio.CancelledError)
+    assert [isinstance(result, ChainHead) for result in results[1:]] == [True, True]
+    (await audit.verify()).require_whole()
 
 
-def test_a_missing_folder_is_named_in_the_error(tmp_path: Path) -> None:
-    with pytest.raises(AuditUnwritableError, match="none/audit"):
-        written(tmp_path / "none" / "audit.jsonl", 1)
+async def test_exports_are_verified_without_the_database(audit: Audited, tmp_path: Path) -> None:
+    heads = await audit.write(5)
+    path, rest = tmp_path / "audit.jsonl", tmp_path / "rest.jsonl"
+    lines = exported(audit.url, path)
+    assert (Verification().files([path])).problems == []
+    assert not Verification().files([path]).end_known
+    assert Verification(anchor=heads[-1]).files([path]).end_known
+    path.write_bytes(b"".join(lines[:2]))
+    rest.write_bytes(b"".join(lines[2:]))
+    assert Verification().files([path, rest]).head == heads[-1]
+    assert Verification(after=heads[1]).files([rest]).problems == []
+    assert kinds(Verification().files([rest])) == ["missing"]
+    assert kinds(Verification().files([rest, path])) == ["missing", "moved"]
+    path.write_bytes(b"".join(lines)[:-5])
+    (torn,) = Verification().files([path]).problems
+    assert (torn.kind, torn.place) == ("unreadable", f"{path}, line 5")
+    assert kinds(Verification(anchor=heads[-1]).files([path])) == ["unreadable", "truncated"]
     with pytest.raises(ConfigurationError, match="none"):
-        verify([tmp_path / "none"])
-
-
-def test_a_renamed_log_continues_in_a_new_file(tmp_path: Path) -> None:
-    path, old = tmp_path / "audit.jsonl", tmp_path / "audit.jsonl.1"
-    middle = written(path, 3)[-1]
-    path.rename(old)
-    end = written(path, 2)[-1]
-    report = verify([old, path])
-    report.require_whole()
-    assert (report.records, report.head) == (5, end)
-    verify([path], after=middle).require_whole()
-    verify([old]).require_whole()
-    assert not verify([old]).end_known
-    assert kinds(verify([path])) == ["missing"]
-    assert kinds(verify([path, old])) == ["missing", "moved"]
-
-
-def test_every_kind_of_tampering_is_detected(tmp_path: Path) -> None:
-    path = tmp_path / "audit.jsonl"
-    written(path, 6)
-    lines = path.read_bytes().splitlines(keepends=True)
-
-    def tampered(*kept: bytes) -> list[str]:
-        path.write_bytes(b"".join(kept))
-        return kinds(verify([path]))
-
-    assert tampered(*lines) == []
-    assert tampered(lines[0], lines[1].replace(b'"1"', b'"9"'), *lines[2:]) == ["unreadable", "missing"]
-    assert tampered(*lines[:2], *lines[3:]) == ["missing"]
-    assert tampered(*lines[1:]) == ["missing"]
-    assert tampered(*lines[:-1]) == ["truncated"]
-    assert tampered(*lines[:-1], lines[-1][:-5]) == ["torn", "truncated"]
-    assert tampered(*lines, lines[2]) == ["moved", "truncated"]
-    assert tampered(*lines[:2], lines[3], lines[2], *lines[4:]) == ["missing", "moved", "missing"]
-    assert tampered(*lines[:3], b"\n", *lines[3:]) == ["unreadable"]
-    assert tampered() == ["truncated"]
-    with pytest.raises(AuditBrokenError, match="Keep the file unchanged"):
-        verify([path]).require_whole()
-
-
-@given(data=st.data())
-def test_any_change_of_the_lines_is_detected(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
-    path = tmp_path_factory.getbasetemp() / "lines.jsonl"
-    if not path.exists():
-        written(path, 6)
-        shutil.copy(path, path.with_suffix(".whole"))
-    whole = path.with_suffix(".whole").read_bytes().splitlines(keepends=True)
-    kept = data.draw(st.lists(st.integers(0, 5), max_size=8))
-    path.write_bytes(b"".join(whole[number] for number in kept))
-    assert bool(verify([path]).problems) == (kept != list(range(6)))
-
-
-def test_an_inserted_record_with_a_valid_hash_is_detected(tmp_path: Path) -> None:
-    path = tmp_path / "audit.jsonl"
-    heads = written(path, 4)
-    lines = path.read_bytes().splitlines(keepends=True)
-    forged, _ = compose(AuditEvent(Action.JOB_ERASED), heads[0], datetime.now(UTC))
-    path.write_bytes(b"".join([lines[0], forged, *lines[2:]]))
-    assert kinds(verify([path])) == ["unlinked"]
-
-
-def test_only_an_anchor_reveals_a_rewritten_log(tmp_path: Path) -> None:
-    path = tmp_path / "audit.jsonl"
-    heads = written(path, 4)
-    verify([path], anchor=heads[2]).require_whole()
-    path.unlink()
-    head_path(path).unlink()
-    written(path, 4)
-    assert verify([path]).problems == []  # this is what no chain can show by itself
-    assert kinds(verify([path], anchor=heads[2])) == ["rewritten"]
-    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
-    head_path(path).unlink()
-    assert kinds(verify([path], anchor=heads[2])) == ["truncated"]
-    assert not verify([path]).end_known
-
-
-def test_without_its_stored_head_a_log_continues_from_its_last_record(tmp_path: Path) -> None:
-    path = tmp_path / "audit.jsonl"
-    written(path, 3)
-    for note in (b"", b"{}", b"[]", b"\xff", b'{"sequence":"x","hash":1}'):
-        head_path(path).write_bytes(note)
-        written(path, 1)
-    verify([path]).require_whole()
-
-
-def test_after_tampering_the_log_continues_and_the_tampering_stays_visible(tmp_path: Path) -> None:
-    path = tmp_path / "audit.jsonl"
-    written(path, 4)
-    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
-    written(path, 2)
-    report = verify([path])
-    assert kinds(report) == ["missing"]
-    assert "records 3 to 4" in report.problems[0].message
+        Verification().files([tmp_path / "none"])

@@ -124,11 +124,17 @@ def test_a_field_that_does_not_exist_is_found(resources: list[dict[str, Any]]) -
 def test_the_names_that_the_mission_fixes_are_there(resources: list[dict[str, Any]]) -> None:
     template = pods(resources)["spleeter-microservice"]
     assert template["metadata"]["labels"]["app"] == "spleeter"
-    (claim,) = (volume for volume in template["spec"]["volumes"] if "persistentVolumeClaim" in volume)
-    assert claim["persistentVolumeClaim"]["claimName"] == "spleeter-pvc"
+    claims = {
+        volume["name"]: volume["persistentVolumeClaim"]["claimName"]
+        for volume in template["spec"]["volumes"]
+        if "persistentVolumeClaim" in volume
+    }
     (container,) = template["spec"]["containers"]
     mounted = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
-    assert mounted["/data"] == claim["name"]
+    shared_nothing = "spleeter-worker" in pods(resources)
+    assert claims == ({} if shared_nothing else {mounted["/data"]: "spleeter-pvc"})
+    claimed = [item["metadata"]["name"] for item in resources if item["kind"] == "PersistentVolumeClaim"]
+    assert claimed == [*claims.values()]
     key = next(item for item in container["env"] if item["name"] == "SPLEETER_API_KEY")
     assert key["valueFrom"]["secretKeyRef"]["name"] == "spleeter-secrets"
 

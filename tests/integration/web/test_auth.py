@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ from spleeter_microservice.access.rate_limit import Rate
 from spleeter_microservice.access.tokens import TokenRules, TokenVerifier
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.web.services import Services
+from tests.support.audit import audited, make_unwritable
 from tests.support.issuer import AUDIENCE, ISSUER, KeySet, Signer
 from tests.support.memory_access import MemoryKeyStore, MemoryRateLimiter
 from tests.support.web_service import ALL, Player, WorkerRegistry, build_services, song
@@ -59,9 +59,7 @@ def issuer(answer: Callable[[httpx.Request], httpx.Response]) -> Jwks:
 
 
 def recorded(services: Services) -> list[dict[str, Any]]:
-    if not services.audit.path.exists():
-        return []
-    return [json.loads(line) for line in services.audit.path.read_text().splitlines()]
+    return audited(services.database.url)
 
 
 @pytest.mark.parametrize(("method", "path", "scope"), ROUTES)
@@ -239,17 +237,15 @@ async def test_a_tenant_cannot_learn_that_another_s_job_exists(
 
 
 async def test_an_action_that_cannot_be_recorded_does_not_happen(
-    ann: httpx.AsyncClient, services: Services, tmp_path: Path
+    ann: httpx.AsyncClient, services: Services
 ) -> None:
     path = (await ann.post("/v1/separations", files={"file": ("a.wav", song())})).headers["location"]
-    for name in ("audit.jsonl", "audit.jsonl.head"):
-        (tmp_path / name).unlink()
-        (tmp_path / name).mkdir()
+    make_unwritable(services.database.url)
     for answer in (
         await ann.delete(path),
         await ann.post("/v1/separations", files={"file": ("a.wav", song(seed=1))}),
         await ann.get("/v1/models", headers={"X-API-KEY": "wrong"}),
     ):
         assert (answer.status_code, answer.json()["type"]) == (503, "/problems/audit-unwritable")
-        assert str(tmp_path) not in answer.text
+        assert "head" not in answer.text
     assert len((await ann.get("/v1/separations")).json()["items"]) == 1

@@ -39,7 +39,7 @@ details = st.dictionaries(
 
 
 def line(event: AuditEvent) -> bytes:
-    return compose(event, BEGINNING, NOW)[0].removesuffix(b"\n")
+    return canonical(compose(event, BEGINNING, NOW))
 
 
 @pytest.mark.parametrize("action", [pytest.param(action, id=action.value) for action in Action])

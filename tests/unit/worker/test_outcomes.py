@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from spleeter_microservice.audit.log import AuditLog
+from spleeter_microservice.audit.record import AuditEvent
+from spleeter_microservice.errors import AuditUnwritableError
 from spleeter_microservice.jobs.job import Job, JobOptions, State
 from spleeter_microservice.worker.attempt import Outcome
 from spleeter_microservice.worker.outcomes import OutcomeRecorder
 from tests.support.job_samples import new_job
+
+pytestmark = pytest.mark.asyncio
 
 
 def stored(**changes: Any) -> Job:
@@ -30,36 +31,50 @@ def stored(**changes: Any) -> Job:
     return Job(**fields | changes)
 
 
+class Log:
+    """A fake audit log that refuses some records before it accepts one."""
+
+    def __init__(self, refusals: int = 0) -> None:
+        self.events: list[AuditEvent] = []
+        self.refusals = refusals
+
+    async def record(self, event: AuditEvent) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise AuditUnwritableError("away")
+        self.events.append(event)
+
+
+async def recorded(log: Log, job: Job, ending: Outcome, seconds: float = 1.0) -> list[AuditEvent]:
+    await OutcomeRecorder(cast(AuditLog, log), pause=0).record(job, ending, seconds)
+    return log.events
+
+
 @pytest.mark.parametrize(
     ("ending", "outcome"),
     [(Outcome.SUCCEEDED, "succeeded"), (Outcome.FAILED, "failed"), (Outcome.CANCELLED, "succeeded")],
 )
-def test_the_outcome_of_a_job_is_recorded(tmp_path: Path, ending: Outcome, outcome: str) -> None:
+async def test_the_outcome_of_a_job_is_recorded(ending: Outcome, outcome: str) -> None:
     job = stored(tenant="ann", request_id="r-1", attempts=2)
-    OutcomeRecorder(AuditLog(tmp_path / "log")).record(job, ending, 1.23456)
-    record = json.loads((tmp_path / "log").read_text())
-    assert (record["action"], record["outcome"]) == ("job.finished", outcome)
-    assert (record["tenant"], record["job"], record["request"]) == ("ann", str(job.id), "r-1")
-    assert record["details"] == {"ending": ending.value, "attempt": 2, "seconds": 1.235}
+    (event,) = await recorded(Log(), job, ending, 1.23456)
+    assert (event.action, event.outcome) == ("job.finished", outcome)
+    assert (event.tenant, event.job, event.request) == ("ann", str(job.id), "r-1")
+    assert event.details == {"ending": ending.value, "attempt": 2, "seconds": 1.235}
 
 
 @pytest.mark.parametrize("ending", [Outcome.RETRIED, Outcome.LOST, Outcome.REQUEUED])
-def test_an_attempt_that_does_not_end_the_job_is_not_recorded(tmp_path: Path, ending: Outcome) -> None:
-    OutcomeRecorder(AuditLog(tmp_path / "log")).record(stored(), ending, 1.0)
-    assert not (tmp_path / "log").exists()
+async def test_an_attempt_that_does_not_end_the_job_is_not_recorded(ending: Outcome) -> None:
+    assert await recorded(Log(), stored(), ending) == []
 
 
-@pytest.mark.asyncio
-async def test_the_end_of_a_job_s_retention_is_recorded(tmp_path: Path) -> None:
-    job = stored(tenant="ann", request_id="r-1")
-    await OutcomeRecorder(AuditLog(tmp_path / "log")).record_expiry(job)
-    record = json.loads((tmp_path / "log").read_text())
-    assert (record["action"], record["tenant"], record["job"]) == ("job.expired", "ann", str(job.id))
+async def test_the_end_of_a_job_s_retention_is_recorded() -> None:
+    job, log = stored(tenant="ann", request_id="r-1"), Log()
+    await OutcomeRecorder(cast(AuditLog, log)).record_expiry(job)
+    (event,) = log.events
+    assert (event.action, event.tenant, event.job) == ("job.expired", "ann", str(job.id))
 
 
-def test_an_outcome_that_cannot_be_recorded_is_logged(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.ERROR):
-        OutcomeRecorder(AuditLog(tmp_path / "missing" / "log")).record(stored(), Outcome.SUCCEEDED, 1.0)
+async def test_an_outcome_waits_for_the_audit_log(caplog: pytest.LogCaptureFixture) -> None:
+    assert len(await recorded(Log(refusals=2), stored(), Outcome.SUCCEEDED)) == 1
+    assert await recorded(Log(refusals=1000), stored(), Outcome.SUCCEEDED) == []
     assert "cannot record the outcome" in caplog.text

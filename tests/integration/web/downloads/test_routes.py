@@ -20,6 +20,7 @@ from spleeter_microservice.jobs.job import Job, JobOptions, StoredStem
 from spleeter_microservice.storage.store import BLOCK_BYTES
 from spleeter_microservice.web.downloads.results import _member
 from spleeter_microservice.web.services import Services
+from tests.support.audit import audited, make_unwritable
 from tests.support.job_samples import cancel, new_job
 from tests.support.web_service import Player
 
@@ -241,22 +242,20 @@ async def test_a_download_whose_file_vanishes_is_broken_off(
             await answer.aread()
 
 
-async def test_each_download_is_recorded_once(ann: httpx.AsyncClient, job: Job, tmp_path: Path) -> None:
+async def test_each_download_is_recorded_once(ann: httpx.AsyncClient, job: Job, services: Services) -> None:
     for headers in ({}, {"Range": "bytes=0-3"}, {"Range": "bytes=4-"}, {"If-None-Match": "*"}):
         await ann.get(path(job), headers=headers)
     await ann.get(path(job, "archive"))
     await ann.head(path(job, "archive"))
-    records = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
-    found = [record for record in records if record["action"] == "result.downloaded"]
+    found = [record for record in audited(services.database.url) if record["action"] == "result.downloaded"]
     assert [record["details"]["stem"] for record in found] == ["vocals", "vocals", "all"]
     assert {(record["tenant"], record["job"]) for record in found} == {("ann", str(job.id))}
 
 
 async def test_what_cannot_be_recorded_is_not_given_out(
-    ann: httpx.AsyncClient, job: Job, tmp_path: Path
+    ann: httpx.AsyncClient, job: Job, services: Services
 ) -> None:
-    (tmp_path / "audit.jsonl").unlink(missing_ok=True)
-    (tmp_path / "audit.jsonl").mkdir()
+    make_unwritable(services.database.url)
     for rest in ("stems/vocals", "archive"):
         answer = await ann.get(path(job, rest))
         assert (answer.status_code, answer.json()["type"]) == (503, "/problems/audit-unwritable")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from spleeter_microservice.database.connection import Database
 from spleeter_microservice.jobs.claims import Failure
 from spleeter_microservice.web.services import Services
 from spleeter_microservice.webhooks.deliveries import WebhookDelivery
+from tests.support.audit import audited
 from tests.support.waiting import eventually
 from tests.support.web_service import Player, WorkerRegistry, build_services, song
 
@@ -39,7 +39,7 @@ async def submit(
 
 
 def actions(services: Services) -> list[str]:
-    return [json.loads(line)["action"] for line in services.audit.path.read_text().splitlines()]
+    return [record["action"] for record in audited(services.database.url)]
 
 
 def objects(services: Services, tmp_path: Path) -> list[str]:

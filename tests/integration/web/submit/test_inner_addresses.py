@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ import pytest
 from spleeter_microservice.outgoing.client import Outgoing
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.web.services import Services
+from tests.support.audit import audited
 from tests.support.web_service import song
 
 pytestmark = pytest.mark.asyncio
@@ -62,7 +62,7 @@ async def test_no_song_is_fetched_from_an_inner_address(
     answer = await ann.post("/v1/separations", json={"source_url": url})
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/forbidden-address"), answer.text
     assert WITHIN not in answer.text
-    (event,) = [json.loads(line) for line in services.audit.path.read_text().splitlines()]
+    (event,) = audited(services.database.url)
     assert (event["action"], event["details"]["problem"]) == ("upload.refused", "forbidden-address")
 
 

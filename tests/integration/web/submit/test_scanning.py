@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from spleeter_microservice.database.connection import Database
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
 from tests.support import clamd
+from tests.support.audit import audited
 from tests.support.clamd import EICAR, FILE_LIMIT, Daemon
 from tests.support.web_service import WavProber, build_services, served, song
 
@@ -66,7 +66,7 @@ async def test_an_infected_file_is_refused_erased_and_recorded_before_it_is_open
     assert files(tmp_path) == []
     assert prober.probed == []
     assert scans("infected") == before + 1
-    entry = json.loads(services.audit.path.read_text())
+    (entry,) = audited(services.database.url)
     assert (entry["action"], entry["tenant"]) == ("upload.infected", "ann")
     assert entry["details"]["virus"].startswith(clamd.SIGNATURE)
 

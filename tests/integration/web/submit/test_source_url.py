@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
@@ -15,6 +14,7 @@ from spleeter_microservice.database.connection import Database
 from spleeter_microservice.outgoing.client import Outgoing
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.web.services import Services
+from tests.support.audit import audited
 from tests.support.http_servers import Answer, content, redirect, serving, status
 from tests.support.web_service import WorkerRegistry, build_services, song
 
@@ -46,7 +46,7 @@ async def test_a_song_is_fetched_and_separated_as_if_sent(ann: httpx.AsyncClient
     assert answer.status_code == 202, answer.text
     assert answer.json()["input"]["name"] == "song.wav"
     assert answer.json()["options"]["stems"] == 4
-    entries = [json.loads(line) for line in services.audit.path.read_text().splitlines()]
+    entries = audited(services.database.url)
     assert [entry["action"] for entry in entries] == ["source.fetched", "job.created"]
     assert "signature" not in entries[0]["details"]["url"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import resource
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -29,6 +28,7 @@ from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
 from spleeter_microservice.web.submit import spool
 from tests.support.audio_files import RATE, encode_kind, noise
+from tests.support.audit import audited
 from tests.support.raw_http import connected, request
 from tests.support.waiting import eventually
 from tests.support.web_service import WavProber, WorkerRegistry, build_services, served, song
@@ -92,7 +92,7 @@ async def test_a_file_that_is_not_a_song_is_refused(
     assert str(services.config.spool) not in answer.text
     assert leftovers() == []
     assert rejected(kind) == before + 1
-    entry = json.loads(services.audit.path.read_text().splitlines()[-1])
+    entry = audited(services.database.url)[-1]
     assert (entry["action"], entry["tenant"], entry["details"]["problem"]) == ("upload.refused", "ann", kind)
 
 
