@@ -17,6 +17,7 @@ from spleeter_microservice.access import key_format
 from spleeter_microservice.database.embedded import EmbeddedPostgres
 from spleeter_microservice.settings import Settings
 from tests.support.audio_files import RATE, encode_kind, noise
+from tests.support.audit import audited
 from tests.support.http_servers import Server, content, serving, status
 from tests.support.issuer import AUDIENCE, ISSUER, KeySet, Signer, encoded, usual
 from tests.support.service import KEY, Service, running
@@ -117,7 +118,7 @@ def test_a_trace_spans_the_processes_of_the_api_and_the_worker(
 
 
 def test_logs_metrics_traces_and_responses_contain_no_secret_and_no_audio(
-    service: Service, collector: Server, tmp_path: Path
+    service: Service, database: EmbeddedPostgres, collector: Server, tmp_path: Path
 ) -> None:
     guess, hook = key_format.generate(), "https://hooks.example.com/T0?sig=secret-of-the-receiver"
     token, bad = SIGNER.token(), SIGNER.token(aud="somebody else")
@@ -145,9 +146,11 @@ def test_logs_metrics_traces_and_responses_contain_no_secret_and_no_audio(
     answers.append(service.client.post("/v1/separations", json=source))
     answers.append(service.client.post("/v1/separations", files={"file": ("a.wav", MARK)}))
     told = {str(answer.url): answer.content for answer in answers}
-    told |= {str(path): path.read_bytes() for path in [service.log, *(service.folder / "audit").iterdir()]}
+    told |= {str(service.log): service.log.read_bytes(), "audit": json.dumps(audited(database.url)).encode()}
     told["traces"] = b"".join(collector.bodies)
     assert b"job ended" in told[str(service.log)]
+    assert b"service.started" in told["audit"]
+    assert b"service.started" in told[str(service.log)]
     secrets = {
         "key": KEY,
         "guessed key": guess,

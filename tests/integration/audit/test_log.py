@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -243,6 +244,19 @@ async def test_a_caller_that_goes_away_does_not_stop_the_others(audit: Audited) 
     assert isinstance(results[0], asyncio.CancelledError)
     assert [isinstance(result, ChainHead) for result in results[1:]] == [True, True]
     (await audit.verify()).require_whole()
+
+
+async def test_old_records_can_be_removed_as_the_documents_say(audit: Audited) -> None:
+    heads = await audit.write(4)
+    document = (Path(__file__).parents[3] / "docs" / "security.md").read_text(encoding="utf-8")
+    (statements,) = re.findall(r"```sql\n(.*?)```", document, re.DOTALL)
+    with psycopg.connect(audit.url, autocommit=True) as connection:
+        connection.execute(statements.replace("100000", "2").encode())
+        with pytest.raises(psycopg.errors.RaiseException):
+            connection.execute("SET session_replication_role = replica; DELETE FROM spleeter_audit")
+    await audit.write(1)
+    assert await audit.kinds() == ["missing"]
+    assert await audit.kinds(after=heads[1]) == []
 
 
 async def test_exports_are_verified_without_the_database(audit: Audited, tmp_path: Path) -> None:
