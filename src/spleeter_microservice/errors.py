@@ -532,7 +532,7 @@ class AuditUnwritableError(AuditError):
 class AuditDiskFullError(AuditUnwritableError):
     """The disk of the audit log has no space left."""
 
-    facts = DiskFullError.facts
+    facts = replace(DiskFullError.facts, exit_status=75)
 
 
 class AuditBrokenError(AuditError):
