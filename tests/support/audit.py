@@ -7,17 +7,6 @@ from typing import Any
 
 import psycopg
 
-UNGUARDED = """
-ALTER TABLE spleeter_audit DISABLE TRIGGER USER;
-ALTER TABLE spleeter_audit_head DISABLE TRIGGER USER;
-"""
-EMPTY = f"""
-{UNGUARDED}
-TRUNCATE spleeter_audit;
-DELETE FROM spleeter_audit_head;
-INSERT INTO spleeter_audit_head (sequence, hash, seal) VALUES (0, repeat('0', 64), '');
-"""
-
 
 def audited(url: str) -> list[dict[str, Any]]:
     """Return the records in a database, in order."""
@@ -27,9 +16,10 @@ def audited(url: str) -> list[dict[str, Any]]:
 
 
 def tamper(url: str, statements: str) -> None:
-    """Run statements as an attacker who has switched the triggers off."""
+    """Run statements as a superuser for whom no trigger fires."""
     with psycopg.connect(url) as connection:
-        connection.execute((UNGUARDED + statements).encode())
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(statements.encode())
 
 
 def make_unwritable(url: str) -> None:

@@ -35,6 +35,7 @@ BEGIN
     LOOP
         EXECUTE 'DELETE FROM ' || quote_ident(name);
     END LOOP;
+    INSERT INTO spleeter_audit_head (sequence, hash, seal) VALUES (0, repeat('0', 64), '');
 END $$
 """
 

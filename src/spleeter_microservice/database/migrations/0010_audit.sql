@@ -29,8 +29,3 @@ CREATE TRIGGER spleeter_audit_head_kept BEFORE DELETE OR TRUNCATE ON spleeter_au
     FOR EACH STATEMENT EXECUTE FUNCTION spleeter_refuse_audit_change();
 CREATE TRIGGER spleeter_audit_head_moved BEFORE UPDATE ON spleeter_audit_head
     FOR EACH ROW WHEN (NEW.sequence <= OLD.sequence) EXECUTE FUNCTION spleeter_refuse_audit_change();
-
--- Also for connections that switch ordinary triggers off, as replication does.
-ALTER TABLE spleeter_audit ENABLE ALWAYS TRIGGER spleeter_audit_appended;
-ALTER TABLE spleeter_audit_head ENABLE ALWAYS TRIGGER spleeter_audit_head_kept;
-ALTER TABLE spleeter_audit_head ENABLE ALWAYS TRIGGER spleeter_audit_head_moved;
