@@ -132,6 +132,27 @@ def test_unusual_file_names_are_accepted(separate: Command, tmp_path: Path, name
     assert files(tmp_path / "out") == [f"{name.removesuffix('.wav')}/{stem}" for stem in STEMS]
 
 
+def test_what_lies_beside_songs_in_a_folder_is_skipped(separate: Command, tmp_path: Path) -> None:
+    album = tmp_path / "album"
+    album.mkdir()
+    song(album / "...wav", 0.1)  # without its extension, a name that leads to the folder above
+    companions = {
+        "._Song.mp3": b"\0\5\x16\7\0\2\0\0Mac OS X        " + bytes(4000),
+        ".DS_Store": b"\0\0\0\1Bud1" + bytes(6000),
+        "Thumbs.db": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(3000),
+        "cover.jpg": b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\1" + bytes(3000),
+        "desktop.ini": b"",
+    }
+    for name, content in companions.items():
+        (album / name).write_bytes(content)
+    result = separate("-o", "out", album)
+    assert result.returncode == 0, result.stderr
+    assert files(tmp_path / "out") == [f"...wav/{stem}" for stem in STEMS]
+    assert sorted(result.stderr.splitlines()) == [
+        f"Skipped: {album / name} is not a song." for name in sorted(companions)
+    ]
+
+
 def test_options_mean_what_spleeter_means_by_them(separate: Command, tmp_path: Path) -> None:
     song(tmp_path / "song.wav", 2)
     result = separate(

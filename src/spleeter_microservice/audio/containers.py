@@ -40,6 +40,9 @@ _ENDINGS = {
 }
 """Endings by FFmpeg's name of the format."""
 
+AUDIO_ENDINGS = frozenset(" ".join(_ENDINGS.values()).split())
+"""Endings of files that claim to have sound."""
+
 
 def ending_of(name: str) -> str:
     """Return the ending of a file name in lower case without its dot, or an empty text if it has none.

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from spleeter_microservice.cli.exit_statuses import SOME_FAILED
 from spleeter_microservice.cli.options import add_options, read_options
 from spleeter_microservice.cli.report import check_writable, describe_error, succeeded, write
-from spleeter_microservice.errors import ConflictingPathsError, SpleeterError
+from spleeter_microservice.cli.song_files import find_songs, is_companion
+from spleeter_microservice.errors import ConflictingPathsError, NotAudioError, SpleeterError
 from spleeter_microservice.processes.interruption import interruptible
 from spleeter_microservice.separation.stem_paths import FILENAME_FORMAT, stem_paths
 from spleeter_microservice.settings import Settings
@@ -34,7 +35,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Separates audio files into stems.",
     )
     add = parser.add_argument
-    add("files", nargs="+", type=Path, metavar="FILE", help="audio files")
+    add("files", nargs="+", type=Path, metavar="FILE", help="audio files, or directories of them")
     add(
         "-p",
         "--params_filename",
@@ -88,15 +89,18 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         arguments.model, store, settings.checkpoints_dir, announce=lambda text: print(text, file=sys.stderr)
     )
     with closing(load_separator(model.files)) as separator:
+        sources = list(find_songs(arguments.files))
         batch = _Batch(arguments, options, model, separator)
-        for source in arguments.files:
-            batch.separate(source)
+        for source in sources:
+            batch.separate(source, alone=len(sources) == 1)
     document = json.dumps({"songs": batch.songs}, indent=2, ensure_ascii=False)
     if arguments.json:
         print(document)
     if arguments.report:
         write(arguments.report, document + "\n")
-    if batch.statuses and len(arguments.files) > 1:
+    if batch.skipped == len(sources):
+        raise NotAudioError("None of the files is a song. Pass audio files.")
+    if batch.statuses and len(sources) > 1:
         return SOME_FAILED
     return batch.statuses[0] if batch.statuses else 0
 
@@ -107,6 +111,7 @@ class _Batch:
     Attributes:
         songs: description of each file's result, for ``--json`` and ``--report``.
         statuses: exit statuses of the files that failed.
+        skipped: number of files that are no songs.
     """
 
     def __init__(
@@ -118,17 +123,24 @@ class _Batch:
     ) -> None:
         self.songs: list[dict[str, Any]] = []
         self.statuses: list[int] = []
+        self.skipped = 0
         self._arguments, self._options = arguments, options
         self._model, self._separator = model, separator
         self._written: dict[Path, Path] = {}
 
-    def separate(self, source: Path) -> None:
+    def separate(self, source: Path, *, alone: bool) -> None:
         try:
             song = self._separate(source)
         except SpleeterError as error:
-            self.statuses.append(error.facts.exit_status)
-            self.songs.append({"source": str(source), "state": "failed", "error": describe_error(error)})
-            print(f"Error: {error}", file=sys.stderr)
+            skipped = not alone and is_companion(source, error)
+            state = "skipped" if skipped else "failed"
+            self.songs.append({"source": str(source), "state": state, "error": describe_error(error)})
+            if skipped:
+                self.skipped += 1
+                print(f"Skipped: {source} is not a song.", file=sys.stderr)
+            else:
+                self.statuses.append(error.facts.exit_status)
+                print(f"Error: {error}", file=sys.stderr)
             return
         self.songs.append(succeeded(song, self._model, asdict(self._options)))
         if not self._arguments.json:
