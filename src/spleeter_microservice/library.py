@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import threading
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ from spleeter_microservice.separation.separator import StemSeparator, load_separ
 from spleeter_microservice.separation.song import SeparatedSong, Stems, separate_song
 from spleeter_microservice.separation.stem_paths import FILENAME_FORMAT, stem_paths
 from spleeter_microservice.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 AnyPath = str | os.PathLike[str]
 
@@ -131,6 +134,10 @@ class Separator:
             synchronous: accepted and ignored: the files are complete when the call returns.
             **options: more fields of ``SeparationOptions``, such as ``bit_depth``, for this song.
 
+        Returns:
+            The stems and their measurements. ``warnings`` lists what is odd about the input, which is also
+            logged, unless ``damaged="refuse"`` makes it an error.
+
         Raises:
             AudioError: if the input cannot be read or the stems cannot be written.
             ConfigurationError: if an option has an impossible value.
@@ -147,7 +154,10 @@ class Separator:
         with self._turn:
             _, separator = self._load()
             paths = stem_paths(source, separator.stems, Path(destination), filename_format, chosen.codec)
-            return separate_song(separator, source, paths, chosen)
+            song = separate_song(separator, source, paths, chosen)
+        for warning in song.warnings:
+            logger.warning("%s, at %.2f s: %s", source, warning.position, warning.message)
+        return song
 
     def save_to_file(
         self,

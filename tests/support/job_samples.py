@@ -18,10 +18,15 @@ from spleeter_microservice.worker.attempt import AttemptTimings
 from spleeter_microservice.worker.worker import Worker, WorkerOptions
 from tests.support.waiting import eventually
 
+WARNINGS = [
+    {"code": "gap", "message": "Silence fills a gap of 0.4 s.", "position": 0.5},
+    {"code": "cut-off", "message": "The last 2.0 s are not in the file.", "position": 2.125},
+]
 RESULT = Result(
     stems=(StoredStem("vocals", "a/vocals.wav", 12, "ab" * 32), StoredStem("other", "a/o.wav", 3, "cd" * 32)),
     model="2stems",
     quality={"residual": -100.5, "stems": [{"level": None}]},
+    warnings=tuple(WARNINGS),
 )
 QUICK = WorkerOptions(
     heartbeat=0.2,

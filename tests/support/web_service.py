@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import wave
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,6 +38,7 @@ from spleeter_microservice.jobs.retention import Retention
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
 from spleeter_microservice.models.catalogue import CATALOGUE
 from spleeter_microservice.sandbox.prober import AudioFacts
+from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.storage.store import open_storage
 from spleeter_microservice.web.server import UVICORN_OPTIONS
@@ -75,7 +76,7 @@ class WavProber:
     def __init__(self) -> None:
         self.probed: list[Path] = []
 
-    async def probe(self, path: Path) -> AudioFacts:
+    async def probe(self, path: Path, options: SeparationOptions | None = None) -> AudioFacts:
         """Return the facts of a file."""
         self.probed.append(path)
         beginning = path.read_bytes()[:64]
@@ -212,12 +213,15 @@ class Player:
         await self.publish(claim, content)
         return claim.job
 
-    async def publish(self, claim: Claim, content: bytes = b"RIFF stem of ") -> None:
+    async def publish(
+        self, claim: Claim, content: bytes = b"RIFF stem of ", warnings: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
         """Publish a result of a claimed job."""
         options = claim.job.options
         names = [name for name in STEMS[options.stems] if not options.only or name in options.only]
         stems = [await self._store(claim.job, name, content + name.encode()) for name in names]
-        assert await self.claims.publish(claim, _result(claim.job, tuple(stems)))
+        result = replace(_result(claim.job, tuple(stems)), warnings=warnings)
+        assert await self.claims.publish(claim, result)
 
     async def fail(self, claim: Claim, failure: Failure) -> None:
         """Mark a claimed job failed."""

@@ -38,6 +38,8 @@ def succeeded(song: SeparatedSong, model: InstalledModel, parameters: Mapping[st
         "provider": song.provider,
         "duration": song.duration,
         "samples": song.samples,
+        "start_time": song.start_time,
+        "track": asdict(song.track),
         "elapsed": round(song.elapsed, 3),
         "realtime_factor": round(song.duration / song.elapsed, 2),
         "first_block": round(song.first_block, 3),
@@ -48,6 +50,7 @@ def succeeded(song: SeparatedSong, model: InstalledModel, parameters: Mapping[st
             for name, stem in song.stems.items()
         },
         "suspect": song.suspicions,
+        "warnings": [asdict(warning) for warning in song.warnings],
     }
 
 

@@ -145,6 +145,8 @@ class _Batch:
         self.songs.append(succeeded(song, self._model, asdict(self._options)))
         if not self._arguments.json:
             _print(song)
+        for warning in song.warnings:
+            print(f"Warning: {source}, at {warning.position:.2f} s: {warning.message}", file=sys.stderr)
         for suspicion in song.suspicions:
             print(f"Warning: {source}: {suspicion}.", file=sys.stderr)
 

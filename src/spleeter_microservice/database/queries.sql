@@ -70,11 +70,11 @@ RETURNING *;
 -- Create a job that reuses the result of another
 INSERT INTO spleeter_jobs (
     id, tenant, state, progress, options, options_hash, prefix, input_key, input_name, audio_seconds,
-    content_hash, result_version, result, retention, idempotency_key, body_hash, request_id, traceparent,
+    content_hash, result_version, result, warnings, retention, idempotency_key, body_hash, request_id, traceparent,
     started_at, finished_at, expires_at)
 SELECT
     %(id)s, tenant, state, 1, %(options)s, options_hash, prefix, input_key, %(input_name)s, audio_seconds,
-    content_hash, result_version, result, %(retention)s, %(idempotency_key)s, %(body_hash)s,
+    content_hash, result_version, result, warnings, %(retention)s, %(idempotency_key)s, %(body_hash)s,
     %(request_id)s, %(traceparent)s, now(), now(), now() + %(retention)s
 FROM spleeter_jobs WHERE id = %(source)s
 RETURNING *;
@@ -98,7 +98,8 @@ SELECT count(*) AS jobs FROM spleeter_jobs WHERE tenant = %(tenant)s AND state =
 
 -- list_events --
 -- List a job's events after a given one
-SELECT event.* FROM spleeter_events AS event JOIN spleeter_jobs AS job ON job.id = event.job_id
+SELECT event.*, CASE WHEN event.state = 'succeeded' THEN job.warnings ELSE '[]' END AS warnings
+FROM spleeter_events AS event JOIN spleeter_jobs AS job ON job.id = event.job_id
 WHERE event.job_id = %(job)s AND job.tenant = %(tenant)s AND NOT job.deleted AND event.id > %(after)s
   AND (job.expires_at IS NULL OR job.expires_at > now())
 ORDER BY event.id LIMIT %(limit)s;
@@ -205,7 +206,7 @@ RETURNING id;
 -- publish_result --
 -- Publish a job's result, if it is still held under this fence
 UPDATE spleeter_jobs
-SET state = 'succeeded', progress = 1, result = %(result)s, owner = NULL, entry_id = NULL,
+SET state = 'succeeded', progress = 1, result = %(result)s, warnings = %(warnings)s, owner = NULL, entry_id = NULL,
     error_type = NULL, error_message = NULL, finished_at = now(), expires_at = now() + retention
 WHERE id = %(job)s AND fence = %(fence)s AND state = 'running'
 RETURNING id;

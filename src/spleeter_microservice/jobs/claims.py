@@ -133,7 +133,8 @@ class Claims:
         async with self._database.transaction() as transaction:
             await transaction.first("lock_entry", entry=claim.entry)
             values = {"job": claim.job.id, "fence": claim.fence}
-            if await transaction.do("publish_result", result=Jsonb(result.to_json()), **values):
+            found = {"result": Jsonb(result.to_json()), "warnings": Jsonb(list(result.warnings))}
+            if await transaction.do("publish_result", **found, **values):
                 await self._queue.remove(transaction.connection, claim.entry)
                 return True
             return await transaction.first("find_published", **values) is not None

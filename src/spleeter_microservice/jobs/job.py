@@ -6,7 +6,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -107,21 +107,26 @@ class Result:
         model: the model's public name.
         quality: quality report as JSON values.
         details: times, hashes and versions.
+        warnings: what is odd about the song (``audio.warnings``) as JSON values.
     """
 
     stems: tuple[StoredStem, ...]
     model: str = ""
     quality: Mapping[str, Any] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
+    warnings: Sequence[Mapping[str, Any]] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the result as JSON values."""
-        return asdict(self) | {"stems": [asdict(stem) for stem in self.stems]}
+        """Return the result as JSON values, without the warnings, which have a column of their own."""
+        values = asdict(self) | {"stems": [asdict(stem) for stem in self.stems]}
+        del values["warnings"]
+        return values
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Result:
+    def from_json(cls, values: Mapping[str, Any], warnings: Sequence[Mapping[str, Any]] = ()) -> Result:
         """Read what ``to_json`` returned."""
-        return cls(**(dict(values) | {"stems": tuple(StoredStem(**stem) for stem in values["stems"])}))
+        stems = tuple(StoredStem(**stem) for stem in values["stems"])
+        return cls(**dict(values) | {"stems": stems, "warnings": tuple(warnings)})
 
 
 @dataclass(frozen=True)
@@ -207,19 +212,20 @@ class Job:
             | {
                 "state": State(values["state"]),
                 "options": JobOptions.from_json(values["options"]),
-                "result": Result.from_json(result) if result else None,
+                "result": Result.from_json(result, row["warnings"]) if result else None,
             }
         )
 
 
 @dataclass(frozen=True)
 class JobEvent:
-    """A change of a job; ``id`` grows with every event of a job."""
+    """A change of a job; ``id`` grows with every event of a job, and only a success may have warnings."""
 
     id: int
     kind: Literal["state", "progress"]
     state: State
     progress: float
+    warnings: Sequence[Mapping[str, Any]] = ()
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> JobEvent:

@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from spleeter_microservice.arrays import Waveform
@@ -138,6 +139,9 @@ def described(song: SeparatedSong, peaks: Mapping[str, Peaks]) -> Message:
         "samples": song.samples,
         "elapsed": song.elapsed,
         "first_block": song.first_block,
+        "track": asdict(song.track),
+        "start_time": song.start_time,
+        "warnings": [asdict(warning) for warning in song.warnings],
     }
 
 

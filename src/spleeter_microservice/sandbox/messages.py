@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from spleeter_microservice.audio.tracks import AudioTrack
+from spleeter_microservice.audio.warnings import WARNINGS, AudioWarning
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
 from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.quality import Quality, StemQuality
 from spleeter_microservice.separation.separator import ModelFiles
 
 _MOST_PEAKS = 10_000
+_MOST_WARNINGS = 100
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,9 @@ class Separation:
     elapsed: float
     first_block: float
     stages: Mapping[str, float] = field(repr=False)
+    track: AudioTrack
+    start_time: float
+    warnings: Sequence[AudioWarning]
 
     @property
     def suspicions(self) -> list[str]:
@@ -150,7 +156,9 @@ def separation(message: Message, paths: Mapping[str, Path]) -> Separation:
             quality=quality,
             samples=_count(message["samples"]),
             stages={text(name): _number(value) for name, value in list(message["stages"].items())[:50]},
-            **{name: _number(message[name]) for name in ("duration", "elapsed", "first_block")},
+            track=_track(message["track"]),
+            warnings=_warnings(message["warnings"]),
+            **{name: _number(message[name]) for name in ("duration", "elapsed", "first_block", "start_time")},
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ProtocolError("a result is incomplete") from error
@@ -203,6 +211,20 @@ def _stem_quality(values: Message) -> StemQuality:
         energy_share=_number(values["energy_share"]),
         correlation=_number(values["correlation"]),
         suspect=text(values["suspect"]) if values["suspect"] is not None else None,
+    )
+
+
+def _track(values: Message) -> AudioTrack:
+    language = values["language"]
+    return AudioTrack(_count(values["number"]), None if language is None else text(language, 50))
+
+
+def _warnings(values: Sequence[Message]) -> tuple[AudioWarning, ...]:
+    if len(values) > _MOST_WARNINGS or any(value["code"] not in WARNINGS for value in values):
+        raise ProtocolError("a few warnings with known codes are expected")
+    return tuple(
+        AudioWarning(value["code"], text(value["message"], 500), _number(value["position"]))
+        for value in values
     )
 
 

@@ -8,6 +8,7 @@ from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.errors import SpleeterError
 from spleeter_microservice.sandbox.channel import Channel
 from spleeter_microservice.sandbox.framing import Message
+from spleeter_microservice.separation.options import SeparationOptions
 
 _BLOCK = 1 << 14  # frames
 
@@ -19,15 +20,15 @@ def run(channel: Channel, in_force: list[str]) -> None:
     while True:
         request = channel.next_request()
         try:
-            reply = _facts(Path(request["path"]))
+            reply = _facts(Path(request["path"]), SeparationOptions(**request["options"]))
         except SpleeterError as error:
             reply = {"type": "error", "class": type(error).__name__, "message": str(error)[:2000]}
         channel.send(reply)
 
 
-def _facts(path: Path) -> Message:
+def _facts(path: Path, options: SeparationOptions) -> Message:
     """Describe a file whose beginning can be decoded."""
-    with AudioReader(path) as reader:
+    with AudioReader(path, **options.reading) as reader:
         blocks = reader.blocks(_BLOCK)
         frames = len(next(blocks))
         duration = reader.announced_duration

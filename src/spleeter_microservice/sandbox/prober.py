@@ -11,7 +11,7 @@ import contextlib
 import logging
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
@@ -24,6 +24,7 @@ from spleeter_microservice.errors import (
 )
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
 from spleeter_microservice.sandbox.inference_process import InferenceProcess
+from spleeter_microservice.separation.options import SeparationOptions
 
 logger = logging.getLogger(__name__)
 
@@ -97,8 +98,12 @@ class Prober:
         async with self._turns:
             self._idle.append(await self._process())
 
-    async def probe(self, path: Path) -> AudioFacts:
+    async def probe(self, path: Path, options: SeparationOptions | None = None) -> AudioFacts:
         """Read a file's format and duration, after the files requested earlier.
+
+        Args:
+            path: the file.
+            options: how it will be separated, which decides what of it is read.
 
         Raises:
             InputError: if the file cannot be separated; the class says why, and the message does not name
@@ -111,7 +116,7 @@ class Prober:
             process = await self._process()
             self._busy.add(process)
             try:
-                reply = await self._ask(process, path)
+                reply = await self._ask(process, path, options or SeparationOptions())
                 facts = _facts(reply, path)
             except InputError:
                 self._idle.append(process)
@@ -163,12 +168,12 @@ class Prober:
         async with process.starting(setup, self.limits.start_seconds, self.limits.memory):
             return process  # it is ready; any other message fails at the first file
 
-    async def _ask(self, process: InferenceProcess, path: Path) -> Message:
+    async def _ask(self, process: InferenceProcess, path: Path, options: SeparationOptions) -> Message:
         watching = asyncio.create_task(
             process.watch("Probing the file", self.limits.seconds, self.limits.memory)
         )
         try:
-            process.send({"type": "probe", "path": str(path.resolve())})
+            process.send({"type": "probe", "path": str(path.resolve()), "options": asdict(options)})
             return await process.receive()
         finally:
             watching.cancel()

@@ -176,6 +176,11 @@ class SeparationOptions:
         """
         return OutputFormat(self.codec, self.bitrate, self.bit_depth)
 
+    @property
+    def reading(self) -> dict[str, Any]:
+        """Arguments of ``AudioReader`` that decide what of a song is read, apart from the selection."""
+        return {"track": self.track, "strict": self.damaged == "refuse", "keep_delay": self.keep_delay}
+
     def check(self) -> None:
         """Raise an error if a value is impossible, alone or with the others.
 

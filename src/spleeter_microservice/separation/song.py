@@ -164,9 +164,7 @@ class _Input:
             sample_rate=sample_rate,
             offset=options.offset,
             duration=options.duration,
-            track=options.track,
-            strict=options.damaged == "refuse",
-            keep_delay=options.keep_delay,
+            **options.reading,
         )
         self.reader = self._open()
         self._used = False

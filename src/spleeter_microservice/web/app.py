@@ -33,6 +33,7 @@ _READABLE = [
     "Idempotent-Replayed",
     "Location",
     "Retry-After",
+    "Spleeter-Warnings",
     "X-Request-ID",
 ]
 _SENDABLE = [

@@ -23,6 +23,7 @@ from spleeter_microservice.jobs.worker_registry import RegisteredModel
 from spleeter_microservice.outgoing.client import Outgoing
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.sandbox.prober import AudioFacts
+from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.storage.store import Storage
 from spleeter_microservice.webhooks.deliveries import WebhookDelivery
 
@@ -30,8 +31,8 @@ from spleeter_microservice.webhooks.deliveries import WebhookDelivery
 class Prober(Protocol):
     """The inspection of uploaded files, in a confined process."""
 
-    async def probe(self, path: Path) -> AudioFacts:
-        """Return a file's format and duration.
+    async def probe(self, path: Path, options: SeparationOptions | None = None) -> AudioFacts:
+        """Return a file's format and duration as it would be separated with the options.
 
         Raises:
             InputError: if the file cannot be separated; the subclass states why.

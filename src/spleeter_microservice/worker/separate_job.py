@@ -8,7 +8,7 @@ import logging
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -97,6 +97,9 @@ class JobSeparator:
         separation = await slot.separate(request, _reporting(report, job.audio_seconds))
         seconds = time.monotonic() - start
         self._check_duration(separation.duration)
+        warnings = tuple(asdict(warning) for warning in separation.warnings)
+        if warnings:
+            logger.warning("separated with warnings", extra={"job_id": str(job.id), "warnings": warnings})
         stems = tuple([await self._store(job, name, stem) for name, stem in separation.stems.items()])
         report(1.0)
         return Result(
@@ -104,6 +107,7 @@ class JobSeparator:
             model=model.name,
             quality=_quality(separation),
             details=_details(model, inference, separation, seconds) | {"version": self._inventory.version},
+            warnings=warnings,
         )
 
     def _find(self, job: Job) -> tuple[RegisteredModel, InferenceModel]:
@@ -229,5 +233,7 @@ def _details(
         "seconds": round(seconds, 3),
         "realtime_factor": round(separation.duration / max(seconds, 1e-3), 2),
         "duration": separation.duration,
+        "start_time": separation.start_time,
+        "track": asdict(separation.track),
         "weights_sha256": inference.weights_sha256,
     }

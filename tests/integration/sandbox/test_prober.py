@@ -95,9 +95,9 @@ async def test_a_file_that_crashes_its_process_affects_no_other_file(
         "from spleeter_microservice.audio import reader\n"
         "import os, signal\n"
         "class Deadly(reader.AudioReader):\n"
-        "    def __init__(self, path):\n"
+        "    def __init__(self, path, **options):\n"
         "        if path.name == 'deadly': os.kill(os.getpid(), signal.SIGSEGV)\n"
-        "        super().__init__(path)\n"
+        "        super().__init__(path, **options)\n"
         "reader.AudioReader = Deadly\n",
         tmp_path / "hook",
         monkeypatch,
@@ -116,7 +116,7 @@ async def test_memory_time_and_open_files_are_limited(
     run_in_process(
         "from spleeter_microservice.audio import reader\n"
         "import pathlib, threading\n"
-        "def greedy(path):\n"
+        "def greedy(path, **options):\n"
         "    if path.name == 'slow': threading.Event().wait()\n"
         "    if path.name == 'writer': pathlib.Path('written').write_bytes(b'x')\n"
         "    held = [bytearray(b'x') * (16 << 20) for _ in range(100)]; threading.Event().wait()\n"

@@ -26,7 +26,7 @@ from spleeter_microservice.webhooks.deliveries import Deliveries, WebhookDeliver
 from spleeter_microservice.webhooks.sender import SenderOptions, WebhookSender
 from tests.support.audit import audited
 from tests.support.http_servers import Server, serving, stall, status
-from tests.support.job_samples import RESULT, cancel, claimed, new_job, succeed
+from tests.support.job_samples import RESULT, WARNINGS, cancel, claimed, new_job, succeed
 from tests.support.waiting import eventually
 from tests.support.webhooks import SECRET, verified_id
 
@@ -101,6 +101,7 @@ async def test_a_success_is_sent_signed_with_the_request_s_id(database: Database
         "metadata": {"album": "1"},
         "model": "2stems",
         "stems": ["vocals", "other"],
+        "warnings": WARNINGS,
         "error": None,
         "request_id": "r-1",
     }

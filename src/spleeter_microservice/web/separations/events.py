@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Header
@@ -34,7 +34,8 @@ data: {"state": "running", "progress": 0.42}
 """
 _FOLLOWED: Answers = {
     200: {
-        "description": "Events `state` and `progress`, each with the state and the progress.",
+        "description": "Events `state` and `progress`, each with the state and the progress; the event of a "
+        "success also has the warnings, if there are any.",
         "content": {"text/event-stream": {"example": _EXAMPLE}},
     },
     204: {"description": "The separation has ended, and you have all events: do not reconnect."},
@@ -123,7 +124,7 @@ class EventStream:
                     yield _encode(event)
 
     async def _new_events(self, subscription: Subscription, notice: Notice | None) -> Sequence[JobEvent]:
-        if notice is not None:
+        if notice is not None and notice.state != State.SUCCEEDED:
             return self._event_of(notice)
         try:
             async with self._hub.querying:
@@ -165,5 +166,7 @@ class EventStream:
 
 
 def _encode(event: JobEvent) -> bytes:
-    data = json.dumps({"state": event.state, "progress": round(event.progress, 4)})
-    return format_sse_event(id=str(event.id), event=event.kind, data_str=data)
+    data: dict[str, Any] = {"state": event.state, "progress": round(event.progress, 4)}
+    if event.warnings:
+        data["warnings"] = event.warnings
+    return format_sse_event(id=str(event.id), event=event.kind, data_str=json.dumps(data))

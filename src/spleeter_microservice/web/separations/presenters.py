@@ -54,6 +54,7 @@ def _common(job: Job) -> dict[str, Any]:
         "model_quality": details.get("model_quality"),
         "experimental": details.get("experimental"),
         "error": _error(job),
+        "warnings": list(result.warnings) if result else [],
         "request_id": job.request_id,
         "created_at": job.created_at,
         "started_at": job.started_at,

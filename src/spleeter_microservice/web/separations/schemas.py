@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, create_model
 
+from spleeter_microservice.audio.warnings import WARNINGS
 from spleeter_microservice.jobs.job import JobOptions, State
 from spleeter_microservice.separation.options import declared_options
 from spleeter_microservice.webhooks.deliveries import WebhookDelivery
@@ -91,6 +92,14 @@ class JobError(BaseModel):
     message: str
 
 
+class SongWarning(BaseModel):
+    """Something odd about a song, which was separated nevertheless."""
+
+    code: str = Field(description="Stable name of the kind; docs/errors.md lists all.", examples=["cut-off"])
+    message: str = Field(description="Explanation for people.", examples=[WARNINGS["cut-off"]])
+    position: float = Field(description="Seconds from the beginning of the song.", examples=[182.4])
+
+
 class SeparationSummary(BaseModel):
     """A separation as shown in lists."""
 
@@ -110,6 +119,9 @@ class SeparationSummary(BaseModel):
     )
     experimental: bool | None = Field(description="Whether a stem of the model is not yet reliable.")
     error: JobError | None
+    warnings: list[SongWarning] = Field(
+        description="What is odd about the song, such as damage; empty until it has succeeded."
+    )
     request_id: str | None = Field(description="Id of the request that created it.")
     created_at: datetime
     started_at: datetime | None

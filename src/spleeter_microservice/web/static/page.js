@@ -111,11 +111,21 @@ function present(job) {
   if (job.experimental) at("model").append(" Not all of its stems are good yet.");
   at("suspect").textContent = `Listen carefully: ${job.quality.suspect.join("; ")}.`;
   at("suspect").hidden = job.quality.suspect.length === 0;
+  at("warnings").replaceChildren(...job.warnings.map(warned));
+  at("warnings").hidden = job.warnings.length === 0;
   at("expiry").textContent = `Everything is deleted from the server on ${new Date(job.expires_at).toLocaleString()}.`;
   appear("result");
   show(job, report);
   at("result-title").focus();
 }
+
+function warned({ message, position }) {
+  const item = document.createElement("li");
+  item.textContent = `At ${clock(position)}: ${message}`;
+  return item;
+}
+
+const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 
 function labels(quality, experimental) {
   const found = [];

@@ -20,7 +20,7 @@ from spleeter_microservice.jobs.job import JobOptions
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
 from spleeter_microservice.models.catalogue import CATALOGUE
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
-from spleeter_microservice.separation.options import Option
+from spleeter_microservice.separation.options import Option, SeparationOptions
 from spleeter_microservice.web.problem_handler import invalid_fields
 from spleeter_microservice.web.separations.schemas import HTTP_OPTIONS
 from spleeter_microservice.web.services import ApiConfig
@@ -139,6 +139,10 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
         if self.retention_hours is None:
             return min(config.default_retention, config.max_retention)
         return timedelta(hours=self.retention_hours)
+
+    def reading_options(self) -> SeparationOptions:
+        """Return the options that decide what of the song is read."""
+        return SeparationOptions(track=self.track, damaged=self.damaged, keep_delay=self.keep_delay)
 
     def job_options(self, model: RegisteredModel) -> JobOptions:
         """Return the options of the job, each in its canonical spelling.

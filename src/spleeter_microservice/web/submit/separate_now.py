@@ -39,8 +39,17 @@ from spleeter_microservice.web.submit.submit import submit_song
 
 router = APIRouter(tags=["separations"], default_response_class=Response)
 
+WARNINGS_HEADER = "Spleeter-Warnings"
+_WARNINGS = {
+    WARNINGS_HEADER: {
+        "description": "Codes and positions in seconds of the song's warnings, as a list of RFC 9651; "
+        "absent if there are none.",
+        "schema": {"type": "string"},
+        "example": "gap;position=2.01, cut-off;position=182.4",
+    }
+}
 _SEPARATED: Answers = {
-    200: {"description": "The archive, or the stem.", "content": ZIP | SOUND, "headers": LOCATION}
+    200: {"description": "The archive, or the stem.", "content": ZIP | SOUND, "headers": LOCATION | _WARNINGS}
 }
 _REFUSALS = (
     *SUBMITTING,
@@ -154,4 +163,8 @@ async def _delivered(request: Request, services: Services, job: Job, stem: str |
     else:
         response = await stem_response(services.storage, request, job, stem)
     response.headers["Location"] = separation_path(job)
+    if job.result and job.result.warnings:
+        response.headers[WARNINGS_HEADER] = ", ".join(
+            f"{warning['code']};position={warning['position']:.3f}" for warning in job.result.warnings
+        )
     return response

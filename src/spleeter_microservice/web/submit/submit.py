@@ -66,7 +66,7 @@ async def _submit(
         upload = Upload(request, services, file)
         form = await upload.receive()
         await _scan(services, file)
-        facts = await services.prober.probe(file.path)
+        facts = await services.prober.probe(file.path, form.reading_options())
         check_content(upload.name, facts.format, config)
         new = await _new_job(services, caller, form, upload, facts)
         if idempotency_key is not None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import psycopg
@@ -19,7 +20,7 @@ from spleeter_microservice.jobs.job import State
 from spleeter_microservice.web.separations.events import EventStream
 from spleeter_microservice.web.separations.notifications import NotificationHub
 from spleeter_microservice.web.services import Services
-from tests.support.job_samples import cancel, new_job
+from tests.support.job_samples import WARNINGS, cancel, new_job
 from tests.support.waiting import eventually
 from tests.support.web_service import Player
 
@@ -35,6 +36,7 @@ class ReceivedEvent:
     kind: str
     state: str
     progress: float
+    warnings: list[dict[str, Any]] | None = None
 
 
 class Events:
@@ -54,7 +56,7 @@ class Events:
                     fields[name] = value
                 elif fields:
                     data = json.loads(fields["data"])
-                    return ReceivedEvent(int(fields["id"]), fields["event"], data["state"], data["progress"])
+                    return ReceivedEvent(int(fields["id"]), fields["event"], **data)
         return None
 
     async def rest(self) -> list[ReceivedEvent]:
@@ -113,6 +115,18 @@ async def test_every_end_ends_the_stream(
             await cancel(services.database, job)
         rest = await events.rest()
         assert rest[-1].state == {"fail": "failed", "cancel": "cancelled"}[how]
+
+
+async def test_the_event_of_a_success_has_the_warnings(
+    ann: httpx.AsyncClient, services: Services, player: Player
+) -> None:
+    job = (await services.repository.create(new_job())).job
+    async with following(ann, job.id) as events:
+        assert await events.next()
+        await player.publish(await player.claim(), warnings=WARNINGS)
+        assert [told.warnings for told in await events.rest()] == [None, WARNINGS]
+    async with following(ann, job.id) as events:
+        assert (await events.rest())[-1].warnings == WARNINGS
 
 
 async def test_two_subscribers_resume_where_each_stopped(

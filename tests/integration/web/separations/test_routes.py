@@ -18,6 +18,7 @@ from spleeter_microservice.jobs.claims import Failure
 from spleeter_microservice.web.services import Services
 from spleeter_microservice.webhooks.deliveries import WebhookDelivery
 from tests.support.audit import audited
+from tests.support.job_samples import WARNINGS
 from tests.support.waiting import eventually
 from tests.support.web_service import Player, WorkerRegistry, build_services, song
 
@@ -50,7 +51,7 @@ async def test_a_new_separation_repeats_the_requested_options(ann: httpx.AsyncCl
     answer = await submit(
         ann, song(3.0), stems="4", codec="mp3", bitrate="192000", offset="1", duration="1.5", mwf="true",
         bandwidth="16kHz", only="bass,drums", metadata='{"title": "Süß"}', retention_hours="2",
-        callback_url="https://example.com/hook",
+        callback_url="https://example.com/hook", damaged="refuse", track="eng", keep_delay="true",
     )  # fmt: skip
     body = answer.json()
     assert answer.status_code == 202
@@ -58,7 +59,7 @@ async def test_a_new_separation_repeats_the_requested_options(ann: httpx.AsyncCl
     assert body["options"] == {
         "stems": 4, "codec": "mp3", "bitrate": "192k", "offset": 1.0, "duration": 1.5, "bandwidth": "16kHz",
         "mwf": True, "only": ["drums", "bass"], "callback_url": "https://example.com/hook",
-        "retention_hours": 2.0,
+        "retention_hours": 2.0, "damaged": "refuse", "track": "eng", "keep_delay": True,
     }  # fmt: skip
     assert body["input"] == {
         "name": "song.wav", "sha256": hashlib.sha256(song(3.0)).hexdigest(), "seconds": 1.5,
@@ -77,8 +78,10 @@ async def test_a_song_becomes_stems(ann: httpx.AsyncClient, player: Player, serv
     await player.claims.progress(claim, 0.25)
     running = (await ann.get(path)).json()
     assert (running["progress"], running["queue"]) == (0.25, None)
-    await player.publish(claim, b"music of ")
+    assert running["warnings"] == []
+    await player.publish(claim, b"music of ", WARNINGS)
     body = (await ann.get(path)).json()
+    assert body["warnings"] == (await ann.get("/v1/separations")).json()["items"][0]["warnings"] == WARNINGS
     assert (body["state"], body["progress"], body["archive_url"]) == ("succeeded", 1, f"{path}/archive")
     assert (body["model"], body["model_quality"], body["experimental"]) == ("2stems", "official", False)
     assert body["quality"]["residual"] == -90.0

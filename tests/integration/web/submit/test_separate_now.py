@@ -18,7 +18,7 @@ from spleeter_microservice.jobs.claims import Claim, Failure
 from spleeter_microservice.jobs.job import Job, State
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
-from tests.support.job_samples import cancel, until
+from tests.support.job_samples import WARNINGS, cancel, until
 from tests.support.waiting import eventually, still
 from tests.support.web_service import ALL, Player, served, song
 
@@ -63,9 +63,10 @@ async def test_all_stems_come_in_an_archive(
     async with sending(ann) as answering:
         claim = await the_claim(services, player)
         assert not answering.done()
-        await player.publish(claim)
+        await player.publish(claim, warnings=WARNINGS)
         answer = await answering
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/zip")
+    assert answer.headers["spleeter-warnings"] == "gap;position=0.500, cut-off;position=2.125"
     assert answer.headers["location"] == f"/v1/separations/{claim.job.id}"
     assert 'filename="My Song.zip"' in answer.headers["content-disposition"]
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:

@@ -24,6 +24,7 @@ from spleeter_microservice.errors import (
     StorageUnavailableError,
 )
 from spleeter_microservice.sandbox.prober import AudioFacts, Prober
+from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
 from spleeter_microservice.web.submit import spool
@@ -211,7 +212,7 @@ async def test_errors_of_the_prober_are_reported(
     ann: httpx.AsyncClient, services: Services, leftovers: Callable[[], list[Path]],
     monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, kind: str,
 ) -> None:  # fmt: skip
-    async def probe(path: Path) -> AudioFacts:
+    async def probe(path: Path, options: SeparationOptions) -> AudioFacts:
         raise error
 
     monkeypatch.setattr(services.prober, "probe", probe)
@@ -328,7 +329,7 @@ async def test_memory_does_not_grow_with_the_file(database: Database, tmp_path: 
     """64 MiB pass through; the limit leaves room for the rest of the process."""
 
     class Anything(WavProber):
-        async def probe(self, path: Path) -> AudioFacts:
+        async def probe(self, path: Path, options: SeparationOptions | None = None) -> AudioFacts:
             return AudioFacts("wav", "pcm", 1.0, 44100, 2)
 
     services = build_services(database, tmp_path, prober=Anything())
