@@ -52,6 +52,10 @@ class ConfigurationError(SpleeterError):
 
     facts = replace(SpleeterError.facts, exit_status=2)
 
+    def report(self) -> str:
+        """Return the message for a terminal: one line for each thing that is wrong."""
+        return "\n".join(f"Error: {line}" for line in str(self).splitlines())
+
 
 class AudioError(SpleeterError):
     """Audio cannot be read or written."""

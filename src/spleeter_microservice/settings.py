@@ -6,15 +6,44 @@ and ``library`` read settings.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 import platformdirs
 
+from spleeter_microservice.access.keys import parse_configured
+from spleeter_microservice.antivirus.clamd import Clamd
 from spleeter_microservice.errors import ConfigurationError
+from spleeter_microservice.outgoing.inner_targets import InnerTarget
+from spleeter_microservice.setting_values import (
+    LONGEST_RETENTION,
+    GrantText,
+    audit_keys,
+    checked,
+    database_url,
+    extension,
+    folder,
+    grants,
+    http_url,
+    key_set_url,
+    listed,
+    listening_host,
+    names,
+    one_of,
+    origin,
+    positive,
+    proxy,
+    served_host,
+    storage_url,
+    switch,
+    tenant_claim,
+    whole,
+)
+from spleeter_microservice.webhooks.signature import parse_secrets
 
 Environment = Literal["development", "production"]
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
@@ -22,8 +51,12 @@ Scanning = Literal["off", "required"]
 
 T = TypeVar("T")
 
-_LARGEST = 1 << 31
-_SHORTEST_KEY = 16
+_PREFIX = "SPLEETER_"
+# What Kubernetes sets in every pod beside a service that is called ``spleeter`` or ``spleeter-…``.
+_SERVICE_LINK = re.compile(
+    r"SPLEETER_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)"
+)
+_SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://\S+:\d+")
 _USER_DATA = Path(platformdirs.user_data_dir("spleeter-microservice"))
 
 
@@ -36,7 +69,8 @@ class Variable:
         meaning: what the setting decides; Markdown, for the documents.
         parse: function that turns the variable's text into the value, or raises a ``ValueError`` that
             says how to write it.
-        secret: whether the value must not appear in messages.
+        secret: whether the value may hold a secret, such as a password in a URL, and must not appear in
+            messages.
         default: description of the default, for the documents; empty if the value says enough.
     """
 
@@ -59,9 +93,10 @@ class Variable:
         try:
             return self.parse(text)
         except ValueError as error:
+            # Without its cause, whose message or variables may hold the secret.
             raise ConfigurationError(
                 f"{self.name} is {'invalid' if self.secret else repr(text)}. {error}"
-            ) from error
+            ) from None
 
 
 def setting(
@@ -77,112 +112,6 @@ def setting(
     variable = Variable(name, meaning, parse, secret, default_text)
     made: T = field(default=default, repr=not secret, metadata={"variable": variable})
     return made
-
-
-def whole(minimum: int = 1, maximum: int = _LARGEST) -> Callable[[str], int]:
-    """Return a parser of whole numbers in a range."""
-
-    def parse(text: str) -> int:
-        if not (text.isascii() and text.isdecimal() and len(text) < 12 and minimum <= int(text) <= maximum):
-            raise ValueError(f"Set it to a whole number from {minimum} to {maximum}.")
-        return int(text)
-
-    return parse
-
-
-def one_of(*choices: T) -> Callable[[str], T]:
-    """Return a parser of one of several words, in upper or lower case."""
-
-    def parse(text: str) -> T:
-        for choice in choices:
-            if text.lower() == choice:
-                return choice
-        raise ValueError(f"Set it to {' or '.join(map(str, choices))}.")
-
-    return parse
-
-
-def positive(text: str) -> float:
-    """Parse a number greater than 0."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 < number <= _LARGEST:
-        raise ValueError(f"Set it to a number greater than 0 and at most {_LARGEST}.")
-    return number
-
-
-def switch(text: str) -> bool:
-    """Parse ``on`` or ``off``."""
-    return one_of("off", "on")(text) == "on"
-
-
-def folder(text: str) -> Path:
-    """Parse a path; ``~`` stands for the home directory."""
-    return Path(text).expanduser()
-
-
-def names(text: str) -> tuple[str, ...]:
-    """Parse names separated by commas."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def extensions(text: str) -> tuple[str, ...]:
-    """Parse file extensions separated by commas, with or without their dots."""
-    found = tuple(name.lower().removeprefix(".") for name in names(text))
-    for extension in found:
-        if not (extension.isascii() and extension.isalnum()):
-            raise ValueError(f"{extension!r} is not a file extension. Write them as in wav,mp3.")
-    return found
-
-
-def audit_keys(text: str) -> tuple[str, ...]:
-    """Parse secret keys separated by commas."""
-    found = names(text)
-    if any(len(key) < _SHORTEST_KEY for key in found):
-        raise ValueError(f"Each key needs {_SHORTEST_KEY} characters or more: openssl rand -hex 32")
-    return found
-
-
-def http_url(text: str) -> str:
-    """Parse an address that begins with ``http://`` or ``https://``."""
-    if not text.startswith(("http://", "https://")):
-        raise ValueError("It must begin with http:// or https://, as in http://collector:4318.")
-    return text
-
-
-GrantText = tuple[frozenset[str], tuple[tuple[str, str], ...]]
-"""Scopes, and the names and values of the claims of a token that has them."""
-
-_UNSAFE_CLAIMS = {
-    *("name", "given_name", "family_name", "middle_name", "nickname", "preferred_username", "profile"),
-    *("picture", "website", "gender", "birthdate", "zoneinfo", "locale", "phone_number", "address", "upn"),
-    *("unique_name", "nonce", "jti", "scope", "scp", "aud"),
-}
-"""Claims that users edit or that whoever requests a token chooses (OpenID Connect Core, section 5.7)."""
-
-
-def tenant_claim(text: str) -> str:
-    """Parse the name of a claim that nobody but the issuer can choose."""
-    if text in _UNSAFE_CLAIMS:
-        raise ValueError(
-            "Users could choose another's tenant with it. Set it to a claim such as sub or org_id."
-        )
-    return text
-
-
-def grants(text: str) -> tuple[GrantText, ...]:
-    """Parse rules such as ``separate read if repository=ann/songs ref=refs/heads/main``."""
-    parsed = []
-    for rule in names(text):
-        before, _, after = (f" {rule} ").partition(" if ")
-        claims = [condition.partition("=") for condition in after.split()]
-        scopes = frozenset(before.split())
-        if not scopes or scopes - {"separate", "read"} or not claims or not all(map(all, claims)):
-            raise ValueError("Write each rule as: separate read if CLAIM=VALUE CLAIM=VALUE")
-        parsed.append((scopes, tuple((claim, value) for claim, _, value in claims)))
-    return tuple(parsed)
 
 
 @dataclass(frozen=True)
@@ -201,6 +130,8 @@ class Settings:
         None,
         "Mirror of Deezer's release; `4stems.tar.gz` and the others are downloaded from below it.",
         default_text="Deezer's release on GitHub",
+        parse=http_url,
+        secret=True,
     )
     checkpoints_dir: Path | None = setting(
         "MODEL_PATH",
@@ -232,6 +163,7 @@ class Settings:
         "API keys of the tenant `default`, comma-separated.",
         secret=True,
         default_text="in `development`, a key is created, kept and printed",
+        parse=checked(parse_configured),
     )
     database_url: str | None = setting(
         "SPLEETER_DATABASE_URL",
@@ -239,6 +171,7 @@ class Settings:
         "PostgreSQL database, `postgresql://…`; needed by more than one machine.",
         secret=True,
         default_text="an embedded database in the data folder",
+        parse=database_url,
     )
     storage_url: str | None = setting(
         "SPLEETER_STORAGE_URL",
@@ -246,20 +179,29 @@ class Settings:
         "Object store: a folder, `s3://…`, `gs://…` or `az://…`; shared by all machines.",
         secret=True,
         default_text="`objects` in the data folder",
+        parse=storage_url,
     )
     workers: int = setting(
         "SPLEETER_WORKERS", 1, "Jobs that a worker process separates at a time.", parse=whole(maximum=256)
     )
     retention_hours: float = setting(
-        "SPLEETER_RETENTION_HOURS", 24.0, "Hours that songs and stems are kept after a job.", parse=positive
+        "SPLEETER_RETENTION_HOURS",
+        24.0,
+        "Hours that songs and stems are kept after a job.",
+        parse=positive(LONGEST_RETENTION),
     )
     max_retention_hours: float = setting(
         "SPLEETER_MAX_RETENTION_HOURS",
         168.0,
         "Longest retention that a caller may request, in hours.",
-        parse=positive,
+        parse=positive(LONGEST_RETENTION),
     )
-    host: str = setting("SPLEETER_HOST", "127.0.0.1", "Address that the API listens on.")
+    host: str = setting(
+        "SPLEETER_HOST",
+        "127.0.0.1",
+        "Address that the API and the metrics of a stand-alone `worker` listen on.",
+        parse=listening_host,
+    )
     port: int = setting("SPLEETER_PORT", 8000, "Port that the API listens on.", parse=whole(maximum=65535))
     api_processes: int = setting(
         "SPLEETER_API_PROCESSES", 1, "Number of API processes.", parse=whole(maximum=256)
@@ -268,32 +210,32 @@ class Settings:
         "SPLEETER_MAX_FILE_SIZE_MB", 500, "Largest upload, in MiB (2^20 bytes).", parse=whole()
     )
     max_duration_s: float = setting(
-        "SPLEETER_MAX_DURATION_S", 3600.0, "Longest selection of a song, in seconds.", parse=positive
+        "SPLEETER_MAX_DURATION_S", 3600.0, "Longest selection of a song, in seconds.", parse=positive()
     )
     allowed_extensions: tuple[str, ...] = setting(
         "SPLEETER_ALLOWED_EXTENSIONS",
         (),
         "Accepted file extensions, comma-separated. A file whose name has none is judged by its content.",
-        parse=extensions,
+        parse=listed(extension),
         default_text="every format that can be read, under any name",
     )
     allowed_hosts: tuple[str, ...] = setting(
         "SPLEETER_ALLOWED_HOSTS",
         ("*",),
         "Accepted values of the `Host` header, comma-separated; health and metrics accept any.",
-        parse=names,
+        parse=listed(served_host),
     )
     cors_origins: tuple[str, ...] = setting(
         "SPLEETER_CORS_ORIGINS",
         (),
-        "Origins that may call the API from browsers, comma-separated.",
-        parse=names,
+        "Origins that may call the API from browsers, comma-separated, as in `https://example.com`.",
+        parse=listed(origin),
     )
     trusted_proxies: tuple[str, ...] = setting(
         "SPLEETER_TRUSTED_PROXIES",
         (),
-        "Proxies whose `X-Forwarded-For` is trusted, comma-separated.",
-        parse=names,
+        "IP addresses and networks of proxies whose `X-Forwarded-For` is trusted, comma-separated.",
+        parse=listed(proxy),
     )
     source_urls: bool = setting(
         "SPLEETER_SOURCE_URLS",
@@ -301,12 +243,21 @@ class Settings:
         meaning="`on` lets callers submit the address of a song instead of a file.",
         parse=switch,
     )
+    inner_targets: tuple[InnerTarget, ...] = setting(
+        "SPLEETER_INNER_TARGETS",
+        (),
+        "Hosts and networks inside your own network that `callback_url` and `source_url` may name, "
+        "comma-separated: `hooks.internal`, `*.svc.cluster.local`, `files.internal:8080`, `10.20.0.0/16`.",
+        parse=listed(InnerTarget.parse),
+        default_text="none: only public addresses",
+    )
     webhook_secret: str | None = setting(
         "SPLEETER_WEBHOOK_SECRET",
         None,
         "Secrets that sign webhooks, `whsec_…`; separate two by a comma while one replaces the other.",
         secret=True,
         default_text="none: `callback_url` is refused",
+        parse=checked(parse_secrets),
     )
     audit_key: tuple[str, ...] = setting(
         "SPLEETER_AUDIT_KEY",
@@ -342,7 +293,11 @@ class Settings:
         parse=names,
     )
     jwt_jwks_url: str | None = setting(
-        "SPLEETER_JWT_JWKS_URL", None, "Address of the token issuer's public keys."
+        "SPLEETER_JWT_JWKS_URL",
+        None,
+        "Address of the token issuer's public keys.",
+        parse=key_set_url,
+        secret=True,
     )
     jwt_tenant_claim: str = setting(
         "SPLEETER_JWT_TENANT_CLAIM",
@@ -361,7 +316,11 @@ class Settings:
         parse=grants,
     )
     clamd_url: str | None = setting(
-        "SPLEETER_CLAMD_URL", None, "Address of clamd: `tcp://host:3310` or `unix:///path`."
+        "SPLEETER_CLAMD_URL",
+        None,
+        "Address of clamd: `tcp://host:3310` or `unix:///path`.",
+        parse=checked(Clamd.from_url),
+        secret=True,
     )
     antivirus: Scanning = setting(
         "SPLEETER_ANTIVIRUS",
@@ -370,7 +329,7 @@ class Settings:
         parse=one_of(*get_args(Scanning)),
     )
     job_time_limit_s: float = setting(
-        "SPLEETER_JOB_TIME_LIMIT_S", 3600.0, "Longest attempt at a job, in seconds.", parse=positive
+        "SPLEETER_JOB_TIME_LIMIT_S", 3600.0, "Longest attempt at a job, in seconds.", parse=positive()
     )
     job_memory_mb: int = setting(
         "SPLEETER_JOB_MEMORY_MB",
@@ -382,7 +341,7 @@ class Settings:
         "SPLEETER_GRACE_S",
         30.0,
         "Seconds that running jobs have to finish when a worker stops; then they are requeued.",
-        parse=positive,
+        parse=positive(),
     )
     metrics_port: int | None = setting(
         "SPLEETER_METRICS_PORT",
@@ -395,6 +354,7 @@ class Settings:
         None,
         "OpenTelemetry collector that receives traces; needs the extra `tracing`.",
         parse=http_url,
+        secret=True,
     )
 
     @classmethod
@@ -402,26 +362,35 @@ class Settings:
         """Read the settings; an empty variable counts as unset.
 
         Raises:
-            ConfigurationError: if a variable is invalid, or another one that it needs is missing; the
-                message names it.
+            ConfigurationError: if variables are invalid, or others that they need are missing; the message
+                has one line for each and shows no secret.
         """
         values: dict[str, Any] = {}
+        problems: dict[str, str] = {}
         for item in fields(cls):
             variable: Variable = item.metadata["variable"]
-            if text := environ.get(variable.name, "").strip():
-                values[item.name] = variable.read(text)
+            text = environ.get(variable.name, "").strip()
+            if text and not _is_service_link(variable.name, text):
+                try:
+                    values[item.name] = variable.read(text)
+                except ConfigurationError as error:
+                    problems[variable.name] = str(error)
         if "data_dir" in values:
             values.setdefault("models_dir", values["data_dir"] / "models")
         settings = cls(**values)
-        settings._check()
+        lines = [*problems.values()]
+        lines += [line for involved, line in settings._contradictions() if not involved & problems.keys()]
+        if lines:
+            raise ConfigurationError("\n".join(lines))
         return settings
 
-    def _check(self) -> None:
-        """Raise ``ConfigurationError`` if two settings contradict each other."""
+    def _contradictions(self) -> Iterator[tuple[set[str], str]]:
+        """Yield the variables that contradict each other, and what to do about them."""
         if self.retention_hours > self.max_retention_hours:
-            raise ConfigurationError(
+            yield (
+                {"SPLEETER_RETENTION_HOURS", "SPLEETER_MAX_RETENTION_HOURS"},
                 f"SPLEETER_RETENTION_HOURS ({self.retention_hours:g}) exceeds SPLEETER_MAX_RETENTION_HOURS "
-                f"({self.max_retention_hours:g}). Lower the first or raise the second."
+                f"({self.max_retention_hours:g}). Lower the first or raise the second.",
             )
         tokens = {
             "SPLEETER_JWT_ISSUER": self.jwt_issuer,
@@ -430,16 +399,48 @@ class Settings:
         }
         missing = [name for name, value in tokens.items() if not value]
         if missing and len(missing) < len(tokens):
-            raise ConfigurationError(
-                f"Bearer tokens also need {', '.join(missing)}. Set all of {', '.join(tokens)}, or none."
+            yield (
+                {*tokens},
+                f"Bearer tokens also need {', '.join(missing)}. Set all of {', '.join(tokens)}, or none.",
             )
         if self.antivirus == "required" and not self.clamd_url:
-            raise ConfigurationError(
+            yield (
+                {"SPLEETER_ANTIVIRUS", "SPLEETER_CLAMD_URL"},
                 "SPLEETER_ANTIVIRUS=required needs a scanner. Set SPLEETER_CLAMD_URL to tcp://host:3310 or "
-                "unix:///path."
+                "unix:///path.",
             )
+
+    def require_database(self, part: str) -> str:
+        """Return the URL of the database that a part of the service needs when it runs alone.
+
+        Raises:
+            ConfigurationError: if it is not set.
+        """
+        if self.database_url is None:
+            raise ConfigurationError(
+                f"SPLEETER_DATABASE_URL is not set, and {part} alone needs a database. Set it, or start "
+                "everything together with an embedded one: spleeter-microservice serve"
+            )
+        return self.database_url
 
     @property
     def accepts_tokens(self) -> bool:
         """Whether bearer tokens are configured."""
         return bool(self.jwt_issuer)
+
+
+def misspelt_variables(environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield a warning for each variable that looks like a setting but is none."""
+    known = [item.metadata["variable"].name for item in fields(Settings)]
+    for name, text in sorted(environ.items()):
+        if name.upper().startswith(_PREFIX) and name not in known and not _is_service_link(name, text):
+            bare = [setting.removeprefix(_PREFIX) for setting in known]
+            nearest = get_close_matches(name.upper().removeprefix(_PREFIX), bare, n=1)
+            hint = f" Did you mean {_PREFIX}{nearest[0]}?" if nearest else ""
+            yield f"{name} is not a setting and has no effect.{hint}"
+
+
+def _is_service_link(name: str, text: str) -> bool:
+    if name.endswith("_PORT"):
+        return _SERVICE_ADDRESS.fullmatch(text) is not None
+    return _SERVICE_LINK.fullmatch(name) is not None

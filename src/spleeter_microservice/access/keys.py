@@ -72,9 +72,7 @@ def parse_configured(text: str, minimum_length: int = MINIMUM_LENGTH) -> tuple[C
     for position, key in enumerate(keys, start=1):
         problem = _problem(key, minimum_length)
         if problem:
-            raise ConfigurationError(
-                f"Key {position} in SPLEETER_API_KEY {problem}. Make one: openssl rand -base64 32"
-            )
+            raise ConfigurationError(f"Key {position} {problem}. Make one: openssl rand -base64 32")
     return tuple(
         ConfiguredKey(f"configured-{i}", key_format.digest(key), _weakness(key))
         for i, key in enumerate(keys, 1)

@@ -57,13 +57,13 @@ class Clamd:
             parts = urlsplit(url)
             port = parts.port or DEFAULT_PORT
         except ValueError:
-            raise _bad_url(url) from None
+            raise _bad_url() from None
         bare = not (parts.query or parts.fragment or parts.username or parts.password)
         if parts.scheme == "tcp" and parts.hostname and parts.path in ("", "/") and bare:
             return cls(host=parts.hostname, port=port, timeouts=timeouts)
         if parts.scheme == "unix" and not parts.netloc and len(parts.path) > 1 and bare:
             return cls(path=parts.path, timeouts=timeouts)
-        raise _bad_url(url)
+        raise _bad_url()
 
     def __str__(self) -> str:
         """Return its name for messages."""
@@ -195,7 +195,5 @@ async def _connected(family: int, address: object) -> socket.socket:
     return connecting
 
 
-def _bad_url(url: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"{url!r} is not an address of clamd. Set SPLEETER_CLAMD_URL to tcp://host:3310 or unix:///path."
-    )
+def _bad_url() -> ConfigurationError:
+    return ConfigurationError("The address of clamd must be tcp://host:3310 or unix:///path.")

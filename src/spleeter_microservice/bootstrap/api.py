@@ -22,6 +22,7 @@ from spleeter_microservice.bootstrap.shared import (
     needs_development_key,
     open_audit_log,
     open_object_store,
+    url_policy,
     webhook_secrets,
 )
 from spleeter_microservice.bootstrap.tokens import token_verifier
@@ -31,7 +32,6 @@ from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.jobs.retention import Retention
 from spleeter_microservice.jobs.worker_registry import WorkerRegistry
 from spleeter_microservice.outgoing.client import Outgoing
-from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.sandbox.prober import Prober
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.web.services import ApiConfig, Services
@@ -52,7 +52,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         ConfigurationError: if a setting is invalid, or if no caller could authenticate in production.
     """
     async with AsyncExitStack() as stack:
-        url = _database_url(settings)
+        url = settings.require_database("the API")
         await require_access(settings, url)
         database = await stack.enter_async_context(Database(url, connections=_CONNECTIONS))
         await stack.enter_async_context(_migrating(url))
@@ -74,7 +74,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             prober=await stack.enter_async_context(Prober(config.spool)),
             deliveries=Deliveries(database),
             workers=WorkerRegistry(database),
-            outgoing=Outgoing(UrlPolicy()) if settings.source_urls else None,
+            outgoing=Outgoing(url_policy(settings)) if settings.source_urls else None,
+            url_policy=url_policy(settings),
             version=PROGRAM_VERSION,
         )
 
@@ -93,15 +94,6 @@ def api_config(settings: Settings) -> ApiConfig:
         cors_origins=settings.cors_origins,
         signing_webhooks=bool(webhook_secrets(settings)),
     )
-
-
-def _database_url(settings: Settings) -> str:
-    if settings.database_url is None:
-        raise ConfigurationError(
-            "The API alone needs a database: set SPLEETER_DATABASE_URL. With the embedded one, start "
-            "everything together: spleeter-microservice serve"
-        )
-    return settings.database_url
 
 
 async def require_access(settings: Settings, url: str) -> None:

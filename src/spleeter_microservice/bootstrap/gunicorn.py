@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 from typing import Any, ClassVar
 
 from uvicorn_worker import UvicornWorker
 
 from spleeter_microservice.bootstrap.shared import make_folder, metrics_folder
-from spleeter_microservice.settings import Settings
+from spleeter_microservice.errors import ConfigurationError
+from spleeter_microservice.settings import Settings, misspelt_variables
 from spleeter_microservice.web.server import UVICORN_OPTIONS
 
-_settings = Settings.from_environment(os.environ)
-# Both before ``metrics`` is imported, which then opens files in that folder.
+logger = logging.getLogger(__name__)
+
+try:
+    _settings = Settings.from_environment(os.environ)
+    _settings.require_database("the API")
+    make_folder(metrics_folder(_settings))
+except ConfigurationError as error:
+    sys.stderr.write(f"{error.report()}\n")
+    sys.exit(error.facts.exit_status)
+# Before ``metrics`` is imported, which then opens files in that folder.
 os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(metrics_folder(_settings)))
-make_folder(metrics_folder(_settings))
 
 bind = [f"{_settings.host}:{_settings.port}"]
 workers = _settings.api_processes
@@ -36,6 +46,8 @@ def on_starting(_server: Any) -> None:
     from spleeter_microservice.observability.metrics import clean_metrics  # noqa: PLC0415  (see above)
 
     configure_logging(_settings.log_level)
+    for warning in misspelt_variables(os.environ):
+        logger.warning(warning)
     clean_metrics(metrics_folder(_settings))
 
 

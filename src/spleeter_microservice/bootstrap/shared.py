@@ -14,9 +14,10 @@ from spleeter_microservice.access import key_format
 from spleeter_microservice.audit.log import AuditLog
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import ConfigurationError
+from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.storage.store import Storage, open_storage
-from spleeter_microservice.webhooks.signature import sign
+from spleeter_microservice.webhooks.signature import parse_secrets
 
 logger = logging.getLogger(__name__)
 
@@ -27,16 +28,27 @@ def make_folder(folder: Path) -> Path:
     """Create a folder unless it exists, and return its absolute path.
 
     Raises:
-        ConfigurationError: if it cannot be created.
+        ConfigurationError: if it cannot be created or written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise ConfigurationError(
-            f"The folder {folder} cannot be created: {error.strerror}. Make it writable, or choose another "
-            "with SPLEETER_DATA_DIR."
+            f"The folder {folder} cannot be written: {error.strerror}. Make it writable for user "
+            f"{os.geteuid()}, or choose another with SPLEETER_DATA_DIR."
         ) from error
     return folder.absolute()
+
+
+def make_data_folders(settings: Settings) -> None:
+    """Create the folders of the data folder that the service writes to.
+
+    Raises:
+        ConfigurationError: if one cannot be created or written.
+    """
+    for name in ("", "metrics", "spool", "work"):
+        make_folder(settings.data_dir / name)
 
 
 def open_object_store(settings: Settings) -> Storage:
@@ -66,16 +78,13 @@ def metrics_folder(settings: Settings) -> Path:
 
 
 def webhook_secrets(settings: Settings) -> tuple[str, ...]:
-    """Return the secrets that sign webhooks; none if webhooks are off.
+    """Return the secrets that sign webhooks; none if webhooks are off."""
+    return parse_secrets(settings.webhook_secret or "")
 
-    Raises:
-        ConfigurationError: if a secret is malformed.
-    """
-    text = settings.webhook_secret or ""
-    secrets = tuple(part.strip() for part in text.split(",") if part.strip())
-    for secret in secrets:
-        sign(secret, "check", 0, b"")
-    return secrets
+
+def url_policy(settings: Settings) -> UrlPolicy:
+    """Return the policy for URLs that callers name."""
+    return UrlPolicy(inner=settings.inner_targets)
 
 
 def needs_development_key(settings: Settings) -> bool:

@@ -14,12 +14,10 @@ from spleeter_microservice.bootstrap.shared import (
     make_folder,
     open_audit_log,
     open_object_store,
+    url_policy,
     webhook_secrets,
 )
 from spleeter_microservice.database.connection import Database
-from spleeter_microservice.errors import (
-    ConfigurationError,
-)
 from spleeter_microservice.jobs.job import Job
 from spleeter_microservice.jobs.object_sweeper import ObjectSweeper
 from spleeter_microservice.jobs.retention import Retention
@@ -27,7 +25,6 @@ from spleeter_microservice.jobs.worker_registry import WorkerRegistry
 from spleeter_microservice.models.provide import open_store
 from spleeter_microservice.observability.tracing import configure_tracing
 from spleeter_microservice.outgoing.client import Outgoing
-from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.sandbox.inference import InferenceSlot
 from spleeter_microservice.sandbox.launcher import Limits
 from spleeter_microservice.sandbox.messages import InferenceModel
@@ -52,20 +49,14 @@ async def run_worker(settings: Settings) -> None:
         ModelError: if no model is installed and none can be pulled.
         SelfCheckError: if a slot separates the reference clip wrongly.
     """
-    if settings.database_url is None:
-        raise ConfigurationError(
-            "A worker alone needs a database: set SPLEETER_DATABASE_URL. With the embedded one, start "
-            "everything together: spleeter-microservice serve"
-        )
+    url = settings.require_database("a worker")
     configure_tracing(settings.otlp_endpoint, "worker", PROGRAM_VERSION)
     async with AsyncExitStack() as stack:
         work = stack.enter_context(open_work_folder(make_folder(settings.data_dir) / "work"))
         inventory = Inventory(open_store(settings.models_dir, settings.models_url), PROGRAM_VERSION)
         slots = await _open_slots(stack, settings, inventory, work)
-        await migrate_when_available(settings.database_url)
-        database = await stack.enter_async_context(
-            Database(settings.database_url, connections=settings.workers + 4)
-        )
+        await migrate_when_available(url)
+        database = await stack.enter_async_context(Database(url, connections=settings.workers + 4))
         await _run(settings, database, inventory, slots)
 
 
@@ -101,7 +92,7 @@ async def _run(
             group.create_task(ObjectSweeper(database, storage).run()),
         ]
         if secrets := webhook_secrets(settings):
-            sender = WebhookSender(database, Outgoing(UrlPolicy()), secrets, audit)
+            sender = WebhookSender(database, Outgoing(url_policy(settings)), secrets, audit)
             duties.append(group.create_task(sender.run()))
         await worker.run_until_signalled()
         for duty in duties:

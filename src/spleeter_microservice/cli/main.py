@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
-from spleeter_microservice.errors import SpleeterError
-from spleeter_microservice.settings import Settings
+from spleeter_microservice.errors import ConfigurationError, SpleeterError
+from spleeter_microservice.settings import Settings, misspelt_variables
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,10 +19,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     options = make_parser().parse_args(arguments)
     try:
+        if getattr(options, "lifeline", None) is None:  # otherwise serve has said so
+            for warning in misspelt_variables(os.environ):
+                print(f"Warning: {warning}", file=sys.stderr)
         status: int = options.run(options, Settings.from_environment(os.environ))
-    except SpleeterError as error:
-        print(f"Error: {error}", file=sys.stderr)
+    except ConfigurationError as error:
+        print(error.report(), file=sys.stderr)
         return error.facts.exit_status
+    except SpleeterError as error:
+        print(f"Error: {' '.join(map(str.strip, str(error).splitlines()))}", file=sys.stderr)
+        return error.facts.exit_status
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith(__package__.partition(".")[0]):
+            raise
+        # Only the commands of the service import what the plain package does not bring.
+        print(
+            f"Error: This command needs {error.name}, which is not installed. Install the service: "
+            "pip install 'spleeter-microservice[service]'",
+            file=sys.stderr,
+        )
+        return ConfigurationError.facts.exit_status
     except KeyboardInterrupt:
         print("Interrupted; nothing half-written was left.", file=sys.stderr)
         return 128 + signal.SIGINT

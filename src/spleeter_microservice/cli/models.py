@@ -79,7 +79,7 @@ def import_model(store: ModelStore, arguments: argparse.Namespace) -> int:
 
 
 def verify_models(store: ModelStore, arguments: argparse.Namespace) -> int:
-    """Verify the named models, or all that are installed; return 1 if one is damaged."""
+    """Verify the named models, or all that are installed; the status tells whether one is damaged."""
     names = arguments.names
     if not names:
         present = store.present()
@@ -89,7 +89,7 @@ def verify_models(store: ModelStore, arguments: argparse.Namespace) -> int:
         try:
             model = store.find(name)
         except ModelCorruptError as error:
-            status = 1
+            status = error.facts.exit_status
             print(f"{name}: damaged. {error}")
         else:
             print(f"{name}: intact, {len(model.manifest.files)} files.")

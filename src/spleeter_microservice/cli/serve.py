@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -12,15 +13,28 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from spleeter_microservice.errors import ConfigurationError
+from spleeter_microservice.errors import (
+    ConfigurationError,
+    DatabaseTooNewError,
+    ModelError,
+    SelfCheckError,
+    SpleeterError,
+    UnwritableOutputError,
+    error_classes,
+)
 from spleeter_microservice.settings import Settings
 
 if TYPE_CHECKING:
     from spleeter_microservice.database.embedded import EmbeddedPostgres
     from spleeter_microservice.processes.supervisor import OnExit, Program, Upkeep
 
-_PORT_TIMEOUT = 10.0  # seconds for the API of a killed supervisor to release its port
+_PORT_TIMEOUT = 5.0  # seconds for the API of a killed supervisor to release its port
 _BACKLOG = 2048
+_NOT_STARTED = 3  # exit status if a process cannot start for another reason than _OWN
+_OWN = {ConfigurationError.facts.exit_status, DatabaseTooNewError.facts.exit_status}
+_NO_MODEL: list[type[SpleeterError]] = [*error_classes(ModelError), SelfCheckError, UnwritableOutputError]
+# Exit statuses of a process that would end in the same way if it were started again.
+_HOPELESS = _OWN | {error.facts.exit_status for error in _NO_MODEL} - {ModelError.facts.exit_status}
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -42,27 +56,31 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run_serve(options: argparse.Namespace, settings: Settings) -> int:
     """Run the whole service until SIGTERM or Ctrl-C; a second one shortens the shutdown."""
-    _share_metrics(settings)
-    from spleeter_microservice.bootstrap.api import require_access
-    from spleeter_microservice.bootstrap.shared import audit_keys, make_folder
-    from spleeter_microservice.observability.logs import configure_logging
+    from spleeter_microservice.bootstrap.shared import make_data_folders
 
-    configure_logging(settings.log_level)
-    make_folder(settings.data_dir)
+    make_data_folders(settings)
     with ExitStack() as stack:
+        bound = stack.enter_context(_bind(settings))
+        _share_metrics(settings)
+        from spleeter_microservice.bootstrap.api import require_access
+        from spleeter_microservice.bootstrap.shared import audit_keys, open_object_store
+        from spleeter_microservice.observability.logs import configure_logging
+
+        configure_logging(settings.log_level)
+        open_object_store(settings)  # finds out whether it can be opened before anything starts
         url, database = _open_database(stack, settings)
         asyncio.run(require_access(settings, url))
-        listening = stack.enter_context(_listen(settings))
         keys = ",".join(key.decode() for key in audit_keys(settings))
         environ = dict(os.environ) | {"SPLEETER_DATABASE_URL": url, "SPLEETER_AUDIT_KEY": keys}
-        programs = [*_api_programs(settings, listening, environ), _program("worker", ["worker"], environ)]
+        bound.listen(_BACKLOG)
+        programs = [*_api_programs(settings, bound, environ), _program("worker", ["worker"], environ)]
         _announce(settings)
-        asyncio.run(_run_recorded(settings, programs, _upkeep(database) if database else None, url))
-    return 0
+        return asyncio.run(_run_recorded(settings, programs, _upkeep(database) if database else None, url))
 
 
 def run_api(options: argparse.Namespace, settings: Settings) -> int:
     """Run the API until SIGTERM or Ctrl-C, in as many processes as the settings say."""
+    settings.require_database("the API")
     alone = options.socket is None
     if alone and settings.api_processes > 1:
         return _run_api_processes(settings)
@@ -70,14 +88,16 @@ def run_api(options: argparse.Namespace, settings: Settings) -> int:
 
     configure_logging(settings.log_level)
     _watch_parent(options)
-    with _listen(settings) if alone else socket.socket(fileno=options.socket) as listening:
+    with _bind(settings) if alone else socket.socket(fileno=options.socket) as listening:
         if alone:
+            listening.listen(_BACKLOG)
             _announce(settings)
         return _run_server(settings, listening)
 
 
 def run_worker(options: argparse.Namespace, settings: Settings) -> int:
     """Run a worker until SIGTERM or Ctrl-C; a second one shortens the shutdown."""
+    settings.require_database("a worker")
     from spleeter_microservice.bootstrap import worker
     from spleeter_microservice.observability.logs import configure_logging
     from spleeter_microservice.observability.metrics import serve_metrics
@@ -85,20 +105,20 @@ def run_worker(options: argparse.Namespace, settings: Settings) -> int:
     configure_logging(settings.log_level)
     _watch_parent(options)
     if settings.metrics_port:
-        serve_metrics(settings.metrics_port)
+        serve_metrics(settings.host, settings.metrics_port)
     asyncio.run(worker.run_worker(settings))
     return 0
 
 
 def _run_api_processes(settings: Settings) -> int:
-    _share_metrics(settings)
-    from spleeter_microservice.observability.logs import configure_logging
+    with _bind(settings) as bound:
+        _share_metrics(settings)
+        from spleeter_microservice.observability.logs import configure_logging
 
-    configure_logging(settings.log_level)
-    with _listen(settings) as listening:
+        configure_logging(settings.log_level)
+        bound.listen(_BACKLOG)
         _announce(settings)
-        asyncio.run(_supervise(settings, _api_programs(settings, listening, dict(os.environ))))
-    return 0
+        return asyncio.run(_supervise(settings, _api_programs(settings, bound, dict(os.environ))))
 
 
 def _run_server(settings: Settings, listening: socket.socket) -> int:
@@ -132,10 +152,9 @@ def _run_server(settings: Settings, listening: socket.socket) -> int:
 
 def _share_metrics(settings: Settings) -> None:
     """Make all processes share their metrics; to be called before ``metrics`` is imported."""
-    from spleeter_microservice.bootstrap.shared import metrics_folder
+    from spleeter_microservice.bootstrap.shared import make_folder, metrics_folder
 
-    folder = metrics_folder(settings)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(metrics_folder(settings))
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
     from spleeter_microservice.observability.metrics import clean_metrics
 
@@ -181,11 +200,11 @@ def _on_exit(database_url: str | None) -> OnExit:
 
 async def _run_recorded(
     settings: Settings, programs: list[Program], upkeep: Upkeep | None, database_url: str
-) -> None:
+) -> int:
     from spleeter_microservice.bootstrap.database import recorded_service
 
     async with recorded_service(settings, database_url):
-        await _supervise(settings, programs, upkeep, database_url)
+        return await _supervise(settings, programs, upkeep, database_url)
 
 
 async def _supervise(
@@ -193,11 +212,13 @@ async def _supervise(
     programs: list[Program],
     upkeep: Upkeep | None = None,
     database_url: str | None = None,
-) -> None:
+) -> int:
+    """Run programs until they are to stop, and return the exit status."""
     from spleeter_microservice.processes.supervisor import RestartPolicy, Supervisor
 
     restarts = RestartPolicy(drain=settings.grace_s + 30)
-    await Supervisor(programs, upkeep, _on_exit(database_url), restarts).run()
+    status = await Supervisor(programs, upkeep, _on_exit(database_url), restarts, _HOPELESS).run()
+    return status if status in {0, *_OWN} else _NOT_STARTED
 
 
 def _api_programs(settings: Settings, listening: socket.socket, environ: dict[str, str]) -> list[Program]:
@@ -220,20 +241,24 @@ def _watch_parent(options: argparse.Namespace) -> None:
         parent_watch.watch(options.lifeline)
 
 
-def _listen(settings: Settings) -> socket.socket:
-    """Open a socket that listens on the API's address; wait for the port if it is taken."""
+def _bind(settings: Settings) -> socket.socket:
+    """Return a socket that is bound to the API's address; wait for the port if it is taken."""
     deadline = time.monotonic() + _PORT_TIMEOUT
     while True:
+        bound = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
         try:
-            family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-            return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind((settings.host, settings.port))
         except OSError as error:
-            if time.monotonic() > deadline:
+            bound.close()
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
                 raise ConfigurationError(
-                    f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Choose another "
-                    "address with SPLEETER_HOST and SPLEETER_PORT."
+                    f"Cannot listen on {settings.host}, port {settings.port}: {error.strerror}. Choose "
+                    "another address with SPLEETER_HOST and SPLEETER_PORT."
                 ) from error
             time.sleep(0.2)
+        else:
+            return bound
 
 
 def _announce(settings: Settings) -> None:

@@ -34,7 +34,7 @@ def load_configured(store: ModelStore, config_path: Path, model_path: Path | Non
         ConfigurationError: if the file is not such a configuration.
         CheckpointError: if the checkpoint is missing, damaged or does not fit.
         ModelNotInstalledError: if ``model_dir`` names a model that is not installed.
-        ModelError: if the store cannot be written.
+        UnwritableOutputError: if the store cannot be written.
     """
     configuration = read_configuration(config_path)
     architecture = UNetArchitecture.from_configuration(configuration)

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from spleeter_microservice.errors import ModelCorruptError, ModelError
+from spleeter_microservice.errors import ModelCorruptError, UnwritableOutputError
 from spleeter_microservice.files import flush_to_disk, locked, replace_atomically
 from spleeter_microservice.models.manifest import Manifest, record_files, verify_files
 from spleeter_microservice.separation.separator import ModelFiles
@@ -124,7 +124,7 @@ class ModelDirectory:
         Files that the manifest does not name are removed first.
 
         Raises:
-            ModelError: if the directory cannot be written, here or in the block.
+            UnwritableOutputError: if the directory cannot be written, here or in the block.
         """
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -133,7 +133,7 @@ class ModelDirectory:
                 self._clean()
                 yield
         except OSError as error:
-            raise ModelError(
+            raise UnwritableOutputError(
                 f"Cannot write the model into {self.folder}: {error.strerror or error}. Free space there, "
                 "make it writable, or choose another directory with SPLEETER_MODELS_DIR."
             ) from error

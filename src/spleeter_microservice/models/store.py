@@ -92,7 +92,7 @@ class ModelStore:
             UnknownModelError: if the catalogue has no such model.
             DownloadError: if it cannot be downloaded.
             ArchiveError, CheckpointError: if the download is not the model.
-            ModelError: if the store cannot be written.
+            UnwritableOutputError: if the store cannot be written.
         """
         entry = self.catalogue.requirement(descriptor)
         directory = self._directory(entry)
@@ -113,7 +113,7 @@ class ModelStore:
         Raises:
             UnknownModelError: if the catalogue has no such model.
             ArchiveError, CheckpointError: if these are not the model's official weights.
-            ModelError: if the store cannot be written.
+            UnwritableOutputError: if the store cannot be written.
         """
         entry = self._changeable(descriptor)
         directory = self._directory(entry)
@@ -140,7 +140,7 @@ class ModelStore:
         Raises:
             UnknownModelError: if the catalogue has no such model.
             ModelNotInstalledError: if it is not installed.
-            ModelError: if the store cannot be written.
+            UnwritableOutputError: if the store cannot be written.
         """
         entry = self._changeable(descriptor)
         directory = self._directory(entry)

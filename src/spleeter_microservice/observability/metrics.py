@@ -21,6 +21,8 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from spleeter_microservice.errors import ConfigurationError
+
 _LATENCIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _SEPARATIONS = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 _FACTORS = (0.5, 1, 2, 5, 10, 20, 30, 40, 60, 80, 100, 200, 400)
@@ -71,9 +73,19 @@ def exposition() -> bytes:
     return generate_latest(registry)
 
 
-def serve_metrics(port: int) -> None:
-    """Serve this process's metrics on a port of their own, from a thread."""
-    start_http_server(port)
+def serve_metrics(host: str, port: int) -> None:
+    """Serve this process's metrics on a port of their own, from a thread.
+
+    Raises:
+        ConfigurationError: if the port cannot be used.
+    """
+    try:
+        start_http_server(port, host)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot serve metrics on {host}, port {port}: {error.strerror}. Choose another with "
+            "SPLEETER_HOST and SPLEETER_METRICS_PORT."
+        ) from error
 
 
 def clean_metrics(folder: Path) -> None:

@@ -1,8 +1,9 @@
-"""The policy for URLs that callers name: public addresses only.
+"""The policy for URLs that callers name: public addresses, and what the operator allows besides.
 
 Callers name URLs of songs and of webhooks. None may lead into the service's own network (server-side
-request forgery): not by name, address, unusual spelling or redirect, nor by a name that resolves to
-another address a moment later. ``client`` connects only to the addresses that were checked here.
+request forgery), except to targets that the operator listed: not by name, address, unusual spelling or
+redirect, nor by a name that resolves to another address a moment later. ``client`` connects only to the
+addresses that were checked here.
 """
 
 from __future__ import annotations
@@ -14,14 +15,13 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
 
 import httpx
 
 from spleeter_microservice.errors import ForbiddenAddressError, UnreachableError
+from spleeter_microservice.outgoing.inner_targets import Address, InnerTarget
 
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 """Returns the addresses of a host; raises ``OSError`` if it has none."""
 
@@ -82,15 +82,14 @@ class UrlPolicy:
     """A check of URLs and addresses before they are requested.
 
     Attributes:
-        ports: allowed ports.
-        also_allowed: networks that are allowed although not public, such as that of an operator's own
-            file server; tests allow loopback.
+        ports: ports that are allowed at public addresses.
+        inner: targets that are allowed although they may not be public.
         resolver: function that resolves host names.
         timeout: seconds for resolving a name.
     """
 
     ports: frozenset[int] = frozenset({80, 443})
-    also_allowed: tuple[Network, ...] = ()
+    inner: tuple[InnerTarget, ...] = ()
     resolver: Resolver = resolve
     timeout: float = 5
 
@@ -105,14 +104,13 @@ class UrlPolicy:
         """
         url = _parsed(text)
         host = url.raw_host.decode("ascii").lower().removesuffix(".")
-        port = _port(url)
-        if port not in self.ports:
+        port, literal = _port(url), _literal(host)
+        if port not in self.ports | {target.port for target in self.inner}:
             allowed = ", ".join(map(str, sorted(self.ports)))
             raise _forbidden(f"port {port} is not allowed, only {allowed}")
-        literal = _literal(host)
         if literal is None:
             _check_name(host)
-        elif not self.allows(literal):
+        elif not self._allows(host, port, literal):
             raise _forbidden("it does not lead to a public address")
         return url.copy_with(host=host, fragment=None)
 
@@ -127,14 +125,17 @@ class UrlPolicy:
         host = url.raw_host.decode("ascii")
         literal = _literal(host)
         found = [literal] if literal is not None else await self._resolved(host, port)
-        if not all(self.allows(address) for address in found):
+        if not all(self._allows(host, port, address) for address in found):
             raise _forbidden("it does not lead to a public address")
         return found
 
-    def allows(self, address: Address) -> bool:
-        """Return whether an address is allowed."""
-        return is_public(address) or any(
-            address.version == network.version and address in network for network in self.also_allowed
+    def _allows(self, host: str, port: int, address: Address) -> bool:
+        """Return whether a port of a host may be reached at one of its addresses."""
+        if port in self.ports and is_public(address):
+            return True
+        return any(
+            target.admits(host, address) and (port == target.port if target.port else port in self.ports)
+            for target in self.inner
         )
 
     async def _resolved(self, host: str, port: int) -> list[Address]:

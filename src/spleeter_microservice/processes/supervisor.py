@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from spleeter_microservice.processes.zombie_reaper import ZombieReaper
@@ -63,7 +63,7 @@ class RestartPolicy:
 
 
 class Supervisor:
-    """Keeps programs running until it is asked to stop.
+    """Keeps programs running until it is asked to stop, or one of them cannot start at all.
 
     Args:
         programs: programs to keep running.
@@ -71,6 +71,8 @@ class Supervisor:
         on_exit: called with the process id and a reason, such as ``worker_killed``, after a program exits
             unexpectedly; its errors are logged.
         restarts: when to restart and when to kill programs.
+        hopeless: exit statuses that another start would not change; a program that ends its first run with
+            one of them ends all.
     """
 
     def __init__(
@@ -79,11 +81,14 @@ class Supervisor:
         upkeep: Upkeep | None = None,
         on_exit: OnExit | None = None,
         restarts: RestartPolicy | None = None,
+        hopeless: Container[int] = (),
     ) -> None:
         self._programs = programs
         self._upkeep = upkeep
         self._on_exit = on_exit
         self._restarts = restarts or RestartPolicy()
+        self._hopeless = hopeless
+        self._status = 0
         self._stopping = asyncio.Event()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._lifeline: int | None = None
@@ -101,8 +106,12 @@ class Supervisor:
         for process in self._processes.values():
             _signal(process, signal.SIGTERM)
 
-    async def run(self) -> None:
-        """Run until SIGTERM or SIGINT, and then until all programs have exited."""
+    async def run(self) -> int:
+        """Run until SIGTERM or SIGINT, and then until all programs have exited.
+
+        Returns:
+            0, or the exit status of the program that cannot start.
+        """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
@@ -120,6 +129,7 @@ class Supervisor:
                 process.wait()
             os.close(reading)
             os.close(writing)
+        return self._status
 
     async def _keep(self, program: Program) -> None:
         """Run a program again and again until the supervisor stops."""
@@ -128,6 +138,11 @@ class Supervisor:
             started = time.monotonic()
             pid, status = await self._run(program)
             if self._stopping.is_set():
+                return
+            if exits == 0 and status in self._hopeless:
+                logger.error("process cannot start", extra={"program": program.name, "status": status})
+                self._status = status
+                self.stop()
                 return
             if self._on_exit:
                 reason = f"{program.name}_{'killed' if status < 0 else 'ended'}"

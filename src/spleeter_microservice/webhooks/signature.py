@@ -52,6 +52,18 @@ def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
     return f"{_VERSION},{base64.b64encode(signature).decode('ascii')}"
 
 
+def parse_secrets(text: str) -> tuple[str, ...]:
+    """Parse ``SPLEETER_WEBHOOK_SECRET``: one secret, or several separated by commas.
+
+    Raises:
+        ConfigurationError: if a secret is malformed; the message shows none.
+    """
+    secrets = tuple(part.strip() for part in text.split(",") if part.strip())
+    for secret in secrets:
+        _key(secret)
+    return secrets
+
+
 def headers(secrets_: Sequence[str], message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
     """Return the three headers of an attempt, signed with every secret: one may be replacing another.
 
@@ -92,7 +104,7 @@ def _key(secret: str) -> bytes:
         key = b""
     if not secret.startswith(SECRET_PREFIX) or len(key) not in _SECRET_BYTES:
         raise ConfigurationError(
-            "The webhook secret is malformed: use whsec_ and the base64 of 24 to 64 random bytes. "
+            "A webhook secret is whsec_ and the base64 of 24 to 64 random bytes. "
             'Make one: echo "whsec_$(openssl rand -base64 32)"'
         )
     return key

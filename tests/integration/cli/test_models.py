@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from spleeter_microservice.cli.models import add_parser
-from spleeter_microservice.errors import ModelNotInstalledError, UnknownModelError
+from spleeter_microservice.errors import ModelCorruptError, ModelNotInstalledError, UnknownModelError
 from spleeter_microservice.models.store import ModelStore
 from tests.support.http_servers import content, serving
 from tests.support.tiny_store import NAME, archived, checkpoint, tiny_store
+
+DAMAGED = ModelCorruptError.facts.exit_status
 
 
 @pytest.fixture
@@ -60,15 +62,15 @@ def test_an_imported_model_is_listed_verified_and_removed(
     assert capsys.readouterr().out == "No model is installed.\n"
 
 
-def test_verify_returns_1_for_a_damaged_model(
+def test_verify_returns_the_status_of_a_damaged_model(
     store: ModelStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store.import_(NAME, checkpoint(tmp_path / "checkpoint"))
     (store.find(NAME).folder / "vocals.bin").write_bytes(b"")
-    assert run(store, "verify") == run(store, "verify", NAME) == 1
+    assert run(store, "verify") == run(store, "verify", NAME) == DAMAGED
     assert "tiny: damaged. " in capsys.readouterr().out
     (store.folder / NAME / "manifest.json").write_text("")
-    assert run(store, "verify") == 1
+    assert run(store, "verify") == DAMAGED
     run(store, "list")
     assert "tiny  damaged" in capsys.readouterr().out
 

@@ -21,6 +21,7 @@ from spleeter_microservice.errors import (
     ModelError,
     ModelNotInstalledError,
     UnknownModelError,
+    UnwritableOutputError,
 )
 from spleeter_microservice.models.catalogue import Catalogue, Release
 from spleeter_microservice.models.directory import InstalledModel, ModelDirectory
@@ -262,7 +263,9 @@ def test_a_directory_without_write_permission_is_reported(store: ModelStore, tmp
     child = subprocess.run(
         command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False
     )
-    assert re.search(r"ModelError: Cannot write .*Permission denied.*SPLEETER_MODELS_DIR", child.stderr)
+    assert re.search(
+        r"UnwritableOutputError: Cannot write .*Permission denied.*SPLEETER_MODELS_DIR", child.stderr
+    )
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
@@ -275,7 +278,7 @@ def test_a_disk_that_refuses_is_reported_and_nothing_is_left(
 
     directory = ModelDirectory(tmp_path / NAME, "")
     with (
-        pytest.raises(ModelError, match=r"Cannot write the model into .*SPLEETER_MODELS_DIR"),
+        pytest.raises(UnwritableOutputError, match=r"Cannot write the model into .*SPLEETER_MODELS_DIR"),
         directory.locked(),
     ):
         directory.install(installed.manifest, write)
@@ -286,5 +289,5 @@ def test_a_store_that_is_a_file_is_reported(store: ModelStore, tmp_path: Path) -
     store.folder.write_text("in the way")
     with pytest.raises(ModelNotInstalledError):
         store.find(NAME)
-    with pytest.raises(ModelError, match="Cannot write the model into"):
+    with pytest.raises(UnwritableOutputError, match="Cannot write the model into"):
         store.import_(NAME, checkpoint(tmp_path / "checkpoint"))

@@ -10,6 +10,7 @@ import pytest
 
 from spleeter_microservice.errors import ForbiddenAddressError, ResponseTooLargeError, UnreachableError
 from spleeter_microservice.outgoing.client import Outgoing, ResponseLimits
+from spleeter_microservice.outgoing.inner_targets import InnerTarget
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.webhooks import signature
 from tests.support.certificates import Authority
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.asyncio
 
 BODY = bytes(range(256)) * 1000
 LIMITS = ResponseLimits(maximum_bytes=len(BODY), total=5, connect=2, read=2)
-ONLY_THIS = (IPv4Network("127.0.0.1/32"),)
+ONLY_THIS = (InnerTarget(IPv4Network("127.0.0.1/32")),)
 INSIDE = r"""
 http://2852039166/ http://[::ffff:169.254.169.254]/ //169.254.169.254/ http://[::1]/ file:///etc/passwd
 gopher://song.example/ http://user@song.example/ http://127.0.0.2/ http://song.example:22/ http://0x7f.1/
@@ -101,6 +102,22 @@ async def test_a_name_that_resolves_differently_after_the_check_has_no_effect() 
         assert len(names.asked) == 1  # one look-up serves both the check and the connection
         with pytest.raises(ForbiddenAddressError, match="public address"):
             await fetch(client, address(server))
+        assert len(server.requests) == 1
+
+
+async def test_an_allowed_host_is_reached_but_not_from_other_names_nor_when_it_leads_elsewhere() -> None:
+    names = Names(["127.0.0.1"], ["169.254.169.254"], ["127.0.0.1"])
+    with serving(content(BODY)) as server:
+        client = Outgoing(UrlPolicy(inner=(InnerTarget("song.example", server.server_port),), resolver=names))
+        assert await fetch(client, address(server)) == BODY
+        for url in (
+            address(server),
+            address(server, host="other.example"),
+            address(server, host="127.0.0.1"),
+        ):
+            with pytest.raises(ForbiddenAddressError, match="public address"):
+                await fetch(client, url)
+        assert names.asked == ["song.example", "song.example", "other.example"]
         assert len(server.requests) == 1
 
 
@@ -258,7 +275,7 @@ async def test_an_unreachable_server_is_reported() -> None:
 
 async def test_the_next_of_a_host_s_addresses_is_tried() -> None:
     with serving(content(BODY)) as server:
-        networks = (IPv4Network("127.0.0.0/8"),)
+        networks = (InnerTarget(IPv4Network("127.0.0.0/8")),)
         policy = UrlPolicy(
             frozenset({server.server_port}), networks, Names(["127.0.0.9", "127.0.0.8", "127.0.0.1"])
         )

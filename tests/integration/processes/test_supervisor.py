@@ -66,7 +66,7 @@ def runs(pid: int) -> bool:
 
 
 @asynccontextmanager
-async def at_work(supervisor: Supervisor) -> AsyncIterator[asyncio.Task[None]]:
+async def at_work(supervisor: Supervisor) -> AsyncIterator[asyncio.Task[int]]:
     running = asyncio.create_task(supervisor.run())
     try:
         yield running

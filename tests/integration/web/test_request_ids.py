@@ -21,6 +21,7 @@ from spleeter_microservice.jobs.worker_registry import WorkerRegistry
 from spleeter_microservice.observability.logs import configure_logging
 from spleeter_microservice.observability.tracing import configure_tracing
 from spleeter_microservice.outgoing.client import Outgoing
+from spleeter_microservice.outgoing.inner_targets import InnerTarget
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.web.services import Services
 from spleeter_microservice.webhooks.deliveries import Deliveries
@@ -71,7 +72,7 @@ async def services(
     log: io.StringIO, collector: Server, services: Services, receiver: Server
 ) -> AsyncIterator[Services]:
     """The services, told that this machine may be called, and sending webhooks."""
-    policy = UrlPolicy(frozenset({receiver.server_port}), (IPv4Network("127.0.0.1/32"),))
+    policy = UrlPolicy(frozenset({receiver.server_port}), (InnerTarget(IPv4Network("127.0.0.1/32")),))
     config = replace(services.config, signing_webhooks=True)
     fleet, deliveries = WorkerRegistry(services.database), Deliveries(services.database)
     sender = WebhookSender(

@@ -20,6 +20,7 @@ from spleeter_microservice.jobs.job import Job, JobOptions, NewJob
 from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.jobs.retention import Retention
 from spleeter_microservice.outgoing.client import Outgoing, WebhookResponse
+from spleeter_microservice.outgoing.inner_targets import InnerTarget
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.webhooks import signature
 from spleeter_microservice.webhooks.deliveries import Deliveries, WebhookDelivery
@@ -49,7 +50,7 @@ def telling(server: Server, tenant: str = "ann") -> NewJob:
 def sender(
     database: Database, server: Server, audit: AuditLog | None = None, options: SenderOptions = QUICK
 ) -> WebhookSender:
-    policy = UrlPolicy(frozenset({server.server_port}), (IPv4Network("127.0.0.1/32"),))
+    policy = UrlPolicy(frozenset({server.server_port}), (InnerTarget(IPv4Network("127.0.0.1/32")),))
     return WebhookSender(database, Outgoing(policy), (SECRET,), audit, options)
 
 
@@ -226,7 +227,7 @@ async def test_an_unexpected_error_in_one_webhook_does_not_stop_the_others(datab
         options = replace(breaking.options, callback_url=f"{server.url}/breaks")
         await succeed(database, replace(breaking, options=options))
         job = await succeed(database, telling(server))
-        policy = UrlPolicy(frozenset({server.server_port}), (IPv4Network("127.0.0.1/32"),))
+        policy = UrlPolicy(frozenset({server.server_port}), (InnerTarget(IPv4Network("127.0.0.1/32")),))
         sending = WebhookSender(database, Unforeseen(policy), (SECRET,), None, QUICK)
         await sent(sending, database, job, delivered)
 
@@ -237,7 +238,9 @@ async def test_a_tenant_with_slow_receivers_delays_no_other(database: Database) 
         for _ in range(6):
             await succeed(database, telling(slow, "bob"))
         job = await succeed(database, telling(quick, "ann"))
-        policy = UrlPolicy(frozenset({slow.server_port, quick.server_port}), (IPv4Network("127.0.0.1/32"),))
+        policy = UrlPolicy(
+            frozenset({slow.server_port, quick.server_port}), (InnerTarget(IPv4Network("127.0.0.1/32")),)
+        )
         options = SenderOptions(at_once=3, at_once_per_tenant=2, poll=0.05, timeout=60.0)
         sending = WebhookSender(database, Outgoing(policy), (SECRET,), None, options)
         await sent(sending, database, job, delivered)

@@ -159,8 +159,8 @@ async def test_all_configured_keys_are_compared_in_constant_time(monkeypatch: py
     [
         ("", "has 0 characters"),
         ("short", "has 5 characters instead of 8 to 512"),
-        (f"{CONFIGURED},", "Key 2 .* has 0 characters"),
-        (f"{CONFIGURED},x", "Key 2 .* has 1 characters"),
+        (f"{CONFIGURED},", "Key 2 has 0 characters"),
+        (f"{CONFIGURED},x", "Key 2 has 1 characters"),
         ("a key with some spaces", "spaces"),
         ("schlüsselschlüssel", "ASCII"),
         ("x" * 10 + "abcdefgh" * 70, "has 570 characters"),

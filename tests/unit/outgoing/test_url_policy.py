@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 import httpx
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spleeter_microservice.errors import ForbiddenAddressError, UnreachableError
+from spleeter_microservice.outgoing.inner_targets import InnerTarget
 from spleeter_microservice.outgoing.url_policy import UrlPolicy, is_public
 
 POLICY = UrlPolicy()
@@ -208,9 +210,31 @@ async def test_unresolvable_names_are_distinguished_from_forbidden_ones() -> Non
 
 @pytest.mark.asyncio
 async def test_the_operator_s_networks_are_reached_only_if_allowed() -> None:
-    policy = UrlPolicy(also_allowed=(IPv4Network("10.0.0.0/24"), IPv6Network("fd00::/64")))
+    policy = UrlPolicy(inner=(InnerTarget(IPv4Network("10.0.0.0/24")), InnerTarget(IPv6Network("fd00::/64"))))
     for allowed in ("http://10.0.0.7/", "http://[fd00::1]/", "http://8.8.8.8/"):
         await policy.find(policy.check(allowed))
     for forbidden in ("http://10.0.1.7/", "http://[fd01::1]/", "http://127.0.0.1/"):
         with pytest.raises(ForbiddenAddressError):
             policy.check(forbidden)
+
+
+@pytest.mark.asyncio
+async def test_the_operator_s_hosts_are_reached_only_under_their_names_and_at_their_ports() -> None:
+    inner = (InnerTarget("hooks.internal"), InnerTarget("files.internal", 8080))
+    policy = replace(resolving("10.0.0.1"), inner=inner)
+    for allowed in ("http://HOOKS.internal./", "https://hooks.internal/", "http://files.internal:8080/"):
+        assert await policy.find(policy.check(allowed)) == [IPv4Address("10.0.0.1")]
+    for forbidden in (
+        "http://hooks.internal:8080/",
+        "http://files.internal/",
+        "http://files.internal:8081/",
+        "http://other.internal/",
+        "http://hooks.internal.example/",
+        "http://10.0.0.1/",
+        "http://8.8.8.8:8080/",
+    ):
+        with pytest.raises(ForbiddenAddressError):
+            await policy.find(policy.check(forbidden))
+    rebound = replace(policy, resolver=resolving("10.0.0.1", "169.254.169.254").resolver)
+    with pytest.raises(ForbiddenAddressError):
+        await rebound.find(rebound.check("http://hooks.internal/"))

@@ -12,6 +12,7 @@ import pytest
 
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.outgoing.client import Outgoing
+from spleeter_microservice.outgoing.inner_targets import InnerTarget
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.web.services import Services
 from tests.support.audit import audited
@@ -25,7 +26,7 @@ LIMIT = 20_000  # bytes
 
 @pytest.fixture
 def services(database: Database, fleet: WorkerRegistry, tmp_path: Path) -> Services:
-    policy = UrlPolicy(ports=frozenset(range(1, 65536)), also_allowed=(ip_network("127.0.0.1"),))
+    policy = UrlPolicy(ports=frozenset(range(1, 65536)), inner=(InnerTarget(ip_network("127.0.0.1")),))
     plain = build_services(database, tmp_path, fleet, outgoing=Outgoing(policy), url_policy=policy)
     return replace(plain, config=replace(plain.config, max_file_bytes=LIMIT))
 
