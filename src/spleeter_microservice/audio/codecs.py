@@ -10,7 +10,7 @@ from spleeter_microservice.errors import ConfigurationError
 
 DEFAULT_BITRATE = "128k"
 
-_BITRATE = re.compile(r"(?P<number>\d{1,9}(\.\d{1,3})?)(?P<unit>[kK]?)")
+_BITRATE = re.compile(r"(?P<number>\d{1,9}(\.\d{1,3})?) ?(?P<unit>k?)(bps|bit/s)?", re.IGNORECASE)
 _Options = tuple[tuple[str, str], ...]
 
 
@@ -83,7 +83,8 @@ class Codec:
         """Return a bitrate as a number; None for a lossless codec, which has no bitrate.
 
         Args:
-            bitrate: bits per second ("128000"), or thousands of them ("128k"); None is the default.
+            bitrate: bits per second ("128000"), or thousands of them ("128k", "128 kbps"); None is the
+                default.
 
         Raises:
             ConfigurationError: if the text is not a bitrate, or not one that this codec can have.

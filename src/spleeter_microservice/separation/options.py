@@ -113,7 +113,7 @@ class SeparationOptions:
         DEFAULT_BITRATE,
         "Bitrate of a lossy codec, in bits per second or, with k, in thousands of them.",
         flags=("-b", "--bitrate"),
-        pattern=r"^[1-9][0-9]{0,6}[kK]?$",
+        pattern=r"^[1-9][0-9]{0,6} ?[kK]?([bB][pP][sS]|[bB][iI][tT]/[sS])?$",
         example="192k",
     )
     bit_depth: str | None = option(

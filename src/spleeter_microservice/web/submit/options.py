@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError, create_model
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 
 from spleeter_microservice.audio.codecs import CODECS
 from spleeter_microservice.errors import (
@@ -194,14 +195,50 @@ def from_json(body: bytes) -> SubmissionForm:
     return _validated(values)
 
 
-def _json_types() -> dict[str, str]:
-    """Return the JSON type of each field that is not a text."""
-    schema = SubmissionForm.model_json_schema()
-    types = {name: value.get("anyOf", [value])[0]["type"] for name, value in schema["properties"].items()}
-    return {name: type_ for name, type_ in types.items() if type_ != "string"}
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_SWITCH = TypeAdapter(bool)
+_OMITTED = ("", "null")  # what pages send for an empty control, and scripts for a missing value
 
 
-_JSON_TYPES = _json_types()
+def _reader(schema: Mapping[str, Any]) -> Callable[[str], Any]:
+    """Return a function that reads the text of a field in the spellings of plain HTML forms.
+
+    It returns what it does not understand unchanged, for the validation to refuse.
+    """
+    kind = schema.get("anyOf", [schema])[0]
+    if kind["type"] == "array":
+        read = _reader(kind["items"])
+        return lambda text: [read(part.strip()) for part in text.split(",") if part.strip()]
+    if kind["type"] == "string":
+        choices = {choice.lower(): choice for choice in kind.get("enum", ())}
+        return lambda text: choices.get(text.lower(), text)
+    return {"boolean": _switch, "integer": _number, "number": _number, "object": _object}[kind["type"]]
+
+
+def _switch(text: str) -> bool | str:
+    try:
+        return _SWITCH.validate_python(text)
+    except ValidationError:
+        return text
+
+
+def _number(text: str) -> float | str:
+    if not _NUMBER.fullmatch(text):
+        return text
+    number = float(text)
+    return int(number) if number.is_integer() else number
+
+
+def _object(text: str) -> Any:
+    try:
+        return _parsed(text)
+    except MalformedRequestError:
+        return text
+
+
+_READERS = {
+    name: _reader(schema) for name, schema in SubmissionForm.model_json_schema()["properties"].items()
+}
 
 
 def from_form(fields: Iterable[tuple[str, str]]) -> SubmissionForm:
@@ -217,22 +254,16 @@ def from_form(fields: Iterable[tuple[str, str]]) -> SubmissionForm:
     for name, text in fields:
         if name == "source_url":
             _refuse(name, "Send either a file in a form or an address as JSON.")
+        if text.strip() in _OMITTED:
+            continue
+        value = _READERS.get(name, str)(text.strip())
         if name == "only":
-            values.setdefault(name, []).extend(part.strip() for part in text.split(",") if part.strip())
+            values[name] = values.get(name, []) + value
         elif name in values:
             _refuse(name, "The field is sent twice.")
-        elif text.strip():
-            values[name] = _value(name, text.strip())
+        else:
+            values[name] = value
     return _validated(values)
-
-
-def _value(name: str, text: str) -> Any:
-    if name not in _JSON_TYPES:
-        return text
-    try:
-        return _parsed(text.lower() if _JSON_TYPES[name] == "boolean" else text)
-    except MalformedRequestError:
-        return text  # fails the validation of this field
 
 
 def _parsed(text: str | bytes) -> Any:

@@ -63,12 +63,34 @@ def test_a_form_and_json_mean_the_same() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("field", "texts", "value"),
+    [
+        ("mwf", ("on", "1", "true", "yes", "TRUE", "On", " y "), True),
+        ("mwf", ("off", "0", "false", "no", "", "null"), False),
+        ("offset", (".5", "0.5", "+.5", "5e-1", " 0.50 "), 0.5),
+        ("offset", ("05", "+5", "5.", "5.0"), 5),
+        ("stems", ("4", "04", "+4", "4.0", " 4\t"), 4),
+        ("retention_hours", ("", "null", " "), None),
+        ("codec", ("MP3", "Mp3"), "mp3"),
+        ("bandwidth", ("16KHZ", "16khz", "16kHz"), "16kHz"),
+        ("only", ("Vocals,BASS", "vocals, bass,"), ["vocals", "bass"]),
+    ],
+)  # fmt: skip
+def test_the_values_of_plain_html_forms_are_understood(
+    field: str, texts: tuple[str, ...], value: Any
+) -> None:
+    for text in texts:
+        assert getattr(from_form([(field, text)]), field) == value, text
+
+
 def bitrate(codec: str, text: str | None) -> str | None:
     return SubmissionForm(stems=4, codec=codec, bitrate=text).job_options(MODEL).bitrate
 
 
 def test_a_bitrate_has_one_spelling() -> None:
-    assert {bitrate("mp3", text) for text in ("128k", "128K", "128000", None)} == {DEFAULT_BITRATE}
+    spellings = ("128k", "128K", "128000", "128kbps", "128 kbps", "128 KBIT/S", "128000bps", None)
+    assert {bitrate("mp3", text) for text in spellings} == {DEFAULT_BITRATE}
     assert bitrate("mp3", "128001") == "128001"
 
 
@@ -140,7 +162,7 @@ def test_a_stem_that_the_model_lacks_is_refused() -> None:
     "fields",
     [
         [("stems", "x")], [("stems", "NaN")], [("offset", "nan")], [("offset", "Infinity")],
-        [("offset", "1e999")], [("duration", "1_0")], [("mwf", "on")], [("metadata", "{")],
+        [("offset", "1e999")], [("duration", "1_0")], [("mwf", "maybe")], [("metadata", "{")],
         [("metadata", '"x"')],
         [("metadata", "[" * 5000)], [("stems", "9" * 5000)], [("only", "voice")],
         [("codec", "wav"), ("codec", "mp3")], [("source_url", URL)], [("surprise", "1")],
