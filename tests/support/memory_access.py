@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from spleeter_microservice.access.key_store import KeyRecord, unknown
-from spleeter_microservice.access.rate_limit import Rate, limited
+from spleeter_microservice.access.rate_limit import Allowance, Rate, limited
 
 
 class MemoryKeyStore:
@@ -43,22 +43,24 @@ class MemoryKeyStore:
 class MemoryRateLimiter:
     """A ``RateLimiter`` that counts within one process, by the algorithm of ``DatabaseRateLimiter``."""
 
-    def __init__(self, rate: Rate, now: Callable[[], float] = time.monotonic) -> None:
-        self._rate = rate
+    def __init__(self, rate: Rate, now: Callable[[], float] = time.monotonic, kind: str = "requests") -> None:
+        self.rate = rate
+        self.kind = kind
         self._now = now
         self._full_at: dict[str, float] = {}
 
-    async def take(self, name: str) -> None:
+    async def take(self, name: str) -> Allowance:
         self._full_at[name] = self._next(name)
+        return self.rate.allowance(self._full_at[name] - self._now())
 
     async def check(self, name: str) -> None:
         self._next(name)
 
     def _next(self, name: str) -> float:
         now = self._now()
-        full_at = max(self._full_at.get(name, now), now) + self._rate.interval
+        full_at = max(self._full_at.get(name, now), now) + self.rate.interval
         # A billionth of the period for rounding: ten tenths of a minute are one minute.
-        wait = full_at - now - self._rate.period * (1 + 1e-9)
+        wait = full_at - now - self.rate.period * (1 + 1e-9)
         if wait > 0:
             raise limited(wait)
         return full_at

@@ -153,7 +153,7 @@ def build_services(
         keys=ApiKeys(MemoryKeyStore()),
         tokens=None,
         requests=MemoryRateLimiter(Rate(10_000)),
-        attempts=MemoryRateLimiter(Rate(10)),
+        attempts=MemoryRateLimiter(Rate(10), kind="attempts"),
         scanner=None,
         audit=AuditLog(database),
         prober=WavProber(),

@@ -31,12 +31,39 @@ class Rate:
         """Seconds after which one more is allowed."""
         return self.period / self.limit
 
+    def allowance(self, ahead: float) -> Allowance:
+        """Return what is left of the rate if everything is allowed again in ``ahead`` seconds."""
+        free = max(0.0, self.period - ahead)
+        remaining = math.floor(free / self.interval + 1e-9)  # for rounding
+        return Allowance(remaining, max(0.0, (remaining + 1) * self.interval - free))
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What is left of a rate.
+
+    Attributes:
+        remaining: how many more are allowed at once.
+        wait: seconds until another one is allowed.
+    """
+
+    remaining: int
+    wait: float
+
 
 class RateLimiter(Protocol):
-    """A counter by name; ``tests/contract/access/rate_limiter.py`` tests every implementation."""
+    """A counter by name; ``tests/contract/access/rate_limiter.py`` tests every implementation.
 
-    async def take(self, name: str) -> None:
-        """Count one more.
+    Attributes:
+        rate: the limit.
+        kind: what is counted.
+    """
+
+    rate: Rate
+    kind: str
+
+    async def take(self, name: str) -> Allowance:
+        """Count one more, and return what is left.
 
         Raises:
             RateLimitError: if the limit is reached; this one is not counted then.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
-from spleeter_microservice.access.rate_limit import Rate, limited
-from spleeter_microservice.database.connection import Database
+from spleeter_microservice.access.rate_limit import Allowance, Rate, limited
+from spleeter_microservice.database.connection import Database, Row
 
 _PORTIONS = 100
 """Portions of an allowance; a process takes one at a time, so that not every request needs the database."""
@@ -36,57 +38,60 @@ class DatabaseRateLimiter:
         self, database: Database, rate: Rate, kind: str, now: Callable[[], float | None] = lambda: None
     ) -> None:
         self.rate = rate
+        self.kind = kind
         self._database = database
-        self._kind = kind
         self._now = now
         self._portion = max(1, rate.limit // _PORTIONS)
         self._left: dict[str, int] = {}
+        self._others: dict[str, Allowance] = {}
         self._checked: dict[str, float] = {}
 
-    async def take(self, name: str) -> None:
-        """Count one more."""
+    async def take(self, name: str) -> Allowance:
+        """Count one more, and return what was left when a portion was taken last."""
         self._checked.pop(name, None)
         if not self._left.get(name):
-            _bound(self._left)
-            await self._take_portion(name)
+            _bound(self._left, self._others)
+            self._others[name] = await self._take_portion(name)
         self._left[name] -= 1
+        shared = self._others[name]
+        return replace(shared, remaining=shared.remaining + self._left[name])
 
     async def check(self, name: str) -> None:
         """Check the limit without counting."""
         if time.monotonic() - self._checked.get(name, -_FRESH) < _FRESH:
             return
-        wait = await self._wait("check_rate", name, 1)
-        if wait > 0:
-            raise limited(wait)
+        row = await self._query("check_rate", name, 1)
+        if row["wait"] > 0:
+            raise limited(row["wait"])
         _bound(self._checked)
         self._checked[name] = time.monotonic()
 
-    async def _take_portion(self, name: str) -> None:
-        """Take a portion or, if less is left, one."""
+    async def _take_portion(self, name: str) -> Allowance:
+        """Take a portion or, if less is left, one; return what all processes have left then."""
         for count in dict.fromkeys((self._portion, 1)):
-            wait = await self._wait("take_rate", name, count)
-            if wait <= 0:
+            row = await self._query("take_rate", name, count)
+            if row["wait"] <= 0:
                 self._left[name] = self._left.get(name, 0) + count
-                return
-        raise limited(wait)
+                return self.rate.allowance(row["ahead"])
+        raise limited(row["wait"])
 
-    async def _wait(self, statement: str, name: str, count: int) -> float:
-        """Return the seconds until ``count`` more are allowed."""
+    async def _query(self, statement: str, name: str, count: int) -> Row:
+        """Return the seconds until ``count`` more are allowed, and with ``take_rate`` those until all are."""
         async with self._database.statement() as single:
-            row = await single.one(
+            return await single.one(
                 statement,
-                name=f"{self._kind}:{name}",
+                name=f"{self.kind}:{name}",
                 now=self._now(),
                 interval=self.rate.interval * count,
                 period=self.rate.period * (1 + 1e-9),  # for rounding
             )
-        return float(row["wait"])
 
 
-def _bound(names: dict[str, int] | dict[str, float]) -> None:
-    """Clear a cache that has grown too large."""
-    if len(names) > _NAMES:
-        names.clear()
+def _bound(*caches: dict[str, Any]) -> None:
+    """Clear caches of the same names that have grown too large."""
+    if any(len(names) > _NAMES for names in caches):
+        for names in caches:
+            names.clear()
 
 
 async def prune_rates(database: Database) -> int:

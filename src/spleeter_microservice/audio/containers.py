@@ -44,6 +44,10 @@ AUDIO_ENDINGS = frozenset(" ".join(_ENDINGS.values()).split())
 """Endings of files that claim to have sound."""
 
 
+KNOWN_ENDINGS = frozenset(" ".join(_ENDINGS.values()).split())
+"""Endings of all formats that can be read."""
+
+
 def ending_of(name: str) -> str:
     """Return the ending of a file name in lower case without its dot, or an empty text if it has none.
 

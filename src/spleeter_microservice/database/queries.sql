@@ -285,7 +285,8 @@ UPDATE spleeter_keys SET revoked_at = coalesce(revoked_at, %(at)s) WHERE key_id 
 UPDATE spleeter_keys SET last_used_at = greatest(last_used_at, %(at)s) WHERE key_id = %(key_id)s;
 
 -- take_rate --
--- Count one more request under a name if the rate allows it; else return the seconds to wait
+-- Count one more request under a name if the rate allows it, and return the seconds until the whole
+-- allowance is restored; else return the seconds to wait
 WITH moment AS (
     SELECT coalesce(%(now)s, extract(epoch FROM clock_timestamp()))::double precision AS now
 ), taken AS (
@@ -294,9 +295,10 @@ WITH moment AS (
         SET full_at = greatest(rate.full_at, EXCLUDED.full_at - %(interval)s) + %(interval)s
         WHERE greatest(rate.full_at, EXCLUDED.full_at - %(interval)s) - (EXCLUDED.full_at - %(interval)s)
             + %(interval)s <= %(period)s
-    RETURNING name)
+    RETURNING full_at)
 SELECT CASE WHEN EXISTS (SELECT FROM taken) THEN 0 ELSE greatest(
-    coalesce(greatest(rate.full_at - now, 0), 0) + %(interval)s - %(period)s, 0.001) END AS wait
+    coalesce(greatest(rate.full_at - now, 0), 0) + %(interval)s - %(period)s, 0.001) END AS wait,
+    (SELECT full_at FROM taken) - now AS ahead
 FROM moment LEFT JOIN spleeter_rates AS rate ON rate.name = %(name)s;
 
 -- check_rate --

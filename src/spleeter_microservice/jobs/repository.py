@@ -204,6 +204,11 @@ class JobRepository:
             await self._queue.remove(transaction.connection, entry["id"])
         return cancelled
 
+    async def queued(self, tenant: str) -> int:
+        """Return the number of the tenant's queued jobs."""
+        async with self._database.statement() as statement:
+            return int((await statement.one("count_queued", tenant=tenant))["jobs"])
+
     async def load(self) -> Load:
         """Measure the queued and running jobs, for the metrics."""
         async with self._database.statement() as statement:

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from spleeter_microservice.observability.tracing import is_tracing, tracer_provider
-from spleeter_microservice.web import health, metrics, models, page, problem_handler
+from spleeter_microservice.web import health, limits, metrics, models, page, problem_handler
 from spleeter_microservice.web.downloads import routes as downloads
 from spleeter_microservice.web.health import Readiness
 from spleeter_microservice.web.middleware.allowed_hosts import Hosts
@@ -32,6 +32,8 @@ _READABLE = [
     "ETag",
     "Idempotent-Replayed",
     "Location",
+    "RateLimit",
+    "RateLimit-Policy",
     "Retry-After",
     "Spleeter-Warnings",
     "X-Request-ID",
@@ -69,7 +71,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.readiness = Readiness(services)
     problem_handler.install(app)
     _add_middleware(app, services.config)
-    for module in (separations, events, downloads, separate_now, models, health, metrics, page):
+    for module in (separations, events, downloads, separate_now, models, limits, health, metrics, page):
         app.include_router(module.router)
     openapi.describe(app)
     return app

@@ -21,6 +21,7 @@ from spleeter_microservice.errors import (
     InvalidTokenError,
     MissingScopeError,
 )
+from spleeter_microservice.web import rate_fields
 from spleeter_microservice.web.audit import client_of, record
 from spleeter_microservice.web.services import Services, ServicesDep
 
@@ -54,14 +55,14 @@ async def authenticate(
         RateLimitError: if too many attempts from this address failed, or the tenant sent too many requests.
     """
     text = _credentials(request, bearer)
-    await services.attempts.check(client_of(request))
+    await rate_fields.check(request, services.attempts, client_of(request))
     try:
         principal = await _verify(services, text, is_bearer=key is None)
     except AuthenticationError as error:
         await _count_failure(request, services, error)
         raise
     request.state.principal = principal
-    await services.requests.take(principal.tenant)
+    request.state.allowance = await rate_fields.take(request, services.requests, principal.tenant)
     return principal
 
 
@@ -85,7 +86,7 @@ async def _count_failure(request: Request, services: Services, error: Authentica
         logger.warning("token refused", problem=error.problem)
     reason = getattr(error, "reason", "")
     await record(request, Action.AUTHENTICATION_FAILED, "refused", reason=reason, path=request.scope["path"])
-    await services.attempts.take(client_of(request))
+    await rate_fields.take(request, services.attempts, client_of(request))
 
 
 Caller = Annotated[Principal, Depends(authenticate)]

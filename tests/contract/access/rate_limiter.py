@@ -43,6 +43,14 @@ class RateLimiterContract:
     async def test_as_many_as_the_limit_may_come_at_once(self, limiter: RateLimiter) -> None:
         assert await taken(limiter) == RATE.limit
 
+    async def test_what_is_left_is_returned(self, limiter: RateLimiter, clock: Clock) -> None:
+        left = [await limiter.take("band") for _ in range(RATE.limit)]
+        assert [allowance.remaining for allowance in left] == [5, 4, 3, 2, 1, 0]
+        assert {allowance.wait for allowance in left} == {10}
+        clock.time += 24
+        allowance = await limiter.take("band")
+        assert (allowance.remaining, round(allowance.wait, 6)) == (1, 6)
+
     async def test_one_name_does_not_use_up_another_s(self, limiter: RateLimiter) -> None:
         await taken(limiter, "band")
         assert await taken(limiter, "choir") == RATE.limit

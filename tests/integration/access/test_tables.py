@@ -55,8 +55,8 @@ class TestRateTable(RateLimiterContract):
         self, database: Database, clock: Clock
     ) -> None:
         one, other = (DatabaseRateLimiter(database, Rate(300), "requests", clock) for _ in range(2))
-        for _ in range(100):
-            await one.take("band")
+        remaining = [(await one.take("band")).remaining for _ in range(100)]
+        assert remaining == [*range(299, 199, -1)]
         left = await taken(other, attempts=1000)
         assert 300 - 100 - 3 <= left <= 200  # a portion is three
         assert left + 100 + await taken(one, attempts=1000) == 300

@@ -49,7 +49,7 @@ def services(database: Database, fleet: WorkerRegistry, tmp_path: Path) -> Servi
         fleet,
         keys=ApiKeys(MemoryKeyStore(), parse_configured(CONFIGURED)),
         tokens=TokenVerifier(TokenRules((ISSUER,), (AUDIENCE,)), issuer(publish)),
-        attempts=MemoryRateLimiter(Rate(3)),
+        attempts=MemoryRateLimiter(Rate(3), kind="attempts"),
     )
 
 
@@ -195,12 +195,14 @@ async def test_an_unreachable_issuer_is_not_the_client_s_fault(
 
 
 async def test_guessing_keys_is_rate_limited(stranger: httpx.AsyncClient, services: Services) -> None:
-    for _ in range(3):
-        assert (await stranger.get("/v1/models", headers={"X-API-KEY": "guess"})).status_code == 401
+    for left in (2, 1, 0):
+        answer = await stranger.get("/v1/models", headers={"X-API-KEY": "guess"})
+        assert (answer.status_code, answer.headers["ratelimit"]) == (401, f'"attempts";r={left};t=20')
     for key in ("guess", CONFIGURED):
         answer = await stranger.get("/v1/models", headers={"X-API-KEY": key})
         assert (answer.status_code, answer.json()["type"]) == (429, "/problems/too-many-requests")
-        assert 1 <= int(answer.headers["retry-after"]) <= 60
+        assert 1 <= int(answer.headers["retry-after"]) <= 20
+        assert answer.headers["ratelimit"] == f'"attempts";r=0;t={answer.headers["retry-after"]}'
     assert len(recorded(services)) == 3
 
 
@@ -215,9 +217,15 @@ async def test_a_tenant_that_requests_too_often_is_limited_and_no_other(
 ) -> None:
     limiter = MemoryRateLimiter(Rate(2))
     monkeypatch.setattr(services.requests, "take", limiter.take)
-    assert [(await ann.get("/v1/models")).status_code for _ in range(3)] == [200, 200, 429]
-    answer = await ann.get("/v1/models")
-    assert int(answer.headers["retry-after"]) >= 1
+    monkeypatch.setattr(services.requests, "rate", limiter.rate)
+    answers = [await ann.get("/v1/models") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert {answer.headers["ratelimit-policy"] for answer in answers} == {'"requests";q=2;w=60'}
+    wait = answers[2].headers["retry-after"]
+    assert [answer.headers["ratelimit"] for answer in answers] == [
+        '"requests";r=1;t=30', '"requests";r=0;t=30', f'"requests";r=0;t={wait}'
+    ]  # fmt: skip
+    assert int(wait) >= 29
     assert (await bob.get("/v1/models")).status_code == 200
 
 

@@ -22,6 +22,9 @@ from spleeter_microservice.web.downloads.zip_stream import Member, ZipStream
 _BLOCK_BYTES = 1 << 20
 _PIECE_BYTES = 1 << 16
 
+PLAIN_BYTES = "application/octet-stream"
+"""Media type of files for clients that ask for it; generated ones may know no media types of sound."""
+
 # Browsers may cache a file but must revalidate it, since it may have been erased.
 _CACHING = {"Cache-Control": "private, no-cache"}
 
@@ -69,12 +72,16 @@ async def _sent(
     stream = await storage.get(stem.key, part.start, part.stop, block_bytes=_BLOCK_BYTES)
     headers = {**headers, "Content-Length": str(part.size)}
     if request.method == "HEAD":
-        return Response(headers=headers, media_type=stem.media_type)
+        return Response(headers=headers, media_type=_media_type(request, stem.media_type))
     blocks = await _started(stream)
     if part.start == 0:  # otherwise it continues a download that was recorded
         await record(request, Action.RESULT_DOWNLOADED, job=job.id, stem=stem.name)
     status = 206 if "Content-Range" in headers else 200
-    return StreamingResponse(_in_pieces(blocks), status, headers, stem.media_type)
+    return StreamingResponse(_in_pieces(blocks), status, headers, _media_type(request, stem.media_type))
+
+
+def _media_type(request: Request, precise: str) -> str:
+    return PLAIN_BYTES if request.headers.get("Accept") == PLAIN_BYTES else precise
 
 
 async def _started(stream: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
@@ -113,9 +120,11 @@ async def archive_response(storage: Storage, request: Request, job: Job) -> Resp
     headers["Content-Disposition"] = attachment(f"{title(job.input_name)}.zip")
     headers["Content-Length"] = str(archive.size)
     if request.method == "HEAD":
-        return Response(headers=headers, media_type="application/zip")
+        return Response(headers=headers, media_type=_media_type(request, "application/zip"))
     await record(request, Action.RESULT_DOWNLOADED, job=job.id, stem="all")
-    return StreamingResponse(_in_pieces(archive), headers=headers, media_type="application/zip")
+    return StreamingResponse(
+        _in_pieces(archive), headers=headers, media_type=_media_type(request, "application/zip")
+    )
 
 
 def _archive_tag(job: Job, result: Result) -> str:

@@ -20,7 +20,12 @@ from spleeter_microservice.errors import (
 )
 from spleeter_microservice.jobs.job import Job
 from spleeter_microservice.web.auth import CanRead
-from spleeter_microservice.web.downloads.results import archive_response, peaks_response, stem_response
+from spleeter_microservice.web.downloads.results import (
+    PLAIN_BYTES,
+    archive_response,
+    peaks_response,
+    stem_response,
+)
 from spleeter_microservice.web.openapi.responses import Answers, keyed_responses
 from spleeter_microservice.web.services import ServicesDep
 
@@ -31,10 +36,11 @@ _CACHED = {"ETag": _TEXT, "Cache-Control": _TEXT}
 _FILE = _CACHED | {"Content-Disposition": _TEXT, "Content-Length": {"schema": {"type": "integer"}}}
 _PART = _FILE | {"Accept-Ranges": _TEXT, "Content-Range": _TEXT}
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
-SOUND = {codec.media_type: _BYTES for codec in CODECS.values()}
+_ANY_FILE = {PLAIN_BYTES: _BYTES}
+SOUND = {codec.media_type: _BYTES for codec in CODECS.values()} | _ANY_FILE
 """Media types that a stem can have, as the OpenAPI document describes them."""
-ZIP = {"application/zip": _BYTES}
-"""Media type of an archive, likewise."""
+ZIP = {"application/zip": _BYTES} | _ANY_FILE
+"""Media types of an archive, likewise."""
 _PEAKS = {
     "schema": {"type": "object"},
     "example": {

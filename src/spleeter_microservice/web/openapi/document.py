@@ -26,9 +26,10 @@ TAGS = [
     {"name": "models", "description": "Models that can separate."},
     {"name": "operation", "description": "Health checks and metrics."},
 ]
-_REQUEST_ID = {
-    "description": "Id of the request: yours if you sent one, otherwise a new one.",
-    "schema": {"type": "string"},
+_HEADERS = {
+    "X-Request-ID": "Id of the request: yours if you sent one, otherwise a new one.",
+    "RateLimit": "What is left of a rate: `r` more now, another one in `t` seconds.",
+    "RateLimit-Policy": "The rate: `q` requests at once, all of them restored after `w` seconds.",
 }
 
 
@@ -49,6 +50,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         version=app.version,
         summary="Separates songs into stems.",
         description=DESCRIPTION,
+        servers=[{"url": "/", "description": "The service that this document comes from."}],
         license_info={"name": "MIT", "identifier": "MIT"},
         tags=TAGS,
         routes=app.routes,
@@ -59,12 +61,18 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas["Separation"]["examples"] = [WAITING, SUCCEEDED]  # set here, because the framework drops nulls
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
+    document["components"]["headers"] = {
+        name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()
+    }
     for path in document["paths"].values():
         for operation in path.values():
-            _add_request_id(operation)
+            _add_headers(operation)
     return document
 
 
-def _add_request_id(operation: dict[str, Any]) -> None:
+def _add_headers(operation: dict[str, Any]) -> None:
+    """Add the headers of every response, and those of responses to callers with a key."""
+    names = [name for name in _HEADERS if name == "X-Request-ID" or operation.get("security")]
+    references = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
     for response in operation["responses"].values():
-        response.setdefault("headers", {})["X-Request-ID"] = _REQUEST_ID
+        response["headers"] = references | response.get("headers", {})
