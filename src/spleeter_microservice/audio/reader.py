@@ -5,28 +5,34 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from spleeter_microservice.arrays import Waveform
+from spleeter_microservice.arrays import Array, Waveform
 from spleeter_microservice.audio import tracks
-from spleeter_microservice.audio.decoder import Decoder
+from spleeter_microservice.audio.decoder import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, Decoder
+from spleeter_microservice.audio.parts import Structure
 from spleeter_microservice.audio.resampling import Resampler, as_stereo
-from spleeter_microservice.audio.source import open_audio
-from spleeter_microservice.audio.warnings import AudioWarning
+from spleeter_microservice.audio.source import AudioFile, OpenPart
+from spleeter_microservice.audio.warnings import MOST_WARNINGS, AudioWarning
 from spleeter_microservice.errors import (
     ConfigurationError,
     InvalidSamplesError,
+    NoAudioStreamError,
     NoSamplesError,
     NotAudioError,
+    TruncatedInputError,
 )
 
-# Accepted sample rates of a file, in Hz.
-MIN_SAMPLE_RATE = 1000
-MAX_SAMPLE_RATE = 768_000
+SHORTEST_CUT = 1.0
+"""Seconds that a file must at least last if it is cut off."""
+
+_MOST_PARTS = 256  # opened ahead to learn how long they are
+_SILENT_BLOCK = 1 << 16  # frames
 
 
 class AudioReader:
@@ -59,7 +65,7 @@ class AudioReader:
 
     Raises:
         ConfigurationError: if offset or duration is out of range.
-        InputError: if the file cannot be opened; ``open_audio`` lists the subclasses.
+        InputError: if the file cannot be opened; ``AudioFile`` lists the subclasses.
     """
 
     def __init__(
@@ -86,17 +92,31 @@ class AudioReader:
         # FFmpeg crashes if a file is closed while another thread decodes it. This can happen: an
         # interrupted executor does not wait for a thread that it was just starting.
         self._in_use = threading.Lock()
-        self._input = open_audio(path, track)
-        self._decoder = Decoder(path, self._input)
-        self.track = tracks.describe(self._input.container, self._input.stream)
-        self.start_time = 0.0
         self.warnings: list[AudioWarning] = []
-        context = self._input.stream.codec_context
+        self._strict = strict
+        self._unlisted: list[AudioWarning] = []
+        self._done = 0.0  # seconds of the parts before the current one
+        self._opened = False
+        self._valid = False  # whether a sample so far is a finite number
+        self._invalid: float | None = None  # seconds at which one is not
+        self._file = AudioFile(path, track)
+        try:
+            self._parts = list(self._file.structure.parts)
+            for warning in self._file.structure.warnings:
+                self._warn(warning.code, warning.message, warning.position)
+            self._open_next()
+            self.announced_duration = self._find_duration()
+        except BaseException:
+            self._file.close()
+            raise
+        context = self._part.stream.codec_context
         self.source_sample_rate = int(context.sample_rate)
         self.source_channels = int(context.layout.nb_channels)
         self.codec_name = str(context.codec.name)
-        self.format_name = str(self._input.container.format.name)
-        self.announced_duration = self._decoder.announced_duration
+        self.format_name = str(self._part.container.format.name)
+        self.track = tracks.describe(self._part.container, self._part.stream)
+        self.start_time = tracks.start_time(self._part.container, self._part.stream)
+        self._delay = self.start_time if keep_delay else 0.0
         self.expected_frames = self._expected_frames()
 
     def __enter__(self) -> Self:
@@ -109,7 +129,8 @@ class AudioReader:
         """Wait until no thread decodes the file, then close it; calling this again has no effect."""
         with self._in_use:
             self._closed = True
-            self._input.close()
+            self._part.close()
+            self._file.close()
 
     def blocks(self, frames: int) -> Iterator[Waveform]:
         """Decode the selected part of the file. A reader can do this only once.
@@ -125,16 +146,17 @@ class AudioReader:
             be shorter, none is empty, and the caller may modify them.
 
         Raises:
-            TruncatedInputError: if the file is cut off or damaged.
+            TruncatedInputError: if the file is cut off within its first second or, if the reader is strict,
+                damaged or contradictory.
             NoSamplesError: if the file is empty or ends before the offset.
-            InvalidSamplesError: if a sample is not a finite number.
+            InvalidSamplesError: if no sample is a finite number or, if the reader is strict, one is not.
             NotAudioError: if nothing in the file can be decoded.
             UnreadableInputError: if reading the file fails.
             ValueError: if the reader is closed.
         """
         position = self._start
         for block in self._while_open(_in_blocks(self._selection(), frames)):
-            self._check_finite(block, position)
+            self._clear_invalid(block, position)
             position += len(block)
             yield block
         if position == self._start:
@@ -153,7 +175,7 @@ class AudioReader:
     def _expected_frames(self) -> int | None:
         if self.announced_duration is None:
             return None
-        total = round(self.announced_duration * self.sample_rate)
+        total = round((self.announced_duration + self._delay) * self.sample_rate)
         return max(0, (total if self._stop is None else min(total, self._stop)) - self._start)
 
     def _selection(self) -> Iterator[Waveform]:
@@ -169,43 +191,128 @@ class AudioReader:
                 return
 
     def _whole_song(self) -> Iterator[Waveform]:
-        """Yield all frames as stereo at the reader's rate, then raise if some were missing."""
+        """Yield all frames as stereo at the reader's rate, then raise if there is too little."""
+        for start in range(0, round(self._delay * self.sample_rate), _SILENT_BLOCK):
+            rest = round(self._delay * self.sample_rate) - start
+            yield np.zeros((min(_SILENT_BLOCK, rest), 2), np.float32)
         for (rate, channels), group in groupby(
-            self._decoder.samples(), key=lambda decoded: (decoded[0], decoded[1].shape[1])
+            self._decoded(), key=lambda decoded: (decoded[0], decoded[1].shape[1])
         ):
-            resampler = self._resampler(rate, channels)
+            resampler = Resampler(rate, self.sample_rate, channels)
             for _, samples in group:
                 yield from map(as_stereo, resampler.push(samples))
             yield from map(as_stereo, resampler.finish())
-        self._decoder.check_complete(self._offset)
+        self._check_enough()
 
-    def _resampler(self, rate: int, channels: int) -> Resampler:
-        # A forged rate could exhaust the memory, or turn a few bytes into hours of sound.
+    def _decoded(self) -> Iterator[tuple[int, Array]]:
+        """Yield the samples of all parts, with their sample rates."""
+        opened = True
+        while opened:
+            yield from self._decoder.samples()
+            self._done += self._decoder.seconds
+            self._part.close()
+            opened = self._open_next()
+
+    def _open_next(self) -> bool:
+        """Open the next part that can be opened; return whether there is one.
+
+        Raises:
+            InputError: if it is the only part and cannot be opened.
+        """
+        while self._parts:
+            part = self._parts.pop(0)
+            try:
+                self._part = self._file.open(part)
+            except (NotAudioError, NoAudioStreamError, TruncatedInputError):
+                if not (self._parts or self._opened):
+                    raise
+                self._warn("damaged", "A part of the file cannot be read; it is left out.", self._done)
+            else:
+                self._decoder = self._decoder_of(self._part)
+                self._opened = True
+                return True
+        return False
+
+    def _decoder_of(self, part: OpenPart) -> Decoder:
+        structure = self._file.structure
+        is_last = part.part is structure.parts[-1]
+        return Decoder(self._path, part, structure if is_last else Structure(), self._warn_of_part)
+
+    def _find_duration(self) -> float | None:
+        """Return the seconds that all parts announce together, or None if one does not know."""
+        if len(self._parts) > _MOST_PARTS:
+            return None
+        durations = [self._decoder.announced_duration]
+        for part in self._parts:
+            with suppress(NotAudioError, NoAudioStreamError, TruncatedInputError):
+                opened = self._file.open(part)
+                durations.append(self._decoder_of(opened).announced_duration)
+                opened.close()
+        known = [duration for duration in durations if duration is not None]
+        return sum(known) if len(known) == len(durations) else None
+
+    def _warn_of_part(self, code: str, message: str, position: float) -> None:
+        self._warn(code, message, self._done + position)
+
+    def _warn(self, code: str, message: str, position: float) -> None:
+        if self._strict:
+            error = InvalidSamplesError if code == "invalid-samples" else TruncatedInputError
+            raise error(
+                f"{self._path} is damaged or contradicts itself at {position:.3f} s. {message} "
+                "Copy or export it again, or do not refuse damaged files."
+            )
+        listed = self.warnings if len(self.warnings) < MOST_WARNINGS else self._unlisted
+        listed.append(AudioWarning(code, message, position))
+
+    def _check_enough(self) -> None:
+        """Raise if nothing, or next to nothing, could be decoded; called after the last sample."""
+        if self._unlisted:
+            text = f"{len(self._unlisted)} more such places follow."
+            self.warnings.append(AudioWarning("more-warnings", text, self._unlisted[0].position))
+        if not self._done:
+            self._check_decodable()
+        if self._decoder.is_cut and self._done < SHORTEST_CUT:
+            raise TruncatedInputError(
+                f"{self._path} is cut off: only {self._done:.2f} s can be read. Copy or download it again."
+            )
+        if self._invalid is not None and not self._valid:
+            raise InvalidSamplesError(f"{self._path} has no sample that is a finite number. Export it again.")
+
+    def _check_decodable(self) -> None:
+        """Raise if the file has sound, but none of it can be decoded."""
+        rate = self.source_sample_rate
         if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE:
             raise NotAudioError(
                 f"{self._path} has a sample rate of {rate} Hz. "
                 f"Send audio at {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz."
             )
-        return Resampler(rate, self.sample_rate, channels)
-
-    def _check_finite(self, block: Waveform, position: int) -> None:
-        with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(block.sum()):  # faster than testing every sample
-                return
-        wrong = ~np.isfinite(block).all(axis=1)
-        if wrong.any():
-            seconds = (position + int(wrong.argmax())) / self.sample_rate
-            raise InvalidSamplesError(
-                f"{self._path} has samples that are not finite numbers, the first at {seconds:.3f} s. "
-                "Export it again from the program that made it."
+        if self._decoder.bad_packets and not self._file.structure.is_known_audio:
+            raise NotAudioError(
+                f"{self._path} looks like {self.format_name}, but nothing in it can be decoded."
             )
 
+    def _clear_invalid(self, block: Waveform, position: int) -> None:
+        """Replace samples that are not finite numbers by silence."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(block.sum()):  # faster than testing every sample
+                self._valid = True
+                return
+        wrong = ~np.isfinite(block)
+        self._valid = self._valid or not wrong.all()
+        if wrong.any() and self._invalid is None:
+            first = int(wrong.any(axis=1).argmax())
+            self._invalid = (position + first) / self.sample_rate - self._delay
+            self._warn(
+                "invalid-samples", "Samples are not finite numbers; silence replaces them.", self._invalid
+            )
+        block[wrong] = 0
+
     def _no_samples(self) -> NoSamplesError:
-        if not self._decoder.frames:
+        if not self._done:
             return NoSamplesError(f"{self._path} has no samples: its length is zero. Choose another file.")
         return NoSamplesError(
             f"The offset of {self._offset:g} s is beyond the end of {self._path}, "
-            f"which lasts {self._decoder.seconds:.2f} s. Choose a smaller offset."
+            f"which lasts {self._done + self._delay:.2f} s. Choose a smaller offset."
         )
 
 

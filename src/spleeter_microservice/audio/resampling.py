@@ -23,8 +23,8 @@ _FORMATS: Mapping[str, tuple[np.dtype[Any], int, int]] = MappingProxyType(
     }
 )
 
-# With more channels, PyAV does not find the end of the list of planes.
-_MAX_PLANES = 8
+# With more channels, PyAV does not find the end of FFmpeg's list of eight planes.
+_MAX_PLANES = 7
 
 # ITU-R BS.775-3, annex 4, table 2: each channel's share of left and right, without low-frequency
 # effects. Height and wide channels, which the table does not list, are treated as surrounds.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import stat
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
@@ -13,7 +15,8 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from spleeter_microservice.audio import tracks
-from spleeter_microservice.audio.structure import Structure, examine
+from spleeter_microservice.audio.parts import Part, Structure
+from spleeter_microservice.audio.structure import examine, find_mpeg_frames
 from spleeter_microservice.errors import (
     EmptyInputError,
     EncryptedInputError,
@@ -25,93 +28,135 @@ from spleeter_microservice.errors import (
 # Demuxers that read a single file with sound. Those of playlists and session descriptions (hls,
 # dash, concat, sdp, imf), which open other files or the network, are left out.
 DEMUXERS = (
-    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dts,eac3,flac,flv,matroska,mov,mp3,mpc,mpc8,mpeg,mpegts,ogg,tak,"
-    "truehd,tta,voc,w64,wav,webm,wv"
+    "aac,ac3,aiff,amr,ape,asf,au,avi,bonk,caf,dsf,dss,dts,dtshd,eac3,flac,flv,iff,ircam,loas,matroska,mlp,mov,"
+    "mp3,mpc,mpc8,mpeg,mpegts,mxf,nistsphere,nut,ogg,oma,osq,qcp,qoa,rm,shn,sox,tak,truehd,tta,voc,vqf,w64,wav,"
+    "webm,wsd,wtv,wv,xwma"
 )
 
 _READ_SIZE = 1 << 16  # bytes
 
 
-class WatchedFile:
-    """A file that reports a read error as its end and records it in ``error``.
+class View:
+    """A part of a file, as FFmpeg reads it.
 
-    Exceptions must not pass through FFmpeg, which continues and loses all but one of them.
+    A read error is reported as the end of the file and recorded in ``error``: exceptions must not
+    pass through FFmpeg, which continues and loses all but one of them. FFmpeg must not see the name of
+    the file either: it would believe the extension rather than the content.
+
+    Attributes:
+        size: number of bytes.
+        error: the first read error.
     """
 
-    def __init__(self, file: BinaryIO, suffix: str) -> None:
+    def __init__(self, file: BinaryIO, part: Part | None = None) -> None:
         self._file = file
-        # FFmpeg uses the name only to distinguish similar formats by the extension.
-        self.name = f"audio{suffix}"
+        self._part = part or Part(0, file.seek(0, os.SEEK_END))
+        self._position = 0
+        self.size = self._part.end - self._part.start
         self.error: OSError | None = None
 
     def read(self, size: int) -> bytes:
-        """Return at most ``size`` bytes, or none at the end of the file."""
+        """Return at most ``size`` bytes, or none at the end of the part."""
+        start = self._part.start + self._position
         try:
-            return self._file.read(size)
+            self._file.seek(start)
+            data = self._file.read(max(0, min(size, self.size - self._position)))
         except OSError as error:
             self.error = error
             return b""
+        self._position += len(data)
+        return _patched(data, start, self._part.patches) if self._part.patches else data
 
-    def seek(self, offset: int, whence: int = 0) -> int:
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move to a position and return it, or return a negative number if it does not exist."""
-        try:
-            return self._file.seek(offset, whence)
-        except (OSError, ValueError, OverflowError):
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}.get(whence, -1)
+        if base < 0 or not 0 <= base + offset < 1 << 63:
             return -errno.EINVAL
+        self._position = base + offset
+        return self._position
 
     def tell(self) -> int:
         """Return the position."""
-        return self._file.tell()
+        return self._position
 
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+
+def _patched(data: bytes, start: int, patches: Mapping[int, bytes]) -> bytes:
+    changed = bytearray(data)
+    for position, new in patches.items():
+        for at, byte in enumerate(new, position - start):
+            if 0 <= at < len(changed):
+                changed[at] = byte
+    return bytes(changed)
 
 
 @dataclass(frozen=True)
-class AudioInput:
-    """An open audio file: its container, the audio stream to decode, and its structure."""
+class OpenPart:
+    """An open part of a file: its bytes, its container and the audio stream to decode."""
 
-    file: WatchedFile
+    view: View
     container: InputContainer
     stream: AudioStream
-    structure: Structure
+    part: Part
 
     def close(self) -> None:
-        """Close the container, then the file that it reads."""
+        """Close the container."""
         self.container.close()
-        self.file.close()
 
 
-def open_audio(path: Path, track: str | None = None) -> AudioInput:
-    """Open a file and select an audio stream in it.
+class AudioFile:
+    """A file of unknown origin, opened as audio.
 
     Args:
         path: the file to open.
         track: number from 1 or language of the sound track; None selects the main one.
 
+    Attributes:
+        structure: findings about the file from its own bytes.
+
     Raises:
         UnreadableInputError: if the file is missing, is not a regular file or may not be read.
         EmptyInputError: if the file has no bytes.
-        NotAudioError: if the file is not in a known audio format.
-        NoAudioStreamError: if the file has no sound.
-        NoSuchTrackError: if it does not have the track.
         EncryptedInputError: if the file is protected by DRM.
-        TruncatedInputError: if the file is cut off before its index.
     """
-    file = WatchedFile(_open_file(path), path.suffix)
-    try:
-        structure = examine(file)
-        _refuse_encrypted(path, structure)
-        container = _open_container(path, file, structure)
+
+    def __init__(self, path: Path, track: str | None = None) -> None:
+        self._path, self._track = path, track
+        self._file = _open_file(path)
         try:
-            return AudioInput(file, container, _find_stream(path, container, track), structure)
+            self.structure = examine(View(self._file))
+            _refuse_encrypted(path, self.structure)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def open(self, part: Part) -> OpenPart:
+        """Open a part of the file and select an audio stream in it.
+
+        Raises:
+            NotAudioError: if it is not in a known audio format.
+            NoAudioStreamError: if it has no sound.
+            NoSuchTrackError: if it does not have the track.
+            TruncatedInputError: if it is cut off before its index.
+            UnreadableInputError: if reading fails.
+        """
+        view = View(self._file, part)
+        try:
+            container = _open_container(self._path, view, self.structure)
+        except NotAudioError:
+            start = find_mpeg_frames(view)
+            if start is None:
+                raise
+            view = View(self._file, replace(part, start=part.start + start))
+            container = _open_container(self._path, view, self.structure)
+        try:
+            return OpenPart(view, container, _find_stream(self._path, container, self._track), part)
         except BaseException:
             container.close()
             raise
-    except BaseException:
-        file.close()
-        raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 def _open_file(path: Path) -> BinaryIO:
@@ -140,13 +185,13 @@ def _refuse_encrypted(path: Path, structure: Structure) -> None:
         )
 
 
-def _open_container(path: Path, file: WatchedFile, structure: Structure) -> InputContainer:
+def _open_container(path: Path, view: View, structure: Structure) -> InputContainer:
     options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "", "err_detect": "crccheck"}
     try:
         # FFmpeg does not see the path, which it might read as a URL, and `io_open` refuses every
         # other file that the container refers to.
         container = av.open(
-            file,
+            view,
             mode="r",
             container_options=options,
             metadata_errors="replace",
@@ -154,8 +199,8 @@ def _open_container(path: Path, file: WatchedFile, structure: Structure) -> Inpu
             io_open=_refuse,
         )
     except (av.FFmpegError, ValueError, PermissionError) as error:
-        if file.error:
-            raise unreadable(path, file.error) from error
+        if view.error:
+            raise unreadable(path, view.error) from error
         if structure.is_known_audio:
             raise TruncatedInputError(
                 f"{path} is cut off and nothing of it can be read. Copy or download it again."

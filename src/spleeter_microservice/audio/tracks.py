@@ -8,6 +8,7 @@ from typing import cast
 
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.stream import Disposition, Stream
 
 from spleeter_microservice.errors import NoAudioStreamError, NoSuchTrackError, NotAudioError
 
@@ -28,6 +29,20 @@ class AudioTrack:
 def describe(container: InputContainer, stream: AudioStream) -> AudioTrack:
     """Return the number and the language of one of a container's audio streams."""
     return AudioTrack(container.streams.audio.index(stream) + 1, stream.language)
+
+
+def start_time(container: InputContainer, stream: AudioStream) -> float:
+    """Return the seconds by which a stream begins later than the first of all sounds and pictures."""
+    begins = [_begin(other) for other in (*container.streams.audio, *container.streams.video)]
+    return max(
+        0.0, (_begin(stream) or 0.0) - min((begin for begin in begins if begin is not None), default=0.0)
+    )
+
+
+def _begin(stream: Stream) -> float | None:
+    if stream.start_time is None or stream.time_base is None or stream.disposition & Disposition.attached_pic:
+        return None
+    return float(stream.start_time * stream.time_base)
 
 
 def choose(path: Path, container: InputContainer, wanted: str | None) -> AudioStream:

@@ -6,6 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+NOTICEABLE = 0.1
+"""Seconds that must be missing, or be too many, to be worth a warning."""
+
+MOST_WARNINGS = 20
+"""Warnings of one file that are listed; the others are counted."""
+
 WARNINGS: Mapping[str, str] = MappingProxyType(
     {
         "cut-off": "The file ends before the end that it states.",

@@ -305,13 +305,14 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
-def test_a_medium_that_fails_is_reported_as_such(any_file: dict[str, Path]) -> None:
+def test_a_medium_that_fails_is_reported_as_such(tmp_path: Path) -> None:
     # No medium fails on demand: its descriptor is replaced by one that does.
-    with AudioReader(any_file["wav"]) as reader, Path("/proc/self/mem").open("rb", buffering=0) as failing:
+    path = encode_kind(tmp_path / "song.wav", np.zeros((20 * RATE, 2), np.float32), "s16.wav")
+    with AudioReader(path) as reader, Path("/proc/self/mem").open("rb", buffering=0) as failing:
         blocks = reader.blocks(1000)
         next(blocks)
         descriptors = Path("/proc/self/fd").iterdir()
-        mine = next(int(each.name) for each in descriptors if each.resolve() == any_file["wav"].resolve())
+        mine = next(int(each.name) for each in descriptors if each.resolve() == path.resolve())
         os.dup2(failing.fileno(), mine)
         with pytest.raises(UnreadableInputError, match=r"song\.wav cannot be read: Input/output error"):
             list(blocks)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spleeter_microservice.audio.source import WatchedFile
-from spleeter_microservice.audio.structure import Structure, examine
+from spleeter_microservice.audio.parts import Structure
+from spleeter_microservice.audio.source import View
+from spleeter_microservice.audio.structure import examine
 
 BEGINNINGS = [
     b"RIFF\0\0\0\0WAVE",
@@ -30,7 +31,7 @@ BEGINNINGS = [
 
 
 def structure_of(content: bytes) -> Structure:
-    return examine(WatchedFile(io.BytesIO(content), ""))
+    return examine(View(io.BytesIO(content)))
 
 
 @given(beginning=st.sampled_from(BEGINNINGS), rest=st.binary(max_size=400))
@@ -55,7 +56,7 @@ def test_a_file_with_very_many_chunks_is_examined_without_delay() -> None:
 
 @pytest.mark.parametrize("beginning", BEGINNINGS)
 def test_the_file_is_rewound_after_the_examination(beginning: bytes) -> None:
-    file = WatchedFile(io.BytesIO(beginning + bytes(100)), "")
+    file = View(io.BytesIO(beginning + bytes(100)))
     examine(file)
     assert file.tell() == 0
 
