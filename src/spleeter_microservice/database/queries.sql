@@ -207,6 +207,8 @@ RETURNING id;
 -- Publish a job's result, if it is still held under this fence
 UPDATE spleeter_jobs
 SET state = 'succeeded', progress = 1, result = %(result)s, warnings = %(warnings)s, owner = NULL, entry_id = NULL,
+    -- a file need not tell its length
+    audio_seconds = coalesce((%(result)s::jsonb->'details'->>'duration')::double precision, audio_seconds),
     error_type = NULL, error_message = NULL, finished_at = now(), expires_at = now() + retention
 WHERE id = %(job)s AND fence = %(fence)s AND state = 'running'
 RETURNING id;

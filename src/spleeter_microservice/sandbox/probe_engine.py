@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spleeter_microservice.audio.reader import AudioReader
+from spleeter_microservice.audio.reader import SHORTEST_CUT, AudioReader
 from spleeter_microservice.errors import SpleeterError
 from spleeter_microservice.sandbox.channel import Channel
 from spleeter_microservice.sandbox.framing import Message
 from spleeter_microservice.separation.options import SeparationOptions
 
-_BLOCK = 1 << 14  # frames
+_BLOCK = round(SHORTEST_CUT * 44100)  # frames; enough to refuse what is cut off sooner
 
 
 def run(channel: Channel, in_force: list[str]) -> None:
@@ -29,16 +29,13 @@ def run(channel: Channel, in_force: list[str]) -> None:
 def _facts(path: Path, options: SeparationOptions) -> Message:
     """Describe a file whose beginning can be decoded."""
     with AudioReader(path, **options.reading) as reader:
-        blocks = reader.blocks(_BLOCK)
-        frames = len(next(blocks))
-        duration = reader.announced_duration
-        if duration is None:  # unknown without decoding everything
-            duration = (frames + sum(map(len, blocks))) / reader.sample_rate
+        next(reader.blocks(_BLOCK))
+        frames = reader.expected_frames
         return {
             "type": "facts",
             "format": reader.format_name,
             "codec": reader.codec_name,
-            "duration": duration,
+            "duration": None if frames is None else frames / reader.sample_rate,
             "sample_rate": reader.source_sample_rate,
             "channels": reader.source_channels,
         }

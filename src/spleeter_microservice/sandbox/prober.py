@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,14 +37,14 @@ class AudioFacts:
     Attributes:
         format: container format, such as ``mp3``.
         codec: codec of the audio.
-        duration: duration in seconds.
+        duration: duration in seconds, or None if only decoding everything would tell.
         sample_rate: sample rate in Hz.
         channels: number of channels.
     """
 
     format: str
     codec: str
-    duration: float
+    duration: float | None
     sample_rate: int
     channels: int
 
@@ -197,13 +196,13 @@ def _facts(reply: Message, path: Path) -> AudioFacts:
         facts = AudioFacts(
             format=_word(reply["format"]),
             codec=_word(reply["codec"]),
-            duration=float(reply["duration"]),
+            duration=None if reply["duration"] is None else float(reply["duration"]),
             sample_rate=int(reply["sample_rate"]),
             channels=int(reply["channels"]),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ProtocolError("the facts are incomplete") from error
-    if not (math.isfinite(facts.duration) and 0 <= facts.duration < 1 << 40):
+    if facts.duration is not None and not 0 <= facts.duration < 1 << 40:
         raise ProtocolError("the duration is impossible")
     return facts
 

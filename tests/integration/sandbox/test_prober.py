@@ -72,6 +72,11 @@ async def test_a_file_that_is_not_audio_is_refused_without_naming_its_path(
     assert prober.pids == pids
 
 
+async def test_a_recording_need_not_tell_its_length(prober: Prober, tmp_path: Path) -> None:
+    facts = await prober.probe(song(tmp_path, "live.webm"))
+    assert (facts.format, facts.duration) == ("matroska,webm", None)
+
+
 async def test_a_file_without_its_beginning_is_refused(prober: Prober, tmp_path: Path) -> None:
     path = song(tmp_path, "m4a")
     path.write_bytes(path.read_bytes()[:2000])

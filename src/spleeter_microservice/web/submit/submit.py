@@ -40,6 +40,8 @@ from spleeter_microservice.web.submit.options import SubmissionForm
 from spleeter_microservice.web.submit.spool import SpooledFile, spooled
 from spleeter_microservice.web.submit.upload import Upload, check_content
 
+_BYTES_PER_SECOND = 16_000  # of recordings that do not tell their length: 128 kbit/s
+
 logger = structlog.get_logger(__name__)
 
 
@@ -87,7 +89,7 @@ async def _scan(services: Services, file: SpooledFile) -> None:
 async def _new_job(
     services: Services, caller: Principal, form: SubmissionForm, upload: Upload, facts: AudioFacts
 ) -> NewJob:
-    seconds = _seconds(form, facts, services.config.max_duration)
+    seconds = _seconds(form, facts, upload.file.size, services.config.max_duration)
     model = await services.workers.choose(form.stems, form.bandwidth)
     job_id = new_job_id()
     prefix = f"separations/{job_id}"
@@ -107,8 +109,10 @@ async def _new_job(
     )
 
 
-def _seconds(form: SubmissionForm, facts: AudioFacts, limit: float) -> float:
-    """Return the seconds of the song to separate."""
+def _seconds(form: SubmissionForm, facts: AudioFacts, size: int, limit: float) -> float:
+    """Return the seconds of the song to separate, estimated if the file does not tell its length."""
+    if facts.duration is None:  # the worker learns it, and enforces the limit
+        return min(size / _BYTES_PER_SECOND, form.duration or limit, limit)
     left = facts.duration - form.offset
     if left <= 0:
         raise InvalidFieldsError({"offset": f"The song is only {facts.duration:g} s long."})
