@@ -16,7 +16,7 @@ demo: $(VENV)/installed ## start the service, separate the example song through 
 serve: $(VENV)/installed ## run the service; prints the page's address and a key
 	$(BIN)/spleeter-microservice serve
 
-test: $(VENV)/installed-train components ## run every test of the package
+test: $(VENV)/installed-train components $(VENV)/openid/installed ## run every test of the package
 	$(PYTEST) $(PYTEST_ARGS)
 
 test-fast: $(VENV)/installed-train ## run the unit tests, which need nothing else
@@ -25,7 +25,7 @@ test-fast: $(VENV)/installed-train ## run the unit tests, which need nothing els
 test-research: $(VENV)/installed-train components ## run the tests of research/lite, which synthesise music
 	$(PYTEST) research/lite/tests $(PYTEST_ARGS)
 
-coverage: $(VENV)/installed-train components ## run every test of the package and report what they cover
+coverage: $(VENV)/installed-train components $(VENV)/openid/installed ## run every test of the package and report what they cover
 	$(PYTEST) --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
 
 # tests/conftest.py says how many processes; tests that share a service run in the same one.
@@ -112,3 +112,8 @@ $(VENV)/installed-train: requirements-train.txt requirements-train-cpu.txt $(VEN
 	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-train-cpu.txt 2>/dev/null || \
 	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-train.txt
 	@touch $@
+
+# The OpenID provider of the tests, which fail without npm and say so.
+$(VENV)/openid/installed: tests/support/openid/package-lock.json | components
+	@mkdir -p $(@D) && cp tests/support/openid/package.json tests/support/openid/package-lock.json $(@D)
+	@! command -v npm >/dev/null || { npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error && touch $@; }
