@@ -5,6 +5,7 @@ To add an error, write a class here and run ``make docs``. docs/errors.md lists 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -785,6 +786,11 @@ class StoppingError(StillRunningError):
     """The service is stopping while the caller waits; the separation continues later."""
 
     facts = Facts("stopping", http=503, retry_after=_RETRY_SOON)
+
+
+def without_passwords(text: str) -> str:
+    """Return a text without the user names and passwords of the URLs in it, for messages and manifests."""
+    return re.sub(r"://[^/\s]*@", "://", text)
 
 
 def error_classes(base: type[SpleeterError] = SpleeterError) -> Iterator[type[SpleeterError]]:

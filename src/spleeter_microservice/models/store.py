@@ -13,6 +13,7 @@ from spleeter_microservice.errors import (
     ModelCorruptError,
     ModelNotInstalledError,
     UnknownModelError,
+    without_passwords,
 )
 from spleeter_microservice.models import installer
 from spleeter_microservice.models.builtin import load_builtin
@@ -191,9 +192,11 @@ class ModelStore:
         downloads.mkdir(exist_ok=True)
         archive = self.fetch_archive(url, downloads, entry.size + SPARE_BYTES)
         try:
-            return _read_official(entry, archive, work), url
+            return _read_official(entry, archive, work), without_passwords(url)
         except (ArchiveError, CheckpointError) as error:
-            raise type(error)(f"The file at {url} is not the model {entry.name}. {error}") from error
+            raise type(error)(
+                f"The file at {without_passwords(url)} is not the model {entry.name}. {error}"
+            ) from error
         finally:
             archive.unlink()
 

@@ -405,11 +405,12 @@ async def test_an_invalid_key_set_makes_the_keys_unavailable(answer: Answer) -> 
         assert len(server.requests) == 1
 
 
-async def test_an_unreachable_server_is_named() -> None:
+async def test_an_unreachable_server_is_named_without_the_query() -> None:
     with serving(status(200)) as server:
         url = server.url
-    with pytest.raises(TokenKeysUnavailableError, match=url):
-        await TokenVerifier(RULES, Jwks(url)).verify(RSA.token())
+    with pytest.raises(TokenKeysUnavailableError, match=url) as caught:
+        await TokenVerifier(RULES, Jwks(f"{url}/?code=sesame")).verify(RSA.token())
+    assert "sesame" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -480,14 +481,6 @@ async def test_an_unusable_proxy_is_reported_at_the_start_without_its_password(
     with pytest.raises(ConfigurationError, match="ALL_PROXY") as caught:
         Jwks(f"{ISSUER}/keys")
     assert "sesame" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "url", ["", "issuer", "http://issuer.example/jwks", "file:///etc/passwd", "https://"]
-)
-async def test_an_untrusted_address_is_refused(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="SPLEETER_JWT_JWKS_URL"):
-        Jwks(url)
 
 
 async def test_rules_without_issuer_or_audience_are_refused() -> None:

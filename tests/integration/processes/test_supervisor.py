@@ -25,7 +25,7 @@ if deed == "deaf": signal.signal(signal.SIGTERM, signal.SIG_IGN)
 from spleeter_microservice.processes import parent_watch
 parent_watch.watch(int(sys.argv[sys.argv.index("--lifeline") + 1]))
 with (folder / deed).open("a") as log: log.write(f"{os.getpid()}\\n")
-if deed == "short": sys.exit(3)
+if deed == "short" or deed == "fickle" and len((folder / deed).read_text().split()) > 1: sys.exit(3)
 signal.pause()
 """
 
@@ -99,6 +99,18 @@ async def test_pauses_grow_before_a_program_that_keeps_exiting_is_restarted(
     async with at_work(Supervisor([program("short")], restarts=restarts)):
         await started(tmp_path, "short", 3)
         await still(lambda: len(starts(tmp_path, "short")) == 3)
+
+
+async def test_a_program_that_can_never_start_ends_all_and_one_that_started_before_is_restarted(
+    program: Callable[[str], Program], tmp_path: Path
+) -> None:
+    programs = [program("long"), program("short")]
+    assert await Supervisor(programs, restarts=QUICK, hopeless={3}).run() == 3
+    assert len(starts(tmp_path, "short")) == 1
+    async with at_work(Supervisor([program("fickle")], restarts=QUICK, hopeless={3})):
+        (first,) = await started(tmp_path, "fickle", 1)
+        os.kill(first, signal.SIGKILL)
+        await started(tmp_path, "fickle", 3)
 
 
 async def test_stopping_ends_all_programs_and_kills_those_that_ignore_it(

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 from tqdm import tqdm
 
-from spleeter_microservice.errors import DownloadError
+from spleeter_microservice.errors import DownloadError, without_passwords
 
 _PROGRESS = 1 << 18  # bytes that an attempt must bring in order to count as a success
 _TRANSIENT = {408, 416, 425, 429, 500, 502, 503, 504}  # 416: the file became shorter; start again
@@ -77,7 +77,9 @@ def download(
                 _attempt_repeatedly(client, url, part, retry_policy, sleep)
         except (httpx.HTTPError, httpx.InvalidURL, _FailedError) as error:
             problem = str(error).rstrip(".") or type(error).__name__
-            raise DownloadError(f"The download of {url} failed: {problem}. {_ADVICE}") from error
+            raise DownloadError(
+                f"The download of {without_passwords(url)} failed: {problem}. {_ADVICE}"
+            ) from error
         part.path.replace(destination)
         part.tag.unlink(missing_ok=True)
     return destination
