@@ -28,7 +28,7 @@ PORT, SECOND_PORT, METRICS_PORT = 18000, 18001, 19000
 # A volume for /tmp, which holds PostgreSQL's socket, because the containers of try_fleet share a database.
 CONFINED = (
     *("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
-    *("--cap-add=CHOWN", "--cap-add=SETGID", "--cap-add=SETUID"),
+    *("--cap-add=CHOWN", "--cap-add=SETGID", "--cap-add=SETPCAP", "--cap-add=SETUID"),
 )
 START_SECONDS = 180
 JOB_SECONDS = 120
