@@ -73,10 +73,25 @@ class Transaction:
                 yield row
 
 
+async def through_pooler(connection: Connection) -> bool:
+    """Return whether a pooler, such as PgBouncer, stands between this process and the server.
+
+    A pooler invents the process id that it announces, because it may run each transaction in another
+    process of the server. Prepared statements and LISTEN, which belong to one such process, then fail.
+    """
+    row = await (await connection.execute("SELECT pg_backend_pid() AS pid")).fetchone()
+    return row is None or row["pid"] != connection.info.backend_pid
+
+
 class _PooledConnection(psycopg.AsyncConnection[DictRow]):
     """A connection that knows when it was last used."""
 
     used_at = 0.0
+
+
+async def _configure(connection: _PooledConnection) -> None:
+    if await through_pooler(connection):
+        connection.prepare_threshold = None
 
 
 async def _check(connection: _PooledConnection) -> None:
@@ -94,12 +109,15 @@ class Database:
 
     Args:
         url: ``postgresql://…``, with any parameter that libpq understands.
+        direct_url: URL of the same database that leads past any pooler; ``url`` if None.
         connections: maximum number of open connections.
         timeout: seconds to wait for a connection before the database counts as unavailable.
     """
 
-    def __init__(self, url: str, *, connections: int = 8, timeout: float = 2.0) -> None:
-        self.url = url
+    def __init__(
+        self, url: str, direct_url: str | None = None, *, connections: int = 8, timeout: float = 2.0
+    ) -> None:
+        self.direct_url = direct_url or url
         self.timeout = timeout
         self.pool: AsyncConnectionPool[_PooledConnection] = AsyncConnectionPool(
             url,
@@ -108,6 +126,7 @@ class Database:
             min_size=1,
             max_size=connections,
             timeout=timeout,
+            configure=_configure,
             check=_check,
             reconnect_timeout=timeout,
             open=False,

@@ -2,8 +2,8 @@
 
 The steps are Procrastinate's schema, Procrastinate's later migrations, and the files
 ``migrations/NNNN_name.sql`` in the order of their numbers. Each step is a transaction of its own, and
-the table ``spleeter_migrations`` lists the steps done. A lock is held throughout: if many processes
-start together, one migrates and the others find it done.
+the table ``spleeter_migrations`` lists the steps done. Each transaction takes a lock first: if many processes
+start together, each step is done by one of them.
 """
 
 from __future__ import annotations
@@ -60,8 +60,12 @@ def migrate(url: str, last: str | None = None) -> list[str]:
         DatabaseUnavailableError: if the database does not respond.
     """
     try:
-        with psycopg.connect(url, connect_timeout=10, autocommit=True) as connection:
-            return _migrate(connection, last)
+        # A pooler may be in between: no prepared statements, and locks of transactions, not of sessions.
+        with psycopg.connect(url, connect_timeout=10, autocommit=True, prepare_threshold=None) as connection:
+            done: list[str] = []
+            while (names := _do_next_step(connection, last)) is not None:
+                done += names
+            return [name for name in done if name in own_migrations()]
     except psycopg.OperationalError as error:
         raise DatabaseUnavailableError(
             f"The database cannot be reached ({error}). Check that PostgreSQL is running and that "
@@ -69,23 +73,24 @@ def migrate(url: str, last: str | None = None) -> list[str]:
         ) from error
 
 
-def _migrate(connection: psycopg.Connection, last: str | None) -> list[str]:
-    connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))  # held until the connection is closed
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS spleeter_migrations"
-        " (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
-    )
-    applied = {name for (name,) in connection.execute("SELECT name FROM spleeter_migrations")}
-    own = own_migrations()
-    _refuse_newer(applied - own.keys() - queue_migrations().keys())
-    steps = [step for step in _missing(applied) if last is None or step.names[0] <= last or _is_queue(step)]
-    for step in steps:
-        logger.info("migrating the database", extra={"migration": step.names[-1]})
-        with connection.transaction():
-            connection.execute(step.sql.encode())
-            for name in step.names:
-                connection.execute("INSERT INTO spleeter_migrations (name) VALUES (%s)", (name,))
-    return [name for step in steps for name in step.names if name in own]
+def _do_next_step(connection: psycopg.Connection, last: str | None) -> tuple[str, ...] | None:
+    """Do the first step that is missing; return its names, or None if no step is missing."""
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS spleeter_migrations"
+            " (name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        applied = {name for (name,) in connection.execute("SELECT name FROM spleeter_migrations")}
+        _refuse_newer(applied - own_migrations().keys() - queue_migrations().keys())
+        for step in _missing(applied):
+            if last is None or step.names[0] <= last or _is_queue(step):
+                logger.info("migrating the database", extra={"migration": step.names[-1]})
+                connection.execute(step.sql.encode())
+                for name in step.names:
+                    connection.execute("INSERT INTO spleeter_migrations (name) VALUES (%s)", (name,))
+                return step.names
+    return None
 
 
 def _missing(applied: set[str]) -> list[Step]:

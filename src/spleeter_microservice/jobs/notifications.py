@@ -1,4 +1,4 @@
-"""Notifications of changes to jobs, from PostgreSQL's LISTEN and NOTIFY."""
+"""Notifications of changes to jobs, from PostgreSQL's LISTEN and NOTIFY, which no pooler passes on."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from uuid import UUID
 
 import psycopg
+from psycopg.rows import dict_row
 
-from spleeter_microservice.database.connection import CONNECTION_OPTIONS
+from spleeter_microservice.database.connection import CONNECTION_OPTIONS, Connection, through_pooler
 
 logger = logging.getLogger(__name__)
 
@@ -37,14 +38,22 @@ class JobNotifications:
     Args:
         url: URL of the database.
         on_notice: called with every notice, and with None after each connect: earlier changes are not
-            announced, so that subscribers must look them up.
+            announced, so that subscribers must look them up. Behind a pooler, it is called with None only.
         pause: seconds between attempts to connect.
+        poll: seconds between calls behind a pooler.
     """
 
-    def __init__(self, url: str, on_notice: Callable[[Notice | None], None], pause: float = 1.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        on_notice: Callable[[Notice | None], None],
+        pause: float = 1.0,
+        poll: float = 2.0,
+    ) -> None:
         self._url = url
         self._on_notice = on_notice
         self._pause = pause
+        self._poll = poll
 
     async def run(self) -> None:
         """Listen until cancelled."""
@@ -55,12 +64,22 @@ class JobNotifications:
             await asyncio.sleep(self._pause)
 
     async def _listen(self) -> None:
-        connecting = psycopg.AsyncConnection.connect(self._url, autocommit=True, **CONNECTION_OPTIONS)
+        connecting: Awaitable[Connection] = psycopg.AsyncConnection.connect(
+            self._url, autocommit=True, row_factory=dict_row, **CONNECTION_OPTIONS
+        )
         async with await connecting as connection:
-            await connection.execute(f"LISTEN {CHANNEL}")
+            if not await through_pooler(connection):
+                await connection.execute(f"LISTEN {CHANNEL}")
+                self._on_notice(None)
+                async for notification in connection.notifies():
+                    self._on_notice(parse_notice(notification.payload))
+                return
+        logger.warning(
+            "a pooler passes no notifications on; set SPLEETER_DATABASE_DIRECT_URL, or changes are polled"
+        )
+        while True:
             self._on_notice(None)
-            async for notification in connection.notifies():
-                self._on_notice(parse_notice(notification.payload))
+            await asyncio.sleep(self._poll)
 
 
 def parse_notice(payload: str) -> Notice:

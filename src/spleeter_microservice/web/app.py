@@ -81,7 +81,7 @@ def create_app(services: Services) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     await asyncio.to_thread(remove_leftovers, services.config.spool)
-    async with NotificationHub(services.database.url).running() as hub:
+    async with NotificationHub(services.database.direct_url).running() as hub:
         app.state.notification_hub = hub
         yield
 

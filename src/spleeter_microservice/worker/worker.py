@@ -94,7 +94,7 @@ class Worker:
         self.options = options or WorkerOptions()
         self._claims = Claims(database)
         self._retention = retention or Retention(database, erase)
-        self._notifications = JobNotifications(database.url, self._on_notice)
+        self._notifications = JobNotifications(database.direct_url, self._on_notice)
         self._separate = separate
         self._erase = erase
         self._observe = observe

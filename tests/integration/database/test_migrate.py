@@ -74,7 +74,7 @@ def test_migrations_that_procrastinate_adds_later_are_run_once(
         assert connection.execute("SELECT to_regclass('later')").fetchone() != (None,)
 
 
-def test_five_processes_at_once_migrate_once(empty_database_url: str) -> None:
+def test_each_migration_is_run_by_one_of_five_processes(empty_database_url: str) -> None:
     script = (
         "import sys; from spleeter_microservice.database.migrate import migrate; "
         "print(len(migrate(sys.argv[1])))"
@@ -90,7 +90,7 @@ def test_five_processes_at_once_migrate_once(empty_database_url: str) -> None:
         for _ in range(5)
     ]
     counts = [process.communicate(timeout=60)[0].strip() for process in processes]
-    assert sorted(counts) == ["0", "0", "0", "0", str(len(ALL))]
+    assert sum(map(int, counts)) == len(ALL)
     assert all(process.returncode == 0 for process in processes)
 
 

@@ -62,7 +62,12 @@ def test_our_containers_are_confined(compose: dict[str, Any], name: str) -> None
     service = compose["services"][name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
-    assert service["cap_add"] == ["CHOWN", "SETGID", "SETPCAP", "SETUID"]  # scripts/unprivileged.py drops them
+    assert service["cap_add"] == [
+        "CHOWN",
+        "SETGID",
+        "SETPCAP",
+        "SETUID",
+    ]  # scripts/unprivileged.py drops them
     assert "user" not in service
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["pids_limit"] > 0

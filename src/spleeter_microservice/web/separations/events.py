@@ -112,16 +112,20 @@ class EventStream:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Yield the stream's events and comments."""
+        clock = asyncio.get_running_loop().time
+        spoke = clock()
         with self._hub.follow(self._job) as subscription:
             while not (self._over or self._hub.closed):
                 try:
-                    async with asyncio.timeout(self._heartbeat):
+                    async with asyncio.timeout_at(spoke + self._heartbeat):
                         notice = await subscription.notices.get()
                 except TimeoutError:
                     yield KEEPALIVE_COMMENT
+                    spoke = clock()
                     continue
                 for event in await self._new_events(subscription, notice):
                     yield _encode(event)
+                    spoke = clock()
 
     async def _new_events(self, subscription: Subscription, notice: Notice | None) -> Sequence[JobEvent]:
         if notice is not None and notice.state != State.SUCCEEDED:

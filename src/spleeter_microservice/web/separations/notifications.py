@@ -58,14 +58,15 @@ class NotificationHub:
     Args:
         url: URL of the database.
         pause: seconds between attempts to connect.
+        poll: seconds between queries of each subscriber behind a pooler.
 
     Attributes:
         closed: whether subscribers should stop, because no more notices will come.
         querying: semaphore that a subscriber holds while it reads its job from the database.
     """
 
-    def __init__(self, url: str, pause: float = 1.0) -> None:
-        self._listener = JobNotifications(url, self._distribute, pause)
+    def __init__(self, url: str, pause: float = 1.0, poll: float = 2.0) -> None:
+        self._listener = JobNotifications(url, self._distribute, pause, poll)
         self._subscriptions: dict[UUID, set[Subscription]] = {}
         self.pause = pause
         self.closed = False
