@@ -54,7 +54,8 @@ bench-crash: $(VENV)/installed-dev ## separate many clips while processes are ki
 	$(BIN)/python -m bench.crashes $(BENCH_ARGS)
 
 components: ## install the programs that the tests run, if you are root on a system with apt-get
-	@if [ -x /usr/sbin/clamd ] && [ -x /usr/bin/chromedriver ] && dpkg -s $(SYNTHESIS) node-form-data >/dev/null 2>&1 \
+	@if [ -x /usr/sbin/clamd ] && [ -x /usr/sbin/pgbouncer ] && [ -x /usr/bin/chromedriver ] \
+		&& dpkg -s $(SYNTHESIS) node-form-data >/dev/null 2>&1 \
 		&& command -v promtool >/dev/null && command -v kubectl >/dev/null && command -v microsocks >/dev/null \
 		&& command -v npm >/dev/null \
 		|| ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then exit 0; fi; \

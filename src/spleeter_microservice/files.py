@@ -1,8 +1,7 @@
-"""Files that are replaced atomically, and locks between processes."""
+"""Files that are replaced atomically."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,27 +40,10 @@ def flush_to_disk(path: Path) -> None:
     Raises:
         OSError: if it cannot be opened or flushed.
     """
-    descriptor = os.open(path, os.O_RDONLY)
+    if path.is_dir() and os.name == "nt":
+        return  # Windows cannot open it, and needs no flush
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold an exclusive lock on a lock file, which is created if missing.
-
-    The kernel drops the lock even if the process is killed.
-
-    Args:
-        path: lock file.
-        wait: whether to wait for another process that holds the lock.
-
-    Raises:
-        BlockingIOError: if another process holds the lock, and ``wait`` is false.
-        OSError: if the lock file cannot be created.
-    """
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield

@@ -12,10 +12,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import psycopg
+from filelock import FileLock
 
 from spleeter_microservice.database.embedded import EmbeddedPostgres
 from spleeter_microservice.database.migrate import migrate
-from spleeter_microservice.files import locked
 
 _START = """
 import sys
@@ -72,7 +72,7 @@ def shared_server(folder: Path) -> Iterator[PostgresServer]:
     folder.mkdir(exist_ok=True)
     embedded = EmbeddedPostgres(folder / "server")
     with (folder / "users").open("a") as users:  # each process holds a shared lock on it
-        with locked(folder / "lock"):
+        with FileLock(folder / "lock"):
             fcntl.flock(users, fcntl.LOCK_SH)
             if not embedded.answers():
                 # A child starts it and exits: a server outlives its owner, and needs none until the end.
@@ -84,7 +84,7 @@ def shared_server(folder: Path) -> Iterator[PostgresServer]:
                 migrate(embedded.url)
         with PostgresServer(embedded.url, "spleeter").database("spleeter") as template:
             yield PostgresServer(embedded.url, template)
-        with locked(folder / "lock"):
+        with FileLock(folder / "lock"):
             try:
                 fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

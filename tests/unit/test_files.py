@@ -1,10 +1,10 @@
-"""Files are replaced whole or not at all, and a lock has one holder at a time."""
+"""Files are replaced whole or not at all."""
 
 from pathlib import Path
 
 import pytest
 
-from spleeter_microservice.files import locked, replace_atomically
+from spleeter_microservice.files import replace_atomically
 
 
 @pytest.mark.parametrize("flush", [False, True])
@@ -32,11 +32,3 @@ def test_a_long_name_leaves_room_for_the_temporary_one(tmp_path: Path) -> None:
     with replace_atomically(path) as new:
         new.write_text("new")
     assert path.read_text() == "new"
-
-
-def test_a_lock_is_refused_to_a_second_holder_until_the_first_releases_it(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
-    with locked(path), pytest.raises(BlockingIOError), locked(path, wait=False):
-        raise AssertionError("there are two holders")
-    with locked(path, wait=False):
-        pass

@@ -117,6 +117,7 @@ class Database:
     def __init__(
         self, url: str, direct_url: str | None = None, *, connections: int = 8, timeout: float = 2.0
     ) -> None:
+        self.url = url
         self.direct_url = direct_url or url
         self.timeout = timeout
         self.pool: AsyncConnectionPool[_PooledConnection] = AsyncConnectionPool(

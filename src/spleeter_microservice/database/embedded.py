@@ -33,11 +33,12 @@ from typing import Self
 from urllib.parse import quote
 
 import psycopg
+from filelock import FileLock, Timeout
 
 from spleeter_microservice.database.cluster import USER, create_cluster
 from spleeter_microservice.database.postgres_binaries import VERSION, Programs
 from spleeter_microservice.errors import DatabaseInUseError, DatabaseStartError
-from spleeter_microservice.files import locked, replace_atomically
+from spleeter_microservice.files import replace_atomically
 
 _DATABASE = "spleeter"
 _ORPHANS = 5.0  # seconds that the children of a killed server may take to exit
@@ -202,8 +203,8 @@ class EmbeddedPostgres:
         self.folder.mkdir(parents=True, exist_ok=True)
         path, lock = self.folder / "owner.lock", contextlib.ExitStack()
         try:
-            lock.enter_context(locked(path, wait=False))
-        except BlockingIOError as error:
+            lock.enter_context(FileLock(path, blocking=False))
+        except Timeout as error:
             owner = path.read_text(encoding="ascii").strip() or "unknown"
             raise DatabaseInUseError(
                 f"The database in {self.folder} is in use by another process (PID {owner}). Stop it, or "

@@ -21,8 +21,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from filelock import FileLock
+
 from spleeter_microservice.errors import ModelCorruptError, UnwritableOutputError
-from spleeter_microservice.files import flush_to_disk, locked, replace_atomically
+from spleeter_microservice.files import flush_to_disk, replace_atomically
 from spleeter_microservice.models.manifest import Manifest, record_files, verify_files
 from spleeter_microservice.separation.separator import ModelFiles
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
@@ -128,7 +130,7 @@ class ModelDirectory:
         """
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
-            with locked(self.folder.with_name(f".{self.folder.name}.lock")):
+            with FileLock(self.folder.with_name(f".{self.folder.name}.lock")):
                 self.folder.mkdir(exist_ok=True)
                 self._clean()
                 yield

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from spleeter_microservice.arrays import Array
 from spleeter_microservice.errors import (
     CheckpointError,
@@ -16,7 +18,6 @@ from spleeter_microservice.errors import (
     DiskFullError,
     TrainingStateError,
 )
-from spleeter_microservice.files import locked
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 from spleeter_microservice.training.configuration import TrainingConfiguration
 from spleeter_microservice.training.devices import DeviceName, Precision, choose
@@ -134,8 +135,8 @@ def _locked_folders(folders: Folders) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             folders.states.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(locked(folders.states / ".lock", wait=False))
-        except BlockingIOError as error:
+            stack.enter_context(FileLock(folders.states / ".lock", blocking=False))
+        except Timeout as error:
             raise ConfigurationError(
                 f"Another process is training into {folders.model}. Wait for it, or pass another directory."
             ) from error

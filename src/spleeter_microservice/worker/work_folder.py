@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from spleeter_microservice.files import locked
+from filelock import FileLock, Timeout
 
 
 @contextmanager
@@ -24,8 +24,8 @@ def open_work_folder(parent: Path) -> Iterator[Path]:
     for number in itertools.count():
         with ExitStack() as stack:
             try:
-                stack.enter_context(locked(parent / f"{number}.lock", wait=False))
-            except BlockingIOError:
+                stack.enter_context(FileLock(parent / f"{number}.lock", blocking=False))
+            except Timeout:
                 continue
             _remove_abandoned(parent, after=number)
             folder = parent / str(number)
@@ -53,5 +53,5 @@ def empty(folder: Path) -> None:
 def _remove_abandoned(parent: Path, after: int) -> None:
     for path in parent.glob("*.lock"):
         if path.stem.isdecimal() and int(path.stem) > after:
-            with suppress(BlockingIOError), locked(path, wait=False):
+            with suppress(Timeout), FileLock(path, blocking=False):
                 shutil.rmtree(path.with_suffix(""), ignore_errors=True)

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from tests.support.tiny_store import tiny_store
 store = tiny_store(Path(sys.argv[1]), sys.argv[2])
 """
 PULL_AND_REPORT = f"{PULL}\nprint(store.pull('tiny').folder)"
+WAIT_AND_PULL = f"import logging\nlogging.basicConfig(level=logging.DEBUG)\n{PULL_AND_REPORT}"
 STOP_IN_THE_MIDDLE = f"""{PULL}
 import signal
 from spleeter_microservice.separation.spleeter import unet_graph
@@ -137,7 +137,8 @@ def test_a_pull_that_waited_for_a_removal_installs_the_model_again(tmp_path: Pat
     with serving(content(archived())) as mirror, contextlib.ExitStack() as stack:
         directory = ModelDirectory(tmp_path / NAME, "")
         with directory.locked():
-            process = stack.enter_context(running(PULL_AND_REPORT, tmp_path, mirror.url))
-            wait_until(lambda: re.search(rf"-> FLOCK .* {process.pid} ", Path("/proc/locks").read_text()))
+            process = stack.enter_context(running(WAIT_AND_PULL, tmp_path, mirror.url))
+            assert process.stderr
+            assert any("waiting" in line for line in process.stderr)
             directory.remove()
         assert process.communicate(timeout=30)[0] == f"{tiny_store(tmp_path).find(NAME).folder}\n"

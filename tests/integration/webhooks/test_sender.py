@@ -81,7 +81,7 @@ def delivered(delivery: WebhookDelivery) -> bool:
 
 
 def make_due(database: Database) -> None:
-    with psycopg.connect(database.direct_url) as connection:
+    with psycopg.connect(database.url) as connection:
         connection.execute("UPDATE spleeter_webhooks SET next_attempt_at = now() WHERE state = 'pending'")
 
 
@@ -156,7 +156,7 @@ async def test_a_cancellation_is_sent_after_the_song_is_erased_and_then_forgotte
         sending.cancel()
     (event,) = map(json.loads, server.bodies)
     assert (event["type"], event["data"]["id"]) == ("separation.cancelled", str(job.id))
-    with psycopg.connect(database.direct_url) as connection:
+    with psycopg.connect(database.url) as connection:
         assert connection.execute("SELECT count(*) FROM spleeter_jobs").fetchone() == (0,)
 
 
@@ -189,7 +189,7 @@ async def test_a_receiver_that_answers_410_is_not_called_again(database: Databas
 async def test_the_last_failed_attempt_ends_the_delivery(database: Database) -> None:
     with serving(status(500)) as server:
         job = await succeed(database, telling(server))
-        with psycopg.connect(database.direct_url) as connection:
+        with psycopg.connect(database.url) as connection:
             connection.execute("UPDATE spleeter_webhooks SET attempts = %s", (len(signature.DELAYS),))
         await sent(sender(database, server), database, job, lambda found: found.state == "failed")
 

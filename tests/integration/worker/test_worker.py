@@ -228,7 +228,7 @@ async def test_expired_jobs_are_swept(database: Database, repository: JobReposit
 
 async def test_every_change_of_a_job_is_notified(database: Database, repository: JobRepository) -> None:
     heard: list[Notice | None] = []
-    listening = asyncio.create_task(JobNotifications(database.direct_url, heard.append).run())
+    listening = asyncio.create_task(JobNotifications(database.url, heard.append).run())
     await eventually(lambda: heard)
     job = (await repository.create(new_job())).job
     await repository.delete("ann", job.id)

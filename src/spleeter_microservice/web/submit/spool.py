@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
+
+from filelock import lock_descriptor
 
 from spleeter_microservice.errors import DiskFullError, RequestTooLargeError
 
@@ -97,7 +98,7 @@ def _create(folder: Path) -> tuple[Path, int]:
     while True:
         path = folder / f"{uuid4().hex}{_SUFFIX}"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock_descriptor(descriptor)
         if os.fstat(descriptor).st_nlink:
             return path, descriptor
         os.close(descriptor)  # removed as a leftover before it was locked
@@ -109,8 +110,8 @@ def remove_leftovers(folder: Path) -> int:
 
 
 def _remove_unowned(path: Path) -> bool:
-    with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink()
-        return True
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        if lock_descriptor(file.fileno(), blocking=False):
+            path.unlink()
+            return True
     return False
