@@ -165,6 +165,14 @@ class Settings:
         default_text="in `development`, a key is created, kept and printed",
         parse=checked(parse_configured),
     )
+    database_direct_url: str | None = setting(
+        "SPLEETER_DATABASE_DIRECT_URL",
+        None,
+        "The same database past a connection pooler such as PgBouncer, for migrations and notifications.",
+        secret=True,
+        default_text="`SPLEETER_DATABASE_URL`; behind a pooler, changes are then polled",
+        parse=database_url,
+    )
     database_url: str | None = setting(
         "SPLEETER_DATABASE_URL",
         None,
@@ -402,6 +410,11 @@ class Settings:
             yield (
                 {*tokens},
                 f"Bearer tokens also need {', '.join(missing)}. Set all of {', '.join(tokens)}, or none.",
+            )
+        if self.database_direct_url and not self.database_url:
+            yield (
+                {"SPLEETER_DATABASE_DIRECT_URL", "SPLEETER_DATABASE_URL"},
+                "SPLEETER_DATABASE_DIRECT_URL needs SPLEETER_DATABASE_URL beside it. Set both.",
             )
         if self.antivirus == "required" and not self.clamd_url:
             yield (

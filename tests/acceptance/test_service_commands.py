@@ -4,22 +4,28 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from spleeter_microservice.access import key_format
 from spleeter_microservice.database.embedded import EmbeddedPostgres
+from spleeter_microservice.errors import DatabaseTooNewError
 from tests.support.audit import tamper
+from tests.support.databases import PostgresServer
 from tests.support.service import free_port
 
 _REPOSITORY = Path(__file__).parents[2]
 
 
-def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, module: str = "spleeter_microservice", **environ: str
+) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SPLEETER_")}
     return subprocess.run(
-        [sys.executable, "-m", "spleeter_microservice", *arguments],
+        [sys.executable, "-m", module, *arguments],
         env=kept | {"PYTHONPATH": str(_REPOSITORY / "src")} | environ,
         capture_output=True,
         text=True,
@@ -51,6 +57,41 @@ def test_a_key_is_created_listed_revoked_and_recorded(database_url: str, tmp_pat
     copy = tmp_path / "audit.jsonl"
     copy.write_text(exported)
     assert "intact. Later records may be missing" in run("audit", "verify", str(copy), **place).stdout
+
+
+@pytest.fixture(scope="module")
+def newer_database_url(postgres: PostgresServer) -> Iterator[str]:
+    with postgres.database(postgres.template) as name:
+        url = postgres.url_of(name)
+        with psycopg.connect(url) as connection:
+            connection.execute("INSERT INTO spleeter_migrations (name) VALUES ('9000_future')")
+        yield url
+
+
+GUNICORN = (
+    "-c",
+    "python:spleeter_microservice.bootstrap.gunicorn",
+    "spleeter_microservice.bootstrap.asgi:create()",
+)
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [
+        ("spleeter_microservice", ("keys", "list")),
+        ("spleeter_microservice", ("api",)),
+        ("gunicorn", GUNICORN),
+    ],
+    ids=["keys", "api", "gunicorn"],
+)
+def test_a_newer_schema_ends_every_command_with_its_status_and_no_traceback(
+    newer_database_url: str, tmp_path: Path, module: str, arguments: tuple[str, ...]
+) -> None:
+    place = {"SPLEETER_DATABASE_URL": newer_database_url, "SPLEETER_DATA_DIR": str(tmp_path)}
+    done = run(*arguments, module=module, SPLEETER_PORT=str(free_port()), SPLEETER_API_PROCESSES="1", **place)
+    assert done.returncode == DatabaseTooNewError.facts.exit_status, done.stderr
+    assert "9000_future" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_keys_can_be_created_in_the_embedded_database(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
@@ -43,10 +43,14 @@ logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
+async def open_services(settings: Settings, fail: Callable[[Exception], None]) -> AsyncIterator[Services]:
     """Open everything that requests need.
 
     The database may be unavailable; until it is available, requests that need it fail with 503.
+
+    Args:
+        settings: settings of the process.
+        fail: called if the database turns out to be unusable later.
 
     Raises:
         ConfigurationError: if a setting is invalid, or if no caller could authenticate in production.
@@ -54,8 +58,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     async with AsyncExitStack() as stack:
         url = settings.require_database("the API")
         await require_access(settings, url)
-        database = await stack.enter_async_context(Database(url, connections=_CONNECTIONS))
-        await stack.enter_async_context(_migrating(url))
+        database = await stack.enter_async_context(
+            Database(url, settings.database_direct_url, connections=_CONNECTIONS)
+        )
+        await stack.enter_async_context(_migrating(settings, url, fail))
         config = api_config(settings)
         make_folder(config.spool)
         storage = open_object_store(settings)
@@ -104,7 +110,7 @@ async def require_access(settings: Settings, url: str) -> None:
     """
     if settings.env != "production" or settings.api_key or settings.accepts_tokens:
         return
-    await migrate_when_available(url)
+    await migrate_when_available(settings, url)
     async with Database(url, connections=1, timeout=10.0) as database:
         if not await KeyTable(database).list():
             raise ConfigurationError(
@@ -114,9 +120,16 @@ async def require_access(settings: Settings, url: str) -> None:
 
 
 @asynccontextmanager
-async def _migrating(url: str) -> AsyncIterator[None]:
+async def _migrating(settings: Settings, url: str, fail: Callable[[Exception], None]) -> AsyncIterator[None]:
     """Migrate the database in the background."""
-    migrating = asyncio.create_task(migrate_when_available(url))
+
+    async def migrate() -> None:
+        try:
+            await migrate_when_available(settings, url)
+        except Exception as error:
+            fail(error)
+
+    migrating = asyncio.create_task(migrate())
     try:
         yield
     finally:

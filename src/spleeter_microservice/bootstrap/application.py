@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -23,11 +25,13 @@ class Application:
         settings: settings of the process.
 
     Attributes:
-        failure: error that prevented the start, if any.
+        failure: error because of which the API cannot run, if any.
+        end: called with that error; stops the server.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.failure: Exception | None = None
+        self.end: Callable[[Exception], None] = lambda _: signal.raise_signal(signal.SIGTERM)
         self._settings = settings
         self._app: ASGIApp | None = None
 
@@ -44,15 +48,19 @@ class Application:
         async with AsyncExitStack() as stack:
             try:
                 configure_tracing(self._settings.otlp_endpoint, "api", PROGRAM_VERSION)
-                services = await stack.enter_async_context(open_services(self._settings))
+                services = await stack.enter_async_context(open_services(self._settings, self._fail))
                 app = create_app(services)
                 await stack.enter_async_context(app.router.lifespan_context(app))
             except Exception as error:
-                self.failure = error
-                logger.error("cannot start the API: %s", error)  # noqa: TRY400  (raised below)
+                self._fail(error)
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 raise
             self._app = app
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await send({"type": "lifespan.shutdown.complete"})
+
+    def _fail(self, error: Exception) -> None:
+        self.failure = error
+        logger.error("the API cannot run: %s", error)
+        self.end(error)

@@ -39,7 +39,7 @@ def database_url(settings: Settings) -> Iterator[str]:
         DatabaseError: if the database cannot be used.
     """
     if settings.database_url:
-        migrate(settings.database_url)
+        migrate(settings.database_direct_url or settings.database_url)
         yield settings.database_url
         return
     server = embedded_database(settings)
@@ -57,11 +57,15 @@ def database_url(settings: Settings) -> Iterator[str]:
         server.stop()
 
 
-async def migrate_when_available(url: str) -> None:
-    """Migrate the database as soon as it is available."""
+async def migrate_when_available(settings: Settings, url: str) -> None:
+    """Migrate the database as soon as it is available.
+
+    Raises:
+        DatabaseTooNewError: if a newer version of this program has migrated it.
+    """
     while True:
         try:
-            await asyncio.to_thread(migrate, url)
+            await asyncio.to_thread(migrate, settings.database_direct_url or url)
         except DatabaseUnavailableError as error:
             logger.warning("waiting for the database: %s", error)
             await asyncio.sleep(_PAUSE_SECONDS)
@@ -82,15 +86,16 @@ async def recorded_service(settings: Settings, url: str) -> AsyncIterator[None]:
             logger.exception("%s was not recorded in the audit log", action)
 
     async def record_start() -> None:
-        await migrate_when_available(url)
+        await migrate_when_available(settings, url)
         await record(Action.SERVICE_STARTED)
 
     starting = asyncio.create_task(record_start())
     try:
         yield
     finally:
+        if starting.done() and not starting.exception():
+            await record(Action.SERVICE_STOPPED)
         starting.cancel()
-        await record(Action.SERVICE_STOPPED)
 
 
 async def requeue_jobs_of(url: str, pid: int) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import mmap
 import os
+import signal
 import sys
 from typing import Any, ClassVar
 
 from uvicorn_worker import UvicornWorker
 
 from spleeter_microservice.bootstrap.shared import make_folder, metrics_folder
-from spleeter_microservice.errors import ConfigurationError
+from spleeter_microservice.errors import ConfigurationError, SpleeterError
 from spleeter_microservice.settings import Settings, misspelt_variables
 from spleeter_microservice.web.server import UVICORN_OPTIONS
 
@@ -31,6 +33,7 @@ workers = _settings.api_processes
 worker_class = "spleeter_microservice.bootstrap.gunicorn.ApiWorker"
 graceful_timeout = 10  # seconds
 accesslog = None  # the application logs requests itself
+_status = mmap.mmap(-1, 1)  # exit status, shared by the workers and their parent
 forwarded_allow_ips = ",".join(_settings.trusted_proxies)
 
 
@@ -38,6 +41,22 @@ class ApiWorker(UvicornWorker):  # type: ignore[misc]  # it has no types
     """Uvicorn under Gunicorn, with the same limits as under ``serve``."""
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {"loop": "auto", **UVICORN_OPTIONS}
+
+    def run(self) -> None:
+        """Serve until told to stop; stop all workers if the API cannot run."""
+        self.wsgi.end = _end
+        super().run()
+
+
+def _end(error: Exception) -> None:
+    _status[0] = error.facts.exit_status if isinstance(error, SpleeterError) else 1
+    os.kill(os.getppid(), signal.SIGTERM)
+
+
+def on_exit(_server: Any) -> None:
+    """Exit with the status of the error because of which the API cannot run."""
+    if _status[0]:
+        sys.exit(_status[0])
 
 
 def on_starting(_server: Any) -> None:

@@ -55,8 +55,10 @@ async def run_worker(settings: Settings) -> None:
         work = stack.enter_context(open_work_folder(make_folder(settings.data_dir) / "work"))
         inventory = Inventory(open_store(settings.models_dir, settings.models_url), PROGRAM_VERSION)
         slots = await _open_slots(stack, settings, inventory, work)
-        await migrate_when_available(url)
-        database = await stack.enter_async_context(Database(url, connections=settings.workers + 4))
+        await migrate_when_available(settings, url)
+        database = await stack.enter_async_context(
+            Database(url, settings.database_direct_url, connections=settings.workers + 4)
+        )
         await _run(settings, database, inventory, slots)
 
 
