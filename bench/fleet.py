@@ -20,6 +20,7 @@ from bench.processes import Process, children, process
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.database.embedded import EmbeddedPostgres
 from spleeter_microservice.jobs.object_sweeper import ObjectSweeper
+from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.models.provide import find_model, open_store
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.storage.store import open_storage
@@ -213,7 +214,8 @@ class Fleet:
         Workers that were killed may be restarting, and separating the reference clip in their work folders.
         """
         async with Database(self.postgres.url) as database:
-            await ObjectSweeper(database, open_storage(str(self.objects)), age=timedelta()).sweep()
+            objects = JobObjects(database, open_storage(str(self.objects)))
+            await ObjectSweeper(database, objects, age=timedelta()).sweep()
         deadline = time.monotonic() + _START
         while (found := self.leftovers()) and time.monotonic() < deadline:
             await asyncio.sleep(0.1)

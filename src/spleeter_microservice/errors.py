@@ -260,6 +260,12 @@ class StorageUnavailableError(StorageError):
     )
 
 
+class StorageRefusedError(StorageUnavailableError):
+    """The credentials of the object store lack a right."""
+
+    facts = replace(StorageUnavailableError.facts, exit_status=45)
+
+
 class ObjectNotFoundError(StorageError):
     """No object has this key."""
 

@@ -59,11 +59,11 @@ async def working(
     work.mkdir()
     inventory = Inventory(store, "1.2.3")
     async with InferenceSlot(inventory.load("2stems"), work, models_folder=store.folder, cores=1) as slot:
-        separation = JobSeparator(services.storage, inventory, [slot], limits)
+        separation = JobSeparator(services.objects, inventory, [slot], limits)
         worker = Worker(
             services.database,
             separation,
-            services.storage.delete_prefix,
+            services.objects.erase,
             WorkerOptions(grace=0.1),
         )
         task = asyncio.create_task(worker.run())

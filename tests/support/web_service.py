@@ -33,6 +33,7 @@ from spleeter_microservice.errors import (
 )
 from spleeter_microservice.jobs.claims import Claim, Claims, Failure
 from spleeter_microservice.jobs.job import Job, Result, StoredStem
+from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.jobs.retention import Retention
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
@@ -143,13 +144,14 @@ def build_services(
     """Return services on a real database, a directory as object store, and fake workers."""
     fleet = fleet or WorkerRegistry()
     (folder / "spool").mkdir(exist_ok=True)
-    storage = open_storage(str(folder / "objects"))
+    objects = JobObjects(database, open_storage(str(folder / "objects")))
     services = Services(
         config=api_config(Settings(data_dir=folder)),
         database=database,
         repository=JobRepository(database),
-        retention=Retention(database, storage.delete_prefix),
-        storage=storage,
+        retention=Retention(database, objects.erase),
+        storage=objects.storage,
+        objects=objects,
         keys=ApiKeys(MemoryKeyStore()),
         tokens=None,
         requests=MemoryRateLimiter(Rate(10_000)),

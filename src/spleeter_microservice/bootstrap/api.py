@@ -28,6 +28,7 @@ from spleeter_microservice.bootstrap.shared import (
 from spleeter_microservice.bootstrap.tokens import token_verifier
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import ConfigurationError
+from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.jobs.retention import Retention
 from spleeter_microservice.jobs.worker_registry import WorkerRegistry
@@ -64,13 +65,14 @@ async def open_services(settings: Settings, fail: Callable[[Exception], None]) -
         await stack.enter_async_context(_migrating(settings, url, fail))
         config = api_config(settings)
         make_folder(config.spool)
-        storage = open_object_store(settings)
+        objects = JobObjects(database, open_object_store(settings))
         yield Services(
             config=config,
             database=database,
             repository=JobRepository(database),
-            retention=Retention(database, storage.delete_prefix),
-            storage=storage,
+            retention=Retention(database, objects.erase),
+            storage=objects.storage,
+            objects=objects,
             keys=_keys(settings, database),
             tokens=token_verifier(settings),
             requests=DatabaseRateLimiter(database, Rate(settings.requests_per_minute), "requests"),

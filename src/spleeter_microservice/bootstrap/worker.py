@@ -20,6 +20,7 @@ from spleeter_microservice.bootstrap.shared import (
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.jobs.job import Job
 from spleeter_microservice.jobs.object_sweeper import ObjectSweeper
+from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.jobs.retention import Retention
 from spleeter_microservice.jobs.worker_registry import WorkerRegistry
 from spleeter_microservice.models.provide import open_store
@@ -78,20 +79,20 @@ async def _run(
     settings: Settings, database: Database, inventory: Inventory, slots: Sequence[InferenceSlot]
 ) -> None:
     """Run the worker and its duties; if one of them fails, all of them end."""
-    storage, audit = open_object_store(settings), open_audit_log(settings, database)
+    objects, audit = JobObjects(database, open_object_store(settings)), open_audit_log(settings, database)
     outcomes = OutcomeRecorder(audit)
-    separation = JobSeparator(storage, inventory, slots, _job_limits(settings))
+    separation = JobSeparator(objects, inventory, slots, _job_limits(settings))
     options = WorkerOptions(slots=settings.workers, grace=settings.grace_s)
     async with asyncio.TaskGroup() as group:
 
         def observe(job: Job, outcome: Outcome, seconds: float) -> None:
             group.create_task(outcomes.record(job, outcome, seconds))
 
-        retention = Retention(database, storage.delete_prefix, outcomes.record_expiry)
-        worker = Worker(database, separation, storage.delete_prefix, options, observe, retention)
+        retention = Retention(database, objects.erase, outcomes.record_expiry)
+        worker = Worker(database, separation, objects.erase, options, observe, retention)
         duties = [
             group.create_task(report_models(worker, WorkerRegistry(database), inventory)),
-            group.create_task(ObjectSweeper(database, storage).run()),
+            group.create_task(ObjectSweeper(database, objects).run()),
         ]
         if secrets := webhook_secrets(settings):
             sender = WebhookSender(database, Outgoing(url_policy(settings)), secrets, audit)

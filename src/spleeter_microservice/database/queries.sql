@@ -405,3 +405,20 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
 -- list_audit --
 -- List the audit records after a number, in order
 SELECT sequence, record FROM spleeter_audit WHERE sequence > %(after)s ORDER BY sequence;
+
+-- note_objects --
+-- Note the keys of a job's objects
+INSERT INTO spleeter_objects (key, prefix) SELECT unnest(%(keys)s::text[]), %(prefix)s
+ON CONFLICT (key) DO UPDATE SET noted_at = now();
+
+-- list_objects --
+-- List the keys of a job's objects
+SELECT key FROM spleeter_objects WHERE prefix = %(prefix)s;
+
+-- forget_objects --
+-- Forget a job's objects, which were erased
+DELETE FROM spleeter_objects WHERE prefix = %(prefix)s;
+
+-- list_old_prefixes --
+-- List the prefixes whose last object was noted before a time
+SELECT prefix FROM spleeter_objects GROUP BY prefix HAVING max(noted_at) < %(before)s;

@@ -9,13 +9,11 @@ from datetime import UTC, datetime, timedelta
 from spleeter_microservice.access.rate_table import prune_rates
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import DatabaseUnavailableError, StorageUnavailableError
+from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.jobs.repository import JobRepository
-from spleeter_microservice.storage.store import Storage
 
 logger = logging.getLogger(__name__)
 
-JOBS_PREFIX = "separations"
-"""First part of every job's prefix, ``separations/{id}``."""
 _BATCH = 500
 _PAUSE_SECONDS = 300.0
 
@@ -25,7 +23,7 @@ class ObjectSweeper:
 
     Args:
         database: an open database.
-        storage: the object store.
+        objects: the objects of jobs.
         age: minimum age of what is erased; an upload's objects exist before its job does.
         period: seconds between sweeps, over all workers.
     """
@@ -33,13 +31,13 @@ class ObjectSweeper:
     def __init__(
         self,
         database: Database,
-        storage: Storage,
+        objects: JobObjects,
         age: timedelta = timedelta(hours=1),
         period: float = 3600.0,
     ) -> None:
         self._database = database
         self._repository = JobRepository(database)
-        self._storage = storage
+        self._objects = objects
         self._age = age
         self._period = period
 
@@ -71,21 +69,14 @@ class ObjectSweeper:
         """
         before = datetime.now(UTC) - self._age
         await prune_rates(self._database)
-        await self._storage.remove_unfinished(before)
+        await self._objects.storage.remove_unfinished(before)
         erased = 0
-        old = await self._old_prefixes(before)
+        old = await self._objects.old_prefixes(before)
         for start in range(0, len(old), _BATCH):
             prefixes = old[start : start + _BATCH]
             known = await self._repository.known_prefixes(prefixes)
             for prefix in set(prefixes) - known:
                 logger.warning("erasing objects without a job", extra={"prefix": prefix})
-                await self._storage.delete_prefix(prefix)
+                await self._objects.erase(prefix)
                 erased += 1
         return erased
-
-    async def _old_prefixes(self, before: datetime) -> list[str]:
-        newest: dict[str, datetime] = {}
-        async for found in self._storage.list(JOBS_PREFIX):
-            prefix = "/".join(found.key.split("/", 2)[:2])
-            newest[prefix] = max(found.modified, newest.get(prefix, found.modified))
-        return [prefix for prefix, modified in newest.items() if modified < before]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from obstore.exceptions import BaseError
@@ -23,6 +23,31 @@ _CLIENT = {"connect_timeout": "5s", "timeout": "60s", "allow_http": True}
 _from_url: Callable[..., ObjectStore] = from_url  # its overloads demand the options of each cloud
 
 
+Access = Literal["read", "write", "delete", "list"]
+
+# The rights that each cloud's credentials need. Without the last one, the service erases what it has noted.
+RIGHTS: dict[str, dict[Access, str]] = {
+    "s3": {
+        "read": "s3:GetObject",
+        "write": "s3:PutObject",
+        "delete": "s3:DeleteObject",
+        "list": "s3:ListBucket",
+    },
+    "gs": {
+        "read": "storage.objects.get",
+        "write": "storage.objects.create",
+        "delete": "storage.objects.delete",
+        "list": "storage.objects.list",
+    },
+    "az": {
+        "read": "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read",
+        "write": "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/write",
+        "delete": "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/delete",
+        "list": "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read",
+    },
+}
+
+
 @dataclass(frozen=True)
 class Backend:
     """An opened object store.
@@ -31,11 +56,13 @@ class Backend:
         store: store of ``obstore``.
         name: name for messages; contains no secret.
         folder: directory of the objects, if it is a local one.
+        rights: what the credentials of a bucket need for each kind of access.
     """
 
     store: ObjectStore
     name: str
     folder: Path | None = None
+    rights: Mapping[Access, str] = field(default_factory=dict)
 
 
 def open_backend(url: str, options: Mapping[str, Any] | None = None) -> Backend:
@@ -65,7 +92,8 @@ def open_backend(url: str, options: Mapping[str, Any] | None = None) -> Backend:
     except (BaseError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise ConfigurationError(f"The object store cannot be opened as configured: {reason}") from error
-    return Backend(store, f"{scheme}://{urlsplit(url).hostname}")
+    cloud = {"s3a": "s3", "s3": "s3", "gs": "gs"}.get(scheme, "az")
+    return Backend(store, f"{scheme}://{urlsplit(url).hostname}", rights=RIGHTS[cloud])
 
 
 def _open_folder(folder: Path) -> Backend:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import re
 import shutil
-from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,13 @@ from spleeter_microservice.errors import (
     ObjectChangedError,
     ObjectNotFoundError,
     StorageError,
+    StorageRefusedError,
     StorageUnavailableError,
 )
 from spleeter_microservice.files import replace_atomically
-from spleeter_microservice.storage.backends import Backend, open_backend
+from spleeter_microservice.storage.backends import Access, Backend, open_backend
 from spleeter_microservice.storage.objects import StoredObject, WrittenObject, checked_key
-from spleeter_microservice.storage.streams import MeasuredStream, file_blocks
+from spleeter_microservice.storage.streams import MeasuredStream, file_blocks, single_chunk
 
 BLOCK_BYTES = 4 << 20
 """Default size of the blocks that a stream yields."""
@@ -35,6 +36,10 @@ _PART_BYTES = 5 << 20  # the smallest part that S3 accepts
 _PARTS_AT_ONCE = 2
 _ABORTING_SECONDS = 5.0
 
+_MARKER = "readiness"
+"""Key of an object that is written to check that objects can be written and read."""
+# Only some refusals have a class of their own: those of lists and of deletions do not.
+_REFUSED = re.compile(r"403 Forbidden|401 Unauthorized|AccessDenied|\(os error 13\)")
 _STAGED = re.compile(r".+#\d+")  # temporary name of a file that LocalStore is writing
 
 
@@ -74,6 +79,7 @@ class Storage:
         self.name = backend.name
         self._store = backend.store
         self._folder = backend.folder
+        self._rights = backend.rights
 
     async def put(self, key: str, chunks: AsyncIterable[bytes], *, max_bytes: int) -> WrittenObject:
         """Write an object from a stream; it appears once complete, and replaces an earlier one.
@@ -88,7 +94,7 @@ class Storage:
         path = checked_key(key)
         source = MeasuredStream(chunks, max_bytes)
         try:
-            with self._translated_errors(key):
+            with self._translated_errors(key, "write"):
                 self._check_folder()
                 result = await self._put_uncancelled(path, source)
         except StorageError as error:
@@ -150,8 +156,14 @@ class Storage:
             InvalidObjectKeyError, StorageUnavailableError: as for ``put``.
         """
         path = checked_key(key)
-        with self._translated_errors(key):
-            return _described(await obstore.head_async(self._store, path))
+        try:
+            with self._translated_errors(key, "read"):
+                return _described(await obstore.head_async(self._store, path))
+        except StorageRefusedError as error:
+            if key == _MARKER:
+                raise
+            await self.check()  # it may read, so what it may not know is that the object does not exist
+            raise ObjectNotFoundError(f"{self.name} has no object {key}.") from error
 
     async def get(
         self, key: str, start: int = 0, stop: int | None = None, *, block_bytes: int = BLOCK_BYTES
@@ -172,7 +184,7 @@ class Storage:
     async def read_block(self, info: StoredObject, start: int, stop: int) -> bytes:
         """Read a range within the object, unless the object has been replaced."""
         options: obstore.GetOptions = {"range": (start, stop), "if_match": info.etag}
-        with self._translated_errors(info.key):
+        with self._translated_errors(info.key, "read"):
             result = await obstore.get_async(self._store, info.key, options=options)
             return bytes(await result.bytes_async())
 
@@ -193,26 +205,33 @@ class Storage:
     async def delete(self, key: str) -> None:
         """Delete an object if it exists."""
         path = checked_key(key)
-        with self._translated_errors(key), contextlib.suppress(FileNotFoundError):
+        with self._translated_errors(key, "delete"), contextlib.suppress(FileNotFoundError):
             self._check_folder()
             await obstore.delete_async(self._store, path)
 
-    async def delete_prefix(self, prefix: str) -> None:
-        """Delete every object below a prefix, ``separations/ID``, with the remains of crashes."""
+    async def delete_prefix(self, prefix: str, known: Iterable[str] = ()) -> None:
+        """Delete every object below a prefix, ``separations/ID``, with the remains of crashes.
+
+        Args:
+            prefix: prefix of the objects.
+            known: keys of objects to delete even if the store refuses to list any.
+        """
         checked_key(prefix)
-        with self._translated_errors(prefix):
-            self._check_folder()
-            if self._folder is not None:
+        if self._folder is not None:
+            with self._translated_errors(prefix, "delete"):
+                self._check_folder()
                 await asyncio.to_thread(_remove_tree, self._folder / prefix)
-                return
-            async for batch in obstore.list(self._store, prefix):
-                await obstore.delete_async(self._store, [found["path"] for found in batch])
+            return
+        keys = set(known)
+        with contextlib.suppress(StorageRefusedError):
+            keys |= {found.key async for found in self.list(prefix)}
+        await asyncio.gather(*map(self.delete, keys))
 
     async def list(self, prefix: str | None = None) -> AsyncIterator[StoredObject]:
         """Yield the objects below a prefix, in no particular order."""
         if prefix is not None:
             checked_key(prefix)
-        with self._translated_errors(prefix or ""):
+        with self._translated_errors(prefix or "", "list"):
             self._check_folder()
             async for batch in obstore.list(self._store, prefix):
                 for found in batch:
@@ -228,19 +247,26 @@ class Storage:
         """
         if self._folder is None:
             return 0
-        with self._translated_errors(""):
+        with self._translated_errors("", "delete"):
             return await asyncio.to_thread(_remove_staged, self._folder, before.timestamp())
 
     async def check(self) -> None:
-        """Check that the store responds.
+        """Check that the store responds and lets objects be written and read.
+
+        It reads an object of its own, which is written if it is missing. A missing one would prove nothing:
+        S3 and GCS refuse to say that it is, unless the credentials may list.
 
         Raises:
             StorageUnavailableError: if it does not.
         """
-        with self._translated_errors(""):
-            self._check_folder()
-            async for _ in obstore.list(self._store, "readiness", chunk_size=1):
-                break
+        self._check_folder()
+        if self._folder is not None:
+            return
+        try:
+            await self.head(_MARKER)
+        except (ObjectNotFoundError, StorageRefusedError):
+            await self.put(_MARKER, single_chunk(b"ready"), max_bytes=5)
+            await self.head(_MARKER)
 
     def _check_folder(self) -> None:
         # LocalStore would create it again, below the mount point of a volume that is not mounted.
@@ -248,7 +274,7 @@ class Storage:
             raise StorageUnavailableError(f"The directory {self._folder} of the object store does not exist.")
 
     @contextlib.contextmanager
-    def _translated_errors(self, key: str) -> Iterator[None]:
+    def _translated_errors(self, key: str, access: Access) -> Iterator[None]:
         """Translate errors of the store."""
         try:
             yield
@@ -259,6 +285,12 @@ class Storage:
             raise ObjectChangedError(f"The object {key} was replaced while it was read.") from error
         except (BaseError, OSError) as error:
             reason = str(error).partition("\n")[0][:300]
+            if _REFUSED.search(str(error)):
+                right = self._rights.get(access, "access to the directory")
+                raise StorageRefusedError(
+                    f"The object store {self.name} refuses to {access} objects ({reason}). Check its "
+                    f"credentials; they need {right}."
+                ) from error
             raise StorageUnavailableError(f"The object store {self.name} is unavailable: {reason}") from error
 
 

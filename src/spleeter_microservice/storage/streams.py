@@ -69,6 +69,11 @@ async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
     return await anext(chunks, None)
 
 
+async def single_chunk(data: bytes) -> AsyncIterator[bytes]:
+    """Yield bytes that are in memory."""
+    yield data
+
+
 async def file_blocks(path: Path) -> AsyncIterator[bytes]:
     """Read a file in blocks, in another thread.
 

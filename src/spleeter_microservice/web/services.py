@@ -17,6 +17,7 @@ from spleeter_microservice.access.tokens import TokenVerifier
 from spleeter_microservice.antivirus.clamd import Clamd
 from spleeter_microservice.audit.log import AuditLog
 from spleeter_microservice.database.connection import Database
+from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.jobs.retention import Retention
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
@@ -115,6 +116,7 @@ class Services:
     repository: JobRepository
     retention: Retention
     storage: Storage
+    objects: JobObjects
     keys: ApiKeys
     tokens: TokenVerifier | None
     requests: RateLimiter

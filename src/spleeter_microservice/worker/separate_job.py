@@ -7,14 +7,20 @@ import json
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from spleeter_microservice.audio.codecs import CODECS
-from spleeter_microservice.errors import JobStoppedError, SongTooLongError, StorageUnavailableError
+from spleeter_microservice.errors import (
+    DatabaseUnavailableError,
+    JobStoppedError,
+    SongTooLongError,
+    StorageUnavailableError,
+)
 from spleeter_microservice.jobs.job import Job, Result, StoredStem
+from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
 from spleeter_microservice.sandbox.inference import InferenceSlot
 from spleeter_microservice.sandbox.messages import (
@@ -23,7 +29,7 @@ from spleeter_microservice.sandbox.messages import (
     Separation,
     SeparationRequest,
 )
-from spleeter_microservice.storage.store import Storage
+from spleeter_microservice.storage.streams import single_chunk
 from spleeter_microservice.worker.inventory import Inventory
 from spleeter_microservice.worker.work_folder import empty
 
@@ -58,7 +64,7 @@ class JobSeparator:
     """A separator of jobs, each in a slot of its own; see ``attempt.Separate``.
 
     Args:
-        storage: object store of inputs and stems.
+        objects: objects of jobs, inputs and stems.
         inventory: models of this machine.
         slots: open slots; this many jobs are separated at a time.
         limits: limits of each job.
@@ -66,13 +72,14 @@ class JobSeparator:
 
     def __init__(
         self,
-        storage: Storage,
+        objects: JobObjects,
         inventory: Inventory,
         slots: Sequence[InferenceSlot],
         limits: JobLimits | None = None,
     ) -> None:
         self.limits = limits or JobLimits()
-        self._storage = storage
+        self._objects = objects
+        self._storage = objects.storage
         self._inventory = inventory
         self._free: asyncio.Queue[InferenceSlot] = asyncio.Queue()
         for slot in slots:
@@ -140,26 +147,25 @@ class JobSeparator:
 
     async def _store(self, job: Job, name: str, stem: SeparatedStem) -> StoredStem:
         codec = CODECS[job.options.codec]
-        key = f"{job.prefix}/stems/{name}.{codec.name}"
+        key, peaks_key = f"{job.prefix}/stems/{name}.{codec.name}", f"{job.prefix}/peaks/{name}.json"
+        await self._patiently(lambda: self._objects.note(job.prefix, [key, peaks_key]))
         written = await self._patiently(
             lambda: self._storage.put_file(stem.path, key, max_bytes=self.limits.file_size)
         )
         peaks = peaks_document(stem)
-        await self._patiently(
-            lambda: self._storage.put(f"{job.prefix}/peaks/{name}.json", _chunks(peaks), max_bytes=len(peaks))
-        )
+        await self._patiently(lambda: self._storage.put(peaks_key, single_chunk(peaks), max_bytes=len(peaks)))
         return StoredStem(name, key, written.size, written.sha256, codec.media_type, written.crc32)
 
     async def _patiently(self, action: Callable[[], Awaitable[T]]) -> T:
-        """Carry out an action, again and again until the object store is available or the time is over."""
+        """Carry out an action, again and again until what it needs is available or the time is over."""
         deadline = time.monotonic() + self.limits.storage_timeout
         for attempt in range(1_000_000):
             try:
                 return await action()
-            except StorageUnavailableError as error:
+            except (StorageUnavailableError, DatabaseUnavailableError) as error:
                 if time.monotonic() > deadline:
                     raise
-                logger.warning("waiting for the object store: %s", error)
+                logger.warning("waiting to store or fetch an object: %s", error)
                 await asyncio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
         raise AssertionError
 
@@ -176,10 +182,6 @@ def peaks_document(stem: SeparatedStem) -> bytes:
         "data": list(stem.peaks),
     }
     return json.dumps(document, separators=(",", ":")).encode("ascii")
-
-
-async def _chunks(data: bytes) -> AsyncIterator[bytes]:
-    yield data
 
 
 async def _unless(cancelled: asyncio.Event, work: Awaitable[T]) -> T:

@@ -16,14 +16,18 @@ from pathlib import Path
 
 import pytest
 
+from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import (
     ConfigurationError,
     InvalidObjectKeyError,
     ObjectChangedError,
     ObjectNotFoundError,
     ObjectTooLargeError,
+    StorageRefusedError,
     StorageUnavailableError,
 )
+from spleeter_microservice.jobs.object_sweeper import ObjectSweeper
+from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.storage.store import BLOCK_BYTES, Storage, open_storage
 from tests.support.s3_server import BUCKET, S3Server
 from tests.support.waiting import eventually
@@ -320,6 +324,62 @@ async def test_a_missing_bucket_is_an_unavailable_store(
     for action in (storage.check(), put(storage, "a")):
         with pytest.raises(StorageUnavailableError):
             await action
+
+
+RIGHTS = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject")
+
+
+def use(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+
+async def test_a_bucket_that_cannot_be_listed_is_ready_and_its_objects_are_erased(
+    server: S3Server, monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    prefixes = ["separations/big", "separations/lost", "separations/new"]
+    use(monkeypatch, server.environment)
+    everything = open_storage(f"s3://{BUCKET}/unlisted")
+    with server.restricted_to(*RIGHTS) as environment:
+        use(monkeypatch, environment)
+        storage = open_storage(f"s3://{BUCKET}/unlisted")
+        await storage.check()
+        with pytest.raises(StorageRefusedError, match="s3:ListBucket"):
+            await keys(storage)
+        with pytest.raises(ObjectNotFoundError):
+            await storage.get("separations/big/input")
+        async with Database(database_url) as database:
+            objects = JobObjects(database, storage)
+            for prefix in prefixes:
+                await objects.note(prefix, [f"{prefix}/input", f"{prefix}/stems/never-written.wav"])
+                await put(storage, f"{prefix}/input", bytes(6 * MEGABYTE if prefix == prefixes[0] else 1))
+            await objects.erase(prefixes[0])
+            async with database.transaction() as transaction:
+                await transaction.connection.execute(
+                    "UPDATE spleeter_objects SET noted_at = now() - interval '2 hours' WHERE prefix = %s",
+                    [prefixes[1]],
+                )
+            assert await ObjectSweeper(database, objects).sweep() == 1
+            assert await ObjectSweeper(database, objects).sweep() == 0
+    assert await keys(everything) == ["readiness", "separations/new/input"]
+
+
+@pytest.mark.parametrize("lacking", RIGHTS)
+async def test_a_refusal_names_the_right_that_lacks(
+    server: S3Server, monkeypatch: pytest.MonkeyPatch, lacking: str
+) -> None:
+    rights = [right for right in RIGHTS if right != lacking]
+    with server.restricted_to(*rights) as environment:
+        use(monkeypatch, environment)
+        storage = open_storage(f"s3://{BUCKET}/without-{lacking[3:]}")
+
+        async def use_all() -> None:
+            await storage.check()
+            await put(storage, "a")
+            await storage.delete("a")
+
+        with pytest.raises(StorageRefusedError, match=f"need {lacking}"):
+            await use_all()
 
 
 async def test_a_directory_that_disappears_is_reported_and_not_created_again(tmp_path: Path) -> None:

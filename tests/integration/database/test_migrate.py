@@ -57,9 +57,15 @@ def test_earlier_jobs_are_kept_and_given_events(empty_database_url: str) -> None
             " input_name, audio_seconds, content_hash, retention)"
             " VALUES (gen_random_uuid(), 'ann', 'queued', '{}', '', 'p', 'k', 'n', 1, 'h', '1 hour')"
         )
+        result = '{"stems": [{"name": "vocals", "key": "p/stems/vocals.wav"}]}'
+        connection.execute("UPDATE spleeter_jobs SET result = %s", [result])
     migrate(empty_database_url)
     with psycopg.connect(empty_database_url) as connection:
         assert connection.execute("SELECT state FROM spleeter_events").fetchall() == [("queued",)]
+        noted = connection.execute(
+            "SELECT key FROM spleeter_objects WHERE prefix = 'p' ORDER BY key"
+        ).fetchall()
+        assert noted == [("k",), ("p/peaks/vocals.json",), ("p/stems/vocals.wav",)]
 
 
 def test_migrations_that_procrastinate_adds_later_are_run_once(

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.jobs.object_sweeper import ObjectSweeper
+from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.storage.store import Storage, open_storage
 from tests.support.job_samples import new_job
@@ -52,7 +53,7 @@ async def test_only_old_objects_without_a_job_are_erased(
     for path in (tmp_path / "objects").rglob("*"):
         if path.is_file() and "fresh" not in path.parts:
             os.utime(path, (long_ago, long_ago))
-    assert await ObjectSweeper(database, storage).sweep() == 1
+    assert await ObjectSweeper(database, JobObjects(database, storage)).sweep() == 1
     assert {key.split("/")[1] for key in await keys(storage)} == {"known", "fresh"}
 
 
@@ -63,7 +64,7 @@ async def test_a_prefix_with_any_new_object_stays(
     old = tmp_path / "objects" / "separations" / "slow" / "input"
     os.utime(old, (0, 0))
     await put(storage, "separations/slow/stems/vocals.wav")
-    assert await ObjectSweeper(database, storage).sweep() == 0
+    assert await ObjectSweeper(database, JobObjects(database, storage)).sweep() == 0
 
 
 async def test_unfinished_files_are_removed(database: Database, storage: Storage, tmp_path: Path) -> None:
@@ -71,12 +72,13 @@ async def test_unfinished_files_are_removed(database: Database, storage: Storage
     unfinished.parent.mkdir(parents=True)
     unfinished.write_bytes(b"half")
     os.utime(unfinished, (0, 0))
-    await ObjectSweeper(database, storage).sweep()
+    await ObjectSweeper(database, JobObjects(database, storage)).sweep()
     assert not unfinished.exists()
 
 
 async def test_one_of_many_workers_sweeps_per_period(database: Database, storage: Storage) -> None:
-    often = [ObjectSweeper(database, storage, timedelta(), period=0.0) for _ in range(2)]
-    seldom = [ObjectSweeper(database, storage) for _ in range(2)]
+    objects = JobObjects(database, storage)
+    often = [ObjectSweeper(database, objects, timedelta(), period=0.0) for _ in range(2)]
+    seldom = [ObjectSweeper(database, objects) for _ in range(2)]
     assert [await leftovers.sweep_if_due() for leftovers in seldom] == [0, None]
     assert [await leftovers.sweep_if_due() for leftovers in often] == [0, 0]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import (
     JobStoppedError,
     JobTimeLimitError,
@@ -19,6 +20,7 @@ from spleeter_microservice.errors import (
     StorageUnavailableError,
 )
 from spleeter_microservice.jobs.job import Job, JobOptions, Result, State
+from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.sandbox.inference import InferenceSlot
 from spleeter_microservice.storage.backends import open_backend
 from spleeter_microservice.storage.objects import StoredObject
@@ -73,9 +75,13 @@ async def slot(inventory: Inventory, tmp_path: Path) -> AsyncIterator[InferenceS
         yield slot
 
 
-@pytest.fixture
-def separation(storage: Storage, inventory: Inventory, slot: InferenceSlot) -> JobSeparator:
-    return JobSeparator(storage, inventory, [slot], JobLimits(storage_timeout=5.0))
+@pytest_asyncio.fixture
+async def separation(
+    storage: Storage, inventory: Inventory, slot: InferenceSlot, database_url: str
+) -> AsyncIterator[JobSeparator]:
+    async with Database(database_url) as database:
+        objects = JobObjects(database, storage)
+        yield JobSeparator(objects, inventory, [slot], JobLimits(storage_timeout=5.0))
 
 
 def job_of(name: str = "song.mp3", **options: Any) -> Job:

@@ -19,6 +19,7 @@ from spleeter_microservice.antivirus.scan import scan_antivirus
 from spleeter_microservice.audit.record import Action
 from spleeter_microservice.errors import (
     AuditUnwritableError,
+    DatabaseUnavailableError,
     IdempotencyConflictError,
     InfectedError,
     InvalidFieldsError,
@@ -135,6 +136,7 @@ def _keyed(new: NewJob, key: str, form: SubmissionForm) -> NewJob:
 
 
 async def _create(request: Request, services: Services, file: SpooledFile, new: NewJob) -> Created:
+    await services.objects.note(new.prefix, [new.input_key])
     await services.storage.put_file(file.path, new.input_key, max_bytes=file.size)
     try:
         created = await services.repository.create(new, limit=services.config.max_queued)
@@ -150,8 +152,8 @@ async def _create(request: Request, services: Services, file: SpooledFile, new: 
 
 async def _erase(services: Services, prefix: str) -> None:
     try:
-        await services.storage.delete_prefix(prefix)
-    except StorageError:
+        await services.objects.erase(prefix)
+    except (StorageError, DatabaseUnavailableError):
         logger.warning("cannot erase an upload; leaving it to the sweeper", prefix=prefix, exc_info=True)
 
 
@@ -168,8 +170,8 @@ async def _record(request: Request, services: Services, created: Created) -> Non
 
 async def _record_refusal(request: Request, error: SpleeterError) -> None:
     UPLOADS_REJECTED.labels(error.facts.code).inc()
-    if isinstance(error, AuditUnwritableError):
-        return
+    if isinstance(error, AuditUnwritableError | DatabaseUnavailableError):
+        return  # it could not be recorded either
     infected = isinstance(error, InfectedError)
     signature = error.signature if isinstance(error, InfectedError) else None
     await record(

@@ -252,7 +252,7 @@ async def test_a_database_outage_leaves_the_song_to_the_sweeper(
 async def test_an_unneeded_upload_that_cannot_be_erased_does_no_harm(
     ann: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def delete_prefix(prefix: str) -> None:
+    async def delete_prefix(*_: object) -> None:
         raise StorageUnavailableError("away")
 
     headers = {"Idempotency-Key": "1"}

@@ -1,0 +1,62 @@
+"""The objects of jobs: their keys are noted before they are written, so that they can be erased unlisted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from spleeter_microservice.database.connection import Database
+from spleeter_microservice.errors import StorageRefusedError
+from spleeter_microservice.storage.store import Storage
+
+JOBS_PREFIX = "separations"
+"""First part of every job's prefix, ``separations/{id}``."""
+
+
+class JobObjects:
+    """The objects of jobs.
+
+    Every method raises ``DatabaseUnavailableError`` if the database is unavailable.
+
+    Args:
+        database: an open database.
+        storage: the object store.
+    """
+
+    def __init__(self, database: Database, storage: Storage) -> None:
+        self.storage = storage
+        self._database = database
+
+    async def note(self, prefix: str, keys: Iterable[str]) -> None:
+        """Note the keys of objects that are about to be written below a job's prefix."""
+        async with self._database.statement() as statement:
+            await statement.do("note_objects", prefix=prefix, keys=[*keys])
+
+    async def erase(self, prefix: str) -> None:
+        """Erase every object below a job's prefix, if any exists.
+
+        Raises:
+            StorageUnavailableError: if the object store is unavailable, or refuses.
+        """
+        async with self._database.statement() as statement:
+            noted = [row["key"] for row in await statement.rows("list_objects", prefix=prefix)]
+        await self.storage.delete_prefix(prefix, noted)
+        async with self._database.statement() as statement:
+            await statement.do("forget_objects", prefix=prefix)
+
+    async def old_prefixes(self, before: datetime) -> list[str]:
+        """Return the prefixes whose objects all date from before a time.
+
+        Raises:
+            StorageUnavailableError: if the object store is unavailable.
+        """
+        async with self._database.statement() as statement:
+            noted = {row["prefix"] for row in await statement.rows("list_old_prefixes", before=before)}
+        newest: dict[str, datetime] = {}
+        try:
+            async for found in self.storage.list(JOBS_PREFIX):
+                prefix = "/".join(found.key.split("/", 2)[:2])
+                newest[prefix] = max(found.modified, newest.get(prefix, found.modified))
+        except StorageRefusedError:
+            return [*noted]
+        return [prefix for prefix in noted | newest.keys() if newest.get(prefix, before) <= before]
