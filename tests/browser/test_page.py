@@ -17,6 +17,7 @@ from spleeter_microservice.jobs.claims import Claim, Failure
 from spleeter_microservice.jobs.job import Result
 from spleeter_microservice.web.services import Services
 from tests.support.chromium import PATIENCE, Browser
+from tests.support.job_samples import WARNINGS
 from tests.support.waiting import eventually
 from tests.support.web_service import ALL, Player, WorkerRegistry, song
 
@@ -156,10 +157,13 @@ async def test_a_suspect_result_is_labelled(
             stems=(),
             model="4stems-lite",
             quality={"suspect": ["vocals: silent", "bass: equals the mix"]},
+            warnings=WARNINGS,
             details={"model_quality": "approximate", "experimental": True},
         ),
     )
     await page.shows("#suspect", "vocals: silent; bass: equals the mix.")
+    await page.shows("#warnings", "At 0:00: Silence fills a gap of 0.4 s.")
+    await page.shows("#warnings", "At 0:02: The last 2.0 s are not in the file.")
     await page.shows("#model", "Separated by the model 4stems-lite. approximate experimental")
     await picture(page, "suspect")
 

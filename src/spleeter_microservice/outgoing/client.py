@@ -50,6 +50,7 @@ class Download:
     Attributes:
         url: final URL, after redirects.
         content_type: type that the server claims, or empty.
+        disposition: ``Content-Disposition`` of the server, decoded as Latin-1, or empty.
         length: size in bytes that the server announces, or None.
     """
 
@@ -57,6 +58,8 @@ class Download:
         length = response.headers.get("Content-Length", "")
         self.url = str(response.url)
         self.content_type: str = response.headers.get("Content-Type", "")
+        disposition: str = response.headers.get("Content-Disposition", "")
+        self.disposition = disposition.encode(response.headers.encoding).decode("latin-1")
         self.length = int(length) if length.isascii() and length.isdecimal() and len(length) < 20 else None
         self._response = response
         self._maximum_bytes = limits.maximum_bytes

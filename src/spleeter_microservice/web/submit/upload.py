@@ -8,14 +8,15 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from fastapi import Request
+from python_multipart.multipart import parse_options_header
 
 from spleeter_microservice.audio.containers import ending_of, endings_of_format
 from spleeter_microservice.audit.record import Action
 from spleeter_microservice.errors import EmptyInputError, InvalidFieldsError, UnsupportedTypeError
-from spleeter_microservice.outgoing.client import ResponseLimits
+from spleeter_microservice.outgoing.client import Download, ResponseLimits
 from spleeter_microservice.web.audit import record
 from spleeter_microservice.web.services import ApiConfig, Services
-from spleeter_microservice.web.submit.file_name import displayed_name
+from spleeter_microservice.web.submit.file_name import best_name, displayed_name
 from spleeter_microservice.web.submit.multipart import Write, read_form
 from spleeter_microservice.web.submit.options import SubmissionForm, from_form, from_json
 from spleeter_microservice.web.submit.spool import SpooledFile
@@ -82,8 +83,7 @@ class Upload:
             )
         self._check(form)
         async with outgoing.download(url, ResponseLimits(self.services.config.max_file_bytes)) as download:
-            name = PurePosixPath(unquote(urlsplit(download.url).path)).name
-            await self._copy(download.chunks(), self._accept(name))
+            await self._copy(download.chunks(), self._accept(_name_of(download)))
         await record(self.request, Action.SOURCE_FETCHED, url=url, bytes=self.file.size)
         return form
 
@@ -94,6 +94,13 @@ class Upload:
     async def _copy(chunks: AsyncIterator[bytes], write: Write) -> None:
         async for chunk in chunks:
             await write(chunk)
+
+
+def _name_of(download: Download) -> str:
+    """Return the name that the server gives a file, or the last part of its URL."""
+    plain = parse_options_header(download.disposition)[1].get(b"filename")
+    named = best_name(download.disposition, plain)
+    return named or PurePosixPath(unquote(urlsplit(download.url).path)).name
 
 
 def checked_name(name: str, config: ApiConfig) -> str:
