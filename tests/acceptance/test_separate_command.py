@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -130,6 +131,22 @@ def test_unusual_file_names_are_accepted(separate: Command, tmp_path: Path, name
     result = separate("-o", "out", "--", name)
     assert result.returncode == 0, result.stderr
     assert files(tmp_path / "out") == [f"{name.removesuffix('.wav')}/{stem}" for stem in STEMS]
+
+
+def test_a_damaged_file_is_separated_with_a_warning_or_refused(separate: Command, tmp_path: Path) -> None:
+    whole = song(tmp_path / "song.wav", 3).read_bytes()
+    (tmp_path / "cut.wav").write_bytes(whole[: len(whole) // 2])
+    result = separate("-o", "out", "--report", "report.json", "cut.wav")
+    assert result.returncode == 0, result.stderr
+    assert re.fullmatch(r"Warning: cut\.wav, at 1\.50 s: [^\n]+\.\n", result.stderr)
+    assert 1.49 < len(read(tmp_path / "out" / "cut" / "vocals.wav")) / 44100 < 1.51
+    (entry,) = json.loads((tmp_path / "report.json").read_text())["songs"]
+    (warning,) = entry["warnings"]
+    assert (warning["code"], round(warning["position"], 2)) == ("cut-off", 1.5)
+    assert (entry["state"], entry["track"]["number"], entry["start_time"]) == ("succeeded", 1, 0)
+    result = separate("-o", "strict", "--strict", "cut.wav")
+    assert result.returncode == errors.TruncatedInputError.facts.exit_status
+    assert files(tmp_path / "strict") == []
 
 
 def test_what_lies_beside_songs_in_a_folder_is_skipped(separate: Command, tmp_path: Path) -> None:

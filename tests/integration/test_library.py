@@ -21,6 +21,7 @@ from spleeter_microservice.errors import (
     NoSamplesError,
     NotAudioError,
     SpleeterError,
+    TruncatedInputError,
     UnknownModelError,
 )
 from spleeter_microservice.settings import Settings
@@ -251,3 +252,17 @@ def test_a_model_is_looked_for_at_the_first_use(settings: Settings) -> None:
 def test_the_package_has_nothing_else() -> None:
     with pytest.raises(AttributeError, match="Karaoke"):
         spleeter_microservice.Karaoke  # noqa: B018
+
+
+def test_a_damaged_file_is_separated_with_warnings_or_refused(
+    separator: Separator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    separator.save_to_file({"song": noise(3 * 44100)}, "a.wav", tmp_path, "{instrument}.{codec}")
+    whole = (tmp_path / "song.wav").read_bytes()
+    cut = tmp_path / "cut.wav"
+    cut.write_bytes(whole[: len(whole) // 2])
+    (warning,) = separator.separate_to_file(cut, tmp_path).warnings
+    assert (warning.code, round(warning.position, 1)) == ("cut-off", 1.5)
+    assert f"{cut}, at 1.50 s: {warning.message}" in caplog.text
+    with pytest.raises(TruncatedInputError):
+        separator.separate_to_file(cut, tmp_path, damaged="refuse")

@@ -53,6 +53,7 @@ class Retention:
                 await self._repository.expire(row["tenant"], row["id"], self._record)
             except AuditUnwritableError:
                 logger.exception("cannot record that a job expired", extra={"job_id": str(row["id"])})
+                break
         return await self._erase_deleted(None)
 
     async def erase(self, job: UUID, timeout: float = 5.0) -> bool:

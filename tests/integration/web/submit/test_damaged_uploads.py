@@ -19,7 +19,7 @@ from spleeter_microservice.sandbox.prober import Prober
 from spleeter_microservice.web.services import Services
 from tests.support.audio_files import encode_kind, noise
 from tests.support.damage import mutations
-from tests.support.tiny_fleet import TinyWorker, install, working
+from tests.support.tiny_fleet import TinyWorker, ended, install, working
 from tests.support.waiting import eventually
 from tests.support.web_service import song
 
@@ -50,6 +50,32 @@ def originals(tmp_path: Path) -> dict[str, bytes]:
     waveform = noise(8000)
     paths = [encode_kind(tmp_path / f"song.{kind}", waveform, kind) for kind in KINDS]
     return {path.name: path.read_bytes() for path in paths}
+
+
+async def test_odd_songs_are_separated_and_damaged_ones_with_a_warning_or_not_at_all(
+    ann: httpx.AsyncClient, worker: TinyWorker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    size = (1 << 20) + (1 << 18)  # of a cover in front of the sound
+    tag = b"ID3\4\0\0" + bytes(size >> shift & 127 for shift in (21, 14, 7, 0)) + bytes(size)
+    for kind, name in (("mp3", "song.m4a"), ("flac", "blob")):
+        path = encode_kind(tmp_path / f"song.{kind}", noise(8000), kind)
+        file = {"file": (name, tag + path.read_bytes())}
+        job = await ended(ann, await ann.post("/v1/separations", files=file))
+        assert (job["state"], job["warnings"]) == ("succeeded", []), job["error"]
+    whole = song(4, rate=8000)
+    file = {"file": ("cut.wav", whole[: len(whole) // 2])}
+    job = await ended(ann, await ann.post("/v1/separations", files=file))
+    assert (job["state"], job["error"]) == ("succeeded", None)
+    (warning,) = job["warnings"]
+    assert (warning["code"], round(warning["position"])) == ("cut-off", 2)
+    assert warning["message"].endswith(".")
+    assert (job["details"]["track"]["number"], job["details"]["start_time"]) == (1, 0)
+    (logged,) = [record for record in caplog.records if record.message == "separated with warnings"]
+    assert vars(logged)["job_id"] == job["id"]
+    refused = await ann.post("/separate", files=file, data={"damaged": "refuse"})
+    assert (refused.status_code, refused.json()["type"]) == (422, "/problems/truncated-audio")
+    answer = await ann.post("/separate", files=file)
+    assert answer.headers["spleeter-warnings"].startswith("cut-off;position=")
 
 
 async def test_300_damaged_files_cause_no_server_error_and_leave_no_file(
