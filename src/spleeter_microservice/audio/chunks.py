@@ -123,7 +123,7 @@ class _File:
         return self._part(end, end - at, rate)
 
     def _part(self, end: int, samples: int, rate: float | None) -> Part:
-        return Part(self._start, end, self._patches, samples / rate if rate else None)
+        return Part(self._start, end, self._patches, samples / rate if rate and samples else None)
 
     def _note_wrong_size(self, stated: int, real: int, rate: float, end: int) -> None:
         if real < stated < _INCREDIBLE and end == self._size:

@@ -36,7 +36,7 @@ _MOST_SILENCE = 6 * 3600.0
 # Xing headers count inexactly, and other containers state the duration of the whole file.
 _FILE_TOLERANCE = 1.0
 # Bytes per second, fewer than which no sound has: the stated duration is then wrong.
-_FEWEST_BYTES = 50
+_FEWEST_BYTES = 10
 _LONGEST = 1e7  # seconds
 
 # Containers that state the duration of the sound, provided that they hold nothing else.
@@ -236,7 +236,7 @@ class Decoder:
         """Warn if part of the song is missing; called after the last sample."""
         stated = self._structure.stated_seconds or self.announced_duration
         # A recording's times may begin anywhere; its duration is then that of its end.
-        missing = (stated or 0.0) - max(0.0, self._first or 0.0) - self.seconds
+        missing = stated - max(0.0, self._first or 0.0) - self.seconds if stated else 0.0
         tolerance = self._tolerance()
         is_short = tolerance is not None and missing >= tolerance
         end = f"The file states {stated:.2f} s, but" if stated and missing > 0 else "The file"

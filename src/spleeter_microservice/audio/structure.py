@@ -25,11 +25,11 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import islice, pairwise, starmap
 from uuid import UUID
 
 from spleeter_microservice.audio import chunks, ogg
-from spleeter_microservice.audio.parts import MAX_CHUNKS, Part, SeekableFile, Structure, read_at
+from spleeter_microservice.audio.parts import MAX_CHUNKS, Part, SeekableFile, Structure, read_at, search
 
 _ASF_HEADER = UUID("75b22630-668e-11cf-a6d9-00aa0062ce6c").bytes_le
 _ASF_FILE_PROPERTIES = UUID("8cabdca1-a947-11cf-8ee4-00c00c205365").bytes_le
@@ -43,6 +43,7 @@ _MP4_TOP_LEVEL = frozenset(
 _MP4_SOUND = frozenset((b"mdat", b"moof", b"moov"))
 _MP4_PARENTS = frozenset((b"moov", b"trak", b"mdia", b"minf", b"stbl"))
 _MP4_ENCRYPTED = frozenset((b"enca", b"drms", b"aavd"))  # Common Encryption, FairPlay, Audible
+_FLAC_FILE = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
 # Frames of layer III: MPEG 1, 2 and 2.5, with a checksum or without.
 _MPEG_FRAME = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xef]")
 _MPEG_FRAMES = 10  # in a row are no coincidence
@@ -143,10 +144,12 @@ def _examine_asf(file: SeekableFile, start: int, size: int) -> Structure:
     return Structure(cut_off=start + stated > size, encrypted=encrypted)
 
 
-def _examine_flac(file: SeekableFile, start: int, _: int) -> Structure:
+def _examine_flac(file: SeekableFile, start: int, size: int) -> Structure:
+    # FFmpeg takes several files that were joined for one, with the rate and the channels of the first.
+    edges = [*islice(search(file, _FLAC_FILE, start, size), MAX_CHUNKS), size]
     # The last 36 of these bits of STREAMINFO, the first block, are the number of samples, or zero.
-    described = int.from_bytes(read_at(file, start + 18, 8), "big")
-    return Structure(counts_frames=described % (1 << 36) > 0)
+    described = int.from_bytes(read_at(file, (edges[-2:-1] or [start])[0] + 18, 8), "big")
+    return Structure(counts_frames=described % (1 << 36) > 0, parts=tuple(starmap(Part, pairwise(edges))))
 
 
 def _sound_start(file: SeekableFile, size: int) -> int:

@@ -1,0 +1,356 @@
+"""Odd files that players play are read to their end, and in step with their times."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import av
+import numpy as np
+import pytest
+from av.audio.stream import AudioStream
+
+from spleeter_microservice.audio.reader import AudioReader
+from spleeter_microservice.audio.warnings import WARNINGS, AudioWarning
+from spleeter_microservice.errors import NoSuchTrackError, TruncatedInputError
+from tests.support.audio_files import KINDS, RATE, Waveform, distance, encode, encode_kind, noise, read
+
+SECONDS = 1.2
+SONG = noise(round(SECONDS * RATE))
+SECOND = noise(len(SONG), seed=2)
+
+
+def outcome(path: Path, **options: object) -> tuple[Waveform, list[AudioWarning]]:
+    with AudioReader(path, **options) as reader:  # type: ignore[arg-type]
+        result = np.concatenate(list(reader.blocks(5000)))
+    assert {warning.code for warning in reader.warnings} <= WARNINGS.keys()
+    return result, reader.warnings
+
+
+def codes(path: Path) -> list[str]:
+    return [warning.code for warning in outcome(path)[1]]
+
+
+def written(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def data_of(kind: str, folder: Path, song: Waveform = SONG) -> bytes:
+    return encode_kind(folder / f"made.{kind}", song, kind).read_bytes()
+
+
+def tracks(path: Path, muxer: str, sounds: dict[str, Waveform], late: float = 0) -> Path:
+    """Write a film whose sound tracks, by language, begin ``late`` seconds after the pictures."""
+    with av.open(str(path), "w", format=muxer) as container:
+        screen = container.add_stream("mpeg4", rate=25)
+        assert isinstance(screen, av.VideoStream)
+        screen.width = screen.height = 32
+        screen.pix_fmt = "yuv420p"
+        streams: list[AudioStream] = []
+        for language in sounds:
+            stream = container.add_stream("aac", rate=48_000)
+            stream.codec_context.layout = "stereo"
+            stream.metadata["language"] = language
+            streams.append(stream)
+        for number in range(50):
+            picture = av.VideoFrame(32, 32, "yuv420p")
+            picture.pts = number
+            container.mux(screen.encode(picture))
+        container.mux(screen.encode(None))
+        for stream, sound in zip(streams, sounds.values(), strict=True):
+            frame = av.AudioFrame.from_ndarray(sound.reshape(1, -1), format="flt", layout="stereo")
+            frame.sample_rate, frame.pts = 48_000, round(late * 48_000)
+            resampler = av.AudioResampler(stream.codec_context.format, "stereo", 48_000)
+            for part in resampler.resample(frame):
+                container.mux(stream.encode(part))
+            container.mux(stream.encode(None))
+    return path
+
+
+# Tracks
+
+
+@pytest.mark.parametrize("muxer", ["mov", "mp4"])
+def test_the_track_that_decodes_is_taken(tmp_path: Path, muxer: str) -> None:
+    path = tracks(tmp_path / "memo.qta", muxer, {"eng": SONG, "deu": SECOND})
+    *others, unknown, known = path.read_bytes().split(b"trak")
+    unknown = unknown.replace(b"mp4a", b"apac").replace(b"esds", b"dapa")
+    path.write_bytes(b"trak".join((*others, unknown, known)))
+    result, warnings = outcome(path, sample_rate=48_000)
+    assert distance(SECOND, result) < -8
+    assert warnings == []
+
+
+@pytest.mark.parametrize("muxer", ["matroska", "mp4"])
+def test_a_track_is_chosen_by_number_or_language(tmp_path: Path, muxer: str) -> None:
+    path = tracks(tmp_path / "karaoke", muxer, {"eng": SONG, "deu": SECOND})
+    for track, number in ((None, 1), ("2", 2), ("deu", 2), ("DEU", 2), ("1", 1), ("eng", 1)):
+        with AudioReader(path, track=track, sample_rate=48_000) as reader:
+            result = np.concatenate(list(reader.blocks(5000)))
+        assert (reader.track.number, reader.track.language) == (number, ["eng", "deu"][number - 1])
+        assert distance([SONG, SECOND][number - 1], result) < -8
+    for track in ("0", "3", "fra", "-1"):
+        with pytest.raises(NoSuchTrackError, match=rf"no track '{track}'.* tracks: 1 \(eng\), 2 \(deu\)"):
+            AudioReader(path, track=track)
+
+
+@pytest.mark.parametrize("muxer", ["matroska", "mp4", "mpegts"])
+def test_the_delay_of_the_sound_is_told_and_kept_on_request(tmp_path: Path, muxer: str) -> None:
+    path = tracks(tmp_path / "film", muxer, {"eng": SONG}, late=0.5)
+    with AudioReader(path, sample_rate=48_000) as reader:
+        assert reader.start_time == pytest.approx(0.5, abs=0.06)
+        start = reader.start_time
+    without = read(path, sample_rate=48_000)
+    kept = read(path, sample_rate=48_000, keep_delay=True)
+    silence = round(start * 48_000)
+    assert len(kept) == len(without) + silence
+    assert not kept[:silence].any()
+    np.testing.assert_array_equal(kept[silence:], without)
+    np.testing.assert_array_equal(
+        read(path, sample_rate=48_000, keep_delay=True, offset=0.1, duration=0.9), kept[4800 : 4800 + 43_200]
+    )
+
+
+# Times
+
+
+def with_pause(path: Path, kind: str, seconds: float) -> Path:
+    """Write a song of which the second half comes later, as after a pause in a call."""
+    recipe = KINDS[kind]
+    pages = {"page_duration": "20000"} if kind == "opus" else {}
+    with av.open(str(path), "w", format=recipe["muxer"], container_options=pages) as container:
+        stream = cast(AudioStream, container.add_stream(recipe["encoder"], rate=48_000))
+        stream.codec_context.layout = "stereo"
+        resampler = av.AudioResampler(stream.codec_context.format, "stereo", 48_000)
+        frame = av.AudioFrame.from_ndarray(SONG.reshape(1, -1), format="flt", layout="stereo")
+        frame.sample_rate, frame.pts = 48_000, 0
+        packets = [packet for part in resampler.resample(frame) for packet in stream.encode(part)]
+        packets += stream.encode(None)
+        for number, packet in enumerate(packets):
+            if number >= len(packets) // 2:
+                assert packet.time_base is not None
+                assert packet.pts is not None
+                assert packet.dts is not None
+                packet.pts += round(seconds / packet.time_base)
+                packet.dts += round(seconds / packet.time_base)
+            container.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["webm", "live.webm", "opus", "mkv", "index-first.m4a"])
+def test_silence_fills_a_pause(tmp_path: Path, kind: str) -> None:
+    path = with_pause(tmp_path / "call", kind, 3)
+    result, (warning,) = outcome(path, sample_rate=48_000)
+    half = len(SONG) / 48_000 / 2
+    assert len(result) / 48_000 == pytest.approx(2 * half + 3, abs=0.06)
+    assert warning.code == "gap"
+    assert warning.position == pytest.approx(half, abs=0.03)
+    assert not result[round((half + 0.05) * 48_000) : round((half + 2.95) * 48_000)].any()
+    later = result[round(2.95 * 48_000) :]
+    assert distance(SONG[len(SONG) // 2 + 4800 :][:9600], later[len(SONG) // 2 + 7200 :][:9600]) < 60
+    with pytest.raises(TruncatedInputError, match=r"no sound for 3\.\d\d s"):
+        read(path, strict=True)
+
+
+def test_a_time_that_jumps_by_days_is_not_believed(tmp_path: Path) -> None:
+    result, (warning,) = outcome(with_pause(tmp_path / "call", "live.webm", 500_000), sample_rate=48_000)
+    assert len(result) == pytest.approx(len(SONG), abs=3000)
+    assert warning.code == "time-jump"
+
+
+# What the content says, whatever the name and the tags
+
+
+@pytest.mark.parametrize("kind", ["mp3", "headerless.mp3", "flac", "aac", "s16.wav", "ogg", "tta"])
+@pytest.mark.parametrize("name", ["song.m4a", "upload"])
+def test_a_large_tag_before_the_sound_is_skipped(tmp_path: Path, kind: str, name: str) -> None:
+    size = 1_200_000
+    tag = b"ID3\x03\0\0" + bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0)) + b"\xff\xd8" * (size // 2)
+    made = data_of(kind, tmp_path)
+    result, warnings = outcome(written(tmp_path / name, tag + made))
+    np.testing.assert_array_equal(result, read(tmp_path / f"made.{kind}"))
+    assert warnings == []
+
+
+def test_mp3_is_found_behind_other_data(tmp_path: Path) -> None:
+    path = written(tmp_path / "radio", b"<html>\xff\xfb" * 20_000 + data_of("headerless.mp3", tmp_path))
+    assert len(read(path)) == pytest.approx(len(SONG), abs=3000)
+
+
+# MP4
+
+
+def test_unknown_boxes_are_skipped(tmp_path: Path) -> None:
+    data = data_of("m4a", tmp_path)
+    at = data.index(b"moov") - 4
+    path = written(
+        tmp_path / "song.m4a", data[:at] + b"\0\0\0\x10beam12345678" + data[at:] + b"\0\0\0\x08Xtra"
+    )
+    result, warnings = outcome(path)
+    np.testing.assert_array_equal(result, read(tmp_path / "made.m4a"))
+    assert warnings == []
+
+
+# WAV
+
+
+def patched_wav(folder: Path, field: bytes, offset: int, new: bytes, kind: str = "s16.wav") -> Path:
+    data = bytearray(data_of(kind, folder))
+    at = data.index(field) + offset
+    data[at : at + len(new)] = new
+    return written(folder / "song.wav", bytes(data))
+
+
+@pytest.mark.parametrize("size", [2, 1000, 4 * len(SONG) - 44_100], ids=["tiny", "small", "shorter"])
+@pytest.mark.parametrize("kind", ["s16.wav", "aiff"])
+def test_samples_beyond_the_stated_size_are_read(tmp_path: Path, kind: str, size: int) -> None:
+    field, order = (b"data", "<I") if kind == "s16.wav" else (b"SSND", ">I")
+    result, (warning,) = outcome(patched_wav(tmp_path, field, 4, struct.pack(order, size), kind))
+    np.testing.assert_array_equal(result, read(tmp_path / f"made.{kind}"))
+    assert warning.code == "wrong-length"
+    assert warning.message.endswith("but the file has 1.20 s.")
+
+
+@pytest.mark.parametrize("size", [0x40000000, 0x80000064, 0x7FFFFFFF, 0xFFFFFFFF, 0xFFFFFF00, 0x60000000])
+def test_a_size_that_is_too_large_means_the_end_of_the_file(tmp_path: Path, size: int) -> None:
+    path = patched_wav(tmp_path, b"data", 4, struct.pack("<I", size))
+    path.write_bytes(path.read_bytes()[: -2 * len(SONG)])  # even a short one is not cut off
+    with AudioReader(path) as reader:
+        assert reader.announced_duration == pytest.approx(SECONDS / 2, abs=0.001)
+        assert sum(map(len, reader.blocks(5000))) == len(SONG) // 2
+    assert [warning.code for warning in reader.warnings] in ([], ["wrong-length"])
+
+
+@pytest.mark.parametrize(("offset", "new"), [(16, b"\x01\0\0\0"), (20, b"\x01\0"), (16, b"\xff" * 6)])
+def test_a_wrong_byte_rate_and_block_size_are_ignored(tmp_path: Path, offset: int, new: bytes) -> None:
+    path = patched_wav(tmp_path, b"fmt ", offset, new)
+    with AudioReader(path) as reader:
+        assert reader.announced_duration == pytest.approx(SECONDS, abs=0.001)
+    result, (warning,) = outcome(path)
+    np.testing.assert_array_equal(result, read(tmp_path / "made.s16.wav"))
+    assert warning.code == "wrong-header"
+
+
+@pytest.mark.parametrize(
+    "trailer", [b"", b"LIST\x04\0\0\0INFO", b"id3 \xff\xff\0\0" + bytes(9000), b"TAG" + bytes(125)]
+)
+def test_what_follows_the_samples_of_wav_is_no_sound(tmp_path: Path, trailer: bytes) -> None:
+    path = written(tmp_path / "song.wav", data_of("s16.wav", tmp_path) + trailer)
+    result, warnings = outcome(path)
+    assert len(result) == len(SONG)
+    assert warnings == []
+
+
+# Joined files
+
+
+@pytest.mark.parametrize("kind", ["s16.wav", "aiff", "ogg", "opus", "flac.ogg", "flac", "mp3", "aac"])
+def test_the_parts_of_joined_files_are_read_whatever_their_format(tmp_path: Path, kind: str) -> None:
+    recipe = KINDS[kind]
+    other = {**recipe, "rate": 24_000 if kind == "opus" else 22_050}
+    mono = kind not in ("ogg",)  # FFmpeg's own Vorbis encoder has stereo only
+    second = encode(tmp_path / "second", SECOND[:, :1] if mono else SECOND, **other)
+    path = written(tmp_path / "joined", data_of(kind, tmp_path) + second.read_bytes())
+    with AudioReader(path) as reader:
+        announced = reader.announced_duration
+        result = np.concatenate(list(reader.blocks(5000)))
+    lengths = [len(read(tmp_path / f"made.{kind}")), len(read(second))]
+    assert len(result) == pytest.approx(sum(lengths), abs=3000)
+    if kind not in ("flac", "mp3", "aac"):
+        assert announced == pytest.approx(sum(lengths) / RATE, abs=0.05)
+        assert reader.warnings == []
+    if kind == "mp3":  # the second file's delay is left in
+        return
+    expected = read(second)[:, :1]
+    assert distance(expected[4000:16_000], result[lengths[0] :, :1][4000:16_000]) < -8
+
+
+def test_streamed_wav_files_without_sizes_can_be_joined(tmp_path: Path) -> None:
+    part = patched_wav(tmp_path, b"data", 4, b"\xff" * 4).read_bytes()
+    result, warnings = outcome(written(tmp_path / "joined.wav", part * 3))
+    np.testing.assert_array_equal(result, np.tile(read(tmp_path / "made.s16.wav"), (3, 1)))
+    assert warnings == []
+
+
+def test_a_part_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    first, last = data_of("ogg", tmp_path), data_of("opus", tmp_path)
+    broken = b"OggS\x00\x02" + bytes(20) + b"\x01\x04what" + bytes(99)
+    result, warnings = outcome(written(tmp_path / "radio.ogg", first + broken + last))
+    assert len(result) == pytest.approx(len(SONG) * (1 + RATE / 48_000), abs=3000)
+    assert [warning.code for warning in warnings] == ["damaged"]
+
+
+# Lengths
+
+
+@pytest.mark.parametrize(("more", "expected"), [(1, []), (4000, []), (22_050, ["cut-off"])])
+def test_flac_may_state_a_few_samples_too_many(tmp_path: Path, more: int, expected: list[str]) -> None:
+    data = bytearray(data_of("flac", tmp_path))
+    stated = int.from_bytes(data[18:26], "big")
+    data[18:26] = (stated + more).to_bytes(8, "big")
+    path = written(tmp_path / "song.flac", bytes(data))
+    assert len(read(path)) == len(SONG)
+    assert codes(path) == expected
+
+
+@pytest.mark.parametrize("factor", [2, 0.5])
+def test_an_xing_header_may_count_wrongly(tmp_path: Path, factor: float) -> None:
+    data = bytearray(data_of("mp3", tmp_path))
+    at = max(data.find(b"Xing"), data.find(b"Info"))
+    assert data[at + 7] & 3 == 3
+    frames = struct.unpack(">I", data[at + 8 : at + 12])[0]
+    data[at + 8 : at + 12] = struct.pack(">I", round(frames * factor))
+    path = written(tmp_path / "song.mp3", bytes(data))
+    assert len(read(path)) == pytest.approx(len(SONG), abs=2500)
+    assert codes(path) == ["wrong-length"]
+
+
+# Formats
+
+
+@pytest.mark.parametrize(
+    ("made", "form"),
+    [("dsf", "dsf"), ("dff", "iff"), ("au", "au"), ("caf", "caf"), ("w64", "w64"), ("wv", "wv")],
+)
+def test_what_the_bundled_decoders_know_is_read(tmp_path: Path, made: str, form: str) -> None:
+    path = MAKERS[made](tmp_path / "song")
+    with AudioReader(path) as reader:
+        assert reader.format_name == form
+        assert sum(map(len, reader.blocks(5000))) / RATE == pytest.approx(SECONDS, abs=0.05)
+
+
+def dsf(path: Path) -> Path:
+    """Write DSD64: blocks of 4096 bytes per channel, eight samples of one bit in each byte."""
+    size = -(-round(SECONDS * 352_800) // 4096) * 4096
+    form = struct.pack(
+        "<4sQIIIIIIQII", b"fmt ", 52, 1, 0, 2, 2, 2_822_400, 1, round(SECONDS * 2_822_400), 4096, 0
+    )
+    data = struct.pack("<4sQ", b"data", 12 + 2 * size) + b"\x69" * (2 * size)
+    return written(path, struct.pack("<4sQQQ", b"DSD ", 28, 28 + len(form) + len(data), 0) + form + data)
+
+
+def dff(path: Path) -> Path:
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return name + struct.pack(">Q", len(content)) + content
+
+    sound = chunk(b"FS  ", struct.pack(">I", 2_822_400)) + chunk(b"CHNL", b"\0\2SLFTSRGT")
+    prop = chunk(b"PROP", b"SND " + sound + chunk(b"CMPR", b"DSD \x0enot compressed\0"))
+    data = chunk(b"DSD ", b"\x69" * (2 * round(SECONDS * 352_800)))
+    return written(path, chunk(b"FRM8", b"DSD " + chunk(b"FVER", b"\1\5\0\0") + prop + data))
+
+
+def muxed(muxer: str, encoder: str) -> Callable[[Path], Path]:
+    return lambda path: encode(path, SONG, muxer=muxer, encoder=encoder)
+
+
+MAKERS: dict[str, Callable[[Path], Path]] = {
+    "dsf": dsf,
+    "dff": dff,
+    "au": muxed("au", "pcm_s16be"),
+    "caf": muxed("caf", "pcm_s16le"),
+    "w64": muxed("w64", "pcm_s16le"),
+    "wv": muxed("wv", "wavpack"),
+}
