@@ -62,6 +62,6 @@ VOLUME /data
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 CMD ["python3", "-c", \
-    "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['SPLEETER_PORT'] + '/health/live', timeout=4)"]
+    "import http.client, os; h = os.environ['SPLEETER_HOST']; c = http.client.HTTPConnection({'0.0.0.0': '127.0.0.1', '::': '::1'}.get(h, h), int(os.environ['SPLEETER_PORT']), timeout=4); c.request('GET', '/health/live'); raise SystemExit(c.getresponse().status != 200)"]
 ENTRYPOINT ["spleeter-microservice"]
 CMD ["serve"]

@@ -712,6 +712,12 @@ class RequestTooLargeError(RequestError):
     facts = Facts("too-large", http=413)
 
 
+class HeadersTooLargeError(RequestError):
+    """The request line and the headers have more bytes than the limit."""
+
+    facts = Facts("headers-too-large", http=431)
+
+
 class RequestTooSlowError(RequestError):
     """The request's body stopped arriving."""
 

@@ -23,6 +23,9 @@ LARGEST = 1 << 31
 LONGEST_RETENTION = 876_000.0
 """Hours; a hundred years, after which dates may have five digits."""
 
+PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*", re.ASCII)
+"""Paths under which a proxy can serve the service."""
+
 _SHORTEST_SEAL = 16  # characters
 _HOST = re.compile(r"(?!-)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?", re.ASCII)
 _OBJECT_STORES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl")
@@ -130,6 +133,14 @@ def checked(check: Callable[[str], object]) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def path_prefix(text: str) -> str:
+    """Parse the beginning of a path; a slash at its end is dropped."""
+    prefix = text.rstrip("/")
+    if not PREFIX.fullmatch(prefix):
+        raise ValueError("Set it to a path such as /stems.")
+    return prefix
 
 
 def http_url(text: str) -> str:

@@ -35,6 +35,7 @@ from spleeter_microservice.setting_values import (
     names,
     one_of,
     origin,
+    path_prefix,
     positive,
     proxy,
     served_host,
@@ -242,8 +243,27 @@ class Settings:
     trusted_proxies: tuple[str, ...] = setting(
         "SPLEETER_TRUSTED_PROXIES",
         (),
-        "IP addresses and networks of proxies whose `X-Forwarded-For` is trusted, comma-separated.",
+        "Proxies whose `X-Forwarded-For`, `-Proto` and `-Prefix` are trusted: IP addresses and networks, "
+        "comma-separated.",
         parse=listed(proxy),
+    )
+    root_path: str = setting(
+        "SPLEETER_ROOT_PATH",
+        "",
+        "Path under which a proxy serves the service, such as `/stems`.",
+        parse=path_prefix,
+    )
+    keep_alive_s: int = setting(
+        "SPLEETER_KEEP_ALIVE_S",
+        75,
+        "Seconds that an idle connection stays open; longer than a load balancer keeps its own.",
+        parse=whole(maximum=3600),
+    )
+    api_grace_s: float = setting(
+        "SPLEETER_API_GRACE_S",
+        600.0,
+        "Seconds that requests, such as uploads, have to finish when the API stops.",
+        parse=positive,
     )
     source_urls: bool = setting(
         "SPLEETER_SOURCE_URLS",

@@ -1,6 +1,7 @@
 """The API under Gunicorn, as in a deployment with several machines."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -19,10 +20,8 @@ ARGUMENTS = (
 )
 
 
-def test_it_serves_before_the_database_is_available_and_stops_cleanly(
-    tmp_path: Path,
-) -> None:
-    """Two processes share their metrics; the exit status is 0."""
+def test_it_serves_before_the_database_is_available_and_stops_cleanly(tmp_path: Path) -> None:
+    """Two processes share their metrics; the exit status is 0; every line of the log is JSON."""
     port = free_port()
     environ = {name: value for name, value in os.environ.items() if not name.startswith("SPLEETER_")}
     settings = {
@@ -31,6 +30,7 @@ def test_it_serves_before_the_database_is_available_and_stops_cleanly(
         "SPLEETER_API_PROCESSES": "2",
         "SPLEETER_DATABASE_URL": f"postgresql://nobody@127.0.0.1:{free_port()}/nothing",
         "SPLEETER_DATA_DIR": str(tmp_path / "new"),
+        "SPLEETER_HOST": "::",  # serves IPv4 too
         "SPLEETER_PORT": str(port),
         "PYTHONPATH": str(Path(__file__).parents[2] / "src"),
     }
@@ -48,6 +48,7 @@ def test_it_serves_before_the_database_is_available_and_stops_cleanly(
         assert 'spleeter_requests_total{method="GET",route="/health/live",status="200"}' in metrics
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0, log.read_text()
+        assert all(json.loads(line)["event"] for line in log.read_text().splitlines())
     finally:
         process.kill()
         process.wait()

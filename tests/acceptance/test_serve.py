@@ -2,17 +2,19 @@
 
 import os
 import signal
+import socket
 import time
 import wave
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from spleeter_microservice.settings import Settings
 from tests.support.audio_files import RATE, noise
-from tests.support.service import Service, running, wait_until_gone
+from tests.support.raw_http import request
+from tests.support.service import KEY, Service, running, wait_until_gone
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow, pytest.mark.xdist_group("serve")]
@@ -37,7 +39,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def long(tmp_path: Path) -> Path:
     """A unique song that takes a few seconds to separate."""
-    return song(tmp_path, 60, time.time_ns() % 2**32)
+    return song(tmp_path, 40, time.time_ns() % 2**32)
 
 
 def song(folder: Path, seconds: int, seed: int) -> Path:
@@ -51,6 +53,25 @@ def song(folder: Path, seconds: int, seed: int) -> Path:
         for _ in range(seconds):
             file.writeframesraw(tile)
     return path
+
+
+@contextmanager
+def uploading(service: Service, beginning: bytes) -> Iterator[Callable[[bytes], bytes]]:
+    """Send part of a body; yield a function that sends the rest and returns the response's beginning."""
+    with socket.create_connection(("127.0.0.1", service.port)) as connection:
+        length = len(beginning) + 100
+        connection.sendall(
+            request(
+                "POST /v1/separations", X_API_KEY=KEY, Content_Type="application/json", Content_Length=length
+            )
+        )
+        connection.sendall(beginning)
+
+        def finish(end: bytes) -> bytes:
+            connection.sendall(end.ljust(100))
+            return connection.recv(100)
+
+        yield finish
 
 
 def begun(service: Service, job: str) -> None:
@@ -143,11 +164,18 @@ def test_when_serve_is_killed_its_processes_stop_and_the_next_takes_over(
     assert service.wait_for(job, within=90)["state"] == "succeeded"
 
 
-def test_sigterm_requeues_a_job_and_leaves_no_process(service: Service, tmp_path: Path, models: Path) -> None:
+def test_sigterm_requeues_a_job_lets_an_upload_finish_and_leaves_no_process(
+    service: Service, tmp_path: Path, models: Path
+) -> None:
     with running(tmp_path / "data", models, environ={"SPLEETER_GRACE_S": "0.5"}) as own:
         job = own.submit(song(tmp_path, 300, 7))["id"]
         begun(own, job)
-        assert own.stop() == 0
+        with uploading(own, b'{"callback_url": "http://') as finish:
+            assert own.process is not None
+            own.process.send_signal(signal.SIGTERM)
+            wait_until(lambda: own.readiness() is None)
+            assert finish(b'10.0.0.1/"}').startswith(b"HTTP/1.1 422 ")
+        assert own.process.wait(60) == 0
         wait_until_gone(own.folder)
         own.start()
         own.wait_until_ready()

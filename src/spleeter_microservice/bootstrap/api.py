@@ -98,6 +98,8 @@ def api_config(settings: Settings) -> ApiConfig:
         max_queued=settings.max_queued,
         default_retention=timedelta(hours=settings.retention_hours),
         max_retention=timedelta(hours=settings.max_retention_hours),
+        root_path=settings.root_path,
+        trusted_proxies=settings.trusted_proxies,
         allowed_hosts=settings.allowed_hosts,
         cors_origins=settings.cors_origins,
         signing_webhooks=bool(webhook_secrets(settings)),

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
+import math
 import mmap
 import os
 import signal
 import sys
 from typing import Any, ClassVar
 
+from gunicorn.glogging import Logger as GunicornLogger  # type: ignore[import-untyped]
 from uvicorn_worker import UvicornWorker
 
 from spleeter_microservice.bootstrap.shared import make_folder, metrics_folder
 from spleeter_microservice.errors import ConfigurationError, SpleeterError
 from spleeter_microservice.settings import Settings, misspelt_variables
-from spleeter_microservice.web.server import UVICORN_OPTIONS
 
 logger = logging.getLogger(__name__)
 
@@ -28,19 +29,37 @@ except ConfigurationError as error:
 # Before ``metrics`` is imported, which then opens files in that folder.
 os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(metrics_folder(_settings)))
 
-bind = [f"{_settings.host}:{_settings.port}"]
+from spleeter_microservice.web.server import UVICORN_OPTIONS  # noqa: E402  (it imports ``metrics``)
+
+_host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
+bind = [f"{_host}:{_settings.port}"]
 workers = _settings.api_processes
 worker_class = "spleeter_microservice.bootstrap.gunicorn.ApiWorker"
-graceful_timeout = 10  # seconds
+graceful_timeout = math.ceil(_settings.api_grace_s)
 accesslog = None  # the application logs requests itself
+logger_class = "spleeter_microservice.bootstrap.gunicorn.JsonLogger"
 _status = mmap.mmap(-1, 1)  # exit status, shared by the workers and their parent
-forwarded_allow_ips = ",".join(_settings.trusted_proxies)
 
 
 class ApiWorker(UvicornWorker):  # type: ignore[misc]  # it has no types
     """Uvicorn under Gunicorn, with the same limits as under ``serve``."""
 
-    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {"loop": "auto", **UVICORN_OPTIONS}
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
+        "loop": "auto",
+        **UVICORN_OPTIONS,
+        "timeout_keep_alive": _settings.keep_alive_s,
+    }
+
+
+class JsonLogger(GunicornLogger):  # type: ignore[misc]  # it has no types
+    """Gunicorn's log in the lines of this service."""
+
+    def setup(self, cfg: Any) -> None:
+        """Configure this process's log."""
+        from spleeter_microservice.observability.logs import configure_logging  # noqa: PLC0415  (see above)
+
+        configure_logging(_settings.log_level)
+        self.error_log.propagate = True
 
     def run(self) -> None:
         """Serve until told to stop; stop all workers if the API cannot run."""
@@ -61,10 +80,8 @@ def on_exit(_server: Any) -> None:
 
 def on_starting(_server: Any) -> None:
     """Delete the metrics of an earlier run."""
-    from spleeter_microservice.observability.logs import configure_logging  # noqa: PLC0415  (see above)
     from spleeter_microservice.observability.metrics import clean_metrics  # noqa: PLC0415  (see above)
 
-    configure_logging(_settings.log_level)
     for warning in misspelt_variables(os.environ):
         logger.warning(warning)
     clean_metrics(metrics_folder(_settings))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import errno
+import math
 import os
 import signal
 import socket
@@ -131,9 +132,8 @@ def _run_server(settings: Settings, listening: socket.socket) -> int:
     config = uvicorn.Config(
         application,
         **UVICORN_OPTIONS,
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=list(settings.trusted_proxies),
-        timeout_graceful_shutdown=5,
+        timeout_keep_alive=settings.keep_alive_s,
+        timeout_graceful_shutdown=math.ceil(settings.api_grace_s),
         backlog=_BACKLOG,
     )
     server = uvicorn.Server(config)
@@ -216,7 +216,7 @@ async def _supervise(
     """Run programs until they are to stop, and return the exit status."""
     from spleeter_microservice.processes.supervisor import RestartPolicy, Supervisor
 
-    restarts = RestartPolicy(drain=settings.grace_s + 30)
+    restarts = RestartPolicy(drain=max(settings.grace_s, settings.api_grace_s) + 30)
     status = await Supervisor(programs, upkeep, _on_exit(database_url), restarts, _HOPELESS).run()
     return status if status in {0, *_OWN} else _NOT_STARTED
 

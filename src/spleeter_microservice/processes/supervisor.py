@@ -102,9 +102,12 @@ class Supervisor:
 
     def stop(self) -> None:
         """Ask all programs to stop; a second call makes them hurry."""
+        number = (
+            signal.SIGINT if self._stopping.is_set() else signal.SIGTERM
+        )  # Uvicorn hurries at SIGINT only
         self._stopping.set()
         for process in self._processes.values():
-            _signal(process, signal.SIGTERM)
+            _signal(process, number)
 
     async def run(self) -> int:
         """Run until SIGTERM or SIGINT, and then until all programs have exited.

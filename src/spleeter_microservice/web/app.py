@@ -15,6 +15,7 @@ from spleeter_microservice.web.downloads import routes as downloads
 from spleeter_microservice.web.health import Readiness
 from spleeter_microservice.web.middleware.allowed_hosts import Hosts
 from spleeter_microservice.web.middleware.body_limit import BodyLimitMiddleware, BodyLimits
+from spleeter_microservice.web.middleware.proxies import Proxies
 from spleeter_microservice.web.middleware.request_log import RequestLog
 from spleeter_microservice.web.middleware.security_headers import SecurityHeaders
 from spleeter_microservice.web.openapi import document as openapi
@@ -102,3 +103,4 @@ def _add_middleware(app: FastAPI, config: ApiConfig) -> None:
         )
     app.add_middleware(RequestLog)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(Proxies, trusted=config.trusted_proxies, root_path=config.root_path)

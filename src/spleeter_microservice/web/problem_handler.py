@@ -64,7 +64,7 @@ def _document(scope: Scope, facts: Facts, error: Exception) -> dict[str, Any]:
         "title": facts.title,
         "status": facts.http,
         "detail": facts.public or str(error),
-        "instance": scope["path"],
+        "instance": scope.get("root_path", "") + scope["path"],
         "request_id": scope.get("state", {}).get("request_id", ""),
     }
     if isinstance(error, InvalidFieldsError):

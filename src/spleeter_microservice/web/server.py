@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from asyncio import TimerHandle, Transport
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
+from uuid import uuid4
 
+import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from spleeter_microservice.errors import HeadersTooLargeError, MalformedRequestError, RequestError
+from spleeter_microservice.web.problem_handler import problem_response
 
 HEADER_BYTES = 64 << 10
 """Maximum size of the request line and headers, in bytes."""
 HEADER_SECONDS = 15.0
 """Seconds within which they must arrive; a silent new connection is closed after the same time."""
 
-_REFUSAL = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+logger = structlog.get_logger(__name__)
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -23,6 +29,7 @@ class BoundedProtocol(HttpToolsProtocol):
     would take them for headers.
     """
 
+    _header_bytes = 0  # of the request line and the headers that are complete
     _idle_bytes = 0  # since the last byte of a body or the end of the headers
     _in_headers = True
     _timer: TimerHandle | None = None
@@ -38,19 +45,49 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._idle_bytes > HEADER_BYTES and not self.transport.is_closing():
             if self._in_headers:
-                self.transport.write(_REFUSAL)
+                self._refuse(_too_large())
             self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what the parser cannot read, or what a callback below has refused."""
+        if self._header_bytes > HEADER_BYTES:
+            self._refuse(_too_large())
+        else:
+            self._refuse(MalformedRequestError("The request is not valid HTTP. Check the client."))
+
+    def _refuse(self, error: RequestError) -> None:
+        request_id = uuid4().hex
+        response = problem_response({"path": "", "state": {"request_id": request_id}}, error)
+        status = HTTPStatus(response.status_code)
+        logger.info("request refused", status=status.value, problem=error.facts.code, request_id=request_id)
+        headers = [*response.raw_headers, (b"connection", b"close"), (b"x-request-id", request_id.encode())]
+        head = [f"HTTP/1.1 {status} {status.phrase}".encode(), *(b": ".join(header) for header in headers)]
+        self.transport.write(b"\r\n".join([*head, b"", response.body]))
+        self.transport.close()
 
     def on_message_begin(self) -> None:
         """Start to receive a request line and headers."""
         super().on_message_begin()
+        self._header_bytes = 0
         if not self._in_headers:  # otherwise they have been expected since the connection was made
             self._expect_headers()
+
+    def on_url(self, url: bytes) -> None:
+        """Receive part of the address."""
+        self._count(len(url))
+        super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Receive a header; drop a trailer."""
         if self._in_headers:
+            self._count(len(name) + len(value))
             super().on_header(name, value)
+
+    def _count(self, size: int) -> None:
+        """Count bytes of headers, which may arrive at once with the body."""
+        self._header_bytes += size
+        if self._header_bytes > HEADER_BYTES:
+            raise _too_large()  # the parser stops, and ``send_400_response`` is called
 
     def on_headers_complete(self) -> None:
         """Start to receive the body."""
@@ -84,6 +121,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._timer = None
 
 
+def _too_large() -> HeadersTooLargeError:
+    return HeadersTooLargeError(
+        f"The request line and headers exceed {HEADER_BYTES >> 10} KiB. Send fewer or shorter headers."
+    )
+
+
 UVICORN_OPTIONS: Mapping[str, Any] = {
     "http": BoundedProtocol,
     "ws": "none",
@@ -91,6 +134,6 @@ UVICORN_OPTIONS: Mapping[str, Any] = {
     "server_header": False,
     "access_log": False,  # ``request_log`` does this
     "log_config": None,
-    "timeout_keep_alive": 30,  # seconds; longer than clients wait between polls
+    "proxy_headers": False,  # ``Proxies`` does this
 }
-"""Settings for ``uvicorn.Config`` or ``CONFIG_KWARGS`` of a Gunicorn worker."""
+"""Settings for ``uvicorn.Config`` or ``CONFIG_KWARGS`` of a Gunicorn worker, but ``timeout_keep_alive``."""

@@ -77,6 +77,8 @@ class ApiConfig:
         max_queued: jobs that a tenant may have waiting.
         default_retention: time after a job's end until its files are erased.
         max_retention: the longest such time that a request may ask for.
+        root_path: path under which a proxy serves the service; empty without one.
+        trusted_proxies: addresses and networks of proxies whose forwarding headers are trusted.
         allowed_hosts: accepted values of the ``Host`` header; ``*`` accepts any.
         cors_origins: origins whose pages may call the API from a browser.
         signing_webhooks: whether a webhook secret is set, which ``callback_url`` requires.
@@ -95,6 +97,8 @@ class ApiConfig:
     allowed_hosts: tuple[str, ...]
     cors_origins: tuple[str, ...]
     signing_webhooks: bool
+    root_path: str = ""
+    trusted_proxies: tuple[str, ...] = ()
     max_body_bytes: int = 1 << 20
     body_timeout: float = 20.0
     sync_timeout: float = 600.0

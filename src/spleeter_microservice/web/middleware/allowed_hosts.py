@@ -36,10 +36,12 @@ class Hosts:
             await problem_response(scope, error)(scope, receive, send)
 
     def _problem(self, scope: Scope) -> RequestError | None:
+        hosts = Headers(scope=scope).getlist("Host")
+        if len(hosts) != 1 and scope["http_version"] != "1.0":  # RFC 9112, section 3.2
+            return MalformedRequestError("The request must have one Host header.")
         if ANY in self._allowed or scope["path"] in PROBED:
             return None
-        hosts = Headers(scope=scope).getlist("Host")
-        if len(hosts) != 1:
+        if not hosts:
             return MalformedRequestError("The request must have one Host header.")
         name = _name(hosts[0])
         if any(_matches(name, allowed) for allowed in self._allowed):

@@ -8,13 +8,14 @@ from typing import Any
 
 from spleeter_microservice.jobs.job import Job, JobOptions, StoredStem
 from spleeter_microservice.jobs.repository import Position
+from spleeter_microservice.web.middleware.proxies import ROOT_PATH
 from spleeter_microservice.web.separations import schemas
 from spleeter_microservice.webhooks.deliveries import WebhookDelivery
 
 
 def separation_path(job: Job) -> str:
-    """Return the path of a separation."""
-    return f"/v1/separations/{job.id}"
+    """Return the path of a separation, as the caller of the current request sees it."""
+    return f"{ROOT_PATH.get()}/v1/separations/{job.id}"
 
 
 def separation(

@@ -39,7 +39,7 @@ async function call(path, options = {}) {
   return response;
 }
 
-export const getHealth = async () => (await fetch("/health/ready")).json(); // a 503 has a body too
+export const getHealth = async () => (await fetch("health/ready")).json(); // a 503 has a body too
 export const getJson = async (path) => (await call(path)).json();
 export const remove = (path) => call(path, { method: "DELETE" });
 
@@ -55,7 +55,7 @@ export async function download(path) {
 export function submit(form, signal, onProgress) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("POST", "/v1/separations");
+    request.open("POST", "v1/separations");
     request.setRequestHeader("X-API-KEY", key.get());
     request.responseType = "json";
     request.upload.onprogress = (event) => onProgress(event.loaded / (event.total || 1));

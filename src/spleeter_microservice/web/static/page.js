@@ -137,7 +137,7 @@ function labels(quality, experimental) {
 async function showModels() {
   for (const note of document.querySelectorAll("[data-stems]")) note.replaceChildren();
   if (!key.get()) return;
-  const { models } = await getJson("/v1/models");
+  const { models } = await getJson("v1/models");
   at("problem").hidden = true;
   for (const note of document.querySelectorAll("[data-stems]")) {
     const model = models.find((one) => one.installed && one.stems.length === Number(note.dataset.stems));

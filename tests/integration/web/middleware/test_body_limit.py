@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -144,6 +145,28 @@ async def test_endless_headers_are_refused(url: str, head: bytes) -> None:
         except (ConnectionError, asyncio.IncompleteReadError):
             status = 0  # reset while sending
         assert status in (0, 400, 431)
+        assert await connection.is_closed()
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "problem"),
+    [
+        (request("GET /read", A="x" * 70_000), 431, "headers-too-large"),
+        (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 431, "headers-too-large"),
+        (b"rubbish\r\n\r\n", 400, "malformed-request"),
+    ],
+    ids=["header", "path", "rubbish"],
+)
+async def test_what_the_server_refuses_is_a_problem_with_an_id(
+    url: str, head: bytes, status: int, problem: str
+) -> None:
+    async with connected(url) as connection:
+        await connection.send(head)
+        answered, headers, body = await connection.answer()
+        document = json.loads(body)
+        assert (answered, document["status"], document["type"]) == (status, status, f"/problems/{problem}")
+        assert headers["content-type"] == "application/problem+json"
+        assert headers["x-request-id"] == document["request_id"] != ""
         assert await connection.is_closed()
 
 

@@ -191,8 +191,9 @@ async def test_health_checks_are_served_under_any_host() -> None:
     assert (await get("/health/live", "api.example", Host="10.0.0.7:8000")).status_code == 200
 
 
+@pytest.mark.parametrize("allowed", ["*", "api.example"])
 @pytest.mark.parametrize("hosts", [[], ["api.example", "api.example"]])
-async def test_a_missing_or_repeated_host_is_malformed(hosts: list[str]) -> None:
+async def test_a_missing_or_repeated_host_is_malformed(hosts: list[str], allowed: str) -> None:
     statuses: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -203,5 +204,5 @@ async def test_a_missing_or_repeated_host_is_malformed(hosts: list[str]) -> None
 
     headers = [(b"host", host.encode()) for host in hosts]
     scope = {"type": "http", "method": "GET", "path": "/things/a", "scheme": "http", "headers": headers}
-    await application("api.example")(scope, receive, send)
+    await application(allowed)({**scope, "http_version": "1.1"}, receive, send)
     assert statuses[0] == 400
