@@ -173,7 +173,7 @@ def test_sigterm_requeues_a_job_lets_an_upload_finish_and_leaves_no_process(
         with uploading(own, b'{"callback_url": "http://') as finish:
             assert own.process is not None
             own.process.send_signal(signal.SIGTERM)
-            wait_until(lambda: own.readiness() is None)
+            own.wait_for_log("Shutting down")
             assert finish(b'10.0.0.1/"}').startswith(b"HTTP/1.1 422 ")
         assert own.process.wait(60) == 0
         wait_until_gone(own.folder)

@@ -34,6 +34,7 @@ SPEAKING = {
     errors.InfectedError,
     errors.ScanLimitError,
     errors.SongTooLongError,
+    errors.HeadersTooLargeError,
     errors.RequestTooLargeError,
     errors.UnsupportedTypeError,
     errors.MalformedRequestError,
