@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from spleeter_microservice.errors import ConfigurationError
 
@@ -22,9 +22,6 @@ T = TypeVar("T")
 LARGEST = 1 << 31
 LONGEST_RETENTION = 876_000.0
 """Hours; a hundred years, after which dates may have five digits."""
-
-PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*", re.ASCII)
-"""Paths under which a proxy can serve the service."""
 
 _SHORTEST_SEAL = 16  # characters
 _HOST = re.compile(r"(?!-)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?", re.ASCII)
@@ -138,7 +135,7 @@ def checked(check: Callable[[str], object]) -> Callable[[str], str]:
 def path_prefix(text: str) -> str:
     """Parse the beginning of a path; a slash at its end is dropped."""
     prefix = text.rstrip("/")
-    if not PREFIX.fullmatch(prefix):
+    if quote(prefix) != prefix or prefix[:1] != "/" or "//" in prefix:
         raise ValueError("Set it to a path such as /stems.")
     return prefix
 

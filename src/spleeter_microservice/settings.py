@@ -263,7 +263,7 @@ class Settings:
         "SPLEETER_API_GRACE_S",
         600.0,
         "Seconds that requests, such as uploads, have to finish when the API stops.",
-        parse=positive,
+        parse=positive(),
     )
     source_urls: bool = setting(
         "SPLEETER_SOURCE_URLS",

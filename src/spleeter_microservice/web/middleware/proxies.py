@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextvars import ContextVar
 
@@ -10,8 +11,7 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from spleeter_microservice.setting_values import PREFIX
-
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+", re.ASCII)
 ROOT_PATH: ContextVar[str] = ContextVar("ROOT_PATH", default="")
 """Path under which a proxy serves the service to the current request; links begin with it."""
 
@@ -49,6 +49,6 @@ class Proxies:
     def _root_path_of(self, scope: Scope) -> str:
         sent = Headers(scope=scope).get("X-Forwarded-Prefix", "").rstrip("/")
         client = (scope.get("client") or ("",))[0]
-        if sent and PREFIX.fullmatch(sent) and client in self._forwarded.trusted_hosts:
+        if sent and _PREFIX.fullmatch(sent) and client in self._forwarded.trusted_hosts:
             return sent
         return self._root_path
