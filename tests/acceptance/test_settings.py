@@ -80,12 +80,16 @@ def test_what_makes_a_start_impossible_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        cases = {
-            "SPLEETER_DATA_DIR": {"SPLEETER_DATA_DIR": str(tmp_path / "file")},
-            "SPLEETER_PORT": {"SPLEETER_DATA_DIR": str(tmp_path / "data"), "SPLEETER_PORT": port},
-        }
-        for name, settings in cases.items():
-            done = run([*PROGRAM, "serve"], **settings)
+        file, data = (
+            {"SPLEETER_DATA_DIR": str(tmp_path / "file")},
+            {"SPLEETER_DATA_DIR": str(tmp_path / "data")},
+        )
+        for command, settings, name in (
+            ("serve", file, "SPLEETER_DATA_DIR"),
+            ("keys list", file, "SPLEETER_DATA_DIR"),
+            ("serve", data | {"SPLEETER_PORT": port}, "SPLEETER_PORT"),
+        ):
+            done = run([*PROGRAM, *command.split()], **settings)
             assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
             assert name in done.stderr
     assert not (tmp_path / "data" / "postgres").exists()

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 from spleeter_microservice.audit.log import AuditLog
 from spleeter_microservice.audit.record import Action, AuditEvent
-from spleeter_microservice.bootstrap.shared import PROGRAM_VERSION, audit_keys
+from spleeter_microservice.bootstrap.shared import PROGRAM_VERSION, audit_keys, make_folder
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.database.embedded import EmbeddedPostgres
 from spleeter_microservice.database.migrate import migrate
@@ -25,8 +25,12 @@ _PAUSE_SECONDS = 1.0  # between attempts to migrate
 
 
 def embedded_database(settings: Settings) -> EmbeddedPostgres:
-    """Return the embedded PostgreSQL of the data folder, without starting it."""
-    return EmbeddedPostgres(settings.data_dir / "postgres")
+    """Return the embedded PostgreSQL of the data folder, without starting it.
+
+    Raises:
+        ConfigurationError: if its folder cannot be written.
+    """
+    return EmbeddedPostgres(make_folder(settings.data_dir / "postgres"))
 
 
 @contextmanager
@@ -36,6 +40,7 @@ def database_url(settings: Settings) -> Iterator[str]:
     The embedded database is started and stopped with the context, unless ``serve`` is running it.
 
     Raises:
+        ConfigurationError: if the embedded database cannot write its folder.
         DatabaseError: if the database cannot be used.
     """
     if settings.database_url:

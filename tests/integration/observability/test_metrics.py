@@ -1,8 +1,15 @@
-"""Metrics of several processes are added up."""
+"""Metrics of several processes are added up, and served where the settings say."""
 
 import subprocess
 import sys
 from pathlib import Path
+
+import httpx
+import pytest
+
+from spleeter_microservice.errors import ConfigurationError
+from spleeter_microservice.observability.metrics import serve_metrics
+from tests.support.service import free_port
 
 
 def test_the_metrics_of_processes_that_share_a_folder_are_added_up(tmp_path: Path) -> None:
@@ -19,3 +26,13 @@ def test_the_metrics_of_processes_that_share_a_folder_are_added_up(tmp_path: Pat
             check=True,
         )
     assert 'spleeter_worker_restarts_total{reason="x"} 2.0' in done.stdout
+
+
+def test_the_metrics_of_a_worker_are_served_on_its_address_only() -> None:
+    port = free_port()
+    serve_metrics("127.0.0.1", port)
+    assert "spleeter_current_jobs" in httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.2:{port}/metrics", trust_env=False)
+    with pytest.raises(ConfigurationError, match="SPLEETER_METRICS_PORT"):
+        serve_metrics("127.0.0.1", port)
