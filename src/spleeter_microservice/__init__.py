@@ -3,9 +3,12 @@
 ``from spleeter_microservice import Separator`` is all that most programs need.
 """
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+TYPE_CHECKING = False  # as typing's, whose import would take longer than all else that is done here
 if TYPE_CHECKING:
+    from typing import Any
+
     from spleeter_microservice.library import Separator
 
 __all__ = ["Separator"]

@@ -1,25 +1,27 @@
-"""Entry point of the command line, which loads almost nothing until it can be interrupted in order."""
+"""Entry point of the command line, which can be interrupted in order before anything else is loaded."""
 
 import os
-import signal
 import sys
-from types import FrameType
-from typing import NoReturn
 
 
 def main() -> int:
     """Run the command line and return its exit status."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _end)
+    try:
+        import signal  # noqa: PLC0415
+
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _end)
+    except KeyboardInterrupt:
+        _end()
     from spleeter_microservice.cli import main, streams  # noqa: PLC0415
 
     return streams.guard(main.main)
 
 
-def _end(_signal: int, _frame: FrameType | None) -> NoReturn:
+def _end(*_: object) -> None:
     """End at once: nothing has begun, and an exception could get lost in a library that is being loaded."""
     os.write(2, b"Interrupted before anything was done.\n")
-    os._exit(128 + signal.SIGINT)
+    os._exit(130)
 
 
 if __name__ == "__main__":

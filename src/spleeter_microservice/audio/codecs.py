@@ -56,6 +56,7 @@ class Codec:
         media_type: media type of its files.
         encoders: encoders by bit depth; lossy codecs have a single one, under None.
         kilobits: lowest and highest bitrate in thousands of bits per second; None for lossless codecs.
+        steps: the only bitrates, in thousands of bits per second; empty if all in the range are possible.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Codec:
     media_type: str
     encoders: Mapping[str | None, Encoder]
     kilobits: tuple[int, int] | None = None
+    steps: tuple[int, ...] = ()
 
     def encoder(self, bit_depth: str | None) -> Encoder:
         """Return the encoder of a bit depth; None is 16 bits, or the only choice of a lossy codec.
@@ -80,7 +82,7 @@ class Codec:
         return self.encoders[depth]
 
     def bits_per_second(self, bitrate: str | None) -> int | None:
-        """Return a bitrate as a number; None for a lossless codec, which has no bitrate.
+        """Return a bitrate as a number, the nearest that is possible; None for a lossless codec.
 
         Args:
             bitrate: bits per second ("128000"), or thousands of them ("128k", "128 kbps"); None is the
@@ -89,19 +91,19 @@ class Codec:
         Raises:
             ConfigurationError: if the text is not a bitrate, or not one that this codec can have.
         """
-        if self.kilobits is None:
-            return None
         text = DEFAULT_BITRATE if bitrate is None else bitrate
         match = _BITRATE.fullmatch(text.strip())
-        if match is None:
+        bits = round(float(match["number"]) * (1000 if match["unit"] else 1)) if match else 0
+        if not bits:
             raise ConfigurationError(f"Invalid bitrate {text!r}: write it like 128k or 128000.")
-        bits = round(float(match["number"]) * (1000 if match["unit"] else 1))
+        if self.kilobits is None:
+            return None
         low, high = self.kilobits
         if not low * 1000 <= bits <= high * 1000:
             raise ConfigurationError(
                 f"The codec {self.name} cannot have the bitrate {text!r}. It can have {low}k to {high}k."
             )
-        return bits
+        return min((step * 1000 for step in self.steps), key=lambda step: abs(step - bits), default=bits)
 
 
 # The muxer writes the 64-bit header of RF64 only for files larger than 4 GiB.
@@ -139,6 +141,7 @@ CODECS: Mapping[str, Codec] = {
             "audio/mpeg",
             {None: Encoder("mp3", "libmp3lame", options=(("compression_level", "5"),), drops_padding=True)},
             kilobits=(32, 320),
+            steps=(32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
         ),
         # The edit list, which stores where the song ends, counts in the time scale of the movie; the
         # usual scale of a millisecond would cut up to 44 frames.

@@ -22,6 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if getattr(options, "lifeline", None) is None:  # otherwise serve has said so
             for warning in misspelt_variables(os.environ):
                 print(f"Warning: {warning}", file=sys.stderr)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         status: int = options.run(options, Settings.from_environment(os.environ))
     except ConfigurationError as error:
         print(error.report(), file=sys.stderr)
@@ -42,10 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Interrupted; nothing half-written was left.", file=sys.stderr)
         return 128 + signal.SIGINT
-    except BrokenPipeError:
-        # The reader of our output went away; keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
     return status
 
 

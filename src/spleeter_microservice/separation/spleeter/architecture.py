@@ -92,7 +92,7 @@ class UNetArchitecture:
             model = configuration["model"]
             params = model.get("params") or {}
             kind = str(model["type"]).removeprefix("unet.")
-            if kind == "cascade":
+            if kind not in {"unet", "softmax_unet"}:
                 raise ConfigurationError("model.type must be one of unet.unet, unet.softmax_unet.")
             if configuration.get("separation_exponent", 2) != 2:
                 raise ConfigurationError("separation_exponent must be 2.")
