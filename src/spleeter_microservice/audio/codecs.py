@@ -92,10 +92,7 @@ class Codec:
             ConfigurationError: if the text is not a bitrate, or not one that this codec can have.
         """
         text = DEFAULT_BITRATE if bitrate is None else bitrate
-        match = _BITRATE.fullmatch(text.strip())
-        bits = round(float(match["number"]) * (1000 if match["unit"] else 1)) if match else 0
-        if not bits:
-            raise ConfigurationError(f"Invalid bitrate {text!r}: write it like 128k or 128000.")
+        bits = _parse_bitrate(text)
         if self.kilobits is None:
             return None
         low, high = self.kilobits
@@ -104,6 +101,14 @@ class Codec:
                 f"The codec {self.name} cannot have the bitrate {text!r}. It can have {low}k to {high}k."
             )
         return min((step * 1000 for step in self.steps), key=lambda step: abs(step - bits), default=bits)
+
+
+def _parse_bitrate(text: str) -> int:
+    match = _BITRATE.fullmatch(text.strip())
+    bits = round(float(match["number"]) * (1000 if match["unit"] else 1)) if match else 0
+    if not bits:
+        raise ConfigurationError(f"Invalid bitrate {text!r}: write it like 128k or 128000.")
+    return bits
 
 
 # The muxer writes the 64-bit header of RF64 only for files larger than 4 GiB.
@@ -218,3 +223,11 @@ class OutputFormat:
     def bits_per_second(self) -> int | None:
         """Bitrate as a number, or None if the codec is lossless."""
         return CODECS[self.codec].bits_per_second(self.bitrate)
+
+    @property
+    def note(self) -> str:
+        """A sentence if another bitrate is used than the one asked for, else an empty text."""
+        bits = self.bits_per_second
+        if bits is None or self.bitrate is None or bits == _parse_bitrate(self.bitrate):
+            return ""
+        return f"{self.codec} cannot have the bitrate {self.bitrate}; {bits // 1000}k, the nearest, is used."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,8 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spleeter_microservice.cli.exit_statuses import SOME_FAILED
+from spleeter_microservice.cli.official import add_official_flags, refuse_adapter
 from spleeter_microservice.cli.options import add_options, read_options
-from spleeter_microservice.cli.report import check_writable, describe_error, describe_model, versions, write
+from spleeter_microservice.cli.report import (
+    as_json,
+    check_writable,
+    describe_error,
+    describe_model,
+    is_standard_output,
+    versions,
+    write,
+)
 from spleeter_microservice.errors import ConfigurationError, SpleeterError
 from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.settings import Settings
@@ -37,13 +45,20 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     model_help = "model to score, like -p of separate; with --estimates, an optional title"
     add("model", nargs="?", metavar="MODEL", help=model_help)
     folder_help = "directory of songs, each with one file per stem, or of musdb files"
-    add("folder", type=Path, metavar="FOLDER", help=folder_help)
+    add("folder", nargs="?", type=Path, metavar="FOLDER", help=folder_help)
+    add("-p", "--params_filename", metavar="MODEL", help="the same as MODEL")
+    mus_dir_help = "directory of musdb: score the songs in DIR/test, as with --bsseval"
+    add("--mus_dir", "--mus-dir", type=Path, metavar="DIR", help=mus_dir_help)
+    output_help = "keep the stems in DIR/audio/test and BSSEval's scores in DIR/metrics/test"
+    add("-o", "--output_path", "--output-path", dest="output", type=Path, metavar="DIR", help=output_help)
     estimates_help = "score the files DIR/{song}/{stem}.* instead of a model"
     add("--estimates", metavar="DIR", type=Path, help=estimates_help)
     add_options(parser, _SIGNAL_OPTIONS)
     add("--bsseval", action="store_true", help="also compute BSSEval version 4: SDR, SIR, SAR and ISR")
-    add("--json", metavar="FILE", type=Path, help="write all scores to a file as JSON")
+    json_help = "write all scores to a file as JSON; -, here and below, is standard output"
+    add("--json", metavar="FILE", type=Path, help=json_help)
     add("--html", metavar="FILE", type=Path, help="write an HTML report with boxplots and spectrograms")
+    add_official_flags(parser)
     parser.set_defaults(run=run)
 
 
@@ -68,6 +83,16 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
+    refuse_adapter(options)
+    if options.folder is None and options.model and not options.mus_dir:
+        options.model, options.folder = None, Path(options.model)
+    options.model = options.params_filename or options.model
+    if options.mus_dir:
+        options.folder, options.bsseval = options.mus_dir / "test", True
+        if not options.estimates:
+            options.model = options.model or "spleeter:2stems"
+    if options.folder is None:
+        raise ConfigurationError("No directory of songs is named. Put it last: evaluate 2stems FOLDER.")
     if options.estimates and read_options(options) != SeparationOptions():
         raise ConfigurationError(
             "--mwf and --bandwidth have no effect on files. Omit them, or omit --estimates."
@@ -91,7 +116,11 @@ def _open_estimator(
     Yields:
         The estimator and its description for reports.
     """
-    from spleeter_microservice.evaluation.estimators import FileEstimator, ModelEstimator
+    from spleeter_microservice.evaluation.estimators import (
+        FileEstimator,
+        ModelEstimator,
+        RecordingEstimator,
+    )
     from spleeter_microservice.models.provide import find_model, open_store
     from spleeter_microservice.separation.separator import load_separator
 
@@ -103,7 +132,10 @@ def _open_estimator(
         options.model, store, settings.checkpoints_dir, announce=lambda text: print(text, file=sys.stderr)
     )
     with closing(load_separator(model.files)) as separator:
-        yield ModelEstimator(separator, read_options(options)), describe_model(model)
+        estimator: Estimator = ModelEstimator(separator, read_options(options))
+        if options.output:
+            estimator = RecordingEstimator(estimator, options.output / "audio" / "test")
+        yield estimator, describe_model(model)
 
 
 class _Results:
@@ -141,15 +173,20 @@ class _Results:
 
     def publish(self) -> None:
         """Print the tables and write the files that the options name."""
-        from spleeter_microservice.evaluation.summary import text
+        from spleeter_microservice.evaluation.summary import museval, text
 
         seconds, elapsed = sum(song.duration for song in self.scores), time.perf_counter() - self._start
         facts = (
             f"{len(self.scores)} songs, {seconds:.1f} s of audio scored in {elapsed:.1f} s, "
             f"{seconds / elapsed:.1f} times faster than real time"
         )
-        if self.scores:
+        if self.scores and not any(map(is_standard_output, (self._options.json, self._options.html))):
             print(f"{self._model['name']}: {facts}; median (mean), in dB\n\n{text(self.scores)}")
+        if self._options.output and self._options.bsseval:
+            for song in self.scores:
+                path = self._options.output / "metrics" / "test" / f"{song.song}.json"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write(path, as_json(museval(song)))
         if self._options.json:
             write(self._options.json, self._document(seconds, elapsed))
         if self._options.html:
@@ -172,7 +209,7 @@ class _Results:
             "summary": summarise(self.scores),
             "songs": self._songs,
         }
-        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        return as_json(document) + "\n"
 
     def _parameters(self) -> dict[str, Any]:
         options = self._options

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spleeter_microservice.cli.report import as_json
 from spleeter_microservice.cli.table import print_table
 from spleeter_microservice.errors import ModelCorruptError
 from spleeter_microservice.models.catalogue import CATALOGUE, BuiltIn, ModelEntry
@@ -55,7 +55,7 @@ def list_models(store: ModelStore, arguments: argparse.Namespace) -> int:
     """Print every model: when it was installed and from where, or how to install it."""
     rows = [_describe(store, entry) for entry in store.catalogue]
     if arguments.json:
-        print(json.dumps(rows, indent=2))
+        print(as_json(rows))
         return 0
     print_table([("NAME", "STATE", "SIZE", "LICENCE", "SOURCE"), *map(_cells, rows)])
     variants = ", ".join(name for row in rows for name in row["variants"])

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import os
 import platform
+import sys
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spleeter_microservice.errors import SpleeterError, UnwritableOutputError
+from spleeter_microservice.errors import DiskFullError, SpleeterError, UnwritableOutputError
 from spleeter_microservice.files import replace_atomically
 
 if TYPE_CHECKING:
@@ -75,13 +80,31 @@ def describe_error(error: SpleeterError) -> dict[str, Any]:
     return {"type": type(error).__name__, "status": error.facts.exit_status, "message": str(error)}
 
 
+def as_json(document: object) -> str:
+    """Return a report as JSON; ``write`` and ``streams`` escape bytes of names that are no characters."""
+    utf8 = sys.stdout.encoding.lower().startswith("utf")
+    return json.dumps(document, indent=2, ensure_ascii=not utf8)
+
+
+def is_standard_output(path: Path | None) -> bool:
+    """Return whether a report's path means standard output: ``-``, ``/dev/stdout`` or what that leads to."""
+    if path is None or path == Path("-"):
+        return path is not None
+    with suppress(OSError):
+        return os.path.samestat(path.stat(), os.fstat(1))
+    return False
+
+
 def check_writable(path: Path) -> None:
     """Raise an error before the work if the report cannot be written after it.
 
     Raises:
-        UnwritableOutputError: if the path is a directory, or its directory does not exist.
+        UnwritableOutputError: if the path is a directory, its directory does not exist, or it may not be
+            written to.
     """
-    if path.is_dir() or not path.parent.is_dir():
+    if is_standard_output(path):
+        return
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
         raise UnwritableOutputError(
             f"The report {path} cannot be written. Pass the path of a file in an existing directory."
         )
@@ -90,11 +113,22 @@ def check_writable(path: Path) -> None:
 def write(path: Path, text: str) -> None:
     """Write the report under a temporary name, then rename it to its path.
 
+    What is not a regular file, such as a link or a device, is written through instead.
+
     Raises:
-        UnwritableOutputError: if the directory cannot be written to.
+        DiskFullError: if no space is left.
+        UnwritableOutputError: if the file cannot be written for another reason.
     """
+    if is_standard_output(path):
+        print(text, end="")
+        return
     try:
-        with replace_atomically(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        with nullcontext(path) if _is_special(path) else replace_atomically(path) as file:
+            file.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        raise UnwritableOutputError(f"The report {path} cannot be written: {error.strerror}.") from error
+        kind = DiskFullError if error.errno == errno.ENOSPC else UnwritableOutputError
+        raise kind(f"The report {path} cannot be written: {error.strerror}.") from error
+
+
+def _is_special(path: Path) -> bool:
+    return path.is_symlink() or (path.exists() and not path.is_file())

@@ -3,28 +3,46 @@
 from __future__ import annotations
 
 import argparse
-import json
+import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spleeter_microservice.cli.exit_statuses import SOME_FAILED
+from spleeter_microservice.cli.official import add_official_flags, read_official_flags, separate_with_adapter
 from spleeter_microservice.cli.options import add_options, read_options
-from spleeter_microservice.cli.report import check_writable, describe_error, succeeded, write
-from spleeter_microservice.cli.song_files import find_songs, is_companion
-from spleeter_microservice.errors import ConflictingPathsError, NotAudioError, SpleeterError
+from spleeter_microservice.cli.report import (
+    as_json,
+    check_writable,
+    describe_error,
+    is_standard_output,
+    succeeded,
+    write,
+)
+from spleeter_microservice.cli.song_files import claims_to_be_song, find_songs, is_companion
+from spleeter_microservice.errors import (
+    ConfigurationError,
+    ConflictingPathsError,
+    NotAudioError,
+    SpleeterError,
+)
+from spleeter_microservice.models.catalogue import CATALOGUE
 from spleeter_microservice.processes.interruption import interruptible
 from spleeter_microservice.separation.stem_paths import FILENAME_FORMAT, stem_paths
 from spleeter_microservice.settings import Settings
 
 if TYPE_CHECKING:
+    from spleeter_microservice.compat.audio.adapter import AudioAdapter
     from spleeter_microservice.models.directory import InstalledModel
     from spleeter_microservice.separation.options import SeparationOptions
     from spleeter_microservice.separation.separator import StemSeparator
     from spleeter_microservice.separation.song import Progress, SeparatedSong
+
+_logger = logging.getLogger(__name__)
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,7 +53,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Separates audio files into stems.",
     )
     add = parser.add_argument
-    add("files", nargs="+", type=Path, metavar="FILE", help="audio files, or directories of them")
+    add("files", nargs="*", type=Path, metavar="FILE", help="audio files, or directories of them")
+    inputs_help = "deprecated: audio files; write them without a flag"
+    add("-i", "--inputs", nargs="+", action="extend", type=Path, metavar="FILE", default=[], help=inputs_help)
     add(
         "-p",
         "--params_filename",
@@ -43,8 +63,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         dest="model",
         metavar="MODEL",
         default="spleeter:2stems",
-        help="name from models list, with or without spleeter:, or a configuration file in Spleeter's format "
-        "(default: %(default)s)",
+        help=f"{', '.join(entry.name for entry in CATALOGUE)}, a variant from models list, any of Deezer's "
+        "behind spleeter:, or a configuration file in Spleeter's format (default: %(default)s)",
     )
     add(
         "-o",
@@ -67,8 +87,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "(default: %(default)s)",
     )
     add_options(parser)
-    add("--report", metavar="FILE", type=Path, help="write the measurements of each song to a file, as JSON")
+    report_help = "write the measurements of each song to a file, as JSON; - is standard output, like --json"
+    add("--report", metavar="FILE", type=Path, help=report_help)
     add("--json", action="store_true", help="print the report instead of text")
+    add_official_flags(parser)
     parser.set_defaults(run=run)
 
 
@@ -82,18 +104,25 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     from spleeter_microservice.separation.separator import load_separator
 
     options = read_options(arguments)
+    adapter = read_official_flags(arguments)
+    sources = _sources(arguments)
+    if is_standard_output(arguments.report):
+        arguments.report, arguments.json = None, True
     if arguments.report:
         check_writable(arguments.report)
+    if note := options.output_format.note:
+        print(f"Note: {note}", file=sys.stderr)
     store = open_store(settings.models_dir, settings.models_url)
     model = find_model(
         arguments.model, store, settings.checkpoints_dir, announce=lambda text: print(text, file=sys.stderr)
     )
+    paths = _plan(sources, model.files.stems, arguments, options)
+    _logger.info("%s: %s, weights %s", model.name, model.folder, model.manifest.weights_sha256)
     with closing(load_separator(model.files)) as separator:
-        sources = list(find_songs(arguments.files))
-        batch = _Batch(arguments, options, model, separator)
+        batch = _Batch(arguments, options, model, separator, adapter)
         for source in sources:
-            batch.separate(source, alone=len(sources) == 1)
-    document = json.dumps({"songs": batch.songs}, indent=2, ensure_ascii=False)
+            batch.separate(source, paths[source], alone=len(sources) == 1)
+    document = as_json({"songs": batch.songs})
     if arguments.json:
         print(document)
     if arguments.report:
@@ -103,6 +132,52 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     if batch.statuses and len(sources) > 1:
         return SOME_FAILED
     return batch.statuses[0] if batch.statuses else 0
+
+
+def _sources(arguments: argparse.Namespace) -> list[Path]:
+    """Return the files to separate.
+
+    Raises:
+        ConfigurationError: if there are none.
+    """
+    if arguments.inputs:
+        print("Note: -i is deprecated; write the files without it: separate FILE…", file=sys.stderr)
+    sources = list(find_songs([*arguments.inputs, *arguments.files]))
+    if not sources:
+        raise ConfigurationError("No file is named. Pass one or more audio files: separate FILE…")
+    return sources
+
+
+def _plan(
+    sources: Sequence[Path], stems: Collection[str], arguments: argparse.Namespace, options: SeparationOptions
+) -> dict[Path, dict[str, Path]]:
+    """Return the paths of every file's stems, so that conflicts are found before any work.
+
+    Raises:
+        ConfigurationError: if the template cannot be filled in.
+        ConflictingPathsError: if two stems get the same path, or one gets an input's.
+    """
+    owners = {source.resolve(): source for source in sources}
+    planned = {}
+    for source in sources:
+        paths = stem_paths(source, stems, arguments.output, arguments.filename_format, options.codec)
+        if claims_to_be_song(source):  # a cover beside a song may have its name
+            _refuse_conflict(source, paths, owners)
+            owners |= {path.resolve(): source for path in paths.values()}
+        planned[source] = paths
+    if len(planned) < len(sources):
+        raise ConflictingPathsError("A file is named twice. Name each file once.")
+    return planned
+
+
+def _refuse_conflict(source: Path, paths: Mapping[str, Path], owners: Mapping[Path, Path]) -> None:
+    for path in paths.values():
+        if owner := owners.get(path.resolve()):
+            raise ConflictingPathsError(
+                f"Separated source path conflict: a stem of {source} would be written to {path}, which "
+                f"belongs to {owner}. Put {{foldername}} into the file name format (-f), or choose another "
+                "directory (-o)."
+            )
 
 
 class _Batch:
@@ -120,17 +195,18 @@ class _Batch:
         options: SeparationOptions,
         model: InstalledModel,
         separator: StemSeparator,
+        adapter: AudioAdapter | None,
     ) -> None:
         self.songs: list[dict[str, Any]] = []
         self.statuses: list[int] = []
         self.skipped = 0
         self._arguments, self._options = arguments, options
-        self._model, self._separator = model, separator
+        self._model, self._separator, self._adapter = model, separator, adapter
         self._written: dict[Path, Path] = {}
 
-    def separate(self, source: Path, *, alone: bool) -> None:
+    def separate(self, source: Path, paths: Mapping[str, Path], *, alone: bool) -> None:
         try:
-            song = self._separate(source)
+            song = self._separate(source, paths)
         except SpleeterError as error:
             skipped = not alone and is_companion(source, error)
             state = "skipped" if skipped else "failed"
@@ -150,25 +226,18 @@ class _Batch:
         for suspicion in song.suspicions:
             print(f"Warning: {source}: {suspicion}.", file=sys.stderr)
 
-    def _separate(self, source: Path) -> SeparatedSong:
+    def _separate(self, source: Path, paths: Mapping[str, Path]) -> SeparatedSong:
         from spleeter_microservice.separation.song import separate_song
 
-        output, template = self._arguments.output, self._arguments.filename_format
-        paths = stem_paths(source, self._separator.stems, output, template, self._options.codec)
-        for path in paths.values():
-            if path.resolve() in self._written:
-                raise ConflictingPathsError(
-                    f"Separated source path conflict: {path} was already written for "
-                    f"{self._written[path.resolve()]}. "
-                    "Put {foldername} into the file name format (-f), or choose another directory (-o)."
-                )
+        _refuse_conflict(source, paths, self._written)
+        separate = partial(separate_with_adapter, self._adapter) if self._adapter else separate_song
         # A signal between two lines of code could leak a file that was created but not yet registered.
         with interruptible() as check, _progress(source) as progress:
-            song = separate_song(
-                self._separator, source, paths, self._options, progress=progress, check=check
-            )
+            song = separate(self._separator, source, paths, self._options, progress=progress, check=check)
             check()
         self._written |= {path.resolve(): source for path in paths.values()}
+        for stage, seconds in song.stages.items():
+            _logger.info("%s: %.2f s of processor time for %s", source, seconds, stage)
         return song
 
 

@@ -19,14 +19,20 @@ def find_songs(paths: Iterable[Path]) -> Iterator[Path]:
         yield from files or (path,)
 
 
-def is_companion(path: Path, error: SpleeterError) -> bool:
-    """Return whether a file without sound does not claim to be a song, as covers and ``Thumbs.db`` do not.
+def claims_to_be_song(path: Path) -> bool:
+    """Return whether a file has the name of a song.
 
     macOS keeps what other file systems cannot store about ``Song.mp3`` in ``._Song.mp3``.
+    """
+    return not path.name.startswith("._") and ending_of(path.name) in AUDIO_ENDINGS
+
+
+def is_companion(path: Path, error: SpleeterError) -> bool:
+    """Return whether a file without sound does not claim to be a song, as covers and ``Thumbs.db`` do not.
 
     Args:
         path: path of the file.
         error: why it cannot be separated.
     """
     without_sound = isinstance(error, NotAudioError | NoAudioStreamError | EmptyInputError)
-    return without_sound and (path.name.startswith("._") or ending_of(path.name) not in AUDIO_ENDINGS)
+    return without_sound and not claims_to_be_song(path)

@@ -8,57 +8,65 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
+from typing import Any, TextIO
 
 from spleeter_microservice.errors import DiskFullError, OutputError, UnwritableOutputError
 
 
 def guard(run: Callable[[], int]) -> int:
-    """Run a command and return its exit status, or the one that says that its output was lost."""
+    """Run a command to its end, even if its output cannot be written; return its exit status.
+
+    Returns:
+        the command's status, or if that is 0 and output was lost, the status of that error.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # a file that is opened would get the number of the closed stream
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
-    # Names of files may have bytes that are no characters.
-    _reconfigure(sys.stdout, errors="backslashreplace")
-    sys.stderr = io.TextIOWrapper(
-        io.BufferedWriter(_Forgiving(sys.stderr.fileno(), "w", closefd=False)),
-        encoding=sys.stderr.encoding,
-        errors="backslashreplace",
-        line_buffering=True,
-    )
+        if getattr(sys, name) is None:  # otherwise a file that is opened would get the stream's number
+            null = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115, PTH123
+            setattr(sys, name, null)
+            setattr(sys, f"__{name}__", null)  # keeps it open
+    sys.stdout, output = _tolerant(sys.stdout)
+    sys.stderr, _ = _tolerant(sys.stderr)
     try:
-        try:
-            return run()
-        finally:
-            sys.stdout.flush()
-    except OSError as error:
-        return _report_lost_output(error)
+        status = run()
+    except SystemExit as end:  # argparse's, or a signal's
+        status = end.code if isinstance(end.code, int) else 1
+    sys.stdout.flush()
+    return status or _status_of(output.error)
 
 
-def _reconfigure(stream: Any, **changes: str) -> None:
-    stream.reconfigure(**changes)
-
-
-def _report_lost_output(error: OSError) -> int:
-    """Return the exit status if standard output cannot be written; raise any other error."""
-    try:
-        sys.stdout.flush()  # what could not be written is tried again
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    else:
-        raise error
+def _status_of(error: OSError | None) -> int:
+    if error is None:
+        return 0
     if isinstance(error, BrokenPipeError):  # its reader has seen enough
         return 128 + signal.SIGPIPE
-    lost: type[OutputError] = DiskFullError if error.errno == errno.ENOSPC else UnwritableOutputError
     print(f"Error: Standard output cannot be written: {error.strerror}.", file=sys.stderr)
-    return lost.facts.exit_status
+    kind: type[OutputError] = DiskFullError if error.errno == errno.ENOSPC else UnwritableOutputError
+    return kind.facts.exit_status
 
 
-class _Forgiving(io.FileIO):
-    """A file that ignores errors, as standard error has no place to report its own."""
+def _tolerant(stream: TextIO) -> tuple[TextIO, _Tolerant]:
+    file = _Tolerant(stream.fileno(), "w", closefd=False)
+    text = io.TextIOWrapper(
+        io.BufferedWriter(file),
+        encoding=stream.encoding,
+        errors="backslashreplace",  # names of files may have bytes that are no characters
+        line_buffering=stream is sys.stderr or stream.isatty() or bool(os.environ.get("PYTHONUNBUFFERED")),
+    )
+    return text, file
+
+
+class _Tolerant(io.FileIO):
+    """A file to which writing never fails.
+
+    Attributes:
+        error: the first error of a write.
+    """
+
+    error: OSError | None = None
 
     def write(self, data: Any) -> int:
-        with suppress(OSError):
-            return super().write(data) or 0
-        return len(data)
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.error = self.error or error
+            return len(data)

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spleeter_microservice.cli.official import add_official_flags, refuse_adapter
 from spleeter_microservice.errors import ConfigurationError
 from spleeter_microservice.settings import Settings
 
@@ -43,11 +44,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help=device_help)
     precision_help = "precision of the convolutions (default: %(default)s)"
     add("--precision", choices=("auto", "float32", "bf16"), default="auto", help=precision_help)
+    add_official_flags(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Train a model, and print its path."""
+    refuse_adapter(options)
     _check_torch()
     from spleeter_microservice.training.configuration import read_training_configuration
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Protocol
 
 from spleeter_microservice.arrays import Waveform
+from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.errors import MissingEstimateError
 from spleeter_microservice.evaluation.song_files import MIXTURE, Song, Track, audio_files
 from spleeter_microservice.evaluation.tracks import Tracks
 from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.separator import BlockSource, StemSeparator
+from spleeter_microservice.separation.song import Stems
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,37 @@ class ModelEstimator:
         with closing(self._separator.separate_blocks(mixture, self._options)) as blocks:
             for block in blocks:
                 yield EstimateBlock(block.mix, dict(zip(self._separator.stems, block.stems, strict=True)))
+
+
+class RecordingEstimator:
+    """An estimator that also writes what another one estimates, as ``{folder}/{song}/{stem}.wav``.
+
+    Args:
+        estimator: the other one.
+        folder: directory to write to.
+    """
+
+    def __init__(self, estimator: Estimator, folder: Path) -> None:
+        self.sample_rate = estimator.sample_rate
+        self.stems = estimator.stems
+        self._estimator = estimator
+        self._folder = folder
+
+    def blocks(self, song: Song, mixture: BlockSource) -> Generator[EstimateBlock, None, None]:
+        """Yield the other estimator's blocks, and write them.
+
+        Raises:
+            OutputError: if a stem cannot be written.
+        """
+        paths = {name: self._folder / song.name / f"{name}.wav" for name in self.stems(song)}
+        with (
+            Stems(paths, OutputFormat(), self.sample_rate) as files,
+            closing(self._estimator.blocks(song, mixture)) as blocks,
+        ):
+            for block in blocks:
+                files.write({name: stem.T for name, stem in block.stems.items()})
+                yield block
+            files.publish()
 
 
 class FileEstimator:

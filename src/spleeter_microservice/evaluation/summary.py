@@ -52,6 +52,26 @@ def describe(song: SongScores) -> dict[str, Any]:
     }
 
 
+def museval(song: SongScores) -> dict[str, Any]:
+    """Return a song's BSSEval in the form of ``museval``'s files, its medians as the only frame."""
+    return {
+        "targets": [
+            {
+                "name": name,
+                "frames": [
+                    {
+                        "time": 0.0,
+                        "duration": round(song.duration, 3),
+                        "metrics": {key.upper(): value for key, value in asdict(scores.bsseval).items()},
+                    }
+                ],
+            }
+            for name, scores in song.stems.items()
+            if scores.bsseval
+        ]
+    }
+
+
 def summarise(songs: Iterable[SongScores]) -> dict[str, dict[str, Any]]:
     """Return, for each stem, the number of songs with it, and each metric's median and mean.
 
