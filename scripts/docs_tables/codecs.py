@@ -20,6 +20,8 @@ def _row(codec: Codec) -> tuple[object, ...]:
     if codec.kilobits:
         low, high = codec.kilobits
         bitrate = f"`{low}k` to `{high}k`, `{DEFAULT_BITRATE}` by default"
+        if codec.steps:
+            bitrate += f"; the nearest of {', '.join(map(str, codec.steps))}"
     return f"`{codec.name}`", codec.title, f"`{codec.media_type}`", bitrate, depths
 
 

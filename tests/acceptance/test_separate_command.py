@@ -19,8 +19,7 @@ from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.audio.writer import AudioWriter
 from spleeter_microservice.cli.exit_statuses import SOME_FAILED
-from tests.support.random_models import TINY, random_arrays
-from tests.support.tensorflow_files import write_checkpoint
+from tests.support.random_models import write_configured
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("separate")
@@ -31,22 +30,7 @@ Result = subprocess.CompletedProcess[str]
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A configuration file in Spleeter's format, beside its checkpoint of random weights."""
-    folder = tmp_path_factory.mktemp("model")
-    (folder / "tiny").mkdir()
-    write_checkpoint(folder / "tiny" / "model", random_arrays(TINY))
-    configuration = {
-        "instrument_list": list(TINY.stems),
-        "sample_rate": TINY.sample_rate,
-        "frame_length": TINY.n_fft,
-        "frame_step": TINY.hop_length,
-        "T": TINY.segment_frames,
-        "F": TINY.bins,
-        "model": {"type": "unet.unet", "params": {"conv_n_filters": list(TINY.conv_n_filters)}},
-        "model_dir": "tiny",
-    }
-    path = folder / "config.json"
-    path.write_text(json.dumps(configuration))
-    return path
+    return write_configured(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +178,67 @@ def test_options_mean_what_spleeter_means_by_them(separate: Command, tmp_path: P
     assert len(read(tmp_path / "out" / f"{tmp_path.name}-song.drums.flac")) == 44100
 
 
+def test_a_name_that_is_not_text_is_escaped(separate: Command, tmp_path: Path) -> None:
+    (tmp_path / "a.json").symlink_to("report.json")
+    song(tmp_path / "b\udcff.wav", 0.1)
+    result = separate("-o", "out", "--json", "--report", "a.json", "b\udcff.wav")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == json.loads((tmp_path / "report.json").read_text())
+    assert json.loads(result.stdout)["songs"][0]["source"] == "b\udcff.wav"
+    assert separate("-o", "out", "b\udcff.wav", "--report", "-").stdout.startswith("{")
+
+
+def test_flags_of_official_spleeter_are_accepted(separate: Command, tmp_path: Path) -> None:
+    song(tmp_path / "song.wav", 1)
+    (tmp_path / "mine.py").write_text(ADAPTER)
+    separate.environment = separate.environment | {"PYTHONPATH": str(tmp_path)}
+    result = separate(
+        "-a",
+        "mine.Mine",
+        "-B",
+        "librosa",
+        "--verbose",
+        "-b",
+        "200k",
+        "-c",
+        "mp3",
+        "-d",
+        "0.5",
+        "-i",
+        "song.wav",
+    )
+    assert result.returncode == 0, result.stderr
+    notes = [line for line in result.stderr.splitlines() if line.startswith("Note: ")]
+    assert len(notes) == 3
+    for note, words in zip(
+        sorted(notes), ("-B is", "-i is deprecated; write", "200k; 192k, the nearest"), strict=True
+    ):
+        assert words in note
+    assert "INFO:" in result.stderr
+    stems = tmp_path / "separated_audio" / "song"
+    expected = separate("-o", "own", "-d", "0.5", "-b", "192k", "-c", "mp3", "song.wav")
+    assert expected.returncode == 0
+    for stem in ("drums", "other", "vocals"):
+        np.testing.assert_allclose(
+            read(stems / f"{stem}.mp3"), read(tmp_path / "own" / "song" / f"{stem}.mp3"), atol=1e-3
+        )
+        assert (stems / f"{stem}.mp3.txt").read_text() == "(22050, 2) 44100 mp3 200k"
+
+
+ADAPTER = """
+from pathlib import Path
+from spleeter_microservice.compat.audio.adapter import AudioAdapter
+
+class Mine(AudioAdapter):
+    def load(self, *arguments, **options):
+        return AudioAdapter.default().load(*arguments, **options)
+
+    def save(self, path, data, sample_rate, codec=None, bitrate=None):
+        AudioAdapter.default().save(path, data, sample_rate, codec, bitrate)
+        Path(f"{path}.txt").write_text(f"{data.shape} {sample_rate} {codec} {bitrate}")
+"""
+
+
 def test_bitrate_and_bit_depth_reach_the_encoder(separate: Command, tmp_path: Path) -> None:
     song(tmp_path / "song.wav", 2)
     for bitrate in ("64k", "256k"):
@@ -229,7 +274,15 @@ def test_one_bad_file_does_not_stop_the_others(separate: Command, tmp_path: Path
         (["-s", "99", "song.wav"], errors.NoSamplesError, "song.wav"),
         (["-s", "-1", "song.wav"], errors.ConfigurationError, "offset"),
         (["-d", "0", "song.wav"], errors.ConfigurationError, "duration"),
-        (["-b", "fast", "-c", "mp3", "song.wav"], errors.ConfigurationError, "fast"),
+        (["-b", "fast", "song.wav"], errors.ConfigurationError, "fast"),
+        ([], errors.ConfigurationError, "No file is named"),
+        (["-a", "nowhere.Adapter", "song.wav"], errors.ConfigurationError, "nowhere.Adapter"),
+        (["song.wav", "song.wav"], errors.ConflictingPathsError, "both song.wav and song.wav"),
+        (
+            ["-o", ".", "-f", "{instrument}.wav", "song.wav", "drums.wav"],
+            errors.ConflictingPathsError,
+            "input drums",
+        ),
         (["-f", "{filename}.{codec}", "song.wav"], errors.ConflictingPathsError, "{instrument}"),
         (["-f", "{nonsense}", "song.wav"], errors.ConfigurationError, "{instrument}"),
         (["-f", "{instrument", "song.wav"], errors.ConfigurationError, "{instrument}"),
@@ -265,8 +318,9 @@ def test_two_inputs_of_one_name_do_not_overwrite_each_other(separate: Command, t
         (tmp_path / folder).mkdir()
         song(tmp_path / folder / "song.wav", 0.1, seed=ord(folder))
     result = separate("-o", "out", "a/song.wav", "b/song.wav")
-    assert result.returncode == SOME_FAILED
+    assert result.returncode == errors.ConflictingPathsError.facts.exit_status
     assert "{foldername}" in result.stderr
+    assert not (tmp_path / "out").exists()
     result = separate("-o", "out", "-f", "{foldername}/{instrument}.{codec}", "a/song.wav", "b/song.wav")
     assert result.returncode == 0
 

@@ -24,9 +24,8 @@ from spleeter_microservice.errors import (
 )
 from spleeter_microservice.settings import Settings
 from tests.support.audio_files import RATE, Waveform, noise
-from tests.support.random_models import TINY, random_arrays
+from tests.support.random_models import TINY, write_configured
 from tests.support.song_folders import mixed, stems, write_musdb, write_song
-from tests.support.tensorflow_files import write_checkpoint
 
 TWO = ("vocals", "accompaniment")
 FOUR = ("drums", "bass", "other", "vocals")
@@ -122,13 +121,7 @@ def test_a_musdb_file_has_the_same_scores_as_a_directory_of_its_stems(tmp_path: 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    write_checkpoint(tmp_path / "tiny" / "model", random_arrays(TINY))
-    path = tmp_path / "tiny.json"
-    values = {"instrument_list": TINY.stems, "sample_rate": TINY.sample_rate, "T": 64, "F": 64}
-    layers = {"type": "unet.unet", "params": {"conv_n_filters": TINY.conv_n_filters}}
-    values |= {"frame_length": 256, "frame_step": 64, "model": layers, "model_dir": "tiny"}
-    path.write_text(json.dumps(values))
-    return path
+    return write_configured(tmp_path)
 
 
 def test_a_model_is_scored(tmp_path: Path, model: Path) -> None:
@@ -144,6 +137,28 @@ def test_a_model_is_scored(tmp_path: Path, model: Path) -> None:
         "bsseval": False,
     }
     assert set(report["songs"][0]["stems"]) == {"vocals", "drums", "other", "accompaniment"}
+
+
+def test_the_flags_of_official_spleeter_score_musdb_and_keep_the_stems(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_song(tmp_path / "musdb" / "test" / "A - B", stems("vocals", "drums", samples=RATE))
+    out = tmp_path / "out"
+    flags = ["-p", model, "--mus_dir", tmp_path / "musdb", "-o", out, "--verbose"]
+    options = make_parser().parse_args(["evaluate", *map(str, flags), "--json", "-"])
+    assert options.run(options, Settings(tmp_path / "store")) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert {path.stem for path in (out / "audio" / "test" / "A - B").iterdir()} == set(TINY.stems)
+    targets = json.loads((out / "metrics" / "test" / "A - B.json").read_text())["targets"]
+    for target in targets:
+        (frame,) = target["frames"]
+        score = report["songs"][0]["stems"][target["name"]]["bsseval_sdr"]
+        assert frame["metrics"]["SDR"] == pytest.approx(score, abs=1e-3)
+        assert frame["metrics"].keys() == {"SDR", "SIR", "ISR", "SAR"}
+    assert [target["name"] for target in targets] == ["vocals", "drums"]
+    _, again = evaluate(tmp_path, tmp_path / "musdb" / "test", "--estimates", out / "audio" / "test")
+    for stem, scores in again["songs"][0]["stems"].items():
+        assert scores["sdr"] == pytest.approx(report["songs"][0]["stems"][stem]["sdr"], abs=0.01)
 
 
 def test_a_terminal_shows_progress(
@@ -180,6 +195,17 @@ def test_each_reason_why_nothing_can_be_scored_has_its_own_status(
     assert status == UnknownStemError.facts.exit_status
     with pytest.raises(ConfigurationError, match="No model is named"):
         evaluate(tmp_path, songs[0])
+    with pytest.raises(ConfigurationError, match="No directory of songs"):
+        evaluate(tmp_path, "--estimates", songs[1])
+    with pytest.raises(ConfigurationError, match="separate has it"):
+        evaluate(
+            tmp_path,
+            songs[0],
+            "--estimates",
+            songs[1],
+            "-a",
+            "tests.integration.compat.test_separator.Recorder",
+        )
     with pytest.raises(ConfigurationError, match="--mwf and --bandwidth"):
         evaluate(tmp_path, songs[0], "--estimates", songs[1], "--mwf")
 
