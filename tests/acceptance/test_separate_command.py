@@ -277,11 +277,11 @@ def test_one_bad_file_does_not_stop_the_others(separate: Command, tmp_path: Path
         (["-b", "fast", "song.wav"], errors.ConfigurationError, "fast"),
         ([], errors.ConfigurationError, "No file is named"),
         (["-a", "nowhere.Adapter", "song.wav"], errors.ConfigurationError, "nowhere.Adapter"),
-        (["song.wav", "song.wav"], errors.ConflictingPathsError, "both song.wav and song.wav"),
+        (["song.wav", "song.wav"], errors.ConflictingPathsError, "belongs to song.wav"),
         (
             ["-o", ".", "-f", "{instrument}.wav", "song.wav", "drums.wav"],
             errors.ConflictingPathsError,
-            "input drums",
+            "belongs to drums.wav",
         ),
         (["-f", "{filename}.{codec}", "song.wav"], errors.ConflictingPathsError, "{instrument}"),
         (["-f", "{nonsense}", "song.wav"], errors.ConfigurationError, "{instrument}"),

@@ -165,8 +165,6 @@ def _plan(
             _refuse_conflict(source, paths, owners)
             owners |= {path.resolve(): source for path in paths.values()}
         planned[source] = paths
-    if len(planned) < len(sources):
-        raise ConflictingPathsError("A file is named twice. Name each file once.")
     return planned
 
 
