@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 _OWN_ADAPTER = "spleeter.audio.ffmpeg.FFMPEGProcessAudioAdapter"
 
 
-def add_official_flags(parser: argparse.ArgumentParser) -> None:
+def add_official_flags(parser: argparse.ArgumentParser, adapter_help: str = "") -> None:
     """Add the flags that official Spleeter's commands share."""
     add = parser.add_argument
-    adapter_help = "audio adapter to read and write with, as module.Class (default: this program's own)"
+    adapter_help = adapter_help or "accepted for official Spleeter's default; others are for separate alone"
     add("-a", "--adapter", metavar="CLASS", default=_OWN_ADAPTER, help=adapter_help)
     backend_help = "deprecated and ignored: spectrograms are computed in one way"
     backends = ("auto", "tensorflow", "librosa")

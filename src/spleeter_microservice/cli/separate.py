@@ -90,7 +90,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     report_help = "write the measurements of each song to a file, as JSON; - is standard output, like --json"
     add("--report", metavar="FILE", type=Path, help=report_help)
     add("--json", action="store_true", help="print the report instead of text")
-    add_official_flags(parser)
+    adapter_help = "audio adapter to read and write with, as module.Class (default: this program's own)"
+    add_official_flags(parser, adapter_help)
     parser.set_defaults(run=run)
 
 
