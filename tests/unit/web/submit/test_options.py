@@ -91,7 +91,8 @@ def bitrate(codec: str, text: str | None) -> str | None:
 def test_a_bitrate_has_one_spelling() -> None:
     spellings = ("128k", "128K", "128000", "128kbps", "128 kbps", "128 KBIT/S", "128000bps", None)
     assert {bitrate("mp3", text) for text in spellings} == {DEFAULT_BITRATE}
-    assert bitrate("mp3", "128001") == "128001"
+    assert bitrate("m4a", "128001") == "128001"
+    assert bitrate("mp3", "200k") == "192k"  # the nearest that MP3 has
 
 
 @pytest.mark.parametrize("codec", CODECS)
