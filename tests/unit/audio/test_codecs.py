@@ -26,7 +26,15 @@ def test_every_encoder_is_in_the_installed_libraries(codec: str) -> None:
     [("128k", 128_000), ("192000", 192_000), (" 96K ", 96_000), ("64.5k", 64_500), (None, 128_000)],
 )
 def test_a_bitrate_is_a_number_with_or_without_k(bitrate: str | None, bits_per_second: int) -> None:
-    assert OutputFormat("mp3", bitrate=bitrate).bits_per_second == bits_per_second
+    assert OutputFormat("m4a", bitrate=bitrate).bits_per_second == bits_per_second
+    assert not OutputFormat("m4a", bitrate=bitrate).note
+
+
+def test_the_nearest_bitrate_that_a_codec_has_is_used_and_named() -> None:
+    chosen = OutputFormat("mp3", bitrate="200k")
+    assert chosen.bits_per_second == 192_000
+    assert "192k" in chosen.note
+    assert not OutputFormat("mp3", bitrate="320000").note
 
 
 @pytest.mark.parametrize(
@@ -37,8 +45,10 @@ def test_a_wrong_or_impossible_bitrate_is_refused(bitrate: str) -> None:
         OutputFormat("mp3", bitrate=bitrate)
 
 
-def test_a_lossless_codec_ignores_the_bitrate() -> None:
+def test_a_lossless_codec_ignores_the_bitrate_but_not_nonsense() -> None:
     assert OutputFormat("wav", bitrate="1k").bits_per_second is None
+    with pytest.raises(ConfigurationError, match="bitrate"):
+        OutputFormat("wav", bitrate="abc")
 
 
 def test_an_unknown_codec_is_refused_with_the_list_of_the_known() -> None:
