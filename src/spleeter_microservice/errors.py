@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import ClassVar
 
 _RETRY_SOON = 5  # seconds; a restart mostly ends an outage
@@ -40,7 +41,14 @@ class Facts:
 
 
 class SpleeterError(Exception):
-    """Base class of all errors that this package raises on purpose."""
+    """Base class of all errors that this package raises on purpose.
+
+    Attributes:
+        fields: what is wrong with each field of the request that is at fault, by its path, such as
+            ``metadata.title``.
+    """
+
+    fields: Mapping[str, str] = MappingProxyType({})
 
     facts: ClassVar[Facts] = Facts(
         "internal-error",
@@ -681,11 +689,7 @@ class MalformedRequestError(RequestError):
 
 
 class InvalidFieldsError(RequestError):
-    """Fields of the request are missing, unknown or wrong.
-
-    Attributes:
-        fields: what is wrong with each field, by its path, such as ``metadata.title``.
-    """
+    """Fields of the request are missing, unknown or wrong."""
 
     facts = Facts("invalid-fields", http=422)
 

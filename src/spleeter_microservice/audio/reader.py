@@ -311,8 +311,8 @@ class AudioReader:
         if not self._done:
             return NoSamplesError(f"{self._path} has no samples: its length is zero. Choose another file.")
         return NoSamplesError(
-            f"The offset of {self._offset:g} s is beyond the end of {self._path}, "
-            f"which lasts {self._done + self._delay:.2f} s. Choose a smaller offset."
+            f"The offset of {self._offset:.9g} s leaves no sample of {self._path}, "
+            f"which lasts {self._done + self._delay:.9g} s. Choose a smaller offset."
         )
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from spleeter_microservice.observability.tracing import is_tracing, tracer_provider
@@ -19,6 +19,7 @@ from spleeter_microservice.web.middleware.proxies import Proxies
 from spleeter_microservice.web.middleware.request_log import RequestLog
 from spleeter_microservice.web.middleware.security_headers import SecurityHeaders
 from spleeter_microservice.web.openapi import document as openapi
+from spleeter_microservice.web.routing import heads_of, refuse_unknown_query
 from spleeter_microservice.web.separations import events
 from spleeter_microservice.web.separations import routes as separations
 from spleeter_microservice.web.separations.notifications import NotificationHub
@@ -72,8 +73,13 @@ def create_app(services: Services) -> FastAPI:
     app.state.readiness = Readiness(services)
     problem_handler.install(app)
     _add_middleware(app, services.config)
-    for module in (separations, events, downloads, separate_now, models, limits, health, metrics, page):
+    keyed = [Depends(refuse_unknown_query)]
+    for module in (separations, events, downloads, separate_now, models, limits):
+        app.include_router(module.router, dependencies=keyed)
+        app.include_router(heads_of(module.router), dependencies=keyed)
+    for module in (health, metrics, page):
         app.include_router(module.router)
+        app.include_router(heads_of(module.router))
     openapi.describe(app)
     return app
 

@@ -12,7 +12,6 @@ HTTP_PROBLEMS: Mapping[int, Facts] = {
     400: replace(errors.MalformedRequestError.facts, public="The request cannot be parsed."),
     404: replace(errors.ObjectNotFoundError.facts, public="Nothing exists at this path. Check the path."),
     405: Facts("method-not-allowed", http=405, public="The path does not allow this method. See Allow."),
-    406: Facts("not-acceptable", http=406, public="The response has no format that Accept allows."),
     413: replace(errors.RequestTooLargeError.facts, public="The request has more bytes than the limit."),
     415: replace(errors.UnsupportedTypeError.facts, public="The body has a type that is not accepted."),
 }

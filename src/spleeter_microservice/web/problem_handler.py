@@ -67,7 +67,7 @@ def _document(scope: Scope, facts: Facts, error: Exception) -> dict[str, Any]:
         "instance": scope.get("root_path", "") + scope["path"],
         "request_id": scope.get("state", {}).get("request_id", ""),
     }
-    if isinstance(error, InvalidFieldsError):
+    if isinstance(error, SpleeterError) and error.fields:
         document["errors"] = [{"field": field, "reason": reason} for field, reason in error.fields.items()]
     return document
 

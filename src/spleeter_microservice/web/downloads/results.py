@@ -112,7 +112,7 @@ async def archive_response(storage: Storage, request: Request, job: Job) -> Resp
     """
     result = result_of(job)
     etag = _archive_tag(job, result)
-    headers = _CACHING | {"ETag": etag}
+    headers = _CACHING | {"ETag": etag, "Accept-Ranges": "none"}
     if _is_known(request, etag):
         return Response(status_code=304, headers=headers)
     members = [await _member(storage, title(job.input_name), stem) for stem in result.stems]
@@ -151,7 +151,7 @@ async def peaks_response(storage: Storage, request: Request, job: Job, name: str
     """
     stem = stem_of(result_of(job), name)
     stream = await storage.get(f"{job.prefix}/peaks/{stem.name}.json")
-    headers = _CACHING | {"ETag": stream.info.etag}
+    headers = _CACHING | {"ETag": stream.info.etag, "Accept-Ranges": "none"}
     if _is_known(request, stream.info.etag):
         return Response(status_code=304, headers=headers)
     content = b"".join([block async for block in stream])

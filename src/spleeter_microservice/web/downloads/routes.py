@@ -32,9 +32,9 @@ from spleeter_microservice.web.services import ServicesDep
 router = APIRouter(tags=["results"], default_response_class=Response)
 
 _TEXT = {"schema": {"type": "string"}}
-_CACHED = {"ETag": _TEXT, "Cache-Control": _TEXT}
+_CACHED = {"ETag": _TEXT, "Cache-Control": _TEXT, "Accept-Ranges": _TEXT}
 _FILE = _CACHED | {"Content-Disposition": _TEXT, "Content-Length": {"schema": {"type": "integer"}}}
-_PART = _FILE | {"Accept-Ranges": _TEXT, "Content-Range": _TEXT}
+_PART = _FILE | {"Content-Range": _TEXT}
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _ANY_FILE = {PLAIN_BYTES: _BYTES}
 SOUND = {codec.media_type: _BYTES for codec in CODECS.values()} | _ANY_FILE

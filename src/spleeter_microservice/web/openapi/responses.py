@@ -21,6 +21,7 @@ _EVERYWHERE = (
 )
 _WITH_A_KEY = (
     errors.WrongHostError,
+    errors.InvalidFieldsError,
     errors.CredentialsError,
     errors.MissingScopeError,
     errors.RateLimitError,

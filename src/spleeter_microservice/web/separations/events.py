@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response, StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
@@ -60,6 +60,7 @@ LastEventId = Annotated[
     response_class=StreamingResponse,
 )
 async def follow(
+    request: Request,
     services: ServicesDep,
     hub: HubDep,
     caller: CanRead,
@@ -74,6 +75,8 @@ async def follow(
     job = await services.repository.get(caller.tenant, id)
     if job.state.final and not await services.repository.events(caller.tenant, id, last_event_id, 1):
         return Response(status_code=204)
+    if request.method == "HEAD":
+        return Response(headers=_HEADERS, media_type=EventSourceResponse.media_type)
     events = EventStream(services.repository, hub, caller.tenant, id, last_event_id)
     return EventSourceResponse(aiter(events), headers=_HEADERS)
 

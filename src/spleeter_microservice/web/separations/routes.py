@@ -35,22 +35,24 @@ _REPLAYED = {
     "description": "`true` if this request was sent before.",
     "schema": {"type": "string", "enum": ["true"]},
 }
-_CREATED_HEADERS = LOCATION | {"Idempotent-Replayed": _REPLAYED}
+CREATED_HEADERS = LOCATION | {"Idempotent-Replayed": _REPLAYED}
+"""Headers of responses with a separation, as the OpenAPI document describes them."""
 _CREATED: Answers = {
     200: {
         "model": Separation,
         "description": "The result is available at once.",
-        "headers": _CREATED_HEADERS,
+        "headers": CREATED_HEADERS,
     },
-    202: {"description": "The separation is queued or running.", "headers": _CREATED_HEADERS},
+    202: {"description": "The separation is queued or running.", "headers": CREATED_HEADERS},
 }
 
 IdempotencyKey = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
-        pattern="^[!-~]{1,255}$",
-        description="A text of your choice. The same key and body return the same separation.",
+        pattern="^[ -~]{1,255}$",
+        description="A text of your choice in printable ASCII. The same key and body return the same "
+        "separation.",
     ),
 ]
 

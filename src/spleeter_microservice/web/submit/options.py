@@ -119,6 +119,7 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
 
         Raises:
             InvalidFieldsError: naming the field that is refused.
+            ForbiddenAddressError: if ``callback_url`` is an address that is not called.
         """
         hours = config.max_retention / timedelta(hours=1)
         if self.retention_hours is not None and self.retention_hours > hours:
@@ -133,7 +134,8 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
         try:
             policy.check(self.callback_url)
         except ForbiddenAddressError as error:
-            _refuse("callback_url", str(error))
+            error.fields = {"callback_url": str(error)}
+            raise
 
     def retention(self, config: ApiConfig) -> timedelta:
         """Return how long everything is kept after the job's end."""

@@ -18,12 +18,11 @@ from spleeter_microservice.errors import (
     WaitedTooLongError,
 )
 from spleeter_microservice.jobs.job import Job, State
-from spleeter_microservice.jobs.repository import JobRepository
+from spleeter_microservice.jobs.repository import JobRepository, Origin
 from spleeter_microservice.web.auth import CanRead, CanSubmit
 from spleeter_microservice.web.downloads.results import archive_response, stem_response
 from spleeter_microservice.web.downloads.routes import SOUND, ZIP
 from spleeter_microservice.web.openapi.responses import (
-    LOCATION,
     SUBMISSION_BODY,
     SUBMITTING,
     Answers,
@@ -32,7 +31,7 @@ from spleeter_microservice.web.openapi.responses import (
 from spleeter_microservice.web.separations.events import EventStream
 from spleeter_microservice.web.separations.notifications import HubDep, NotificationHub
 from spleeter_microservice.web.separations.presenters import separation_path
-from spleeter_microservice.web.separations.routes import erase
+from spleeter_microservice.web.separations.routes import CREATED_HEADERS, IdempotencyKey, erase
 from spleeter_microservice.web.services import Services, ServicesDep
 from spleeter_microservice.web.submit.options import Stem
 from spleeter_microservice.web.submit.submit import submit_song
@@ -49,7 +48,11 @@ _WARNINGS = {
     }
 }
 _SEPARATED: Answers = {
-    200: {"description": "The archive, or the stem.", "content": ZIP | SOUND, "headers": LOCATION | _WARNINGS}
+    200: {
+        "description": "The archive, or the stem.",
+        "content": ZIP | SOUND,
+        "headers": CREATED_HEADERS | _WARNINGS,
+    }
 }
 _REFUSALS = (
     *SUBMITTING,
@@ -80,23 +83,32 @@ async def separate(
     caller: CanSubmit,
     _: CanRead,
     stem: OneStem = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Separate a song and wait: all stems as a ZIP archive, or one stem with `stem`.
 
-    To cancel, close the connection; everything about the separation is then erased. If it takes longer
+    To cancel, close the connection; everything about the separation is then erased. With an
+    `Idempotency-Key` it continues instead, and the same request waits for it again. If it takes longer
     than the operator allows, the response is 504 and `Location` points to the running separation. A
     delivered separation is kept as long as any other.
     """
-    job = (await submit_song(request, services, caller)).job
+    created = await submit_song(request, services, caller, idempotency_key)
+    job, is_repeated = created.job, created.origin is Origin.REPEATED
     try:
         await _check(services, job, stem)
         job = await _ended(request, services, hub, job)
-    except (InvalidFieldsError, ClientDisconnectedError) as error:
-        await erase(request, services, job)
-        if isinstance(error, InvalidFieldsError):
-            raise
+    except InvalidFieldsError:
+        if not is_repeated:
+            await erase(request, services, job)
+        raise
+    except ClientDisconnectedError:
+        if idempotency_key is None:
+            await erase(request, services, job)
         return Response(status_code=499)  # for the log; the client is gone
-    return await _delivered(request, services, job, stem)
+    response = await _delivered(request, services, job, stem)
+    if is_repeated:
+        response.headers["Idempotent-Replayed"] = "true"
+    return response
 
 
 async def _check(services: Services, job: Job, stem: str | None) -> None:

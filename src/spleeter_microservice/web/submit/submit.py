@@ -22,7 +22,7 @@ from spleeter_microservice.errors import (
     DatabaseUnavailableError,
     IdempotencyConflictError,
     InfectedError,
-    InvalidFieldsError,
+    NoSamplesError,
     QueueFullError,
     ScanLimitError,
     SongTooLongError,
@@ -116,7 +116,9 @@ def _seconds(form: SubmissionForm, facts: AudioFacts, size: int, limit: float) -
         return min(size / _BYTES_PER_SECOND, form.duration or limit, limit)
     left = facts.duration - form.offset
     if left <= 0:
-        raise InvalidFieldsError({"offset": f"The song is only {facts.duration:g} s long."})
+        error = NoSamplesError("The offset is beyond the end of the song.")
+        error.fields = {"offset": f"The song is only {facts.duration:.9g} s long."}
+        raise error
     seconds: float = left if form.duration is None else min(left, form.duration)
     if seconds > limit:
         raise SongTooLongError(

@@ -71,6 +71,21 @@ async def test_a_stem_is_returned_whole_with_all_headers(ann: httpx.AsyncClient,
     assert {name: answer.headers[name] for name in expected} == expected
 
 
+async def test_clients_that_know_only_bytes_get_bytes(ann: httpx.AsyncClient, job: Job) -> None:
+    accepting = {"Accept": "application/octet-stream"}
+    for rest in ("stems/vocals", "archive"):
+        answers = [
+            await ann.request(method, path(job, rest), headers=accepting) for method in ("GET", "HEAD")
+        ]
+        assert {answer.headers["content-type"] for answer in answers} == {"application/octet-stream"}
+
+
+async def test_an_archive_is_always_sent_whole(ann: httpx.AsyncClient, job: Job) -> None:
+    answer = await ann.get(path(job, "archive"), headers={"Range": "bytes=0-1"})
+    assert (answer.status_code, answer.headers["accept-ranges"]) == (200, "none")
+    assert answer.content.startswith(b"PK")
+
+
 async def test_head_returns_the_headers_of_get(ann: httpx.AsyncClient, job: Job) -> None:
     for rest in ("stems/vocals", "archive"):
         whole = await ann.get(path(job, rest))

@@ -122,8 +122,8 @@ async def test_webhooks_are_shown(ann: httpx.AsyncClient, fleet: WorkerRegistry)
 async def test_the_same_key_and_body_return_the_same_separation(
     ann: httpx.AsyncClient, services: Services, tmp_path: Path
 ) -> None:
-    first = await submit(ann, key="order-1", stems="4")
-    again = await submit(ann, key="order-1", stems="4")
+    first = await submit(ann, key="order 1", stems="4")
+    again = await submit(ann, key="order 1", stems="4")
     assert (first.status_code, again.status_code) == (202, 202)
     assert again.json()["id"] == first.json()["id"]
     assert again.headers["location"] == first.headers["location"]
@@ -151,7 +151,7 @@ async def test_idempotency_keys_belong_to_a_tenant(ann: httpx.AsyncClient, bob: 
     assert mine.json()["id"] != others.json()["id"]
 
 
-@pytest.mark.parametrize("key", ["", "a b", "x" * 256, "ü".encode()])
+@pytest.mark.parametrize("key", ["", "a\tb", "x" * 256, "ü".encode()])
 async def test_a_malformed_idempotency_key_is_refused(ann: httpx.AsyncClient, key: str | bytes) -> None:
     header = [(b"Idempotency-Key", key.encode() if isinstance(key, str) else key)]
     answer = await ann.post("/v1/separations", files={"file": ("a.wav", song())}, headers=header)

@@ -70,5 +70,5 @@ async def test_no_song_is_fetched_from_an_inner_address(
 async def test_no_webhook_to_an_inner_address_is_accepted(ann: httpx.AsyncClient, url: str) -> None:
     """Of names that is told when the webhook is sent: they may mean another address by then."""
     answer = await ann.post("/v1/separations", files={"file": ("a.wav", song())}, data={"callback_url": url})
-    assert answer.status_code == 422, answer.text
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/forbidden-address"), answer.text
     assert answer.json()["errors"][0]["field"] == "callback_url"

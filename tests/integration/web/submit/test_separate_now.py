@@ -46,11 +46,11 @@ async def the_claim(services: Services, player: Player) -> Claim:
 
 @asynccontextmanager
 async def sending(
-    client: httpx.AsyncClient, query: str = "", **fields: str
+    client: httpx.AsyncClient, query: str = "", key: str | None = None, **fields: str
 ) -> AsyncIterator[asyncio.Task[httpx.Response]]:
     """Send a song in the background."""
-    files = {"file": ("My Song.wav", song())}
-    answer = asyncio.create_task(client.post(f"/separate{query}", files=files, data=fields))
+    files, headers = {"file": ("My Song.wav", song())}, {"Idempotency-Key": key} if key else {}
+    answer = asyncio.create_task(client.post(f"/separate{query}", files=files, data=fields, headers=headers))
     try:
         yield answer
     finally:
@@ -183,6 +183,21 @@ async def test_a_client_that_disconnects_ends_its_job(
         answering.cancel()
         await eventually(lambda: not (tmp_path / "objects" / job.prefix).exists())
         await eventually(lambda: no_jobs(services))
+
+
+async def test_a_request_with_an_idempotency_key_can_be_sent_again_after_a_disconnection(
+    ann: httpx.AsyncClient, services: Services, player: Player
+) -> None:
+    async with sending(ann, key="order 1") as answering:
+        claim = await the_claim(services, player)
+    await still(lambda: jobs(services))
+    async with sending(ann, "?stem=drums", key="order 1") as answering:
+        assert (await answering).status_code == 422  # and the separation stays
+    async with sending(ann, "?stem=vocals", key="order 1") as answering:
+        await player.publish(claim)
+        answer = await answering
+    assert (answer.status_code, answer.headers["idempotent-replayed"]) == (200, "true")
+    assert answer.headers["location"] == f"/v1/separations/{claim.job.id}"
 
 
 async def test_a_client_that_disconnects_stops_the_worker(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from spleeter_microservice.audio.codecs import CODECS, DEFAULT_BITRATE, OutputFormat
 from spleeter_microservice.bootstrap.api import api_config
-from spleeter_microservice.errors import InvalidFieldsError, MalformedRequestError
+from spleeter_microservice.errors import ForbiddenAddressError, InvalidFieldsError, MalformedRequestError
 from spleeter_microservice.jobs.job import JobOptions
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
@@ -211,7 +211,7 @@ def test_the_operator_bounds_how_long_things_are_kept() -> None:
     [("http://127.0.0.1/", "public"), ("ftp://example.com/", "http"), ("https://example.com:22/", "port 22")],
 )
 def test_a_callback_must_be_an_address_that_is_called(url: str, reason: str) -> None:
-    with pytest.raises(InvalidFieldsError, match=reason) as caught:
+    with pytest.raises(ForbiddenAddressError, match=reason) as caught:
         SubmissionForm(callback_url=url).check(CONFIG, UrlPolicy())
     assert [*caught.value.fields] == ["callback_url"]
 
