@@ -50,6 +50,11 @@ class ApiWorker(UvicornWorker):  # type: ignore[misc]  # it has no types
         "timeout_keep_alive": _settings.keep_alive_s,
     }
 
+    def run(self) -> None:
+        """Serve until told to stop; stop all workers if the API cannot run."""
+        self.wsgi.end = _end
+        super().run()
+
 
 class JsonLogger(GunicornLogger):  # type: ignore[misc]  # it has no types
     """Gunicorn's log in the lines of this service."""
@@ -60,11 +65,6 @@ class JsonLogger(GunicornLogger):  # type: ignore[misc]  # it has no types
 
         configure_logging(_settings.log_level)
         self.error_log.propagate = True
-
-    def run(self) -> None:
-        """Serve until told to stop; stop all workers if the API cannot run."""
-        self.wsgi.end = _end
-        super().run()
 
 
 def _end(error: Exception) -> None:
