@@ -163,12 +163,7 @@ class InvalidSamplesError(InputError):
 class NoSuchTrackError(InputError):
     """The input does not have the sound track that was chosen."""
 
-    facts = Facts(
-        "no-such-track",
-        http=422,
-        exit_status=18,
-        public="The file does not have this sound track. Choose another one, or leave track out.",
-    )
+    facts = Facts("no-such-track", http=422, exit_status=18)  # the message lists the tracks that it has
 
 
 class OutputError(AudioError):

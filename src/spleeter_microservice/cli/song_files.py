@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -28,11 +29,15 @@ def claims_to_be_song(path: Path) -> bool:
 
 
 def is_companion(path: Path, error: SpleeterError) -> bool:
-    """Return whether a file without sound does not claim to be a song, as covers and ``Thumbs.db`` do not.
+    """Return whether a path without sound does not claim to be a song, as covers and ``Thumbs.db`` do not.
+
+    Nor does a directory that holds other directories only, such as the default output.
 
     Args:
-        path: path of the file.
+        path: path of a file, or of a directory without files.
         error: why it cannot be separated.
     """
+    if path.is_dir():
+        return os.access(path, os.R_OK)
     without_sound = isinstance(error, NotAudioError | NoAudioStreamError | EmptyInputError)
     return without_sound and not claims_to_be_song(path)

@@ -49,3 +49,7 @@ def test_a_file_without_sound_is_skipped_unless_it_claims_to_be_a_song(
     name: str, error: type[SpleeterError], expected: bool
 ) -> None:
     assert is_companion(Path("album") / name, error("It is not.")) is expected
+
+
+def test_a_directory_without_files_is_skipped_beside_songs(tmp_path: Path) -> None:
+    assert is_companion(tmp_path, UnreadableInputError("It is a directory."))

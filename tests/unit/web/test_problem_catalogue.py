@@ -55,6 +55,7 @@ SPEAKING = {
     errors.UnknownJobError,
     errors.NotReadyError,
     errors.NoSuchStemError,
+    errors.NoSuchTrackError,  # raised by the prober, which removes the path
     errors.UnsatisfiableRangeError,
     errors.SeparationFailedError,
     errors.WaitedTooLongError,

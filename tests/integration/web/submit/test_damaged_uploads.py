@@ -74,6 +74,9 @@ async def test_odd_songs_are_separated_and_damaged_ones_with_a_warning_or_not_at
     assert vars(logged)["job_id"] == job["id"]
     refused = await ann.post("/separate", files=file, data={"damaged": "refuse"})
     assert (refused.status_code, refused.json()["type"]) == (422, "/problems/truncated-audio")
+    refused = await ann.post("/v1/separations", files=file, data={"track": "eng"})
+    assert (refused.status_code, refused.json()["type"]) == (422, "/problems/no-such-track")
+    assert refused.json()["detail"].startswith("The file has no track 'eng'.")
     answer = await ann.post("/separate", files=file)
     assert answer.headers["spleeter-warnings"].startswith("cut-off;position=")
 
