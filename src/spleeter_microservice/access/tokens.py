@@ -310,7 +310,7 @@ def _trusted(claims: Mapping[str, Any], claim: str) -> Any:
 
 def _has(claims: Mapping[str, Any], claim: str, expected: str) -> bool:
     value = _trusted(claims, claim)
-    for item in value if isinstance(value, list) else [value]:
+    for item in value if isinstance(value, list | dict) else [value]:  # of a dictionary, the names count
         if (json.dumps(item) if isinstance(item, bool | int) else item) == expected:
             return True
     return False

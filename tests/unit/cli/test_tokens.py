@@ -195,7 +195,9 @@ def test_an_unverified_address_names_no_tenant() -> None:
         ("read if x=null", {}, ""),
         ("read if x=1", {"x": "10"}, ""),
         ("read if x=a y=b", {"x": "a"}, ""),
-        ("read if x=a", {"x": {"a": 1}}, ""),
+        ("read if urn:x:roles=a", {"urn:x:roles": {"a": {"1": "b"}}}, "read"),
+        ("read if x=a", {"x": {"b": "a"}}, ""),
+        ("read if x=a", {"x": [["a"], {"a": 1}]}, ""),
     ],
     ids=str,
 )
