@@ -295,39 +295,6 @@ def audit_keys(text: str) -> tuple[str, ...]:
     return found
 
 
-GrantText = tuple[frozenset[str], tuple[tuple[str, str], ...]]
-"""Scopes, and the names and values of the claims of a token that has them."""
-
-_UNSAFE_CLAIMS = {
-    *("name", "given_name", "family_name", "middle_name", "nickname", "preferred_username", "profile"),
-    *("picture", "website", "gender", "birthdate", "zoneinfo", "locale", "phone_number", "address", "upn"),
-    *("unique_name", "nonce", "jti", "scope", "scp", "aud"),
-}
-"""Claims that users edit or that whoever requests a token chooses (OpenID Connect Core, section 5.7)."""
-
-
-def tenant_claim(text: str) -> str:
-    """Parse the name of a claim that nobody but the issuer can choose."""
-    if text in _UNSAFE_CLAIMS:
-        raise ValueError(
-            "Users could choose another's tenant with it. Set it to a claim such as sub or org_id."
-        )
-    return text
-
-
-def grants(text: str) -> tuple[GrantText, ...]:
-    """Parse rules such as ``separate read if repository=ann/songs ref=refs/heads/main``."""
-    parsed = []
-    for rule in names(text):
-        before, _, after = (f" {rule} ").partition(" if ")
-        claims = [condition.partition("=") for condition in after.split()]
-        scopes = frozenset(before.split())
-        if not scopes or scopes - {"separate", "read"} or not claims or not all(map(all, claims)):
-            raise ValueError("Write each rule as: separate read if CLAIM=VALUE CLAIM=VALUE")
-        parsed.append((scopes, tuple((claim, value) for claim, _, value in claims)))
-    return tuple(parsed)
-
-
 def _split(text: str) -> SplitResult:
     """Split a URL; one whose host or port is malformed has no parts."""
     try:

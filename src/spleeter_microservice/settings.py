@@ -16,18 +16,17 @@ from typing import Any, Literal, TypeVar, get_args
 import platformdirs
 
 from spleeter_microservice.access.keys import parse_configured
+from spleeter_microservice.access.token_rules import Grant, parse_grant, parse_tenant_claim
 from spleeter_microservice.antivirus.clamd import Clamd
 from spleeter_microservice.errors import ConfigurationError
 from spleeter_microservice.outgoing.inner_targets import InnerTarget
 from spleeter_microservice.setting_values import (
     LONGEST_RETENTION,
-    GrantText,
     audit_keys,
     checked,
     database_url,
     extension,
     folder,
-    grants,
     http_url,
     key_set_url,
     listed,
@@ -41,7 +40,6 @@ from spleeter_microservice.setting_values import (
     served_host,
     storage_url,
     switch,
-    tenant_claim,
     whole,
 )
 from spleeter_microservice.webhooks.signature import parse_secrets
@@ -331,17 +329,17 @@ class Settings:
         "SPLEETER_JWT_TENANT_CLAIM",
         "sub",
         "Claim of a bearer token that names the tenant.",
-        parse=tenant_claim,
+        parse=parse_tenant_claim,
     )
     jwt_scope_prefix: str = setting(
         "SPLEETER_JWT_SCOPE_PREFIX", "", "Prefix that the token issuer puts before scopes."
     )
-    jwt_grants: tuple[GrantText, ...] = setting(
+    jwt_grants: tuple[Grant, ...] = setting(
         "SPLEETER_JWT_GRANTS",
         (),
         "Scopes of bearer tokens that have certain claims, such as `separate read if "
         "repository=ann/songs ref=refs/heads/main`; several are comma-separated.",
-        parse=grants,
+        parse=listed(parse_grant),
     )
     clamd_url: str | None = setting(
         "SPLEETER_CLAMD_URL",

@@ -13,10 +13,15 @@ import psycopg
 import pytest
 
 from spleeter_microservice.settings import Settings
-from tests.support.service import Service, mentioning, running
+from tests.support.service import Service, free_port, mentioning, running
 from tests.support.waiting import wait_until
 
 CANARY = "canary-0123456789-abcdefghij"
+TOKENS = {
+    "SPLEETER_JWT_ISSUER": "i",
+    "SPLEETER_JWT_AUDIENCE": "a",
+    "SPLEETER_JWT_JWKS_URL": "https://h/k",
+}
 ENCODED = base64.b64encode(CANARY.encode()).decode()
 SECRET = [field.metadata["variable"].name for field in fields(Settings) if field.metadata["variable"].secret]
 """Every setting that is declared to hold a secret; new ones get the canary itself, unless they are below."""
@@ -76,10 +81,10 @@ def test_every_command_names_all_wrong_settings_at_once_and_starts_nothing(tmp_p
 
 
 def test_what_makes_a_start_impossible_is_one_line(tmp_path: Path) -> None:
-    """A data folder that is a file, a taken port, and the missing packages of the service."""
+    """A data folder that is a file, a taken port, an unusable proxy, and missing packages."""
     (tmp_path / "file").touch()
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
+        port, proxy = str(taken.getsockname()[1]), f"rubbish://u:{CANARY}@h"
         file, data = (
             {"SPLEETER_DATA_DIR": str(tmp_path / "file")},
             {"SPLEETER_DATA_DIR": str(tmp_path / "data")},
@@ -88,8 +93,10 @@ def test_what_makes_a_start_impossible_is_one_line(tmp_path: Path) -> None:
             ("serve", file, "SPLEETER_DATA_DIR"),
             ("keys list", file, "SPLEETER_DATA_DIR"),
             ("serve", data | {"SPLEETER_PORT": port}, "SPLEETER_PORT"),
+            ("serve", data | TOKENS | {"SPLEETER_PORT": str(free_port()), "ALL_PROXY": proxy}, "ALL_PROXY"),
         ):
             done = run([*PROGRAM, *command.split()], **settings)
+            assert CANARY not in done.stderr
             assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
             assert name in done.stderr
     assert not (tmp_path / "data" / "postgres").exists()
@@ -103,13 +110,8 @@ for command in ("serve", "api", "worker", "keys list", "audit verify", "tokens c
 assert main(["models", "list"]) == 0
 """
     url = "postgresql://u@127.0.0.1:9/db"
-    tokens = {
-        "SPLEETER_JWT_ISSUER": "i",
-        "SPLEETER_JWT_AUDIENCE": "a",
-        "SPLEETER_JWT_JWKS_URL": "https://h/k",
-    }
     place = {"SPLEETER_DATABASE_URL": url, "SPLEETER_DATA_DIR": str(tmp_path / "data")}
-    done = run([sys.executable, "-c", code], **place, **tokens)
+    done = run([sys.executable, "-c", code], **place, **TOKENS)
     assert done.returncode == 0, done.stderr
     assert [line.endswith("spleeter-microservice[service]'") for line in done.stderr.splitlines()] == [
         True

@@ -16,12 +16,8 @@ import jwt
 
 from spleeter_microservice.access.jwks import ALGORITHMS, PublicKey
 from spleeter_microservice.access.principal import Principal, Scope
-from spleeter_microservice.errors import (
-    ConfigurationError,
-    InvalidTokenError,
-    SpleeterError,
-    TokenKeysUnavailableError,
-)
+from spleeter_microservice.access.token_rules import TokenRules
+from spleeter_microservice.errors import InvalidTokenError, SpleeterError, TokenKeysUnavailableError
 
 MAXIMUM_LENGTH = 16_384
 """Characters that a token may have; servers refuse longer headers."""
@@ -47,47 +43,6 @@ class KeySource(Protocol):
         Raises:
             TokenKeysUnavailableError: if the issuer's keys are not available.
         """
-
-
-@dataclass(frozen=True)
-class Grant:
-    """Scopes of every token that has certain claims, for issuers whose tokens have no scopes.
-
-    Attributes:
-        scopes: the scopes.
-        claims: names and values of the claims; a token must have all of them.
-    """
-
-    scopes: frozenset[Scope]
-    claims: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class TokenRules:
-    """Which tokens are accepted, and what they allow.
-
-    Attributes:
-        issuers: values of ``iss`` that are accepted; all of them use the same keys.
-        audiences: values of which ``aud`` must equal or contain one.
-        tenant_claim: claim that names the tenant. With ``sub``, each user is a separate tenant, called
-            ``sub:`` and the subject, so that no user name can equal an API key's tenant. With several
-            issuers, the tenants of each are separate.
-        scope_prefix: what the issuer puts before this service's scopes, such as ``spleeter:``.
-        grants: scopes of tokens by their claims, in addition to those that tokens name.
-    """
-
-    issuers: tuple[str, ...]
-    audiences: tuple[str, ...]
-    tenant_claim: str = "sub"
-    scope_prefix: str = ""
-    grants: tuple[Grant, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not self.issuers or not self.audiences or not self.tenant_claim:
-            raise ConfigurationError(
-                "The rules for tokens lack an issuer, an audience or a tenant claim. Set "
-                "SPLEETER_JWT_ISSUER, SPLEETER_JWT_AUDIENCE and SPLEETER_JWT_JWKS_URL."
-            )
 
 
 @dataclass(frozen=True)

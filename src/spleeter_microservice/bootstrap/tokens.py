@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from spleeter_microservice.access.jwks import Jwks
-from spleeter_microservice.access.principal import Scope
-from spleeter_microservice.access.tokens import Grant, TokenRules, TokenVerifier
+from spleeter_microservice.access.token_rules import TokenRules
+from spleeter_microservice.access.tokens import TokenVerifier
 from spleeter_microservice.settings import Settings
 
 
@@ -12,7 +12,7 @@ def token_verifier(settings: Settings) -> TokenVerifier | None:
     """Return the verifier of bearer tokens, or ``None`` if no issuer is configured.
 
     Raises:
-        ConfigurationError: if the address of the issuer's keys or the environment's proxies cannot be used.
+        ConfigurationError: if the environment's proxies cannot be used.
     """
     if not settings.jwt_issuer or not settings.jwt_audience or not settings.jwt_jwks_url:
         return None
@@ -21,6 +21,6 @@ def token_verifier(settings: Settings) -> TokenVerifier | None:
         settings.jwt_audience,
         settings.jwt_tenant_claim,
         settings.jwt_scope_prefix,
-        tuple(Grant(frozenset(map(Scope, scopes)), claims) for scopes, claims in settings.jwt_grants),
+        settings.jwt_grants,
     )
     return TokenVerifier(rules, Jwks(settings.jwt_jwks_url))

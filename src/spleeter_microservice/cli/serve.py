@@ -65,10 +65,12 @@ def run_serve(options: argparse.Namespace, settings: Settings) -> int:
         _share_metrics(settings)
         from spleeter_microservice.bootstrap.api import require_access
         from spleeter_microservice.bootstrap.shared import audit_keys, open_object_store
+        from spleeter_microservice.bootstrap.tokens import token_verifier
         from spleeter_microservice.observability.logs import configure_logging
 
         configure_logging(settings.log_level)
         open_object_store(settings)  # finds out whether it can be opened before anything starts
+        token_verifier(settings)
         url, database = _open_database(stack, settings)
         asyncio.run(require_access(settings, url))
         keys = ",".join(key.decode() for key in audit_keys(settings))
@@ -82,6 +84,9 @@ def run_serve(options: argparse.Namespace, settings: Settings) -> int:
 def run_api(options: argparse.Namespace, settings: Settings) -> int:
     """Run the API until SIGTERM or Ctrl-C, in as many processes as the settings say."""
     settings.require_database("the API")
+    from spleeter_microservice.bootstrap.tokens import token_verifier
+
+    token_verifier(settings)  # finds out whether its proxies can be used before anything starts
     alone = options.socket is None
     if alone and settings.api_processes > 1:
         return _run_api_processes(settings)

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from spleeter_microservice.access.jwks import Jwks, KeySetCachePolicy, parse_keys
 from spleeter_microservice.access.principal import Principal, Scope
-from spleeter_microservice.access.tokens import TokenRules, TokenVerifier
+from spleeter_microservice.access.token_rules import TokenRules
+from spleeter_microservice.access.tokens import TokenVerifier
 from spleeter_microservice.errors import ConfigurationError, InvalidTokenError, TokenKeysUnavailableError
 from tests.support.http_servers import Answer, Handler, Server, content, redirect, serving, stall, status
 from tests.support.issuer import AUDIENCE, ISSUER, KeySet, Signer, encoded, usual

@@ -16,7 +16,8 @@ from spleeter_microservice.access.jwks import Jwks
 from spleeter_microservice.access.keys import ApiKeys, parse_configured
 from spleeter_microservice.access.principal import Scope
 from spleeter_microservice.access.rate_limit import Rate
-from spleeter_microservice.access.tokens import TokenRules, TokenVerifier
+from spleeter_microservice.access.token_rules import TokenRules
+from spleeter_microservice.access.tokens import TokenVerifier
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.web.services import Services
 from tests.support.audit import audited, make_unwritable
