@@ -127,6 +127,7 @@ def test_no_secret_appears_in_what_processes_print_store_show_or_answer(
     assert CANARY in database
     settings = {name: FORMS.get(name, CANARY) for name in SECRET} | {
         "SPLEETER_DATABASE_URL": database,
+        "SPLEETER_DATABASE_DIRECT_URL": database,
         "SPLEETER_JWT_ISSUER": "https://issuer.example",
         "SPLEETER_JWT_AUDIENCE": "songs",
         "SPLEETER_ENV": "production",
