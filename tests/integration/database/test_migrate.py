@@ -109,11 +109,12 @@ def test_a_failed_migration_is_rolled_back(database_url: str, monkeypatch: pytes
     assert schema(database_url) == before
 
 
-def test_a_database_migrated_by_a_newer_program_is_refused_unchanged(database_url: str) -> None:
-    with psycopg.connect(database_url) as connection:
+def test_a_database_migrated_by_a_newer_program_is_refused_unchanged(empty_database_url: str) -> None:
+    migrate(empty_database_url)
+    with psycopg.connect(empty_database_url) as connection:
         connection.execute("INSERT INTO spleeter_migrations (name) VALUES ('9000_future')")
     with pytest.raises(DatabaseTooNewError, match=r"9000_future.*Run that version"):
-        migrate(database_url)
+        migrate(empty_database_url)
 
 
 def test_an_unavailable_database_is_reported(tmp_path: Path) -> None:
