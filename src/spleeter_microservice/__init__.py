@@ -17,6 +17,9 @@ __all__ = ["Separator"]
 def __getattr__(name: str) -> Any:
     """Import the library at its first use: the command line starts faster without it."""
     if name == "Separator":
+        from spleeter_microservice.separation.device import check_processor  # noqa: PLC0415
+
+        check_processor()
         from spleeter_microservice.library import Separator  # noqa: PLC0415
 
         return Separator

@@ -358,6 +358,12 @@ class InferenceUnavailableError(InferenceError):
     facts = replace(InferenceError.facts, exit_status=54)
 
 
+class ProcessorError(InferenceError):
+    """The processor is too old for the libraries."""
+
+    facts = replace(InferenceError.facts, exit_status=98)
+
+
 class SelfCheckError(InferenceError):
     """The stems of the reference clip differ from the expected ones."""
 

@@ -56,7 +56,15 @@ _SERVICE_LINK = re.compile(
     r"SPLEETER_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)"
 )
 _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://\S+:\d+")
-_USER_DATA = Path(platformdirs.user_data_dir("spleeter-microservice"))
+_DATA = Path("data")
+
+
+def _user_data() -> Path:
+    """Return the user's data folder; that of the service for a user without a home directory."""
+    try:
+        return Path(platformdirs.user_data_dir("spleeter-microservice"))
+    except RuntimeError:
+        return _DATA
 
 
 @dataclass(frozen=True)
@@ -119,7 +127,7 @@ class Settings:
 
     models_dir: Path = setting(
         "SPLEETER_MODELS_DIR",
-        _USER_DATA / "models",
+        _user_data() / "models",
         "Folder where models are installed.",
         parse=folder,
         default_text="`models` in `SPLEETER_DATA_DIR` if that is set, else in the user's data folder",
@@ -140,7 +148,7 @@ class Settings:
     )
     data_dir: Path = setting(
         "SPLEETER_DATA_DIR",
-        Path("data"),
+        _DATA,
         "Folder for everything that the service stores locally.",
         parse=folder,
     )

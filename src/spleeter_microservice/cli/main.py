@@ -11,6 +11,7 @@ from types import FrameType
 from typing import NoReturn
 
 from spleeter_microservice.errors import ConfigurationError, SpleeterError
+from spleeter_microservice.separation.device import check_processor
 from spleeter_microservice.settings import Settings, misspelt_variables
 
 
@@ -19,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     options = make_parser().parse_args(arguments)
     try:
+        check_processor()
         if getattr(options, "lifeline", None) is None:  # otherwise serve has said so
             for warning in misspelt_variables(os.environ):
                 print(f"Warning: {warning}", file=sys.stderr)
@@ -34,12 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith(__package__.partition(".")[0]):
             raise
-        # Only the commands of the service import what the plain package does not bring.
-        print(
-            f"Error: This command needs {error.name}, which is not installed. Install the service: "
-            "pip install 'spleeter-microservice[service]'",
-            file=sys.stderr,
+        # Only the commands of the service import what the plain package or Windows does not bring.
+        advice = (
+            "which this system lacks. Run the service on Linux or macOS, in WSL or in Docker."
+            if error.name in sys.stdlib_module_names
+            else "which is not installed. Install the service: pip install 'spleeter-microservice[service]'"
         )
+        print(f"Error: This command needs {error.name}, {advice}", file=sys.stderr)
         return ConfigurationError.facts.exit_status
     except KeyboardInterrupt:
         print("Interrupted; nothing half-written was left.", file=sys.stderr)

@@ -7,6 +7,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from spleeter_microservice.errors import ProcessorError
+
+# What NumPy needs on x86-64; without it, its import would end the process with an illegal instruction.
+_NEEDED = {"ssse3", "sse4_1", "sse4_2", "popcnt"}
+_FLAGS = Path("/proc/cpuinfo")
 _MEMBERSHIP = Path("/proc/self/cgroup")
 _MOUNTS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup/cpu,cpuacct"))
 
@@ -16,6 +21,21 @@ def available_cores() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [quota for group in _groups() for quota in _quotas(group)]
     return min([cores, *(max(1, round(quota)) for quota in quotas)])
+
+
+def check_processor() -> None:
+    """Check that the processor has the instructions that the libraries need, where the system lists them.
+
+    Raises:
+        ProcessorError: if one lacks; the message names it.
+    """
+    with contextlib.suppress(OSError), _FLAGS.open(encoding="utf-8") as lines:
+        flags = next((line.split() for line in lines if line.startswith("flags")), None)
+        if flags and (missing := _NEEDED - set(flags)):
+            raise ProcessorError(
+                f"This processor lacks {', '.join(sorted(missing))}, which NumPy needs. Use one from 2009 or "
+                "later; in a virtual machine, choose the processor type host or x86-64-v2."
+            )
 
 
 def _groups() -> Iterator[Path]:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from spleeter_microservice.cli.main import main
+from spleeter_microservice.errors import ProcessorError
 from spleeter_microservice.separation import device
 
 
@@ -42,3 +44,28 @@ def test_without_control_groups_all_cores_count(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     assert device.available_cores() == 6
+
+
+@pytest.mark.parametrize(
+    ("lines", "missing"),
+    [
+        ("model name\t: Westmere\nflags\t\t: fpu sse2 ssse3 sse4_1 sse4_2 popcnt\n", None),
+        ("flags\t\t: fpu sse2 ssse3\n", "popcnt, sse4_1, sse4_2"),
+        ("Features\t: fp asimd\n", None),
+    ],
+    ids=["without AVX", "too old", "ARM"],
+)
+def test_a_processor_is_refused_in_one_line_if_numpy_cannot_run_on_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    lines: str,
+    missing: str | None,
+) -> None:
+    (tmp_path / "cpuinfo").write_text(lines)
+    monkeypatch.setattr(device, "_FLAGS", tmp_path / "cpuinfo")
+    status = main(["models", "list"])
+    printed = capsys.readouterr().err
+    assert status == (ProcessorError.facts.exit_status if missing else 0)
+    assert printed.startswith(f"Error: This processor lacks {missing}," if missing else "")
+    assert printed.count("\n") == bool(missing)
