@@ -1,18 +1,30 @@
 """Fixtures of all tests: the installed models and a PostgreSQL server."""
 
+from __future__ import annotations
+
 import os
 import signal
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 
 from spleeter_microservice.models.provide import find_model, open_store
 from spleeter_microservice.settings import Settings
-from tests.support.databases import PostgresServer, empty, shared_server
+
+if TYPE_CHECKING:  # what needs the service is imported late: unit tests also run on Windows
+    from tests.support.databases import PostgresServer
 
 _REPOSITORY = Path(__file__).parents[1]
+
+if find_spec("fcntl") is None:  # on Windows, where the service does not run
+    collect_ignore = [
+        *("unit/database", "unit/processes", "unit/sandbox", "unit/scripts", "unit/web/submit"),
+        *("unit/test_api_docs.py", "unit/test_security_docs.py"),
+    ]
 
 # A shell ignores SIGINT for what it runs with `nohup` or `&`; the programs that tests interrupt inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -42,6 +54,8 @@ def postgres(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[PostgresServer]:
     """The PostgreSQL server that all processes of this run share."""
+    from tests.support.databases import shared_server
+
     folder = tmp_path_factory.getbasetemp()
     if hasattr(request.config, "workerinput"):  # one of xdist's processes, which have a folder each
         folder = folder.parent
@@ -66,5 +80,7 @@ def shared_database_url(postgres: PostgresServer) -> Iterator[str]:
 @pytest.fixture
 def database_url(shared_database_url: str) -> Iterator[str]:
     """URL of the shared database, empty."""
+    from tests.support.databases import empty
+
     yield shared_database_url
     empty(shared_database_url)
