@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import io
 import os
-import signal
 import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
 from spleeter_microservice.errors import DiskFullError, OutputError, UnwritableOutputError
+
+_SIGPIPE = 13  # which Windows' signal module lacks
 
 
 def guard(run: Callable[[], int]) -> int:
@@ -38,7 +39,7 @@ def _status_of(error: OSError | None) -> int:
     if error is None:
         return 0
     if isinstance(error, BrokenPipeError):  # its reader has seen enough
-        return 128 + signal.SIGPIPE
+        return 128 + _SIGPIPE
     print(f"Error: Standard output cannot be written: {error.strerror}.", file=sys.stderr)
     kind: type[OutputError] = DiskFullError if error.errno == errno.ENOSPC else UnwritableOutputError
     return kind.facts.exit_status
