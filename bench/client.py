@@ -51,6 +51,10 @@ class Client:
         answer = await self._ask("POST", "/v1/separations", headers=headers, files=form, data=options)
         return _json(answer)
 
+    async def offer(self, name: str, content: bytes) -> httpx.Response:
+        """Submit any content under a name, and return the answer, whatever it is."""
+        return await self._http.post("/v1/separations", files={"file": (name, content)})
+
     async def get(self, job: str) -> Separation:
         """Return a separation."""
         return _json(await self._ask("GET", f"/v1/separations/{job}"))
