@@ -1,7 +1,7 @@
-"""What plain decoding yields of the files in a folder, and what the reader does.
+"""Compare the reader with plain decoding on odd files, such as the test data of a tag library.
 
-Collections of odd files, such as the test data of tag libraries, show where the two differ:
-``python -m bench.collections FOLDER`` prints a line for each file that either of them can decode.
+Each line has the seconds that plain decoding yields, those that the reader yields, the file, and the
+reader's warnings or its error. An exclamation mark stands before files of which the two differ.
 """
 
 from __future__ import annotations
@@ -23,19 +23,17 @@ _LONGEST = 3600.0  # seconds to decode of a file at most
 
 @dataclass(frozen=True)
 class Findings:
-    """What became of one file.
+    """The results for one file.
 
     Attributes:
         plain: seconds that plain decoding yields.
         ours: seconds that the reader yields.
-        silence: seconds of these that only fill gaps in the file's times.
-        warnings: codes of the reader's warnings and their numbers, or the error that it raised.
+        remarks: codes of the reader's warnings, or the error that it raised.
     """
 
     plain: float
     ours: float
-    silence: float
-    warnings: str
+    remarks: str
 
     @property
     def differs(self) -> bool:
@@ -59,35 +57,33 @@ def plain_seconds(path: Path) -> float:
 
 def examine(path: Path) -> Findings:
     """Decode a file in both ways."""
-    plain, ours = plain_seconds(path), 0
+    plain = plain_seconds(path)
     try:
         with AudioReader(path, duration=_LONGEST) as reader:
-            ours = sum(map(len, reader.blocks(1 << 16)))
-            codes = Counter(warning.code for warning in reader.warnings)
-            return Findings(
-                plain,
-                ours / reader.sample_rate,
-                0.0,
-                ", ".join(f"{code} ×{n}" if n > 1 else code for code, n in codes.items()),
-            )
+            ours = sum(map(len, reader.blocks(1 << 16))) / reader.sample_rate
     except InputError as error:
-        return Findings(plain, 0.0, 0.0, f"{type(error).__name__}: {str(error).replace(str(path), 'It')}")
+        return Findings(plain, 0.0, f"{type(error).__name__}: {str(error).replace(str(path), 'the file')}")
+    codes = Counter(warning.code for warning in reader.warnings)
+    return Findings(plain, ours, ", ".join(f"{times} × {code}" for code, times in codes.items()))
 
 
 def main() -> int:
-    """Print a line for each file that can be decoded, and a summary."""
+    """Print a line for each file that one of the two decodes, and a summary."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("folder", type=Path, help="folder with files, also in its folders")
+    parser.add_argument("folder", type=Path, help="a folder, whose folders are searched too")
     folder = parser.parse_args().folder
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    found = {path: examine(path) for path in paths}
-    for path, findings in found.items():
-        if findings.plain >= _LEAST or findings.ours:
-            mark = "!" if findings.differs else " "
-            name = path.relative_to(folder)
-            print(f"{mark} {findings.plain:9.2f} {findings.ours:9.2f}  {name}  {findings.warnings}")
-    playing = [findings for findings in found.values() if findings.plain >= _LEAST]
-    print(f"{len(found)} files, {len(playing)} with sound, {sum(each.differs for each in playing)} differ")
+    files = total = different = 0
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        found = examine(path)
+        files += 1
+        total += found.plain >= _LEAST
+        different += found.differs
+        if found.ours or found.plain >= _LEAST:
+            name, mark = path.relative_to(folder), "!" if found.differs else " "
+            print(
+                f"{mark} {found.plain:9.2f} {found.ours:9.2f}  {name}  {found.remarks}".rstrip(), flush=True
+            )
+    print(f"{files} files, {total} with at least {_LEAST:g} s of sound, {different} of them differ")
     return 0
 
 
