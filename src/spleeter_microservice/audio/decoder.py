@@ -165,7 +165,8 @@ class Decoder:
         bad, self.bad_packets = self.bad_packets, 0
         skipped, self._skipped = self._skipped, False
         gap = self._jump(frame.time)
-        if self._format in _RAW_STREAMS and not skipped:
+        ends = self._clock + gap  # if silence fills the gap
+        if self._format in _RAW_STREAMS and not (skipped and ends <= (self.announced_duration or 0.0)):
             # These times are counted from block numbers, which some encoders write wrongly.
             self._origin, gap = self._origin + gap, 0.0
         if gap < NOTICEABLE:

@@ -143,11 +143,13 @@ class AudioFile:
         try:
             container = _open_container(self._path, view, self.structure)
         except NotAudioError:
+            # Like a player that goes by the name, look for frames of MP3 or FLAC behind other data.
             start = find_mpeg_frames(view)
-            if start is None:
+            view = View(self._file, replace(part, start=part.start + (start or 0)))
+            container = _open_container(self._path, view, self.structure, None if start else "flac")
+            if not container.streams.audio[0].codec_context.sample_rate:
+                container.close()
                 raise
-            view = View(self._file, replace(part, start=part.start + start))
-            container = _open_container(self._path, view, self.structure)
         try:
             return OpenPart(view, container, _find_stream(self._path, container, self._track), part)
         except BaseException:
@@ -185,7 +187,9 @@ def _refuse_encrypted(path: Path, structure: Structure) -> None:
         )
 
 
-def _open_container(path: Path, view: View, structure: Structure) -> InputContainer:
+def _open_container(
+    path: Path, view: View, structure: Structure, container_format: str | None = None
+) -> InputContainer:
     options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "", "err_detect": "crccheck"}
     try:
         # FFmpeg does not see the path, which it might read as a URL, and `io_open` refuses every
@@ -193,6 +197,7 @@ def _open_container(path: Path, view: View, structure: Structure) -> InputContai
         container = av.open(
             view,
             mode="r",
+            format=container_format,
             container_options=options,
             metadata_errors="replace",
             buffer_size=_READ_SIZE,

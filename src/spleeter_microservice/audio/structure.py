@@ -1,10 +1,10 @@
-"""Signs in the bytes of an audio file that it is cut off or encrypted.
+"""Signs in the bytes of an audio file that it is cut off, encrypted or made of several files.
 
 FFmpeg plays whatever is present and does not report what is missing. These formats state their
 length, which distinguishes a file that was cut off from a short one:
 
-- WAV, RF64, AIFF: the size of the sample chunk. Zero and sizes near 2^31 or 2^32 are placeholders
-  of programs that cannot go back to the header.
+- WAV, RF64, AIFF: the size of the sample chunk (``chunks``). Zero and sizes near 2^31 or 2^32 are
+  placeholders of programs that cannot go back to the header.
 - MP4, M4A, MOV: the sizes of the boxes; the index (moov) must be present.
 - Matroska, WebM: the size of the segment, unless it is unknown, as in live recordings.
 - Ogg (Vorbis, Opus, FLAC): the last page must be whole, and its position reached.

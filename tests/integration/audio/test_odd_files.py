@@ -175,8 +175,10 @@ def test_a_large_tag_before_the_sound_is_skipped(tmp_path: Path, kind: str, name
     assert warnings == []
 
 
-def test_mp3_is_found_behind_other_data(tmp_path: Path) -> None:
-    path = written(tmp_path / "radio", b"<html>\xff\xfb" * 20_000 + data_of("headerless.mp3", tmp_path))
+@pytest.mark.parametrize(("kind", "times"), [("headerless.mp3", 20_000), ("flac", 100)])
+def test_frames_are_found_behind_other_data(tmp_path: Path, kind: str, times: int) -> None:
+    data = data_of(kind, tmp_path)[8:]  # FLAC then lacks its mark
+    path = written(tmp_path / "radio", b"<html>\xff\xfb" * times + data)
     assert len(read(path)) == pytest.approx(len(SONG), abs=3000)
 
 
