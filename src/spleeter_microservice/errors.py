@@ -181,9 +181,9 @@ class DiskFullError(OutputError):
 
     facts = Facts(
         "disk-full",
-        http=503,
+        http=507,
         exit_status=21,
-        public="The service has no space left for the file. Try again shortly.",
+        public="The service has no disk space left. Try again later; if this lasts, tell its operator.",
         retry_after=_RETRY_SOON,
     )
 
@@ -252,13 +252,13 @@ class StorageError(SpleeterError):
 
 
 class StorageUnavailableError(StorageError):
-    """The object store does not answer, is full or denies access."""
+    """The object store does not answer."""
 
     facts = Facts(
         "storage-unavailable",
         http=503,
         exit_status=40,
-        public="The object store does not answer, or is full. Try again shortly.",
+        public="The object store does not answer. Try again shortly.",
         retry_after=_RETRY_SOON,
     )
 
@@ -267,6 +267,12 @@ class StorageRefusedError(StorageUnavailableError):
     """The credentials of the object store lack a right."""
 
     facts = replace(StorageUnavailableError.facts, exit_status=45)
+
+
+class StorageFullError(StorageUnavailableError):
+    """The object store has no space left."""
+
+    facts = replace(DiskFullError.facts, exit_status=46)
 
 
 class ObjectNotFoundError(StorageError):
@@ -579,6 +585,12 @@ class DatabaseUnavailableError(DatabaseError):
         public="The database does not answer. Try again shortly.",
         retry_after=_RETRY_SOON,
     )
+
+
+class DatabaseFullError(DatabaseUnavailableError):
+    """The disk of the database has no space left."""
+
+    facts = replace(DiskFullError.facts, exit_status=88)
 
 
 class DatabaseTooNewError(DatabaseError):

@@ -24,9 +24,9 @@ from spleeter_microservice.errors import (
     OutputError,
     UnwritableOutputError,
 )
+from spleeter_microservice.files import FULL
 
 _BUFFER_SIZE = 1 << 18  # bytes
-_FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
 class AudioWriter:
@@ -178,7 +178,7 @@ class AudioWriter:
 
     def _translated(self, error: Exception) -> OutputError:
         folder = self._path.parent
-        if isinstance(error, OSError) and error.errno in _FULL:
+        if isinstance(error, OSError) and error.errno in FULL:
             return DiskFullError(
                 f"No space is left in {folder} for {self._path.name} ({error.strerror}). "
                 "Free some, or choose another directory with -o."

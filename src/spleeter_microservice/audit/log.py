@@ -32,8 +32,8 @@ from spleeter_microservice.database.connection import Database, Row
 from spleeter_microservice.errors import (
     AuditDiskFullError,
     AuditUnwritableError,
+    DatabaseFullError,
     DatabaseUnavailableError,
-    DiskFullError,
 )
 
 logger = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class AuditLog:
 
     @staticmethod
     def _fail(batch: Sequence[_Waiting], error: Exception) -> None:
-        if isinstance(error, DiskFullError):
+        if isinstance(error, DatabaseFullError):
             error = AuditDiskFullError(str(error))
         elif isinstance(error, DatabaseUnavailableError | psycopg.Error):
             error = AuditUnwritableError(f"The audit log cannot be written: {error}")

@@ -60,7 +60,12 @@ async def open_services(settings: Settings, fail: Callable[[Exception], None]) -
         url = settings.require_database("the API")
         await require_access(settings, url)
         database = await stack.enter_async_context(
-            Database(url, settings.database_direct_url, connections=_CONNECTIONS)
+            Database(
+                url,
+                settings.database_direct_url,
+                connections=_CONNECTIONS,
+                disk=settings.data_dir if "host=%2F" in url else None,  # the embedded server, on its socket
+            )
         )
         await stack.enter_async_context(_migrating(settings, url, fail))
         config = api_config(settings)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import resources
+from pathlib import Path
 from typing import Any, Self
 
 import psycopg
@@ -14,7 +16,7 @@ from procrastinate.sql import parse_query_file
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from spleeter_microservice.errors import DatabaseUnavailableError
+from spleeter_microservice.errors import DatabaseFullError, DatabaseUnavailableError
 
 Connection = psycopg.AsyncConnection[DictRow]
 Row = DictRow
@@ -31,10 +33,20 @@ CONNECTION_OPTIONS: dict[str, Any] = {
 }
 
 _IDLE = 0.2  # seconds; less than any restart takes
+_WAL_SEGMENT_BYTES = 16 << 20  # PostgreSQL stops if it cannot write a new one
 _AWAY = (psycopg.OperationalError, psycopg.InterfaceError)
 
 
-def _unavailable(error: BaseException) -> DatabaseUnavailableError:
+def _is_full(error: BaseException) -> bool:
+    """Return whether an error says that a disk, a quota or the limit on a file's size is exhausted."""
+    hint = error.diag.message_hint if isinstance(error, psycopg.Error) else None
+    return isinstance(error, psycopg.errors.DiskFull) or hint == "Check free disk space."
+
+
+def _unavailable(error: BaseException, disk: Path | None) -> DatabaseUnavailableError:
+    no_segment = disk is not None and shutil.disk_usage(disk).free < _WAL_SEGMENT_BYTES
+    if no_segment or _is_full(error):
+        return DatabaseFullError(f"The database has no space left ({error}). Free some on its disk.")
     return DatabaseUnavailableError(
         f"The database cannot be reached ({error}). Try again later; if this lasts, check that "
         "PostgreSQL is running and that SPLEETER_DATABASE_URL is right."
@@ -112,14 +124,22 @@ class Database:
         direct_url: URL of the same database that leads past any pooler; ``url`` if None.
         connections: maximum number of open connections.
         timeout: seconds to wait for a connection before the database counts as unavailable.
+        disk: folder on the disk of a server on this machine; if that disk is full, errors say so.
     """
 
     def __init__(
-        self, url: str, direct_url: str | None = None, *, connections: int = 8, timeout: float = 2.0
+        self,
+        url: str,
+        direct_url: str | None = None,
+        *,
+        connections: int = 8,
+        timeout: float = 2.0,
+        disk: Path | None = None,
     ) -> None:
         self.url = url
         self.direct_url = direct_url or url
         self.timeout = timeout
+        self.disk = disk
         self.pool: AsyncConnectionPool[_PooledConnection] = AsyncConnectionPool(
             url,
             kwargs=CONNECTION_OPTIONS | {"row_factory": dict_row, "autocommit": True},
@@ -171,9 +191,11 @@ class Database:
         except ConnectorException as error:  # wraps psycopg's errors
             if not isinstance(error.__cause__, _AWAY):
                 raise
-            raise _unavailable(error.__cause__) from error
-        except _AWAY as error:
-            raise _unavailable(error) from error
+            raise _unavailable(error.__cause__, self.disk) from error
+        except psycopg.Error as error:
+            if not isinstance(error, _AWAY) and not _is_full(error):
+                raise
+            raise _unavailable(error, self.disk) from error
 
     async def ping(self) -> None:
         """Check that the database responds.

@@ -22,6 +22,7 @@ from spleeter_microservice.errors import (
     ObjectChangedError,
     ObjectNotFoundError,
     StorageError,
+    StorageFullError,
     StorageRefusedError,
     StorageUnavailableError,
 )
@@ -40,6 +41,7 @@ _MARKER = "readiness"
 """Key of an object that is written to check that objects can be written and read."""
 # Only some refusals have a class of their own: those of lists and of deletions do not.
 _REFUSED = re.compile(r"403 Forbidden|401 Unauthorized|AccessDenied|\(os error 13\)")
+_FULL = re.compile(r"\(os error (28|122|27)\)|507 Insufficient Storage|StorageFull|QuotaExceeded")
 _STAGED = re.compile(r".+#\d+")  # temporary name of a file that LocalStore is writing
 
 
@@ -89,7 +91,8 @@ class Storage:
         Raises:
             InvalidObjectKeyError: if the key is invalid.
             ObjectTooLargeError: if the stream exceeds ``max_bytes``.
-            StorageUnavailableError: if the store is unavailable or full, or refuses.
+            StorageFullError: if the store is full.
+            StorageUnavailableError: if the store is unavailable, or refuses.
         """
         path = checked_key(key)
         source = MeasuredStream(chunks, max_bytes)
@@ -285,6 +288,11 @@ class Storage:
             raise ObjectChangedError(f"The object {key} was replaced while it was read.") from error
         except (BaseError, OSError) as error:
             reason = str(error).partition("\n")[0][:300]
+            if _FULL.search(str(error)):
+                raise StorageFullError(
+                    f"The object store {self.name} has no space left ({reason}). Free some, or lower "
+                    "SPLEETER_RETENTION_HOURS."
+                ) from error
             if _REFUSED.search(str(error)):
                 right = self._rights.get(access, "access to the directory")
                 raise StorageRefusedError(

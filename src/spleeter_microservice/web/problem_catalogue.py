@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from http import HTTPStatus
 
 from spleeter_microservice import errors
 from spleeter_microservice.errors import Facts
@@ -26,7 +27,7 @@ def problem_type(facts: Facts) -> str:
 
 
 def facts_of_failure(kind: str) -> Facts:
-    """Return the facts of a failed job: its error's if the song is at fault, else a 500 of the same code.
+    """Return the facts of a failed job: its error's if the song or a full disk is at fault, else a 500.
 
     Args:
         kind: type of the job's error, with or without ``/problems/``.
@@ -34,6 +35,6 @@ def facts_of_failure(kind: str) -> Facts:
     failed = errors.SeparationFailedError.facts
     code = kind.removeprefix("/problems/") or failed.code
     facts = _BY_CODE.get(code, failed)
-    if facts.http >= 500:
+    if facts.http >= 500 and facts.http != HTTPStatus.INSUFFICIENT_STORAGE:
         return replace(failed, code=code)
     return replace(facts, public=None)  # the job's own message says more

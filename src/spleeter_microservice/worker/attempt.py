@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 
 from spleeter_microservice.errors import (
     DatabaseUnavailableError,
+    DiskFullError,
     InferenceCrashedError,
     InferenceUnavailableError,
     SpleeterError,
@@ -36,8 +37,8 @@ class Separate(Protocol):
     Raises:
         SpleeterError: the job fails with this error.
         InferenceCrashedError: the job is retried; it fails after three crashes.
-        InferenceUnavailableError, StorageUnavailableError: the job is retried in the same way, for a reason
-            within the service.
+        InferenceUnavailableError, StorageUnavailableError, DatabaseUnavailableError, DiskFullError: the job
+            is retried in the same way, for a reason within the service.
         Exception: the job is retried in the same way; the message is not shown to the client.
     """
 
@@ -183,7 +184,7 @@ class Attempt:
             held = await self._insist(lambda: self._claims.requeue(self.claim, crashed=True, delay=delay))
             return Outcome.RETRIED if held else await self._release()
         crashed = isinstance(error, InferenceCrashedError)
-        return await self._fail(crash_failure(crashes) if crashed else _INTERNAL, crashed=True)
+        return await self._fail(crash_failure(crashes) if crashed else _failure(error), crashed=True)
 
     async def _fail(self, failure: Failure, *, crashed: bool) -> Outcome:
         held = await self._insist(lambda: self._claims.fail(self.claim, failure, crashed=crashed))
@@ -218,7 +219,21 @@ class Attempt:
                 await asyncio.sleep(self._timings.reconnect)
 
 
-_RETRIED = (InferenceCrashedError, InferenceUnavailableError, StorageUnavailableError)
+_RETRIED = (
+    InferenceCrashedError,
+    InferenceUnavailableError,
+    StorageUnavailableError,
+    DatabaseUnavailableError,
+    DiskFullError,
+)
+
+
+def _failure(error: Exception) -> Failure:
+    """Return the failure for a reason within the service."""
+    full = DiskFullError.facts
+    if isinstance(error, SpleeterError) and error.facts.code == full.code:
+        return Failure(full.code, full.public or "")
+    return _INTERNAL
 
 
 def _storable(error: Exception) -> str:

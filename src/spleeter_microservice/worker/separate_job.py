@@ -15,10 +15,12 @@ from typing import Any, TypeVar
 from spleeter_microservice.audio.codecs import CODECS
 from spleeter_microservice.errors import (
     DatabaseUnavailableError,
+    DiskFullError,
     JobStoppedError,
     SongTooLongError,
     StorageUnavailableError,
 )
+from spleeter_microservice.files import FULL
 from spleeter_microservice.jobs.job import Job, Result, StoredStem
 from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
@@ -51,7 +53,7 @@ class JobLimits:
         seconds: longest time that the separation may take, in seconds.
         audio_seconds: longest duration of the song, or of the part to separate, in seconds.
         file_size: largest size of a stem's file, in bytes.
-        storage_timeout: how long to wait for an unavailable object store, in seconds.
+        storage_timeout: how long to wait for an unavailable object store, or for space on a disk, in seconds.
     """
 
     seconds: float = 3600.0
@@ -97,11 +99,13 @@ class JobSeparator:
     async def _separate(self, slot: InferenceSlot, job: Job, report: Report) -> Result:
         model, inference = await asyncio.to_thread(self._find, job)
         source = slot.work_folder / "input"  # decoders must judge it by its content, not by the client's name
-        await self._patiently(lambda: self._storage.get_file(job.input_key, source))
+        await self._patiently(lambda: self._fetch(job.input_key, source))
         report(_FETCHED)
         request = self._request(slot, job, source, inference)
         start = time.monotonic()
-        separation = await slot.separate(request, _reporting(report, job.audio_seconds))
+        separation = await self._patiently(
+            lambda: slot.separate(request, _reporting(report, job.audio_seconds))
+        )
         seconds = time.monotonic() - start
         self._check_duration(separation.duration)
         warnings = tuple(asdict(warning) for warning in separation.warnings)
@@ -116,6 +120,14 @@ class JobSeparator:
             details=_details(model, inference, separation, seconds) | {"version": self._inventory.version},
             warnings=warnings,
         )
+
+    async def _fetch(self, key: str, path: Path) -> None:
+        try:
+            await self._storage.get_file(key, path)
+        except OSError as error:
+            if error.errno in FULL:
+                raise DiskFullError(f"No space is left in {path.parent} for a song.") from error
+            raise
 
     def _find(self, job: Job) -> tuple[RegisteredModel, InferenceModel]:
         options = job.options
@@ -162,10 +174,10 @@ class JobSeparator:
         for attempt in range(1_000_000):
             try:
                 return await action()
-            except (StorageUnavailableError, DatabaseUnavailableError) as error:
+            except (StorageUnavailableError, DatabaseUnavailableError, DiskFullError) as error:
                 if time.monotonic() > deadline:
                     raise
-                logger.warning("waiting to store or fetch an object: %s", error)
+                logger.warning("waiting to go on with a job: %s", error)
                 await asyncio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
         raise AssertionError
 

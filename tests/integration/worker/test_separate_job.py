@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import (
+    DiskFullError,
     JobStoppedError,
     JobTimeLimitError,
     ModelNotInstalledError,
@@ -31,6 +32,7 @@ from spleeter_microservice.worker.work_folder import empty, open_work_folder
 from tests.support.audio_files import RATE, encode_kind, noise, read
 from tests.support.inference_models import long_song
 from tests.support.job_samples import new_job
+from tests.support.small_disk import small_disk
 from tests.support.tiny_store import NAME, checkpoint, tiny_store
 from tests.support.waiting import eventually
 
@@ -112,6 +114,37 @@ async def done(separation: JobSeparator, job: Job) -> tuple[Result, list[float]]
 
 async def content(storage: Storage, key: str) -> bytes:
     return b"".join([block async for block in await storage.get(key)])
+
+
+async def test_a_full_work_folder_is_waited_out(
+    storage: Storage, inventory: Inventory, database_url: str, tmp_path: Path, song: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    waiting = "waiting to go on with a job"
+    with small_disk(tmp_path / "small", megabytes=4) as disk:
+        model = inventory.load(NAME)
+        async with (
+            Database(database_url) as database,
+            InferenceSlot(model, disk.folder, models_folder=inventory.store.folder) as slot,
+        ):
+            separation = JobSeparator(
+                JobObjects(database, storage), inventory, [slot], JobLimits(storage_timeout=60)
+            )
+            job = await stored(storage, job_of(), song)
+            for room in (0, 200_000):  # no space for the song, none for the stems
+                caplog.clear()
+                disk.fill(room)
+                separating = asyncio.ensure_future(done(separation, job))
+                await eventually(lambda: waiting in caplog.text)
+                disk.free()
+                result, _ = await separating
+                assert len(result.stems) == 3
+                assert disk.files() == []
+            disk.fill()
+            separation.limits = JobLimits(storage_timeout=0)
+            with pytest.raises(DiskFullError):
+                await done(separation, job)
+            assert disk.files() == []
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """A worker runs fake separations on a real database."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,7 +10,12 @@ import pytest
 import pytest_asyncio
 
 from spleeter_microservice.database.connection import Database
-from spleeter_microservice.errors import InferenceCrashedError, NotAudioError
+from spleeter_microservice.errors import (
+    DatabaseUnavailableError,
+    InferenceCrashedError,
+    NotAudioError,
+    StorageFullError,
+)
 from spleeter_microservice.jobs.claims import Claims
 from spleeter_microservice.jobs.job import Job, State
 from spleeter_microservice.jobs.notifications import JobNotifications, Notice
@@ -100,6 +105,10 @@ async def test_a_job_whose_process_crashes_is_tried_three_times(
     assert (failed.error_type, failed.crashes, len(songs.begun)) == ("process-died", 3, 3)
 
 
+def always(error: Exception) -> Callable[[Job], Exception]:
+    return lambda job: error
+
+
 async def test_an_unexpected_error_is_retried_and_its_text_not_shown(
     database: Database, repository: JobRepository
 ) -> None:
@@ -108,11 +117,16 @@ async def test_an_unexpected_error_is_retried_and_its_text_not_shown(
     one = (await repository.create(new_job())).job
     async with at_work(worker(database, Songs(error=lambda job: outcomes.pop(0)), **at_once)):
         await until(repository, one.id, State.SUCCEEDED)
-    two = (await repository.create(new_job())).job
-    async with at_work(worker(database, Songs(error=lambda job: OSError("/secret/path")), **at_once)):
-        failed = await until(repository, two.id, State.FAILED)
-    assert failed.error_type == "internal-error"
-    assert "secret" not in (failed.error_message or "")
+    for error, kind in (
+        (OSError("/secret/path"), "internal-error"),
+        (StorageFullError("/secret/path"), "disk-full"),
+        (DatabaseUnavailableError("/secret/path"), "internal-error"),
+    ):
+        two = (await repository.create(new_job())).job
+        async with at_work(worker(database, Songs(error=always(error)), **at_once)):
+            failed = await until(repository, two.id, State.FAILED)
+        assert failed.error_type == kind
+        assert "secret" not in (failed.error_message or "")
 
 
 async def test_a_result_that_cannot_be_stored_fails_its_job_and_no_other(

@@ -94,9 +94,9 @@ def test_an_error_shows_its_message_only_if_that_is_written_for_callers(
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_every_429_and_503_says_when_to_try_again(kind: type[SpleeterError]) -> None:
+def test_every_429_503_and_507_says_when_to_try_again(kind: type[SpleeterError]) -> None:
     answer = problem_response(SCOPE, raised(kind))
-    assert (answer.status_code in (429, 503)) == ("retry-after" in answer.headers)
+    assert (answer.status_code in (429, 503, 507)) == ("retry-after" in answer.headers)
 
 
 def test_an_unexpected_error_reveals_nothing() -> None:
@@ -106,12 +106,12 @@ def test_an_unexpected_error_reveals_nothing() -> None:
 
 
 @pytest.mark.parametrize("code", sorted({kind.facts.code for kind in KINDS}))
-def test_a_failed_job_answers_with_the_code_of_its_error_and_a_500_unless_the_song_is_at_fault(
+def test_a_failed_job_answers_with_the_code_of_its_error_and_a_500_unless_song_or_disk_is_at_fault(
     code: str,
 ) -> None:
     statuses = {kind.facts.http for kind in KINDS if kind.facts.code == code}
     answer = problem_response(SCOPE, errors.SeparationFailedError("Why it failed.", type=f"/problems/{code}"))
-    assert {min(answer.status_code, 500)} == {min(status, 500) for status in statuses}
+    assert {answer.status_code} == {status if status == 507 else min(status, 500) for status in statuses}
     document = json.loads(bytes(answer.body))
     assert (document["type"], document["detail"]) == (f"/problems/{code}", "Why it failed.")
 

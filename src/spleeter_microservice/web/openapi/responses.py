@@ -26,6 +26,7 @@ _WITH_A_KEY = (
     errors.MissingScopeError,
     errors.RateLimitError,
     errors.DatabaseUnavailableError,
+    errors.DatabaseFullError,
     errors.TokenKeysUnavailableError,
     errors.AuditUnwritableError,
 )
@@ -52,7 +53,7 @@ RETRY_AFTER = {
 }
 LOCATION = {"Location": {"description": "Path of the separation.", "schema": {"type": "string"}}}
 _CONTENT_RANGE = {"Content-Range": {"description": "`bytes */` and the size.", "schema": {"type": "string"}}}
-_HEADERS = {416: _CONTENT_RANGE, 429: RETRY_AFTER, 503: RETRY_AFTER, 504: LOCATION}
+_HEADERS = {416: _CONTENT_RANGE, 429: RETRY_AFTER, 503: RETRY_AFTER, 507: RETRY_AFTER, 504: LOCATION}
 """Headers of error responses, by HTTP status."""
 
 

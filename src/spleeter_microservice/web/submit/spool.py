@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -19,10 +18,10 @@ from uuid import uuid4
 from filelock import lock_descriptor
 
 from spleeter_microservice.errors import DiskFullError, RequestTooLargeError
+from spleeter_microservice.files import FULL
 
 _SUFFIX = ".upload"
 _BLOCK_BYTES = 1 << 20
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class SpooledFile:
@@ -72,15 +71,21 @@ class SpooledFile:
 
     def _write(self, block: bytearray) -> None:
         self._digest.update(block)
-        try:
-            with memoryview(block) as rest:
-                written = 0
-                while written < len(rest):
-                    written += os.write(self._descriptor, rest[written:])
-        except OSError as error:
-            if error.errno in _FULL:
-                raise DiskFullError("No space is left for uploads. Try again later.") from error
-            raise
+        with _space_left(), memoryview(block) as rest:
+            written = 0
+            while written < len(rest):
+                written += os.write(self._descriptor, rest[written:])
+
+
+@contextlib.contextmanager
+def _space_left() -> Iterator[None]:
+    """Raise ``DiskFullError`` for the errors of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise DiskFullError("No space is left for uploads. Free some on the disk of spool.") from error
+        raise
 
 
 @asynccontextmanager
@@ -97,7 +102,8 @@ async def spooled(folder: Path, max_bytes: int) -> AsyncIterator[SpooledFile]:
 def _create(folder: Path) -> tuple[Path, int]:
     while True:
         path = folder / f"{uuid4().hex}{_SUFFIX}"
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with _space_left():
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         lock_descriptor(descriptor)
         if os.fstat(descriptor).st_nlink:
             return path, descriptor

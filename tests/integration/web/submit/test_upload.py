@@ -274,7 +274,7 @@ async def test_a_full_disk_is_reported(
 
     monkeypatch.setattr(spool.SpooledFile, "_write", full)
     answer = await send(ann, song())
-    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/disk-full")
+    assert (answer.status_code, answer.json()["type"]) == (507, "/problems/disk-full")
     assert leftovers() == []
     assert resource.getrlimit(resource.RLIMIT_FSIZE) == before
 

@@ -1,0 +1,64 @@
+"""A disk that a test can fill and free."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_LOGS = 300_000  # bytes; the output of the tests goes to files, too
+
+
+@dataclass
+class SmallDisk:
+    """A folder on a file system of its own, or, where none may be mounted, a limit on the size of files."""
+
+    folder: Path
+    mounted: bool
+
+    def fill(self, room: int = 0) -> None:
+        """Leave only so many bytes, or let no file of this process and its children have more."""
+        if self.mounted:
+            usage = os.statvfs(self.folder)
+            (self.folder / "filler").write_bytes(bytes(usage.f_bavail * usage.f_frsize - room))
+        else:
+            self._limit_files(max(room, _LOGS))
+
+    def free(self) -> None:
+        """Make space again."""
+        if self.mounted:
+            (self.folder / "filler").unlink(missing_ok=True)
+        else:
+            self._limit_files(None)
+
+    def files(self) -> list[str]:
+        """Return the names of all files, except that which fills the disk."""
+        found = [path for path in self.folder.rglob("*") if path.is_file() and path.name != "filler"]
+        return sorted(str(path.relative_to(self.folder)) for path in found)
+
+    @staticmethod
+    def _limit_files(limit: int | None) -> None:
+        lists = Path("/proc/self/task").glob("*/children")
+        for pid in (0, *(int(pid) for path in lists for pid in path.read_text().split())):
+            with suppress(PermissionError):  # a server under another account keeps what it inherited
+                hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard if limit is None else limit, hard))
+
+
+@contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[SmallDisk]:
+    """Mount a small file system in a folder, if this machine permits it."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
+    mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    disk = SmallDisk(folder, mounted)
+    try:
+        yield disk
+    finally:
+        disk.free()
+        if mounted:
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
