@@ -25,7 +25,20 @@ from tests.support.web_service import song
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(240)]
 
-KINDS = ("s16.wav", "mp3", "flac", "ogg", "m4a", "wma")
+KINDS = (
+    "s16.wav",
+    "aiff",
+    "mp3",
+    "flac",
+    "ogg",
+    "opus",
+    "m4a",
+    "fragmented.mp4",
+    "wma",
+    "webm",
+    "mkv",
+    "aac",
+)
 FILES = 300
 AT_A_TIME = 4
 
