@@ -181,7 +181,7 @@ class AudioWriter:
         if isinstance(error, OSError) and error.errno in FULL:
             return DiskFullError(
                 f"No space is left in {folder} for {self._path.name} ({error.strerror}). "
-                "Free some, or choose another directory with -o."
+                "Free some, or choose another output directory."
             )
         if isinstance(error, FloatingPointError):
             return EncodingError(f"{self._path} cannot be written: {error}. Report this as a bug.")
@@ -191,7 +191,7 @@ class AudioWriter:
             )
         return UnwritableOutputError(
             f"{self._path} cannot be written: {error}. Check the directory {folder} and its permissions, "
-            "or choose another with -o."
+            "or choose another output directory."
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import platform
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spleeter_microservice.errors import DiskFullError, SpleeterError, UnwritableOutputError
-from spleeter_microservice.files import replace_atomically
+from spleeter_microservice.files import FULL, replace_atomically
 
 if TYPE_CHECKING:
     from spleeter_microservice.models.directory import InstalledModel
@@ -126,7 +125,7 @@ def write(path: Path, text: str) -> None:
         with nullcontext(path) if _is_special(path) else replace_atomically(path) as file:
             file.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        kind = DiskFullError if error.errno == errno.ENOSPC else UnwritableOutputError
+        kind = DiskFullError if error.errno in FULL else UnwritableOutputError
         raise kind(f"The report {path} cannot be written: {error.strerror}.") from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import sys
@@ -10,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from spleeter_microservice.errors import DiskFullError, OutputError, UnwritableOutputError
+from spleeter_microservice.files import FULL
 
 _SIGPIPE = 13  # which Windows' signal module lacks
 
@@ -41,7 +41,7 @@ def _status_of(error: OSError | None) -> int:
     if isinstance(error, BrokenPipeError):  # its reader has seen enough
         return 128 + _SIGPIPE
     print(f"Error: Standard output cannot be written: {error.strerror}.", file=sys.stderr)
-    kind: type[OutputError] = DiskFullError if error.errno == errno.ENOSPC else UnwritableOutputError
+    kind: type[OutputError] = DiskFullError if error.errno in FULL else UnwritableOutputError
     return kind.facts.exit_status
 
 

@@ -14,6 +14,7 @@ Files that a killed process leaves behind are in no manifest.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -23,8 +24,8 @@ from typing import Literal
 
 from filelock import FileLock
 
-from spleeter_microservice.errors import ModelCorruptError, UnwritableOutputError
-from spleeter_microservice.files import flush_to_disk, replace_atomically
+from spleeter_microservice.errors import DiskFullError, ModelCorruptError, UnwritableOutputError
+from spleeter_microservice.files import FULL, flush_to_disk, replace_atomically
 from spleeter_microservice.models.manifest import Manifest, record_files, verify_files
 from spleeter_microservice.separation.separator import ModelFiles
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
@@ -84,7 +85,7 @@ class ModelDirectory:
 
     def exists(self) -> bool:
         """Return whether a model is installed, even if damaged."""
-        return (self.folder / _MANIFEST).exists()
+        return os.path.exists(self.folder / _MANIFEST)  # noqa: PTH110  # False where it may not be looked
 
     def read(self) -> InstalledModel | None:
         """Return the installed model without verifying its files.
@@ -126,7 +127,8 @@ class ModelDirectory:
         Files that the manifest does not name are removed first.
 
         Raises:
-            UnwritableOutputError: if the directory cannot be written, here or in the block.
+            DiskFullError: if no space is left, here or in the block.
+            UnwritableOutputError: if the directory cannot be written for another reason.
         """
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -135,7 +137,8 @@ class ModelDirectory:
                 self._clean()
                 yield
         except OSError as error:
-            raise UnwritableOutputError(
+            kind = DiskFullError if error.errno in FULL else UnwritableOutputError
+            raise kind(
                 f"Cannot write the model into {self.folder}: {error.strerror or error}. Free space there, "
                 "make it writable, or choose another directory with SPLEETER_MODELS_DIR."
             ) from error

@@ -45,7 +45,7 @@ def stem_paths(
         if not _absolute(path).is_relative_to(_absolute(destination)):
             raise ConfigurationError(
                 f"The file name format {filename_format!r} leads to {path}, which is outside {destination}. "
-                "Remove '..' and a slash at the beginning, or choose another directory with -o."
+                "Remove '..' and a slash at the beginning, or choose another output directory."
             )
         if path in paths.values():
             raise ConflictingPathsError(

@@ -8,7 +8,6 @@ The keys, their meanings and their defaults are those of official Spleeter 2.4.2
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,14 +155,16 @@ def _read(path: Path, key: str, value: Any, reader: Callable[[Any], Any]) -> Any
         ) from error
 
 
-def _number(low: float, wanted: str, *, whole: bool = False, above: bool = False) -> Callable[[Any], Any]:
+def _number(
+    low: float, wanted: str, *, whole: bool = False, above: bool = False, high: float = 1e9
+) -> Callable[[Any], Any]:
     def read(value: Any) -> Any:
         kinds: tuple[type, ...] = (int,) if whole else (int, float)
         if isinstance(value, float) and whole and value.is_integer():
             value = int(value)
         wrong = isinstance(value, bool) or not isinstance(value, kinds)
-        if wrong or not math.isfinite(value) or value < low or (above and value == low):
-            raise ValueError(wanted)
+        if wrong or not low <= value <= high or (above and value == low):
+            raise ValueError(f"{wanted}, at most {high:,.15g}")
         return value
 
     return read
@@ -190,8 +191,8 @@ def _switch(value: Any) -> bool:
     return value
 
 
-def _range(low: float, wanted: str) -> Callable[[Any], Range]:
-    number = _number(low, wanted)
+def _range(low: float, high: float, wanted: str) -> Callable[[Any], Range]:
+    number = _number(low, wanted, high=high)
 
     def read(value: Any) -> Range:
         if not isinstance(value, list) or len(value) != 2 or number(value[0]) > number(value[1]):
@@ -213,9 +214,9 @@ def _augmentation(path: Path, values: Mapping[str, Any]) -> Augmentation:
 
 _RANDOM: dict[str, Callable[[Any], Any]] = {
     "random_data_augmentation": _switch,
-    "random_time_stretch": _range(0.25, "two factors in ascending order, at least 0.25"),
-    "random_pitch_shift": _range(-24, "two numbers of semitones in ascending order, at least -24"),
-    "random_volume": _range(-60, "two numbers of dB in ascending order, at least -60"),
+    "random_time_stretch": _range(0.25, 4, "two factors in ascending order, at least 0.25"),
+    "random_pitch_shift": _range(-24, 24, "two numbers of semitones in ascending order, at least -24"),
+    "random_volume": _range(-60, 60, "two numbers of dB in ascending order, at least -60"),
 }
 
 _STEPS = _number(1, "a whole number, at least 1", whole=True)
@@ -227,16 +228,16 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "validation_cache": _text,
     "mix_name": _text,
     "n_chunks_per_song": _STEPS,
-    "chunk_duration": _number(0, "a number of seconds above 0", above=True),
+    "chunk_duration": _number(0, "a number of seconds above 0", above=True, high=1e6),
     "batch_size": _STEPS,
-    "learning_rate": _number(0, "a number above 0", above=True),
+    "learning_rate": _number(0, "a number above 0", above=True, high=1e30),
     "optimizer": _choice(get_args(Optimizer)),
     "loss_type": _choice(get_args(Loss)),
     "train_max_steps": _STEPS,
     "save_checkpoints_steps": _STEPS,
     "save_summary_steps": _STEPS,
     "throttle_secs": _number(0, "a number of seconds, at least 0"),
-    "random_seed": _number(0, "a whole number, at least 0", whole=True),
+    "random_seed": _number(0, "a whole number, at least 0", whole=True, high=2**63 - 1),
 }
 
 KNOWN_KEYS = _ARCHITECTURE_KEYS | _INFERENCE_KEYS | _READERS.keys() | _RANDOM.keys()

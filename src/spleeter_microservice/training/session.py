@@ -95,9 +95,12 @@ def run_training(request: Request, listener: Listener, progress: Progress) -> Pa
         data = prepare(configuration, examples, folders.states / "files.json", compute.workers, progress)
         networks = TorchNetworks(configuration.architecture, weights, compute.device)
         record = _record(request, data) | {"device": str(compute.device), "bf16": compute.bf16}
+        if state:
+            data = replace(data, notes=[*data.notes, *_changes(state.record, record)])
+            record["data"]["notes"] = list(data.notes)
+            record["base"] = state.record.get("base")  # this run starts from the saved state
         trainer = Trainer(configuration, data, networks, compute, folders, record, listener)
         if state:
-            record["base"] = state.record.get("base")  # this run starts from the saved state
             trainer.resume(state)
         listener.on_start(trainer.step, str(compute.device), compute.bf16, data)
         return trainer.run()
@@ -127,6 +130,19 @@ def _check_same_model(state: TrainingState, architecture: UNetArchitecture, fold
             f"{folders.model} holds the training of another model, with different {', '.join(changed)}. Pass "
             "another output directory, or remove this one."
         )
+
+
+def _changes(saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return notes about what differs from the run that is resumed; more steps are no difference."""
+    before, after = saved["configuration"], now["configuration"]
+    notes = [
+        f"{key} is {after.get(key)!r}, and was {before.get(key)!r} before this training was resumed"
+        for key in sorted((before.keys() | after.keys()) - {"train_max_steps"})
+        if before.get(key) != after.get(key)
+    ]
+    if saved["data"]["sha256"] != now["data"]["sha256"]:
+        notes.append("the songs are not those that this training was begun with")
+    return notes
 
 
 @contextmanager

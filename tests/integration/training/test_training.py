@@ -181,6 +181,11 @@ def test_a_finished_training_is_not_repeated_but_can_be_extended(tmp_path: Path,
     assert (listener.started_at, listener.steps) == (4, [])
     assert data_sha256(train(tmp_path, songs, listener, train_max_steps=6).parent) != before
     assert listener.steps == [5, 6]
+    exported = train(tmp_path, write_songs(tmp_path / "others", 1), batch_size=3, train_max_steps=7)
+    assert record(exported.parent)["data"]["notes"] == [
+        "batch_size is 3, and was 2 before this training was resumed",
+        "the songs are not those that this training was begun with",
+    ]
 
 
 def test_two_states_and_one_model_are_kept(tmp_path: Path, songs: Path) -> None:

@@ -97,6 +97,8 @@ def test_missing_keys_have_the_defaults_of_spleeter(tmp_path: Path) -> None:
         ),
         ({"learning_rate": -1}, "-1 for 'learning_rate', which must be a number above 0"),
         ({"learning_rate": "fast"}, "'fast' for 'learning_rate'"),
+        ({"learning_rate": 1e38}, r"'learning_rate', which must be a number above 0, at most 1e\+30"),
+        ({"random_pitch_shift": [0, 1e9]}, "'random_pitch_shift', which must be two numbers"),
         ({"batch_size": 0}, "0 for 'batch_size', which must be a whole number, at least 1"),
         ({"batch_size": 2.5}, "2.5 for 'batch_size'"),
         ({"batch_size": True}, "True for 'batch_size'"),

