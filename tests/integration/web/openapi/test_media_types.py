@@ -11,7 +11,7 @@ import pytest_asyncio
 pytestmark = pytest.mark.asyncio
 
 JOB = "/v1/separations/{id}"
-GUARDED = {"400", "401", "403", "408", "413", "421", "422", "429", "500", "503"}
+GUARDED = {"400", "401", "403", "408", "413", "421", "422", "429", "500", "503", "507"}
 
 
 @pytest_asyncio.fixture

@@ -26,6 +26,7 @@ from spleeter_microservice.database.connection import Database
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
+from tests.support.databases import empty
 from tests.support.memory_access import MemoryRateLimiter
 from tests.support.waiting import eventually
 from tests.support.web_service import ALL, Player, build_services, served, song
@@ -75,6 +76,7 @@ def running(shared_database_url: str, tmp_path_factory: pytest.TempPathFactory) 
     loop.call_soon_threadsafe(stopping.set)
     thread.join()
     loop.close()
+    empty(shared_database_url)
 
 
 async def _work(player: Player) -> None:
