@@ -7,7 +7,6 @@ import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from spleeter_microservice.audio.codecs import OutputFormat
@@ -80,6 +79,8 @@ def separate_with_adapter(
 
     Between the adapter and this program, the waveforms are in temporary files.
     """
+    from tempfile import TemporaryDirectory
+
     from spleeter_microservice.audio.writer import AudioWriter
     from spleeter_microservice.compat.audio import Codec
     from spleeter_microservice.compat.audio.adapter import AudioAdapter

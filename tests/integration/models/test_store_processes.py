@@ -39,12 +39,12 @@ store.pull("tiny")
 """
 LITTLE_SPACE = f"""{PULL}
 import resource, signal
-from spleeter_microservice.errors import UnwritableOutputError
+from spleeter_microservice.errors import OutputError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
 try:
     store.pull("tiny")
-except UnwritableOutputError as error:
+except OutputError as error:
     print(error)
 """
 
