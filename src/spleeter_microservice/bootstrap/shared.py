@@ -42,12 +42,12 @@ def make_folder(folder: Path) -> Path:
 
 
 def make_data_folders(settings: Settings) -> None:
-    """Create the folders of the data folder that the service writes to.
+    """Create the folders that the service writes to in the data folder.
 
     Raises:
         ConfigurationError: if one cannot be created or written.
     """
-    for name in ("", "metrics", "spool", "work"):
+    for name in ("", "metrics", "spool", "work", *(() if settings.storage_url else ("objects",))):
         make_folder(settings.data_dir / name)
 
 

@@ -88,6 +88,9 @@ def run_api(options: argparse.Namespace, settings: Settings) -> int:
 
     token_verifier(settings)  # finds out whether its proxies can be used before anything starts
     alone = options.socket is None
+    from spleeter_microservice.bootstrap.shared import make_data_folders
+
+    make_data_folders(settings)
     if alone and settings.api_processes > 1:
         return _run_api_processes(settings)
     from spleeter_microservice.observability.logs import configure_logging
@@ -105,9 +108,11 @@ def run_worker(options: argparse.Namespace, settings: Settings) -> int:
     """Run a worker until SIGTERM or Ctrl-C; a second one shortens the shutdown."""
     settings.require_database("a worker")
     from spleeter_microservice.bootstrap import worker
+    from spleeter_microservice.bootstrap.shared import make_data_folders
     from spleeter_microservice.observability.logs import configure_logging
     from spleeter_microservice.observability.metrics import serve_metrics
 
+    make_data_folders(settings)
     configure_logging(settings.log_level)
     _watch_parent(options)
     if settings.metrics_port:

@@ -55,14 +55,14 @@ class InnerTarget:
         A name never leads to the addresses where clouds hand out credentials; only a network can allow them.
         """
         if isinstance(self.host, str):
-            return self.names(host) and not _is_metadata(address)
+            return self.may_name(host) and not _is_metadata(address)
         return address.version == self.host.version and address in self.host
 
-    def names(self, host: str) -> bool:
-        """Return whether the target is this host's name, or a domain above it."""
-        if isinstance(self.host, str) and self.host.startswith("*."):
-            return host.endswith(self.host[1:])
-        return host == self.host
+    def may_name(self, host: str) -> bool:
+        """Return whether a host, not yet resolved, may be in this target."""
+        if not isinstance(self.host, str):
+            return True
+        return host.endswith(self.host[1:]) if self.host.startswith("*.") else host == self.host
 
 
 def _is_metadata(address: Address) -> bool:

@@ -105,7 +105,7 @@ class UrlPolicy:
         url = _parsed(text)
         host = url.raw_host.decode("ascii").lower().removesuffix(".")
         port, literal = _port(url), _literal(host)
-        if port not in self.ports | {target.port for target in self.inner}:
+        if port not in self.ports | {target.port for target in self.inner if target.may_name(host)}:
             allowed = ", ".join(map(str, sorted(self.ports)))
             raise _forbidden(f"port {port} is not allowed, only {allowed}")
         if literal is None:

@@ -235,6 +235,8 @@ async def test_the_operator_s_hosts_are_reached_only_under_their_names_and_at_th
     ):
         with pytest.raises(ForbiddenAddressError):
             await policy.find(policy.check(forbidden))
+    with pytest.raises(ForbiddenAddressError, match="port 8080 is not allowed"):
+        policy.check("http://other.internal:8080/")  # told to callers at once
     rebound = replace(policy, resolver=resolving("10.0.0.1", "169.254.169.254").resolver)
     with pytest.raises(ForbiddenAddressError):
         await rebound.find(rebound.check("http://hooks.internal/"))
