@@ -115,6 +115,7 @@ async def test_a_request_s_id_is_in_every_line_about_it_and_at_the_receiver(
             "metadata": None,
             "model": "2stems",
             "stems": ["vocals", "accompaniment"],
+            "warnings": [],
             "error": None,
             "request_id": ID,
         }
