@@ -44,11 +44,15 @@ class Family:
     Attributes:
         order: order of the bytes in a number.
         start: pattern of a file's first twelve bytes.
+        mark: what can be found of these quickly, since it begins with letters.
+        offset: position of the mark in the file.
         samples: name of the chunk with the samples.
     """
 
     order: Literal["little", "big"]
     start: re.Pattern[bytes]
+    mark: re.Pattern[bytes]
+    offset: int
     samples: bytes
 
     def number(self, data: bytes) -> int:
@@ -56,8 +60,9 @@ class Family:
         return int.from_bytes(data, self.order)
 
 
-WAV = Family("little", re.compile(rb"(RIFF|RF64|BW64)....WAVE", re.DOTALL), b"data")
-AIFF = Family("big", re.compile(rb"FORM....AIF[FC]", re.DOTALL), b"SSND")
+_AIFF_START = re.compile(rb"FORM....AIF[FC]", re.DOTALL)
+WAV = Family("little", re.compile(rb"(RIFF|RF64|BW64)....WAVE", re.DOTALL), re.compile(b"WAVE"), 8, b"data")
+AIFF = Family("big", _AIFF_START, _AIFF_START, 0, b"SSND")
 
 
 def examine(family: Family, file: SeekableFile, start: int, size: int) -> Structure:
@@ -111,15 +116,17 @@ class _File:
         following = self._following(at + stated)
         if following is not None:
             return self._part(following, stated, rate)
-        end = next(search(self._file, self._family.start, at, self._size), self._size)
-        if not _is_placeholder(*field[1:], stated):
-            if at + stated <= end and not self._goes_on(at + stated, end, rate or _CD):
+        overflown = self._overflown(at, stated)
+        end = overflown or self._next_file(at)
+        is_placeholder = _is_placeholder(*field[1:], stated)
+        if not is_placeholder:
+            if at + stated <= end and not (overflown or self._goes_on(at + stated, end, rate or _CD)):
                 return self._part(end, stated, rate)
             self._note_wrong_size(stated, end - at, rate or _CD, end)
-            if at + stated < end:
-                # FFmpeg reads to the end of the section if the size is the largest.
-                size = min(end - at, 0xFFFFFFFF) if field[1] == 4 else end - at
-                self._patches[field[0]] = size.to_bytes(field[1], self._family.order)
+        if field[1] == 8 or (at + stated < end and not is_placeholder):
+            # FFmpeg reads to the end of the section if 32 bits hold their largest number.
+            size = min(end - at, (1 << 8 * field[1]) - 1)
+            self._patches[field[0]] = size.to_bytes(field[1], self._family.order)
         return self._part(end, end - at, rate)
 
     def _part(self, end: int, samples: int, rate: float | None) -> Part:
@@ -131,6 +138,19 @@ class _File:
         elif abs(real - stated) >= NOTICEABLE * rate:
             text = f"The header states {stated / rate:.2f} s of sound, but the file has {real / rate:.2f} s."
             self.findings.append(("wrong-length", text, min(stated, real) / rate))
+
+    def _overflown(self, at: int, stated: int) -> int | None:
+        """Return the end of samples of more than 4 GiB, of whose size only 32 bits are stated."""
+        ends = range(at + stated + (1 << 32), self._size + 1, 1 << 32)
+        return next((end for end in ends if self._following(end) is not None), None)
+
+    def _next_file(self, position: int) -> int:
+        """Return where another file begins, or the end of this one."""
+        for mark in search(self._file, self._family.mark, position + 8, self._size):
+            start = mark - self._family.offset
+            if self._family.start.match(read_at(self._file, start, 12)):
+                return start
+        return self._size
 
     def _number(self, position: int, size: int) -> int:
         return self._family.number(read_at(self._file, position, size))
@@ -170,7 +190,9 @@ class _File:
     def _goes_on(self, position: int, end: int, rate: float) -> bool:
         """Return whether enough samples follow a position, which are not padding."""
         following = blocks(self._file, position, end)
-        return end - position >= NOTICEABLE * rate and any(block.strip(b"\0") for _, block in following)
+        return end - position >= NOTICEABLE * rate and any(
+            block != bytes(len(block)) for _, block in following
+        )
 
     def _wav_rate(self) -> int | None:
         """Return the bytes of a second of samples that are not compressed; put a wrong rate right."""

@@ -58,9 +58,11 @@ class View:
     def read(self, size: int) -> bytes:
         """Return at most ``size`` bytes, or none at the end of the part."""
         start = self._part.start + self._position
+        if self._position >= self.size:
+            return b""
         try:
             self._file.seek(start)
-            data = self._file.read(max(0, min(size, self.size - self._position)))
+            data = self._file.read(min(size, self.size - self._position))
         except OSError as error:
             self.error = error
             return b""

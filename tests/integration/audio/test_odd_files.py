@@ -216,6 +216,27 @@ def test_samples_beyond_the_stated_size_are_read(tmp_path: Path, kind: str, size
     assert warning.message.endswith("but the file has 1.20 s.")
 
 
+def test_a_size_that_overflows_32_bits_is_recognised(tmp_path: Path) -> None:
+    beyond = 400_000
+    path = patched_wav(tmp_path, b"data", 4, struct.pack("<I", beyond))
+    with path.open("r+b") as file:
+        file.truncate(path.read_bytes().index(b"data") + 8 + (1 << 32) + beyond)  # a sparse hole
+    with AudioReader(path, duration=SECONDS) as reader:
+        assert reader.announced_duration == ((1 << 32) + beyond) / 4 / RATE
+        assert sum(map(len, reader.blocks(RATE))) == len(SONG)
+    assert [warning.code for warning in reader.warnings] == ["wrong-length"]
+
+
+@pytest.mark.parametrize("size", [0, 1000, 1 << 40, (1 << 63) + 5])
+def test_a_size_of_64_bits_may_be_wrong(tmp_path: Path, size: int) -> None:
+    options = {"rf64": "always"}
+    path = encode(tmp_path / "large.wav", SONG, muxer="wav", encoder="pcm_s16le", container_options=options)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"ds64") + 16
+    data[at : at + 8] = struct.pack("<Q", size)
+    assert len(read(written(path, bytes(data)))) == len(SONG)
+
+
 @pytest.mark.parametrize("size", [0x40000000, 0x80000064, 0x7FFFFFFF, 0xFFFFFFFF, 0xFFFFFF00, 0x60000000])
 def test_a_size_that_is_too_large_means_the_end_of_the_file(tmp_path: Path, size: int) -> None:
     path = patched_wav(tmp_path, b"data", 4, struct.pack("<I", size))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spleeter_microservice.audio.parts import Structure
+from spleeter_microservice.audio.parts import Part, Structure
 from spleeter_microservice.audio.source import View
 from spleeter_microservice.audio.structure import examine
 
@@ -67,3 +67,13 @@ def test_the_file_is_rewound_after_the_examination(beginning: bytes) -> None:
 def test_a_matroska_segment_of_unknown_size_is_not_cut_off(size: int, cut_off: bool) -> None:
     content = b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67" + bytes([size]) + b"x"
     assert structure_of(content).cut_off == cut_off
+
+
+def test_a_position_beyond_the_end_has_no_bytes_and_is_no_error() -> None:
+    view = View(io.BytesIO(b"abcdef"), Part(2, 4))
+    assert [view.seek(0, whence) for whence in (0, 1, 2)] == [0, 0, 2]
+    assert view.seek(1 << 62) == 1 << 62
+    assert (view.read(9), view.error) == (b"", None)
+    assert view.seek(-1) < 0
+    assert view.seek(-1, 2) == 1
+    assert view.read(9) == b"d"
