@@ -275,7 +275,7 @@ def test_offset_and_duration_select_a_slice_of_the_whole(
 
 
 def test_an_offset_beyond_the_end_is_refused_with_the_length_of_the_file(any_file: dict[str, Path]) -> None:
-    with pytest.raises(NoSamplesError, match=r"offset of 1\.5 s .*song\.wav, which lasts 1\.00 s"):
+    with pytest.raises(NoSamplesError, match=r"offset of 1\.5 s .*song\.wav, which lasts 1 s\."):
         read(any_file["wav"], offset=1.5)
 
 
