@@ -50,6 +50,11 @@ QUEUE_OLDEST_SECONDS = Gauge(
     "Seconds that the oldest job has been waiting.",
     multiprocess_mode="mostrecent",
 )
+READY_WORKERS = Gauge(
+    "spleeter_ready_workers",
+    "Live workers that have separated the reference clip correctly.",
+    multiprocess_mode="mostrecent",
+)
 REALTIME_FACTOR = Histogram(
     "spleeter_realtime_factor", "Seconds of audio separated per second.", ["model"], buckets=_FACTORS
 )
@@ -74,11 +79,15 @@ def exposition() -> bytes:
 
 
 def serve_metrics(host: str, port: int) -> None:
-    """Serve this process's metrics on a port of their own, from a thread.
+    """Serve the metrics of a stand-alone worker on a port of their own, from a thread.
+
+    Those of the queue are left out: only the API knows them.
 
     Raises:
         ConfigurationError: if the port cannot be used.
     """
+    for gauge in (CURRENT_JOBS, QUEUE_DEPTH, QUEUE_AUDIO_SECONDS, QUEUE_OLDEST_SECONDS, READY_WORKERS):
+        REGISTRY.unregister(gauge)
     try:
         start_http_server(port, host)
     except OSError as error:

@@ -195,7 +195,10 @@ class InferenceSlot:
 
     async def _replace_exited(self, ended: asyncio.Task[InferenceProcess]) -> None:
         """Start another process in place of one that exited while idle, or could not start."""
-        if ended.cancelled() or ended.exception() is not None:
+        error = None if ended.cancelled() else ended.exception()
+        if error is not None:
+            WORKER_RESTARTS.labels(type(error).__name__).inc()
+        if ended.cancelled() or error is not None:
             self._start_another()
         else:
             await ended.result().wait()
@@ -209,7 +212,8 @@ class InferenceSlot:
     def _replace(self, process: InferenceProcess) -> None:
         reason = process.exit_reason()
         self.ends[type(reason).__name__] += 1
-        WORKER_RESTARTS.labels(type(reason).__name__).inc()
+        if not isinstance(reason, JobStoppedError):  # somebody wanted that
+            WORKER_RESTARTS.labels(type(reason).__name__).inc()
         logger.warning("inference process %d exited: %s%s", process.pid, reason, process.stderr_tail)
         if not self._closed:
             self._start_another()

@@ -16,6 +16,7 @@ from spleeter_microservice.observability.metrics import (
     QUEUE_AUDIO_SECONDS,
     QUEUE_DEPTH,
     QUEUE_OLDEST_SECONDS,
+    READY_WORKERS,
     exposition,
 )
 from spleeter_microservice.web.openapi.responses import Answers, open_to_all
@@ -34,19 +35,22 @@ _RESPONSES: Answers = open_to_all() | {
 async def metrics(services: ServicesDep) -> Response:
     """Return all metrics in Prometheus's text format.
 
-    While the database is unavailable, the metrics of the queue are NaN.
+    While the database is unavailable, the metrics of the queue and of the workers are NaN.
     """
-    _set_load(await _load(services))
+    load, ready = await _load(services)
+    _set_load(load)
+    READY_WORKERS.set(ready)
     return Response(await asyncio.to_thread(exposition), media_type=EXPOSITION_TYPE)
 
 
-async def _load(services: Services) -> Load | None:
+async def _load(services: Services) -> tuple[Load | None, float]:
+    """Return the load of the queue and the number of ready workers, if the database is available."""
     try:
         async with asyncio.timeout(_TIMEOUT):
-            return await services.repository.load()
+            return await services.repository.load(), await services.workers.ready()
     except (DatabaseUnavailableError, TimeoutError):
         logger.warning("cannot measure the queue", exc_info=True)
-        return None
+        return None, math.nan
 
 
 def _set_load(load: Load | None) -> None:

@@ -1,0 +1,242 @@
+"""A real Prometheus fires each alert about the real service when it should, and none while all is well."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+import pytest_asyncio
+import yaml
+
+from spleeter_microservice.database.connection import Database
+from spleeter_microservice.jobs.job import Job, JobOptions
+from spleeter_microservice.jobs.repository import JobRepository
+from spleeter_microservice.settings import Settings
+from tests.support.audio_files import RATE, encode_kind, noise
+from tests.support.databases import PostgresServer
+from tests.support.job_samples import new_job
+from tests.support.service import Service, free_port, running
+from tests.support.waiting import eventually, still
+
+pytestmark = [
+    pytest.mark.asyncio,
+    pytest.mark.timeout(300),
+    pytest.mark.slow,
+    pytest.mark.xdist_group("alerts"),
+]
+
+ROOT = Path(__file__).parents[2]
+RULES = (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text(encoding="utf-8")
+ALERTS = {rule["alert"] for rule in yaml.safe_load(RULES)["groups"][0]["rules"]}
+SLOW_SECONDS = 31.0  # longer than the separations that SpleeterSlowSeparation ignores
+
+
+def hastened(rules: str) -> str:
+    """Return the rules with seconds in place of minutes, and without a wait before they fire."""
+    rules = re.sub(r"for: \d+m", "for: 0s", rules).replace("[15m]", "[60s]")
+    return re.sub(r"\[\d+m\]", "[6s]", rules)
+
+
+class Prometheus:
+    """A running server."""
+
+    def __init__(self, port: int) -> None:
+        self._url = f"http://127.0.0.1:{port}/api/v1/alerts"
+
+    def summaries(self) -> dict[str, str]:
+        """Return what the alerts that fire now say, by their names."""
+        try:
+            alerts = httpx.get(self._url, trust_env=False).json()["data"]["alerts"]
+        except httpx.TransportError:
+            return {"": "Prometheus is starting."}
+        firing = [alert for alert in alerts if alert["state"] == "firing"]
+        return {alert["labels"]["alertname"]: alert["annotations"]["summary"] for alert in firing}
+
+
+@contextmanager
+def prometheus(folder: Path, *targets: int) -> Iterator[Prometheus]:
+    """Run Prometheus with the alerts."""
+    program = shutil.which("prometheus") or pytest.fail("Prometheus is not installed: make components")
+    addresses = [f"127.0.0.1:{port}" for port in targets]
+    configuration = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
+    configuration["global"] = {
+        "scrape_interval": "500ms",
+        "evaluation_interval": "500ms",
+        "scrape_timeout": "450ms",
+    }
+    configuration["scrape_configs"][0]["static_configs"] = [{"targets": addresses}]
+    folder.mkdir()
+    (folder / "alerts.yml").write_text(hastened(RULES))
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
+    port = free_port()
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [program, f"--web.listen-address=127.0.0.1:{port}", "--config.file=prometheus.yml"],
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield Prometheus(port)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@dataclass
+class Fleet:
+    """An API whose scanner is away, a worker, and Prometheus; jobs are created in the database."""
+
+    api: Service
+    worker: Service
+    alerts: Prometheus
+    postgres: PostgresServer
+    url: str
+    repository: JobRepository
+    song: Path
+    objects: Path
+
+    async def create(self, seconds: float = 1.0, *, song: bool = True) -> Job:
+        """Create a job, with its song or without."""
+        new = new_job(tenant="default", audio_seconds=seconds, options=JobOptions(stems=2))
+        if song:
+            path = self.objects / new.input_key
+            path.parent.mkdir(parents=True)
+            shutil.copy(self.song, path)
+        return (await self.repository.create(new)).job
+
+    async def ended(self, job: Job) -> str:
+        """Wait for the end of a job, and return its state."""
+        return str(self.api.wait_for(str(job.id))["state"])
+
+    def kill_until(self, name: str) -> bool:
+        """Kill the inference process, which the next attempt starts again; return whether an alert fires."""
+        for child in self.worker.pids("inference_child"):
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        return name in self.alerts.summaries()
+
+    async def fires(self, name: str) -> None:
+        """Wait until an alert fires."""
+        await eventually(lambda: name in self.alerts.summaries(), within=60)
+
+    def end_connections(self) -> None:
+        """Close the database to everybody, as if it were away."""
+        with psycopg.connect(self.postgres.url_of("postgres"), autocommit=True) as connection:
+            name = self.url.rpartition("/")[2].partition("?")[0]
+            connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+            )
+
+    async def quiet(self) -> None:
+        """Wait until no alert fires."""
+        await eventually(lambda: not self.alerts.summaries(), within=60)
+
+
+@pytest_asyncio.fixture
+async def fleet(postgres: PostgresServer, tmp_path: Path, model_settings: Settings) -> AsyncIterator[Fleet]:
+    encode_kind(tmp_path / "song.wav", noise(RATE), "s16.wav")
+    objects, metrics = tmp_path / "objects", free_port()
+    models = model_settings.models_dir
+    with postgres.database(postgres.template) as name:
+        url = postgres.url_of(name)
+        shared = {"SPLEETER_DATABASE_URL": url, "SPLEETER_STORAGE_URL": str(objects)}
+        away = {"SPLEETER_ANTIVIRUS": "required", "SPLEETER_CLAMD_URL": f"tcp://127.0.0.1:{free_port()}"}
+        scraped = {"SPLEETER_METRICS_PORT": str(metrics)}
+        with (
+            running(tmp_path / "api", models, "api", shared | away, ready=False) as api,
+            running(tmp_path / "worker", models, "worker", shared | scraped, ready=False) as worker,
+            prometheus(tmp_path / "prometheus", api.port, metrics) as alerts,
+        ):
+            async with Database(url) as database:
+                repository = JobRepository(database)
+                worker.wait_for_log("self-check passed")
+                yield Fleet(api, worker, alerts, postgres, url, repository, tmp_path / "song.wav", objects)
+
+
+async def test_every_alert_fires_when_it_should_and_not_before(fleet: Fleet) -> None:
+    alerts, checked = fleet.alerts, {"SpleeterRestarts"}
+
+    async def fires(name: str) -> None:
+        await fleet.fires(name)
+        checked.add(name)
+
+    for _ in range(3):  # short clips are slow for their length, which is no reason for an alert
+        assert await fleet.ended(await fleet.create()) == "succeeded"
+    await fleet.ended(await fleet.create(song=False))  # the first failure of all makes the counter exist
+    await fleet.quiet()
+    await still(lambda: not alerts.summaries(), seconds=2)
+
+    (child,) = fleet.worker.pids("inference_child")  # it stalls while other things go wrong
+    slow = await fleet.create()
+    await eventually(lambda: fleet.api.job(str(slow.id))["state"] == "running")
+    os.kill(child, signal.SIGSTOP)
+    stalled = time.monotonic()
+
+    await fleet.create()  # waits, while no worker is free
+    with psycopg.connect(fleet.url) as connection:
+        connection.execute(
+            "UPDATE spleeter_jobs SET created_at = now() - interval '20 min' WHERE state = 'queued'"
+        )
+    await fires("SpleeterQueueTooOld")
+
+    for _ in range(3):
+        answer = fleet.api.client.post(
+            "/v1/separations", files={"file": ("song.wav", fleet.song.read_bytes())}
+        )
+        assert answer.status_code == 503
+        time.sleep(0.5)
+    await fires("SpleeterScannerFails")
+    await fires("SpleeterErrors")
+
+    with psycopg.connect(fleet.url) as connection:
+        connection.execute("LOCK TABLE spleeter_jobs IN ACCESS EXCLUSIVE MODE")
+        asking = asyncio.create_task(asyncio.to_thread(fleet.api.job, str(slow.id)))
+        await asyncio.sleep(1.2)
+        connection.rollback()
+        await asking
+    await fires("SpleeterSlowAnswers")
+
+    await asyncio.sleep(max(0.0, SLOW_SECONDS - (time.monotonic() - stalled)))
+    os.kill(child, signal.SIGCONT)
+    await fires("SpleeterSlowSeparation")
+    assert await fleet.ended(slow) == "succeeded"
+
+    for _ in range(3):
+        await fleet.ended(await fleet.create(song=False))
+    await fires("SpleeterJobsFail")
+
+    for _ in range(8):
+        await fleet.create()
+    await eventually(lambda: fleet.kill_until("SpleeterRestarts"), within=60)
+
+    assert fleet.worker.process is not None
+    fleet.worker.process.kill()
+    fleet.worker.process.wait()
+    await fires("SpleeterDown")  # one process of the fleet
+    await fleet.create()
+    await fires("SpleeterNoReadyWorker")
+
+    fleet.end_connections()
+    await fires("SpleeterDatabaseAway")
+
+    assert fleet.api.process is not None
+    fleet.api.process.kill()
+    fleet.api.process.wait()
+    await eventually(
+        lambda: "spleeter-microservice" in alerts.summaries().get("SpleeterDown", "")
+    )  # all of it
+    assert checked == ALERTS
