@@ -7,6 +7,7 @@ set before this module is imported, ``exposition`` adds up the metrics of all pr
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from prometheus_client import (
@@ -19,7 +20,9 @@ from prometheus_client import (
     generate_latest,
     start_http_server,
 )
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 from spleeter_microservice.errors import ConfigurationError
 
@@ -78,6 +81,16 @@ def exposition() -> bytes:
     return generate_latest(registry)
 
 
+class _MetricsOfWorker(Collector):
+    """The metrics of this process, without those that only the API knows."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Return them."""
+        known = (CURRENT_JOBS, QUEUE_DEPTH, QUEUE_AUDIO_SECONDS, QUEUE_OLDEST_SECONDS, READY_WORKERS)
+        names = {gauge._name for gauge in known}
+        return (family for family in REGISTRY.collect() if family.name not in names)
+
+
 def serve_metrics(host: str, port: int) -> None:
     """Serve the metrics of a stand-alone worker on a port of their own, from a thread.
 
@@ -86,10 +99,10 @@ def serve_metrics(host: str, port: int) -> None:
     Raises:
         ConfigurationError: if the port cannot be used.
     """
-    for gauge in (CURRENT_JOBS, QUEUE_DEPTH, QUEUE_AUDIO_SECONDS, QUEUE_OLDEST_SECONDS, READY_WORKERS):
-        REGISTRY.unregister(gauge)
+    registry = CollectorRegistry()
+    registry.register(_MetricsOfWorker())
     try:
-        start_http_server(port, host)
+        start_http_server(port, host, registry)
     except OSError as error:
         raise ConfigurationError(
             f"Cannot serve metrics on {host}, port {port}: {error.strerror}. Choose another with "

@@ -155,4 +155,4 @@ def test_an_adapter_of_a_programs_own_reads_the_song_and_writes_the_stems(
 def test_the_modules_have_official_spleeters_names() -> None:
     for name in ("separator", "audio", "audio.adapter", "audio.ffmpeg"):
         import_module(f"spleeter_microservice.compat.{name}")
-    assert not {"tensorflow", "torch"} & sys.modules.keys()
+    assert not {"tensorflow"} & sys.modules.keys()

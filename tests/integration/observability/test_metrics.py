@@ -31,7 +31,10 @@ def test_the_metrics_of_processes_that_share_a_folder_are_added_up(tmp_path: Pat
 def test_the_metrics_of_a_worker_are_served_on_its_address_only() -> None:
     port = free_port()
     serve_metrics("127.0.0.1", port)
-    assert "spleeter_current_jobs" in httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+    assert (
+        "spleeter_worker_restarts_total"
+        in httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+    )
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.2:{port}/metrics", trust_env=False)
     with pytest.raises(ConfigurationError, match="SPLEETER_METRICS_PORT"):

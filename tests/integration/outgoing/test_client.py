@@ -115,7 +115,7 @@ async def test_an_allowed_host_is_reached_but_not_from_other_names_nor_when_it_l
             address(server, host="other.example"),
             address(server, host="127.0.0.1"),
         ):
-            with pytest.raises(ForbiddenAddressError, match="public address"):
+            with pytest.raises(ForbiddenAddressError):
                 await fetch(client, url)
         assert names.asked == ["song.example", "song.example", "other.example"]
         assert len(server.requests) == 1
