@@ -24,12 +24,19 @@ DELETED = "deleted"
 
 @dataclass(frozen=True)
 class Notice:
-    """A change of a job; ``event`` is the number of its event, if it has one."""
+    """A change of a job.
+
+    Attributes:
+        job, state, progress: the job, as it is now.
+        event: number of the change's event, if it has one.
+        warned: whether the job has warnings.
+    """
 
     job: UUID
     state: str
     progress: float
     event: int | None
+    warned: bool
 
 
 class JobNotifications:
@@ -85,4 +92,5 @@ class JobNotifications:
 def parse_notice(payload: str) -> Notice:
     """Read the payload that the trigger of ``spleeter_jobs`` sends."""
     values = json.loads(payload)
-    return Notice(UUID(values["job"]), values["state"], values["progress"], values.get("event"))
+    event, warned = values.get("event"), values.get("warned", False)
+    return Notice(UUID(values["job"]), values["state"], values["progress"], event, warned)

@@ -131,7 +131,7 @@ class EventStream:
                     spoke = clock()
 
     async def _new_events(self, subscription: Subscription, notice: Notice | None) -> Sequence[JobEvent]:
-        if notice is not None and notice.state != State.SUCCEEDED:
+        if notice is not None and not notice.warned:  # the warnings themselves may be too long for it
             return self._event_of(notice)
         try:
             async with self._hub.querying:
