@@ -56,14 +56,15 @@ bench-crash: $(VENV)/installed-dev ## separate many clips while processes are ki
 components: ## install the programs that the tests run, if you are root on a system with apt-get
 	@if [ -x /usr/sbin/clamd ] && [ -x /usr/sbin/pgbouncer ] && [ -x /usr/bin/chromedriver ] \
 		&& dpkg -s $(SYNTHESIS) node-form-data >/dev/null 2>&1 \
-		&& command -v promtool >/dev/null && command -v kubectl >/dev/null && command -v microsocks >/dev/null \
+		&& command -v prometheus >/dev/null && command -v kubectl >/dev/null && command -v microsocks >/dev/null \
 		&& command -v npm >/dev/null \
 		|| ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then exit 0; fi; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-		clamav-daemon chromium chromium-driver curl fonts-dejavu-core microsocks nodejs node-form-data $(SYNTHESIS) \
+		clamav-daemon chromium chromium-driver curl fonts-dejavu-core microsocks nodejs node-form-data pgbouncer \
+		$(SYNTHESIS) \
 		$$(command -v npm >/dev/null || echo npm) \
 		$$(command -v kubectl >/dev/null || echo kubernetes-client) >/dev/null && \
-	{ command -v promtool >/dev/null || scripts/install_promtool.sh; }
+	{ command -v prometheus >/dev/null || scripts/install_prometheus.sh; }
 
 # The programs and sounds that synthesise music to train the built-in models on.
 SYNTHESIS := mma fluidsynth fluid-soundfont-gm timgm6mb-soundfont musescore-general-soundfont-small \
