@@ -17,7 +17,6 @@ import platformdirs
 
 from spleeter_microservice.access.keys import parse_configured
 from spleeter_microservice.access.token_rules import Grant, parse_grant, parse_tenant_claim
-from spleeter_microservice.antivirus.clamd import Clamd
 from spleeter_microservice.errors import ConfigurationError
 from spleeter_microservice.outgoing.inner_targets import InnerTarget
 from spleeter_microservice.setting_values import (
@@ -119,6 +118,13 @@ def setting(
     variable = Variable(name, meaning, parse, secret, default_text)
     made: T = field(default=default, repr=not secret, metadata={"variable": variable})
     return made
+
+
+def _clamd(url: str) -> object:
+    """Check an address of clamd; imported lazily, since asyncio takes a third of a command's start."""
+    from spleeter_microservice.antivirus.clamd import Clamd  # noqa: PLC0415
+
+    return Clamd.from_url(url)
 
 
 @dataclass(frozen=True)
@@ -353,7 +359,7 @@ class Settings:
         "SPLEETER_CLAMD_URL",
         None,
         "Address of clamd: `tcp://host:3310` or `unix:///path`.",
-        parse=checked(Clamd.from_url),
+        parse=checked(_clamd),
         secret=True,
     )
     antivirus: Scanning = setting(
