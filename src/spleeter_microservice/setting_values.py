@@ -234,7 +234,7 @@ def _check_database_hosts(hosts: str, parameters: set[str]) -> None:
 
 
 def _check_with_libpq(url: str) -> None:
-    """Let libpq parse a URL, if it is installed: without the service, nothing connects to a database."""
+    """Check a URL with libpq, which is missing only if the service, and so any use of a database, is too."""
     if find_spec("psycopg") is None:
         return
     # Imported lazily: it takes 0.2 s, and most commands have no database.

@@ -27,9 +27,9 @@ from spleeter_microservice.audio.warnings import NOTICEABLE, AudioWarning
 
 CHUNK_TOLERANCE = 64  # bytes; some programs include the header in the size of the samples
 
-# Sizes from here on are rather placeholders than true: 1.7 hours of stereo in 16 bits.
+# Sizes from here on are more likely placeholders: 1.7 hours of 16-bit stereo.
 _INCREDIBLE = 1 << 30
-_CD = 44100 * 4  # bytes per second of samples whose header does not tell
+_CD = 44100 * 4  # bytes per second to assume if the header does not say
 _EXTENSIBLE = 0xFFFE
 _UNCOMPRESSED = (1, 3, 6, 7)  # integers, floats, A-law, µ-law
 # Chunks and tags that may follow the samples and be cut off.
@@ -44,7 +44,7 @@ class Family:
     Attributes:
         order: order of the bytes in a number.
         start: pattern of a file's first twelve bytes.
-        mark: what can be found of these quickly, since it begins with letters.
+        mark: the part of the pattern to search for; it begins with letters, which makes the search fast.
         offset: position of the mark in the file.
         samples: name of the chunk with the samples.
     """
@@ -104,7 +104,7 @@ class _File:
         self.findings: list[tuple[str, str, float]] = []
 
     def part(self) -> Part:
-        """Return the section that has the file's samples, with its header put right."""
+        """Return the section that has the file's samples, with its header corrected."""
         if self._family.samples not in self._chunks:
             return Part(self._start, self._size)
         at, stated = self._chunks[self._family.samples]
@@ -124,7 +124,7 @@ class _File:
                 return self._part(end, stated, rate)
             self._note_wrong_size(stated, end - at, rate or _CD, end)
         if field[1] == 8 or (at + stated < end and not is_placeholder):
-            # FFmpeg reads to the end of the section if 32 bits hold their largest number.
+            # The largest 32-bit number makes FFmpeg read to the end of the section.
             size = min(end - at, (1 << 8 * field[1]) - 1)
             self._patches[field[0]] = size.to_bytes(field[1], self._family.order)
         return self._part(end, end - at, rate)
@@ -195,7 +195,7 @@ class _File:
         )
 
     def _wav_rate(self) -> int | None:
-        """Return the bytes of a second of samples that are not compressed; put a wrong rate right."""
+        """Return the bytes of a second of samples that are not compressed; correct a wrong rate."""
         at, length = self._chunks.get(b"fmt ", (0, 0))
         content = read_at(self._file, at, min(length, 40))
         kind, channels, rate, stated, frame, bits = struct.unpack("<HHIIHH", content[:16].ljust(16, b"\0"))

@@ -45,7 +45,7 @@ _STATES_DURATION = frozenset(("matroska,webm", "asf"))
 _STATES_END = frozenset(("mov,mp4,m4a,3gp,3g2,mj2", "ogg"))
 # Streams without a container. Like a player, skip whatever is not a frame.
 _RAW_STREAMS = frozenset(("mp3", "aac", "ac3", "eac3", "dts", "truehd", "flac"))
-# Containers of broadcasts, whose times begin anew whenever the sender likes.
+# Containers of broadcasts, whose timestamps may restart at any point.
 _BROADCASTS = frozenset(("mpegts", "mpeg"))
 _LONGEST_BROADCAST_GAP = 10.0  # seconds
 
@@ -197,7 +197,7 @@ class Decoder:
         gap = time - self._origin - self._clock
         if gap > -NOTICEABLE:
             return gap
-        self._origin += gap  # the times begin anew
+        self._origin += gap  # the timestamps restart
         return 0.0
 
     def _note_lost(self, bad: int) -> None:
