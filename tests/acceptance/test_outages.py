@@ -231,7 +231,7 @@ def test_a_short_object_store_outage_is_waited_out(service: Service, long: Path,
         )
         assert (answer.status_code, answer.json()["type"]) == (503, "/problems/storage-unavailable")
         assert int(answer.headers["retry-after"]) > 0
-        service.wait_for_log("waiting for the object store")
+        service.wait_for_log("waiting to go on with a job")
         assert not objects.exists()  # no new one was created
     finally:
         aside.rename(objects)

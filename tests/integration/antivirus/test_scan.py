@@ -45,7 +45,9 @@ async def zeros(mebibytes: int) -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize(
-    "parts", [(), (b"",), (b"music",), (b"", b"mu", b"", b"sic"), (bytes(MIB), bytes(3))], ids=repr
+    "parts",
+    [(), (b"",), (b"music",), (b"", b"mu", b"", b"sic"), (bytes(MIB), bytes(3))],
+    ids=["no part", "an empty part", "one part", "several parts", "a mebibyte"],
 )
 async def test_a_clean_file_is_reported_clean(scanner: Clamd, parts: tuple[bytes, ...]) -> None:
     verdict = await scan_antivirus(stream(*parts), scanner)

@@ -1,9 +1,7 @@
 """The audit log keeps records in order, even if several processes write or crash, and reveals tampering."""
 
 import asyncio
-import io
 import json
-import logging
 import os
 import re
 import signal
@@ -23,8 +21,8 @@ from spleeter_microservice.audit.record import Action, AuditEvent, ChainHead, ca
 from spleeter_microservice.audit.verify import Report, Verification
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import AuditBrokenError, AuditUnwritableError, ConfigurationError
-from spleeter_microservice.observability.logs import configure_logging
 from tests.support.audit import audited, make_unwritable, tamper
+from tests.support.logs import logged
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.asyncio
@@ -91,10 +89,8 @@ def exported(url: str, path: Path) -> list[bytes]:
 
 
 async def test_records_follow_each_other_and_are_copied_to_the_log_at_every_level(audit: Audited) -> None:
-    stream = io.StringIO()
-    configure_logging("error", stream)
-    heads = await audit.write(5)
-    logging.basicConfig(force=True)
+    with logged("error") as stream:
+        heads = await audit.write(5)
     assert [head.sequence for head in heads] == [1, 2, 3, 4, 5]
     report = await audit.verify()
     assert (report.records, report.head, report.problems) == (5, heads[-1], [])

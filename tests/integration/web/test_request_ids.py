@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import logging
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Network
@@ -15,10 +14,8 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-import structlog
 
 from spleeter_microservice.jobs.worker_registry import WorkerRegistry
-from spleeter_microservice.observability.logs import configure_logging
 from spleeter_microservice.observability.tracing import configure_tracing
 from spleeter_microservice.outgoing.client import Outgoing
 from spleeter_microservice.outgoing.inner_targets import InnerTarget
@@ -27,6 +24,7 @@ from spleeter_microservice.web.services import Services
 from spleeter_microservice.webhooks.deliveries import Deliveries
 from spleeter_microservice.webhooks.sender import SenderOptions, WebhookSender
 from tests.support.http_servers import Server, serving, status
+from tests.support.logs import logged
 from tests.support.tiny_fleet import TinyWorker, ended, install, working
 from tests.support.traces import close_tracing, spans
 from tests.support.waiting import eventually
@@ -41,13 +39,8 @@ ID = "followed-1"
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
     """What this process logs, as operators read it."""
-    stream, earlier, structure = io.StringIO(), logging.getLogger().handlers[:], structlog.get_config()
-    configure_logging("debug", stream)
-    yield stream
-    structlog.configure(**structure)
-    logging.getLogger().handlers[:] = earlier
-    logging.getLogger().setLevel(logging.WARNING)
-    logging.captureWarnings(False)
+    with logged("debug") as stream:
+        yield stream
 
 
 @pytest.fixture

@@ -9,21 +9,14 @@ from pathlib import Path
 import pytest
 import structlog
 
-from spleeter_microservice.observability.logs import configure_logging
 from spleeter_microservice.observability.metrics import clean_metrics
+from tests.support.logs import logged
 
 
 @pytest.fixture
 def lines() -> Iterator[io.StringIO]:
-    root = logging.getLogger()
-    before, level, structure = list(root.handlers), root.level, structlog.get_config()
-    stream = io.StringIO()
-    configure_logging("info", stream)
-    yield stream
-    root.handlers[:] = before
-    root.setLevel(level)
-    logging.captureWarnings(False)
-    structlog.configure(**structure)
+    with logged("info") as stream:
+        yield stream
 
 
 def test_structlog_and_standard_loggers_write_one_json_object_per_line(lines: io.StringIO) -> None:
