@@ -28,8 +28,11 @@ test-research: $(VENV)/installed-train components ## run the tests of research/l
 coverage: $(VENV)/installed-train components $(VENV)/openid/installed ## run every test of the package and report what they cover
 	$(PYTEST) --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
 
-# tests/conftest.py says how many processes; tests that share a service run in the same one.
-PYTEST := $(BIN)/python -m pytest -n auto --dist loadgroup
+# tests/conftest.py says how many processes; the tests of a file share its services, so one process runs them all.
+# In alphabetical order, the acceptance tests, which take longest, come first.
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+# Without compiled modules, the hundreds of processes that the tests start compile the package again and again.
+unexport PYTHONDONTWRITEBYTECODE
 
 check: $(VENV)/installed-dev ## lint, check types, imports, dead code and documents, look for known vulnerabilities
 	$(BIN)/ruff check .

@@ -77,6 +77,15 @@ def shared_database_url(postgres: PostgresServer) -> Iterator[str]:
         yield postgres.url_of(name)
 
 
+@pytest.fixture(scope="module")
+def module_database_url(shared_database_url: str) -> Iterator[str]:
+    """URL of the shared database, empty, for a service that all tests of a module use."""
+    from tests.support.databases import empty
+
+    yield shared_database_url
+    empty(shared_database_url)
+
+
 @pytest.fixture
 def database_url(shared_database_url: str) -> Iterator[str]:
     """URL of the shared database, empty."""

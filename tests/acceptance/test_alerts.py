@@ -35,7 +35,6 @@ pytestmark = [
     pytest.mark.asyncio,
     pytest.mark.timeout(300),
     pytest.mark.slow,
-    pytest.mark.xdist_group("alerts"),
 ]
 
 ROOT = Path(__file__).parents[2]

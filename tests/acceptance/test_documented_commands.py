@@ -19,7 +19,7 @@ from spleeter_microservice.settings import Settings
 from tests.support.audio_files import encode_kind, noise
 from tests.support.service import KEY, Service
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.slow, pytest.mark.xdist_group("documented")]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")

@@ -16,8 +16,6 @@ from tests.support.openid_provider import AUDIENCE, OpenIdProvider
 from tests.support.service import Service
 from tests.support.service import running as running_service
 
-pytestmark = pytest.mark.xdist_group("identity provider")
-
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[OpenIdProvider]:
@@ -36,9 +34,9 @@ def settings(provider: OpenIdProvider) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def service(
-    settings: dict[str, str], shared_database_url: str, tmp_path_factory: pytest.TempPathFactory
+    settings: dict[str, str], module_database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
-    environ = settings | {"SPLEETER_DATABASE_URL": shared_database_url, "SPLEETER_ENV": "production"}
+    environ = settings | {"SPLEETER_DATABASE_URL": module_database_url, "SPLEETER_ENV": "production"}
     folder = tmp_path_factory.mktemp("service")
     with running_service(folder, folder, "api", environ, ready=False) as service:
         service.wait_until_ready(503)  # no worker runs

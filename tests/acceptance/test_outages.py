@@ -25,7 +25,7 @@ from tests.support.traces import spans
 from tests.support.waiting import wait_until
 from tests.support.webhooks import SECRET as WEBHOOK_SECRET
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.slow, pytest.mark.xdist_group("outages")]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
 SIGNER = Signer.rsa("one")
 DATABASE_PASSWORD = "database-password-of-the-tests"

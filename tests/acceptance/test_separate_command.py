@@ -22,8 +22,6 @@ from spleeter_microservice.cli.exit_statuses import SOME_FAILED
 from tests.support.random_models import write_configured
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.xdist_group("separate")
-
 Result = subprocess.CompletedProcess[str]
 
 

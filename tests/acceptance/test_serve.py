@@ -17,7 +17,7 @@ from tests.support.raw_http import request
 from tests.support.service import KEY, Service, running, wait_until_gone
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.slow, pytest.mark.xdist_group("serve")]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

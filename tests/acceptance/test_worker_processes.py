@@ -26,10 +26,10 @@ from spleeter_microservice.jobs.repository import JobRepository
 from tests.support.job_samples import killing_job, new_job, until
 from tests.support.waiting import eventually, still, wait_until
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.xdist_group("worker_processes")]
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
 _REPOSITORY = Path(__file__).parents[2]
-QUICK = {"heartbeat": 0.2, "silence": 1.0, "poll": 0.5, "pace": {"progress": 0.1, "reconnect": 0.1}}
+QUICK = {"heartbeat": 0.2, "silence": 2.5, "poll": 0.5, "pace": {"progress": 0.1, "reconnect": 0.1}}
 
 
 class WorkerRegistry:
@@ -277,7 +277,7 @@ async def test_jobs_that_run_during_a_database_outage_are_finished_and_not_resta
             repository = JobRepository(database)
             jobs = await create(repository, *(new_job() for _ in range(2)))
             for _ in range(2):
-                fleet.start(3.0, **QUICK | {"silence": 2.5})
+                fleet.start(3.0, **QUICK)
             await fleet.begun(2)
             stop_at_once(own_postgres)
             await fleet.logged("waiting for the database")  # the jobs are done

@@ -21,7 +21,7 @@ from tests.support.job_samples import WARNINGS
 from tests.support.waiting import eventually
 from tests.support.web_service import ALL, Player, WorkerRegistry, song
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
 PICTURES = os.environ.get("SPLEETER_PICTURES")
 """Return a directory for screenshots."""

@@ -27,8 +27,6 @@ from spleeter_microservice.errors import (
 from spleeter_microservice.settings import Settings
 from tests.support.random_models import TINY, write_configured
 
-pytestmark = pytest.mark.xdist_group("library")
-
 Waveform = NDArray[np.float32]
 
 

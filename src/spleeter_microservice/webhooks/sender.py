@@ -174,6 +174,12 @@ class WebhookSender:
         return await self._outgoing.post(webhook["url"], body, headers, total=self.options.timeout)
 
     async def _record(self, webhook: Row, outcome: _Outcome) -> None:
+        # First, since a sender that ends in between sends the webhook again, and records that too.
+        if self._audit:
+            try:
+                await self._audit.record(_event(webhook, outcome))
+            except AuditUnwritableError:
+                logger.exception("webhook not recorded in the audit log")
         async with self._database.transaction() as transaction:
             await transaction.do(
                 "note_webhook",
@@ -184,11 +190,6 @@ class WebhookSender:
                 error=outcome.error,
                 wait=outcome.wait,
             )
-        if self._audit:
-            try:
-                await self._audit.record(_event(webhook, outcome))
-            except AuditUnwritableError:
-                logger.exception("webhook not recorded in the audit log")
 
 
 def body_of(event: dict[str, Any]) -> bytes:

@@ -32,7 +32,7 @@ from spleeter_microservice.storage.store import BLOCK_BYTES, Storage, open_stora
 from tests.support.s3_server import BUCKET, S3Server
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.xdist_group("storage")]
+pytestmark = pytest.mark.asyncio
 
 MEGABYTE = 1 << 20
 NO_LIMIT = 1 << 40

@@ -16,7 +16,7 @@ from spleeter_microservice.errors import InfectedError, ScanLimitError, ScannerU
 from tests.support import clamd
 from tests.support.clamd import EICAR, FILE_LIMIT, STREAM_LIMIT, Daemon
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.xdist_group("clamd")]
+pytestmark = pytest.mark.asyncio
 
 QUICK = Timeouts(connect=2, transfer=2, verdict=5)
 MIB = 1 << 20

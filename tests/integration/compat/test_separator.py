@@ -23,8 +23,6 @@ from spleeter_microservice.compat.separator import Separator
 from tests.support.audio_files import RATE, encode_kind, noise
 from tests.support.random_models import TINY, write_configured
 
-pytestmark = pytest.mark.xdist_group("library")
-
 OFFICIAL = {
     Separator.__init__: "params_descriptor, MWF=False, multiprocess=True",
     Separator.separate: "waveform, audio_descriptor=''",

@@ -21,8 +21,6 @@ from spleeter_microservice.database.unprivileged_user import Account
 from spleeter_microservice.errors import DatabaseInUseError, DatabaseStartError
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.xdist_group("embedded")
-
 _REPOSITORY = Path(__file__).parents[3]
 OWN = """
 import signal, sys

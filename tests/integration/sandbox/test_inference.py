@@ -46,7 +46,7 @@ from tests.support.audio_files import KINDS, RATE, encode_kind, noise
 from tests.support.inference_models import long_song, request_for, song, tiny_model
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.xdist_group("inference")]
+pytestmark = pytest.mark.asyncio
 
 
 @pytest.fixture(scope="module")

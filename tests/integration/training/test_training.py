@@ -43,7 +43,7 @@ from tests.support.training_songs import (
     write_songs,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("training")]
+pytestmark = pytest.mark.slow
 
 torch.set_num_threads(1)  # networks this small are slower on more
 

@@ -23,7 +23,7 @@ from tests.support.memory_access import MemoryKeyStore
 from tests.support.waiting import eventually
 from tests.support.web_service import Player, WorkerRegistry, build_services, served, song
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.xdist_group("operations")]
+pytestmark = pytest.mark.asyncio
 
 
 @pytest.fixture(autouse=True)

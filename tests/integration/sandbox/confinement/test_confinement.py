@@ -119,7 +119,6 @@ NEEDED = ["write in the work folder", "make a folder there", "thread", "own sign
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="only Linux confines processes so"),
-    pytest.mark.xdist_group("confinement"),
 ]
 
 

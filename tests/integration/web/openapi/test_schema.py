@@ -26,12 +26,9 @@ from spleeter_microservice.database.connection import Database
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
-from tests.support.databases import empty
 from tests.support.memory_access import MemoryRateLimiter
 from tests.support.waiting import eventually
 from tests.support.web_service import ALL, Player, build_services, served, song
-
-pytestmark = pytest.mark.xdist_group("schema")
 
 EXAMPLES = 12  # of each operation, besides the document's own and the borders of its ranges
 schemathesis.openapi.format(
@@ -49,14 +46,14 @@ class Running:
 
 
 @pytest.fixture(scope="module")
-def running(shared_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def running(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Serve the API: the tests here are synchronous."""
     started, stopping = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
     found: list[Running] = []
 
     async def serve() -> None:
-        async with Database(shared_database_url) as database:
+        async with Database(module_database_url) as database:
             services = build_services(
                 database, tmp_path_factory.mktemp("schema"), attempts=MemoryRateLimiter(Rate(10**6))
             )
@@ -76,7 +73,6 @@ def running(shared_database_url: str, tmp_path_factory: pytest.TempPathFactory) 
     loop.call_soon_threadsafe(stopping.set)
     thread.join()
     loop.close()
-    empty(shared_database_url)
 
 
 async def _work(player: Player) -> None:

@@ -18,7 +18,7 @@ from tests.support.audit import audited
 from tests.support.clamd import EICAR, FILE_LIMIT, Daemon
 from tests.support.web_service import WavProber, build_services, served, song
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.xdist_group("clamd")]
+pytestmark = pytest.mark.asyncio
 
 
 @pytest.fixture(scope="module")
