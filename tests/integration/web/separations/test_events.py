@@ -142,10 +142,10 @@ async def test_two_subscribers_resume_where_each_stopped(
         assert first.id == running
         await player.claims.progress(claim, 0.5)
         await player.publish(claim)
-        told = await late.rest()
-        assert await early.rest() == told
-        assert [event.state for event in told][-1] == SUCCEEDED
-        assert all(event.id > running for event in told)
+        one, other = await early.rest(), await late.rest()  # progress that is outdated may be left out
+        assert one[-1] == other[-1]
+        assert one[-1].state == SUCCEEDED
+        assert all(event.id > running for event in one + other)
     async with following(ann, job.id, running) as again:
         assert [event.state for event in await again.rest()] == [SUCCEEDED]
 
