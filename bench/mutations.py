@@ -23,9 +23,7 @@ _SECONDS = 1.5
 _AT_A_TIME = 4
 _FATES = frozenset({200, 202, 415, 422})
 _EXPECTED = frozenset(
-    f"/problems/{kind.facts.code}"
-    for kind in error_classes()
-    if issubclass(kind, InputError | SongTooLongError)
+    f"/problems/{kind.code}" for kind in error_classes() if issubclass(kind, InputError | SongTooLongError)
 )
 # Muxer, encoder and sample rate of each container.
 _CONTAINERS: Mapping[str, tuple[str, str, int]] = {

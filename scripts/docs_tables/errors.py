@@ -15,18 +15,17 @@ _COLUMNS = ("Code", "HTTP status", "Exit status", "Class", "Meaning")
 
 def _errors() -> Iterator[str]:
     rows = [_row(kind) for kind in error_classes()]
-    known = {kind.facts.code for kind in error_classes()}
-    framework = [facts for facts in HTTP_PROBLEMS.values() if facts.code not in known]
-    rows += [(f"`{facts.code}`", facts.http, "", "", facts.public) for facts in framework]
+    known = {kind.code for kind in error_classes()}
+    framework = [problem for problem in HTTP_PROBLEMS.values() if problem.code not in known]
+    rows += [(f"`{problem.code}`", problem.http, "", "", problem.public) for problem in framework]
     return table(_COLUMNS, rows)
 
 
 def _row(kind: type[SpleeterError]) -> tuple[object, ...]:
-    depth = len(kind.__mro__) - len(SpleeterError.__mro__)
+    depth = sum(issubclass(above, SpleeterError) for above in kind.__mro__) - 1
     meaning = inspect.getdoc(kind) or ""
-    facts = kind.facts
     name = f"{'– ' * depth}`{kind.__name__}`"
-    return f"`{facts.code}`", facts.http, facts.exit_status, name, meaning.splitlines()[0]
+    return f"`{kind.code}`", kind.http, kind.exit_status, name, meaning.splitlines()[0]
 
 
 def _warnings() -> Iterator[str]:

@@ -49,5 +49,5 @@ def test_4stems_are_the_built_in_models_where_deezers_is_not_installed(
 
 def test_deezers_4stems_by_their_full_name_are_not_replaced(model_settings: Settings, tmp_path: Path) -> None:
     result = separate(model_settings, tmp_path, "spleeter:4stems")
-    assert result.returncode == ModelNotInstalledError.facts.exit_status, result.stderr
+    assert result.returncode == ModelNotInstalledError.exit_status, result.stderr
     assert not (tmp_path / "stems").exists()

@@ -127,7 +127,7 @@ def test_a_damaged_file_is_separated_with_a_warning_or_refused(separate: Command
     assert (warning["code"], round(warning["position"], 2)) == ("cut-off", 1.5)
     assert (entry["state"], entry["track"]["number"], entry["start_time"]) == ("succeeded", 1, 0)
     result = separate("-o", "strict", "--strict", "cut.wav")
-    assert result.returncode == errors.TruncatedInputError.facts.exit_status
+    assert result.returncode == errors.TruncatedInputError.exit_status
     assert files(tmp_path / "strict") == []
 
 
@@ -302,7 +302,7 @@ def test_every_error_is_clear_and_leaves_nothing(
     (tmp_path / "nan.wav").write_bytes(header + 20 * np.float32(np.nan).tobytes())
     before = files(tmp_path)
     result = separate("-o", "out", *arguments)
-    assert result.returncode == error.facts.exit_status, result.stderr
+    assert result.returncode == error.exit_status, result.stderr
     assert result.stderr.startswith("Error: ")
     assert words in result.stderr
     assert "Traceback" not in result.stderr
@@ -316,7 +316,7 @@ def test_two_inputs_of_one_name_do_not_overwrite_each_other(separate: Command, t
         (tmp_path / folder).mkdir()
         song(tmp_path / folder / "song.wav", 0.1, seed=ord(folder))
     result = separate("-o", "out", "a/song.wav", "b/song.wav")
-    assert result.returncode == errors.ConflictingPathsError.facts.exit_status
+    assert result.returncode == errors.ConflictingPathsError.exit_status
     assert "{foldername}" in result.stderr
     assert not (tmp_path / "out").exists()
     result = separate("-o", "out", "-f", "{foldername}/{instrument}.{codec}", "a/song.wav", "b/song.wav")

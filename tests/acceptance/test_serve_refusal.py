@@ -22,6 +22,6 @@ def test_nothing_starts_in_production_without_authentication(tmp_path: Path) -> 
     done = subprocess.run(
         command, env=environ | settings, capture_output=True, text=True, check=False, timeout=90
     )
-    assert done.returncode == ConfigurationError.facts.exit_status, done.stderr
+    assert done.returncode == ConfigurationError.exit_status, done.stderr
     assert "SPLEETER_API_KEY" in done.stderr.splitlines()[-1]
     assert "Page and API" not in done.stdout

@@ -89,7 +89,7 @@ def test_a_newer_schema_ends_every_command_with_its_status_and_no_traceback(
 ) -> None:
     place = {"SPLEETER_DATABASE_URL": newer_database_url, "SPLEETER_DATA_DIR": str(tmp_path)}
     done = run(*arguments, module=module, SPLEETER_PORT=str(free_port()), SPLEETER_API_PROCESSES="1", **place)
-    assert done.returncode == DatabaseTooNewError.facts.exit_status, done.stderr
+    assert done.returncode == DatabaseTooNewError.exit_status, done.stderr
     assert "9000_future" in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -110,7 +110,7 @@ def test_a_training_resumes_after_a_kill_and_a_signal_and_exports_a_model(
 def test_an_error_is_one_line_with_an_exit_status_of_its_own(command: Command, tmp_path: Path) -> None:
     write_configuration(tmp_path / "config.json", batch_sise=3)
     unknown = command(*TRAIN)
-    assert unknown.returncode == ConfigurationError.facts.exit_status
+    assert unknown.returncode == ConfigurationError.exit_status
     assert unknown.stderr.startswith("Error: The configuration config.json has unknown keys: 'batch_sise'")
     assert unknown.stderr.count("\n") == 1
 
@@ -118,6 +118,6 @@ def test_an_error_is_one_line_with_an_exit_status_of_its_own(command: Command, t
     (tmp_path / "train.csv").write_text("mix_path,vocals_path,accompaniment_path,duration\na.wav,b.wav,,3\n")
     (tmp_path / "songs").mkdir()
     missing = command(*TRAIN)
-    assert missing.returncode == TrainingDataError.facts.exit_status
+    assert missing.returncode == TrainingDataError.exit_status
     assert "train.csv, line 2: the file songs/a.wav (column mix_path) does not exist" in missing.stderr
     assert missing.stderr.count("\n") == 1

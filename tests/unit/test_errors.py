@@ -4,12 +4,14 @@ from collections import defaultdict
 
 from spleeter_microservice.cli.exit_statuses import SOME_FAILED
 from spleeter_microservice.errors import (
-    Facts,
+    NotAudioError,
     RequestError,
+    ScanLimitError,
     SpleeterError,
     TruncatedInputError,
     error_classes,
 )
+from spleeter_microservice.web.problem_catalogue import problem_of
 
 
 def package_errors() -> list[type[SpleeterError]]:
@@ -21,7 +23,7 @@ def test_every_error_that_the_command_line_can_raise_has_an_exit_status_of_its_o
     raised = [
         kind for kind in package_errors() if not kind.__subclasses__() and not issubclass(kind, RequestError)
     ]
-    statuses = [kind.facts.exit_status for kind in raised]
+    statuses = [kind.exit_status for kind in raised]
     assert len(set(statuses)) == len(statuses)
     assert not {0, 1, SOME_FAILED} & set(statuses)
 
@@ -29,20 +31,20 @@ def test_every_error_that_the_command_line_can_raise_has_an_exit_status_of_its_o
 def test_one_code_has_one_http_status_and_one_title() -> None:
     by_code = defaultdict(set)
     for kind in package_errors():
-        by_code[kind.facts.code].add((kind.facts.http, kind.facts.title))
+        by_code[kind.code].add((kind.http, problem_of(kind).title))
     assert {code: found for code, found in by_code.items() if len(found) > 1} == {}
 
 
 def test_a_title_is_made_of_the_words_of_the_code_unless_it_is_named() -> None:
-    assert Facts("not-audio").title == "Not audio"
-    assert Facts("not-audio", title="No music").title == "No music"
+    assert problem_of(NotAudioError).title == "Not audio"
+    assert problem_of(ScanLimitError).title == "Beyond what is scanned"
 
 
-def test_an_error_without_facts_has_those_of_the_class_above() -> None:
+def test_an_error_without_attributes_has_those_of_the_class_above() -> None:
     class NewInputError(TruncatedInputError):
         pass
 
-    assert NewInputError.facts == TruncatedInputError.facts
+    assert problem_of(NewInputError) == problem_of(TruncatedInputError)
 
 
 def test_every_meaning_is_one_sentence_on_one_line() -> None:

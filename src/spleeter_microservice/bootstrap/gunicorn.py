@@ -25,7 +25,7 @@ try:
     make_folder(metrics_folder(_settings))
 except ConfigurationError as error:
     sys.stderr.write(f"{error.report()}\n")
-    sys.exit(error.facts.exit_status)
+    sys.exit(error.exit_status)
 # Before ``metrics`` is imported, which then opens files in that folder.
 os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(metrics_folder(_settings)))
 
@@ -68,7 +68,7 @@ class JsonLogger(GunicornLogger):  # type: ignore[misc]  # it has no types
 
 
 def _end(error: Exception) -> None:
-    _status[0] = error.facts.exit_status if isinstance(error, SpleeterError) else 1
+    _status[0] = error.exit_status if isinstance(error, SpleeterError) else 1
     os.kill(os.getppid(), signal.SIGTERM)
 
 

@@ -166,7 +166,7 @@ class _Results:
                     self._fail(song, error)
 
     def _fail(self, song: Song, error: SpleeterError) -> None:
-        self.statuses.append(error.facts.exit_status)
+        self.statuses.append(error.exit_status)
         self._failed[song.name] = str(error)
         self._songs.append({"song": song.name, "state": "failed", "error": describe_error(error)})
         print(f"Error: {error}", file=sys.stderr)

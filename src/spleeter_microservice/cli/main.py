@@ -29,10 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = options.run(options, Settings.from_environment(os.environ))
     except ConfigurationError as error:
         print(error.report(), file=sys.stderr)
-        return error.facts.exit_status
+        return error.exit_status
     except SpleeterError as error:
         print(f"Error: {' '.join(map(str.strip, str(error).splitlines()))}", file=sys.stderr)
-        return error.facts.exit_status
+        return error.exit_status
     except ModuleNotFoundError as error:
         if (error.name or "").startswith(__package__.partition(".")[0]):
             raise
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             else "which is not installed. Install the service: pip install 'spleeter-microservice[service]'"
         )
         print(f"Error: This command needs {error.name}, {advice}", file=sys.stderr)
-        return ConfigurationError.facts.exit_status
+        return ConfigurationError.exit_status
     except KeyboardInterrupt:
         print("Interrupted; nothing half-written was left.", file=sys.stderr)
         return 128 + signal.SIGINT

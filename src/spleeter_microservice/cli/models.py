@@ -89,7 +89,7 @@ def verify_models(store: ModelStore, arguments: argparse.Namespace) -> int:
         try:
             model = store.find(name)
         except ModelCorruptError as error:
-            status = error.facts.exit_status
+            status = error.exit_status
             print(f"{name}: damaged. {error}")
         else:
             print(f"{name}: intact, {len(model.manifest.files)} files.")

@@ -76,7 +76,7 @@ def versions() -> dict[str, str]:
 
 def describe_error(error: SpleeterError) -> dict[str, Any]:
     """Return the facts about why a song was not separated."""
-    return {"type": type(error).__name__, "status": error.facts.exit_status, "message": str(error)}
+    return {"type": type(error).__name__, "status": error.exit_status, "message": str(error)}
 
 
 def as_json(document: object) -> str:

@@ -214,7 +214,7 @@ class _Batch:
                 self.skipped += 1
                 print(f"Skipped: {source} is not a song.", file=sys.stderr)
             else:
-                self.statuses.append(error.facts.exit_status)
+                self.statuses.append(error.exit_status)
                 print(f"Error: {error}", file=sys.stderr)
             return
         self.songs.append(succeeded(song, self._model, asdict(self._options)))

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 _PORT_TIMEOUT = 5.0  # seconds for the API of a killed supervisor to release its port
 _BACKLOG = 2048
 _NOT_STARTED = 3  # exit status if a process cannot start for another reason than _OWN
-_OWN = {ConfigurationError.facts.exit_status, DatabaseTooNewError.facts.exit_status}
+_OWN = {ConfigurationError.exit_status, DatabaseTooNewError.exit_status}
 _NO_MODEL: list[type[SpleeterError]] = [*error_classes(ModelError), SelfCheckError, UnwritableOutputError]
 # Exit statuses of a process that would end in the same way if it were started again.
-_HOPELESS = _OWN | {error.facts.exit_status for error in _NO_MODEL} - {ModelError.facts.exit_status}
+_HOPELESS = _OWN | {error.exit_status for error in _NO_MODEL} - {ModelError.exit_status}
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

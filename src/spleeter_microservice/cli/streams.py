@@ -42,7 +42,7 @@ def _status_of(error: OSError | None) -> int:
         return 128 + _SIGPIPE
     print(f"Error: Standard output cannot be written: {error.strerror}.", file=sys.stderr)
     kind: type[OutputError] = DiskFullError if error.errno in FULL else UnwritableOutputError
-    return kind.facts.exit_status
+    return kind.exit_status
 
 
 def _tolerant(stream: TextIO) -> tuple[TextIO, _Tolerant]:

@@ -267,7 +267,7 @@ class Claims:
 def crash_failure(crashes: int) -> Failure:
     """Return the failure of a job whose process crashed this many times."""
     return Failure(
-        InferenceCrashedError.facts.code,
+        InferenceCrashedError.code,
         f"The process that separated this song crashed {crashes} times, most likely because of the song. "
         "Check that the file plays, convert it to WAV or FLAC, or separate it in parts (offset, duration).",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, cast
@@ -18,7 +17,6 @@ from starlette.types import Scope
 from spleeter_microservice.errors import (
     AuthenticationError,
     CredentialsError,
-    Facts,
     InvalidFieldsError,
     InvalidTokenError,
     MissingScopeError,
@@ -26,7 +24,7 @@ from spleeter_microservice.errors import (
     SpleeterError,
 )
 from spleeter_microservice.observability.metrics import ERRORS
-from spleeter_microservice.web.problem_catalogue import HTTP_PROBLEMS, facts_of_failure, problem_type
+from spleeter_microservice.web.problem_catalogue import HTTP_PROBLEMS, Problem, problem_of, problem_of_failure
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 MEDIA_TYPE = "application/problem+json"
@@ -41,29 +39,27 @@ class ProblemResponse(JSONResponse):
 
 def problem_response(scope: Scope, error: Exception) -> ProblemResponse:
     """Return the response to a failed request, count the error, and log it if the service is at fault."""
-    facts = _facts(error)
-    ERRORS.labels(facts.code).inc()
-    if facts.http >= 500:
-        logger.error("request failed", problem=facts.code, exc_info=error)
-    return ProblemResponse(_document(scope, facts, error), facts.http, _headers(facts, error))
+    problem = _problem(error)
+    ERRORS.labels(problem.code).inc()
+    if problem.http >= 500:
+        logger.error("request failed", problem=problem.code, exc_info=error)
+    return ProblemResponse(_document(scope, problem, error), problem.http, _headers(problem, error))
 
 
-def _facts(error: Exception) -> Facts:
+def _problem(error: Exception) -> Problem:
     if isinstance(error, SeparationFailedError):
-        return facts_of_failure(error.type)
-    if isinstance(error, SpleeterError):
-        return error.facts
+        return problem_of_failure(error.type)
     if isinstance(error, HTTPException) and error.status_code in HTTP_PROBLEMS:
         return HTTP_PROBLEMS[error.status_code]
-    return SpleeterError.facts
+    return problem_of(type(error) if isinstance(error, SpleeterError) else SpleeterError)
 
 
-def _document(scope: Scope, facts: Facts, error: Exception) -> dict[str, Any]:
+def _document(scope: Scope, problem: Problem, error: Exception) -> dict[str, Any]:
     document = {
-        "type": problem_type(facts),
-        "title": facts.title,
-        "status": facts.http,
-        "detail": facts.public or str(error),
+        "type": problem.type,
+        "title": problem.title,
+        "status": problem.http,
+        "detail": problem.public or str(error),
         "instance": scope.get("root_path", "") + scope["path"],
         "request_id": scope.get("state", {}).get("request_id", ""),
     }
@@ -72,11 +68,11 @@ def _document(scope: Scope, facts: Facts, error: Exception) -> dict[str, Any]:
     return document
 
 
-def _headers(facts: Facts, error: Exception) -> dict[str, str]:
+def _headers(problem: Problem, error: Exception) -> dict[str, str]:
     headers = dict(getattr(error, "headers", None) or {})
-    retry_after = getattr(error, "retry_after", facts.retry_after)
-    if retry_after is not None:
-        headers["Retry-After"] = str(math.ceil(retry_after))
+    retry_after = getattr(error, "retry_after", 0) or problem.retry_after
+    if retry_after:
+        headers["Retry-After"] = str(retry_after)
     challenge = _challenge(error)
     return headers | ({"WWW-Authenticate": challenge} if challenge else {})
 

@@ -59,7 +59,7 @@ class BoundedProtocol(HttpToolsProtocol):
         request_id = uuid4().hex
         response = problem_response({"path": "", "state": {"request_id": request_id}}, error)
         status = HTTPStatus(response.status_code)
-        logger.info("request refused", status=status.value, problem=error.facts.code, request_id=request_id)
+        logger.info("request refused", status=status.value, problem=error.code, request_id=request_id)
         headers = [*response.raw_headers, (b"connection", b"close"), (b"x-request-id", request_id.encode())]
         head = [f"HTTP/1.1 {status} {status.phrase}".encode(), *(b": ".join(header) for header in headers)]
         self.transport.write(b"\r\n".join([*head, b"", response.body]))

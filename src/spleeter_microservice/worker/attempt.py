@@ -177,7 +177,7 @@ class Attempt:
     async def _end_with(self, error: Exception) -> Outcome:
         logger.info("separation failed", extra={"job_id": str(self.claim.job.id)}, exc_info=error)
         if isinstance(error, SpleeterError) and not isinstance(error, _RETRIED):
-            return await self._fail(Failure(error.facts.code, _storable(error)), crashed=False)
+            return await self._fail(Failure(error.code, _storable(error)), crashed=False)
         crashes = self.claim.job.crashes + 1
         if not await self._insist(lambda: self._claims.too_many_crashes(self.claim)):
             delay = self._timings.retry * crashes
@@ -230,9 +230,8 @@ _RETRIED = (
 
 def _failure(error: Exception) -> Failure:
     """Return the failure for a reason within the service."""
-    full = DiskFullError.facts
-    if isinstance(error, SpleeterError) and error.facts.code == full.code:
-        return Failure(full.code, full.public or "")
+    if isinstance(error, SpleeterError) and error.code == DiskFullError.code:
+        return Failure(error.code, error.public)
     return _INTERNAL
 
 
@@ -241,7 +240,7 @@ def _storable(error: Exception) -> str:
 
 
 _INTERNAL = Failure(
-    SpleeterError.facts.code,
+    SpleeterError.code,
     "The separation failed repeatedly for a reason within the service. Try again later; if this lasts, "
     "report the job's id to the operator.",
 )

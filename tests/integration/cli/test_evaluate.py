@@ -179,20 +179,20 @@ def test_the_other_songs_are_scored_after_one_fails(
     status, report = evaluate(tmp_path, songs[0], "--estimates", songs[1])
     assert status == SOME_FAILED
     assert report["songs"][1]["error"]["type"] == "StemLengthError"
-    assert report["songs"][1]["error"]["status"] == StemLengthError.facts.exit_status
+    assert report["songs"][1]["error"]["status"] == StemLengthError.exit_status
     assert "song 1/vocals.wav lasts 1.000 s, but the mixture lasts 2.000 s" in capsys.readouterr().err
 
 
 def test_each_reason_why_nothing_can_be_scored_has_its_own_status(
     tmp_path: Path, songs: tuple[Path, Path]
 ) -> None:
-    assert evaluate(tmp_path, songs[0], "--estimates", tmp_path)[0] == MissingEstimateError.facts.exit_status
+    assert evaluate(tmp_path, songs[0], "--estimates", tmp_path)[0] == MissingEstimateError.exit_status
     write_song(tmp_path / "drums" / "song 0", stems("drums", samples=2 * RATE))
     status, _ = evaluate(tmp_path, tmp_path / "drums", "--estimates", tmp_path / "vocals")
-    assert status == MissingEstimateError.facts.exit_status
+    assert status == MissingEstimateError.exit_status
     write_song(tmp_path / "vocals" / "song 0", stems("vocals", samples=2 * RATE))
     status, _ = evaluate(tmp_path, tmp_path / "drums", "--estimates", tmp_path / "vocals")
-    assert status == UnknownStemError.facts.exit_status
+    assert status == UnknownStemError.exit_status
     with pytest.raises(ConfigurationError, match="No model is named"):
         evaluate(tmp_path, songs[0])
     with pytest.raises(ConfigurationError, match="No directory of songs"):

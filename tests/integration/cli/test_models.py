@@ -12,7 +12,7 @@ from spleeter_microservice.models.store import ModelStore
 from tests.support.http_servers import content, serving
 from tests.support.tiny_store import NAME, archived, checkpoint, tiny_store
 
-DAMAGED = ModelCorruptError.facts.exit_status
+DAMAGED = ModelCorruptError.exit_status
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ LOST = "Error: Standard output cannot be written: No space left on device.\n"
 @pytest.mark.parametrize(
     ("redirection", "status", "errors"),
     [
-        (">/dev/full", DiskFullError.facts.exit_status, LOST),
-        (">/dev/full 2>&1", DiskFullError.facts.exit_status, ""),
+        (">/dev/full", DiskFullError.exit_status, LOST),
+        (">/dev/full 2>&1", DiskFullError.exit_status, ""),
         (">&-", 0, ""),
         ("<&- >&- 2>&-", 0, ""),
         ("| true; exit ${PIPESTATUS[0]}", 141, ""),

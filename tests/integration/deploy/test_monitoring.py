@@ -85,7 +85,7 @@ def test_there_is_a_runbook_for_each_alert() -> None:
 def test_runbooks_name_only_existing_error_codes() -> None:
     runbooks = OPERATIONS[OPERATIONS.index("## Runbooks") :]
     named_kinds = set(re.findall(r"`([a-z]+-[a-z]+)`", runbooks)) - {"oom-kill"}
-    assert named_kinds <= {kind.facts.code for kind in error_classes()}
+    assert named_kinds <= {kind.code for kind in error_classes()}
 
 
 def test_every_alert_fires_in_a_test() -> None:

@@ -66,6 +66,6 @@ def test_a_processor_is_refused_in_one_line_if_numpy_cannot_run_on_it(
     monkeypatch.setattr(device, "_FLAGS", tmp_path / "cpuinfo")
     status = main(["models", "list"])
     printed = capsys.readouterr().err
-    assert status == (ProcessorError.facts.exit_status if missing else 0)
+    assert status == (ProcessorError.exit_status if missing else 0)
     assert printed.startswith(f"Error: This processor lacks {missing}," if missing else "")
     assert printed.count("\n") == bool(missing)

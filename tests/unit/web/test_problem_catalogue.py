@@ -60,6 +60,8 @@ SPEAKING = {
     errors.SeparationFailedError,
     errors.WaitedTooLongError,
     errors.StoppingError,
+    errors.RequestError,
+    errors.StillRunningError,
 }
 
 
@@ -105,11 +107,11 @@ def test_an_unexpected_error_reveals_nothing() -> None:
     assert SECRET not in bytes(answer.body).decode()
 
 
-@pytest.mark.parametrize("code", sorted({kind.facts.code for kind in KINDS}))
+@pytest.mark.parametrize("code", sorted({kind.code for kind in KINDS}))
 def test_a_failed_job_answers_with_the_code_of_its_error_and_a_500_unless_song_or_disk_is_at_fault(
     code: str,
 ) -> None:
-    statuses = {kind.facts.http for kind in KINDS if kind.facts.code == code}
+    statuses = {kind.http for kind in KINDS if kind.code == code}
     answer = problem_response(SCOPE, errors.SeparationFailedError("Why it failed.", type=f"/problems/{code}"))
     assert {answer.status_code} == {status if status == 507 else min(status, 500) for status in statuses}
     document = json.loads(bytes(answer.body))

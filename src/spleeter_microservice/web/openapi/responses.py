@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from spleeter_microservice import errors
-from spleeter_microservice.errors import Facts
-from spleeter_microservice.web.problem_catalogue import problem_type
+from spleeter_microservice.web.problem_catalogue import Problem, problem_of
 from spleeter_microservice.web.problem_handler import MEDIA_TYPE
 from spleeter_microservice.web.submit.options import SubmissionForm
 
@@ -68,28 +67,28 @@ def keyed_responses(*kinds: type[errors.SpleeterError]) -> Answers:
 
 
 def _answers(kinds: Iterable[type[errors.SpleeterError]]) -> Answers:
-    by_status: dict[int, list[Facts]] = {}
-    for facts in {kind.facts.code: kind.facts for kind in kinds}.values():
-        by_status.setdefault(facts.http, []).append(facts)
+    by_status: dict[int, list[Problem]] = {}
+    for problem in {kind.code: problem_of(kind) for kind in kinds}.values():
+        by_status.setdefault(problem.http, []).append(problem)
     return {status: _answer(problems) for status, problems in sorted(by_status.items())}
 
 
-def _answer(problems: list[Facts]) -> dict[str, Any]:
-    examples = {facts.code: {"summary": facts.title, "value": _example(facts)} for facts in problems}
+def _answer(problems: list[Problem]) -> dict[str, Any]:
+    examples = {each.code: {"summary": each.title, "value": _example(each)} for each in problems}
     answer: dict[str, Any] = {
-        "description": "; ".join(facts.title for facts in problems) + ".",
+        "description": "; ".join(each.title for each in problems) + ".",
         "content": {MEDIA_TYPE: {"schema": _PROBLEM, "examples": examples}},
     }
     headers = _HEADERS.get(problems[0].http)
     return answer | ({"headers": headers} if headers else {})
 
 
-def _example(facts: Facts) -> dict[str, Any]:
+def _example(problem: Problem) -> dict[str, Any]:
     return {
-        "type": problem_type(facts),
-        "title": facts.title,
-        "status": facts.http,
-        "detail": facts.public or "What is wrong, and what to do about it.",
+        "type": problem.type,
+        "title": problem.title,
+        "status": problem.http,
+        "detail": problem.public or "What is wrong, and what to do about it.",
         "instance": "/v1/separations",
         "request_id": _EXAMPLE_ID,
     }

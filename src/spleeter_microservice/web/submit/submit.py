@@ -171,7 +171,7 @@ async def _record(request: Request, services: Services, created: Created) -> Non
 
 
 async def _record_refusal(request: Request, error: SpleeterError) -> None:
-    UPLOADS_REJECTED.labels(error.facts.code).inc()
+    UPLOADS_REJECTED.labels(error.code).inc()
     if isinstance(error, AuditUnwritableError | DatabaseUnavailableError):
         return  # it could not be recorded either
     infected = isinstance(error, InfectedError)
@@ -180,6 +180,6 @@ async def _record_refusal(request: Request, error: SpleeterError) -> None:
         request,
         Action.UPLOAD_INFECTED if infected else Action.UPLOAD_REFUSED,
         "refused",
-        problem=error.facts.code,
+        problem=error.code,
         virus=signature,
     )
