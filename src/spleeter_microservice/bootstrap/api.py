@@ -13,7 +13,7 @@ from spleeter_microservice.access.key_table import KeyTable
 from spleeter_microservice.access.keys import ApiKeys, parse_configured
 from spleeter_microservice.access.rate_limit import Rate
 from spleeter_microservice.access.rate_table import DatabaseRateLimiter
-from spleeter_microservice.antivirus.scan import open_scanner
+from spleeter_microservice.antivirus.clamd import Clamd
 from spleeter_microservice.bootstrap.database import migrate_when_available
 from spleeter_microservice.bootstrap.shared import (
     PROGRAM_VERSION,
@@ -82,7 +82,7 @@ async def open_services(settings: Settings, fail: Callable[[Exception], None]) -
             tokens=token_verifier(settings),
             requests=DatabaseRateLimiter(database, Rate(settings.requests_per_minute), "requests"),
             attempts=DatabaseRateLimiter(database, Rate(settings.failed_attempts_per_minute), "attempts"),
-            scanner=open_scanner(settings.antivirus, settings.clamd_url),
+            scanner=Clamd.from_url(settings.clamd_url or "") if settings.antivirus == "required" else None,
             audit=open_audit_log(settings, database),
             prober=await stack.enter_async_context(Prober(config.spool)),
             deliveries=Deliveries(database),

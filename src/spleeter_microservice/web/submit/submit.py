@@ -1,8 +1,8 @@
-"""From an upload to a job: received, scanned, looked into, stored, created, recorded.
+"""From an upload to a job: received, scanned, probed, stored, created and recorded.
 
-Whatever happens, nothing stays behind: the spooled file goes in any case, and the stored one
-unless a job has it. Where that cannot be told, because the database went away in the middle or
-this process was killed, the sweep for leftovers decides later.
+Nothing stays behind: the spooled file is always removed, and so is the stored one unless it belongs to a
+job. If that is unknown, because the database became unavailable or this process was killed, the sweeper of
+objects decides later.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from spleeter_microservice.access.principal import Principal
 from spleeter_microservice.antivirus.scan import scan_antivirus
 from spleeter_microservice.audit.record import Action
 from spleeter_microservice.errors import (
+    AntivirusError,
     AuditUnwritableError,
     DatabaseUnavailableError,
     IdempotencyConflictError,
@@ -25,6 +26,7 @@ from spleeter_microservice.errors import (
     NoSamplesError,
     QueueFullError,
     ScanLimitError,
+    ScannerUnavailableError,
     SongTooLongError,
     SpleeterError,
     StorageError,
@@ -42,6 +44,11 @@ from spleeter_microservice.web.submit.spool import SpooledFile, spooled
 from spleeter_microservice.web.submit.upload import Upload, check_content
 
 _BYTES_PER_SECOND = 16_000  # of recordings that do not tell their length: 128 kbit/s
+_SCAN_RESULTS: dict[type[AntivirusError], str] = {
+    InfectedError: "infected",
+    ScanLimitError: "beyond-limit",
+    ScannerUnavailableError: "unavailable",
+}
 
 logger = structlog.get_logger(__name__)
 
@@ -78,13 +85,15 @@ async def _submit(
 
 
 async def _scan(services: Services, file: SpooledFile) -> None:
+    if services.scanner is None:
+        ANTIVIRUS_SCANS.labels("skipped").inc()
+        return
     try:
-        verdict = await scan_antivirus(file_blocks(file.path), services.scanner)
-    except ScanLimitError:
-        ANTIVIRUS_SCANS.labels("beyond-limit").inc()
+        await scan_antivirus(file_blocks(file.path), services.scanner)
+    except AntivirusError as error:
+        ANTIVIRUS_SCANS.labels(_SCAN_RESULTS[type(error)]).inc()
         raise
-    ANTIVIRUS_SCANS.labels(verdict.result).inc()
-    verdict.raise_if_unsafe()
+    ANTIVIRUS_SCANS.labels("clean").inc()
 
 
 async def _new_job(
