@@ -29,7 +29,8 @@ from spleeter_microservice.sandbox import messages, self_check
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
 from spleeter_microservice.sandbox.inference_process import InferenceProcess, memory_error
 from spleeter_microservice.sandbox.launcher import HARMLESS, Launcher, Limits
-from spleeter_microservice.sandbox.messages import InferenceModel, Separation, SeparationRequest
+from spleeter_microservice.sandbox.messages import InferenceModel, SeparationRequest
+from spleeter_microservice.separation.song import SeparatedSong
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +98,9 @@ class InferenceSlot:
         """
         await self._process()
 
-    async def separate(self, request: SeparationRequest, on_progress: OnProgress | None = None) -> Separation:
+    async def separate(
+        self, request: SeparationRequest, on_progress: OnProgress | None = None
+    ) -> SeparatedSong:
         """Separate a file, after those that were requested earlier.
 
         If the calling task is cancelled, the process is killed.
@@ -220,7 +223,7 @@ class InferenceSlot:
 
     async def _conversation(
         self, process: InferenceProcess, request: SeparationRequest, on_progress: OnProgress | None
-    ) -> Separation:
+    ) -> SeparatedSong:
         """Send a request and receive messages until the result."""
         begin = time.monotonic()
         process.limit_processor_time(request.time_limit * (os.cpu_count() or 1))
@@ -240,12 +243,12 @@ class InferenceSlot:
                 on_progress(done, total)
         raise AssertionError
 
-    def _result(self, message: Message, request: SeparationRequest) -> Separation:
+    def _result(self, message: Message, request: SeparationRequest) -> SeparatedSong:
         for path in request.paths.values():
             # An attacker who controls the process could have put a link to another file there.
             if not self._is_inside(path) or not path.is_file() or path.is_symlink():
                 raise ProtocolError(f"it has not written {path.name}")
-        return messages.separation(message, request.paths)
+        return messages.separation(message, request)
 
     def _reported(self, message: Message, request: SeparationRequest) -> SpleeterError:
         """Return the error that the process reports, without the paths of this machine."""

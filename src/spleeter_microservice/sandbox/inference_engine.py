@@ -135,6 +135,7 @@ def described(song: SeparatedSong, peaks: Mapping[str, Peaks]) -> Message:
         },
         "quality": _finite({**vars(song.quality), "stems": None}),
         "stages": _finite(song.stages),
+        "provider": song.provider,
         "duration": song.duration,
         "samples": song.samples,
         "elapsed": song.elapsed,

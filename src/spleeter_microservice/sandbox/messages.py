@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from spleeter_microservice.audio.tracks import AudioTrack
 from spleeter_microservice.audio.warnings import WARNINGS, AudioWarning
@@ -13,6 +14,9 @@ from spleeter_microservice.sandbox.framing import Message, ProtocolError
 from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.quality import Quality, StemQuality
 from spleeter_microservice.separation.separator import ModelFiles
+from spleeter_microservice.separation.song import SeparatedSong, Stem
+
+T = TypeVar("T")
 
 _MOST_PEAKS = 10_000
 _MOST_WARNINGS = 100
@@ -90,73 +94,34 @@ class SeparationRequest:
         )
 
 
-@dataclass(frozen=True)
-class SeparatedStem:
-    """The file of one stem.
-
-    Attributes:
-        path: path of the file.
-        clipped_samples: number of samples beyond full scale that the format could not hold.
-        quality: measurements of the stem.
-        samples_per_pixel, peaks: the stem's peaks, as in ``audio.peaks.Peaks``.
-    """
-
-    path: Path
-    clipped_samples: int
-    quality: StemQuality
-    samples_per_pixel: int = 0
-    peaks: Sequence[int] = field(default=(), repr=False)
-
-
-@dataclass(frozen=True)
-class Separation:
-    """The result of separating one file, with the attributes of ``separation.song.SeparatedSong``."""
-
-    stems: Mapping[str, SeparatedStem]
-    quality: Quality
-    duration: float
-    samples: int
-    elapsed: float
-    first_block: float
-    stages: Mapping[str, float] = field(repr=False)
-    track: AudioTrack
-    start_time: float
-    warnings: Sequence[AudioWarning]
-
-    @property
-    def suspicions(self) -> list[str]:
-        """Reasons not to trust the result."""
-        found = [f"{name}: {stem.quality.suspect}" for name, stem in self.stems.items()]
-        found = [text for text, stem in zip(found, self.stems.values(), strict=True) if stem.quality.suspect]
-        return found + ([self.quality.suspect] if self.quality.suspect else [])
-
-
-def separation(message: Message, paths: Mapping[str, Path]) -> Separation:
+def separation(message: Message, request: SeparationRequest) -> SeparatedSong:
     """Read a result, without trusting anything in it.
 
     Args:
         message: what the inference process sent.
-        paths: paths of the stems as they were requested; those in the message are ignored.
+        request: the request; paths in the message are ignored.
 
     Raises:
         ProtocolError: if anything is missing or of another type.
     """
     try:
         whole = message["quality"]
-        stems = {name: _stem(message["stems"][name], path) for name, path in paths.items()}
+        stems = {name: _stem(message["stems"][name], path) for name, path in request.paths.items()}
         quality = Quality(
             stems=[stem.quality for stem in stems.values()],
-            level=_maybe(whole["level"]),
-            residual=_maybe(whole["residual"]),
-            expected_residual=_maybe(whole["expected_residual"]),
-            suspect=text(whole["suspect"]) if whole["suspect"] is not None else None,
+            level=_maybe(_number, whole["level"]),
+            residual=_maybe(_number, whole["residual"]),
+            expected_residual=_maybe(_number, whole["expected_residual"]),
+            suspect=_maybe(text, whole["suspect"]),
         )
-        return Separation(
+        return SeparatedSong(
+            source=request.source,
             stems=stems,
             quality=quality,
             samples=_count(message["samples"]),
             stages={text(name): _number(value) for name, value in list(message["stages"].items())[:50]},
-            track=_track(message["track"]),
+            provider=text(message["provider"], 50),
+            track=AudioTrack(_count(message["track"]["number"]), _maybe(text, message["track"]["language"])),
             warnings=_warnings(message["warnings"]),
             **{name: _number(message[name]) for name in ("duration", "elapsed", "first_block", "start_time")},
         )
@@ -170,8 +135,7 @@ def progress(message: Message) -> tuple[int, int | None]:
     Raises:
         ProtocolError: if these are not counts.
     """
-    total = message.get("total")
-    return _count(message.get("done")), None if total is None else _count(total)
+    return _count(message.get("done")), _maybe(_count, message.get("total"))
 
 
 def text(value: object, longest: int = 2000) -> str:
@@ -185,8 +149,8 @@ def text(value: object, longest: int = 2000) -> str:
     return value[:longest]
 
 
-def _stem(values: Message, path: Path) -> SeparatedStem:
-    return SeparatedStem(
+def _stem(values: Message, path: Path) -> Stem:
+    return Stem(
         path,
         _count(values["clipped_samples"]),
         _stem_quality(values["quality"]),
@@ -205,18 +169,13 @@ def _peaks(values: object) -> list[int]:
 
 def _stem_quality(values: Message) -> StemQuality:
     return StemQuality(
-        level=_maybe(values["level"]),
+        level=_maybe(_number, values["level"]),
         peak=_number(values["peak"]),
         beyond_full_scale=_count(values["beyond_full_scale"]),
         energy_share=_number(values["energy_share"]),
         correlation=_number(values["correlation"]),
-        suspect=text(values["suspect"]) if values["suspect"] is not None else None,
+        suspect=_maybe(text, values["suspect"]),
     )
-
-
-def _track(values: Message) -> AudioTrack:
-    language = values["language"]
-    return AudioTrack(_count(values["number"]), None if language is None else text(language, 50))
 
 
 def _warnings(values: Sequence[Message]) -> tuple[AudioWarning, ...]:
@@ -234,8 +193,8 @@ def _number(value: object) -> float:
     return float(value)
 
 
-def _maybe(value: object) -> float | None:
-    return None if value is None else _number(value)
+def _maybe(read: Callable[[object], T], value: object) -> T | None:
+    return None if value is None else read(value)
 
 
 def _count(value: object) -> int:

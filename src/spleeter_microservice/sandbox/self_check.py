@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spleeter_microservice.errors import SelfCheckError
-from spleeter_microservice.sandbox.messages import InferenceModel, Separation, SeparationRequest
+from spleeter_microservice.sandbox.messages import InferenceModel, SeparationRequest
+from spleeter_microservice.separation.song import SeparatedSong
 
 SAMPLE_RATE = 44100
 SECONDS = 6
@@ -33,7 +34,7 @@ _PARTS = 3  # parts of the clip, measured separately
 _EXPECTED = Path(__file__).with_name("self_check.json")
 
 Waveform = NDArray[np.float64]
-Separate = Callable[[SeparationRequest], Awaitable[Separation]]
+Separate = Callable[[SeparationRequest], Awaitable[SeparatedSong]]
 Fingerprint = Mapping[str, list[list[float]]]
 """For each stem and part of the clip, the level of each band in dB relative to full scale."""
 

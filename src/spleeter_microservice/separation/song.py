@@ -42,11 +42,14 @@ class Stem:
         path: path of the file.
         clipped_samples: number of samples beyond full scale that the format could not hold.
         quality: measurements of the stem.
+        samples_per_pixel, peaks: the stem's peaks, as in ``audio.peaks.Peaks``, if they were measured.
     """
 
     path: Path
     clipped_samples: int
     quality: StemQuality
+    samples_per_pixel: int = 0
+    peaks: Sequence[int] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)

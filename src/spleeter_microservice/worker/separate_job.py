@@ -25,12 +25,8 @@ from spleeter_microservice.jobs.job import Job, Result, StoredStem
 from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
 from spleeter_microservice.sandbox.inference import InferenceSlot
-from spleeter_microservice.sandbox.messages import (
-    InferenceModel,
-    SeparatedStem,
-    Separation,
-    SeparationRequest,
-)
+from spleeter_microservice.sandbox.messages import InferenceModel, SeparationRequest
+from spleeter_microservice.separation.song import SeparatedSong, Stem
 from spleeter_microservice.storage.streams import single_chunk
 from spleeter_microservice.worker.inventory import Inventory
 from spleeter_microservice.worker.work_folder import empty
@@ -157,7 +153,7 @@ class JobSeparator:
                 f"{self.limits.audio_seconds:g} s. Send it in parts, or select a part (offset, duration)."
             )
 
-    async def _store(self, job: Job, name: str, stem: SeparatedStem) -> StoredStem:
+    async def _store(self, job: Job, name: str, stem: Stem) -> StoredStem:
         codec = CODECS[job.options.codec]
         key, peaks_key = f"{job.prefix}/stems/{name}.{codec.name}", f"{job.prefix}/peaks/{name}.json"
         await self._patiently(lambda: self._objects.note(job.prefix, [key, peaks_key]))
@@ -182,7 +178,7 @@ class JobSeparator:
         raise AssertionError
 
 
-def peaks_document(stem: SeparatedStem) -> bytes:
+def peaks_document(stem: Stem) -> bytes:
     """Return a stem's peaks in audiowaveform's JSON format."""
     document = {
         "version": 1,
@@ -219,7 +215,7 @@ def _reporting(report: Report, audio_seconds: float) -> Callable[[int, int | Non
     return on_progress
 
 
-def _quality(separation: Separation) -> dict[str, Any]:
+def _quality(separation: SeparatedSong) -> dict[str, Any]:
     return {
         "suspect": separation.suspicions,
         "level": separation.quality.level,
@@ -239,7 +235,7 @@ def _quality(separation: Separation) -> dict[str, Any]:
 
 
 def _details(
-    model: RegisteredModel, inference: InferenceModel, separation: Separation, seconds: float
+    model: RegisteredModel, inference: InferenceModel, separation: SeparatedSong, seconds: float
 ) -> dict[str, Any]:
     return {
         "model_quality": model.quality,

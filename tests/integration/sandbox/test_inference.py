@@ -37,10 +37,10 @@ from spleeter_microservice.models.provide import find_model, open_store
 from spleeter_microservice.sandbox.inference import InferenceSlot
 from spleeter_microservice.sandbox.inference_child import NICENESS
 from spleeter_microservice.sandbox.launcher import Limits
-from spleeter_microservice.sandbox.messages import InferenceModel, Separation, SeparationRequest
+from spleeter_microservice.sandbox.messages import InferenceModel, SeparationRequest
 from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.separator import load_separator
-from spleeter_microservice.separation.song import separate_song
+from spleeter_microservice.separation.song import SeparatedSong, separate_song
 from spleeter_microservice.settings import Settings
 from tests.support.audio_files import KINDS, RATE, encode_kind, noise
 from tests.support.inference_models import long_song, request_for, song, tiny_model
@@ -85,7 +85,7 @@ def linked(path: Path, folder: Path) -> Path:
     return copy
 
 
-async def working(slot: InferenceSlot, request: SeparationRequest) -> tuple[asyncio.Task[Separation], int]:
+async def working(slot: InferenceSlot, request: SeparationRequest) -> tuple[asyncio.Task[SeparatedSong], int]:
     """Begin a job, wait until its process reports progress, and return both."""
     reported = asyncio.Event()
     task = asyncio.create_task(slot.separate(request, lambda done, total: reported.set()))

@@ -59,7 +59,7 @@ def result(**changes: Any) -> Message:
 
 
 def test_a_result_says_what_was_odd_about_the_song() -> None:
-    found = separation(result(), {})
+    found = separation(result(), SeparationRequest(Path("song"), {}))
     assert found.warnings == (AudioWarning("gap", "Silence fills a gap of 0.4 s.", 0.5),)
     assert (found.track, found.start_time) == (AudioTrack(2, "eng"), 1.5)
 
@@ -81,4 +81,4 @@ def test_a_result_says_what_was_odd_about_the_song() -> None:
 )
 def test_a_result_of_its_own_making_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ProtocolError):
-        separation(result(**change), {})
+        separation(result(**change), SeparationRequest(Path("song"), {}))
