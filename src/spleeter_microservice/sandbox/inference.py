@@ -15,10 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from spleeter_microservice import errors
 from spleeter_microservice.errors import (
-    InferenceCrashedError,
-    InferenceError,
     InferenceUnavailableError,
     JobMemoryLimitError,
     JobStoppedError,
@@ -27,8 +24,8 @@ from spleeter_microservice.errors import (
 from spleeter_microservice.observability.metrics import WORKER_RESTARTS
 from spleeter_microservice.sandbox import messages, self_check
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
-from spleeter_microservice.sandbox.inference_process import InferenceProcess, memory_error
-from spleeter_microservice.sandbox.launcher import HARMLESS, Launcher, Limits
+from spleeter_microservice.sandbox.inference_process import HARMLESS, InferenceProcess, memory_error
+from spleeter_microservice.sandbox.launcher import Launcher, Limits
 from spleeter_microservice.sandbox.messages import InferenceModel, SeparationRequest
 from spleeter_microservice.separation.song import SeparatedSong
 
@@ -121,19 +118,11 @@ class InferenceSlot:
         async with self._turn:
             process = await self._process()
             self._working = process
-            watching = asyncio.create_task(
-                process.watch(_JOB, request.time_limit, self.limits.memory, self.limits.threads)
-            )
+            limits = (request.time_limit, self.limits.memory, self.limits.threads)
             try:
-                return await self._conversation(process, request, on_progress)
-            except ProtocolError as error:
-                raise await self._misbehaved(process, error) from error
-            except BaseException as error:
-                if not isinstance(error, HARMLESS):
-                    await process.end(_verdict(error))
-                raise
+                async with process.watched(_JOB, *limits):
+                    return await self._conversation(process, request, on_progress)
             finally:
-                watching.cancel()
                 self._working = None
                 if not process.alive:
                     self._replace(process)
@@ -235,7 +224,7 @@ class InferenceSlot:
             if message["type"] == "result":
                 return self._result(message, request)
             if message["type"] == "error":
-                raise self._reported(message, request)
+                raise self._reported(process, message, request)
             if message["type"] != "progress":
                 raise ProtocolError("it sends an unknown message")
             done, total = messages.progress(message)
@@ -250,22 +239,14 @@ class InferenceSlot:
                 raise ProtocolError(f"it has not written {path.name}")
         return messages.separation(message, request)
 
-    def _reported(self, message: Message, request: SeparationRequest) -> SpleeterError:
-        """Return the error that the process reports, without the paths of this machine."""
-        kind = getattr(errors, messages.text(message.get("class")), None)
-        said = messages.text(message.get("message"))
-        if kind is JobMemoryLimitError:
+    def _reported(
+        self, process: InferenceProcess, message: Message, request: SeparationRequest
+    ) -> SpleeterError:
+        if message.get("class") == JobMemoryLimitError.__name__:
             return memory_error(_JOB, self.limits.memory)
-        if not isinstance(kind, type) or not issubclass(kind, HARMLESS):
-            logger.error("inference failed: %s\n%s", said, messages.text(message.get("trace", "")))
-            return InferenceCrashedError(f"The inference process failed: {said}")
-        said = said.replace(str(request.source.absolute()), request.name or request.source.name)
-        return kind(said.replace(f"{self.work_folder}/", ""))
-
-    async def _misbehaved(self, process: InferenceProcess, error: ProtocolError) -> InferenceCrashedError:
-        verdict = InferenceCrashedError(f"The inference process misbehaved: {error}.")
-        await process.end(verdict)
-        return verdict
+        source = str(request.source.absolute())
+        names = {source: request.name or request.source.name, f"{self.work_folder}/": ""}
+        return process.reported_error(message, HARMLESS, names)
 
     def _check_inside(self, request: SeparationRequest) -> None:
         for path in (request.source, *request.paths.values()):
@@ -274,15 +255,6 @@ class InferenceSlot:
 
     def _is_inside(self, path: Path) -> bool:
         return path.resolve().is_relative_to(self.work_folder)
-
-
-def _verdict(error: BaseException) -> InferenceError:
-    """Return the reason for killing the process after an error."""
-    if isinstance(error, InferenceError):
-        return error
-    if isinstance(error, asyncio.CancelledError):
-        return JobStoppedError("The caller no longer waits for the job.")
-    return InferenceCrashedError(f"The job cannot continue: {error!r}.")
 
 
 def _log_failure(task: asyncio.Task[InferenceProcess]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import resource
 import signal
@@ -15,6 +16,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from spleeter_microservice import errors
 from spleeter_microservice.errors import (
     InferenceCrashedError,
     InferenceError,
@@ -22,11 +24,16 @@ from spleeter_microservice.errors import (
     JobMemoryLimitError,
     JobStoppedError,
     JobTimeLimitError,
+    SpleeterError,
 )
 from spleeter_microservice.sandbox import framing
 from spleeter_microservice.sandbox.confinement.policy import environment
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
 
+logger = logging.getLogger(__name__)
+
+HARMLESS = (errors.AudioError, errors.ModelError, errors.ConfigurationError)
+"""Errors that a process may report about a file and then go on as before."""
 INFERENCE = "spleeter_microservice.sandbox.inference_child"
 _PAGE_BYTES = resource.getpagesize()
 _TAIL_BYTES = 4000
@@ -188,15 +195,72 @@ class InferenceProcess:
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(self.pid, resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
 
-    async def watch(self, task: str, seconds: float, memory: int, threads: int = 512) -> None:
-        """Kill the process if it exceeds a limit; return when it has exited.
+    @contextlib.asynccontextmanager
+    async def watched(
+        self, task: str, seconds: float, memory: int, threads: int = 512
+    ) -> AsyncIterator[None]:
+        """Kill the process if it exceeds a limit, or if the block raises an error that is not harmless.
 
         Args:
             task: what the process does, as the subject of an error message.
             seconds: limit of time from now on.
             memory: limit of resident memory, in bytes.
             threads: limit of threads.
+
+        Raises:
+            InferenceCrashedError: if the block raises ``ProtocolError``.
         """
+        watching = asyncio.create_task(self._watch(task, seconds, memory, threads))
+        try:
+            yield
+        except HARMLESS:
+            raise
+        except ProtocolError as error:
+            verdict = InferenceCrashedError(f"The {self._name} process misbehaved: {error}.")
+            await self.end(verdict)
+            raise verdict from error
+        except InferenceError as error:
+            await self.end(error)
+            raise
+        except asyncio.CancelledError:
+            await self.end(JobStoppedError("The caller no longer waits."))
+            raise
+        except BaseException as error:
+            await self.end(InferenceCrashedError(f"{task} cannot continue: {error!r}."))
+            raise
+        finally:
+            watching.cancel()
+
+    def reported_error(
+        self,
+        message: Message,
+        harmless: type[SpleeterError] | tuple[type[SpleeterError], ...],
+        names: Mapping[str, str],
+    ) -> SpleeterError:
+        """Return the error that the process reports, which is a crash unless it is harmless.
+
+        Args:
+            message: the report.
+            harmless: classes of errors that it may report.
+            names: texts that replace paths of this machine.
+
+        Raises:
+            ProtocolError: if the report is malformed.
+        """
+        kind, said = message.get("class"), message.get("message")
+        if not isinstance(kind, str) or not isinstance(said, str):
+            raise ProtocolError("it reports an error without words")
+        said = said[:2000]
+        for path, name in names.items():
+            said = said.replace(path, name)
+        kind = getattr(errors, kind, None)
+        if isinstance(kind, type) and issubclass(kind, harmless):
+            return kind(said)
+        trace = str(message.get("trace", ""))[:2000]
+        logger.error("%s process failed", self._name, extra={"problem": said, "trace": trace})
+        return InferenceCrashedError(f"The {self._name} process failed: {said}")
+
+    async def _watch(self, task: str, seconds: float, memory: int, threads: int) -> None:
         deadline = time.monotonic() + seconds
         while self.alive:
             usage = self.usage()

@@ -8,20 +8,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from spleeter_microservice import errors
-from spleeter_microservice.errors import (
-    InferenceCrashedError,
-)
 from spleeter_microservice.sandbox import messages
 from spleeter_microservice.sandbox.confinement.policy import MEASURES
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
-from spleeter_microservice.sandbox.inference_process import InferenceProcess
+from spleeter_microservice.sandbox.inference_process import HARMLESS, InferenceProcess
 from spleeter_microservice.sandbox.messages import InferenceModel
 
 logger = logging.getLogger(__name__)
-
-HARMLESS = (errors.AudioError, errors.ModelError, errors.ConfigurationError)
-"""Errors that a process may report about a job and then go on as before."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +84,9 @@ class Launcher:
         process = InferenceProcess(self._work_folder, os.environ)
         limits = self._limits
         async with process.starting(self._setup, limits.start_seconds, limits.memory) as message:
-            self.in_force = _readiness(message)
+            if message["type"] == "error":
+                raise process.reported_error(message, HARMLESS, {})
+            self.in_force = _measures(message)
             self.provider = messages.text(message.get("provider"), 50)
         self._log(process, time.monotonic() - begin)
         return process
@@ -111,14 +106,8 @@ class Launcher:
         )
 
 
-def _readiness(message: Message) -> list[str]:
-    """Read a process's first message: the measures that confine it."""
-    if message["type"] == "error":
-        kind = getattr(errors, messages.text(message.get("class")), None)
-        text = messages.text(message.get("message"))
-        if isinstance(kind, type) and issubclass(kind, HARMLESS):
-            raise kind(text)
-        raise InferenceCrashedError(text)
+def _measures(message: Message) -> list[str]:
+    """Read the measures that confine a process from its first message."""
     in_force = message.get("in_force")
     if message["type"] != "ready" or not isinstance(in_force, list):
         raise ProtocolError("it did not report that it is ready")

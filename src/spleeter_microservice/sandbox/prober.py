@@ -7,20 +7,13 @@ imports no decoder, so that the API stays light.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-from spleeter_microservice import errors
-from spleeter_microservice.errors import (
-    InferenceCrashedError,
-    InferenceError,
-    InputError,
-    JobStoppedError,
-)
+from spleeter_microservice.errors import InputError, JobStoppedError
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
 from spleeter_microservice.sandbox.inference_process import InferenceProcess
 from spleeter_microservice.separation.options import SeparationOptions
@@ -114,23 +107,15 @@ class Prober:
         async with self._turns:
             process = await self._process()
             self._busy.add(process)
+            limits, wanted = self.limits, asdict(options or SeparationOptions())
             try:
-                reply = await self._ask(process, path, options or SeparationOptions())
-                facts = _facts(reply, path)
-            except InputError:
-                self._idle.append(process)
-                raise
-            except BaseException as error:
-                await process.end(_verdict(error))
-                if isinstance(error, ProtocolError):
-                    raise InferenceCrashedError(
-                        f"The probing process sent a malformed message: {error}."
-                    ) from error
-                raise
+                async with process.watched("Probing the file", limits.seconds, limits.memory):
+                    process.send({"type": "probe", "path": str(path.resolve()), "options": wanted})
+                    return _facts(process, await process.receive(), path)
             finally:
                 self._busy.discard(process)
-            self._idle.append(process)
-            return facts
+                if process.verdict is None:
+                    self._idle.append(process)
 
     async def close(self) -> None:
         """Stop the processes."""
@@ -167,31 +152,12 @@ class Prober:
         async with process.starting(setup, self.limits.start_seconds, self.limits.memory):
             return process  # it is ready; any other message fails at the first file
 
-    async def _ask(self, process: InferenceProcess, path: Path, options: SeparationOptions) -> Message:
-        watching = asyncio.create_task(
-            process.watch("Probing the file", self.limits.seconds, self.limits.memory)
-        )
-        try:
-            process.send({"type": "probe", "path": str(path.resolve()), "options": asdict(options)})
-            return await process.receive()
-        finally:
-            watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watching
 
-
-def _verdict(error: BaseException) -> InferenceError:
-    return (
-        error
-        if isinstance(error, InferenceError)
-        else InferenceCrashedError(f"Probing ended with {error!r}.")
-    )
-
-
-def _facts(reply: Message, path: Path) -> AudioFacts:
+def _facts(process: InferenceProcess, reply: Message, path: Path) -> AudioFacts:
     """Read a reply without trusting it."""
     if reply["type"] == "error":
-        raise _reported(reply, path)
+        names = dict.fromkeys((str(path.resolve()), str(path)), "The file")
+        raise process.reported_error(reply, InputError, names)
     try:
         facts = AudioFacts(
             format=_word(reply["format"]),
@@ -205,16 +171,6 @@ def _facts(reply: Message, path: Path) -> AudioFacts:
     if facts.duration is not None and not 0 <= facts.duration < 1 << 40:
         raise ProtocolError("the duration is impossible")
     return facts
-
-
-def _reported(reply: Message, path: Path) -> InputError | InferenceCrashedError:
-    kind = getattr(errors, str(reply.get("class")), None)
-    text = str(reply.get("message"))[:2000]
-    if isinstance(kind, type) and issubclass(kind, InputError):
-        for name in (str(path.resolve()), str(path)):
-            text = text.replace(name, "The file")
-        return kind(text)
-    return InferenceCrashedError(f"The probing process failed: {text}")
 
 
 def _word(value: object) -> str:
