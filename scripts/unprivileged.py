@@ -1,8 +1,8 @@
 #!/opt/spleeter/bin/python3 -IS
-"""Gives up root's privileges and becomes the program of the same name: what the image's commands start as.
+"""Drops root's privileges and executes the program of the same name: the entry point of the image's commands.
 
-The image has this script in front of its programs, under their names. Started as root, it gives the data
-folder to the service's account if that cannot write to it, and drops every privilege. Started as any other
+The image has this script in front of its programs, under their names. Started as root, it makes the
+service's account own the data folder if that cannot write to it, and drops every privilege. Started as any other
 user, it does neither.
 """
 
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def become_account() -> None:
-    """Give the data folder to the account, and become the account, without a way back.
+    """Make the account own the data folder, and switch to the account irrevocably.
 
     Raises:
         OSError: if the container lacks the capabilities for this.

@@ -115,7 +115,7 @@ async def create(repository: JobRepository, *jobs: NewJob) -> list[Job]:
 
 
 def assert_whole(job: Job, folder: Path) -> None:
-    """See that the published result is what was stored."""
+    """Check that the published result is what was stored."""
     assert job.result
     (stem,) = job.result.stems
     stored = (folder / stem.key).read_bytes()

@@ -66,7 +66,7 @@ async def cancel(database: Database, job: Job) -> None:
 
 
 async def expire(database: Database, job: Job) -> None:
-    """Let the retention of a job end now."""
+    """End the retention of a job now."""
     async with database.statement() as statement:
         await statement.connection.execute(
             "UPDATE spleeter_jobs SET expires_at = now() WHERE id = %s", [job.id]

@@ -74,7 +74,7 @@ def parse_grant(text: str) -> Grant:
 
 
 def parse_tenant_claim(text: str) -> str:
-    """Parse the name of a claim that nobody but the issuer can choose.
+    """Parse the name of a claim that only the issuer can choose.
 
     Raises:
         ValueError: if callers could choose the claim.

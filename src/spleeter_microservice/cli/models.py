@@ -79,7 +79,7 @@ def import_model(store: ModelStore, arguments: argparse.Namespace) -> int:
 
 
 def verify_models(store: ModelStore, arguments: argparse.Namespace) -> int:
-    """Verify the named models, or all that are installed; the status tells whether one is damaged."""
+    """Verify the named models, or all that are installed; the exit status says whether one is damaged."""
     names = arguments.names
     if not names:
         present = store.present()

@@ -204,7 +204,7 @@ class InferenceSlot:
     def _replace(self, process: InferenceProcess) -> None:
         reason = process.exit_reason()
         self.ends[type(reason).__name__] += 1
-        if not isinstance(reason, JobStoppedError):  # somebody wanted that
+        if not isinstance(reason, JobStoppedError):  # which was asked for
             WORKER_RESTARTS.labels(type(reason).__name__).inc()
         logger.warning("inference process %d exited: %s%s", process.pid, reason, process.stderr_tail)
         if not self._closed:

@@ -71,7 +71,7 @@ class WorkerOptions:
 
 
 class Worker:
-    """A worker that runs jobs until it is told to stop.
+    """A worker that runs jobs until it is stopped.
 
     Args:
         database: an open database, which may be unavailable at any time, even at the start.

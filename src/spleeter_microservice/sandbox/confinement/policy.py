@@ -59,7 +59,7 @@ class Sandbox:
     open_files: int
 
     def enter(self, parent: int) -> list[str]:
-        """Give up all other rights irrevocably.
+        """Drop all other rights irrevocably.
 
         Args:
             parent: PID of the process with which this one must die.

@@ -134,7 +134,7 @@ async def test_an_endpoint_without_the_packages_is_a_clear_error(
 
 
 async def work(services: Services, outcome: Result | Exception) -> None:
-    """Have a real worker do one job."""
+    """Run one job with a real worker."""
     done = asyncio.Event()
 
     async def separate(

@@ -84,7 +84,7 @@ async def _work(player: Player) -> None:
 
 
 async def _separated(url: str, key: str) -> str:
-    """Have one separation succeed."""
+    """Complete one separation and return its ID."""
     async with httpx.AsyncClient(base_url=url, headers={"X-API-KEY": key}, timeout=60) as client:
         body = (await client.post("/v1/separations", files={"file": ("a.wav", song(seed=7))})).json()
 

@@ -38,13 +38,13 @@ async def worker(services: Services, tmp_path: Path) -> AsyncIterator[TinyWorker
 
 
 def short_mp3(data: bytes) -> bytes:
-    """Have the Xing header announce three frames."""
+    """Make the Xing header announce three frames."""
     place = data.index(b"Xing") + 8
     return data[:place] + struct.pack(">I", 3) + data[place + 4 :]
 
 
 def short_flac(data: bytes) -> bytes:
-    """Have STREAMINFO announce 1000 samples."""
+    """Make STREAMINFO announce 1000 samples."""
     return data[:21] + bytes([data[21] & 0xF0]) + struct.pack(">I", 1000) + data[26:]
 
 
