@@ -2,8 +2,8 @@
 """Drops root's privileges and executes the program of the same name: the entry point of the image's commands.
 
 The image has this script in front of its programs, under their names. Started as root, it makes the
-service's account own the data folder if that cannot write to it, and drops every privilege. Started as any other
-user, it does neither.
+service's account own the data folder if that cannot write to it, and drops every privilege. Started as
+any other user, it does neither.
 """
 
 import ctypes
