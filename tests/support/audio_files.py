@@ -58,6 +58,11 @@ KINDS: dict[str, dict[str, Any]] = {
     "mkv": {"muxer": "matroska", "encoder": "aac"},
     "tta": {"muxer": "tta", "encoder": "tta", "sample_format": "s16"},
     "aac": {"muxer": "adts", "encoder": "aac"},
+    "caf": {"muxer": "caf", "encoder": "pcm_s16le"},
+    "w64": {"muxer": "w64", "encoder": "pcm_s16le"},
+    "au": {"muxer": "au", "encoder": "pcm_s16be"},
+    "wv": {"muxer": "wv", "encoder": "wavpack"},
+    "avi": {"muxer": "avi", "encoder": "mp2"},
 }
 
 

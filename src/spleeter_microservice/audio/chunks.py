@@ -1,4 +1,4 @@
-"""The samples of WAV and AIFF files, whatever sizes their headers state.
+"""The samples of WAV, AIFF and similar files, whatever sizes their headers state.
 
 Recorders that break off, programs that cannot go back to the header, and 32 bits for more than 4 GiB
 leave wrong sizes; ``cat`` leaves several files in one. The bytes themselves show where the samples end:
@@ -7,18 +7,17 @@ at the end of the file, or where other chunks or another file begin.
 
 from __future__ import annotations
 
-import math
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
 
+from spleeter_microservice.audio.chunk_families import LONGEST_START, Family, wav_rate
 from spleeter_microservice.audio.parts import (
     MAX_CHUNKS,
     Part,
     SeekableFile,
     Structure,
+    after_tags,
     blocks,
     read_at,
     search,
@@ -30,39 +29,13 @@ CHUNK_TOLERANCE = 64  # bytes; some programs include the header in the size of t
 # Sizes from here on are more likely placeholders: 1.7 hours of 16-bit stereo.
 _INCREDIBLE = 1 << 30
 _CD = 44100 * 4  # bytes per second to assume if the header does not say
-_EXTENSIBLE = 0xFFFE
-_UNCOMPRESSED = (1, 3, 6, 7)  # integers, floats, A-law, µ-law
-# Chunks and tags that may follow the samples and be cut off.
-_EXTRAS = (b"LIST", b"id3 ", b"ID3", b"JUNK", b"bext", b"iXML", b"_PMX", b"APPL", b"TAG", b"APETAGEX")
-_AIFF_PLAIN = (b"", b"NONE", b"sowt", b"twos", b"fl32", b"FL32", b"fl64", b"FL64", b"in24", b"in32", b"raw ")
-
-
-@dataclass(frozen=True)
-class Family:
-    """What distinguishes the two formats that are made of chunks.
-
-    Attributes:
-        order: order of the bytes in a number.
-        start: pattern of a file's first twelve bytes.
-        mark: the part of the pattern to search for; it begins with letters, which makes the search fast.
-        offset: position of the mark in the file.
-        samples: name of the chunk with the samples.
-    """
-
-    order: Literal["little", "big"]
-    start: re.Pattern[bytes]
-    mark: re.Pattern[bytes]
-    offset: int
-    samples: bytes
-
-    def number(self, data: bytes) -> int:
-        """Return the number in some bytes."""
-        return int.from_bytes(data, self.order)
-
-
-_AIFF_START = re.compile(rb"FORM....AIF[FC]", re.DOTALL)
-WAV = Family("little", re.compile(rb"(RIFF|RF64|BW64)....WAVE", re.DOTALL), re.compile(b"WAVE"), 8, b"data")
-AIFF = Family("big", _AIFF_START, _AIFF_START, 0, b"SSND")
+# Chunks that may follow the samples and be cut off.
+_EXTRAS = (b"LIST", b"id3 ", b"JUNK", b"bext", b"iXML", b"_PMX", b"APPL")
+# What may follow the samples and belongs to another file, or to none.
+_OTHERS = re.compile(
+    rb"fLaC\0|OggS\0\x02|\x1aE\xdf\xa3|RIFF|FORM|....ftyp|ID3[\x02-\x04]|APETAGEX|TAG", re.DOTALL
+)
+_LONGEST_HEADER = 4096
 
 
 def examine(family: Family, file: SeekableFile, start: int, size: int) -> Structure:
@@ -77,17 +50,18 @@ def examine(family: Family, file: SeekableFile, start: int, size: int) -> Struct
     parts: list[Part] = []
     warnings: list[AudioWarning] = []
     seconds, cut_off, stated = 0.0, False, None
-    while len(parts) < MAX_CHUNKS and family.start.match(read_at(file, start, 12)):
+    while len(parts) < MAX_CHUNKS and family.start.match(read_at(file, start, LONGEST_START)):
         one = _File(file, family, start, size)
         parts.append(one.part())
         warnings += [AudioWarning(code, text, seconds + at) for code, text, at in one.findings]
         seconds += parts[-1].seconds or 0.0
-        cut_off, stated, start = one.cut_off, one.stated_seconds, parts[-1].end
+        cut_off, stated = one.cut_off, one.stated_seconds
+        start = after_tags(file, parts[-1].end, size)
     return Structure(cut_off, stated, parts=tuple(parts), warnings=tuple(warnings))
 
 
 class _File:
-    """One WAV or AIFF file.
+    """One file, which others may follow.
 
     Attributes:
         cut_off: its samples end before their stated end.
@@ -97,8 +71,9 @@ class _File:
 
     def __init__(self, file: SeekableFile, family: Family, start: int, size: int) -> None:
         self._file, self._family, self._start, self._size = file, family, start, size
-        self._chunks = {name: (at, length) for name, at, length in self._walk(start + 12)}
+        self._chunks = {name: (at, length) for name, at, length in self._walk(start + family.first)}
         self._patches: dict[int, bytes] = {}
+        self._usual_rate = _CD
         self.cut_off = False
         self.stated_seconds: float | None = None
         self.findings: list[tuple[str, str, float]] = []
@@ -108,26 +83,38 @@ class _File:
         if self._family.samples not in self._chunks:
             return Part(self._start, self._size)
         at, stated = self._chunks[self._family.samples]
-        field = (at - 4, 4)
+        family = self._family
+        at_field = at - family.width if family.length_at is None else self._start + family.length_at
+        width = family.width
+        self._patch_outer_size()
         if stated == 0xFFFFFFFF and b"ds64" in self._chunks:
-            field = (self._chunks[b"ds64"][0] + 8, 8)
-            stated = self._number(*field)
-        rate = self._wav_rate() if self._family is WAV else self._aiff_rate()
+            at_field, width = self._chunks[b"ds64"][0] + 8, 8
+            stated = self._number(at_field, width)
+        rate = self._rate()
         following = self._following(at + stated)
         if following is not None:
             return self._part(following, stated, rate)
         overflown = self._overflown(at, stated)
         end = overflown or self._next_file(at)
-        is_placeholder = _is_placeholder(*field[1:], stated)
-        if not is_placeholder:
-            if at + stated <= end and not (overflown or self._goes_on(at + stated, end, rate or _CD)):
+        speed = rate or self._usual_rate
+        if not stated:
+            self._note_wrong_size(stated, end - at, speed, end)
+        elif not _is_placeholder(width, stated):
+            if at + stated <= end and not (overflown or self._goes_on(at + stated, end, speed)):
                 return self._part(end, stated, rate)
-            self._note_wrong_size(stated, end - at, rate or _CD, end)
-        if field[1] == 8 or (at + stated < end and not is_placeholder):
+            self._note_wrong_size(stated, end - at, speed, end)
+        if not self.cut_off:
             # The largest 32-bit number makes FFmpeg read to the end of the section.
-            size = min(end - at, (1 << 8 * field[1]) - 1)
-            self._patches[field[0]] = size.to_bytes(field[1], self._family.order)
+            size = min(end - at + family.included, (1 << 8 * width) - 1)
+            self._patches[at_field] = size.to_bytes(width, family.order)
         return self._part(end, end - at, rate)
+
+    def _patch_outer_size(self) -> None:
+        """Replace a size of zero before the first chunk, at which FFmpeg would stop."""
+        width, at = self._family.width, self._start + self._family.name
+        if at + width < self._start + self._family.first and not self._number(at, width):
+            size = min(self._size - self._start, (1 << 8 * width) - 1)
+            self._patches[at] = size.to_bytes(width, self._family.order)
 
     def _part(self, end: int, samples: int, rate: float | None) -> Part:
         return Part(self._start, end, self._patches, samples / rate if rate and samples else None)
@@ -146,44 +133,60 @@ class _File:
 
     def _next_file(self, position: int) -> int:
         """Return where another file begins, or the end of this one."""
-        for mark in search(self._file, self._family.mark, position + 8, self._size):
-            start = mark - self._family.offset
-            if self._family.start.match(read_at(self._file, start, 12)):
-                return start
+        family = self._family
+        for mark in search(self._file, family.mark or family.start, position + family.mark_at, self._size):
+            if self._is_start(mark - family.mark_at):
+                return mark - family.mark_at
         return self._size
+
+    def _is_start(self, position: int) -> bool:
+        return bool(self._family.start.match(read_at(self._file, position, LONGEST_START)))
 
     def _number(self, position: int, size: int) -> int:
         return self._family.number(read_at(self._file, position, size))
 
     def _walk(self, position: int) -> Iterator[tuple[bytes, int, int]]:
         """Yield each chunk up to the samples: its name, and its content's position and length."""
+        family = self._family
+        if family.length_at is not None:
+            yield family.header, position + 4, _LONGEST_HEADER
+            yield family.samples, self._start + self._number(position - 4, 4), self._number(position, 4)
+            return
+        size = family.name + family.width
         for _ in range(MAX_CHUNKS):
-            header = read_at(self._file, position, 8)
-            length = self._family.number(header[4:])
-            if len(header) == 8:
-                yield header[:4], position + 8, length
-            if len(header) < 8 or header[:4] == self._family.samples:
+            header = read_at(self._file, position, size)
+            length = max(0, family.number(header[family.name :]) - family.included)
+            name = header[:4]
+            if len(header) == size:
+                yield name, position + size, length
+            if len(header) < size or name == family.samples:
                 return
-            position += 8 + length + length % 2
+            position = self._aligned(position + size + length)
+
+    def _aligned(self, position: int) -> int:
+        """Return where the next chunk begins, if one ends at a position."""
+        return position + (self._start - position) % self._family.align
 
     def _following(self, position: int) -> int | None:
         """Return where the file ends if its samples end at a position, or None if they do not."""
         if position > self._size + CHUNK_TOLERANCE:
             return None
         # Some programs leave out the byte that makes the length of a chunk even.
-        ends = (self._after(at) for at in dict.fromkeys((position + position % 2, position)))
+        ends = (self._after(at) for at in dict.fromkeys((self._aligned(position), position)))
         return next((end for end in ends if end is not None), None)
 
     def _after(self, position: int) -> int | None:
+        family = self._family
+        size = family.name + family.width
         for _ in range(MAX_CHUNKS):
-            head = read_at(self._file, position, 12)
-            if self._family.start.match(head):
+            head = read_at(self._file, position, LONGEST_START)
+            if family.start.match(head) or _OTHERS.match(head):
                 return position
-            if len(head) < 8 or head.startswith(_EXTRAS):
+            if len(head) < size or head.startswith(_EXTRAS):
                 return self._size
-            position += 8 + self._family.number(head[4:8])
-            position += position % 2
-            if not re.match(rb"[ -~]{4}", head) or position > self._size + CHUNK_TOLERANCE:
+            length = family.number(head[family.name : size]) - family.included
+            position = self._aligned(position + size + length)
+            if not family.names.match(head) or length < 0 or position > self._size + CHUNK_TOLERANCE:
                 return None
         return None
 
@@ -194,33 +197,23 @@ class _File:
             block != bytes(len(block)) for _, block in following
         )
 
-    def _wav_rate(self) -> int | None:
-        """Return the bytes of a second of samples that are not compressed; correct a wrong rate."""
-        at, length = self._chunks.get(b"fmt ", (0, 0))
-        content = read_at(self._file, at, min(length, 40))
-        kind, channels, rate, stated, frame, bits = struct.unpack("<HHIIHH", content[:16].ljust(16, b"\0"))
-        if kind == _EXTENSIBLE:
-            kind = self._family.number(content[24:26])
-        size: int = channels * (bits + 7 >> 3)
-        if kind not in _UNCOMPRESSED or not 0 < size < 1 << 16 or not rate:
-            return None
-        if (stated, frame) != (rate * size, size) and rate * size < 1 << 32:
-            self._patches[at + 8] = struct.pack("<IH", rate * size, size)
-            text = f"The header states {stated} bytes per second instead of {rate * size}."
-            self.findings.append(("wrong-header", text, 0.0))
-        return int(rate * size)
-
-    def _aiff_rate(self) -> float | None:
-        content = read_at(self._file, self._chunks.get(b"COMM", (0, 0))[0], 22)
-        if content[18:] not in _AIFF_PLAIN or len(content) < 18:
-            return None
-        channels, _, bits, exponent, mantissa = struct.unpack(">HIHHQ", content[:18])
-        rate = math.ldexp(mantissa, min(exponent, 17_000) - 16_383 - 63)  # 80-bit float
-        return float(rate * channels * (bits + 7 >> 3)) or None
+    def _rate(self) -> float | None:
+        """Return the bytes of a second of samples, if that is known; correct a wrong one."""
+        at, length = self._chunks.get(self._family.header, (0, 0))
+        content = read_at(self._file, at, min(length, _LONGEST_HEADER))
+        rate = self._family.rate(content)
+        if self._family.rate is wav_rate:
+            hertz, stated, frame = struct.unpack("<IIH", content[4:14].ljust(10, b"\0"))
+            self._usual_rate = stated or _CD
+            if rate and (stated, frame) != (rate, rate // hertz) and rate < 1 << 32:
+                self._patches[at + 8] = struct.pack("<IH", int(rate), int(rate // hertz))
+                text = f"The header states {stated} bytes per second instead of {rate:.0f}."
+                self.findings.append(("wrong-header", text, 0.0))
+        return rate
 
 
 def _is_placeholder(width: int, length: int) -> bool:
     """Return whether a size, a number of some bytes, is one that programs write before they know it."""
     if width > 4:
-        return not 0 < length < 1 << 62
-    return length == 0 or 0x7FFF0000 <= length <= 0x80000000 or length >= 0xFFFF0000
+        return length >= 1 << 62
+    return 0x7FFF0000 <= length <= 0x80000000 or length >= 0xFFFF0000

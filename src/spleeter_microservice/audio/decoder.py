@@ -40,7 +40,7 @@ _FEWEST_BYTES = 10
 _LONGEST = 1e7  # seconds
 
 # Containers that state the duration of the sound, provided that they hold nothing else.
-_STATES_DURATION = frozenset(("matroska,webm", "asf"))
+_STATES_DURATION = frozenset(("matroska,webm", "asf", "avi", "flv", "rm"))
 # Containers that state where in the last block the song ends; decoders do not always cut it there.
 _STATES_END = frozenset(("mov,mp4,m4a,3gp,3g2,mj2", "ogg"))
 # Streams without a container. Like a player, skip whatever is not a frame.
@@ -126,7 +126,9 @@ class Decoder:
         """Yield the decoded samples, and silence wherever the file's times jump."""
         for frame in self._decode():
             rate = frame.sample_rate
-            samples = at_most_stereo(decoded_samples(frame), frame.layout)
+            samples = decoded_samples(frame)
+            is_same = samples.shape[1] == self._part.layout.nb_channels
+            samples = at_most_stereo(samples, self._part.layout if is_same else frame.layout)
             missing = round(self._gap_before(frame) * rate)
             for start in range(0, missing, _SILENT_BLOCK):
                 yield rate, np.zeros((min(_SILENT_BLOCK, missing - start), samples.shape[1]), np.float32)
@@ -198,6 +200,9 @@ class Decoder:
         if gap > -NOTICEABLE:
             return gap
         self._origin += gap  # the timestamps restart
+        if self._format not in _RAW_STREAMS:
+            text = f"The times in the file jump back by {-gap:.2f} s; the sound goes on without a break."
+            self._warn("time-jump", text, self.seconds)
         return 0.0
 
     def _note_lost(self, bad: int) -> None:
@@ -246,7 +251,7 @@ class Decoder:
             self._warn("cut-off", f"{end} ends after {self.seconds:.2f} s.", self.seconds)
         elif is_short and self._lost is not None:
             self._warn("damaged", f"{missing:.2f} s cannot be decoded; they are left out.", self._lost)
-        elif is_short or (self._structure.counts_frames and missing <= -NOTICEABLE):
+        elif tolerance is not None and abs(missing) >= tolerance and stated:
             self._warn(
                 "wrong-length", f"The file states {stated:.2f} s, but lasts {self.seconds:.2f} s.", 0.0
             )

@@ -9,14 +9,14 @@ from spleeter_microservice.audio.parts import MAX_CHUNKS, Part, SeekableFile, St
 
 _MAX_PAGE = 65_307  # bytes
 # A page that begins a stream, and perhaps ends it, too.
-_FIRST_PAGE = re.compile(rb"OggS\x00[\x02\x06]")
+FIRST_PAGE = re.compile(rb"OggS\x00[\x02\x06]")
 
 
 def examine(file: SeekableFile, start: int, size: int) -> Structure:
     """Return the findings about an Ogg file that begins at a position."""
     starts: list[int] = []
     beside = start  # where the first page of another stream of the same link would be
-    for position in search(file, _FIRST_PAGE, start, size):
+    for position in search(file, FIRST_PAGE, start, size):
         if position != beside and len(starts) < MAX_CHUNKS:
             starts.append(position)
         beside = position + _page_size(read_at(file, position, 27 + 255))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice, pairwise, starmap
 from typing import Protocol
 
 from spleeter_microservice.audio.warnings import AudioWarning
@@ -53,6 +54,7 @@ class Structure:
         encrypted: the file is protected by DRM.
         parts: sections to decode one after the other; none stands for the whole file.
         warnings: contradictions in the headers.
+        unread: bytes after the last part that belong to none, tags and zeros apart.
     """
 
     cut_off: bool = False
@@ -62,6 +64,7 @@ class Structure:
     encrypted: bool = False
     parts: tuple[Part, ...] = ()
     warnings: tuple[AudioWarning, ...] = ()
+    unread: int = 0
 
     @property
     def is_known_audio(self) -> bool:
@@ -91,3 +94,32 @@ def search(file: SeekableFile, pattern: re.Pattern[bytes], start: int, end: int)
             if len(data) - match.start() > _LONGEST_MATCH or begin + len(data) >= end:
                 yield begin + match.start()
         held = data[-_LONGEST_MATCH:]
+
+
+def split(file: SeekableFile, start_of_file: re.Pattern[bytes], start: int, size: int) -> tuple[Part, ...]:
+    """Return the parts of a section in which several files of one format may have been joined."""
+    found = islice(search(file, start_of_file, start, size), MAX_CHUNKS)
+    edges = [start, *(position for position in found if position > start), size]
+    return tuple(starmap(Part, pairwise(edges)))
+
+
+def after_tags(file: SeekableFile, position: int, size: int) -> int:
+    """Return the position behind any tags, or the same one if nothing follows them."""
+    begin = position
+    for _ in range(MAX_CHUNKS):
+        length = _tag_length(read_at(file, position, 32))
+        if not length:
+            break
+        position += length
+    return position if position < size else begin
+
+
+def _tag_length(header: bytes) -> int:
+    """Return the bytes of a tag (ID3v2, APEv2 or ID3v1), or 0 if this is none."""
+    if header[:3] == b"ID3" and len(header) > 9:
+        length = sum(byte % 128 << shift for byte, shift in zip(header[6:10], (21, 14, 7, 0), strict=True))
+        return 10 + length + (10 if header[5] & 0x10 else 0)
+    if header[:8] == b"APETAGEX" and len(header) == 32:
+        is_header = header[23] & 0x20  # the footer is counted
+        return 32 + (int.from_bytes(header[12:16], "little") if is_header else 0)
+    return 128 if header[:3] == b"TAG" else 0

@@ -111,7 +111,7 @@ class AudioReader:
             raise
         context = self._part.stream.codec_context
         self.source_sample_rate = int(context.sample_rate)
-        self.source_channels = int(context.layout.nb_channels)
+        self.source_channels = int(self._part.layout.nb_channels)
         self.codec_name = str(context.codec.name)
         self.format_name = str(self._part.container.format.name)
         self.track = tracks.describe(self._part.container, self._part.stream)
@@ -266,6 +266,9 @@ class AudioReader:
 
     def _check_enough(self) -> None:
         """Raise if nothing, or next to nothing, could be decoded; called after the last sample."""
+        if self._file.structure.unread:
+            text = f"{self._file.structure.unread} bytes that are not part of this file follow its sound."
+            self._warn("unread-data", f"{text} They are left out.", self._done)
         if self._unlisted:
             text = f"{len(self._unlisted)} more such places follow."
             self.warnings.append(AudioWarning("more-warnings", text, self._unlisted[0].position))

@@ -16,7 +16,7 @@ from av.container import InputContainer
 
 from spleeter_microservice.audio import tracks
 from spleeter_microservice.audio.parts import Part, Structure
-from spleeter_microservice.audio.structure import examine, find_mpeg_frames
+from spleeter_microservice.audio.structure import examine, find_sound
 from spleeter_microservice.errors import (
     EmptyInputError,
     EncryptedInputError,
@@ -93,12 +93,13 @@ def _patched(data: bytes, start: int, patches: Mapping[int, bytes]) -> bytes:
 
 @dataclass(frozen=True)
 class OpenPart:
-    """An open part of a file: its bytes, its container and the audio stream to decode."""
+    """An open part of a file: its bytes, its container, the audio stream to decode and its channels."""
 
     view: View
     container: InputContainer
     stream: AudioStream
     part: Part
+    layout: av.AudioLayout
 
     def close(self) -> None:
         """Close the container."""
@@ -145,15 +146,16 @@ class AudioFile:
         try:
             container = _open_container(self._path, view, self.structure)
         except NotAudioError:
-            # Like a player that goes by the name, look for frames of MP3 or FLAC behind other data.
-            start = find_mpeg_frames(view)
+            # Like a player that goes by the name, look for Ogg, MP3 or FLAC behind other data.
+            start = find_sound(view)
             view = View(self._file, replace(part, start=part.start + (start or 0)))
             container = _open_container(self._path, view, self.structure, None if start else "flac")
             if not container.streams.audio[0].codec_context.sample_rate:
                 container.close()
                 raise
         try:
-            return OpenPart(view, container, _find_stream(self._path, container, self._track), part)
+            stream = _find_stream(self._path, container, self._track)
+            return OpenPart(view, container, stream, part, _take_layout(stream))
         except BaseException:
             container.close()
             raise
@@ -235,3 +237,16 @@ def _find_stream(path: Path, container: InputContainer, track: str | None) -> Au
         if other.index != stream.index:
             other.discard = av.stream.Discard.all
     return stream
+
+
+def _take_layout(stream: AudioStream) -> av.AudioLayout:
+    """Return the layout of a stream's channels; if it is unusual, the stream keeps only their number.
+
+    An unusual layout has a list, which PyAV frees with every object that refers to it. So only the returned
+    object may do so: not the codec's context, nor the frames that it decodes.
+    """
+    context = stream.codec_context
+    layout = context.layout
+    if " channels (" in layout.name:
+        context.layout = f"{layout.nb_channels}C"
+    return layout

@@ -3,19 +3,19 @@
 FFmpeg plays whatever is present and does not report what is missing. These formats state their
 length, which distinguishes a file that was cut off from a short one:
 
-- WAV, RF64, AIFF: the size of the sample chunk (``chunks``). Zero and sizes near 2^31 or 2^32 are
-  placeholders of programs that cannot go back to the header.
+- WAV, RF64, W64, AIFF, CAF, AU, DSF, DFF: the size of the samples (``chunks``). Sizes near 2^31 or 2^32
+  are placeholders of programs that cannot go back to the header.
 - MP4, M4A, MOV: the sizes of the boxes; the index (moov) must be present.
 - Matroska, WebM: the size of the segment, unless it is unknown, as in live recordings.
 - Ogg (Vorbis, Opus, FLAC): the last page must be whole, and its position reached.
-- ASF (WMA): the size of the file, unless it is a broadcast.
-- Matroska and ASF without pictures: also the duration, to the second.
-- FLAC, TTA, and MP3 with a Xing, Info or VBRI header: the number of samples or frames.
+- ASF (WMA) and AVI: the size of the file, unless it is a broadcast.
+- Matroska, ASF, AVI, FLV and RealMedia without pictures: also the duration, to the second.
+- FLAC, TTA, WavPack, and MP3 with a Xing, Info or VBRI header: the number of samples or frames.
 
 These go unnoticed: a cut exactly between two pages of Ogg (recordings of web radio lack a last
 page as well), between two fragments of fragmented MP4 or live WebM, or in MP3 without such a
-header; damage in these places; and anything in ADTS, AC-3, MPEG-TS, W64, CAF and similar formats.
-Damaged samples in WAV and AIFF cannot be distinguished from others.
+header; damage in these places; and anything in ADTS, AC-3, MPEG-TS and similar formats.
+Damaged samples in WAV and the like cannot be distinguished from others.
 """
 
 from __future__ import annotations
@@ -25,11 +25,21 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from itertools import islice, pairwise, starmap
+from itertools import chain, islice, pairwise, starmap
 from uuid import UUID
 
 from spleeter_microservice.audio import chunks, ogg
-from spleeter_microservice.audio.parts import MAX_CHUNKS, Part, SeekableFile, Structure, read_at, search
+from spleeter_microservice.audio.chunk_families import FAMILIES
+from spleeter_microservice.audio.parts import (
+    MAX_CHUNKS,
+    Part,
+    SeekableFile,
+    Structure,
+    after_tags,
+    blocks,
+    read_at,
+    split,
+)
 
 _ASF_HEADER = UUID("75b22630-668e-11cf-a6d9-00aa0062ce6c").bytes_le
 _ASF_FILE_PROPERTIES = UUID("8cabdca1-a947-11cf-8ee4-00c00c205365").bytes_le
@@ -43,11 +53,33 @@ _MP4_TOP_LEVEL = frozenset(
 _MP4_SOUND = frozenset((b"mdat", b"moof", b"moov"))
 _MP4_PARENTS = frozenset((b"moov", b"trak", b"mdia", b"minf", b"stbl"))
 _MP4_ENCRYPTED = frozenset((b"enca", b"drms", b"aavd"))  # Common Encryption, FairPlay, Audible
+_EBML = b"\x1a\x45\xdf\xa3"
+_FEWEST_UNREAD = 4096  # bytes
 _FLAC_FILE = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")
+_TTA_FILE = re.compile(rb"TTA1[\x01-\x03]\0[^\0]\0[\x08\x10\x18\x20]\0")
+_AVI_FILE = re.compile(rb"RIFF....AVI LIST", re.DOTALL)
+# A block with the first samples, and the first of their channels.
+_WAVPACK_FILE = re.compile(
+    rb"wvpk.{4}[\x02-\x10]\x04.{6}\0{4}(?!\0{4}).{5}[\x08-\x0f\x18-\x1f\x28-\x2f\x38-\x3f\x48-\x4f\x58-\x5f]",
+    re.DOTALL,
+)
+# Beginnings of other files, behind which FFmpeg reads on in the same format, or not at all.
+_JOINABLE = tuple(
+    re.compile(start, re.DOTALL)
+    for start in (
+        rb"FLV\x01[\0\x01\x04\5]\0\0\0\x09",
+        rb"#!AMR(-WB)?\n",
+        rb"Creative Voice File\x1a",
+        rb"\.RMF\0\0\0\x12\0[\0\x01]",
+        rb"nut/multimedia container\0",
+        rb"MAC ..\0\0\x34\0\0\0",
+        rb"MPCKSH",
+    )
+)
 # Frames of layer III: MPEG 1, 2 and 2.5, with a checksum or without.
 _MPEG_FRAME = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xef]")
 _MPEG_FRAMES = 10  # in a row are no coincidence
-_MPEG_SEARCH = 4 << 20  # bytes
+_SEARCH = 4 << 20  # bytes
 _MPEG1_KILOBITS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _MPEG2_KILOBITS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 
@@ -57,8 +89,8 @@ Section = tuple[bytes, int, int]
 def examine(file: SeekableFile) -> Structure:
     """Return the findings about a file, none if its format is unknown, and rewind the file."""
     size = file.seek(0, os.SEEK_END)
-    start = _sound_start(file, size)
-    head = read_at(file, start, 16)
+    start = after_tags(file, 0, size)
+    head = read_at(file, start, 64)
     try:
         for starts_like, examine_format in _EXAMINERS:
             if starts_like(head):
@@ -67,9 +99,17 @@ def examine(file: SeekableFile) -> Structure:
         else:
             found = _examine_mp3(file, start, size)
         # FFmpeg recognises no format but MP3 behind a tag with a large picture.
-        return replace(found, parts=found.parts or (Part(start, size),))
+        parts = found.parts or (Part(start, size),)
+        rest = after_tags(file, size - found.unread if found.unread else parts[-1].end, size)
+        return replace(found, parts=parts, unread=_unread(file, rest, size))
     finally:
         file.seek(0)
+
+
+def _unread(file: SeekableFile, start: int, size: int) -> int:
+    """Return the number of bytes from a position on, unless they are too few for sound or all are zero."""
+    is_empty = all(block == bytes(len(block)) for _, block in blocks(file, start, size))
+    return 0 if size - start < _FEWEST_UNREAD or is_empty else size - start
 
 
 def _boxes(file: SeekableFile, position: int, end: int) -> Iterator[Section]:
@@ -92,11 +132,20 @@ def _examine_mp4(file: SeekableFile, start: int, size: int) -> Structure:
             break
         boxes.append(box)
     names = {name for name, _, _ in boxes}
-    index = next(((start, end) for name, start, end in boxes if name == b"moov"), (0, 0))
-    entries = islice(_descend(file, *index, depth=len(_MP4_PARENTS)), MAX_CHUNKS)
+    indexes = (_descend(file, at, end, depth=len(_MP4_PARENTS)) for name, at, end in boxes if name == b"moov")
+    entries = islice(chain.from_iterable(indexes), MAX_CHUNKS)
+    # Files that were joined begin with "ftyp"; another box may be before it.
+    edges, has_sound = [start], False
+    for name, at, _ in boxes:
+        edges += [at - 8] if name == b"ftyp" and has_sound else []
+        has_sound = name in _MP4_SOUND or (has_sound and name != b"ftyp")
+    samples = max((end - at for name, at, end in boxes if name == b"mdat"), default=0)
     return Structure(
         cut_off=b"moov" not in names or any(end > size for name, _, end in boxes if name in _MP4_SOUND),
         encrypted=any(name in _MP4_ENCRYPTED for name in entries),
+        parts=tuple(starmap(Part, pairwise([*edges, size]))),
+        # A tiny size of the samples is wrong; they are what follows.
+        unread=max(0, size - boxes[-1][2]) if samples >= _FEWEST_UNREAD else 0,
     )
 
 
@@ -111,14 +160,18 @@ def _descend(file: SeekableFile, start: int, end: int, depth: int) -> Iterator[b
 
 
 def _examine_matroska(file: SeekableFile, start: int, size: int) -> Structure:
-    length, used = _ebml_number(read_at(file, start + 4, 8))
-    position = start + 4 + used + length
-    segment = read_at(file, position, 12)
-    if segment[:4] != b"\x18\x53\x80\x67":
-        return Structure()
-    length, used = _ebml_number(segment[4:])
-    unknown = length == (1 << 7 * used) - 1
-    return Structure(cut_off=not unknown and position + 4 + used + length > size)
+    edges, end = [start], start
+    while read_at(file, end, 4) == _EBML and len(edges) < MAX_CHUNKS:
+        edges += [end] if end > start else []
+        length, used = _ebml_number(read_at(file, end + 4, 8))
+        position = end + 4 + used + length
+        segment = read_at(file, position, 12)
+        length, used = _ebml_number(segment[4:])
+        if segment[:4] != b"\x18\x53\x80\x67" or length == (1 << 7 * used) - 1:  # the size is unknown
+            end = start
+            break
+        end = position + 4 + used + length
+    return Structure(cut_off=end > size, parts=tuple(starmap(Part, pairwise([*edges, size]))))
 
 
 def _ebml_number(data: bytes) -> tuple[int, int]:
@@ -141,27 +194,29 @@ def _examine_asf(file: SeekableFile, start: int, size: int) -> Structure:
             broadcast = content[64:65] == b"" or content[64] & 1
             stated = 0 if broadcast else int.from_bytes(content[16:24], "little")
         position += length
-    return Structure(cut_off=start + stated > size, encrypted=encrypted)
+    parts = split(file, re.compile(re.escape(_ASF_HEADER)), start, size)
+    cut_off = len(parts) == 1 and start + stated > size
+    return Structure(cut_off=cut_off, encrypted=encrypted, parts=parts)
 
 
 def _examine_flac(file: SeekableFile, start: int, size: int) -> Structure:
-    # FFmpeg takes several files that were joined for one, with the rate and the channels of the first.
-    edges = [*islice(search(file, _FLAC_FILE, start, size), MAX_CHUNKS), size]
+    parts = split(file, _FLAC_FILE, start, size)
     # The last 36 of these bits of STREAMINFO, the first block, are the number of samples, or zero.
-    described = int.from_bytes(read_at(file, (edges[-2:-1] or [start])[0] + 18, 8), "big")
-    return Structure(counts_frames=described % (1 << 36) > 0, parts=tuple(starmap(Part, pairwise(edges))))
+    described = int.from_bytes(read_at(file, parts[-1].start + 18, 8), "big")
+    return Structure(counts_frames=described % (1 << 36) > 0, parts=parts)
 
 
-def _sound_start(file: SeekableFile, size: int) -> int:
-    """Return where the sound begins, after any number of ID3v2 tags."""
-    position = 0
-    for _ in range(MAX_CHUNKS):
-        header = read_at(file, position, 10)
-        if len(header) < 10 or header[:3] != b"ID3":
-            break
-        length = sum(byte % 128 << shift for byte, shift in zip(header[6:], (21, 14, 7, 0), strict=True))
-        position += 10 + length + (10 if header[5] & 0x10 else 0)
-    return position if position < size else 0
+def _examine_wavpack(file: SeekableFile, start: int, size: int) -> Structure:
+    parts = split(file, _WAVPACK_FILE, start, size)
+    known = read_at(file, parts[-1].start + 12, 4) != b"\xff" * 4  # the number of samples
+    return Structure(counts_frames=known, parts=parts)
+
+
+def _examine_avi(file: SeekableFile, start: int, size: int) -> Structure:
+    parts = split(file, _AVI_FILE, start, size)
+    stated = int.from_bytes(read_at(file, (last := parts[-1].start) + 4, 4), "little")
+    is_whole = last + stated <= size
+    return Structure(cut_off=0 < stated < 1 << 30 and not is_whole, is_whole=is_whole, parts=parts)
 
 
 def _examine_mp3(file: SeekableFile, start: int, size: int) -> Structure:
@@ -190,9 +245,11 @@ def _examine_mp3(file: SeekableFile, start: int, size: int) -> Structure:
     )
 
 
-def find_mpeg_frames(file: SeekableFile) -> int | None:
-    """Return the position of the first frames of MP3 behind other data, which FFmpeg would not find."""
-    data = read_at(file, 0, _MPEG_SEARCH)
+def find_sound(file: SeekableFile) -> int | None:
+    """Return the position of the first page of Ogg or frames of MP3 behind other data, or None."""
+    data = read_at(file, 0, _SEARCH)
+    if page := ogg.FIRST_PAGE.search(data):
+        return page.start()
     for match in _MPEG_FRAME.finditer(data):
         position, first = match.start(), match[0][1:3]
         for _ in range(_MPEG_FRAMES):
@@ -216,13 +273,22 @@ def _mpeg_frame_size(header: bytes) -> int:
     return (144 if version == 3 else 72) * bits // hertz + (header[2] >> 1 & 1)
 
 
+def _examine_joined(start_of_file: re.Pattern[bytes], file: SeekableFile, start: int, size: int) -> Structure:
+    return Structure(parts=split(file, start_of_file, start, size))
+
+
 _EXAMINERS: tuple[tuple[Callable[[bytes], object], Callable[[SeekableFile, int, int], Structure]], ...] = (
-    (chunks.WAV.start.match, partial(chunks.examine, chunks.WAV)),
-    (chunks.AIFF.start.match, partial(chunks.examine, chunks.AIFF)),
+    *((family.start.match, partial(chunks.examine, family)) for family in FAMILIES),
+    (_AVI_FILE.match, _examine_avi),
+    (_WAVPACK_FILE.match, _examine_wavpack),
+    (
+        _TTA_FILE.match,
+        lambda *file: Structure(counts_frames=True, parts=split(file[0], _TTA_FILE, *file[1:])),
+    ),
+    *((kind.match, partial(_examine_joined, kind)) for kind in _JOINABLE),
     (lambda head: head[4:8] in _MP4_TOP_LEVEL, _examine_mp4),
-    (lambda head: head[:4] == b"\x1a\x45\xdf\xa3", _examine_matroska),
+    (lambda head: head[:4] == _EBML, _examine_matroska),
     (lambda head: head[:4] == b"OggS", ogg.examine),
-    (lambda head: head == _ASF_HEADER, _examine_asf),
+    (lambda head: head[:16] == _ASF_HEADER, _examine_asf),
     (lambda head: head[:4] == b"fLaC", _examine_flac),
-    (lambda head: head[:4] == b"TTA1", lambda *_: Structure(counts_frames=True)),
 )

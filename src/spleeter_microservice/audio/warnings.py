@@ -17,10 +17,11 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
         "cut-off": "The file ends before the end that it states.",
         "damaged": "Part of the sound cannot be decoded; silence replaces it, or it is left out.",
         "gap": "The file's times jump over a part without sound; silence fills it.",
-        "time-jump": "The file's times jump by more than the file can last; nothing is put there.",
+        "time-jump": "The file's times jump back, or ahead by more than it can last; nothing is put there.",
         "invalid-samples": "Samples are not finite numbers; silence replaces them.",
         "wrong-length": "The file states another length than its sound has; all of the sound is read.",
         "wrong-header": "A header contradicts itself; what follows from its other numbers is used.",
+        "unread-data": "Data that are not part of this file follow its sound; they are left out.",
         "more-warnings": "The file has more such places than are listed.",
     }
 )

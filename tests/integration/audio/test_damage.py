@@ -23,7 +23,7 @@ SONG = noise(SECONDS * RATE)
 
 STATES_ITS_END = [
     *("s16.wav", "f64.wav", "aiff", "flac", "mp3", "vbr.mp3", "index-first.m4a", "fragmented.mp4", "ogg"),
-    *("flac.ogg", "opus", "wma", "webm", "mkv", "tta"),
+    *("flac.ogg", "opus", "wma", "webm", "mkv", "tta", "caf", "w64", "au", "wv", "avi"),
 ]
 INDEX_AT_THE_END = ["m4a", "alac.m4a"]
 NOTICES_DAMAGE = ["flac", "mp3", "m4a", "index-first.m4a", "ogg", "flac.ogg", "opus", "webm", "mkv"]

@@ -16,6 +16,15 @@ BEGINNINGS = [
     b"RIFF\0\0\0\0WAVE",
     b"RF64\0\0\0\0WAVEds64\x1c\0\0\0",
     b"FORM\0\0\0\0AIFF",
+    b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\0\0"
+    + bytes(8)
+    + b"wave\xf3\xac\xd3\x11\x8c\xd1\0\xc0\x4f\x8e\xdb\x8a",
+    b"caff\0\1\0\0desc\0\0\0\0\0\0\0\x20",
+    b"DSD \x1c" + bytes(23) + b"fmt ",
+    b"FRM8" + bytes(8) + b"DSD PROP",
+    b".snd\0\0\0\x18" + bytes(7) + b"\3\0\0\xac\x44\0\0\0\2",
+    b"RIFF\0\0\0\0AVI LIST",
+    b"APETAGEX" + bytes(24),
     b"\0\0\0\x08ftyp",
     b"\0\0\0\x01moov",
     b"\0\0\1\0moov\0\0\1\0trak\0\0\1\0mdia\0\0\1\0minf\0\0\1\0stbl\0\0\1\0stsd",
