@@ -20,7 +20,7 @@ from spleeter_microservice.sandbox.inference import InferenceSlot
 from spleeter_microservice.web.services import Services
 from spleeter_microservice.worker.inventory import Inventory
 from spleeter_microservice.worker.separate_job import JobLimits, JobSeparator
-from spleeter_microservice.worker.worker import Worker, WorkerOptions
+from spleeter_microservice.worker.worker import Observe, Worker, WorkerOptions
 from tests.support.random_models import random_arrays, random_entry
 from tests.support.tensorflow_files import write_checkpoint
 from tests.support.tiny_store import ARCHITECTURE
@@ -53,7 +53,11 @@ class TinyWorker:
 
 @asynccontextmanager
 async def working(
-    services: Services, store: ModelStore, work: Path, limits: JobLimits | None = None
+    services: Services,
+    store: ModelStore,
+    work: Path,
+    limits: JobLimits | None = None,
+    observe: Observe = lambda *_: None,
 ) -> AsyncIterator[TinyWorker]:
     """Run a worker with one slot on the services' database and object store, and report its models."""
     work.mkdir()
@@ -65,6 +69,7 @@ async def working(
             separation,
             services.objects.erase,
             WorkerOptions(grace=0.1),
+            observe=observe,
         )
         task = asyncio.create_task(worker.run())
         try:

@@ -94,6 +94,9 @@ class Attempt:
         separate: function that separates the song.
         erase: function that erases the objects of a deleted job.
         timings: timings of the attempt.
+
+    Attributes:
+        audio_seconds: seconds of audio, which may be an estimate until the song is separated.
     """
 
     def __init__(
@@ -105,6 +108,7 @@ class Attempt:
         timings: AttemptTimings,
     ) -> None:
         self.claim = claim
+        self.audio_seconds = claim.job.audio_seconds
         self._claims = claims
         self._separate = separate
         self._erase = erase
@@ -166,6 +170,7 @@ class Attempt:
 
     async def _end(self, outcome: Result | Exception | None) -> Outcome:
         if isinstance(outcome, Result):
+            self.audio_seconds = outcome.details.get("duration", self.audio_seconds)
             held = await self._insist(lambda: self._claims.publish(self.claim, outcome))
             return Outcome.SUCCEEDED if held else await self._release()
         if isinstance(outcome, Exception):

@@ -149,8 +149,8 @@ class JobSeparator:
         """Raise an error if a song turned out longer than allowed, whatever its header promised."""
         if separated > self.limits.audio_seconds + _OVERRUN / 2:
             raise SongTooLongError(
-                f"The song is longer than its header says, and than the limit of "
-                f"{self.limits.audio_seconds:g} s. Send it in parts, or select a part (offset, duration)."
+                f"The song is longer than the limit of {self.limits.audio_seconds:g} s, "
+                "which its header did not tell. Send it in parts, or select a part (offset, duration)."
             )
 
     async def _store(self, job: Job, name: str, stem: Stem) -> StoredStem:

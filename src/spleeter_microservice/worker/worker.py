@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import structlog
@@ -174,12 +174,14 @@ class Worker:
 
     async def _attempt(self, claim: Claim) -> None:
         with structlog.contextvars.bound_contextvars(**_described(claim)), _span(claim) as attempt_span:
-            outcome = await self._work(claim)
+            outcome, audio_seconds = await self._work(claim)
             attempt_span.set_attribute("spleeter.ending", outcome.value)
+            attempt_span.set_attribute("spleeter.audio_seconds", audio_seconds)
             if outcome is Outcome.FAILED:
                 attempt_span.set_status(StatusCode.ERROR, outcome.value)
 
-    async def _work(self, claim: Claim) -> Outcome:
+    async def _work(self, claim: Claim) -> tuple[Outcome, float]:
+        """Return the outcome, and the seconds of audio."""
         options = self.options
         attempt = Attempt(claim, self._claims, self._separate, self._erase, options.timings)
         self._attempts[claim.job.id] = attempt
@@ -193,8 +195,8 @@ class Worker:
             del self._attempts[claim.job.id]
         seconds = time.monotonic() - start
         logger.info("job ended", extra=_described(claim) | {"ending": outcome.value, "seconds": seconds})
-        self._observe(claim.job, outcome, seconds)
-        return outcome
+        self._observe(replace(claim.job, audio_seconds=attempt.audio_seconds), outcome, seconds)
+        return outcome, attempt.audio_seconds
 
     async def _wait_for_work(self) -> None:
         with contextlib.suppress(TimeoutError):
