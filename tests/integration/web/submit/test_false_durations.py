@@ -14,8 +14,9 @@ import pytest_asyncio
 from spleeter_microservice.jobs.job import Job
 from spleeter_microservice.jobs.worker_registry import WorkerRegistry
 from spleeter_microservice.sandbox.inference import OnProgress
-from spleeter_microservice.sandbox.messages import Separation, SeparationRequest
+from spleeter_microservice.sandbox.messages import SeparationRequest
 from spleeter_microservice.sandbox.prober import Prober
+from spleeter_microservice.separation.song import SeparatedSong
 from spleeter_microservice.web.services import Services
 from spleeter_microservice.worker.attempt import Outcome
 from spleeter_microservice.worker.separate_job import JobLimits
@@ -95,7 +96,7 @@ async def test_a_recording_without_a_length_is_separated_up_to_the_limit(
     separated: list[float] = []
     separate = worker.slot.separate
 
-    async def watched(request: SeparationRequest, *progress: OnProgress) -> Separation:
+    async def watched(request: SeparationRequest, *progress: OnProgress) -> SeparatedSong:
         result = await separate(request, *progress)
         separated.append(result.duration)
         return result
