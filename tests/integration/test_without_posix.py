@@ -41,7 +41,8 @@ assert main(["separate", "-p", "2stems", "-o", sys.argv[2] + "/cli", "-c", "mp3"
 def run(script: str, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", MISSING + script, *arguments],
-        env=environ | {"PYTHONPATH": str(_REPOSITORY / "src")},
+        # MISSING imports ONNX Runtime before the package, which turns its telemetry off.
+        env=environ | {"PYTHONPATH": str(_REPOSITORY / "src"), "ORT_DISABLE_TELEMETRY": "1"},
         capture_output=True,
         text=True,
         check=False,

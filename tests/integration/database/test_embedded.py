@@ -54,7 +54,11 @@ def owner(folder: Path, account: Account | None = None) -> Iterator[subprocess.P
     process = subprocess.Popen(
         command,
         cwd=_REPOSITORY,
-        env={"PYTHONPATH": str(_REPOSITORY / "src"), "PATH": os.environ["PATH"]},
+        env={
+            "PYTHONPATH": str(_REPOSITORY / "src"),
+            "PATH": os.environ["PATH"],
+            "TMPDIR": tempfile.gettempdir(),  # a setting of the server depends on it
+        },
         stdout=subprocess.PIPE,
         text=True,
         **switches,
