@@ -53,9 +53,6 @@ class MemoryRateLimiter:
         self._full_at[name] = self._next(name)
         return self.rate.allowance(self._full_at[name] - self._now())
 
-    async def check(self, name: str) -> None:
-        self._next(name)
-
     def _next(self, name: str) -> float:
         now = self._now()
         full_at = max(self._full_at.get(name, now), now) + self.rate.interval

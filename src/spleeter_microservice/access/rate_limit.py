@@ -69,13 +69,6 @@ class RateLimiter(Protocol):
             RateLimitError: if the limit is reached; this one is not counted then.
         """
 
-    async def check(self, name: str) -> None:
-        """Check the limit without counting.
-
-        Raises:
-            RateLimitError: if ``take`` would raise it.
-        """
-
 
 def limited(wait: float) -> RateLimitError:
     """Return the error for a caller who must wait some seconds."""

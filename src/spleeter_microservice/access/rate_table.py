@@ -12,7 +12,6 @@ from spleeter_microservice.database.connection import Database, Row
 
 _PORTIONS = 100
 """Portions of an allowance; a process takes one at a time, so that not every request needs the database."""
-_FRESH = 1.0  # seconds for which a check in the database is remembered
 _NAMES = 10_000  # remembered at most
 
 
@@ -22,8 +21,8 @@ class DatabaseRateLimiter:
     The generic cell rate algorithm (ITU-T I.371, annex A): of each name, only the time is stored at which its
     allowance will be full again. Each use moves it on by one interval; it may lie at most a period ahead.
 
-    A process keeps what is left of its portion, which the other processes then cannot use. When they have
-    used up the allowance, ``take`` notices at once and ``check`` a second later.
+    A process keeps what is left of its portion, which the other processes then cannot use. It also remembers
+    how long a name must wait, so that a flood of refused requests does not reach the database.
 
     Every call raises ``DatabaseUnavailableError`` if the database cannot be reached.
 
@@ -44,42 +43,38 @@ class DatabaseRateLimiter:
         self._portion = max(1, rate.limit // _PORTIONS)
         self._left: dict[str, int] = {}
         self._others: dict[str, Allowance] = {}
-        self._checked: dict[str, float] = {}
+        self._waiting: dict[str, float] = {}
 
     async def take(self, name: str) -> Allowance:
         """Count one more, and return what was left when a portion was taken last."""
-        self._checked.pop(name, None)
         if not self._left.get(name):
-            _bound(self._left, self._others)
+            _bound(self._left, self._others, self._waiting)
             self._others[name] = await self._take_portion(name)
         self._left[name] -= 1
         shared = self._others[name]
         return replace(shared, remaining=shared.remaining + self._left[name])
 
-    async def check(self, name: str) -> None:
-        """Check the limit without counting."""
-        if time.monotonic() - self._checked.get(name, -_FRESH) < _FRESH:
-            return
-        row = await self._query("check_rate", name, 1)
-        if row["wait"] > 0:
-            raise limited(row["wait"])
-        _bound(self._checked)
-        self._checked[name] = time.monotonic()
-
     async def _take_portion(self, name: str) -> Allowance:
         """Take a portion or, if less is left, one; return what all processes have left then."""
+        wait = self._waiting.get(name, 0.0) - self._clock()
+        if wait > 0:
+            raise limited(wait)
         for count in dict.fromkeys((self._portion, 1)):
-            row = await self._query("take_rate", name, count)
+            row = await self._query(name, count)
             if row["wait"] <= 0:
                 self._left[name] = self._left.get(name, 0) + count
                 return self.rate.allowance(row["ahead"])
+        self._waiting[name] = self._clock() + row["wait"]
         raise limited(row["wait"])
 
-    async def _query(self, statement: str, name: str, count: int) -> Row:
-        """Return the seconds until ``count`` more are allowed, and with ``take_rate`` those until all are."""
+    def _clock(self) -> float:
+        return self._now() or time.monotonic()
+
+    async def _query(self, name: str, count: int) -> Row:
+        """Take ``count`` if allowed; return the seconds until that, and until all are allowed."""
         async with self._database.statement() as single:
             return await single.one(
-                statement,
+                "take_rate",
                 name=f"{self.kind}:{name}",
                 now=self._now(),
                 interval=self.rate.interval * count,

@@ -303,13 +303,6 @@ SELECT CASE WHEN EXISTS (SELECT FROM taken) THEN 0 ELSE greatest(
     (SELECT full_at FROM taken) - now AS ahead
 FROM moment LEFT JOIN spleeter_rates AS rate ON rate.name = %(name)s;
 
--- check_rate --
--- Compute the seconds until the rate allows one more request under a name
-SELECT coalesce(max(greatest(
-        full_at - coalesce(%(now)s, extract(epoch FROM clock_timestamp()))::double precision, 0)), 0)
-    + %(interval)s - %(period)s AS wait
-FROM spleeter_rates WHERE name = %(name)s;
-
 -- prune_rates --
 -- Delete names whose whole allowance has been restored
 DELETE FROM spleeter_rates WHERE full_at < extract(epoch FROM clock_timestamp());

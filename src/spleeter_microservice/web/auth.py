@@ -55,7 +55,6 @@ async def authenticate(
         RateLimitError: if too many attempts from this address failed, or the tenant sent too many requests.
     """
     text = _credentials(request, bearer)
-    await rate_fields.check(request, services.attempts, client_of(request))
     try:
         principal = await _verify(services, text, is_bearer=key is None)
     except AuthenticationError as error:
@@ -82,11 +81,11 @@ async def _verify(services: Services, text: str, *, is_bearer: bool) -> Principa
 
 
 async def _count_failure(request: Request, services: Services, error: AuthenticationError) -> None:
+    await rate_fields.take(request, services.attempts, client_of(request))
     if isinstance(error, InvalidTokenError):
         logger.warning("token refused", problem=error.problem)
     reason = getattr(error, "reason", "")
     await record(request, Action.AUTHENTICATION_FAILED, "refused", reason=reason, path=request.scope["path"])
-    await rate_fields.take(request, services.attempts, client_of(request))
 
 
 Caller = Annotated[Principal, Depends(authenticate)]

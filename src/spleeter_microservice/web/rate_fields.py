@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from fastapi import Request
 
@@ -18,29 +16,13 @@ async def take(request: Request, limiter: RateLimiter, name: str) -> Allowance:
     Raises:
         RateLimitError: if the limit is reached.
     """
-    with _describing_refusal(request, limiter):
-        allowance = await limiter.take(name)
-    _describe(request, limiter, allowance)
-    return allowance
-
-
-async def check(request: Request, limiter: RateLimiter, name: str) -> None:
-    """Check a limit without counting.
-
-    Raises:
-        RateLimitError: if the limit is reached.
-    """
-    with _describing_refusal(request, limiter):
-        await limiter.check(name)
-
-
-@contextmanager
-def _describing_refusal(request: Request, limiter: RateLimiter) -> Iterator[None]:
     try:
-        yield
+        allowance = await limiter.take(name)
     except RateLimitError as error:
         _describe(request, limiter, Allowance(0, error.retry_after))
         raise
+    _describe(request, limiter, allowance)
+    return allowance
 
 
 def _describe(request: Request, limiter: RateLimiter, allowance: Allowance) -> None:

@@ -79,13 +79,6 @@ class RateLimiterContract:
         clock.time += 5.1
         assert await taken(limiter) == 1
 
-    async def test_checking_counts_nothing(self, limiter: RateLimiter) -> None:
-        for _ in range(50):
-            await limiter.check("band")
-        assert await taken(limiter) == RATE.limit
-        with pytest.raises(RateLimitError, match="10 s"):
-            await limiter.check("band")
-
     async def test_no_more_pass_in_any_time_than_the_limit_and_the_refill(
         self, limiter: RateLimiter, clock: Clock
     ) -> None:
@@ -110,5 +103,5 @@ class RateLimiterContract:
         await taken(limiter)
         clock.time += 9.9
         with pytest.raises(RateLimitError) as caught:
-            await limiter.check("band")
+            await limiter.take("band")
         assert caught.value.retry_after == 1

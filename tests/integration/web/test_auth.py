@@ -195,15 +195,21 @@ async def test_an_unreachable_issuer_is_not_the_client_s_fault(
     assert not recorded(services)
 
 
-async def test_guessing_keys_is_rate_limited(stranger: httpx.AsyncClient, services: Services) -> None:
+async def test_guesses_are_limited_and_lock_no_right_key_out(
+    stranger: httpx.AsyncClient, services: Services
+) -> None:
     for left in (2, 1, 0):
         answer = await stranger.get("/v1/models", headers={"X-API-KEY": "guess"})
         assert (answer.status_code, answer.headers["ratelimit"]) == (401, f'"attempts";r={left};t=20')
-    for key in ("guess", CONFIGURED):
-        answer = await stranger.get("/v1/models", headers={"X-API-KEY": key})
+    created, _ = await services.keys.create("ann", ALL)
+    token = {"Authorization": f"Bearer {SIGNER.token()}"}
+    for _ in range(2):
+        answer = await stranger.get("/v1/models", headers={"X-API-KEY": "guess"})
         assert (answer.status_code, answer.json()["type"]) == (429, "/problems/too-many-requests")
         assert 1 <= int(answer.headers["retry-after"]) <= 20
         assert answer.headers["ratelimit"] == f'"attempts";r=0;t={answer.headers["retry-after"]}'
+        for right in ({"X-API-KEY": CONFIGURED}, {"X-API-KEY": created}, token):
+            assert (await stranger.get("/v1/models", headers=right)).status_code == 200
     assert len(recorded(services)) == 3
 
 
