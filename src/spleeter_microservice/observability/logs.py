@@ -4,9 +4,30 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from typing import TextIO
 
 import structlog
+
+
+class Seldom:
+    """Permission to log an event that may happen often, once in a period.
+
+    Args:
+        period: seconds from one line to the next.
+    """
+
+    def __init__(self, period: float) -> None:
+        self._period = period
+        self._due = 0.0
+
+    def __call__(self) -> bool:
+        """Return whether to log the event now."""
+        now = time.monotonic()
+        if now < self._due:
+            return False
+        self._due = now + self._period
+        return True
 
 
 def configure_logging(level: str = "info", stream: TextIO | None = None) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import httpx
 import pytest
 from fastapi import FastAPI, Request
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
+from spleeter_microservice.observability import logs
 from spleeter_microservice.web.middleware.proxies import ROOT_PATH, Proxies
+from tests.support.logs import logged
 
 pytestmark = pytest.mark.asyncio
 
@@ -71,3 +77,24 @@ async def test_only_trusted_proxies_are_believed(client: str, expected: list[str
         "X_Forwarded_Proto": "https",
     }
     assert (await get("/v1/models", client=client, **forwarded)).json()[1:] == expected
+
+
+async def test_a_sender_that_is_not_a_trusted_proxy_is_named_in_the_log_once_a_day(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("")(scope, receive, send)
+
+    now = [1.0]
+    monkeypatch.setattr(logs, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    proxies = Proxies(answer, ["10.1.0.0/16"], "")
+    with logged("info") as log:
+        for hours in (0, 1, 23.9, 24.1):
+            now[0] = 1 + hours * 3600
+            for client in (PROXY, "10.2.0.1"):
+                transport = httpx.ASGITransport(proxies, client=(client, 1))
+                async with httpx.AsyncClient(transport=transport, base_url="http://service") as caller:
+                    await caller.get("/", headers={"X-Forwarded-For": "203.0.113.9"})
+    lines = [line for line in log.getvalue().splitlines() if "X-Forwarded-For ignored" in line]
+    assert len(lines) == 2
+    assert all("10.2.0.1" in line for line in lines)
