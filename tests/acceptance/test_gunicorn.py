@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.support.descriptors import idle_connections, low_for_children, lowered
 from tests.support.service import KEY, free_port
 from tests.support.waiting import wait_until
 
@@ -35,7 +36,7 @@ def test_it_serves_before_the_database_is_available_and_stops_cleanly(tmp_path: 
         "PYTHONPATH": str(Path(__file__).parents[2] / "src"),
     }
     log = tmp_path / "log"
-    with log.open("wb") as output:
+    with low_for_children(), log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", *ARGUMENTS],
             env=environ | settings,
@@ -44,14 +45,22 @@ def test_it_serves_before_the_database_is_available_and_stops_cleanly(tmp_path: 
         )
     try:
         assert alive(port, process), log.read_text()
+        workers = [int(pid) for pid in children(process).read_text().split()]
+        with lowered(workers, 160), idle_connections(port, 400):
+            assert alive(port, process)
         metrics = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
         assert 'spleeter_requests_total{method="GET",route="/health/live",status="200"}' in metrics
+        assert 'spleeter_connections_closed_total{reason="no-key"}' in metrics
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0, log.read_text()
         assert all(json.loads(line)["event"] for line in log.read_text().splitlines())
     finally:
         process.kill()
         process.wait()
+
+
+def children(process: "subprocess.Popen[bytes]") -> Path:
+    return Path(f"/proc/{process.pid}/task/{process.pid}/children")
 
 
 def alive(port: int, process: "subprocess.Popen[bytes]") -> bool:

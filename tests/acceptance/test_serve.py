@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from spleeter_microservice.settings import Settings
 from tests.support.audio_files import RATE, noise
+from tests.support.descriptors import idle_connections, lowered
 from tests.support.raw_http import request
 from tests.support.service import KEY, Service, running, wait_until_gone
 from tests.support.waiting import wait_until
@@ -96,6 +98,16 @@ def test_a_song_is_separated_over_http(service: Service, clip: Path) -> None:
     assert (job["state"], job["model"], job["model_quality"]) == ("succeeded", "2stems", "official")
     assert [stem["name"] for stem in job["stems"]] == ["vocals", "accompaniment"]
     assert job["details"]["weights_sha256"].startswith("7747f9fd")
+
+
+def test_idle_connections_do_not_stop_another_clients_upload(service: Service, clip: Path) -> None:
+    with lowered(service.pids("api"), 160), idle_connections(service.port, 400):
+        for _ in range(3):
+            with httpx.Client(base_url=service.url, headers={"X-API-KEY": KEY}, trust_env=False) as innocent:
+                answer = innocent.post("/v1/separations", files={"file": ("a.wav", clip.read_bytes())})
+                assert answer.status_code in (200, 202), answer.text
+        assert 'spleeter_connections_closed_total{reason="no-key"}' in service.client.get("/metrics").text
+    assert service.log.read_text().count("too many connections") == 1
 
 
 def test_the_metrics_of_all_processes_are_combined(service: Service, clip: Path) -> None:

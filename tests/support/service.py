@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from tests.support.descriptors import low_for_children
 from tests.support.waiting import wait_until
 
 _REPOSITORY = Path(__file__).parents[2]
@@ -61,7 +62,7 @@ class Service:
     def start(self) -> None:
         """Start the command; ``wait_until_ready`` waits for it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
+        with low_for_children(), self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "spleeter_microservice", self._command],
                 env=self._environ,

@@ -15,6 +15,7 @@ from uvicorn_worker import UvicornWorker
 
 from spleeter_microservice.bootstrap.shared import make_folder, metrics_folder
 from spleeter_microservice.errors import ConfigurationError, SpleeterError
+from spleeter_microservice.processes.descriptors import raise_limit
 from spleeter_microservice.settings import Settings, misspelt_variables
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(metrics_folder(_settings))
 
 from spleeter_microservice.web.server import UVICORN_OPTIONS  # noqa: E402  (it imports ``metrics``)
 
+raise_limit()
 _host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
 bind = [f"{_host}:{_settings.port}"]
 workers = _settings.api_processes

@@ -58,7 +58,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run_serve(options: argparse.Namespace, settings: Settings) -> int:
     """Run the whole service until SIGTERM or Ctrl-C; a second one shortens the shutdown."""
     from spleeter_microservice.bootstrap.shared import make_data_folders
+    from spleeter_microservice.processes.descriptors import raise_limit
 
+    raise_limit()
     make_data_folders(settings)
     with ExitStack() as stack:
         bound = stack.enter_context(_bind(settings))
@@ -89,7 +91,9 @@ def run_api(options: argparse.Namespace, settings: Settings) -> int:
     token_verifier(settings)  # finds out whether its proxies can be used before anything starts
     alone = options.socket is None
     from spleeter_microservice.bootstrap.shared import make_data_folders
+    from spleeter_microservice.processes.descriptors import raise_limit
 
+    raise_limit()
     make_data_folders(settings)
     if alone and settings.api_processes > 1:
         return _run_api_processes(settings)
@@ -111,7 +115,9 @@ def run_worker(options: argparse.Namespace, settings: Settings) -> int:
     from spleeter_microservice.bootstrap.shared import make_data_folders
     from spleeter_microservice.observability.logs import configure_logging
     from spleeter_microservice.observability.metrics import serve_metrics
+    from spleeter_microservice.processes.descriptors import raise_limit
 
+    raise_limit()
     make_data_folders(settings)
     configure_logging(settings.log_level)
     _watch_parent(options)

@@ -28,6 +28,7 @@ from spleeter_microservice.errors import ConfigurationError
 
 _LATENCIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _SEPARATIONS = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
+_REQUEST_SECONDS = 15.0  # for a client of a worker's metrics to send the next bytes
 _FACTORS = (0.5, 1, 2, 5, 10, 20, 30, 40, 60, 80, 100, 200, 400)
 
 REQUESTS = Counter("spleeter_requests_total", "HTTP requests answered.", ["method", "route", "status"])
@@ -66,6 +67,11 @@ SEPARATION_SECONDS = Histogram(
 )
 UPLOADS_REJECTED = Counter("spleeter_uploads_rejected_total", "Uploads refused, by reason.", ["reason"])
 ANTIVIRUS_SCANS = Counter("spleeter_antivirus_scans_total", "Antivirus scans, by result.", ["result"])
+CONNECTIONS_CLOSED = Counter(
+    "spleeter_connections_closed_total",
+    "Connections of clients closed because they were silent or too many, by reason.",
+    ["reason"],
+)
 WORKER_RESTARTS = Counter("spleeter_worker_restarts_total", "Processes restarted, by reason.", ["reason"])
 
 EXPOSITION_TYPE = CONTENT_TYPE_LATEST
@@ -102,12 +108,15 @@ def serve_metrics(host: str, port: int) -> None:
     registry = CollectorRegistry()
     registry.register(_MetricsOfWorker())
     try:
-        start_http_server(port, host, registry)
+        server, _ = start_http_server(port, host, registry)
     except OSError as error:
         raise ConfigurationError(
             f"Cannot serve metrics on {host}, port {port}: {error.strerror}. Choose another with "
             "SPLEETER_HOST and SPLEETER_METRICS_PORT."
         ) from error
+    # Otherwise a silent client keeps a thread for ever, or its end is printed as a traceback.
+    server.RequestHandlerClass.timeout = _REQUEST_SECONDS  # type: ignore[attr-defined]
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]
 
 
 def clean_metrics(folder: Path) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from asyncio import TimerHandle, Transport
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from spleeter_microservice.errors import HeadersTooLargeError, MalformedRequestError, RequestError
+from spleeter_microservice.observability.logs import Seldom
+from spleeter_microservice.observability.metrics import CONNECTIONS_CLOSED
+from spleeter_microservice.processes.descriptors import most_connections
 from spleeter_microservice.web.problem_handler import problem_response
 
 HEADER_BYTES = 64 << 10
@@ -19,15 +22,24 @@ HEADER_BYTES = 64 << 10
 HEADER_SECONDS = 15.0
 """Seconds within which they must arrive; a silent new connection is closed after the same time."""
 
+_AROUND_HEADER = 4  # bytes: colon, space, carriage return and line feed
+_LOG_SECONDS = 60.0  # between lines about connections that were too many
+
 logger = structlog.get_logger(__name__)
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Uvicorn's HTTP protocol with limits on the size and duration of headers, which it lacks.
+    """Uvicorn's HTTP protocol with limits on connections, and on the size and duration of headers.
+
+    When a process holds as many connections as it may, a new one replaces another, so that clients without
+    a key cannot shut out the others. Uvicorn's ``limit_concurrency`` would refuse every new request instead.
 
     Chunk extensions and trailers are limited in the same way. Trailers are dropped, because Uvicorn
     would take them for headers.
     """
+
+    _open: ClassVar[dict[BoundedProtocol, None]] = {}  # ordered by the time of their latest requests
+    _may_log: ClassVar[Seldom] = Seldom(_LOG_SECONDS)
 
     _header_bytes = 0  # of the request line and the headers that are complete
     _idle_bytes = 0  # since the last byte of a body or the end of the headers
@@ -35,9 +47,31 @@ class BoundedProtocol(HttpToolsProtocol):
     _timer: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
-        """Start to wait for a request."""
+        """Start to wait for a request, in the place of another connection if there are too many."""
         super().connection_made(transport)
         self._expect_headers()
+        if len(self._open) > most_connections():
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Close the oldest connection without a key, or else the oldest idle one, or else this one."""
+        closed, reason = next(one for one in self._open if not one._has_key()), "no-key"
+        if closed is self:  # the newest, so all others have keys
+            idle = (one for one in self._open if one is not self and one.cycle.response_complete)
+            closed, reason = next(idle, self), "too-many"
+        del self._open[closed]
+        # A stranger that does not read its response would hold a connection that is closed in order.
+        (closed.transport.close if closed._has_key() else closed.transport.abort)()
+        CONNECTIONS_CLOSED.labels(reason).inc()
+        if self._may_log():
+            logger.warning("too many connections", reason=reason, open=len(self._open), client=closed.client)
+
+    def _has_key(self) -> bool:
+        return self.scope is not None and "principal" in self.scope["state"]
+
+    def _time_out(self) -> None:
+        CONNECTIONS_CLOSED.labels("silent").inc()
+        self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Receive bytes; refuse headers and trailers without end."""
@@ -80,7 +114,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Receive a header; drop a trailer."""
         if self._in_headers:
-            self._count(len(name) + len(value))
+            self._count(len(name) + len(value) + _AROUND_HEADER)
             super().on_header(name, value)
 
     def _count(self, size: int) -> None:
@@ -108,12 +142,15 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timer."""
         self._stop_timer()
+        self._open.pop(self, None)
         super().connection_lost(exc)
 
     def _expect_headers(self) -> None:
         self._stop_timer()
+        self._open.pop(self, None)
+        self._open[self] = None
         self._in_headers, self._idle_bytes = True, 0
-        self._timer = self.loop.call_later(HEADER_SECONDS, self.transport.close)
+        self._timer = self.loop.call_later(HEADER_SECONDS, self._time_out)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

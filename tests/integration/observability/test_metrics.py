@@ -1,5 +1,6 @@
 """Metrics of several processes are added up, and served where the settings say."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import httpx
 import pytest
 
 from spleeter_microservice.errors import ConfigurationError
+from spleeter_microservice.observability import metrics
 from spleeter_microservice.observability.metrics import serve_metrics
 from tests.support.service import free_port
 
@@ -28,9 +30,15 @@ def test_the_metrics_of_processes_that_share_a_folder_are_added_up(tmp_path: Pat
     assert 'spleeter_worker_restarts_total{reason="x"} 2.0' in done.stdout
 
 
-def test_the_metrics_of_a_worker_are_served_on_its_address_only() -> None:
+def test_the_metrics_of_a_worker_are_served_on_its_address_only(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     port = free_port()
+    monkeypatch.setattr(metrics, "_REQUEST_SECONDS", 0.05)
     serve_metrics("127.0.0.1", port)
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as silent:
+        assert silent.recv(1) == b""
+    assert capfd.readouterr().err == ""
     assert (
         "spleeter_worker_restarts_total"
         in httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
