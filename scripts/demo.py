@@ -67,19 +67,21 @@ def _service(folder: Path, settings: Settings) -> Iterator[httpx.Client]:
         "SPLEETER_LOG_LEVEL": "warning",
     }
     command = [sys.executable, "-m", "spleeter_microservice", "serve"]
-    process = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL)  # noqa: S603  (this program)
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=environ, stdout=output, stderr=output)  # noqa: S603  (this program)
     try:
         with httpx.Client(
             base_url=f"http://127.0.0.1:{port}", headers={"X-API-KEY": key}, timeout=60
         ) as client:
-            _wait_until_ready(client, process)
+            _wait_until_ready(client, process, log)
             yield client
     finally:
         process.terminate()
         process.wait()
 
 
-def _wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes]) -> None:
+def _wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         try:
@@ -88,7 +90,7 @@ def _wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes]) ->
         except httpx.TransportError:
             pass
         time.sleep(0.1)
-    raise SystemExit("The service does not start; see the error above.")
+    raise SystemExit(f"{log.read_text(encoding='utf-8')}The service does not start.")
 
 
 def _separated(client: httpx.Client, song: Path) -> dict[str, Any]:

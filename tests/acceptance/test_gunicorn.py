@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,14 +12,11 @@ from pathlib import Path
 import httpx
 
 from tests.support.descriptors import idle_connections, low_for_children, lowered
+from tests.support.documents import blocks
 from tests.support.service import KEY, free_port
 from tests.support.waiting import wait_until
 
-ARGUMENTS = (
-    "-c",
-    "python:spleeter_microservice.bootstrap.gunicorn",
-    "spleeter_microservice.bootstrap.asgi:create()",
-)
+(COMMAND,) = blocks("docs/cli.md", "sh")
 
 
 def test_it_serves_before_the_database_is_available_and_stops_cleanly(tmp_path: Path) -> None:
@@ -38,7 +36,7 @@ def test_it_serves_before_the_database_is_available_and_stops_cleanly(tmp_path: 
     log = tmp_path / "log"
     with low_for_children(), log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", *ARGUMENTS],
+            [sys.executable, "-m", *shlex.split(COMMAND.text)],
             env=environ | settings,
             stdout=output,
             stderr=output,
@@ -53,7 +51,8 @@ def test_it_serves_before_the_database_is_available_and_stops_cleanly(tmp_path: 
         assert 'spleeter_connections_closed_total{reason="no-key"}' in metrics
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0, log.read_text()
-        assert all(json.loads(line)["event"] for line in log.read_text().splitlines())
+        events = [json.loads(line)["event"] for line in log.read_text().splitlines()]
+        assert not any("Control socket" in event for event in events)
     finally:
         process.kill()
         process.wait()

@@ -38,6 +38,7 @@ bind = [f"{_host}:{_settings.port}"]
 workers = _settings.api_processes
 worker_class = "spleeter_microservice.bootstrap.gunicorn.ApiWorker"
 graceful_timeout = math.ceil(_settings.api_grace_s)
+control_socket_disable = True  # nothing uses it, and it would be in a home folder that may not exist
 accesslog = None  # the application logs requests itself
 logger_class = "spleeter_microservice.bootstrap.gunicorn.JsonLogger"
 _status = mmap.mmap(-1, 1)  # exit status, shared by the workers and their parent
