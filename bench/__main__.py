@@ -22,7 +22,7 @@ from spleeter_microservice.models.provide import find_model, open_store
 from spleeter_microservice.separation.device import available_cores
 from spleeter_microservice.settings import Settings
 
-SONG_SECONDS, QUICK_SECONDS = 240, 12
+SONG_SECONDS, QUICK_SECONDS = 240, 5
 LONGER = 15  # times as long: an hour beside four minutes
 
 

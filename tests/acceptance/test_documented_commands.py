@@ -1,4 +1,6 @@
-"""Every command that the Makefile or a document shows works."""
+"""What the Makefile and the documents show works: commands, calls and their answers."""
+
+from __future__ import annotations
 
 import json
 import os
@@ -9,58 +11,36 @@ import signal
 import subprocess
 import sys
 import zipfile
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from spleeter_microservice.cli.main import make_parser
 from spleeter_microservice.settings import Settings
 from tests.support.audio_files import encode_kind, noise
-from tests.support.service import KEY, Service
+from tests.support.documents import ROOT, Block, blocks
+from tests.support.http_servers import Server, content, serving, status
+from tests.support.service import Service
+from tests.support.waiting import wait_until
+from tests.support.webhooks import SECRET
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
-ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = re.findall(r"^([a-z-]+):.*##", MAKEFILE, re.MULTILINE)
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
-
-def shell_blocks(document: Path) -> list[str]:
-    return re.findall(r"```sh\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
-
-
-def commands(block: str) -> list[str]:
-    """Return the commands of a block: its lines, or several lines up to the end of a quotation."""
-    found = [""]
-    for line in block.replace("\\\n", " ").splitlines():
-        found[-1] += line
-        try:
-            shlex.split(found[-1], comments=True)
-        except ValueError:
-            found[-1] += "\n"
-        else:
-            found.append("")
-    return found[:-1]
-
-
-COMMANDS = sorted(
-    {
-        (path.name, command.partition("  #")[0].strip())
-        for path in DOCUMENTS
-        for block in shell_blocks(path)
-        for command in commands(block)
-    }
-)
-
-COLLECT = "--collect-only -q -n0 --ignore-glob=**/test_[!mw]*.py"
+COLLECT = "--collect-only -q -n0 --ignore-glob=**/test_[!sw]*.py --ignore-glob=**/test_s[!c]*.py"
 
 QUICK = {
     "help": "",
     "demo": "",
     "test": "PYTEST_ARGS='-n0 tests/unit/test_workflows.py'",
-    "coverage": f"PYTEST_ARGS='{COLLECT} --no-cov'",
+    "coverage": "PYTEST_ARGS='-n0 tests/unit/test_workflows.py --no-cov'",
     "docs": "",
     "bench": "BENCH_ARGS=--quick",
     "bench-service": "BENCH_ARGS=--quick",
@@ -80,23 +60,70 @@ ELSEWHERE = {
 """Targets whose recipes are only parsed, and why."""
 
 NOT_RUN = {
-    "printf %s": "needs a token; test_identity_provider.py checks one",
-    "docker": "needs Docker",
+    "make": "the tests of the Makefile run it",
+    "docker": "needs Docker; `make image` builds and tries the image",
     "SPLEETER_API_KEY=$(openssl rand -hex 32) docker": "needs Docker",
-    "kubectl": "needs a cluster",
+    "kubectl apply": "needs a cluster; tests/integration/deploy renders and validates what it applies",
+    "kubectl create token": "needs a cluster",
     "pip": "needs the package index",
     ".venv/bin/pip": "needs the package index",
     ".venv/bin/pre-commit": "needs the package index",
-    "gunicorn": "test_gunicorn.py runs it",
-    "export": "sets what the other examples use",
-    "make": "the tests of the Makefile run it",
     "git show": "needs the history of the repository",
     "python -m research.lite": "takes hours, and needs PyTorch and the synthesisers",
+    "python -m pytest": "`make test-research` runs it",
+    "gunicorn": "tests/acceptance/test_gunicorn.py runs it",
+    'curl -sS "$ISSUER': "tests/acceptance/test_identity_provider.py runs it with a real provider",
+    "printf %s": "tests/acceptance/test_identity_provider.py runs it with a real token",
+    "export KEY=": "stands for a key of your own",
+    "spleeter-microservice train": "needs PyTorch; tests/acceptance/test_train_command.py runs it",
+    "spleeter-microservice separate -p my_model/": "tests/acceptance/test_train_command.py runs it",
     "spleeter-microservice evaluate": "needs songs with known stems; tests/integration/cli runs it",
-    "spleeter-microservice train": "needs PyTorch; test_train_command.py runs it",
-    "spleeter-microservice separate -p my_model/config.json": "needs the model that `train` makes",
 }
 """Beginnings of commands that are only parsed, and why."""
+
+SHELL = r"""
+curl() {
+    local arguments=("${@/#http:\/\/127.0.0.1:8000/$SERVICE}")
+    arguments=("${arguments[@]/#http:\/\/metadata/$PROVIDER/metadata}")
+    command curl --fail --silent --show-error "${arguments[@]/#https:\/\//$PROVIDER/}"
+}
+kubectl() { command kubectl "$@" --dry-run=client; }
+"""
+"""Sends what is for the service, or for another host, to servers of this test, and changes no cluster."""
+
+
+def commands(block: Block) -> Iterator[str]:
+    """Yield the commands of a block: its lines, or several lines up to the end of a quotation."""
+    command = ""
+    for line in block.text.replace("\\\n", " ").splitlines():
+        command += line
+        try:
+            shlex.split(command, comments=True)
+        except ValueError:
+            command += "\n"
+        else:
+            yield command.partition("  #")[0].strip()
+            command = ""
+
+
+def excuse(command: str) -> str | None:
+    return next((start for start in NOT_RUN if command.startswith(start)), None)
+
+
+def script(block: Block) -> str:
+    """Return the commands of a block that are run."""
+    return "\n".join(command for command in commands(block) if not excuse(command))
+
+
+def calls(block: Block, *documents: str) -> bool:
+    """Return whether a block of one of these documents has a call that is run here."""
+    return block.document in documents and "curl" in script(block)
+
+
+SHELL_BLOCKS = blocks(language="sh")
+OF_THE_API = [block for block in SHELL_BLOCKS if calls(block, "docs/api.md", "README.md")]
+PROVIDERS = sorted({block.section for block in SHELL_BLOCKS if calls(block, "docs/identity.md")})
+OTHERS = [block for block in SHELL_BLOCKS if script(block) and "curl" not in script(block)]
 
 
 @pytest.fixture(scope="module")
@@ -121,34 +148,73 @@ def environ(model_settings: Settings) -> dict[str, str]:
     return kept | {"PATH": path, "SPLEETER_MODELS_DIR": str(model_settings.models_dir.absolute())}
 
 
-@pytest.fixture
-def songs(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with songs that have the names of the documents, and a link to the environment."""
-    encode_kind(tmp_path / "song.wav", noise(44100), "s16.wav")
-    encode_kind(tmp_path / "song.mp3", noise(44100), "mp3")
-    (tmp_path / ".venv").symlink_to(sys.prefix)
-    return tmp_path
+    folder = tmp_path_factory.mktemp("songs")
+    encode_kind(folder / "song.wav", noise(44100), "s16.wav")
+    encode_kind(folder / "song.mp3", noise(44100), "mp3")
+    (folder / ".venv").symlink_to(sys.prefix)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def inside(songs: Path) -> Iterator[tuple[Server, Server]]:
+    """Servers that the service may call: one has a song, one receives webhooks."""
+    with serving(content((songs / "song.mp3").read_bytes())) as source, serving(status(204)) as receiver:
+        yield source, receiver
 
 
 @pytest.fixture(scope="module")
 def service(
-    copy: Path, environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+    copy: Path,
+    environ: dict[str, str],
+    inside: tuple[Server, Server],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Service]:
-    """The service that ``make serve`` starts."""
+    """The service that ``make serve`` starts, with a key of its own."""
     folder = tmp_path_factory.mktemp("data")
     service = Service(folder, Path(environ["SPLEETER_MODELS_DIR"]))
-    settings = {"SPLEETER_API_KEY": KEY, "SPLEETER_DATA_DIR": str(folder), "SPLEETER_PORT": str(service.port)}
+    settings = {
+        "SPLEETER_DATA_DIR": str(folder),
+        "SPLEETER_PORT": str(service.port),
+        "SPLEETER_SOURCE_URLS": "on",
+        "SPLEETER_INNER_TARGETS": ",".join(f"127.0.0.1:{server.server_port}" for server in inside),
+        "SPLEETER_WEBHOOK_SECRET": SECRET,
+    }
     with service.log.open("ab") as log:
         process = service.process = subprocess.Popen(
             make("serve"), cwd=copy, env=environ | settings, stdout=log, stderr=log, start_new_session=True
         )
     try:
         service.wait_until_ready()
+        service.client.headers["X-API-KEY"] = (folder / "development-key").read_text().strip()
         yield service
     finally:
         os.killpg(process.pid, signal.SIGINT)
         process.wait(60)
         service.client.close()
+
+
+@pytest.fixture(scope="module")
+def shown(
+    service: Service, inside: tuple[Server, Server], songs: Path, environ: dict[str, str]
+) -> dict[str, str]:
+    """What the commands that call the API printed, by command; the separations are erased last."""
+    (songs / "data").symlink_to(service.folder)
+    variables = environ | {
+        "SERVICE": service.url,
+        "SPLEETER": "http://127.0.0.1:8000",
+        "KEY": service.client.headers["X-API-KEY"],
+    }
+    printed: dict[str, str] = {}
+    for block in sorted(OF_THE_API, key=lambda block: "DELETE" in block.text):
+        text = script(block).replace("https://example.com", inside[0].url)
+        printed[block.text] = run_shell(text, songs, variables)
+        if block.document == "docs/api.md" and "ID" not in variables:
+            variables["ID"] = json.loads(printed[block.text])["id"]
+            assert service.wait_for(variables["ID"])["state"] == "succeeded"
+    return printed
 
 
 def make(target: str, arguments: str = "") -> list[str]:
@@ -169,8 +235,8 @@ def run(command: list[str], folder: Path, environ: dict[str, str]) -> str:
     return done.stdout
 
 
-def reason(command: str) -> str | None:
-    return next((why for start, why in NOT_RUN.items() if command.startswith(f"{start} ")), None)
+def run_shell(text: str, folder: Path, environ: dict[str, str]) -> str:
+    return run(["bash", "-euc", SHELL + text], folder, {"SERVICE": "", "PROVIDER": ""} | environ)
 
 
 def parses(command: str) -> bool:
@@ -196,46 +262,123 @@ def test_the_recipe_of_a_target_names_programs_that_exist(
         assert (copy / program).exists(), program
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_block_of_commands_is_marked_as_such(document: Path) -> None:
-    fences = re.findall(
-        r"^```(\w*)\n(.*?)^```$", document.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
-    )
-    for language, block in fences:
-        if re.match(r"(\.venv/|make |pip |curl |docker |kubectl |gunicorn |spleeter-microservice )", block):
-            assert language == "sh", block
+def test_every_command_is_valid_and_every_excuse_is_needed() -> None:
+    excused = set()
+    for command in (command for block in SHELL_BLOCKS for command in commands(block)):
+        excused.add(excuse(command))
+        words = shlex.split(command.partition("…")[0] or "true", comments=True)
+        if words[:1] == ["make"]:
+            assert words[1] in TARGETS
+        if words and words[0].endswith("spleeter-microservice"):
+            assert make_parser().parse_args(words[1:])
+        for path in re.findall(r"deploy/[\w/.-]+", command):
+            assert (ROOT / path).exists()
+    assert excused - {None} == NOT_RUN.keys()
+    assert parses("\n".join(block.text for block in SHELL_BLOCKS))
+    for name in re.findall(r"tests/[\w/.]+\w", " ".join(NOT_RUN.values())):
+        assert (ROOT / name).exists(), name
 
 
-@pytest.mark.parametrize(("document", "command"), COMMANDS)
-def test_a_documented_command_is_valid(document: str, command: str) -> None:
-    assert parses(command)
-    words = shlex.split(command.partition("…")[0] or "true", comments=True)
-    if words and words[0] == "make":
-        assert set(words[1:2]) <= set(TARGETS)
-    if words and words[0].endswith("spleeter-microservice"):
-        assert make_parser().parse_args(words[1:])
-    for path in re.findall(r"deploy/[\w/.-]+", command):
-        assert (ROOT / path).exists()
+@pytest.mark.parametrize("block", OTHERS, ids=lambda block: f"{block.document} {block.section}")
+def test_a_block_of_commands_works(block: Block, songs: Path, environ: dict[str, str]) -> None:
+    run_shell(script(block), songs, environ)
 
 
-@pytest.mark.parametrize(
-    ("document", "command"),
-    [(path, command) for path, command in COMMANDS if not reason(command) and "curl " not in command],
-)
-def test_a_documented_command_works(
-    document: str, command: str, songs: Path, environ: dict[str, str]
+@pytest.mark.parametrize("section", PROVIDERS)
+def test_a_provider_is_asked_for_a_token_in_the_way_that_it_expects(
+    section: str, tmp_path: Path, environ: dict[str, str]
 ) -> None:
-    run(["bash", "-euc", command], songs, environ)
+    """A stand-in receives the request, since the providers are for those who have accounts there."""
+    own = [script(block) for block in blocks("docs/identity.md", "sh") if block.section == section]
+    variables = environ | {
+        "CLIENT": "mixer",
+        "SECRET": "of the mixer",
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "of the job",
+        "ACTIONS_ID_TOKEN_REQUEST_URL": "https://actions.example.com/token?api-version=2",
+    }
+    with serving(content(b'{"access_token": "a.b.c"}')) as provider:
+        printed = run_shell("\n".join(own) + "\nenv", tmp_path, variables | {"PROVIDER": provider.url})
+    assert printed.startswith('{"access_token": "a.b.c"}')
+    settings = dict(re.findall(r"^(SPLEETER_JWT_\w+)=(.*)$", printed, re.MULTILINE))
+    assert Settings.from_environment(settings).jwt_audience
+    ((path, headers),) = provider.requests
+    if not provider.bodies:  # the machine or the job is known by the place that it asks from
+        assert parse_qs(urlsplit(path).query)["audience"] == [settings["SPLEETER_JWT_AUDIENCE"]]
+        assert headers.get("Metadata-Flavor") == "Google" or headers["Authorization"] == "bearer of the job"
+        return
+    form = {name: values[0] for name, values in parse_qs(provider.bodies[0].decode()).items()}
+    assert form["grant_type"] == "client_credentials"
+    basic = b64decode(headers.get("Authorization", "").removeprefix("Basic ")).decode()
+    assert "of the mixer" in (form.get("client_secret"), basic.partition(":")[2])
 
 
-def test_the_examples_of_the_api_work(service: Service, songs: Path, environ: dict[str, str]) -> None:
-    blocks = shell_blocks(ROOT / "docs" / "api.md") + shell_blocks(ROOT / "README.md")
-    blocks = [block.replace("http://127.0.0.1:8000", "$SPLEETER") for block in blocks if "curl" in block]
-    first, *others = (block for block in blocks if "source_url" not in block)  # it fetches from the Internet
-    variables = environ | {"SPLEETER": service.url, "KEY": KEY}
-    fail = 'curl() { command curl --fail --silent --show-error "$@"; }\n'
-    job = json.loads(run(["bash", "-euc", fail + first], songs, variables))
-    assert service.wait_for(job["id"])["state"] == "succeeded"
-    for block in sorted(others, key=lambda block: "DELETE" in block):
-        run(["bash", "-euc", fail + block], songs, variables | {"ID": job["id"]})
+def test_the_python_examples_work(
+    songs: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(songs)
+    monkeypatch.setenv("SPLEETER_MODELS_DIR", environ["SPLEETER_MODELS_DIR"])
+    for block in (*blocks("README.md", "python"), *blocks("docs/library.md", "python")):
+        names: dict[str, Any] = {"waveform": noise(44100)}
+        exec(block.text, names)
+        assert {name: stem.shape for name, stem in names["stems"].items()} == dict.fromkeys(
+            ("vocals", "accompaniment"), (44100, 2)
+        )
+
+
+def test_the_examples_of_the_api_work(shown: dict[str, str], songs: Path) -> None:
+    assert len(shown) == len(OF_THE_API)
     assert zipfile.ZipFile(songs / "stems.zip").testzip() is None
+    assert (songs / "vocals.wav").read_bytes().startswith(b"RIFF")
+    (fetched,) = (printed for block, printed in shown.items() if "source_url" in block)
+    assert json.loads(fetched)["input"]["name"] == "song.mp3"
+
+
+def shown_by(shown: dict[str, str], command: str) -> str:
+    (printed,) = (printed for block, printed in shown.items() if command in block)
+    return printed
+
+
+def test_the_answers_that_the_documents_show_are_those_of_the_service(
+    service: Service, shown: dict[str, str], inside: tuple[Server, Server], songs: Path
+) -> None:
+    separation, notification, problem = (json.loads(block.text) for block in blocks("docs/api.md", "json"))
+    (events,), (rates,) = blocks("docs/api.md", "text"), blocks("docs/api.md", "http")
+    (verify,) = blocks("docs/security.md", "python")
+
+    sent = json.loads(shown_by(shown, 'curl -sS "$SPLEETER/v1/separations/$ID"'))
+    assert_shape(separation, sent)
+    schemas = service.client.get("/openapi.json").json()["components"]
+    schema = {"$ref": "#/components/schemas/Separation", "components": schemas}
+    Draft202012Validator(schema).validate(sent | separation)
+
+    assert re.sub("id: [0-9]+", "id: N", events.text) in re.sub(
+        "id: [0-9]+", "id: N", shown_by(shown, "/events")
+    )
+
+    with (songs / "song.mp3").open("rb") as song:
+        wrong = service.client.post("/v1/separations", files={"file": song}, data={"stems": "3"})
+    assert wrong.json() | {"request_id": "r-1"} == problem
+    for line in rates.text.splitlines():
+        name, _, value = line.partition(": ")
+        assert re.sub("[rt]=[0-9]+", "", wrong.headers[name]) == re.sub("[rt]=[0-9]+", "", value)
+
+    receiver = inside[1]
+    service.submit(songs / "song.mp3", callback_url=f"{receiver.url}/", metadata='{"order": "4711"}')
+    wait_until(lambda: receiver.requests)
+    names: dict[str, Any] = {"secret": SECRET, "body": receiver.bodies[0], "headers": receiver.requests[0][1]}
+    exec(verify.text, names)
+    assert_shape(notification, names["event"])
+    assert notification["data"].keys() == names["event"]["data"].keys()
+
+
+def assert_shape(example: Any, sent: Any) -> None:
+    """Check that an example has only fields that were sent, with values of the same types."""
+    if isinstance(example, dict):
+        assert example.keys() <= sent.keys()
+        for name, value in example.items():
+            assert_shape(value, sent[name])
+    elif isinstance(example, list):
+        for value in example[:1] if sent else ():
+            assert_shape(value, sent[0])
+    elif sent is not None:
+        assert type(example) is type(sent), (example, sent)

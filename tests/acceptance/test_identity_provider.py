@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.support import openid_provider
+from tests.support.documents import blocks
 from tests.support.openid_provider import AUDIENCE, OpenIdProvider
 from tests.support.service import Service
 from tests.support.service import running as running_service
@@ -58,13 +59,16 @@ def test_programs_and_users_are_served_before_and_after_the_provider_changes_its
     assert [call(service, token).status_code for token in new + old] == [200] * 4
 
 
+def shell(section: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run the commands of a section of docs/identity.md."""
+    (command,) = (block.text for block in blocks("docs/identity.md", "sh") if block.section == section)
+    return subprocess.run(["bash", "-euc", command], env=environ, capture_output=True, text=True, check=False)
+
+
 def test_the_page_s_command_finds_the_settings(settings: dict[str, str]) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "identity.md").read_text(encoding="utf-8")
-    command = page.partition("```sh\n")[2].partition("```")[0]
     environ = {**os.environ, "ISSUER": settings["SPLEETER_JWT_ISSUER"]}
-    printed = subprocess.run(
-        ["bash", "-ec", command], env=environ, capture_output=True, text=True, check=True
-    )
+    printed = shell("What you set", environ)
+    printed.check_returncode()
     found = dict(line.split("=", 1) for line in printed.stdout.splitlines())
     assert found == {name: settings[name] for name in found}
     assert len(found) == 2
@@ -88,13 +92,7 @@ def test_the_command_accepts_what_the_service_accepts(
     provider: OpenIdProvider, settings: dict[str, str]
 ) -> None:
     for token, tenant in ((provider.client_token(), "sub:studio"), (provider.user_token("ann"), "sub:ann")):
-        done = subprocess.run(
-            [sys.executable, "-m", "spleeter_microservice", "tokens", "check", "-"],
-            input=token,
-            env={**os.environ, **settings, "PYTHONPATH": str(Path(__file__).parents[2] / "src")},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        path = f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        done = shell("Check a token", {**os.environ, **settings, "PATH": path, "TOKEN": token})
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines()[-1] == f"Accepted: tenant {tenant}, scopes read separate."

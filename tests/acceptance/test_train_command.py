@@ -1,8 +1,10 @@
 """The command ``train`` as a process: it can be killed and resumed, saves on signals, and exports a model."""
 
+import fnmatch
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from spleeter_microservice.errors import ConfigurationError, TrainingDataError
+from tests.support.documents import blocks
 from tests.support.training_songs import INSTRUMENTS, write_configuration, write_songs
 
 pytestmark = pytest.mark.slow
@@ -67,7 +70,8 @@ def command(tmp_path: Path) -> Command:
     return Command(tmp_path)
 
 
-TRAIN = ("train", "-p", "config.json", "-d", "songs")
+FIRST = blocks("docs/training.md", "sh")[0]
+_INSTALL, TRAIN, SEPARATE = (shlex.split(line)[1:] for line in FIRST.text.splitlines())
 
 
 def state_of(output: str) -> int:
@@ -80,7 +84,7 @@ def test_a_training_resumes_after_a_kill_and_a_signal_and_exports_a_model(
     command: Command, tmp_path: Path
 ) -> None:
     songs = write_songs(tmp_path / "songs")
-    endless = {"train_max_steps": 1_000_000, "save_checkpoints_steps": 3}
+    endless = {"model_dir": "my_model", "train_max_steps": 1_000_000, "save_checkpoints_steps": 3}
     write_configuration(tmp_path / "config.json", **endless)
     status, output, _ = command.until_saved(signal.SIGKILL, *TRAIN)
     assert status == -signal.SIGKILL
@@ -97,14 +101,18 @@ def test_a_training_resumes_after_a_kill_and_a_signal_and_exports_a_model(
     done = command(*TRAIN, "--validation", "songs")
     assert done.returncode == 0, done.stderr
     assert state_of(done.stdout) == int(last)
-    assert "Model written to tiny/config.json" in done.stdout
-    assert json.loads((tmp_path / "tiny" / "training.json").read_text())["step"] == int(last) + 1
+    assert "Model written to my_model/config.json" in done.stdout
+    assert json.loads((tmp_path / "my_model" / "training.json").read_text())["step"] == int(last) + 1
 
-    separated = command(
-        "separate", "-p", "tiny/config.json", "-o", "out", str(songs / "song 0" / "mixture.wav")
-    )
+    (songs / "song 0" / "mixture.wav").rename(tmp_path / "song.wav")
+    separated = command(*SEPARATE)
     assert separated.returncode == 0, separated.stderr
-    assert {path.stem for path in (tmp_path / "out" / "mixture").iterdir()} == set(INSTRUMENTS)
+    assert {path.stem for path in (tmp_path / "separated_audio" / "song").iterdir()} == set(INSTRUMENTS)
+    (tree,) = blocks("docs/training.md", "text")
+    documented = [re.sub(r"\d+", "*", line.split()[0]).rstrip("/") for line in tree.text.splitlines()]
+    written = [str(path.relative_to(tmp_path)) for path in (tmp_path / "my_model").iterdir()]
+    assert all(fnmatch.filter(written, pattern) for pattern in documented), written
+    assert all(any(fnmatch.fnmatch(name, pattern) for pattern in documented) for name in written), written
 
 
 def test_an_error_is_one_line_with_an_exit_status_of_its_own(command: Command, tmp_path: Path) -> None:

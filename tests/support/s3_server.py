@@ -46,10 +46,14 @@ class S3Server:
             "AWS_REGION": "us-east-1",
         }
 
+    def administrator(self, service: str) -> Any:
+        """Return a client of a service that may do everything."""
+        return boto3.client(service, endpoint_url=self.url, region_name="us-east-1", **_ADMINISTRATOR)
+
     @contextlib.contextmanager
     def restricted_to(self, *actions: str) -> Iterator[dict[str, str]]:
         """Enforce policies, and yield the environment of a user who may only do some actions."""
-        iam = boto3.client("iam", endpoint_url=self.url, region_name="us-east-1", **_ADMINISTRATOR)
+        iam = self.administrator("iam")
         name = f"user{len(iam.list_users()['Users'])}"
         iam.create_user(UserName=name)
         # moto looks up the right to delete several objects at once for the bucket, unlike S3.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
+import json
 import os
 import random
 import subprocess
@@ -29,6 +30,7 @@ from spleeter_microservice.errors import (
 from spleeter_microservice.jobs.object_sweeper import ObjectSweeper
 from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.storage.store import BLOCK_BYTES, Storage, open_storage
+from tests.support.documents import blocks
 from tests.support.s3_server import BUCKET, S3Server
 from tests.support.waiting import eventually
 
@@ -290,6 +292,11 @@ async def test_an_outage_of_the_s3_server_is_reported_and_recovered_from(
     with server:
         await put(storage, "a")
         assert await content(storage, "a") == b"data"
+
+
+async def test_the_documented_rule_discards_unfinished_uploads(server: S3Server) -> None:
+    (rule,) = (json.loads(block.text) for block in blocks("docs/operations.md", "json"))
+    server.administrator("s3").put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration=rule)
 
 
 async def test_a_failed_upload_leaves_no_parts_in_the_bucket(

@@ -13,6 +13,7 @@ from prometheus_client import REGISTRY
 
 from spleeter_microservice.errors import error_classes
 from spleeter_microservice.observability import metrics
+from tests.support.documents import blocks
 
 ROOT = Path(__file__).parents[3]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -86,6 +87,15 @@ def test_runbooks_name_only_existing_error_codes() -> None:
     runbooks = OPERATIONS[OPERATIONS.index("## Runbooks") :]
     named_kinds = set(re.findall(r"`([a-z]+-[a-z]+)`", runbooks)) - {"oom-kill"}
     assert named_kinds <= {kind.code for kind in error_classes()}
+
+
+def test_the_documented_query_is_one(promtool: str, tmp_path: Path) -> None:
+    (block,) = blocks("docs/operations.md", "promql")
+    assert set(re.findall(r"spleeter_\w+", block.text)) <= exposed()
+    rules = tmp_path / "rules.yml"
+    rule = {"record": "spleeter:wait_seconds", "expr": block.text.replace("SLOTS", "1")}
+    rules.write_text(yaml.safe_dump({"groups": [{"name": "documents", "rules": [rule]}]}))
+    subprocess.run([promtool, "check", "rules", rules], capture_output=True, check=True)
 
 
 def test_every_alert_fires_in_a_test() -> None:
