@@ -33,8 +33,8 @@ QUICK = WorkerOptions(
     silence=1.0,
     poll=0.5,
     grace=1.0,
-    release_timeout=1.0,
-    timings=AttemptTimings(progress=0.05, give_up=0.5, retry=0.05, reconnect=0.05),
+    release_timeout=1.5,
+    timings=AttemptTimings(progress=0.05, retry=0.05, reconnect=0.05),
 )
 
 
@@ -127,15 +127,15 @@ class Songs:
         self.given_up: list[UUID] = []
         self.erased: list[str] = []
 
-    async def __call__(
-        self, job: Job, report_progress: Callable[[float], None], cancelled: asyncio.Event
-    ) -> Result:
-        """Wait unless cancelled, then return the result or raise the error."""
+    async def __call__(self, job: Job, report_progress: Callable[[float], None]) -> Result:
+        """Wait, then return the result or raise the error."""
         self.begun.append(job.id)
         report_progress(0.5)
         try:
-            await asyncio.wait_for(cancelled.wait(), self.seconds)
+            await asyncio.wait_for(asyncio.Event().wait(), self.seconds)
+        except asyncio.CancelledError:
             self.given_up.append(job.id)
+            raise
         except TimeoutError:
             pass
         error = self.error(job)

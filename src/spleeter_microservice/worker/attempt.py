@@ -32,7 +32,8 @@ class Separate(Protocol):
 
     It reads the input from the object store and writes the stems below the job's prefix. Each key depends
     only on the job and the stem's name, so that a second attempt overwrites the remains of a first. It is
-    called for several jobs at once, one per slot.
+    called for several jobs at once, one per slot. It is cancelled when the result is no longer wanted, and
+    must then end within a second.
 
     Raises:
         SpleeterError: the job fails with this error.
@@ -42,16 +43,12 @@ class Separate(Protocol):
         Exception: the job is retried in the same way; the message is not shown to the client.
     """
 
-    async def __call__(
-        self, job: Job, report_progress: Callable[[float], None], cancelled: asyncio.Event
-    ) -> Result:
+    async def __call__(self, job: Job, report_progress: Callable[[float], None]) -> Result:
         """Separate a job's song.
 
         Args:
             job: job to run.
             report_progress: takes the fraction done, 0 to 1; never blocks.
-            cancelled: set when the result is no longer wanted. The call must then end within a second by
-                raising ``JobStoppedError`` or any other exception.
         """
 
 
@@ -74,13 +71,11 @@ class AttemptTimings:
 
     Attributes:
         progress: time between updates of a job's progress.
-        give_up: time that a cancelled separation gets to stop before it is interrupted.
         retry: delay before a job is retried, multiplied by its number of crashes.
         reconnect: time between attempts to reach the database.
     """
 
     progress: float = 0.5
-    give_up: float = 5.0
     retry: float = 1.0
     reconnect: float = 0.5
 
@@ -113,7 +108,7 @@ class Attempt:
         self._separate = separate
         self._erase = erase
         self._timings = timings
-        self._cancelled = asyncio.Event()
+        self._stopped = asyncio.Event()
         self._reason: Outcome | None = None
         self._progress = 0.0
 
@@ -121,7 +116,7 @@ class Attempt:
         """Stop the work; the first reason counts, except that any other replaces ``REQUEUED``."""
         if self._reason in (None, Outcome.REQUEUED):
             self._reason = reason
-        self._cancelled.set()
+        self._stopped.set()
 
     async def run(self) -> Outcome:
         """Run the job and record its outcome, however long the database is unavailable."""
@@ -136,12 +131,10 @@ class Attempt:
 
     async def _work(self) -> Result | Exception | None:
         """Return the result, the error, or None if the work was stopped."""
-        work = asyncio.ensure_future(self._separate(self.claim.job, self._report, self._cancelled))
-        stopped = asyncio.create_task(self._cancelled.wait())
+        work = asyncio.ensure_future(self._separate(self.claim.job, self._report))
+        stopped = asyncio.create_task(self._stopped.wait())
         try:
             await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                await asyncio.wait((work,), timeout=self._timings.give_up)
         finally:
             stopped.cancel()
             work.cancel()  # no effect once it is done

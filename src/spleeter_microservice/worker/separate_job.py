@@ -16,7 +16,6 @@ from spleeter_microservice.audio.codecs import CODECS
 from spleeter_microservice.errors import (
     DatabaseUnavailableError,
     DiskFullError,
-    JobStoppedError,
     SongTooLongError,
     StorageUnavailableError,
 )
@@ -83,11 +82,11 @@ class JobSeparator:
         for slot in slots:
             self._free.put_nowait(slot)
 
-    async def __call__(self, job: Job, report_progress: Report, cancelled: asyncio.Event) -> Result:
-        """Separate a job, or stop as soon as it is cancelled."""
+    async def __call__(self, job: Job, report_progress: Report) -> Result:
+        """Separate a job."""
         slot = await self._free.get()
         try:
-            return await _unless(cancelled, self._separate(slot, job, report_progress))
+            return await self._separate(slot, job, report_progress)
         finally:
             empty(slot.work_folder)
             self._free.put_nowait(slot)
@@ -190,21 +189,6 @@ def peaks_document(stem: Stem) -> bytes:
         "data": list(stem.peaks),
     }
     return json.dumps(document, separators=(",", ":")).encode("ascii")
-
-
-async def _unless(cancelled: asyncio.Event, work: Awaitable[T]) -> T:
-    """Await the work, and stop it if the event is set first."""
-    working = asyncio.ensure_future(work)
-    stopped = asyncio.ensure_future(cancelled.wait())
-    try:
-        await asyncio.wait((working, stopped), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise JobStoppedError("The job was stopped on request.")
-        return working.result()
-    finally:
-        stopped.cancel()
-        working.cancel()  # without effect if it is done
-        await asyncio.wait((working,))
 
 
 def _reporting(report: Report, audio_seconds: float) -> Callable[[int, int | None], None]:

@@ -54,7 +54,8 @@ class WorkerOptions:
             most ``heartbeat`` later. Must exceed ``heartbeat`` plus the database's timeout.
         poll: time between checks of the queue, in case a notification is lost.
         grace: time that running jobs get to finish when the worker stops.
-        release_timeout: further time for requeueing the rest while the database is unavailable.
+        release_timeout: further time for stopping the rest, and for requeueing it while the database is
+            unavailable.
         sweep: time between sweeps of expired and deleted jobs.
         timings: timings of an attempt.
     """
@@ -65,7 +66,7 @@ class WorkerOptions:
     silence: float = 6.0
     poll: float = 5.0
     grace: float = 30.0
-    release_timeout: float = 10.0
+    release_timeout: float = 15.0
     sweep: float = 60.0
     timings: AttemptTimings = field(default_factory=AttemptTimings)
 
@@ -277,7 +278,7 @@ class Worker:
         hurry.cancel()
         for attempt in self._attempts.values():
             attempt.stop(Outcome.REQUEUED)
-        await asyncio.wait(slots, timeout=self.options.timings.give_up + self.options.release_timeout)
+        await asyncio.wait(slots, timeout=self.options.release_timeout)
 
     async def _leave(self) -> None:
         """Unregister; a worker that cannot is declared dead later, to the same effect."""

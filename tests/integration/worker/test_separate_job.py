@@ -13,7 +13,6 @@ import pytest_asyncio
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import (
     DiskFullError,
-    JobStoppedError,
     JobTimeLimitError,
     ModelNotInstalledError,
     NotAudioError,
@@ -109,7 +108,7 @@ async def stored(storage: Storage, job: Job, path: Path) -> Job:
 
 async def done(separation: JobSeparator, job: Job) -> tuple[Result, list[float]]:
     seen: list[float] = []
-    return await separation(job, seen.append, asyncio.Event()), seen
+    return await separation(job, seen.append), seen
 
 
 async def content(storage: Storage, key: str) -> bytes:
@@ -212,12 +211,12 @@ async def test_a_running_job_stops_within_a_second_and_leaves_a_working_slot(
     separation: JobSeparator, storage: Away, song: Path, tmp_path: Path, slot: InferenceSlot
 ) -> None:
     job = await stored(storage, job_of(), long_song(tmp_path))
-    cancelled, seen = asyncio.Event(), list[float]()
-    working = asyncio.create_task(separation(job, seen.append, cancelled))
+    seen = list[float]()
+    working = asyncio.create_task(separation(job, seen.append))
     await eventually(lambda: seen and seen[-1] >= 0.03)
-    cancelled.set()
+    working.cancel()
     start = asyncio.get_running_loop().time()
-    with pytest.raises(JobStoppedError):
+    with pytest.raises(asyncio.CancelledError):
         await working
     assert asyncio.get_running_loop().time() - start < 2  # one, and one for a machine that is loaded
     assert list(slot.work_folder.iterdir()) == []

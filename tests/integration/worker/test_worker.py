@@ -185,9 +185,11 @@ async def test_a_job_that_outlasts_the_grace_period_is_requeued(
     database: Database, repository: JobRepository
 ) -> None:
     class Stopping(Songs):
-        async def __call__(self, job: Job, report: Any, cancelled: asyncio.Event) -> Any:
-            await super().__call__(job, report, cancelled)
-            raise InterruptedError
+        async def __call__(self, job: Job, report_progress: Any) -> Any:
+            try:
+                await super().__call__(job, report_progress)
+            finally:
+                raise InterruptedError
 
     songs = Stopping(seconds=30)
     job = (await repository.create(new_job())).job

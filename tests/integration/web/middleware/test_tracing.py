@@ -137,9 +137,7 @@ async def work(services: Services, outcome: Result | Exception) -> None:
     """Run one job with a real worker."""
     done = asyncio.Event()
 
-    async def separate(
-        job: Job, report_progress: Callable[[float], None], cancelled: asyncio.Event
-    ) -> Result:
+    async def separate(job: Job, report_progress: Callable[[float], None]) -> Result:
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
