@@ -11,7 +11,8 @@ import signal
 import socket
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Mapping
+from contextlib import ExitStack, nullcontext
 from typing import TYPE_CHECKING
 
 from spleeter_microservice.errors import (
@@ -23,11 +24,12 @@ from spleeter_microservice.errors import (
     UnwritableOutputError,
     error_classes,
 )
+from spleeter_microservice.processes import parent_watch
+from spleeter_microservice.processes.supervisor import OnExit, Program, RestartPolicy, Supervisor, Upkeep
 from spleeter_microservice.settings import Settings
 
 if TYPE_CHECKING:
     from spleeter_microservice.database.embedded import EmbeddedPostgres
-    from spleeter_microservice.processes.supervisor import OnExit, Program, Upkeep
 
 _PORT_TIMEOUT = 5.0  # seconds for the API of a killed supervisor to release its port
 _BACKLOG = 2048
@@ -57,30 +59,23 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run_serve(options: argparse.Namespace, settings: Settings) -> int:
     """Run the whole service until SIGTERM or Ctrl-C; a second one shortens the shutdown."""
-    from spleeter_microservice.bootstrap.shared import make_data_folders
-    from spleeter_microservice.processes.descriptors import raise_limit
-
-    raise_limit()
-    make_data_folders(settings)
+    _begin(settings)
     with ExitStack() as stack:
         bound = stack.enter_context(_bind(settings))
         _share_metrics(settings)
         from spleeter_microservice.bootstrap.api import require_access
         from spleeter_microservice.bootstrap.shared import audit_keys, open_object_store
         from spleeter_microservice.bootstrap.tokens import token_verifier
-        from spleeter_microservice.observability.logs import configure_logging
 
-        configure_logging(settings.log_level)
         open_object_store(settings)  # finds out whether it can be opened before anything starts
         token_verifier(settings)
         url, database = _open_database(stack, settings)
         asyncio.run(require_access(settings, url))
         keys = ",".join(key.decode() for key in audit_keys(settings))
         environ = dict(os.environ) | {"SPLEETER_DATABASE_URL": url, "SPLEETER_AUDIT_KEY": keys}
-        bound.listen(_BACKLOG)
-        programs = [*_api_programs(settings, bound, environ), _program("worker", ["worker"], environ)]
-        _announce(settings)
-        return asyncio.run(_run_recorded(settings, programs, _upkeep(database) if database else None, url))
+        programs = [*_api_programs(settings, bound, environ), Program("worker", ["worker"], environ)]
+        _listen(settings, bound)
+        return asyncio.run(_supervise(settings, programs, _upkeep(database) if database else None, url))
 
 
 def run_api(options: argparse.Namespace, settings: Settings) -> int:
@@ -89,53 +84,43 @@ def run_api(options: argparse.Namespace, settings: Settings) -> int:
     from spleeter_microservice.bootstrap.tokens import token_verifier
 
     token_verifier(settings)  # finds out whether its proxies can be used before anything starts
-    alone = options.socket is None
-    from spleeter_microservice.bootstrap.shared import make_data_folders
-    from spleeter_microservice.processes.descriptors import raise_limit
-
-    raise_limit()
-    make_data_folders(settings)
-    if alone and settings.api_processes > 1:
-        return _run_api_processes(settings)
-    from spleeter_microservice.observability.logs import configure_logging
-
-    configure_logging(settings.log_level)
-    _watch_parent(options)
-    with _bind(settings) if alone else socket.socket(fileno=options.socket) as listening:
-        if alone:
-            listening.listen(_BACKLOG)
-            _announce(settings)
-        return _run_server(settings, listening)
+    _begin(settings, options)
+    if options.socket is not None:
+        with socket.socket(fileno=options.socket) as listening:
+            return _run_server(settings, listening)
+    with _bind(settings) as bound:
+        if settings.api_processes > 1:
+            _share_metrics(settings)
+        _listen(settings, bound)
+        if settings.api_processes == 1:
+            return _run_server(settings, bound)
+        return asyncio.run(_supervise(settings, _api_programs(settings, bound, os.environ)))
 
 
 def run_worker(options: argparse.Namespace, settings: Settings) -> int:
     """Run a worker until SIGTERM or Ctrl-C; a second one shortens the shutdown."""
     settings.require_database("a worker")
     from spleeter_microservice.bootstrap import worker
-    from spleeter_microservice.bootstrap.shared import make_data_folders
-    from spleeter_microservice.observability.logs import configure_logging
     from spleeter_microservice.observability.metrics import serve_metrics
-    from spleeter_microservice.processes.descriptors import raise_limit
 
-    raise_limit()
-    make_data_folders(settings)
-    configure_logging(settings.log_level)
-    _watch_parent(options)
+    _begin(settings, options)
     if settings.metrics_port:
         serve_metrics(settings.host, settings.metrics_port)
     asyncio.run(worker.run_worker(settings))
     return 0
 
 
-def _run_api_processes(settings: Settings) -> int:
-    with _bind(settings) as bound:
-        _share_metrics(settings)
-        from spleeter_microservice.observability.logs import configure_logging
+def _begin(settings: Settings, options: argparse.Namespace | None = None) -> None:
+    """Prepare the process, its folders and its log; stop it with its supervisor, if there is one."""
+    from spleeter_microservice.bootstrap.shared import make_data_folders
+    from spleeter_microservice.observability.logs import configure_logging
+    from spleeter_microservice.processes.descriptors import raise_limit
 
-        configure_logging(settings.log_level)
-        bound.listen(_BACKLOG)
-        _announce(settings)
-        return asyncio.run(_supervise(settings, _api_programs(settings, bound, dict(os.environ))))
+    raise_limit()
+    make_data_folders(settings)
+    configure_logging(settings.log_level)
+    if options and options.lifeline is not None:
+        parent_watch.watch(options.lifeline)
 
 
 def _run_server(settings: Settings, listening: socket.socket) -> int:
@@ -168,9 +153,9 @@ def _run_server(settings: Settings, listening: socket.socket) -> int:
 
 def _share_metrics(settings: Settings) -> None:
     """Make all processes share their metrics; to be called before ``metrics`` is imported."""
-    from spleeter_microservice.bootstrap.shared import make_folder, metrics_folder
+    from spleeter_microservice.bootstrap.shared import metrics_folder
 
-    folder = make_folder(metrics_folder(settings))
+    folder = metrics_folder(settings)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
     from spleeter_microservice.observability.metrics import clean_metrics
 
@@ -214,47 +199,29 @@ def _on_exit(database_url: str | None) -> OnExit:
     return on_exit
 
 
-async def _run_recorded(
-    settings: Settings, programs: list[Program], upkeep: Upkeep | None, database_url: str
-) -> int:
-    from spleeter_microservice.bootstrap.database import recorded_service
-
-    async with recorded_service(settings, database_url):
-        return await _supervise(settings, programs, upkeep, database_url)
-
-
 async def _supervise(
     settings: Settings,
     programs: list[Program],
     upkeep: Upkeep | None = None,
     database_url: str | None = None,
 ) -> int:
-    """Run programs until they are to stop, and return the exit status."""
-    from spleeter_microservice.processes.supervisor import RestartPolicy, Supervisor
+    """Run programs until they are to stop, and return the exit status.
+
+    With a database, the start and the stop are recorded in it.
+    """
+    from spleeter_microservice.bootstrap.database import recorded_service
 
     restarts = RestartPolicy(drain=max(settings.grace_s, settings.api_grace_s) + 30)
-    status = await Supervisor(programs, upkeep, _on_exit(database_url), restarts, _HOPELESS).run()
+    async with recorded_service(settings, database_url) if database_url else nullcontext():
+        status = await Supervisor(programs, upkeep, _on_exit(database_url), restarts, _HOPELESS).run()
     return status if status in {0, *_OWN} else _NOT_STARTED
 
 
-def _api_programs(settings: Settings, listening: socket.socket, environ: dict[str, str]) -> list[Program]:
+def _api_programs(settings: Settings, listening: socket.socket, environ: Mapping[str, str]) -> list[Program]:
     descriptor = listening.fileno()
     arguments = ["api", "--socket", str(descriptor)]
     names = ["api", *(f"api{number}" for number in range(2, settings.api_processes + 1))]
-    return [_program(name, arguments, environ, descriptor) for name in names]
-
-
-def _program(name: str, arguments: list[str], environ: dict[str, str], *descriptors: int) -> Program:
-    from spleeter_microservice.processes.supervisor import Program
-
-    return Program(name, arguments, environ, descriptors)
-
-
-def _watch_parent(options: argparse.Namespace) -> None:
-    if options.lifeline is not None:
-        from spleeter_microservice.processes import parent_watch
-
-        parent_watch.watch(options.lifeline)
+    return [Program(name, arguments, environ, [descriptor]) for name in names]
 
 
 def _bind(settings: Settings) -> socket.socket:
@@ -277,10 +244,11 @@ def _bind(settings: Settings) -> socket.socket:
             return bound
 
 
-def _announce(settings: Settings) -> None:
-    """Print the address of the service, and the development key if one is needed."""
+def _listen(settings: Settings, bound: socket.socket) -> None:
+    """Listen, and print the address of the service, and the development key if one is needed."""
     from spleeter_microservice.bootstrap.shared import development_key, needs_development_key
 
+    bound.listen(_BACKLOG)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     print(f"Page and API: http://{host}:{settings.port}/")
     if needs_development_key(settings):
