@@ -18,6 +18,7 @@ from bench.network import matrix_product_rate, operations
 from bench.process import Cost, middle, run
 from bench.songs import difference, looped
 from bench.tables import row
+from spleeter_microservice.models.installer import EXAMPLE_SONG
 from spleeter_microservice.models.provide import find_model, open_store
 from spleeter_microservice.separation.device import available_cores
 from spleeter_microservice.settings import Settings
@@ -42,7 +43,7 @@ class Bench:
         settings = Settings.from_environment(os.environ)
         store = open_store(settings.models_dir, settings.models_url)
         self.model = find_model("2stems", store)
-        self.example = store.example_song()
+        self.example = self.model.folder / EXAMPLE_SONG
 
     def song(self, seconds: int) -> Path:
         """Return a song of this length, which is made once."""

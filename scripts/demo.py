@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 from spleeter_microservice.access import key_format
+from spleeter_microservice.models.installer import EXAMPLE_SONG
 from spleeter_microservice.models.provide import find_model, open_store
 from spleeter_microservice.settings import Settings
 
@@ -28,8 +29,12 @@ def demo() -> int:
     """Install the weights if necessary, then do what a user of the API would."""
     settings = Settings.from_environment(os.environ)
     store = open_store(settings.models_dir, settings.models_url)
-    find_model("2stems", store, announce=print)
-    song = store.example_song()
+    song = find_model("2stems", store, announce=print).folder / EXAMPLE_SONG
+    if not song.exists():
+        raise SystemExit(
+            "The model 2stems was imported without its example song. Pull it again: "
+            "spleeter-microservice models remove 2stems; spleeter-microservice models pull 2stems"
+        )
     with (
         tempfile.TemporaryDirectory(prefix="spleeter-demo-") as folder,
         _service(Path(folder), settings) as api,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from scripts.markdown import table
-from spleeter_microservice.models.catalogue import CATALOGUE, BuiltIn, ModelEntry
+from spleeter_microservice.models.catalogue import CATALOGUE, RELEASE_URL, BuiltIn, ModelEntry
 
 
 def _models() -> Iterator[str]:
@@ -23,7 +23,7 @@ def _source(entry: ModelEntry) -> str:
     source = entry.source
     if isinstance(source, BuiltIn):
         return f"built in; replaces `{source.replaces}` until that is installed"
-    place = "the package index" if source.in_wheel else urlsplit(source.url).hostname
+    place = "the package index" if source.in_wheel else urlsplit(RELEASE_URL).hostname
     return f"`models pull {entry.name}`, from {place}"
 
 

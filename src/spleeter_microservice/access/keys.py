@@ -57,12 +57,8 @@ class ConfiguredKey:
     weakness: str | None = None
 
 
-def parse_configured(text: str, minimum_length: int = MINIMUM_LENGTH) -> tuple[ConfiguredKey, ...]:
+def parse_configured(text: str) -> tuple[ConfiguredKey, ...]:
     """Parse ``SPLEETER_API_KEY``: one key, or several separated by commas.
-
-    Args:
-        text: the variable's value.
-        minimum_length: characters that each key must have.
 
     Raises:
         ConfigurationError: if a key is too short, or cannot be sent in a header. The message names keys by
@@ -70,7 +66,7 @@ def parse_configured(text: str, minimum_length: int = MINIMUM_LENGTH) -> tuple[C
     """
     keys = [key.strip() for key in text.split(",")]
     for position, key in enumerate(keys, start=1):
-        problem = _problem(key, minimum_length)
+        problem = _problem(key)
         if problem:
             raise ConfigurationError(f"Key {position} {problem}. Make one: openssl rand -base64 32")
     return tuple(
@@ -79,9 +75,9 @@ def parse_configured(text: str, minimum_length: int = MINIMUM_LENGTH) -> tuple[C
     )
 
 
-def _problem(key: str, minimum_length: int) -> str | None:
-    if not minimum_length <= len(key) <= MAXIMUM_LENGTH:
-        return f"has {len(key)} characters instead of {minimum_length} to {MAXIMUM_LENGTH}"
+def _problem(key: str) -> str | None:
+    if not MINIMUM_LENGTH <= len(key) <= MAXIMUM_LENGTH:
+        return f"has {len(key)} characters instead of {MINIMUM_LENGTH} to {MAXIMUM_LENGTH}"
     if not all("!" <= character <= "~" for character in key):
         return "has spaces or characters outside ASCII, which an HTTP header cannot carry safely"
     if key_format.PATTERN.fullmatch(key) and not key_format.is_generated(key):

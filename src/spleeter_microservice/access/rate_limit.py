@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from spleeter_microservice.errors import ConfigurationError, RateLimitError
+from spleeter_microservice.errors import RateLimitError
 
 _IPV6_SITE = 64  # bits of a customer's network; the customer chooses the other 64
 
@@ -18,13 +18,6 @@ class Rate:
 
     limit: int
     period: float = 60.0
-
-    def __post_init__(self) -> None:
-        if self.limit < 1 or self.period <= 0:
-            raise ConfigurationError(
-                f"The rate {self.limit} in {self.period} s is not possible. Use a limit of at least 1 and "
-                "a period above 0 s."
-            )
 
     @property
     def interval(self) -> float:

@@ -48,13 +48,6 @@ class TokenRules:
     scope_prefix: str = ""
     grants: tuple[Grant, ...] = ()
 
-    def __post_init__(self) -> None:
-        if not self.issuers or not self.audiences or not self.tenant_claim:
-            raise ConfigurationError(
-                "The rules for tokens lack an issuer, an audience or a tenant claim. Set "
-                "SPLEETER_JWT_ISSUER, SPLEETER_JWT_AUDIENCE and SPLEETER_JWT_JWKS_URL."
-            )
-
 
 def parse_grant(text: str) -> Grant:
     """Parse a rule such as ``separate read if repository=ann/songs ref=refs/heads/main``.

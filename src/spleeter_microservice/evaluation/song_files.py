@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from spleeter_microservice.audio.containers import AUDIO_ENDINGS, ending_of
 from spleeter_microservice.errors import AmbiguousStemError, NoSongsError
 
 MIXTURE = "mixture"
@@ -16,15 +17,6 @@ ACCOMPANIMENT = "accompaniment"
 MUSDB_SUFFIX = ".stem.mp4"
 MUSDB_TRACKS = (MIXTURE, "drums", "bass", "other", VOCALS)
 """The audio streams of a musdb file, in order."""
-
-AUDIO_SUFFIXES = frozenset(
-    f".{suffix}"
-    for suffix in (
-        *("aac", "ac3", "aif", "aifc", "aiff", "amr", "ape", "au", "caf", "eac3", "flac", "flv", "m4a"),
-        *("m4b", "mka", "mkv", "mov", "mp3", "mp4", "mpc", "oga", "ogg", "opus", "tak", "tta", "voc"),
-        *("w64", "wav", "webm", "wma", "wv"),
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -91,7 +83,7 @@ def audio_files(paths: Sequence[Path], where: Path) -> dict[str, Track]:
     """
     tracks: dict[str, Track] = {}
     for path in sorted(paths):
-        if path.suffix.lower() not in AUDIO_SUFFIXES or path.name.startswith("."):
+        if ending_of(path.name) not in AUDIO_ENDINGS or path.name.startswith("."):
             continue
         name = path.stem.lower()
         if name in tracks:

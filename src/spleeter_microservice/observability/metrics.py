@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from prometheus_client import (
@@ -30,6 +31,7 @@ _LATENCIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 3
 _SEPARATIONS = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 _REQUEST_SECONDS = 15.0  # for a client of a worker's metrics to send the next bytes
 _FACTORS = (0.5, 1, 2, 5, 10, 20, 30, 40, 60, 80, 100, 200, 400)
+_Latest = partial(Gauge, multiprocess_mode="mostrecent")
 
 REQUESTS = Counter("spleeter_requests_total", "HTTP requests answered.", ["method", "route", "status"])
 REQUEST_LATENCY = Histogram(
@@ -42,22 +44,16 @@ ERRORS = Counter("spleeter_errors_total", "Problem documents sent, by type.", ["
 FILES_PROCESSED = Counter(
     "spleeter_files_processed_total", "Attempts at jobs that ended, by result.", ["model", "result"]
 )
-CURRENT_JOBS = Gauge("spleeter_current_jobs", "Jobs being separated.", multiprocess_mode="mostrecent")
-QUEUE_DEPTH = Gauge("spleeter_queue_depth", "Jobs waiting to start.", multiprocess_mode="mostrecent")
-QUEUE_AUDIO_SECONDS = Gauge(
-    "spleeter_queue_audio_seconds",
-    "Seconds of audio in the jobs waiting to start.",
-    multiprocess_mode="mostrecent",
+CURRENT_JOBS = _Latest("spleeter_current_jobs", "Jobs being separated.")
+QUEUE_DEPTH = _Latest("spleeter_queue_depth", "Jobs waiting to start.")
+QUEUE_AUDIO_SECONDS = _Latest(
+    "spleeter_queue_audio_seconds", "Seconds of audio in the jobs waiting to start."
 )
-QUEUE_OLDEST_SECONDS = Gauge(
-    "spleeter_queue_oldest_seconds",
-    "Seconds that the oldest job has been waiting.",
-    multiprocess_mode="mostrecent",
+QUEUE_OLDEST_SECONDS = _Latest(
+    "spleeter_queue_oldest_seconds", "Seconds that the oldest job has been waiting."
 )
-READY_WORKERS = Gauge(
-    "spleeter_ready_workers",
-    "Live workers that have separated the reference clip correctly.",
-    multiprocess_mode="mostrecent",
+READY_WORKERS = _Latest(
+    "spleeter_ready_workers", "Live workers that have separated the reference clip correctly."
 )
 REALTIME_FACTOR = Histogram(
     "spleeter_realtime_factor", "Seconds of audio separated per second.", ["model"], buckets=_FACTORS

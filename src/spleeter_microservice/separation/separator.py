@@ -89,24 +89,10 @@ class StemSeparator(Protocol):
         """Free the model's memory."""
 
 
-@dataclass(frozen=True)
-class Family:
-    """A kind of model.
+LOADERS = {"spleeter": "spleeter_microservice.separation.spleeter.pipeline:load"}
+"""For each family of models, "module:function" of a function with the arguments of ``load_separator``.
 
-    Attributes:
-        name: name of the family.
-        loader: "module:function" of a function with the arguments of ``load_separator``, imported at the
-            first use, so that only the family in use is loaded.
-    """
-
-    name: str
-    loader: str
-
-
-FAMILIES = {
-    family.name: family
-    for family in (Family("spleeter", "spleeter_microservice.separation.spleeter.pipeline:load"),)
-}
+It is imported at the first use, so that only the family in use is loaded."""
 
 
 def load_separator(files: ModelFiles, cores: int | None = None) -> StemSeparator:
@@ -119,6 +105,6 @@ def load_separator(files: ModelFiles, cores: int | None = None) -> StemSeparator
     Raises:
         ModelCorruptError: if the files cannot be loaded.
     """
-    module, _, function = FAMILIES[files.family].loader.partition(":")
+    module, _, function = LOADERS[files.family].partition(":")
     separator: StemSeparator = getattr(import_module(module), function)(files, cores)
     return separator

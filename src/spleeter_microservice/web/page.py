@@ -12,22 +12,12 @@ from starlette.exceptions import HTTPException
 
 from spleeter_microservice.models.catalogue import CATALOGUE
 from spleeter_microservice.web.downloads.conditional import is_known
+from spleeter_microservice.web.middleware.security_headers import NOTHING_ALLOWED
 
 router = APIRouter(include_in_schema=False)
 
-POLICY = "; ".join(
-    [
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self'",
-        "connect-src 'self'",
-        "media-src blob:",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    ]
-)
+_OWN = "script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; media-src blob:"
+POLICY = f"{NOTHING_ALLOWED}; {_OWN}"
 """Content security policy of the page: same origin only, and nothing inline."""
 _TYPES = {
     "css": "text/css; charset=utf-8",

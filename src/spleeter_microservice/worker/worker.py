@@ -81,6 +81,9 @@ class Worker:
         options: options of the worker.
         observe: called at the end of every attempt.
         retention: eraser of expired and deleted jobs; None for one that records nothing.
+
+    Attributes:
+        number: the worker's number in the database while it is registered.
     """
 
     def __init__(
@@ -104,23 +107,13 @@ class Worker:
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._work_available = asyncio.Event()
-        self._number: int | None = None
+        self.number: int | None = None
         self._connected_since = self._last_heartbeat = time.monotonic()
 
     @property
     def running(self) -> int:
         """The number of running jobs."""
         return len(self._attempts)
-
-    @property
-    def connected(self) -> bool:
-        """Whether this worker's last heartbeat reached the database recently."""
-        return self._number is not None and time.monotonic() - self._last_heartbeat < self.options.silence
-
-    @property
-    def number(self) -> int | None:
-        """The worker's number in the database while it is registered."""
-        return self._number
 
     def stop(self) -> None:
         """Stop claiming jobs; finish the running ones within the grace period and requeue the rest.
@@ -166,10 +159,10 @@ class Worker:
                 await self._wait_for_work()
 
     async def _claim(self) -> Claim | None:
-        if self._number is None:
+        if self.number is None:
             return None
         try:
-            return await self._claims.claim(self._number)
+            return await self._claims.claim(self.number)
         except DatabaseUnavailableError:  # perhaps after the commit: see _requeue_unknown
             return None
 
@@ -231,15 +224,15 @@ class Worker:
         self._last_heartbeat = now
 
     async def _send_heartbeat(self) -> None:
-        if self._number is None:
-            self._number = await self._claims.register(self.options.name, self.options.slots)
+        if self.number is None:
+            self.number = await self._claims.register(self.options.name, self.options.slots)
             self._work_available.set()
             return
         attempts = dict(self._attempts)
-        held = await self._claims.beat(self._number)
+        held = await self._claims.beat(self.number)
         if held is None:
             logger.warning("declared dead by another worker; registering again")
-            self._number, held = None, []
+            self.number, held = None, []
         running = {one.job: one.fence for one in held if one.running}
         for job, attempt in attempts.items():
             if running.get(job) != attempt.claim.fence:
@@ -282,10 +275,10 @@ class Worker:
 
     async def _leave(self) -> None:
         """Unregister; a worker that cannot is declared dead later, to the same effect."""
-        if self._number is not None:
+        if self.number is not None:
             with contextlib.suppress(DatabaseUnavailableError):
-                await self._claims.unregister(self._number)
-        self._number = None
+                await self._claims.unregister(self.number)
+        self.number = None
 
 
 async def _first_failure(tasks: list[asyncio.Task[None]], until: asyncio.Event) -> None:

@@ -482,9 +482,3 @@ async def test_an_unusable_proxy_is_reported_at_the_start_without_its_password(
     with pytest.raises(ConfigurationError, match="ALL_PROXY") as caught:
         Jwks(f"{ISSUER}/keys")
     assert "sesame" not in str(caught.value)
-
-
-async def test_rules_without_issuer_or_audience_are_refused() -> None:
-    for issuers, audiences in (((), (AUDIENCE,)), ((ISSUER,), ())):
-        with pytest.raises(ConfigurationError, match="SPLEETER_JWT_ISSUER"):
-            TokenRules(issuers, audiences)

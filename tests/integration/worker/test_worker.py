@@ -55,7 +55,7 @@ async def test_a_waiting_worker_starts_a_new_job_within_a_tenth_of_a_second(
 ) -> None:
     waits = []
     async with at_work(worker(database, Songs(), poll=30.0)) as waiting:
-        await eventually(lambda: waiting.connected)
+        await eventually(lambda: waiting.number)
         for _ in range(9):
             job = (await repository.create(new_job())).job
             done = await until(repository, job.id, State.SUCCEEDED)
@@ -69,7 +69,7 @@ async def test_slots_work_at_the_same_time(database: Database, repository: JobRe
     jobs = [(await repository.create(new_job())).job for _ in range(3)]
     async with at_work(worker(database, songs, slots=3)) as working:
         await eventually(lambda: working.running >= 3)
-        assert working.connected
+        assert working.number
         for job in jobs:
             await until(repository, job.id, State.SUCCEEDED)
 
@@ -230,7 +230,7 @@ async def test_a_job_whose_claim_never_reached_the_worker_is_still_run(
         assert lost
         assert lost.job.id == job.id
         done = await until(repository, job.id, State.SUCCEEDED)
-        assert working.connected
+        assert working.number
     assert (done.attempts, done.crashes) == (2, 0)
 
 
