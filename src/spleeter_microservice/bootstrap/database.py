@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import TypeVar
 
 from spleeter_microservice.audit.log import AuditLog
 from spleeter_microservice.audit.record import Action, AuditEvent
@@ -21,6 +22,8 @@ from spleeter_microservice.worker.worker import worker_name
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 _PAUSE_SECONDS = 1.0  # between attempts to migrate
 
 
@@ -33,16 +36,26 @@ def embedded_database(settings: Settings) -> EmbeddedPostgres:
     return EmbeddedPostgres(make_folder(settings.data_dir / "postgres"))
 
 
-@contextmanager
-def database_url(settings: Settings) -> Iterator[str]:
-    """Yield the address of a running and migrated database, for a short command.
+def with_database(settings: Settings, action: Callable[[Database], Awaitable[T]]) -> T:
+    """Carry out an action of a short command on a running and migrated database.
 
-    The embedded database is started and stopped with the context, unless ``serve`` is running it.
+    The embedded database is started and stopped for it, unless ``serve`` is running it.
 
     Raises:
         ConfigurationError: if the embedded database cannot write its folder.
         DatabaseError: if the database cannot be used.
     """
+
+    async def act(url: str) -> T:
+        async with Database(url, connections=1, timeout=10.0) as database:
+            return await action(database)
+
+    with _database_url(settings) as url:
+        return asyncio.run(act(url))
+
+
+@contextmanager
+def _database_url(settings: Settings) -> Iterator[str]:
     if settings.database_url:
         migrate(settings.database_direct_url or settings.database_url)
         yield settings.database_url

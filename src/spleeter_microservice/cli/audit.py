@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from spleeter_microservice.settings import Settings
 if TYPE_CHECKING:
     from spleeter_microservice.audit.record import ChainHead
     from spleeter_microservice.audit.verify import Report, Verification
+    from spleeter_microservice.database.connection import Database
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -58,16 +58,10 @@ def verify_audit(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _verify_table(verification: Verification, settings: Settings) -> Report:
-    from spleeter_microservice.bootstrap.database import database_url
+    from spleeter_microservice.bootstrap.database import with_database
     from spleeter_microservice.bootstrap.shared import audit_keys
-    from spleeter_microservice.database.connection import Database
 
-    async def verify(url: str) -> Report:
-        async with Database(url, connections=1, timeout=10.0) as database:
-            return await verification.table(database, audit_keys(settings))
-
-    with database_url(settings) as url:
-        return asyncio.run(verify(url))
+    return with_database(settings, lambda database: verification.table(database, audit_keys(settings)))
 
 
 def _unknown(report: Report) -> str:
@@ -79,19 +73,14 @@ def _unknown(report: Report) -> str:
 
 def export_audit(options: argparse.Namespace, settings: Settings) -> int:
     """Print the records of the audit log."""
-    from spleeter_microservice.bootstrap.database import database_url
-    from spleeter_microservice.database.connection import Database
+    from spleeter_microservice.bootstrap.database import with_database
 
-    async def export(url: str) -> None:
-        async with (
-            Database(url, connections=1, timeout=10.0) as database,
-            database.transaction() as transaction,
-        ):
+    async def export(database: Database) -> None:
+        async with database.transaction() as transaction:
             async for stored in transaction.stream("list_audit", after=options.after):
                 print(stored["record"])
 
-    with database_url(settings) as url:
-        asyncio.run(export(url))
+    with_database(settings, export)
     return 0
 
 

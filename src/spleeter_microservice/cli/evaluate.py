@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spleeter_microservice.cli.exit_statuses import SOME_FAILED
+from spleeter_microservice.cli.models import find_or_pull
 from spleeter_microservice.cli.official import add_official_flags, refuse_adapter
 from spleeter_microservice.cli.options import add_options, read_options
 from spleeter_microservice.cli.report import (
@@ -22,6 +23,7 @@ from spleeter_microservice.cli.report import (
     versions,
     write,
 )
+from spleeter_microservice.cli.table import table
 from spleeter_microservice.errors import ConfigurationError, SpleeterError
 from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.settings import Settings
@@ -121,16 +123,12 @@ def _open_estimator(
         ModelEstimator,
         RecordingEstimator,
     )
-    from spleeter_microservice.models.provide import find_model, open_store
     from spleeter_microservice.separation.separator import load_separator
 
     if options.estimates:
         yield FileEstimator(options.estimates), {"name": options.model or str(options.estimates)}
         return
-    store = open_store(settings.models_dir, settings.models_url)
-    model = find_model(
-        options.model, store, settings.checkpoints_dir, announce=lambda text: print(text, file=sys.stderr)
-    )
+    model = find_or_pull(options.model, settings)
     with closing(load_separator(model.files)) as separator:
         estimator: Estimator = ModelEstimator(separator, read_options(options))
         if options.output:
@@ -173,7 +171,7 @@ class _Results:
 
     def publish(self) -> None:
         """Print the tables and write the files that the options name."""
-        from spleeter_microservice.evaluation.summary import museval, text
+        from spleeter_microservice.evaluation.summary import museval, remarks, song_rows, summary_rows
 
         seconds, elapsed = sum(song.duration for song in self.scores), time.perf_counter() - self._start
         facts = (
@@ -181,7 +179,9 @@ class _Results:
             f"{seconds / elapsed:.1f} times faster than real time"
         )
         if self.scores and not any(map(is_standard_output, (self._options.json, self._options.html))):
-            print(f"{self._model['name']}: {facts}; median (mean), in dB\n\n{text(self.scores)}")
+            heading = f"{self._model['name']}: {facts}; median (mean), in dB"
+            tables = table(summary_rows(self.scores), 1), table(song_rows(self.scores), 2)
+            print("\n\n".join(filter(None, (heading, *tables, remarks(self.scores)))))
         if self._options.output and self._options.bsseval:
             for song in self.scores:
                 path = self._options.output / "metrics" / "test" / f"{song.song}.json"

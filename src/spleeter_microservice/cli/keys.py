@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from spleeter_microservice.cli.table import print_table
+from spleeter_microservice.cli.table import table
 from spleeter_microservice.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from spleeter_microservice.access.keys import ApiKeys
     from spleeter_microservice.audit.log import AuditLog
     from spleeter_microservice.audit.record import Action, AuditEvent
+    from spleeter_microservice.database.connection import Database
 
 T = TypeVar("T")
 
@@ -74,7 +74,7 @@ def list_keys(options: argparse.Namespace, settings: Settings) -> int:
         print(json.dumps(rows, indent=2))
         return 0
     headings = [name.upper() for name in _COLUMNS]
-    print_table([headings, *([str(row[name] or "-") for name in _COLUMNS] for row in rows)])
+    print(table([headings, *([str(row[name] or "-") for name in _COLUMNS] for row in rows)]))
     return 0
 
 
@@ -115,16 +115,13 @@ def _with_keys(settings: Settings, action: Callable[[ApiKeys, AuditLog], Awaitab
     from spleeter_microservice.access.key_table import KeyTable
     from spleeter_microservice.access.keys import ApiKeys
     from spleeter_microservice.audit.log import AuditLog
-    from spleeter_microservice.bootstrap.database import database_url
+    from spleeter_microservice.bootstrap.database import with_database
     from spleeter_microservice.bootstrap.shared import audit_keys
-    from spleeter_microservice.database.connection import Database
 
-    async def act(url: str) -> T:
-        async with Database(url, connections=1, timeout=10.0) as database:
-            return await action(ApiKeys(KeyTable(database)), AuditLog(database, audit_keys(settings)))
+    def act(database: Database) -> Awaitable[T]:
+        return action(ApiKeys(KeyTable(database)), AuditLog(database, audit_keys(settings)))
 
-    with database_url(settings) as url:
-        return asyncio.run(act(url))
+    return with_database(settings, act)
 
 
 def _event(action: Action, record: KeyRecord) -> AuditEvent:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spleeter_microservice.cli.report import as_json
-from spleeter_microservice.cli.table import print_table
+from spleeter_microservice.cli.table import table
 from spleeter_microservice.errors import ModelCorruptError
 from spleeter_microservice.models.catalogue import CATALOGUE, BuiltIn, ModelEntry
+from spleeter_microservice.settings import Settings
 
 if TYPE_CHECKING:
+    from spleeter_microservice.models.directory import InstalledModel
     from spleeter_microservice.models.store import ModelStore
 
 _MEGABYTE = 1_000_000
@@ -51,13 +54,25 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     action.set_defaults(handler=remove_model)
 
 
+def find_or_pull(descriptor: str, settings: Settings) -> InstalledModel:
+    """Find a model for a command; if it has to be pulled or replaced first, say so on standard error.
+
+    Raises:
+        ModelError, ConfigurationError: as ``provide.find_model``.
+    """
+    from spleeter_microservice.models.provide import find_model, open_store
+
+    store = open_store(settings.models_dir, settings.models_url)
+    return find_model(descriptor, store, settings.checkpoints_dir, lambda text: print(text, file=sys.stderr))
+
+
 def list_models(store: ModelStore, arguments: argparse.Namespace) -> int:
     """Print every model: when it was installed and from where, or how to install it."""
     rows = [_describe(store, entry) for entry in store.catalogue]
     if arguments.json:
         print(as_json(rows))
         return 0
-    print_table([("NAME", "STATE", "SIZE", "LICENCE", "SOURCE"), *map(_cells, rows)])
+    print(table([("NAME", "STATE", "SIZE", "LICENCE", "SOURCE"), *map(_cells, rows)]))
     variants = ", ".join(name for row in rows for name in row["variants"])
     print(f"\nThe same weights, run up to 16 kHz instead of 11: {variants}.")
     return 0

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spleeter_microservice.cli.exit_statuses import SOME_FAILED
+from spleeter_microservice.cli.models import find_or_pull
 from spleeter_microservice.cli.official import add_official_flags, read_official_flags, separate_with_adapter
 from spleeter_microservice.cli.options import add_options, read_options
 from spleeter_microservice.cli.report import (
@@ -101,7 +102,6 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     Returns:
         0, or the error's exit status if there is a single file, or ``SOME_FAILED``.
     """
-    from spleeter_microservice.models.provide import find_model, open_store
     from spleeter_microservice.separation.separator import load_separator
 
     options = read_options(arguments)
@@ -113,10 +113,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         check_writable(arguments.report)
     if note := options.output_format.note:
         print(f"Note: {note}", file=sys.stderr)
-    store = open_store(settings.models_dir, settings.models_url)
-    model = find_model(
-        arguments.model, store, settings.checkpoints_dir, announce=lambda text: print(text, file=sys.stderr)
-    )
+    model = find_or_pull(arguments.model, settings)
     paths = _plan(sources, model.files.stems, arguments, options)
     _logger.info("%s: %s, weights %s", model.name, model.folder, model.manifest.weights_sha256)
     with closing(load_separator(model.files)) as separator:

@@ -5,8 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def print_table(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows of cells, the first of which are the headings, in aligned columns."""
+def table(rows: Sequence[Sequence[str]], texts: int | None = None) -> str:
+    """Return rows of cells, the first of which are the headings, as lines of aligned columns.
+
+    Args:
+        rows: the cells.
+        texts: number of columns of texts; numbers follow them, aligned to the right. None for texts alone.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
     for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        cells = enumerate(zip(row, widths, strict=True))
+        padded = (
+            cell.ljust(width) if texts is None or i < texts else cell.rjust(width)
+            for i, (cell, width) in cells
+        )
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines)

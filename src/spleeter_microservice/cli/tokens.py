@@ -9,7 +9,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from spleeter_microservice.cli.table import print_table
+from spleeter_microservice.cli.table import table
 from spleeter_microservice.errors import (
     ConfigurationError,
     InvalidTokenError,
@@ -46,7 +46,7 @@ def check_token(options: argparse.Namespace, settings: Settings) -> int:
     rows = [(found.part, found.value, _result(found.error)) for found in examination.findings]
     checked = {found.part for found in examination.findings}
     rows += [(name, value, "-") for name, value in examination.claims.items() if name not in checked]
-    print_table([("PART", "VALUE", "RESULT"), *((_safe(n), _shown(n, v), result) for n, v, result in rows)])
+    print(table([("PART", "VALUE", "RESULT"), *((_safe(n), _shown(n, v), result) for n, v, result in rows)]))
     if examination.error:
         raise examination.error
     principal = examination.principal

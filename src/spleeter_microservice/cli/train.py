@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spleeter_microservice.cli.models import find_or_pull
 from spleeter_microservice.cli.official import add_official_flags, refuse_adapter
 from spleeter_microservice.errors import ConfigurationError
 from spleeter_microservice.settings import Settings
@@ -92,13 +93,9 @@ def _output(options: argparse.Namespace, configuration: TrainingConfiguration) -
 
 def _base(name: str, settings: Settings) -> Base:
     from spleeter_microservice.models.installer import read_installed_weights
-    from spleeter_microservice.models.provide import find_model, open_store
     from spleeter_microservice.training.session import Base
 
-    store = open_store(settings.models_dir, settings.models_url)
-    model = find_model(
-        name, store, settings.checkpoints_dir, announce=lambda text: print(text, file=sys.stderr)
-    )
+    model = find_or_pull(name, settings)
     weights = read_installed_weights(model)
     return Base(name, weights.sha256, model.architecture, weights.arrays)
 

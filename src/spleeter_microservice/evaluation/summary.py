@@ -95,13 +95,6 @@ def summarise(songs: Iterable[SongScores]) -> dict[str, dict[str, Any]]:
     }
 
 
-def text(songs: Sequence[SongScores]) -> str:
-    """Return the summary and each song's scores as tables, followed by remarks."""
-    return "\n\n".join(
-        filter(None, [_aligned(summary_rows(songs)), _aligned(song_rows(songs)), _remarks(songs)])
-    )
-
-
 def summary_rows(songs: Sequence[SongScores]) -> list[tuple[str, ...]]:
     """Return the summary as rows of a table, the heading first: medians, with means in brackets."""
     summary = summarise(songs)
@@ -120,25 +113,12 @@ def song_rows(songs: Sequence[SongScores]) -> list[tuple[str, ...]]:
     return [heading, *((song, stem, *(_cell(n.get(key)) for key in keys)) for song, stem, n in every)]
 
 
-def _remarks(songs: Sequence[SongScores]) -> str:
+def remarks(songs: Sequence[SongScores]) -> str:
+    """Return remarks on the songs, such as stems that were not scored, one a line."""
     lines = []
     for song in songs:
         lines += [f"{song.song}: {name} not scored: {reason}." for name, reason in song.unscored.items()]
         lines += [f"{song.song}: {note}." for note in song.notes]
-    return "\n".join(lines)
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
-    """Align the columns of a table: names to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    names = sum(heading in ("song", "stem") for heading in rows[0])
-    lines = []
-    for row in rows:
-        cells = zip(row, widths, strict=True)
-        padded = [
-            cell.ljust(width) if i < names else cell.rjust(width) for i, (cell, width) in enumerate(cells)
-        ]
-        lines.append("  ".join(padded).rstrip())
     return "\n".join(lines)
 
 
