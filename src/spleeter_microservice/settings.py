@@ -86,24 +86,6 @@ class Variable:
     secret: bool = False
     default: str = ""
 
-    def read(self, text: str) -> Any:
-        """Return the value of the variable's text.
-
-        Raises:
-            ConfigurationError: if the text is invalid; the message names the variable.
-        """
-        if "\0" in text or "\n" in text:
-            raise ConfigurationError(
-                f"{self.name} contains a line break or a NUL byte. Write it in one line."
-            )
-        try:
-            return self.parse(text)
-        except ValueError as error:
-            # Without its cause, whose message or variables may hold the secret.
-            raise ConfigurationError(
-                f"{self.name} is {'invalid' if self.secret else repr(text)}. {error}"
-            ) from None
-
 
 def setting(
     name: str,
@@ -409,12 +391,15 @@ class Settings:
         problems: dict[str, str] = {}
         for item in fields(cls):
             variable: Variable = item.metadata["variable"]
-            text = environ.get(variable.name, "").strip()
-            if text and not _is_service_link(variable.name, text):
+            name = variable.name
+            text = environ.get(name, "").strip()
+            if "\0" in text or "\n" in text:
+                problems[name] = f"{name} contains a line break or a NUL byte. Write it in one line."
+            elif text and not _is_service_link(name, text):
                 try:
-                    values[item.name] = variable.read(text)
-                except ConfigurationError as error:
-                    problems[variable.name] = str(error)
+                    values[item.name] = variable.parse(text)
+                except ValueError as error:
+                    problems[name] = f"{name} is {'invalid' if variable.secret else repr(text)}. {error}"
         if "data_dir" in values:
             values.setdefault("models_dir", values["data_dir"] / "models")
         settings = cls(**values)

@@ -136,38 +136,36 @@ class _Connection:
         self._loop = asyncio.get_running_loop()
 
     async def send(self, data: bytes | memoryview) -> None:
-        try:
-            async with asyncio.timeout(self._timeout):
-                await self._loop.sock_sendall(self._socket, data)
-        except TimeoutError as error:
-            raise ClamdError(f"clamd at {self._name} stopped reading") from error
-        except OSError as error:
-            raise _ConnectionClosedError(
-                f"clamd at {self._name} closed the connection: {error.strerror or error}"
-            ) from error
+        async with self._within(self._timeout, "stopped reading"):
+            await self._loop.sock_sendall(self._socket, data)
 
     async def reply(self, timeout: float) -> str:
         received = b""
-        try:
-            async with asyncio.timeout(timeout):
-                while not received.endswith(b"\0") and len(received) <= _LONGEST_REPLY:
-                    data = await self._loop.sock_recv(self._socket, _LONGEST_REPLY)
-                    if not data:
-                        break
-                    received += data
-        except TimeoutError as error:
-            raise ClamdError(f"clamd at {self._name} did not reply within {timeout:g} s") from error
-        except OSError as error:
-            raise ClamdError(
-                f"clamd at {self._name} closed the connection: {error.strerror or error}"
-            ) from error
+        async with self._within(timeout, f"did not reply within {timeout:g} s"):
+            while not received.endswith(b"\0") and len(received) <= _LONGEST_REPLY:
+                data = await self._loop.sock_recv(self._socket, _LONGEST_REPLY)
+                if not data:
+                    break
+                received += data
         if not received.endswith(b"\0"):
             raise ClamdError(f"clamd at {self._name} closed the connection in mid-reply")
         return received.rstrip(b"\0").decode("utf-8", "replace").strip()
 
+    @contextlib.asynccontextmanager
+    async def _within(self, seconds: float, failing: str) -> AsyncIterator[None]:
+        """Translate errors of the connection, and of a daemon that takes longer."""
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as error:
+            raise ClamdError(f"clamd at {self._name} {failing}") from error
+        except OSError as error:
+            reason = error.strerror or error
+            raise _ConnectionClosedError(f"clamd at {self._name} closed the connection: {reason}") from error
+
 
 class _ConnectionClosedError(ClamdError):
-    """The daemon closed the connection during a write; it may have replied before."""
+    """The daemon closed the connection; if that was during a write, it may have replied before."""
 
 
 async def _send_all(connection: _Connection, chunks: AsyncIterator[bytes]) -> bool:

@@ -102,7 +102,7 @@ SELECT event.*, CASE WHEN event.state = 'succeeded' THEN job.warnings ELSE '[]' 
 FROM spleeter_events AS event JOIN spleeter_jobs AS job ON job.id = event.job_id
 WHERE event.job_id = %(job)s AND job.tenant = %(tenant)s AND NOT job.deleted AND event.id > %(after)s
   AND (job.expires_at IS NULL OR job.expires_at > now())
-ORDER BY event.id LIMIT %(limit)s;
+ORDER BY event.id;
 
 -- find_position --
 -- Count the jobs, and the audio seconds, ahead of a queued job

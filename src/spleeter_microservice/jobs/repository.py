@@ -160,10 +160,10 @@ class JobRepository:
             own = _found(await transaction.first("get_job", tenant=tenant, job=job), job)
             return _position(ahead, own["audio_seconds"], await transaction.one("measure_throughput"))
 
-    async def events(self, tenant: str, job: UUID, after: int = 0, limit: int = 100) -> list[JobEvent]:
-        """Return a job's events after a given one; an unknown job has none."""
+    async def events(self, tenant: str, job: UUID, after: int = 0) -> list[JobEvent]:
+        """Return a job's events after a given one, of which there are few; an unknown job has none."""
         async with self._database.statement() as statement:
-            rows = await statement.rows("list_events", tenant=tenant, job=job, after=after, limit=limit)
+            rows = await statement.rows("list_events", tenant=tenant, job=job, after=after)
         return [JobEvent.from_row(row) for row in rows]
 
     async def delete(self, tenant: str, job: UUID) -> Job:

@@ -8,11 +8,15 @@ from importlib import metadata
 from pathlib import Path
 
 from spleeter_microservice.errors import ModelError
-from spleeter_microservice.models.catalogue import ModelEntry
+from spleeter_microservice.models.catalogue import BUILTIN_FOLDER, ModelEntry
 from spleeter_microservice.models.directory import InstalledModel, ModelDirectory
-from spleeter_microservice.models.manifest import Manifest
+from spleeter_microservice.models.manifest import FileRecord, Manifest, verify_files
 from spleeter_microservice.models.weights import Weights
-from spleeter_microservice.separation.spleeter.architecture import GRAPH_VERSION, UNetArchitecture
+from spleeter_microservice.separation.spleeter.architecture import (
+    CASCADE_GRAPH,
+    GRAPH_VERSION,
+    UNetArchitecture,
+)
 
 EXAMPLE_SONG = "example.mp3"
 
@@ -48,6 +52,32 @@ def new_manifest(name: str, source: str, licence: str, architecture: UNetArchite
     """Return the manifest of a model that is about to be installed."""
     now, version = datetime.now(UTC).isoformat(timespec="seconds"), metadata.version("spleeter-microservice")
     return Manifest(name, source, licence, now, architecture, GRAPH_VERSION, "", version)
+
+
+def load_builtin(
+    entry: ModelEntry, date: str, base: InstalledModel, folder: Path = BUILTIN_FOLDER
+) -> InstalledModel:
+    """Return a built-in model after verifying its file.
+
+    Args:
+        entry: the model.
+        date: day of its training.
+        base: model that it refines.
+        folder: directory of its network.
+
+    Raises:
+        ModelCorruptError: if the file is not the one that was shipped.
+    """
+    manifest = replace(
+        new_manifest(entry.name, "built in", entry.licence, architecture_of(entry)),
+        installed=date,
+        weights_sha256=entry.sha256,
+        files={CASCADE_GRAPH: FileRecord(entry.sha256, entry.size)},
+    )
+    verify_files(folder, manifest.files, "reinstall spleeter-microservice")
+    return InstalledModel(
+        entry.name, folder, manifest.architecture, manifest, base, entry.quality, entry.experimental
+    )
 
 
 def install(directory: ModelDirectory, manifest: Manifest, weights: Weights) -> None:

@@ -15,7 +15,6 @@ from spleeter_microservice.errors import (
     without_passwords,
 )
 from spleeter_microservice.models import installer
-from spleeter_microservice.models.builtin import load_builtin
 from spleeter_microservice.models.catalogue import (
     CATALOGUE,
     RELEASE_URL,
@@ -82,7 +81,7 @@ class ModelStore:
         selection = self.catalogue.resolve(descriptor)
         entry = selection.entry
         if isinstance(entry.source, BuiltIn):
-            return load_builtin(entry, entry.source.date, self.find(entry.source.base))
+            return installer.load_builtin(entry, entry.source.date, self.find(entry.source.base))
         model = installer.read_current(self._directory(entry))
         if model is None:
             raise ModelNotInstalledError(

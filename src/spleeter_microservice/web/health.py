@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable
+from typing import Literal
 
 import structlog
 from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
 
 from spleeter_microservice.antivirus.clamd import ClamdError
 from spleeter_microservice.errors import ScannerUnavailableError, SpleeterError
-from spleeter_microservice.web.health_schemas import Alive, Health, Part
 from spleeter_microservice.web.openapi.responses import RETRY_AFTER, Answers, open_to_all
 from spleeter_microservice.web.services import Services
 
@@ -20,6 +21,29 @@ _CACHED_SECONDS = 1.0  # so that frequent requests put no load on the parts
 
 logger = structlog.get_logger(__name__)
 router = APIRouter(tags=["operation"])
+
+
+class Part(BaseModel):
+    """A part of the service, and its state."""
+
+    state: Literal["ok", "off", "unavailable"]
+    count: int | None = Field(default=None, description="Number of workers that are ready.")
+
+
+class Health(BaseModel):
+    """State of the service."""
+
+    status: Literal["ready", "unavailable"]
+    parts: dict[str, Part] = Field(description="States of database, storage, antivirus and workers.")
+    warnings: list[str] = Field(description="Weaknesses of the configuration that its operator should mend.")
+
+
+class Alive(BaseModel):
+    """Confirmation that the process responds."""
+
+    status: Literal["alive"] = "alive"
+
+
 _REPORT: Answers = open_to_all() | {
     503: {"model": Health, "description": "Songs cannot be separated at the moment.", "headers": RETRY_AFTER}
 }

@@ -21,8 +21,8 @@ from spleeter_microservice.errors import (
     ModelNotInstalledError,
     UnknownModelError,
 )
-from spleeter_microservice.models.builtin import load_builtin
 from spleeter_microservice.models.catalogue import BUILTIN_FOLDER, CATALOGUE
+from spleeter_microservice.models.installer import load_builtin
 from spleeter_microservice.models.provide import find_model
 from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.separation.options import SeparationOptions

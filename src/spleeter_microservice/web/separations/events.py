@@ -23,7 +23,6 @@ from spleeter_microservice.web.services import ServicesDep
 
 HEARTBEAT = 15.0
 """Seconds of silence after which a comment is sent, so that no proxy closes the connection."""
-_PAGE = 100
 _LARGEST_ID = 2**63 - 1  # PostgreSQL's bigint
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx must not hold events back
 
@@ -73,7 +72,7 @@ async def follow(
     `progress` events, only the last one is kept.
     """
     job = await services.repository.get(caller.tenant, id)
-    if job.state.final and not await services.repository.events(caller.tenant, id, last_event_id, 1):
+    if job.state.final and not await services.repository.events(caller.tenant, id, last_event_id):
         return Response(status_code=204)
     if request.method == "HEAD":
         return Response(headers=_HEADERS, media_type=EventSourceResponse.media_type)
@@ -154,21 +153,11 @@ class EventStream:
     async def _look_up(self) -> Sequence[JobEvent]:
         """Return the events that the client lacks. The job is read first: it may have no new events."""
         job = await self._repository.get(self._tenant, self._job)
-        found = await self._recorded()
+        found = await self._repository.events(self._tenant, self._job, self._last)
         if found:
             self._last = found[-1].id
         self._state = found[-1].state if found else job.state
         self._over = State(self._state).final
-        return found
-
-    async def _recorded(self) -> Sequence[JobEvent]:
-        found: list[JobEvent] = []
-        while len(found) % _PAGE == 0:
-            last = found[-1].id if found else self._last
-            page = await self._repository.events(self._tenant, self._job, last, _PAGE)
-            found += page
-            if not page:
-                break
         return found
 
 
