@@ -78,6 +78,7 @@ class Decoder:
             self._context.options = {"err_detect": "crccheck"}
         self._lost: float | None = None  # seconds at which packets that failed left no gap in the times
         self._first: float | None = None  # time of the first frame, in seconds
+        self._end: float | None = None  # time at which the last frame ended, in seconds
         self._origin = 0.0  # time at which the sound would have begun if no time had jumped
         self._next: int | None = None  # where the next packet of a stream without a container is expected
         self._skipped = False  # whether a packet since the last frame was elsewhere
@@ -166,7 +167,7 @@ class Decoder:
         """Return the seconds of silence to put before a frame."""
         bad, self.bad_packets = self.bad_packets, 0
         skipped, self._skipped = self._skipped, False
-        gap = self._jump(frame.time)
+        gap = self._jump(frame)
         ends = self._clock + gap  # if silence fills the gap
         if self._format in _RAW_STREAMS and not (skipped and ends <= (self.announced_duration or 0.0)):
             # These times are counted from block numbers, which some encoders write wrongly.
@@ -190,17 +191,20 @@ class Decoder:
         self._silence += gap
         return gap
 
-    def _jump(self, time: float | None) -> float:
+    def _jump(self, frame: av.AudioFrame) -> float:
         """Return the seconds by which a frame's time is ahead of the sound so far."""
+        time = frame.time
         if time is None:
             return 0.0
         if self._first is None:
-            self._first = self._origin = time
+            self._first = self._origin = time - self._clock
+        overlap = (self._end or time) - time
+        self._end = time + frame.samples / frame.sample_rate
         gap = time - self._origin - self._clock
         if gap > -NOTICEABLE:
             return gap
         self._origin += gap  # the timestamps restart
-        if self._format not in _RAW_STREAMS:
+        if overlap >= NOTICEABLE and self._format not in _RAW_STREAMS:
             text = f"The times in the file jump back by {-gap:.2f} s; the sound goes on without a break."
             self._warn("time-jump", text, self.seconds)
         return 0.0
@@ -251,7 +255,7 @@ class Decoder:
             self._warn("cut-off", f"{end} ends after {self.seconds:.2f} s.", self.seconds)
         elif is_short and self._lost is not None:
             self._warn("damaged", f"{missing:.2f} s cannot be decoded; they are left out.", self._lost)
-        elif tolerance is not None and abs(missing) >= tolerance and stated:
+        elif is_short or (stated and tolerance is not None and self.seconds - stated >= tolerance):
             self._warn(
                 "wrong-length", f"The file states {stated:.2f} s, but lasts {self.seconds:.2f} s.", 0.0
             )

@@ -104,14 +104,13 @@ def split(file: SeekableFile, start_of_file: re.Pattern[bytes], start: int, size
 
 
 def after_tags(file: SeekableFile, position: int, size: int) -> int:
-    """Return the position behind any tags, or the same one if nothing follows them."""
-    begin = position
+    """Return the position behind any tags that begin at a position."""
     for _ in range(MAX_CHUNKS):
         length = _tag_length(read_at(file, position, 32))
         if not length:
             break
         position += length
-    return position if position < size else begin
+    return min(position, size)
 
 
 def _tag_length(header: bytes) -> int:

@@ -89,7 +89,7 @@ Section = tuple[bytes, int, int]
 def examine(file: SeekableFile) -> Structure:
     """Return the findings about a file, none if its format is unknown, and rewind the file."""
     size = file.seek(0, os.SEEK_END)
-    start = after_tags(file, 0, size)
+    start = after_tags(file, 0, size) % size if size else 0  # a file may be nothing but tags
     head = read_at(file, start, 64)
     try:
         for starts_like, examine_format in _EXAMINERS:

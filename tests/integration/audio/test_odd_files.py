@@ -170,6 +170,17 @@ def test_times_that_step_back_are_told(tmp_path: Path) -> None:
     assert warning.position == pytest.approx(SECONDS, abs=0.06)
 
 
+@pytest.mark.parametrize(
+    ("muxer", "encoder", "rate", "start"),
+    [("mp3", "libmp3lame", 8000, 0), ("flv", "aac", 44_100, 5 * 44_100), ("nut", "mp2", 44_100, 5 * 44_100)],
+)
+def test_times_may_begin_anywhere(tmp_path: Path, muxer: str, encoder: str, rate: int, start: int) -> None:
+    path = encode(tmp_path / "song", SONG, muxer=muxer, encoder=encoder, rate=rate, start=start)
+    result, warnings = outcome(path, sample_rate=rate)
+    assert len(result) == pytest.approx(len(SONG), abs=3000)
+    assert warnings == []
+
+
 def test_a_gap_that_ffmpeg_closes_is_told(tmp_path: Path) -> None:
     result, (warning,) = outcome(with_pause(tmp_path / "call.avi", "avi", 3), sample_rate=48_000)
     assert len(result) == pytest.approx(len(SONG), abs=3000)
@@ -339,7 +350,11 @@ def test_a_wrong_byte_rate_and_block_size_are_ignored(tmp_path: Path, offset: in
 
 
 @pytest.mark.parametrize(
-    "trailer", [b"", b"LIST\x04\0\0\0INFO", b"id3 \xff\xff\0\0" + bytes(9000), b"TAG" + bytes(125)]
+    "trailer",
+    [
+        *(b"", b"LIST\x04\0\0\0INFO", b"id3 \xff\xff\0\0" + bytes(9000), b"TAG" + bytes(125)),
+        b"ID3\3\0\0\0\0\x27\x08" + b"x" * 5000,
+    ],
 )
 def test_what_follows_the_samples_of_wav_is_no_sound(tmp_path: Path, trailer: bytes) -> None:
     path = written(tmp_path / "song.wav", data_of("s16.wav", tmp_path) + trailer)
