@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-fast test-research coverage components check docs bench bench-service bench-crash image format lock clean
+.PHONY: help demo serve test test-fast test-research coverage components check docs bench bench-service bench-crash bench-damage image format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -55,6 +55,9 @@ bench-service: $(VENV)/installed-dev ## measure the service through its API
 
 bench-crash: $(VENV)/installed-dev ## separate many clips while processes are killed, and compare the stems
 	$(BIN)/python -m bench.crashes $(BENCH_ARGS)
+
+bench-damage: $(VENV)/installed-dev ## send damaged files and damaged forms to the service
+	$(BIN)/python -m bench.damage $(BENCH_ARGS)
 
 components: ## install the programs that the tests run, if you are root on a system with apt-get
 	@if [ -x /usr/sbin/clamd ] && [ -x /usr/sbin/pgbouncer ] && [ -x /usr/bin/chromedriver ] \

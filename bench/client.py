@@ -70,6 +70,12 @@ class Client:
                 return found
             cursor = {"cursor": page["next_cursor"]}
 
+    async def all_ended(self) -> list[Separation]:
+        """Return all separations as soon as none is queued or running."""
+        while not all(job["state"] in FINAL for job in await self.all()):
+            await asyncio.sleep(0.5)
+        return await self.all()
+
     async def succeeded(self, job: str, within: float) -> Separation:
         """Poll a separation until it has succeeded, and return it.
 

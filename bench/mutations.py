@@ -1,12 +1,9 @@
-"""Send damaged files to the service: each is refused or becomes a job that ends, and nothing stays behind."""
+"""Damaged files for the service: each is refused or becomes a job that ends."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import random
-import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,9 +11,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from bench.client import FINAL, Client, Separation
+from bench.client import Separation
 from bench.fleet import Fleet
-from bench.machine import machine
 from spleeter_microservice.errors import InputError, SongTooLongError, error_classes
 
 _SECONDS = 1.5
@@ -87,25 +83,24 @@ def _repeated(chance: random.Random, data: bytes) -> bytes:
     return data[:begin] + data[begin : begin + chance.choice((16, 1024, len(data)))] * times + data[begin:]
 
 
-async def follow(count: int, seed: int, folder: Path, within: float) -> tuple[Counter[str], list[str]]:
+async def send(fleet: Fleet, count: int, seed: int, folder: Path) -> tuple[Counter[str], list[str]]:
     """Send the files and wait until all jobs have ended.
 
     Args:
+        fleet: the running service.
         count: number of files.
         seed: seed of the damage.
-        folder: the folder to create for all files.
-        within: seconds that this may take.
+        folder: the folder for whole files.
 
     Returns:
         What became of the files, and descriptions of everything that went wrong.
     """
     fates: Counter[str] = Counter()
     problems: list[str] = []
-    fleet = Fleet(folder / "service")
-    async with fleet, fleet.client() as client, asyncio.timeout(within):
-        turns, running = asyncio.Semaphore(_AT_A_TIME), {*fleet.family()}
+    turns = asyncio.Semaphore(_AT_A_TIME)
+    async with fleet.client() as client:
 
-        async def send(number: int, ending: str, data: bytes) -> None:
+        async def offer(number: int, ending: str, data: bytes) -> None:
             async with turns:
                 answer = await client.offer(f"{number}.{ending}", data)
             fates[f"{answer.status_code} {answer.json().get('type', 'accepted')}"] += 1
@@ -113,49 +108,12 @@ async def follow(count: int, seed: int, folder: Path, within: float) -> tuple[Co
                 problems.append(f"file {number}, {ending}: {answer.status_code} {answer.text[:200]}")
 
         files = enumerate(mutations(make(folder), count, seed))
-        await asyncio.gather(*(send(number, *mutation) for number, mutation in files))
-        jobs = await _ended(client)
-        fates.update(f"job {job['state']} {(job['error'] or {}).get('type', '')}".strip() for job in jobs)
-        problems += [f"job {job['id']}: {job['error']}" for job in jobs if _is_fault(job)]
-        await client.delete_all()
-        running |= {*fleet.family()}
-        problems += [f"left over: {name}" for name in await fleet.leftovers_in_the_end()]
-    problems += [f"process {one.pid} outlived the service" for one in running if one.alive]
-    return fates, problems
-
-
-async def _ended(client: Client) -> list[Separation]:
-    """Return all jobs as soon as none is queued or running."""
-    while any(job["state"] not in FINAL for job in await client.all()):
-        await asyncio.sleep(0.5)
-    return await client.all()
+        await asyncio.gather(*(offer(number, *mutation) for number, mutation in files))
+        jobs = await client.all_ended()
+    fates.update(f"job {job['state']} {(job['error'] or {}).get('type', '')}".strip() for job in jobs)
+    return fates, problems + [f"job {job['id']}: {job['error']}" for job in jobs if _is_fault(job)]
 
 
 def _is_fault(job: Separation) -> bool:
     """Return whether a job failed for another reason than its file."""
     return job["state"] != "succeeded" and (job["error"] or {}).get("type") not in _EXPECTED
-
-
-def main() -> int:
-    """Carry out the run on the command line; return 1 if anything went wrong."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--files", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--within", type=float, default=1800.0, help="seconds that the run may take")
-    parser.add_argument("--quick", action="store_true", help="send twenty files")
-    options = parser.parse_args()
-    print(f"Measured on {machine()}.", flush=True)
-    start = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        count = 20 if options.quick else options.files
-        fates, problems = asyncio.run(follow(count, options.seed, Path(folder), options.within))
-    for fate, times in sorted(fates.items()):
-        print(f"{times:5} × {fate}")
-    print(f"{count} files in {time.monotonic() - start:.0f} s")
-    for problem in problems or ["no fault, nothing stuck or left over"]:
-        print(problem)
-    return 1 if problems else 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -45,6 +45,7 @@ QUICK = {
     "bench": "BENCH_ARGS=--quick",
     "bench-service": "BENCH_ARGS=--quick",
     "bench-crash": "BENCH_ARGS=--quick",
+    "bench-damage": "BENCH_ARGS=--quick",
     "format": "",
     "clean": "VENV=unused",
 } | {target: f"PYTEST_ARGS='{COLLECT}'" for target in TARGETS if target.startswith("test-")}
