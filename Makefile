@@ -61,16 +61,19 @@ bench-damage: $(VENV)/installed-dev ## send damaged files and damaged forms to t
 
 components: ## install the programs that the tests run, if you are root on a system with apt-get
 	@if [ -x /usr/sbin/clamd ] && [ -x /usr/sbin/pgbouncer ] && [ -x /usr/bin/chromedriver ] \
-		&& dpkg -s $(SYNTHESIS) node-form-data >/dev/null 2>&1 \
+		&& dpkg -s $(OBJECT_STORE) $(SYNTHESIS) node-form-data >/dev/null 2>&1 \
 		&& command -v prometheus >/dev/null && command -v kubectl >/dev/null && command -v microsocks >/dev/null \
 		&& command -v npm >/dev/null \
 		|| ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then exit 0; fi; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 		clamav-daemon chromium chromium-driver curl fonts-dejavu-core microsocks nodejs node-form-data pgbouncer \
-		$(SYNTHESIS) \
+		$(OBJECT_STORE) $(SYNTHESIS) \
 		$$(command -v npm >/dev/null || echo npm) \
 		$$(command -v kubectl >/dev/null || echo kubernetes-client) >/dev/null && \
 	{ command -v prometheus >/dev/null || scripts/install_prometheus.sh; }
+
+# Ceph's S3 server and the least that it needs.
+OBJECT_STORE := ceph-mon ceph-osd radosgw
 
 # The programs and sounds that synthesise music to train the built-in models on.
 SYNTHESIS := mma fluidsynth fluid-soundfont-gm timgm6mb-soundfont musescore-general-soundfont-small \

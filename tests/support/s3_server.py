@@ -1,128 +1,183 @@
-"""An S3 server in its own process, with users and policies.
-
-Run as a program, it is moto's server, but answers like S3 where a user may not list: then a missing object is
-forbidden, not missing.
-"""
+"""A real S3 server with users and policies: Ceph's object gateway, with its storage in memory."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
+import shutil
 import socket
 import subprocess
-import sys
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+import tempfile
+import uuid
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import boto3  # type: ignore[import-untyped]  # it has no types
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import run_simple
 
+from tests.support.service import free_port
 from tests.support.waiting import wait_until
 
 BUCKET = "songs"
-_ADMINISTRATOR = {"aws_access_key_id": "someone", "aws_secret_access_key": "a secret"}
+_ADMINISTRATOR = "administrator"
+_SECRET = "a-secret"
+# One copy of everything; no wait for further changes of the cluster; no check of the disk.
+_SETTINGS = """\
+[global]
+fsid = {cluster}
+mon host = v2:127.0.0.1:{port}
+public addr = 127.0.0.1
+ms bind msgr1 = false
+keyring = {folder}/keyring
+admin socket =
+log file = {folder}/$name.log
+crash dir = {folder}
+mon data = {folder}/mon
+mon allow pool size one = true
+mon data avail crit = 0
+paxos propose interval = 0.05
+paxos min wait = 0.01
+osd data = {folder}/osd
+osd objectstore = memstore
+memstore device bytes = 1073741824
+osd crush chooseleaf type = 0
+osd pool default size = 1
+osd pool default pg num = 1
+osd pool default pgp num = 1
+osd pool default pg autoscale mode = off
+rgw data = {folder}
+rgw rados pool pg num min = 1
+rgw run sync thread = false
+"""
 
 
 class S3Server:
-    """moto's server on the loopback interface, with one empty bucket."""
+    """Ceph's object gateway on the loopback interface, with one empty bucket."""
 
     def __init__(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._folder = tempfile.TemporaryDirectory()
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._users = itertools.count()
 
     @property
     def environment(self) -> dict[str, str]:
         """The environment variables that make the service use this server."""
+        return self._environment(_ADMINISTRATOR)
+
+    def _environment(self, user: str) -> dict[str, str]:
         return {
             "AWS_ENDPOINT_URL": self.url,
-            "AWS_ACCESS_KEY_ID": _ADMINISTRATOR["aws_access_key_id"],
-            "AWS_SECRET_ACCESS_KEY": _ADMINISTRATOR["aws_secret_access_key"],
+            "AWS_ACCESS_KEY_ID": user,
+            "AWS_SECRET_ACCESS_KEY": _SECRET,
             "AWS_REGION": "us-east-1",
         }
 
-    def administrator(self, service: str) -> Any:
-        """Return a client of a service that may do everything."""
-        return boto3.client(service, endpoint_url=self.url, region_name="us-east-1", **_ADMINISTRATOR)
+    @cached_property
+    def administrator(self) -> Any:
+        """A client that may do everything."""
+        keys = {"aws_access_key_id": _ADMINISTRATOR, "aws_secret_access_key": _SECRET}
+        return boto3.client("s3", endpoint_url=self.url, region_name="us-east-1", **keys)
 
-    @contextlib.contextmanager
-    def restricted_to(self, *actions: str) -> Iterator[dict[str, str]]:
-        """Enforce policies, and yield the environment of a user who may only do some actions."""
-        iam = self.administrator("iam")
-        name = f"user{len(iam.list_users()['Users'])}"
-        iam.create_user(UserName=name)
-        # moto looks up the right to delete several objects at once for the bucket, unlike S3.
-        resources = [f"arn:aws:s3:::{BUCKET}/*", f"arn:aws:s3:::{BUCKET}"]
-        statement = {"Effect": "Allow", "Action": actions, "Resource": resources}
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        iam.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=policy)
-        key = iam.create_access_key(UserName=name)["AccessKey"]
-        user = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
-        self._enforce_policies_after("0")
-        try:
-            yield self.environment | user
-        finally:
-            self._enforce_policies_after("inf")
-
-    def _enforce_policies_after(self, requests: str) -> None:
-        headers = {"Content-Type": "text/plain"}
-        url = f"{self.url}/moto-api/reset-auth"
-        request = urllib.request.Request(url, requests.encode(), headers, method="POST")
-        urllib.request.urlopen(request).close()
+    def restricted_to(self, *actions: str) -> dict[str, str]:
+        """Return the environment of a new user, the only one who may do these actions with all objects."""
+        user = f"user{next(self._users)}"
+        self._add_user(user)
+        subject = {
+            "Principal": {"AWS": [f"arn:aws:iam:::user/{user}"]},
+            "Resource": [f"arn:aws:s3:::{BUCKET}/*"],
+        }
+        # Users may read what they have written unless that is denied; Ceph ignores NotAction.
+        others = {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"}.difference(actions)
+        statements = [
+            {"Effect": "Allow", "Action": actions, **subject},
+            {"Effect": "Deny", "Action": sorted(others), **subject},
+        ]
+        policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        self.administrator.put_bucket_policy(Bucket=BUCKET, Policy=policy)
+        return self._environment(user)
 
     def unfinished_uploads(self) -> bool:
-        with urllib.request.urlopen(f"{self.url}/{BUCKET}?uploads") as answer:
-            return b"<Upload>" in answer.read()
+        return "Uploads" in self.administrator.list_multipart_uploads(Bucket=BUCKET)
 
-    def start(self) -> None:
-        command = [sys.executable, "-m", "tests.support.s3_server", str(self.port)]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        request = urllib.request.Request(f"{self.url}/{BUCKET}", method="PUT")
-
-        def created() -> bool:
-            with contextlib.suppress(urllib.error.URLError):
-                urllib.request.urlopen(request).close()
-                return True
-            return False
-
-        wait_until(created)
-
-    def stop(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stop the gateway for a while; the objects stay."""
+        gateway = self._processes.pop()
+        gateway.terminate()  # killed, it would delay changes of users and policies
+        gateway.wait()
+        yield
+        self._start_gateway()
 
     def __enter__(self) -> Self:
-        self.start()
+        folder, port = Path(self._folder.name), free_port()
+        cluster, disk = str(uuid.uuid4()), str(uuid.uuid4())
+        (folder / "ceph.conf").write_text(_SETTINGS.format(cluster=cluster, port=port, folder=folder))
+        for name in ("mon", "osd"):
+            (folder / name).mkdir()
+        keyring, monitors = str(folder / "keyring"), str(folder / "monitors")
+        _run("ceph-authtool", "--create-keyring", keyring)
+        for name in ("mon.", "osd.0", "client.admin"):
+            rights = ("--cap", "mon", "allow *", "--cap", "osd", "allow *")
+            _run("ceph-authtool", keyring, "--gen-key", "--name", name, *rights)
+        _run("monmaptool", "--create", "--fsid", cluster, "--addv", "a", f"[v2:127.0.0.1:{port}]", monitors)
+        self._run("ceph-mon", "--id", "a", "--mkfs", "--monmap", monitors)
+        self._start("ceph-mon", "--id", "a", port=port)
+        self._run("ceph", "osd", "new", disk)
+        self._run("ceph-osd", "--id", "0", "--mkfs", "--osd-uuid", disk)
+        self._start("ceph-osd", "--id", "0")
+        self._start_gateway()
+        self._add_user(_ADMINISTRATOR)
+        self.administrator.create_bucket(Bucket=BUCKET)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        for process in self._processes:
+            process.kill()
+            process.wait()
+        self._folder.cleanup()
+
+    def _start_gateway(self) -> None:
+        self._start("radosgw", "--rgw-frontends", f"beast endpoint=127.0.0.1:{self._port}", port=self._port)
+
+    def _start(self, *command: str, port: int | None = None) -> None:
+        """Start a daemon, and wait until it listens if it is told a port."""
+        log = Path(self._folder.name, f"{command[0]}.out")
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*self._configured(*command), "--foreground"], stdout=output, stderr=output
+            )
+        self._processes.append(process)
+
+        def listens() -> bool:
+            assert process.poll() is None, log.read_text()
+            with contextlib.suppress(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port or 0)).close()
+                return True
+            return False
+
+        if port is not None:
+            wait_until(listens)
+
+    def _add_user(self, name: str) -> None:
+        keys = ("--access-key", name, "--secret-key", _SECRET)
+        self._run("radosgw-admin", "user", "create", "--uid", name, "--display-name", name, *keys)
+
+    def _run(self, *command: str) -> None:
+        _run(*self._configured(*command))
+
+    def _configured(self, program: str, *arguments: str) -> list[str]:
+        return [program, "--conf", f"{self._folder.name}/ceph.conf", *arguments]
 
 
-class _AsS3:
-    """moto's application, which does not tell users with a policy that an object is missing."""
-
-    def __init__(self) -> None:
-        self._moto = DomainDispatcherApplication(create_backend_app)
-
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        administrator = _ADMINISTRATOR["aws_access_key_id"] in environ.get("HTTP_AUTHORIZATION", "someone")
-
-        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-            hidden = status.startswith("404") and not administrator and environ["PATH_INFO"].count("/") > 1
-            return start_response("403 Forbidden" if hidden else status, headers, *rest)
-
-        blocks: Iterable[bytes] = self._moto(environ, start)
-        return blocks
-
-
-if __name__ == "__main__":
-    run_simple("127.0.0.1", int(sys.argv[1]), _AsS3(), threaded=True)
+def _run(*command: str) -> str:
+    assert shutil.which(command[0]), f"{command[0]} is not installed: make components"
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, f"{command}: {done.stderr}{done.stdout}"
+    return done.stdout

@@ -20,6 +20,9 @@ _BACKOFF = {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelt
 _RETRY = {"max_retries": 3, "retry_timeout": timedelta(seconds=15), "backoff": _BACKOFF}
 # Clouds use HTTPS; plain HTTP is for endpoints that the operator names with http://.
 _CLIENT = {"connect_timeout": "5s", "timeout": "60s", "allow_http": True}
+# Some servers refuse the request for several objects, which is sent for a single one too, to credentials that
+# may delete each of them.
+_S3 = {"disable_bulk_delete": True}
 _from_url: Callable[..., ObjectStore] = from_url  # its overloads demand the options of each cloud
 
 
@@ -87,12 +90,13 @@ def open_backend(url: str, options: Mapping[str, Any] | None = None) -> Backend:
             f"{scheme}:// is not a supported object store. Set SPLEETER_STORAGE_URL to a directory, or to a "
             "URL that begins with s3://, gs:// or az://."
         )
+    cloud = {"s3a": "s3", "s3": "s3", "gs": "gs"}.get(scheme, "az")
+    config = (_S3 if cloud == "s3" else {}) | dict(options or {})
     try:
-        store = _from_url(url, config=options or {}, client_options=_CLIENT, retry_config=_RETRY)
+        store = _from_url(url, config=config, client_options=_CLIENT, retry_config=_RETRY)
     except (BaseError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise ConfigurationError(f"The object store cannot be opened as configured: {reason}") from error
-    cloud = {"s3a": "s3", "s3": "s3", "gs": "gs"}.get(scheme, "az")
     return Backend(store, f"{scheme}://{urlsplit(url).hostname}", rights=RIGHTS[cloud])
 
 

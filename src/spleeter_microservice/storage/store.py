@@ -42,6 +42,8 @@ _MARKER = "readiness"
 # Only some refusals have a class of their own: those of lists and of deletions do not.
 _REFUSED = re.compile(r"403 Forbidden|401 Unauthorized|AccessDenied|\(os error 13\)")
 _FULL = re.compile(r"\(os error (28|122|27)\)|507 Insufficient Storage|StorageFull|QuotaExceeded")
+# The cause of a failed connection is only in the error's details: UnknownIssuer, "Connection refused".
+_CAUSE = re.compile(r'(?:message|error): "(.+)"|InvalidCertificate\(\s*(\w+)')
 _STAGED = re.compile(r".+#\d+")  # temporary name of a file that LocalStore is writing
 
 
@@ -104,7 +106,9 @@ class Storage:
             if source.error is not None:
                 raise source.error from None
             if isinstance(error, ObjectNotFoundError):  # it is the bucket that was not found
-                raise StorageUnavailableError(str(error)) from error
+                raise StorageUnavailableError(
+                    f"The bucket of {self.name} does not exist. Create it, or correct SPLEETER_STORAGE_URL."
+                ) from error
             raise
         digest, etag = source.digest.hexdigest(), _quoted(result["e_tag"])
         return WrittenObject(key, source.size, digest, etag, source.crc32)
@@ -299,6 +303,8 @@ class Storage:
                     f"The object store {self.name} refuses to {access} objects ({reason}). Check its "
                     f"credentials; they need {right}."
                 ) from error
+            if cause := _CAUSE.search(str(error)):
+                reason += f": {cause[1] or cause[2]}"
             raise StorageUnavailableError(f"The object store {self.name} is unavailable: {reason}") from error
 
 

@@ -51,10 +51,14 @@ def server() -> Iterator[S3Server]:
 def storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
     if request.param == "s3":
         server: S3Server = request.getfixturevalue("server")
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
+        use(monkeypatch, server.environment)
         return open_storage(f"s3://{BUCKET}/run-{next(_prefixes)}")
     return open_storage("memory:" if request.param == "memory" else str(tmp_path / "objects"))
+
+
+def use(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
 
 
 async def stream(*chunks: bytes) -> AsyncIterator[bytes]:
@@ -280,30 +284,33 @@ async def test_a_working_store_passes_its_check(storage: Storage) -> None:
 
 
 async def test_an_outage_of_the_s3_server_is_reported_and_recovered_from(
-    monkeypatch: pytest.MonkeyPatch,
+    server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = S3Server()
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    storage = open_storage(f"s3://{BUCKET}")
-    for action in (storage.check(), storage.head("a"), storage.get("a"), put(storage, "a"), keys(storage)):
-        with pytest.raises(StorageUnavailableError, match="s3://songs"):
-            await action
-    with server:
-        await put(storage, "a")
-        assert await content(storage, "a") == b"data"
+    use(monkeypatch, server.environment)
+    storage = open_storage(f"s3://{BUCKET}/outage")
+    with server.stopped():
+        for action in (
+            storage.check(),
+            storage.head("a"),
+            storage.get("a"),
+            put(storage, "a"),
+            keys(storage),
+        ):
+            with pytest.raises(StorageUnavailableError, match=r"s3://songs .*: Connection refused"):
+                await action
+    await put(storage, "a")
+    assert await content(storage, "a") == b"data"
 
 
 async def test_the_documented_rule_discards_unfinished_uploads(server: S3Server) -> None:
     (rule,) = (json.loads(block.text) for block in blocks("docs/operations.md", "json"))
-    server.administrator("s3").put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration=rule)
+    server.administrator.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration=rule)
 
 
 async def test_a_failed_upload_leaves_no_parts_in_the_bucket(
     server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
+    use(monkeypatch, server.environment)
     storage = open_storage(f"s3://{BUCKET}/parts")
     with pytest.raises(ObjectTooLargeError):
         await storage.put("a", stream(*[bytes(MEGABYTE)] * 20), max_bytes=15 * MEGABYTE)
@@ -325,20 +332,14 @@ async def stalled(stalling: asyncio.Event) -> AsyncIterator[bytes]:
 async def test_a_missing_bucket_is_an_unavailable_store(
     server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
+    use(monkeypatch, server.environment)
     storage = open_storage("s3://elsewhere")
     for action in (storage.check(), put(storage, "a")):
-        with pytest.raises(StorageUnavailableError):
+        with pytest.raises(StorageUnavailableError, match="The bucket of s3://elsewhere does not exist"):
             await action
 
 
 RIGHTS = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject")
-
-
-def use(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
 
 
 async def test_a_bucket_that_cannot_be_listed_is_ready_and_its_objects_are_erased(
@@ -347,27 +348,26 @@ async def test_a_bucket_that_cannot_be_listed_is_ready_and_its_objects_are_erase
     prefixes = ["separations/big", "separations/lost", "separations/new"]
     use(monkeypatch, server.environment)
     everything = open_storage(f"s3://{BUCKET}/unlisted")
-    with server.restricted_to(*RIGHTS) as environment:
-        use(monkeypatch, environment)
-        storage = open_storage(f"s3://{BUCKET}/unlisted")
-        await storage.check()
-        with pytest.raises(StorageRefusedError, match="s3:ListBucket"):
-            await keys(storage)
-        with pytest.raises(ObjectNotFoundError):
-            await storage.get("separations/big/input")
-        async with Database(database_url) as database:
-            objects = JobObjects(database, storage)
-            for prefix in prefixes:
-                await objects.note(prefix, [f"{prefix}/input", f"{prefix}/stems/never-written.wav"])
-                await put(storage, f"{prefix}/input", bytes(6 * MEGABYTE if prefix == prefixes[0] else 1))
-            await objects.erase(prefixes[0])
-            async with database.transaction() as transaction:
-                await transaction.connection.execute(
-                    "UPDATE spleeter_objects SET noted_at = now() - interval '2 hours' WHERE prefix = %s",
-                    [prefixes[1]],
-                )
-            assert await ObjectSweeper(database, objects).sweep() == 1
-            assert await ObjectSweeper(database, objects).sweep() == 0
+    use(monkeypatch, server.restricted_to(*RIGHTS))
+    storage = open_storage(f"s3://{BUCKET}/unlisted")
+    await storage.check()
+    with pytest.raises(StorageRefusedError, match="s3:ListBucket"):
+        await keys(storage)
+    with pytest.raises(ObjectNotFoundError):
+        await storage.get("separations/big/input")
+    async with Database(database_url) as database:
+        objects = JobObjects(database, storage)
+        for prefix in prefixes:
+            await objects.note(prefix, [f"{prefix}/input", f"{prefix}/stems/never-written.wav"])
+            await put(storage, f"{prefix}/input", bytes(6 * MEGABYTE if prefix == prefixes[0] else 1))
+        await objects.erase(prefixes[0])
+        async with database.transaction() as transaction:
+            await transaction.connection.execute(
+                "UPDATE spleeter_objects SET noted_at = now() - interval '2 hours' WHERE prefix = %s",
+                [prefixes[1]],
+            )
+        assert await ObjectSweeper(database, objects).sweep() == 1
+        assert await ObjectSweeper(database, objects).sweep() == 0
     assert await keys(everything) == ["readiness", "separations/new/input"]
 
 
@@ -376,17 +376,16 @@ async def test_a_refusal_names_the_right_that_lacks(
     server: S3Server, monkeypatch: pytest.MonkeyPatch, lacking: str
 ) -> None:
     rights = [right for right in RIGHTS if right != lacking]
-    with server.restricted_to(*rights) as environment:
-        use(monkeypatch, environment)
-        storage = open_storage(f"s3://{BUCKET}/without-{lacking[3:]}")
+    use(monkeypatch, server.restricted_to(*rights))
+    storage = open_storage(f"s3://{BUCKET}/without-{lacking[3:]}")
 
-        async def use_all() -> None:
-            await storage.check()
-            await put(storage, "a")
-            await storage.delete("a")
+    async def use_all() -> None:
+        await storage.check()
+        await put(storage, "a")
+        await storage.delete("a")
 
-        with pytest.raises(StorageRefusedError, match=f"need {lacking}"):
-            await use_all()
+    with pytest.raises(StorageRefusedError, match=f"need {lacking}"):
+        await use_all()
 
 
 async def test_a_directory_that_disappears_is_reported_and_not_created_again(tmp_path: Path) -> None:
