@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import mmap
@@ -51,12 +52,24 @@ class ApiWorker(UvicornWorker):  # type: ignore[misc]  # it has no types
         "loop": "auto",
         **UVICORN_OPTIONS,
         "timeout_keep_alive": _settings.keep_alive_s,
+        "timeout_graceful_shutdown": graceful_timeout,
     }
 
     def run(self) -> None:
         """Serve until told to stop; stop all workers if the API cannot run."""
         self.wsgi.end = _end
         super().run()
+
+    async def _serve(self) -> None:
+        """Serve, and tell Gunicorn that this process lives, also while its last requests finish."""
+        telling = asyncio.create_task(self._tell())
+        await super()._serve()
+        telling.cancel()
+
+    async def _tell(self) -> None:
+        while True:
+            self.notify()
+            await asyncio.sleep(1)
 
 
 class JsonLogger(GunicornLogger):  # type: ignore[misc]  # it has no types
