@@ -126,7 +126,7 @@ class Bench:
             print(f"  {stage:12} {seconds:6.2f} s of processor time  {100 * seconds / total:4.1f} %")
         print(f"  {'(all)':12} {total:6.2f} s; the whole process {cost.cpu:.2f} s")
         cores = available_cores()
-        rate = matrix_product_rate()
+        rate = matrix_product_rate(self.seconds / 120)
         segments = -(-(self.seconds * 44100 + 4096) // (512 * 1024))
         needed = segments * 2 * operations(self.model.architecture)
         print(f"matrix product, {cores} cores: {rate / 1e9:.0f} GFLOP/s")

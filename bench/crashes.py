@@ -62,7 +62,7 @@ class Plan:
 
 
 _QUICK = Plan(
-    clips=4, seconds=(0.5, 1.0), workers=1, interval=0.5, kills=1, api_kills=0, database_stops=0, within=200
+    clips=3, seconds=(0.5, 1.0), workers=1, interval=0.2, kills=1, api_kills=0, database_stops=0, within=200
 )
 
 
@@ -304,7 +304,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=Plan.workers)
     parser.add_argument("--interval", type=float, default=Plan.interval, help="seconds between kills")
     parser.add_argument("--seed", type=int, default=Plan.seed)
-    parser.add_argument("--quick", action="store_true", help="separate four clips and kill one process")
+    parser.add_argument("--quick", action="store_true", help="separate three clips and kill one process")
     options = parser.parse_args()
     print(f"Measured on {machine()}.", flush=True)
     plan = Plan(clips=options.clips, workers=options.workers, interval=options.interval, seed=options.seed)

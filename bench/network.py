@@ -30,7 +30,7 @@ def operations(architecture: UNetArchitecture) -> int:
     return 2 * total
 
 
-def matrix_product_rate(seconds: float = 2.0) -> float:
+def matrix_product_rate(seconds: float) -> float:
     """Measure the floating-point operations per second of NumPy's matrix product on all available cores."""
     size = 2048
     a = np.random.default_rng(0).random((size, size), np.float32)

@@ -13,6 +13,7 @@ import sys
 import zipfile
 from base64 import b64decode
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -40,7 +41,7 @@ QUICK = {
     "help": "",
     "demo": "",
     "test": "PYTEST_ARGS='-n0 tests/unit/test_workflows.py'",
-    "coverage": "PYTEST_ARGS='-n0 tests/unit/test_workflows.py --no-cov'",
+    "coverage": "PYTEST_ARGS=--version",
     "docs": "",
     "bench": "BENCH_ARGS=--quick",
     "bench-service": "BENCH_ARGS=--quick",
@@ -326,6 +327,15 @@ def test_the_python_examples_work(
         )
 
 
+def test_the_modules_for_programs_of_official_spleeter_have_what_the_page_says() -> None:
+    page = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(compat[\w.]*)` \| (.*) \|$", page, re.MULTILINE)
+    assert len(rows) == 5
+    for module, contents in rows:
+        found = import_module(f"spleeter_microservice.{module}")
+        assert all(hasattr(found, name) for name in re.findall(r"`(\w*[A-Z]\w*|get_\w+)`", contents)), module
+
+
 def test_the_examples_of_the_api_work(shown: dict[str, str], songs: Path) -> None:
     assert len(shown) == len(OF_THE_API)
     assert zipfile.ZipFile(songs / "stems.zip").testzip() is None
@@ -362,6 +372,11 @@ def test_the_answers_that_the_documents_show_are_those_of_the_service(
     for line in rates.text.splitlines():
         name, _, value = line.partition(": ")
         assert re.sub("[rt]=[0-9]+", "", wrong.headers[name]) == re.sub("[rt]=[0-9]+", "", value)
+
+    operations = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"\| in the data folder \|.*\n((?:\|.*\n)+)", operations)
+    documented = {name for row in table.splitlines() for name in re.findall("`(.*?)`", row.split("|")[1])}
+    assert {path.name for path in service.folder.iterdir()} - {"log"} <= documented
 
     receiver = inside[1]
     service.submit(songs / "song.mp3", callback_url=f"{receiver.url}/", metadata='{"order": "4711"}')

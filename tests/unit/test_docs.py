@@ -14,7 +14,7 @@ import pytest
 
 from spleeter_microservice.cli.main import make_parser
 from spleeter_microservice.settings import Settings
-from spleeter_microservice.training.configuration import KNOWN_KEYS
+from spleeter_microservice.training.configuration import KNOWN_KEYS, TrainingConfiguration
 from tests.support.documents import DOCUMENTS, ROOT, blocks
 from tests.support.training_songs import write_list
 
@@ -125,10 +125,15 @@ def test_every_variable_in_the_text_exists() -> None:
             assert named <= known, (path.name, named - known)
 
 
-def test_every_key_of_a_training_is_documented() -> None:
+def test_every_key_of_a_training_is_documented_with_its_default() -> None:
     text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
     for key in KNOWN_KEYS:
         assert f"`{key}`" in text, key
+    defaults = {item.name: item.default for item in fields(TrainingConfiguration)}
+    for key, default in defaults.items():
+        if isinstance(default, str | int | float):
+            shown = f"`{default}`" if isinstance(default, str) else f"{default:g}"
+            assert re.search(rf"^\| `{key}` \|.*\| {shown} \|$", text, re.MULTILINE), key
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

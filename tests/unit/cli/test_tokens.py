@@ -155,6 +155,12 @@ def test_a_claim_cannot_act_on_the_terminal(capsys: pytest.CaptureFixture[str]) 
     assert "a?[2J" in printed
 
 
+def test_every_exit_status_is_on_the_page() -> None:
+    errors = (ConfigurationError, InvalidTokenError, TokenKeysUnavailableError, MissingScopeError)
+    rows = re.findall(r"^\| (\d+) \|", SECTIONS["Check a token"], re.MULTILINE)
+    assert [*map(int, rows)] == [0, *(error.exit_status for error in errors)]
+
+
 def test_without_an_issuer_nothing_is_checked() -> None:
     with pytest.raises(ConfigurationError, match="SPLEETER_JWT_ISSUER"):
         check({}, "a.b.c")
