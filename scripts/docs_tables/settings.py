@@ -1,4 +1,4 @@
-"""The table of settings in docs/cli.md and docs/operations.md."""
+"""The table of settings in docs/cli.md."""
 
 from __future__ import annotations
 
