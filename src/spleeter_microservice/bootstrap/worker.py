@@ -26,8 +26,7 @@ from spleeter_microservice.jobs.worker_registry import WorkerRegistry
 from spleeter_microservice.models.provide import open_store
 from spleeter_microservice.observability.tracing import configure_tracing
 from spleeter_microservice.outgoing.client import Outgoing
-from spleeter_microservice.sandbox.inference import InferenceSlot
-from spleeter_microservice.sandbox.launcher import Limits
+from spleeter_microservice.sandbox.inference import InferenceSlot, Limits
 from spleeter_microservice.sandbox.messages import InferenceModel
 from spleeter_microservice.separation.device import available_cores
 from spleeter_microservice.settings import Settings

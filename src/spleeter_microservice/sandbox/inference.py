@@ -12,6 +12,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -23,9 +24,9 @@ from spleeter_microservice.errors import (
 )
 from spleeter_microservice.observability.metrics import WORKER_RESTARTS
 from spleeter_microservice.sandbox import messages, self_check
+from spleeter_microservice.sandbox.confinement.policy import MEASURES
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
 from spleeter_microservice.sandbox.inference_process import HARMLESS, InferenceProcess, memory_error
-from spleeter_microservice.sandbox.launcher import Launcher, Limits
 from spleeter_microservice.sandbox.messages import InferenceModel, SeparationRequest
 from spleeter_microservice.separation.song import SeparatedSong
 
@@ -37,6 +38,25 @@ OnProgress = Callable[[int, int | None], None]
 _CPU = "CPUExecutionProvider"
 _JOB = "The job"
 _MESSAGES_PER_SECOND = 40
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits on an inference process.
+
+    Attributes:
+        memory: resident memory in bytes.
+        file_size: size of any file that it writes, in bytes.
+        open_files: number of open files.
+        threads: number of threads.
+        start_seconds: seconds until it must be ready.
+    """
+
+    memory: int = 3 << 30
+    file_size: int = 8 << 30
+    open_files: int = 256
+    threads: int = 512
+    start_seconds: float = 60.0
 
 
 class InferenceSlot:
@@ -51,6 +71,7 @@ class InferenceSlot:
 
     Attributes:
         ends: number of processes that ended, by the name of the resulting error.
+        in_force: the sandbox's ``MEASURES`` that confine the process started last.
     """
 
     def __init__(
@@ -66,10 +87,18 @@ class InferenceSlot:
         self.work_folder = work_folder.resolve()
         self.limits = limits or Limits()
         self.ends: Counter[str] = Counter()
-        readable = tuple(
-            folder.resolve() for folder in (*model.folders, models_folder or model.files.directory)
-        )
-        self._launcher = Launcher(model, self.work_folder, readable, self.limits, cores)
+        self.in_force: list[str] = []
+        self._provider = ""
+        readable = (*model.folders, models_folder or model.files.directory)
+        self._setup: Message = {
+            "type": "setup",
+            "model": messages.encode_model(model.files),
+            "cores": cores,
+            "readable": sorted(str(folder.resolve()) for folder in readable),
+            "writable": [str(self.work_folder)],
+            "file_size": self.limits.file_size,
+            "open_files": self.limits.open_files,
+        }
         self._starting: asyncio.Task[InferenceProcess] | None = None
         self._working: InferenceProcess | None = None
         self._turn = asyncio.Lock()
@@ -80,11 +109,6 @@ class InferenceSlot:
         """Process ID of the process that is ready or at work."""
         process = self._present()
         return process.pid if process else None
-
-    @property
-    def in_force(self) -> list[str]:
-        """The sandbox's ``MEASURES`` that confine the process started last."""
-        return self._launcher.in_force
 
     async def start(self) -> None:
         """Start the process and wait until it has loaded the model.
@@ -139,7 +163,7 @@ class InferenceSlot:
             InferenceError, ModelError: as ``separate``.
         """
         await self._process()
-        exact = self._launcher.provider == _CPU
+        exact = self._provider == _CPU
         tolerance = self_check.TOLERANCE if exact else self_check.GPU_TOLERANCE
         return await self_check.check(self.separate, self.model, self.work_folder, tolerance)
 
@@ -198,8 +222,33 @@ class InferenceSlot:
                 self._replace(ended.result())
 
     def _start_another(self) -> None:
-        self._starting = asyncio.create_task(self._launcher.launch())
+        self._starting = asyncio.create_task(self._launch())
         self._starting.add_done_callback(_log_failure)
+
+    async def _launch(self) -> InferenceProcess:
+        """Start a process and wait until it has loaded the model."""
+        begin, limits = time.monotonic(), self.limits
+        process = InferenceProcess(self.work_folder, os.environ)
+        async with process.starting(self._setup, limits.start_seconds, limits.memory) as message:
+            if message["type"] == "error":
+                raise process.reported_error(message, HARMLESS, {})
+            if message["type"] != "ready" or not isinstance(message.get("in_force"), list):
+                raise ProtocolError("it did not report that it is ready")
+            self.in_force = [measure for measure in MEASURES if measure in message["in_force"]]
+            self._provider = messages.text(message.get("provider"), 50)
+        missing = [measure for measure in MEASURES if measure not in self.in_force]
+        logger.log(
+            logging.WARNING if missing else logging.INFO,
+            "inference process ready",
+            extra={
+                "pid": process.pid,
+                "seconds": round(time.monotonic() - begin, 2),
+                "provider": self._provider,
+                "in_force": self.in_force,
+                "not_in_force": missing,
+            },
+        )
+        return process
 
     def _replace(self, process: InferenceProcess) -> None:
         reason = process.exit_reason()

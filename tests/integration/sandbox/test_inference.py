@@ -34,9 +34,8 @@ from spleeter_microservice.errors import (
     SelfCheckError,
 )
 from spleeter_microservice.models.provide import find_model, open_store
-from spleeter_microservice.sandbox.inference import InferenceSlot
+from spleeter_microservice.sandbox.inference import InferenceSlot, Limits
 from spleeter_microservice.sandbox.inference_child import NICENESS
-from spleeter_microservice.sandbox.launcher import Limits
 from spleeter_microservice.sandbox.messages import InferenceModel, SeparationRequest
 from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.separator import load_separator

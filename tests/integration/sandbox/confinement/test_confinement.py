@@ -14,8 +14,7 @@ import pytest
 
 from spleeter_microservice.errors import InferenceCrashedError
 from spleeter_microservice.sandbox.confinement.policy import MEASURES, environment
-from spleeter_microservice.sandbox.inference import InferenceSlot
-from spleeter_microservice.sandbox.launcher import Limits
+from spleeter_microservice.sandbox.inference import InferenceSlot, Limits
 from spleeter_microservice.sandbox.messages import InferenceModel
 from tests.support.inference_hooks import run_in_process
 from tests.support.inference_models import request_for, song, tiny_model
