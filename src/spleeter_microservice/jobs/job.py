@@ -165,8 +165,8 @@ class NewJob:
     id: UUID = field(default_factory=new_job_id)
 
 
-@dataclass(frozen=True)
-class Job:
+@dataclass(frozen=True, kw_only=True)
+class Job(NewJob):
     """A job as stored in the database.
 
     ``fence`` grows whenever the job changes hands; a holder with an older number can no longer change
@@ -174,17 +174,8 @@ class Job:
     ``started_at`` is the start of the last attempt.
     """
 
-    id: UUID
-    tenant: str
     state: State
     progress: float
-    options: JobOptions
-    prefix: str
-    input_key: str
-    input_name: str
-    audio_seconds: float
-    content_hash: str
-    result_version: str
     owner: int | None
     fence: int
     attempts: int
@@ -192,11 +183,6 @@ class Job:
     error_type: str | None
     error_message: str | None
     result: Result | None
-    retention: timedelta
-    idempotency_key: str | None
-    body_hash: str | None
-    request_id: str | None
-    traceparent: str | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
