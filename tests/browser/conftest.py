@@ -8,13 +8,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.integration.web.conftest import (
-    address,
-    database,
-    fleet,
-    player,
-    services,
-)
+from tests.integration.conftest import database
+from tests.integration.web.conftest import address, fleet, player, services
 from tests.support import chromium
 from tests.support.chromium import Browser
 

@@ -1,10 +1,8 @@
 """API keys and rates in a real database keep the contracts of their stores."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 
 from spleeter_microservice.access.key_store import KeyStore
 from spleeter_microservice.access.key_table import KeyTable
@@ -16,12 +14,6 @@ from spleeter_microservice.errors import RateLimitError
 from tests.contract.access.key_store import KeyStoreContract, record
 from tests.contract.access.rate_limiter import RATE, Clock, RateLimiterContract, taken
 from tests.support.waiting import eventually
-
-
-@pytest_asyncio.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with Database(database_url) as opened:
-        yield opened
 
 
 class TestKeyTable(KeyStoreContract):

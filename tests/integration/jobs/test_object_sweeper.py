@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.jobs.object_sweeper import ObjectSweeper
@@ -17,12 +16,6 @@ from spleeter_microservice.storage.store import Storage, open_storage
 from tests.support.job_samples import new_job
 
 pytestmark = pytest.mark.asyncio
-
-
-@pytest_asyncio.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with Database(database_url) as opened:
-        yield opened
 
 
 @pytest.fixture

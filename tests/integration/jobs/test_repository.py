@@ -1,13 +1,11 @@
 """Tenants see their own jobs and no others, in a real PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
 import psycopg
 import pytest
-import pytest_asyncio
 
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import (
@@ -24,17 +22,6 @@ from spleeter_microservice.jobs.repository import JobRepository, Load, Origin
 from tests.support.job_samples import RESULT, claimed, expire, new_job, succeed
 
 pytestmark = pytest.mark.asyncio
-
-
-@pytest_asyncio.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with Database(database_url) as opened:
-        yield opened
-
-
-@pytest.fixture
-def repository(database: Database) -> JobRepository:
-    return JobRepository(database)
 
 
 async def count(database: Database, table: str) -> int:

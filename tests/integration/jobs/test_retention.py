@@ -1,12 +1,10 @@
 """Deleted and expired jobs are erased completely, and no others."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
-import pytest_asyncio
 
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import AuditUnwritableError
@@ -31,12 +29,6 @@ class Store:
         if self.away:
             raise OSError("the store is away")
         self.erased.append(prefix)
-
-
-@pytest_asyncio.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with Database(database_url) as opened:
-        yield opened
 
 
 @pytest.fixture

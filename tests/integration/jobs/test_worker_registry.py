@@ -1,10 +1,8 @@
 """Workers report their models, and the best one is chosen."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-import pytest_asyncio
 
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import ModelNotInstalledError
@@ -17,12 +15,6 @@ TWO = RegisteredModel("2stems", ("vocals", "accompaniment"), True, "2stems:ab")
 WIDE = replace(TWO, name="2stems-16kHz", bandwidth="16kHz")
 FOUR = RegisteredModel("4stems", ("vocals", "drums", "bass", "other"), False)
 LITE = replace(FOUR, name="4stems-lite", installed=True, quality="approximate", result_version="lite:cd")
-
-
-@pytest_asyncio.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with Database(database_url) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -15,12 +15,6 @@ from spleeter_microservice.web.services import Services
 from tests.support.web_service import ALL, Player, WorkerRegistry, build_services, served
 
 
-@pytest_asyncio.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with Database(database_url) as opened:
-        yield opened
-
-
 @pytest.fixture
 def fleet() -> WorkerRegistry:
     return WorkerRegistry()

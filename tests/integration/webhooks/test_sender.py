@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Network
@@ -11,7 +11,6 @@ from typing import Any
 
 import psycopg
 import pytest
-import pytest_asyncio
 
 from spleeter_microservice.audit.log import AuditLog
 from spleeter_microservice.database.connection import Database
@@ -34,12 +33,6 @@ from tests.support.webhooks import SECRET, verified_id
 pytestmark = pytest.mark.asyncio
 
 QUICK = SenderOptions(poll=0.05, timeout=5.0)
-
-
-@pytest_asyncio.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with Database(database_url) as opened:
-        yield opened
 
 
 def telling(server: Server, tenant: str = "ann") -> NewJob:

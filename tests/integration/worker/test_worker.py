@@ -1,13 +1,12 @@
 """A worker runs fake separations on a real database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import (
@@ -26,17 +25,6 @@ from tests.support.job_samples import QUICK, RESULT, Songs, at_work, new_job, un
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio
-
-
-@pytest_asyncio.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    async with Database(database_url) as opened:
-        yield opened
-
-
-@pytest.fixture
-def repository(database: Database) -> JobRepository:
-    return JobRepository(database)
 
 
 def worker(database: Database, songs: Songs, **changes: Any) -> Worker:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spleeter_microservice.web.submit.file_name import UNNAMED, best_name, displayed_name
-from spleeter_microservice.web.submit.multipart import Write, read_form
+from tests.support import forms
 
 BASE64 = "=?utf-8?B?w7xiZXIud2F2?="
 
@@ -19,21 +16,9 @@ def read(
     part: bytes, boundary: str = "xyz", content_type: str = ""
 ) -> tuple[str, bytes, list[tuple[str, str]]]:
     """Read a form of this part and return the displayed name, the content and the fields of the form."""
-    names, content = [], bytearray()
-
-    async def write(data: bytes) -> None:
-        content.extend(data)
-
-    def accept(name: str) -> Write:
-        names.append(name)
-        return write
-
-    async def chunks() -> AsyncIterator[bytes]:
-        yield part + f"--{boundary}--\r\n".encode()
-
     kind = content_type or f"multipart/form-data; boundary={boundary}"
-    fields = asyncio.run(read_form(chunks(), kind, "file", accept))
-    return displayed_name(names[0]), bytes(content), fields
+    fields, content, name = forms.read([part + f"--{boundary}--\r\n".encode()], kind)
+    return displayed_name(name), content, fields
 
 
 def named(parameters: str | bytes) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spleeter_microservice.errors import InvalidFieldsError, MalformedRequestError, RequestError
-from spleeter_microservice.web.submit.multipart import MAXIMUM_FIELD_BYTES, MAXIMUM_PARTS, Write, read_form
+from spleeter_microservice.web.submit.multipart import MAXIMUM_FIELD_BYTES, MAXIMUM_PARTS
+from tests.support import forms
 
 TYPE = "multipart/form-data; boundary=xyz"
 
@@ -36,25 +35,13 @@ SONG = part(b"music")
 def read(
     body: bytes, content_type: str = TYPE, sizes: list[int] | None = None
 ) -> tuple[dict[str, str], bytes, str]:
-    """Read a form that arrives in pieces; give its fields, its file and the file's name."""
-    content, names = bytearray(), []
-
-    async def write(data: bytes) -> None:
-        content.extend(data)
-
-    def accept(name: str) -> Write:
-        names.append(name)
-        return write
-
-    async def chunks() -> AsyncIterator[bytes]:
-        rest = body
-        for size in sizes or []:
-            yield rest[:size]
-            rest = rest[size:]
-        yield rest
-
-    fields = asyncio.run(read_form(chunks(), content_type, "file", accept))
-    return dict(fields), bytes(content), names[0]
+    """Read a form that arrives in pieces; return its fields, its file and the file's name."""
+    rest, chunks = body, []
+    for size in sizes or []:
+        chunks.append(rest[:size])
+        rest = rest[size:]
+    fields, content, name = forms.read([*chunks, rest], content_type)
+    return dict(fields), content, name
 
 
 @given(st.lists(st.integers(0, 40), max_size=30), st.binary(max_size=200))
