@@ -9,12 +9,18 @@ import faulthandler
 import os
 import queue
 import threading
+import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
+from spleeter_microservice.errors import SpleeterError
 from spleeter_microservice.sandbox import framing
 from spleeter_microservice.sandbox.confinement.policy import Sandbox
 from spleeter_microservice.sandbox.framing import Message
+
+# How ONNX Runtime, whose errors have no classes, reports that memory is exhausted.
+_NO_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory")
 
 
 class Channel:
@@ -27,24 +33,34 @@ class Channel:
         self._requests: queue.Queue[Message] = queue.Queue()
 
     def receive(self) -> Message:
-        """Wait for the next message; not to be used after ``listen``."""
+        """Wait for the next message; not to be used after ``serve``."""
         header = self._reader.read(framing.HEADER.size)
         if len(header) < framing.HEADER.size:
             os._exit(0)
         return framing.decode(self._reader.read(framing.body_length(header)))
 
-    def listen(self) -> None:
-        """Collect requests in another thread, which notices the parent's exit even during work."""
+    def serve(self, ready: Message, answer: Callable[[Message], Message]) -> NoReturn:
+        """Report that the process is ready, then answer requests one after another.
+
+        Another thread collects the requests; it notices the parent's exit even during work.
+
+        Args:
+            ready: the report.
+            answer: returns the answer to a request; any error that it raises becomes the answer.
+        """
 
         def collect() -> None:
             while True:
                 self._requests.put(self.receive())
 
+        self.send(ready)
         threading.Thread(target=collect, name="requests", daemon=True).start()
-
-    def next_request(self) -> Message:
-        """Wait for a request."""
-        return self._requests.get()
+        while True:
+            try:
+                message = answer(self._requests.get())
+            except Exception as error:
+                message = error_message(error)
+            self.send(message)
 
     def send(self, message: Message) -> None:
         """Send a message; safe from any thread."""
@@ -52,6 +68,24 @@ class Channel:
         with self._lock:
             while data:
                 data = data[self._writer.write(data) or 0 :]
+
+
+def error_message(error: BaseException) -> Message:
+    """Return an error as a message: its class if it is one of this package's, and its text."""
+    if _is_memory_error(error):
+        return {"type": "error", "class": "JobMemoryLimitError", "message": ""}
+    if isinstance(error, SpleeterError):
+        return {"type": "error", "class": type(error).__name__, "message": str(error)[:2000]}
+    trace = "".join(traceback.format_exception(error))[-2000:]
+    return {"type": "error", "class": "", "message": f"{type(error).__name__}: {error}"[:500], "trace": trace}
+
+
+def _is_memory_error(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, MemoryError) or any(phrase in str(error) for phrase in _NO_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def confine(descriptor: int, parent: int) -> tuple[Channel, Message, list[str]]:

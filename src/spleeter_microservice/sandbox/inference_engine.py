@@ -6,15 +6,13 @@ import math
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from spleeter_microservice.arrays import Waveform
 from spleeter_microservice.audio.peaks import Peaks
-from spleeter_microservice.errors import SpleeterError
-from spleeter_microservice.sandbox.channel import Channel
+from spleeter_microservice.sandbox.channel import Channel, error_message
 from spleeter_microservice.sandbox.framing import Message
 from spleeter_microservice.sandbox.messages import SeparationRequest, decode_model
 from spleeter_microservice.separation.separator import ModelFiles, StemSeparator, load_separator
@@ -23,8 +21,6 @@ from spleeter_microservice.separation.song import SeparatedSong, separate_song
 _PROGRESS_SECONDS = 0.4
 _PROGRESS_AT_MOST_EVERY = 0.05
 _LARGEST = sys.float_info.max
-# How ONNX Runtime, whose errors have no classes, reports that memory is exhausted.
-_NO_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory")
 
 
 def run(channel: Channel, setup: Message, in_force: list[str]) -> None:
@@ -35,14 +31,8 @@ def run(channel: Channel, setup: Message, in_force: list[str]) -> None:
     except Exception as error:  # reported, whatever it is
         channel.send(error_message(error))
         return
-    channel.send({"type": "ready", "in_force": in_force, "provider": separator.provider})
-    channel.listen()
-    while True:
-        try:
-            answer = engine.separate(SeparationRequest.from_message(channel.next_request()))
-        except Exception as error:  # likewise
-            answer = error_message(error)
-        channel.send(answer)
+    ready = {"type": "ready", "in_force": in_force, "provider": separator.provider}
+    channel.serve(ready, lambda request: engine.separate(SeparationRequest.from_message(request)))
 
 
 class ProgressReporter:
@@ -153,21 +143,3 @@ def _finite(values: Any) -> Message:
         return 0.0 if math.isnan(value) else math.copysign(_LARGEST, value)
 
     return {name: finite(value) for name, value in values.items()}
-
-
-def error_message(error: BaseException) -> Message:
-    """Return an error as a message: its class if it is one of this package's, and its text."""
-    if _is_memory_error(error):
-        return {"type": "error", "class": "JobMemoryLimitError", "message": ""}
-    if isinstance(error, SpleeterError):
-        return {"type": "error", "class": type(error).__name__, "message": str(error)[:2000]}
-    trace = "".join(traceback.format_exception(error))[-2000:]
-    return {"type": "error", "class": "", "message": f"{type(error).__name__}: {error}"[:500], "trace": trace}
-
-
-def _is_memory_error(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, MemoryError) or any(phrase in str(error) for phrase in _NO_MEMORY):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from spleeter_microservice.audio.reader import SHORTEST_CUT, AudioReader
-from spleeter_microservice.errors import SpleeterError
 from spleeter_microservice.sandbox.channel import Channel
 from spleeter_microservice.sandbox.framing import Message
 from spleeter_microservice.separation.options import SeparationOptions
@@ -15,20 +14,13 @@ _BLOCK = round(SHORTEST_CUT * 44100)  # frames; enough to refuse what is cut off
 
 def run(channel: Channel, in_force: list[str]) -> None:
     """Inspect the requested files, one after another."""
-    channel.send({"type": "ready", "in_force": in_force})
-    channel.listen()
-    while True:
-        request = channel.next_request()
-        try:
-            reply = _facts(Path(request["path"]), SeparationOptions(**request["options"]))
-        except SpleeterError as error:
-            reply = {"type": "error", "class": type(error).__name__, "message": str(error)[:2000]}
-        channel.send(reply)
+    channel.serve({"type": "ready", "in_force": in_force}, _facts)
 
 
-def _facts(path: Path, options: SeparationOptions) -> Message:
+def _facts(request: Message) -> Message:
     """Describe a file whose beginning can be decoded."""
-    with AudioReader(path, **options.reading) as reader:
+    options = SeparationOptions(**request["options"])
+    with AudioReader(Path(request["path"]), **options.reading) as reader:
         next(reader.blocks(_BLOCK))
         frames = reader.expected_frames
         return {

@@ -23,13 +23,23 @@ pytestmark = pytest.mark.asyncio
 _TAKEN_OVER = """
 import os, struct, sys
 Channel = sys.modules["spleeter_microservice.sandbox.channel"].Channel
-def next_request(self):
-    request = self._requests.get()
+def serve(self, ready, answer):
+    self.send(ready)
+    request = self.receive()
     def send(data):
         self._writer.write(struct.pack(">I", len(data)) + data)
     {code}
-    self._requests.get()
-Channel.next_request = next_request
+    self.receive()
+Channel.serve = serve
+"""
+_OUT_OF_MEMORY = """
+import sys
+Channel = sys.modules["spleeter_microservice.sandbox.channel"].Channel
+def serve(self, ready, answer, original=Channel.serve):
+    def failing(request):
+        raise MemoryError
+    original(self, ready, failing)
+Channel.serve = serve
 """
 _FLOOD = """
     while True:
@@ -92,9 +102,8 @@ async def test_a_malformed_message_ends_the_process_and_not_the_slot(
 async def test_the_process_may_report_the_memory_limit_itself(
     model: InferenceModel, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = "raise MemoryError"
     with monkeypatch.context() as patched:
-        run_in_process(_TAKEN_OVER.format(code=code), tmp_path / "hook", patched)
+        run_in_process(_OUT_OF_MEMORY, tmp_path / "hook", patched)
         slot = InferenceSlot(model, work)
         await slot.start()
     with pytest.raises(JobMemoryLimitError, match="MiB"):
