@@ -45,7 +45,6 @@ from spleeter_microservice.webhooks.signature import parse_secrets
 
 Environment = Literal["development", "production"]
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
-Scanning = Literal["off", "required"]
 
 T = TypeVar("T")
 
@@ -107,6 +106,17 @@ def _clamd(url: str) -> object:
     from spleeter_microservice.antivirus.clamd import Clamd  # noqa: PLC0415
 
     return Clamd.from_url(url)
+
+
+def _antivirus(text: str) -> str:
+    """Parse ``off``, ``required`` or the name of a function, which must be importable."""
+    if ":" in text:
+        from spleeter_microservice.antivirus.scan import import_function  # noqa: PLC0415
+
+        import_function(text)
+    elif text.lower() not in ("off", "required"):
+        raise ValueError("Set it to off, required or package.module:function.")
+    return text if ":" in text else text.lower()
 
 
 @dataclass(frozen=True)
@@ -344,11 +354,12 @@ class Settings:
         parse=checked(_clamd),
         secret=True,
     )
-    antivirus: Scanning = setting(
+    antivirus: str = setting(
         "SPLEETER_ANTIVIRUS",
         "off",
-        "`required` accepts only uploads that clamd finds clean.",
-        parse=one_of(*get_args(Scanning)),
+        "`required` accepts only uploads that clamd finds clean; `package.module:function` asks a scanner of "
+        "your own.",
+        parse=_antivirus,
     )
     job_time_limit_s: float = setting(
         "SPLEETER_JOB_TIME_LIMIT_S", 3600.0, "Longest attempt at a job, in seconds.", parse=positive()

@@ -1,8 +1,15 @@
-"""Virus scans of uploads, before anything opens them."""
+"""Virus scans of uploads, before anything opens them: by ClamAV, or by a function of the operator's own."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import inspect
+import pkgutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
 
 from spleeter_microservice.antivirus.clamd import Clamd, ClamdError
 from spleeter_microservice.errors import InfectedError, ScanLimitError, ScannerUnavailableError
@@ -13,33 +20,117 @@ _TOO_LONG = "INSTREAM size limit exceeded"
 # clamd's name for a file beyond its limits if AlertExceedsMax is on; otherwise it calls it clean.
 _TOO_MUCH = "Heuristics.Limits.Exceeded"
 
+ScanFunction = Callable[[AsyncIterator[bytes]], Awaitable[str | None]]
+"""Reads a file's content, and returns the name of the virus in it, or None if it is clean."""
 
-async def scan_antivirus(chunks: AsyncIterator[bytes], scanner: Clamd) -> None:
-    """Raise an error unless a file is found clean; call this before it is decoded.
+logger = structlog.get_logger(__name__)
 
-    Args:
-        chunks: content of the file; read once. Its errors are passed on.
-        scanner: the scanner.
+
+class Scanner(Protocol):
+    """A virus scanner."""
+
+    async def ping(self) -> None:
+        """Check that the scanner responds.
+
+        Raises:
+            ScannerUnavailableError: if it does not.
+        """
+
+    async def scan(self, chunks: AsyncIterator[bytes]) -> None:
+        """Raise an error unless a file is found clean; call this before it is decoded.
+
+        Args:
+            chunks: content of the file; read once.
+
+        Raises:
+            InfectedError: if the file contains a virus.
+            ScanLimitError: if the file, or its unpacked content, exceeds the scanner's limits.
+            ScannerUnavailableError: if the file could not be scanned.
+        """
+
+
+@dataclass(frozen=True)
+class ClamAv:
+    """ClamAV as the scanner. Errors of the chunks are passed on."""
+
+    daemon: Clamd
+
+    async def ping(self) -> None:
+        """See ``Scanner``."""
+        try:
+            await self.daemon.ping()
+        except ClamdError as error:
+            raise _unavailable(str(error)) from error
+
+    async def scan(self, chunks: AsyncIterator[bytes]) -> None:
+        """See ``Scanner``."""
+        try:
+            reply = await self.daemon.instream(chunks)
+        except ClamdError as error:
+            raise _unavailable(str(error)) from error
+        if reply == _CLEAN:
+            return
+        if reply.startswith(_TOO_LONG):
+            raise _beyond("StreamMaxLength")
+        if not (reply.startswith(_FOUND_BEGIN) and reply.endswith(_FOUND_END)):
+            raise _unavailable(f"clamd replied {reply[:200]!r}")
+        signature = reply[len(_FOUND_BEGIN) : -len(_FOUND_END)]
+        if signature.startswith(_TOO_MUCH):
+            raise _beyond(signature.rpartition(".")[2])
+        raise _infected(signature)
+
+
+@dataclass(frozen=True)
+class ScannerPlugin:
+    """A function of the operator's own as the scanner.
+
+    Attributes:
+        function: the function. Whatever it raises means that the file was not scanned.
+        timeout: seconds allowed for a file.
+    """
+
+    function: ScanFunction
+    timeout: float = 300
+
+    async def ping(self) -> None:
+        """Scan an empty file; see ``Scanner``."""
+        await self.scan(_nothing())
+
+    async def scan(self, chunks: AsyncIterator[bytes]) -> None:
+        """See ``Scanner``."""
+        try:
+            async with asyncio.timeout(self.timeout):
+                signature = await self.function(chunks)
+        except TimeoutError as error:
+            raise _unavailable(f"the scanner did not answer within {self.timeout:g} s") from error
+        except Exception as error:
+            logger.exception("the scanner failed")
+            raise _unavailable("the scanner failed") from error
+        if signature is not None:
+            raise _infected(str(signature))
+
+
+def import_function(name: str) -> ScanFunction:
+    """Import the coroutine function ``package.module:function``.
 
     Raises:
-        InfectedError: if the file contains a virus.
-        ScanLimitError: if the file, or its unpacked content, exceeds the scanner's limits.
-        ScannerUnavailableError: if the file could not be scanned.
+        ValueError: if it cannot be imported or is something else.
     """
     try:
-        reply = await scanner.instream(chunks)
-    except ClamdError as error:
-        raise _unavailable(str(error)) from error
-    if reply == _CLEAN:
-        return
-    if reply.startswith(_TOO_LONG):
-        raise _beyond("StreamMaxLength")
-    if not (reply.startswith(_FOUND_BEGIN) and reply.endswith(_FOUND_END)):
-        raise _unavailable(f"clamd replied {reply[:200]!r}")
-    signature = reply[len(_FOUND_BEGIN) : -len(_FOUND_END)]
-    if signature.startswith(_TOO_MUCH):
-        raise _beyond(signature.rpartition(".")[2])
-    raise InfectedError(f"The file was refused: the virus scanner found {signature} in it.", signature)
+        found: ScanFunction = pkgutil.resolve_name(name)
+    except Exception as error:
+        raise ValueError(f"It cannot be imported: {error}") from error
+    if not inspect.iscoroutinefunction(found):
+        raise ValueError("It is not an `async def` function.")
+    return found
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    yield b""
+
+
+def _infected(signature: str) -> InfectedError:
+    return InfectedError(f"The file was refused: the virus scanner found {signature} in it.", signature)
 
 
 def _unavailable(problem: str) -> ScannerUnavailableError:

@@ -14,6 +14,7 @@ from spleeter_microservice.access.keys import ApiKeys, parse_configured
 from spleeter_microservice.access.rate_limit import Rate
 from spleeter_microservice.access.rate_table import DatabaseRateLimiter
 from spleeter_microservice.antivirus.clamd import Clamd
+from spleeter_microservice.antivirus.scan import ClamAv, Scanner, ScannerPlugin, import_function
 from spleeter_microservice.bootstrap.database import migrate_when_available
 from spleeter_microservice.bootstrap.shared import (
     PROGRAM_VERSION,
@@ -82,7 +83,7 @@ async def open_services(settings: Settings, fail: Callable[[Exception], None]) -
             tokens=token_verifier(settings),
             requests=DatabaseRateLimiter(database, Rate(settings.requests_per_minute), "requests"),
             attempts=DatabaseRateLimiter(database, Rate(settings.failed_attempts_per_minute), "attempts"),
-            scanner=Clamd.from_url(settings.clamd_url or "") if settings.antivirus == "required" else None,
+            scanner=open_scanner(settings),
             audit=open_audit_log(settings, database),
             prober=await stack.enter_async_context(Prober(config.spool)),
             deliveries=Deliveries(database),
@@ -91,6 +92,15 @@ async def open_services(settings: Settings, fail: Callable[[Exception], None]) -
             url_policy=url_policy(settings),
             version=PROGRAM_VERSION,
         )
+
+
+def open_scanner(settings: Settings) -> Scanner | None:
+    """Return the virus scanner, if there is one."""
+    if settings.antivirus == "off":
+        return None
+    if settings.antivirus == "required":
+        return ClamAv(Clamd.from_url(settings.clamd_url or ""))
+    return ScannerPlugin(import_function(settings.antivirus))
 
 
 def api_config(settings: Settings) -> ApiConfig:

@@ -11,8 +11,7 @@ import structlog
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from spleeter_microservice.antivirus.clamd import ClamdError
-from spleeter_microservice.errors import ScannerUnavailableError, SpleeterError
+from spleeter_microservice.errors import SpleeterError
 from spleeter_microservice.web.openapi.responses import RETRY_AFTER, Answers, open_to_all
 from spleeter_microservice.web.services import Services
 
@@ -98,10 +97,7 @@ async def _state(name: str, check: Awaitable[Part | None]) -> Part:
 async def _scanner(services: Services) -> Part | None:
     if services.scanner is None:
         return Part(state="off")
-    try:
-        await services.scanner.ping()
-    except ClamdError as error:
-        raise ScannerUnavailableError(str(error)) from error
+    await services.scanner.ping()
     return None
 
 

@@ -14,7 +14,7 @@ from fastapi import Depends, Request
 from spleeter_microservice.access.keys import ApiKeys
 from spleeter_microservice.access.rate_limit import RateLimiter
 from spleeter_microservice.access.tokens import TokenVerifier
-from spleeter_microservice.antivirus.clamd import Clamd
+from spleeter_microservice.antivirus.scan import Scanner
 from spleeter_microservice.audit.log import AuditLog
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.jobs.objects import JobObjects
@@ -125,7 +125,7 @@ class Services:
     tokens: TokenVerifier | None
     requests: RateLimiter
     attempts: RateLimiter
-    scanner: Clamd | None
+    scanner: Scanner | None
     audit: AuditLog
     prober: Prober
     deliveries: Deliveries

@@ -15,7 +15,6 @@ import structlog
 from fastapi import Request
 
 from spleeter_microservice.access.principal import Principal
-from spleeter_microservice.antivirus.scan import scan_antivirus
 from spleeter_microservice.audit.record import Action
 from spleeter_microservice.errors import (
     AntivirusError,
@@ -89,7 +88,7 @@ async def _scan(services: Services, file: SpooledFile) -> None:
         ANTIVIRUS_SCANS.labels("skipped").inc()
         return
     try:
-        await scan_antivirus(file_blocks(file.path), services.scanner)
+        await services.scanner.scan(file_blocks(file.path))
     except AntivirusError as error:
         ANTIVIRUS_SCANS.labels(_SCAN_RESULTS[type(error)]).inc()
         raise

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from spleeter_microservice.antivirus.clamd import Clamd
+from spleeter_microservice.antivirus.scan import ClamAv
 from spleeter_microservice.web.services import Services
 from tests.support.clamd import Daemon, running
 from tests.support.waiting import eventually
@@ -31,13 +32,13 @@ def clamd() -> Iterator[Daemon]:
 def services(services: Services, clamd: Daemon, tmp_path: Path) -> Services:
     """The services with a scanner whose address is a link, which can lead to another one."""
     link = Path("/tmp") / f"clamd-{os.getpid()}.sock"  # short enough for a socket
-    return replace(services, scanner=Clamd.from_url(f"unix://{link}"))
+    return replace(services, scanner=ClamAv(Clamd.from_url(f"unix://{link}")))
 
 
 @pytest.fixture
 def link(services: Services, clamd: Daemon) -> Iterator[Path]:
-    assert services.scanner
-    path = Path(services.scanner.path)
+    assert isinstance(services.scanner, ClamAv)
+    path = Path(services.scanner.daemon.path)
     lead(path, clamd)
     yield path
     path.unlink()
@@ -81,7 +82,7 @@ async def test_songs_are_refused_during_a_scanner_outage_and_accepted_after_it(
 
 
 async def scanner(client: httpx.AsyncClient, status: int) -> str:
-    """Wait for readiness of a status, and give what it says of the scanner."""
+    """Wait for readiness of a status, and return the state of the scanner."""
 
     async def state() -> str | None:
         answer = await client.get("/health/ready")
