@@ -177,7 +177,7 @@ class _File:
 
     def _after(self, position: int) -> int | None:
         family = self._family
-        size = family.name + family.width
+        size, found = family.name + family.width, None
         for _ in range(MAX_CHUNKS):
             head = read_at(self._file, position, LONGEST_START)
             if family.start.match(head) or _OTHERS.match(head):
@@ -187,8 +187,9 @@ class _File:
             length = family.number(head[family.name : size]) - family.included
             position = self._aligned(position + size + length)
             if not family.names.match(head) or length < 0 or position > self._size + CHUNK_TOLERANCE:
-                return None
-        return None
+                break
+            found = position
+        return found
 
     def _goes_on(self, position: int, end: int, rate: float) -> bool:
         """Return whether enough samples follow a position, which are not padding."""

@@ -42,6 +42,7 @@ from spleeter_microservice.audio.parts import (
 )
 
 _ASF_HEADER = UUID("75b22630-668e-11cf-a6d9-00aa0062ce6c").bytes_le
+_ASF_FILE = re.compile(re.escape(_ASF_HEADER))
 _ASF_FILE_PROPERTIES = UUID("8cabdca1-a947-11cf-8ee4-00c00c205365").bytes_le
 _ASF_ENCRYPTION = (
     UUID("2211b3fb-bd23-11d2-b4b7-00a0c955fc6e").bytes_le,
@@ -181,8 +182,17 @@ def _ebml_number(data: bytes) -> tuple[int, int]:
 
 
 def _examine_asf(file: SeekableFile, start: int, size: int) -> Structure:
-    end = start + int.from_bytes(read_at(file, start + 16, 8), "little")
-    position, stated, encrypted = start + 30, 0, False
+    examined = [_examine_asf_part(file, part) for part in split(file, _ASF_FILE, start, size)]
+    return replace(
+        examined[-1],
+        encrypted=any(one.encrypted for one in examined),
+        parts=tuple(part for one in examined for part in one.parts),
+    )
+
+
+def _examine_asf_part(file: SeekableFile, part: Part) -> Structure:
+    end = part.start + int.from_bytes(read_at(file, part.start + 16, 8), "little")
+    position, stated, encrypted, patches = part.start + 30, 0, False, {}
     for _ in range(MAX_CHUNKS):
         header = read_at(file, position, 24)
         length = int.from_bytes(header[16:], "little")
@@ -193,10 +203,11 @@ def _examine_asf(file: SeekableFile, start: int, size: int) -> Structure:
             content = read_at(file, position + 24, 68)
             broadcast = content[64:65] == b"" or content[64] & 1
             stated = 0 if broadcast else int.from_bytes(content[16:24], "little")
+            # If the size is wrong, FFmpeg does not believe the duration either.
+            patches = {position + 40: (part.end - part.start).to_bytes(8, "little")}
         position += length
-    parts = split(file, re.compile(re.escape(_ASF_HEADER)), start, size)
-    cut_off = len(parts) == 1 and start + stated > size
-    return Structure(cut_off=cut_off, encrypted=encrypted, parts=parts)
+    cut_off = part.start + stated > part.end
+    return Structure(cut_off=cut_off, encrypted=encrypted, parts=(replace(part, patches=patches),))
 
 
 def _examine_flac(file: SeekableFile, start: int, size: int) -> Structure:

@@ -366,6 +366,7 @@ def test_what_follows_the_samples_of_wav_is_no_sound(tmp_path: Path, trailer: by
 # Joined files
 
 JOINED: dict[str, dict[str, Any]] = {
+    "alac.caf": {"muxer": "caf", "encoder": "alac"},
     "flv": {"muxer": "flv", "encoder": "aac"},
     "voc": {"muxer": "voc", "encoder": "pcm_s16le"},
 }
@@ -375,7 +376,7 @@ JOINED: dict[str, dict[str, Any]] = {
     "kind",
     [
         *("s16.wav", "aiff", "ogg", "opus", "flac.ogg", "flac", "mp3", "aac", "tta", "wv", "m4a", "alac.m4a"),
-        *("fragmented.mp4", "caf", "w64", "au", "mkv", "avi", "wma", "flv", "voc"),
+        *("fragmented.mp4", "caf", "alac.caf", "w64", "au", "mkv", "avi", "wma", "flv", "voc"),
     ],
 )
 def test_the_parts_of_joined_files_are_read_whatever_their_format(tmp_path: Path, kind: str) -> None:
@@ -406,6 +407,15 @@ def test_a_file_of_another_format_that_follows_is_left_out_with_a_warning(tmp_pa
     np.testing.assert_array_equal(result, read(tmp_path / f"made.{first}"))
     assert warning.code == "unread-data"
     assert warning.position == pytest.approx(SECONDS, abs=0.03)
+
+
+@pytest.mark.parametrize("kind", ["wma", "m4a", "alac.caf", "flac", "tta", "mkv", "avi"])
+def test_noise_that_follows_shortens_and_prolongs_nothing(tmp_path: Path, kind: str) -> None:
+    whole = encode(tmp_path / "whole", SONG, **(JOINED.get(kind) or KINDS[kind]))
+    noisy = whole.read_bytes() + np.random.default_rng(3).bytes(30_000)
+    result, warnings = outcome(written(tmp_path / "noisy", noisy))
+    np.testing.assert_array_equal(result, read(whole))
+    assert [warning.code for warning in warnings] == (["unread-data"] if kind in ("m4a", "alac.caf") else [])
 
 
 def test_streamed_wav_files_without_sizes_can_be_joined(tmp_path: Path) -> None:
