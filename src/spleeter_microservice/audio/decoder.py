@@ -249,13 +249,14 @@ class Decoder:
         missing = stated - max(0.0, self._first or 0.0) - self.seconds if stated else 0.0
         tolerance = self._tolerance()
         is_short = tolerance is not None and missing >= tolerance
+        excess = self.seconds - self._silence - stated if stated else 0.0
         end = f"The file states {stated:.2f} s, but" if stated and missing > 0 else "The file"
         if self._structure.cut_off or (is_short and self._lost is None and not self._structure.is_whole):
             self.is_cut = True
             self._warn("cut-off", f"{end} ends after {self.seconds:.2f} s.", self.seconds)
         elif is_short and self._lost is not None:
             self._warn("damaged", f"{missing:.2f} s cannot be decoded; they are left out.", self._lost)
-        elif is_short or (stated and tolerance is not None and self.seconds - stated >= tolerance):
+        elif is_short or (tolerance is not None and excess >= tolerance):
             self._warn(
                 "wrong-length", f"The file states {stated:.2f} s, but lasts {self.seconds:.2f} s.", 0.0
             )

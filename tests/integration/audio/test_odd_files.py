@@ -155,6 +155,17 @@ def test_silence_fills_a_pause(tmp_path: Path, kind: str) -> None:
         read(path, strict=True)
 
 
+def test_a_pause_beyond_the_stated_duration_is_one_contradiction(tmp_path: Path) -> None:
+    data = with_pause(tmp_path / "call", "mkv", 3).read_bytes()
+    at = data.index(b"\x44\x89\x88") + 3
+    short = struct.pack(">d", 1000 * len(SONG) / 48_000)  # milliseconds
+    assert codes(written(tmp_path / "short", data[:at] + short + data[at + 8 :])) == ["gap"]
+    assert codes(written(tmp_path / "shorter", data[:at] + struct.pack(">d", 1.0) + data[at + 8 :])) == [
+        "gap",
+        "wrong-length",
+    ]
+
+
 def test_a_time_that_jumps_by_days_is_not_believed(tmp_path: Path) -> None:
     result, (warning,) = outcome(with_pause(tmp_path / "call", "live.webm", 500_000), sample_rate=48_000)
     assert len(result) == pytest.approx(len(SONG), abs=3000)
