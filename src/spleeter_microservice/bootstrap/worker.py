@@ -80,7 +80,8 @@ async def _run(
     """Run the worker and its duties; if one of them fails, all of them end."""
     objects, audit = JobObjects(database, open_object_store(settings)), open_audit_log(settings, database)
     outcomes = OutcomeRecorder(audit)
-    separation = JobSeparator(objects, inventory, slots, _job_limits(settings))
+    limits = JobLimits(seconds=settings.job_time_limit_s, audio_seconds=settings.max_duration_s)
+    separation = JobSeparator(objects, inventory, slots, limits)
     options = WorkerOptions(slots=settings.workers, grace=settings.grace_s)
     async with asyncio.TaskGroup() as group:
 
@@ -115,7 +116,3 @@ def _slot(settings: Settings, inventory: Inventory, model: InferenceModel, folde
 async def _self_check(slot: InferenceSlot) -> None:
     difference = await slot.self_check()
     logger.info("self-check passed", extra={"difference_db": difference, "pid": slot.pid})
-
-
-def _job_limits(settings: Settings) -> JobLimits:
-    return JobLimits(seconds=settings.job_time_limit_s, audio_seconds=settings.max_duration_s)

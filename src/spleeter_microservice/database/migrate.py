@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -27,12 +26,8 @@ _QUEUE = "procrastinate/"
 _QUEUE_FOLDER = Path(SchemaManager.get_migrations_path())
 
 
-@dataclass(frozen=True)
-class Step:
-    """SQL to run, and the names of the migrations that it performs."""
-
-    sql: str
-    names: tuple[str, ...]
+Step = tuple[str, tuple[str, ...]]
+"""SQL to run, and the names of the migrations that it performs."""
 
 
 def own_migrations() -> dict[str, str]:
@@ -83,27 +78,23 @@ def _do_next_step(connection: psycopg.Connection, last: str | None) -> tuple[str
         )
         applied = {name for (name,) in connection.execute("SELECT name FROM spleeter_migrations")}
         _refuse_newer(applied - own_migrations().keys() - queue_migrations().keys())
-        for step in _missing(applied):
-            if last is None or step.names[0] <= last or _is_queue(step):
-                logger.info("migrating the database", extra={"migration": step.names[-1]})
-                connection.execute(step.sql.encode())
-                for name in step.names:
+        for sql, names in _missing(applied):
+            if last is None or names[0] <= last or names[0].startswith(_QUEUE):
+                logger.info("migrating the database", extra={"migration": names[-1]})
+                connection.execute(sql.encode())
+                for name in names:
                     connection.execute("INSERT INTO spleeter_migrations (name) VALUES (%s)", (name,))
-                return step.names
+                return names
     return None
 
 
 def _missing(applied: set[str]) -> list[Step]:
     queue = queue_migrations()
     if applied & queue.keys():
-        steps = [Step(sql, (name,)) for name, sql in queue.items() if name not in applied]
+        steps: list[Step] = [(sql, (name,)) for name, sql in queue.items() if name not in applied]
     else:
-        steps = [Step(SchemaManager.get_schema(), tuple(queue))]
-    return steps + [Step(sql, (name,)) for name, sql in own_migrations().items() if name not in applied]
-
-
-def _is_queue(step: Step) -> bool:
-    return step.names[0].startswith(_QUEUE)
+        steps = [(SchemaManager.get_schema(), tuple(queue))]
+    return steps + [(sql, (name,)) for name, sql in own_migrations().items() if name not in applied]
 
 
 def _refuse_newer(unknown: set[str]) -> None:

@@ -93,16 +93,16 @@ class Evaluation:
         """
         start = time.perf_counter()
         estimator, rate = self._estimator, self._estimator.sample_rate
-        matching = match(estimator.stems(song), song.stems)
-        if not matching.targets:
+        targets, unscored = match(estimator.stems(song), song.stems)
+        if not targets:
             raise UnknownStemError(
-                f"{song.name} cannot be scored: {'; '.join(matching.unscored.values())}. It has "
+                f"{song.name} cannot be scored: {'; '.join(unscored.values())}. It has "
                 f"{', '.join(song.stems)}. Rename its files, or choose another model."
             )
-        needed = {name for target in matching.targets for name in target.references} | set(song.parts)
+        needed = {name for target in targets for name in target.references} | set(song.parts)
         with ExitStack() as stack:
             tracks = stack.enter_context(Tracks({n: song.stems[n] for n in song.stems if n in needed}, rate))
-            meters = _Meters(matching.targets, rate, self._bsseval, self._pictures)
+            meters = _Meters(targets, rate, self._bsseval, self._pictures)
             stack.enter_context(closing(meters))
             blocks = stack.enter_context(closing(estimator.blocks(song, mixture_source(song, rate))))
             balance, samples = SdrMeter(), 0
@@ -118,7 +118,7 @@ class Evaluation:
                 duration=samples / rate,
                 stems=meters.scores(),
                 elapsed=time.perf_counter() - start,
-                unscored=matching.unscored,
+                unscored=unscored,
                 notes=_notes(tracks, balance.result()),
                 pictures=meters.pictures,
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from spleeter_microservice.evaluation.song_files import ACCOMPANIMENT, VOCALS
@@ -29,15 +29,7 @@ class Target:
     overlaps: bool = False
 
 
-@dataclass(frozen=True)
-class Matching:
-    """The targets of a song, and the reasons why the other stems cannot be scored."""
-
-    targets: tuple[Target, ...]
-    unscored: Mapping[str, str]
-
-
-def match(stems: Collection[str], song_stems: Collection[str]) -> Matching:
+def match(stems: Collection[str], song_stems: Collection[str]) -> tuple[list[Target], dict[str, str]]:
     """Match the stems of a model with those of a song.
 
     Stems of the same name match. On both sides, an accompaniment is the sum of all stems except
@@ -47,6 +39,9 @@ def match(stems: Collection[str], song_stems: Collection[str]) -> Matching:
     Args:
         stems: names of the model's stems.
         song_stems: names of the song's stems.
+
+    Returns:
+        the targets, and the reasons why the other stems cannot be scored.
     """
     targets: list[Target] = []
     unscored: dict[str, str] = {}
@@ -58,8 +53,8 @@ def match(stems: Collection[str], song_stems: Collection[str]) -> Matching:
             unscored[name] = found
     overall = _accompaniment(stems, song_stems) if ACCOMPANIMENT not in stems else None
     matched = {name for target in targets for name in target.estimates}
-    return Matching(
-        (*targets, *([overall] if overall else [])),
+    return (
+        [*targets, *([overall] if overall else [])],
         {name: reason for name, reason in unscored.items() if name not in matched},
     )
 

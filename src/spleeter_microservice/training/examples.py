@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,9 +115,8 @@ def _short_name(song: Song) -> str:
 
 def _example(song: Song, names: Sequence[str]) -> Example:
     """Make an example of a song, whose stems ``targets.match`` assigns to the names."""
-    parts: Mapping[str, tuple[str, ...]] = {
-        target.name: target.references for target in match(names, song.stems).targets
-    }
+    targets, _ = match(names, song.stems)
+    parts = {target.name: target.references for target in targets}
     lacking = [name for name in names if name not in parts]
     if lacking:
         raise TrainingDataError(

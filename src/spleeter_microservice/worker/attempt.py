@@ -175,7 +175,8 @@ class Attempt:
     async def _end_with(self, error: Exception) -> Outcome:
         logger.info("separation failed", extra={"job_id": str(self.claim.job.id)}, exc_info=error)
         if isinstance(error, SpleeterError) and not isinstance(error, _RETRIED):
-            return await self._fail(Failure(error.code, _storable(error)), crashed=False)
+            message = str(error).replace("\0", "�")  # PostgreSQL's text has no NUL
+            return await self._fail(Failure(error.code, message), crashed=False)
         crashes = self.claim.job.crashes + 1
         if not await self._insist(lambda: self._claims.too_many_crashes(self.claim)):
             delay = self._timings.retry * crashes
@@ -231,10 +232,6 @@ def _failure(error: Exception) -> Failure:
     if isinstance(error, SpleeterError) and error.code == DiskFullError.code:
         return Failure(error.code, error.public)
     return _INTERNAL
-
-
-def _storable(error: Exception) -> str:
-    return str(error).replace("\0", "�")  # PostgreSQL's text has no NUL
 
 
 _INTERNAL = Failure(

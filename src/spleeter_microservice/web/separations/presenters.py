@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from spleeter_microservice.jobs.job import Job, JobOptions, StoredStem
+from spleeter_microservice.jobs.job import Job, StoredStem
 from spleeter_microservice.jobs.repository import Position
 from spleeter_microservice.web.middleware.proxies import ROOT_PATH
 from spleeter_microservice.web.separations import schemas
@@ -45,7 +45,9 @@ def _common(job: Job) -> dict[str, Any]:
         "state": job.state,
         "progress": job.progress,
         "input": schemas.Input(name=job.input_name, sha256=job.content_hash, seconds=job.audio_seconds),
-        "options": _options(job.options, job.retention),
+        "options": schemas.SeparationOptions(
+            **vars(job.options), retention_hours=job.retention / timedelta(hours=1)
+        ),
         "metadata": dict(job.options.metadata),
         "url": path,
         "events_url": f"{path}/events",
@@ -62,11 +64,6 @@ def _common(job: Job) -> dict[str, Any]:
         "finished_at": job.finished_at,
         "expires_at": job.expires_at,
     }
-
-
-def _options(options: JobOptions, retention: timedelta) -> schemas.SeparationOptions:
-    hours = retention / timedelta(hours=1)
-    return schemas.SeparationOptions(**vars(options), retention_hours=hours)
 
 
 def _stem(path: str, stem: StoredStem) -> schemas.StemFile:
