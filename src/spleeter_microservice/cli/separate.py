@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -176,29 +176,25 @@ def _refuse_conflict(source: Path, paths: Mapping[str, Path], owners: Mapping[Pa
             )
 
 
+@dataclass
 class _Batch:
     """The files of one call, and their results.
 
     Attributes:
         songs: description of each file's result, for ``--json`` and ``--report``.
         statuses: exit statuses of the files that failed.
-        skipped: number of files that are no songs.
+        skipped: number of files that are not songs.
     """
 
-    def __init__(
-        self,
-        arguments: argparse.Namespace,
-        options: SeparationOptions,
-        model: InstalledModel,
-        separator: StemSeparator,
-        adapter: AudioAdapter | None,
-    ) -> None:
-        self.songs: list[dict[str, Any]] = []
-        self.statuses: list[int] = []
-        self.skipped = 0
-        self._arguments, self._options = arguments, options
-        self._model, self._separator, self._adapter = model, separator, adapter
-        self._written: dict[Path, Path] = {}
+    arguments: argparse.Namespace
+    options: SeparationOptions
+    model: InstalledModel
+    separator: StemSeparator
+    adapter: AudioAdapter | None
+    songs: list[dict[str, Any]] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+    skipped: int = 0
+    written: dict[Path, Path] = field(default_factory=dict)
 
     def separate(self, source: Path, paths: Mapping[str, Path], *, alone: bool) -> None:
         try:
@@ -214,8 +210,8 @@ class _Batch:
                 self.statuses.append(error.exit_status)
                 print(f"Error: {error}", file=sys.stderr)
             return
-        self.songs.append(succeeded(song, self._model, asdict(self._options)))
-        if not self._arguments.json:
+        self.songs.append(succeeded(song, self.model, asdict(self.options)))
+        if not self.arguments.json:
             _print(song)
         for warning in song.warnings:
             print(f"Warning: {source}, at {warning.position:.2f} s: {warning.message}", file=sys.stderr)
@@ -225,13 +221,13 @@ class _Batch:
     def _separate(self, source: Path, paths: Mapping[str, Path]) -> SeparatedSong:
         from spleeter_microservice.separation.song import separate_song
 
-        _refuse_conflict(source, paths, self._written)
-        separate = partial(separate_with_adapter, self._adapter) if self._adapter else separate_song
+        _refuse_conflict(source, paths, self.written)
+        separate = partial(separate_with_adapter, self.adapter) if self.adapter else separate_song
         # A signal between two lines of code could leak a file that was created but not yet registered.
         with interruptible() as check, _progress(source) as progress:
-            song = separate(self._separator, source, paths, self._options, progress=progress, check=check)
+            song = separate(self.separator, source, paths, self.options, progress=progress, check=check)
             check()
-        self._written |= {path.resolve(): source for path in paths.values()}
+        self.written |= {path.resolve(): source for path in paths.values()}
         for stage, seconds in song.stages.items():
             _logger.info("%s: %.2f s of processor time for %s", source, seconds, stage)
         return song

@@ -39,10 +39,11 @@ class Notice:
     warned: bool
 
 
+@dataclass(frozen=True)
 class JobNotifications:
     """A listener for changes of jobs, which reconnects when the database comes back.
 
-    Args:
+    Attributes:
         url: URL of the database.
         on_notice: called with every notice, and with None after each connect: earlier changes are not
             announced, so that subscribers must look them up. Behind a pooler, it is called with None only.
@@ -50,17 +51,10 @@ class JobNotifications:
         poll: seconds between calls behind a pooler.
     """
 
-    def __init__(
-        self,
-        url: str,
-        on_notice: Callable[[Notice | None], None],
-        pause: float = 1.0,
-        poll: float = 2.0,
-    ) -> None:
-        self._url = url
-        self._on_notice = on_notice
-        self._pause = pause
-        self._poll = poll
+    url: str
+    on_notice: Callable[[Notice | None], None]
+    pause: float = 1.0
+    poll: float = 2.0
 
     async def run(self) -> None:
         """Listen until cancelled."""
@@ -68,25 +62,25 @@ class JobNotifications:
             with contextlib.suppress(psycopg.OperationalError, psycopg.InterfaceError):
                 await self._listen()
             logger.warning("lost the connection for notifications; reconnecting")
-            await asyncio.sleep(self._pause)
+            await asyncio.sleep(self.pause)
 
     async def _listen(self) -> None:
         connecting: Awaitable[Connection] = psycopg.AsyncConnection.connect(
-            self._url, autocommit=True, row_factory=dict_row, **CONNECTION_OPTIONS
+            self.url, autocommit=True, row_factory=dict_row, **CONNECTION_OPTIONS
         )
         async with await connecting as connection:
             if not await through_pooler(connection):
                 await connection.execute(f"LISTEN {CHANNEL}")
-                self._on_notice(None)
+                self.on_notice(None)
                 async for notification in connection.notifies():
-                    self._on_notice(parse_notice(notification.payload))
+                    self.on_notice(parse_notice(notification.payload))
                 return
         logger.warning(
             "a pooler passes no notifications on; set SPLEETER_DATABASE_DIRECT_URL, or changes are polled"
         )
         while True:
-            self._on_notice(None)
-            await asyncio.sleep(self._poll)
+            self.on_notice(None)
+            await asyncio.sleep(self.poll)
 
 
 def parse_notice(payload: str) -> Notice:

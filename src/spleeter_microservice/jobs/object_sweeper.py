@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from spleeter_microservice.access.rate_table import prune_rates
@@ -18,28 +19,21 @@ _BATCH = 500
 _PAUSE_SECONDS = 300.0
 
 
+@dataclass(frozen=True)
 class ObjectSweeper:
     """A sweeper of objects that killed processes left behind.
 
-    Args:
+    Attributes:
         database: an open database.
         objects: the objects of jobs.
         age: minimum age of what is erased; an upload's objects exist before its job does.
         period: seconds between sweeps, over all workers.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        objects: JobObjects,
-        age: timedelta = timedelta(hours=1),
-        period: float = 3600.0,
-    ) -> None:
-        self._database = database
-        self._repository = JobRepository(database)
-        self._objects = objects
-        self._age = age
-        self._period = period
+    database: Database
+    objects: JobObjects
+    age: timedelta = timedelta(hours=1)
+    period: float = 3600.0
 
     async def run(self) -> None:
         """Sweep whenever it is due, until cancelled."""
@@ -52,8 +46,8 @@ class ObjectSweeper:
 
     async def sweep_if_due(self) -> int | None:
         """Sweep unless a worker did so within the period; return what ``sweep`` returns, or None."""
-        async with self._database.transaction() as transaction:
-            if not await transaction.first("claim_chore", name="leftovers", period=self._period):
+        async with self.database.transaction() as transaction:
+            if not await transaction.first("claim_chore", name="leftovers", period=self.period):
                 return None
         return await self.sweep()
 
@@ -67,16 +61,16 @@ class ObjectSweeper:
             DatabaseUnavailableError: if the database is unavailable.
             StorageUnavailableError: if the object store is unavailable.
         """
-        before = datetime.now(UTC) - self._age
-        await prune_rates(self._database)
-        await self._objects.storage.remove_unfinished(before)
+        before = datetime.now(UTC) - self.age
+        await prune_rates(self.database)
+        await self.objects.storage.remove_unfinished(before)
         erased = 0
-        old = await self._objects.old_prefixes(before)
+        old = await self.objects.old_prefixes(before)
         for start in range(0, len(old), _BATCH):
             prefixes = old[start : start + _BATCH]
-            known = await self._repository.known_prefixes(prefixes)
+            known = await JobRepository(self.database).known_prefixes(prefixes)
             for prefix in set(prefixes) - known:
                 logger.warning("erasing objects without a job", extra={"prefix": prefix})
-                await self._objects.erase(prefix)
+                await self.objects.erase(prefix)
                 erased += 1
         return erased

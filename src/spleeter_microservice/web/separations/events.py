@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -80,12 +81,13 @@ async def follow(
     return EventSourceResponse(aiter(events), headers=_HEADERS)
 
 
+@dataclass
 class EventStream:
     """The events of a job after a given one. No connection to the database is held while waiting.
 
     The stream ends after a final state, when the job is deleted, and when the hub is closed.
 
-    Args:
+    Attributes:
         repository: repository of jobs.
         hub: a running hub of notifications.
         tenant: owner of the job.
@@ -94,32 +96,23 @@ class EventStream:
         heartbeat: seconds of silence after which a comment is sent.
     """
 
-    def __init__(
-        self,
-        repository: JobRepository,
-        hub: NotificationHub,
-        tenant: str,
-        job: UUID,
-        after: int = 0,
-        heartbeat: float = HEARTBEAT,
-    ) -> None:
-        self._repository = repository
-        self._hub = hub
-        self._tenant = tenant
-        self._job = job
-        self._last = after
-        self._heartbeat = heartbeat
-        self._state: str | None = None
-        self._over = False
+    repository: JobRepository
+    hub: NotificationHub
+    tenant: str
+    job: UUID
+    after: int = 0
+    heartbeat: float = HEARTBEAT
+    _state: str | None = field(default=None, init=False)
+    _over: bool = field(default=False, init=False)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Yield the stream's events and comments."""
         clock = asyncio.get_running_loop().time
         spoke = clock()
-        with self._hub.follow(self._job) as subscription:
-            while not (self._over or self._hub.closed):
+        with self.hub.follow(self.job) as subscription:
+            while not (self._over or self.hub.closed):
                 try:
-                    async with asyncio.timeout_at(spoke + self._heartbeat):
+                    async with asyncio.timeout_at(spoke + self.heartbeat):
                         notice = await subscription.notices.get()
                 except TimeoutError:
                     yield KEEPALIVE_COMMENT
@@ -133,29 +126,29 @@ class EventStream:
         if notice is not None and not notice.warned:  # the warnings themselves may be too long for it
             return self._event_of(notice)
         try:
-            async with self._hub.querying:
+            async with self.hub.querying:
                 return await self._look_up()
         except UnknownJobError:
             self._over = True
         except DatabaseUnavailableError:
-            await asyncio.sleep(self._hub.pause)
+            await asyncio.sleep(self.hub.pause)
             subscription.look_again()
         return ()
 
     def _event_of(self, notice: Notice) -> Sequence[JobEvent]:
         self._over = notice.state == DELETED or State(notice.state).final
-        if notice.event is None or notice.event <= self._last:
+        if notice.event is None or notice.event <= self.after:
             return ()
         kind: Literal["state", "progress"] = "progress" if notice.state == self._state else "state"
-        self._last, self._state = notice.event, notice.state
+        self.after, self._state = notice.event, notice.state
         return (JobEvent(notice.event, kind, State(notice.state), notice.progress),)
 
     async def _look_up(self) -> Sequence[JobEvent]:
         """Return the events that the client lacks. The job is read first: it may have no new events."""
-        job = await self._repository.get(self._tenant, self._job)
-        found = await self._repository.events(self._tenant, self._job, self._last)
+        job = await self.repository.get(self.tenant, self.job)
+        found = await self.repository.events(self.tenant, self.job, self.after)
         if found:
-            self._last = found[-1].id
+            self.after = found[-1].id
         self._state = found[-1].state if found else job.state
         self._over = State(self._state).final
         return found
