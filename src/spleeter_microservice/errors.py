@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-_RETRY_SOON = 5  # seconds; a restart mostly ends an outage
+_RETRY_SOON = 5  # seconds; a restart usually ends an outage
 
 
 class SpleeterError(Exception):

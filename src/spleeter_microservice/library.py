@@ -226,7 +226,7 @@ class Separator:
 
     def _leave_to_parent(self) -> None:
         """Forget the parent's model in a forked process, which has none of the threads that run it."""
-        # To free it would mean to wait for those threads, so it is kept for ever.
+        # Freeing it would mean waiting for those threads, so it is kept for ever.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._loaded))
         self._begin()
 

@@ -471,7 +471,7 @@ class Settings:
 
 
 def misspelt_variables(environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield a warning for each variable that looks like a setting but is none."""
+    """Yield a warning for each variable that looks like a setting but is not one."""
     known = [item.metadata["variable"].name for item in fields(Settings)]
     for name, text in sorted(environ.items()):
         if name.upper().startswith(_PREFIX) and name not in known and not _is_service_link(name, text):

@@ -35,7 +35,7 @@ def add_official_flags(parser: argparse.ArgumentParser, adapter_help: str = "") 
 
 
 def read_official_flags(arguments: argparse.Namespace) -> AudioAdapter | None:
-    """Begin to be verbose if that was asked for, print what to write instead of deprecated flags.
+    """Log to standard error with --verbose, and print what to write instead of deprecated flags.
 
     Returns:
         The audio adapter, or None for the program's own.

@@ -80,7 +80,7 @@ def describe_error(error: SpleeterError) -> dict[str, Any]:
 
 
 def as_json(document: object) -> str:
-    """Return a report as JSON; ``write`` and ``streams`` escape bytes of names that are no characters."""
+    """Return a report as JSON; ``write`` and ``streams`` escape bytes of names that are not characters."""
     utf8 = sys.stdout.encoding.lower().startswith("utf")
     return json.dumps(document, indent=2, ensure_ascii=not utf8)
 

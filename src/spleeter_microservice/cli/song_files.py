@@ -15,7 +15,7 @@ def find_songs(paths: Iterable[Path]) -> Iterator[Path]:
     """Yield the paths, but in place of a directory the files directly in it, if it has any."""
     for path in paths:
         files: list[Path] = []
-        with suppress(OSError):  # it is no directory, or may not be read: reading it as a song says so
+        with suppress(OSError):  # not a readable directory, which reading it as a song will report
             files = sorted(file for file in path.iterdir() if file.is_file())
         yield from files or (path,)
 

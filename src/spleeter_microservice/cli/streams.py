@@ -50,7 +50,7 @@ def _tolerant(stream: TextIO) -> tuple[TextIO, _Tolerant]:
     text = io.TextIOWrapper(
         io.BufferedWriter(file),
         encoding=stream.encoding,
-        errors="backslashreplace",  # names of files may have bytes that are no characters
+        errors="backslashreplace",  # file names may have bytes that are not characters
         line_buffering=stream is sys.stderr or stream.isatty() or bool(os.environ.get("PYTHONUNBUFFERED")),
     )
     return text, file

@@ -298,7 +298,7 @@ class EmbeddedPostgres:
         return self._new_sockets()
 
     def _new_sockets(self) -> Path:
-        """Return a directory that libpq can handle, of this data folder alone."""
+        """Return a directory for this data folder alone, whose path libpq can handle."""
         name = f"spleeter-{hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:16]}"
         folder = Path(tempfile.gettempdir()).absolute() / name
         if len(os.fsencode(folder / _SOCKET)) <= _LONGEST_SOCKET_PATH and _PLAIN.fullmatch(str(folder)):

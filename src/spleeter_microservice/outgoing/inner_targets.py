@@ -29,7 +29,7 @@ class InnerTarget:
 
     @classmethod
     def parse(cls, text: str) -> InnerTarget:
-        """Parse ``hooks.internal``, ``*.internal``, ``10.1.0.0/16``, each with ``:8080`` behind it if wanted.
+        """Parse ``hooks.internal``, ``*.internal``, ``10.1.0.0/16``, each followed by ``:8080`` if wanted.
 
         IPv6 addresses and networks stand in brackets if a port follows.
 
@@ -45,8 +45,8 @@ class InnerTarget:
                 if _NAME.fullmatch(host.lower()) and not host.rpartition(".")[2].isdecimal():
                     return cls(host.lower(), int(port) if port else None)
         raise ValueError(
-            "Write hosts and networks as in hooks.internal,*.svc.cluster.local,10.20.0.0/16, with :8080 "
-            "behind those that listen on another port than 80 or 443."
+            "Write hosts and networks as in hooks.internal,*.svc.cluster.local,10.20.0.0/16, each followed "
+            "by its port, as in :8080, unless that is 80 or 443."
         )
 
     def admits(self, host: str, address: Address) -> bool:

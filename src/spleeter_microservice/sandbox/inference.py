@@ -253,7 +253,7 @@ class InferenceSlot:
     def _replace(self, process: InferenceProcess) -> None:
         reason = process.exit_reason()
         self.ends[type(reason).__name__] += 1
-        if not isinstance(reason, JobStoppedError):  # which was asked for
+        if not isinstance(reason, JobStoppedError):  # on request
             WORKER_RESTARTS.labels(type(reason).__name__).inc()
         logger.warning("inference process %d exited: %s%s", process.pid, reason, process.stderr_tail)
         if not self._closed:

@@ -27,7 +27,7 @@ def check_processor() -> None:
     """Check that the processor has the instructions that the libraries need, where the system lists them.
 
     Raises:
-        ProcessorError: if one lacks; the message names it.
+        ProcessorError: if one is missing; the message names it.
     """
     with contextlib.suppress(OSError), _FLAGS.open(encoding="utf-8") as lines:
         flags = next((line.split() for line in lines if line.startswith("flags")), None)

@@ -29,7 +29,7 @@ logger = structlog.get_logger(__name__)
 _KEY = APIKeyHeader(
     name="X-API-KEY",
     scheme_name="ApiKey",
-    description="A key that `spleeter-microservice keys create` gave, or one of `SPLEETER_API_KEY`.",
+    description="A key that `spleeter-microservice keys create` printed, or one of `SPLEETER_API_KEY`.",
     auto_error=False,
 )
 _BEARER = HTTPBearer(

@@ -32,7 +32,7 @@ class AudioAdapter(ABC):
         """Return a song's waveform, of shape (samples, channels), and its sample rate.
 
         Args:
-            audio_descriptor: what names the song, mostly a path.
+            audio_descriptor: what identifies the song, usually a path.
             offset: seconds of the song to skip.
             duration: seconds of the song to read; None reads to its end.
             sample_rate: sample rate in Hz to convert it to; None keeps the song's.

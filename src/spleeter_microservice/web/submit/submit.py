@@ -42,7 +42,7 @@ from spleeter_microservice.web.submit.options import SubmissionForm
 from spleeter_microservice.web.submit.spool import SpooledFile, spooled
 from spleeter_microservice.web.submit.upload import Upload, check_content
 
-_BYTES_PER_SECOND = 16_000  # of recordings that do not tell their length: 128 kbit/s
+_BYTES_PER_SECOND = 16_000  # of recordings that do not state their length: 128 kbit/s
 _SCAN_RESULTS: dict[type[AntivirusError], str] = {
     InfectedError: "infected",
     ScanLimitError: "beyond-limit",
@@ -119,7 +119,7 @@ async def _new_job(
 
 
 def _seconds(form: SubmissionForm, facts: AudioFacts, size: int, limit: float) -> float:
-    """Return the seconds of the song to separate, estimated if the file does not tell its length."""
+    """Return the seconds of the song to separate, estimated if the file does not state its length."""
     if facts.duration is None:  # the worker learns it, and enforces the limit
         return min(size / _BYTES_PER_SECOND, form.duration or limit, limit)
     left = facts.duration - form.offset
