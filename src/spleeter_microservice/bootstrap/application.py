@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -38,7 +39,8 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request, or the start and stop of the server."""
         if scope["type"] == "lifespan":
-            await self._run_lifespan(receive, send)
+            with suppress(asyncio.CancelledError):  # a second signal cancels everything at once
+                await self._run_lifespan(receive, send)
         else:
             assert self._app is not None, "servers start the lifespan first"
             await self._app(scope, receive, send)

@@ -19,6 +19,8 @@ from spleeter_microservice.errors import ConfigurationError, SpleeterError
 from spleeter_microservice.processes.descriptors import raise_limit
 from spleeter_microservice.settings import Settings, misspelt_variables
 
+_ENDING_SECONDS = 10  # for a worker to answer the requests that it cuts, before Gunicorn kills it
+
 logger = logging.getLogger(__name__)
 
 try:
@@ -38,7 +40,8 @@ _host = f"[{_settings.host}]" if ":" in _settings.host else _settings.host
 bind = [f"{_host}:{_settings.port}"]
 workers = _settings.api_processes
 worker_class = "spleeter_microservice.bootstrap.gunicorn.ApiWorker"
-graceful_timeout = math.ceil(_settings.api_grace_s)
+_grace = math.ceil(_settings.api_grace_s)
+graceful_timeout = _grace + _ENDING_SECONDS
 control_socket_disable = True  # nothing uses it, and it would be in a home folder that may not exist
 accesslog = None  # the application logs requests itself
 logger_class = "spleeter_microservice.bootstrap.gunicorn.JsonLogger"
@@ -52,7 +55,7 @@ class ApiWorker(UvicornWorker):  # type: ignore[misc]  # it has no types
         "loop": "auto",
         **UVICORN_OPTIONS,
         "timeout_keep_alive": _settings.keep_alive_s,
-        "timeout_graceful_shutdown": graceful_timeout,
+        "timeout_graceful_shutdown": _grace,
     }
 
     def run(self) -> None:

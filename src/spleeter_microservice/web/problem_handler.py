@@ -22,6 +22,7 @@ from spleeter_microservice.errors import (
     MissingScopeError,
     SeparationFailedError,
     SpleeterError,
+    StoppingError,
 )
 from spleeter_microservice.observability.metrics import ERRORS
 from spleeter_microservice.web.problem_catalogue import HTTP_PROBLEMS, Problem, problem_of, problem_of_failure
@@ -41,7 +42,7 @@ def problem_response(scope: Scope, error: Exception) -> ProblemResponse:
     """Return the response to a failed request, count the error, and log it if the service is at fault."""
     problem = _problem(error)
     ERRORS.labels(problem.code).inc()
-    if problem.http >= 500:
+    if problem.http >= 500 and not isinstance(error, StoppingError):
         logger.error("request failed", problem=problem.code, exc_info=error)
     return ProblemResponse(_document(scope, problem, error), problem.http, _headers(problem, error))
 

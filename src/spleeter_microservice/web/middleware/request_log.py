@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from uuid import uuid4
@@ -11,6 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from spleeter_microservice.errors import StoppingError
 from spleeter_microservice.observability.metrics import REQUEST_LATENCY, REQUESTS
 from spleeter_microservice.observability.tracing import name_request
 from spleeter_microservice.web.problem_handler import METHODS, problem_response
@@ -60,6 +62,10 @@ class RequestLog:
             await self.app(scope, receive, send_with_id)
         except ClientDisconnect:
             status = status or CLIENT_CLOSED_REQUEST
+        except asyncio.CancelledError:  # by the server, which is stopping and has waited for the grace period
+            if not status:
+                error = StoppingError("The service is stopping. Send the request again.")
+                await problem_response(scope, error)(scope, receive, send_with_id)
         except Exception as error:
             if status:
                 logger.exception("response interrupted")

@@ -28,6 +28,7 @@ _WITH_A_KEY = (
     errors.DatabaseFullError,
     errors.TokenKeysUnavailableError,
     errors.AuditUnwritableError,
+    errors.StoppingError,
 )
 SUBMITTING = (
     errors.InvalidFieldsError,

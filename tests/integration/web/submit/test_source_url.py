@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
@@ -14,10 +17,14 @@ from spleeter_microservice.database.connection import Database
 from spleeter_microservice.outgoing.client import Outgoing
 from spleeter_microservice.outgoing.inner_targets import InnerTarget
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
+from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
 from tests.support.audit import audited
-from tests.support.http_servers import Answer, Handler, content, redirect, serving, status
-from tests.support.web_service import WorkerRegistry, build_services, song
+from tests.support.http_servers import Answer, Handler, content, redirect, serving, stall, status
+from tests.support.logs import logged
+from tests.support.raw_http import connected, request
+from tests.support.waiting import eventually
+from tests.support.web_service import ALL, WorkerRegistry, build_services, served, song
 
 pytestmark = pytest.mark.asyncio
 
@@ -134,3 +141,34 @@ async def test_nothing_is_fetched_unless_the_operator_allows_it(
         answer = await ask(ann, f"{server.url}/song.wav")
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "source_url")
         assert server.requests == []
+
+
+async def test_a_stop_tells_the_clients_of_uploads_and_fetches_and_logs_a_line_each(
+    services: Services, tmp_path: Path
+) -> None:
+    key, _ = await services.keys.create("ann", ALL)
+    with logged("info") as log, serving(stall(song(), released := Event())) as server:
+        async with AsyncExitStack() as stack:
+            async with served(create_app(services)) as url:
+                fetch = json.dumps({"source_url": f"{server.url}/a.wav"}).encode()
+                upload = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nRIFF'
+                clients = []
+                for kind, length, body in (
+                    ("application/json", len(fetch), fetch),
+                    ("multipart/form-data; boundary=x", 1000, upload),
+                ):
+                    clients.append(await stack.enter_async_context(connected(url)))
+                    head = request(
+                        "POST /v1/separations", X_API_KEY=key, Content_Type=kind, Content_Length=length
+                    )
+                    await clients[-1].send(head + body)
+                await eventually(lambda: len(files(tmp_path)) == 2)
+            for client in clients:
+                status, headers, body = await client.answer()
+                assert (status, headers["retry-after"]) == (503, "5")
+                assert b"/problems/stopping" in body
+        released.set()
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert [line["status"] for line in lines if line["event"] == "request"] == [503, 503]
+    assert not any("exception" in line for line in lines)
+    assert not files(tmp_path)
