@@ -118,9 +118,9 @@ class NoSamplesError(InputError, code="no-samples", exit_status=16):
 
 
 class InvalidSamplesError(InputError, code="invalid-samples", exit_status=17):
-    """The input has samples that are not finite numbers."""
+    """The input has samples that are not finite numbers within ±1e13."""
 
-    public = "The file has samples that are not finite numbers. Export it again."
+    public = "The file has samples that are not finite numbers within ±1e13. Export it again."
 
 
 class NoSuchTrackError(InputError, code="no-such-track", exit_status=18):
@@ -620,9 +620,9 @@ class StillRunningError(RequestError):
         headers: response headers with the location of the separation.
     """
 
-    def __init__(self, message: str, location: str) -> None:
+    def __init__(self, message: str, location: str = "") -> None:
         super().__init__(message)
-        self.headers = {"Location": location}
+        self.headers = {"Location": location} if location else {}
 
 
 class WaitedTooLongError(StillRunningError, code="still-running", http=504):
@@ -630,7 +630,7 @@ class WaitedTooLongError(StillRunningError, code="still-running", http=504):
 
 
 class StoppingError(StillRunningError, code="stopping", http=503):
-    """The service is stopping while the caller waits; the separation continues later."""
+    """The service is stopping before the request is done; a separation that exists continues later."""
 
     retry_after = _RETRY_SOON
 

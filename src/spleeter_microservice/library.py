@@ -15,6 +15,7 @@ from weakref import WeakSet
 import numpy as np
 from numpy.typing import NDArray
 
+from spleeter_microservice.arrays import LARGEST_SAMPLE
 from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.errors import ConfigurationError, InvalidSamplesError, NoSamplesError
 from spleeter_microservice.models.directory import InstalledModel
@@ -91,7 +92,7 @@ class Separator:
         Raises:
             ConfigurationError: if the array is not a waveform.
             NoSamplesError: if it is empty.
-            InvalidSamplesError: if it has samples that are not finite.
+            InvalidSamplesError: if it has samples that are not finite or larger than 1e13.
             ModelError: if the model cannot be used.
         """
         stereo = as_stereo_waveform(waveform)
@@ -249,7 +250,7 @@ def as_stereo_waveform(waveform: NDArray[Any]) -> NDArray[np.float32]:
     Raises:
         ConfigurationError: if the array is not a waveform.
         NoSamplesError: if it is empty.
-        InvalidSamplesError: if it has samples that are not finite in single precision.
+        InvalidSamplesError: if it has samples that are not finite or larger than ``LARGEST_SAMPLE``.
     """
     array = np.asarray(waveform)
     found = f"this array is {array.dtype} of shape {array.shape}"
@@ -270,8 +271,10 @@ def as_stereo_waveform(waveform: NDArray[Any]) -> NDArray[np.float32]:
     two = array[:, :2] if channels > 1 else np.repeat(array, 2, axis=1)
     with np.errstate(over="ignore"):
         stereo = np.ascontiguousarray(two, np.float32)
-    if not np.isfinite(stereo).all():
-        raise InvalidSamplesError("The waveform has samples that are not finite numbers in single precision.")
+    if not np.abs(stereo).max() <= LARGEST_SAMPLE:  # nor is NaN
+        raise InvalidSamplesError(
+            "The waveform has samples that are not finite numbers within ±1e13. Scale it to -1 to 1."
+        )
     return stereo
 
 

@@ -113,6 +113,7 @@ def test_one_channel_is_doubled_and_a_third_is_left_out(separator: Separator) ->
         (np.full((100, 2), np.nan, np.float32), InvalidSamplesError, "finite"),
         (np.full((100, 2), -np.inf, np.float32), InvalidSamplesError, "finite"),
         (np.full((100, 2), 1e300), InvalidSamplesError, "finite"),
+        (np.full((100, 2), -1e18, np.float32), InvalidSamplesError, "1e13"),
     ],
 )
 def test_an_array_that_is_not_a_waveform_is_refused(

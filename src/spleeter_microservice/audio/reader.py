@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 
-from spleeter_microservice.arrays import Array, Waveform
+from spleeter_microservice.arrays import LARGEST_SAMPLE, Array, Waveform
 from spleeter_microservice.audio import tracks
 from spleeter_microservice.audio.decoder import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, Decoder
 from spleeter_microservice.audio.parts import Structure
@@ -97,8 +97,7 @@ class AudioReader:
         self._unlisted: list[AudioWarning] = []
         self._done = 0.0  # seconds of the parts before the current one
         self._opened = False
-        self._valid = False  # whether a sample so far is a finite number
-        self._invalid: float | None = None  # seconds at which one is not
+        self._valid = self._invalid = 0  # samples so far
         self._file = AudioFile(path, track)
         try:
             self._parts = list(self._file.structure.parts)
@@ -149,7 +148,7 @@ class AudioReader:
             TruncatedInputError: if the file is cut off within its first second or, if the reader is strict,
                 damaged or contradictory.
             NoSamplesError: if the file is empty or ends before the offset.
-            InvalidSamplesError: if no sample is a finite number or, if the reader is strict, one is not.
+            InvalidSamplesError: if most samples, or one if the reader is strict, are not finite or too large.
             NotAudioError: if nothing in the file can be decoded.
             UnreadableInputError: if reading the file fails.
             ValueError: if the reader is closed.
@@ -161,6 +160,9 @@ class AudioReader:
             yield block
         if position == self._start:
             raise self._no_samples()
+        if self._invalid > self._valid:
+            text = f"Most samples of {self._path} are not finite numbers within ±1e13."
+            raise InvalidSamplesError(f"{text} Export it again.")
 
     def _while_open(self, blocks: Iterator[Waveform]) -> Iterator[Waveform]:
         while True:
@@ -278,8 +280,6 @@ class AudioReader:
             raise TruncatedInputError(
                 f"{self._path} is cut off: only {self._done:.2f} s can be read. Copy or download it again."
             )
-        if self._invalid is not None and not self._valid:
-            raise InvalidSamplesError(f"{self._path} has no sample that is a finite number. Export it again.")
 
     def _check_decodable(self) -> None:
         """Raise if the file has sound, but none of it can be decoded."""
@@ -295,19 +295,19 @@ class AudioReader:
             )
 
     def _clear_invalid(self, block: Waveform, position: int) -> None:
-        """Replace samples that are not finite numbers by silence."""
+        """Replace samples that are not finite numbers, or too large for calculations, by silence."""
+        self._valid += block.size
         with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(block.sum()):  # faster than testing every sample
-                self._valid = True
+            if np.vdot(block, block) <= LARGEST_SAMPLE**2:  # faster than testing every sample
                 return
-        wrong = ~np.isfinite(block)
-        self._valid = self._valid or not wrong.all()
-        if wrong.any() and self._invalid is None:
-            first = int(wrong.any(axis=1).argmax())
-            self._invalid = (position + first) / self.sample_rate - self._delay
-            self._warn(
-                "invalid-samples", "Samples are not finite numbers; silence replaces them.", self._invalid
-            )
+            wrong = ~(np.abs(block) <= LARGEST_SAMPLE)
+        count = int(np.count_nonzero(wrong))
+        if count and not self._invalid:
+            first = (position + int(wrong.any(axis=1).argmax())) / self.sample_rate - self._delay
+            message = "Samples are not finite numbers within ±1e13; silence replaces them."
+            self._warn("invalid-samples", message, first)
+        self._valid -= count
+        self._invalid += count
         block[wrong] = 0
 
     def _no_samples(self) -> NoSamplesError:

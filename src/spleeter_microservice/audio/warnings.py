@@ -18,7 +18,7 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
         "damaged": "Part of the sound cannot be decoded; silence replaces it, or it is left out.",
         "gap": "The file's times jump over a part without sound; silence fills it.",
         "time-jump": "The file's times jump back, or ahead by more than it can last; nothing is put there.",
-        "invalid-samples": "Samples are not finite numbers; silence replaces them.",
+        "invalid-samples": "Samples are not finite numbers within ±1e13; silence replaces them.",
         "wrong-length": "The file states another length than its sound has; all of the sound is read.",
         "wrong-header": "A header contradicts itself; what follows from its other numbers is used.",
         "unread-data": "Data that are not part of this file follow its sound; they are left out.",
