@@ -194,6 +194,13 @@ class Settings:
         default_text="`objects` in the data folder",
         parse=storage_url,
     )
+    min_free_mb: int | None = setting(
+        "SPLEETER_MIN_FREE_MB",
+        None,
+        "Free space in MiB (2^20 bytes) below which a disk counts as full, and new songs are refused.",
+        parse=whole(minimum=0),
+        default_text="a twentieth of the disk, at most 1024",
+    )
     workers: int = setting(
         "SPLEETER_WORKERS", 1, "Jobs that a worker process separates at a time.", parse=whole(maximum=256)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import resource
 import subprocess
@@ -28,32 +29,49 @@ class SmallDisk:
         else:
             self._limit_files(max(room, _LOGS))
 
+    def use_up_inodes(self) -> None:
+        """Create files until there can be no more, where a disk could be mounted."""
+        if self.mounted:
+            with suppress(OSError):
+                for number in itertools.count():
+                    (self.folder / f"filler{number}").touch()
+
     def free(self) -> None:
         """Make space again."""
         if self.mounted:
-            (self.folder / "filler").unlink(missing_ok=True)
+            for filler in self.folder.glob("filler*"):
+                filler.unlink()
         else:
             self._limit_files(None)
 
     def files(self) -> list[str]:
         """Return the names of all files, except that which fills the disk."""
-        found = [path for path in self.folder.rglob("*") if path.is_file() and path.name != "filler"]
+        found = [
+            path for path in self.folder.rglob("*") if path.is_file() and not path.name.startswith("filler")
+        ]
         return sorted(str(path.relative_to(self.folder)) for path in found)
 
     @staticmethod
     def _limit_files(limit: int | None) -> None:
-        lists = Path("/proc/self/task").glob("*/children")
-        for pid in (0, *(int(pid) for path in lists for pid in path.read_text().split())):
+        for pid in (os.getpid(), *_descendants(os.getpid())):
             with suppress(PermissionError):  # a server under another account keeps what it inherited
                 hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
                 resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard if limit is None else limit, hard))
 
 
+def _descendants(pid: int) -> Iterator[int]:
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # it has just ended
+            for child in map(int, path.read_text().split()):
+                yield child
+                yield from _descendants(child)
+
+
 @contextmanager
-def small_disk(folder: Path, megabytes: int) -> Iterator[SmallDisk]:
+def small_disk(folder: Path, megabytes: int, inodes: int = 5000) -> Iterator[SmallDisk]:
     """Mount a small file system in a folder, if this machine permits it."""
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,nr_inodes={inodes}", "tmpfs", str(folder)]
     mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
     disk = SmallDisk(folder, mounted)
     try:

@@ -19,6 +19,7 @@ from spleeter_microservice.bootstrap.database import migrate_when_available
 from spleeter_microservice.bootstrap.shared import (
     PROGRAM_VERSION,
     development_key,
+    disk_space,
     make_folder,
     needs_development_key,
     open_audit_log,
@@ -60,12 +61,14 @@ async def open_services(settings: Settings, fail: Callable[[Exception], None]) -
     async with AsyncExitStack() as stack:
         url = settings.require_database("the API")
         await require_access(settings, url)
+        # The embedded server has a socket in place of a host.
+        cluster = settings.data_dir / "postgres" if "host=%2F" in url else None
         database = await stack.enter_async_context(
             Database(
                 url,
                 settings.database_direct_url,
                 connections=_CONNECTIONS,
-                disk=settings.data_dir if "host=%2F" in url else None,  # the embedded server, on its socket
+                disk=cluster,
             )
         )
         await stack.enter_async_context(_migrating(settings, url, fail))
@@ -90,6 +93,7 @@ async def open_services(settings: Settings, fail: Callable[[Exception], None]) -
             workers=WorkerRegistry(database),
             outgoing=Outgoing(url_policy(settings)) if settings.source_urls else None,
             url_policy=url_policy(settings),
+            space=disk_space(settings, objects=objects.storage.folder, postgres=cluster),
             version=PROGRAM_VERSION,
         )
 

@@ -33,7 +33,7 @@ def embedded_database(settings: Settings) -> EmbeddedPostgres:
     Raises:
         ConfigurationError: if its folder cannot be written.
     """
-    return EmbeddedPostgres(make_folder(settings.data_dir / "postgres"))
+    return EmbeddedPostgres(make_folder(settings.data_dir / "postgres"), outlives_owner=False)
 
 
 def with_database(settings: Settings, action: Callable[[Database], Awaitable[T]]) -> T:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import stat
 import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
@@ -14,6 +15,8 @@ from spleeter_microservice.access import key_format
 from spleeter_microservice.audit.log import AuditLog
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import ConfigurationError
+from spleeter_microservice.files import FULL
+from spleeter_microservice.jobs.disk_space import DiskSpace
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.storage.store import Storage, open_storage
@@ -28,12 +31,14 @@ def make_folder(folder: Path) -> Path:
     """Create a folder unless it exists, and return its absolute path.
 
     Raises:
-        ConfigurationError: if it cannot be created or written.
+        ConfigurationError: if it cannot be created or written, for another reason than a full disk.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
+        if error.errno in FULL and folder.is_dir():
+            return folder.absolute()
         raise ConfigurationError(
             f"The folder {folder} cannot be written: {error.strerror}. Make it writable for user "
             f"{os.geteuid()}, or choose another with SPLEETER_DATA_DIR."
@@ -49,6 +54,19 @@ def make_data_folders(settings: Settings) -> None:
     """
     for name in ("", "metrics", "spool", "work", *(() if settings.storage_url else ("objects",))):
         make_folder(settings.data_dir / name)
+
+
+def disk_space(settings: Settings, **folders: Path | None) -> DiskSpace:
+    """Return the space of the folders that songs pass through, of the log if it is a file, and of others."""
+    places: dict[str, Path | int | None] = {
+        "metrics": metrics_folder(settings),
+        "logs": 2 if stat.S_ISREG(os.fstat(2).st_mode) else None,
+        **folders,
+    }
+    for name in ("spool", "work"):
+        places[name] = make_folder(settings.data_dir / name)
+    floor = None if settings.min_free_mb is None else settings.min_free_mb << 20
+    return DiskSpace({name: place for name, place in places.items() if place is not None}, floor)
 
 
 def open_object_store(settings: Settings) -> Storage:

@@ -11,6 +11,7 @@ from pathlib import Path
 from spleeter_microservice.bootstrap.database import migrate_when_available
 from spleeter_microservice.bootstrap.shared import (
     PROGRAM_VERSION,
+    disk_space,
     make_folder,
     open_audit_log,
     open_object_store,
@@ -93,6 +94,7 @@ async def _run(
         duties = [
             group.create_task(report_models(worker, WorkerRegistry(database), inventory)),
             group.create_task(ObjectSweeper(database, objects).run()),
+            group.create_task(disk_space(settings, objects=objects.storage.folder).watch()),
         ]
         if secrets := webhook_secrets(settings):
             sender = WebhookSender(database, Outgoing(url_policy(settings)), secrets, audit)

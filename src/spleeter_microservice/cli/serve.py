@@ -177,12 +177,13 @@ def _open_database(stack: ExitStack, settings: Settings) -> tuple[str, EmbeddedP
 def _upkeep(database: EmbeddedPostgres) -> Upkeep:
     from spleeter_microservice.observability.metrics import WORKER_RESTARTS
 
-    async def restart_if_ended() -> None:
+    async def keep_up() -> None:
+        database.reserve.keep()
         if not database.lives():
             await asyncio.to_thread(database.ensure_running)
             WORKER_RESTARTS.labels("database_ended").inc()
 
-    return restart_if_ended
+    return keep_up
 
 
 def _on_exit(database_url: str | None) -> OnExit:

@@ -4,6 +4,7 @@
 
     FOLDER/owner.lock     locked by the process that started the server, until it exits
     FOLDER/cluster/       PostgreSQL's data
+    FOLDER/reserve        space for when the disk is full
     FOLDER/start.log      output while starting; afterwards the server logs to cluster/log
 
 The server listens on no network port, but on a socket in a directory for temporary files: the file systems
@@ -12,8 +13,8 @@ that containers mount cannot always hold one. ``postmaster.pid`` in the cluster 
 Only the package's programs are used: its Python interface keeps locks in a shared temporary
 directory and changes the permissions of every directory above the data.
 
-The server survives a crash of its owner. The next owner adopts the running server, or restarts it
-if its settings have changed.
+If the owner ends without stopping the server, a guard does so, or the server goes on and the next owner
+adopts it, or restarts it if its settings have changed.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ import psycopg
 from filelock import FileLock, Timeout
 
 from spleeter_microservice.database.cluster import USER, create_cluster
+from spleeter_microservice.database.guard import guarded
 from spleeter_microservice.database.postgres_binaries import VERSION, Programs
+from spleeter_microservice.database.reserve import Reserve
 from spleeter_microservice.errors import DatabaseInUseError, DatabaseStartError
 from spleeter_microservice.files import replace_atomically
 
@@ -74,13 +77,19 @@ class EmbeddedPostgres:
     Args:
         folder: directory of everything that the server writes; created if missing.
         timeout: seconds allowed for starting or stopping, recovery after a crash included.
+        outlives_owner: whether the server goes on if its owner ends without stopping it.
+
+    Attributes:
+        reserve: space that is kept for the server.
     """
 
-    def __init__(self, folder: Path, timeout: float = 60.0) -> None:
+    def __init__(self, folder: Path, timeout: float = 60.0, *, outlives_owner: bool = True) -> None:
         self.folder = folder.absolute()
+        self.reserve = Reserve(self.folder)
         self.cluster = self.folder / "cluster"
         self.timeout = timeout
         self._lock: contextlib.ExitStack | None = None
+        self._outlives_owner = outlives_owner
         self._child: subprocess.Popen[bytes] | None = None
         self._programs = Programs(self.folder, self._new_sockets().parent)
 
@@ -106,7 +115,10 @@ class EmbeddedPostgres:
         self._become_owner()
         try:
             self._prepare()
+            self.reserve.keep()
             self.ensure_running()
+            if self._lock and not self._outlives_owner:
+                self._lock.enter_context(guarded(self._programs, self.cluster))
             self._create_database()
         except BaseException:
             self._give_up()

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import prometheus_client.values
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     REGISTRY,
@@ -26,6 +27,10 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 
 from spleeter_microservice.errors import ConfigurationError
+from spleeter_microservice.observability.metric_file import MetricFile
+
+# Before the first metric is made.
+prometheus_client.values.MmapedDict = MetricFile  # type: ignore[assignment, attr-defined]
 
 _LATENCIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _SEPARATIONS = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
@@ -54,6 +59,18 @@ QUEUE_OLDEST_SECONDS = _Latest(
 )
 READY_WORKERS = _Latest(
     "spleeter_ready_workers", "Live workers that have separated the reference clip correctly."
+)
+DISK_FREE_BYTES = Gauge(
+    "spleeter_disk_free_bytes",
+    "Bytes left on the disk of a folder.",
+    ["folder"],
+    multiprocess_mode="mostrecent",
+)
+DISK_SHORT = Gauge(
+    "spleeter_disk_short",
+    "1 if the disk of a folder has too little space left to accept new songs, else 0.",
+    ["folder"],
+    multiprocess_mode="mostrecent",
 )
 REALTIME_FACTOR = Histogram(
     "spleeter_realtime_factor", "Seconds of audio separated per second.", ["model"], buckets=_FACTORS

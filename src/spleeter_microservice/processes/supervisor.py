@@ -25,6 +25,7 @@ Upkeep = Callable[[], Awaitable[None]]
 OnExit = Callable[[int, str], Awaitable[None]]
 
 _POLL_SECONDS = 0.05
+_NO_PROCESS = 126  # the status of shells for a command that cannot be run
 _STEADY_SECONDS = 30.0  # a program that ran for longer is restarted without a growing pause
 
 
@@ -58,7 +59,7 @@ class RestartPolicy:
 
     drain: float = 60.0
     first_pause: float = 0.25
-    last_pause: float = 30.0
+    last_pause: float = 15.0
     upkeep: float = 0.5
 
 
@@ -161,7 +162,11 @@ class Supervisor:
 
     async def _run(self, program: Program) -> tuple[int, int]:
         """Run a program, and return its process id and its exit status, which is negative for a signal."""
-        process = self._start(program)
+        try:
+            process = self._start(program)
+        except OSError:  # too many processes or open files, or no memory
+            logger.exception("cannot start a process", extra={"program": program.name})
+            return 0, _NO_PROCESS
         self._processes[program.name] = process
         try:
             while process.poll() is None:

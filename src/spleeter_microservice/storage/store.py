@@ -77,12 +77,13 @@ class Storage:
 
     Attributes:
         name: name for messages and logs; contains no secret.
+        folder: directory of the objects, if it is a local one.
     """
 
     def __init__(self, backend: Backend) -> None:
         self.name = backend.name
         self._store = backend.store
-        self._folder = backend.folder
+        self.folder = backend.folder
         self._rights = backend.rights
 
     async def put(self, key: str, chunks: AsyncIterable[bytes], *, max_bytes: int) -> WrittenObject:
@@ -224,10 +225,10 @@ class Storage:
             known: keys of objects to delete even if the store refuses to list any.
         """
         checked_key(prefix)
-        if self._folder is not None:
+        if self.folder is not None:
             with self._translated_errors(prefix, "delete"):
                 self._check_folder()
-                await asyncio.to_thread(_remove_tree, self._folder / prefix)
+                await asyncio.to_thread(_remove_tree, self.folder / prefix)
             return
         keys = set(known)
         with contextlib.suppress(StorageRefusedError):
@@ -252,10 +253,10 @@ class Storage:
         Returns:
             the number of files removed.
         """
-        if self._folder is None:
+        if self.folder is None:
             return 0
         with self._translated_errors("", "delete"):
-            return await asyncio.to_thread(_remove_staged, self._folder, before.timestamp())
+            return await asyncio.to_thread(_remove_staged, self.folder, before.timestamp())
 
     async def check(self) -> None:
         """Check that the store responds and lets objects be written and read.
@@ -267,7 +268,7 @@ class Storage:
             StorageUnavailableError: if it does not.
         """
         self._check_folder()
-        if self._folder is not None:
+        if self.folder is not None:
             return
         try:
             await self.head(_MARKER)
@@ -277,8 +278,8 @@ class Storage:
 
     def _check_folder(self) -> None:
         # LocalStore would create it again, below the mount point of a volume that is not mounted.
-        if self._folder is not None and not self._folder.is_dir():
-            raise StorageUnavailableError(f"The directory {self._folder} of the object store does not exist.")
+        if self.folder is not None and not self.folder.is_dir():
+            raise StorageUnavailableError(f"The directory {self.folder} of the object store does not exist.")
 
     @contextlib.contextmanager
     def _translated_errors(self, key: str, access: Access) -> Iterator[None]:

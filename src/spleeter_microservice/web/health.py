@@ -33,7 +33,7 @@ class Health(BaseModel):
     """State of the service."""
 
     status: Literal["ready", "unavailable"]
-    parts: dict[str, Part] = Field(description="States of database, storage, antivirus and workers.")
+    parts: dict[str, Part] = Field(description="States of database, storage, disk, antivirus and workers.")
     warnings: list[str] = Field(description="Weaknesses of the configuration that its operator should mend.")
 
 
@@ -71,13 +71,20 @@ class Readiness:
 
     async def _check(self) -> Health:
         services = self._services
-        database, storage, antivirus, workers = await asyncio.gather(
+        database, storage, disk, antivirus, workers = await asyncio.gather(
             _state("database", services.database.ping()),
             _state("storage", services.storage.check()),
+            _state("disk", asyncio.to_thread(services.space.check)),
             _state("antivirus", _scanner(services)),
             _state("workers", _workers(services)),
         )
-        parts = {"database": database, "storage": storage, "antivirus": antivirus, "workers": workers}
+        parts = {
+            "database": database,
+            "storage": storage,
+            "disk": disk,
+            "antivirus": antivirus,
+            "workers": workers,
+        }
         ready = all(part.state != "unavailable" for part in parts.values())
         return Health(
             status="ready" if ready else "unavailable", parts=parts, warnings=services.keys.warnings

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 
 import structlog
 from fastapi import APIRouter, Response
 
-from spleeter_microservice.errors import DatabaseUnavailableError
+from spleeter_microservice.errors import DatabaseUnavailableError, DiskFullError
 from spleeter_microservice.jobs.repository import Load
 from spleeter_microservice.observability.metrics import (
     CURRENT_JOBS,
@@ -39,6 +40,8 @@ async def metrics(services: ServicesDep) -> Response:
     """
     load, ready = await _load(services)
     _set_load(load)
+    with contextlib.suppress(DiskFullError):
+        await asyncio.to_thread(services.space.check)
     READY_WORKERS.set(ready)
     return Response(await asyncio.to_thread(exposition), media_type=EXPOSITION_TYPE)
 

@@ -17,6 +17,7 @@ from spleeter_microservice.access.tokens import TokenVerifier
 from spleeter_microservice.antivirus.scan import Scanner
 from spleeter_microservice.audit.log import AuditLog
 from spleeter_microservice.database.connection import Database
+from spleeter_microservice.jobs.disk_space import DiskSpace
 from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.jobs.retention import Retention
@@ -113,6 +114,7 @@ class Services:
         attempts: rate limit of each client address's failed authentications.
         outgoing: client that fetches ``source_url``; None while the operator has that off.
         url_policy: policy for the addresses of webhooks.
+        space: space on the disks that new songs need.
     """
 
     config: ApiConfig
@@ -132,6 +134,7 @@ class Services:
     workers: Workers
     outgoing: Outgoing | None = None
     url_policy: UrlPolicy = field(default_factory=UrlPolicy)
+    space: DiskSpace = field(default_factory=DiskSpace)
     version: str = ""
 
 

@@ -1,0 +1,48 @@
+"""A reserve of disk space for the embedded PostgreSQL.
+
+Without space, PostgreSQL cannot even record a download or a deletion, and stops when it needs a new file for
+its log. So some files keep space that nothing else can take, and are removed when the disk is full.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+_FILES, _FILE_BYTES = 32, 1 << 20  # enough for tens of thousands of records of the audit log
+_FULL_BYTES = 16 << 20  # a file of PostgreSQL's log, which it creates whole
+
+
+class Reserve:
+    """The reserve on the disk of the database.
+
+    Args:
+        folder: folder of the database.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "reserve"
+
+    @property
+    def spent(self) -> bool:
+        """Whether the space was given up and could not be taken again yet."""
+        return self._folder.exists() and not any(self._folder.iterdir())
+
+    def keep(self) -> None:
+        """Give up the space if the disk is full, or take it if there is plenty."""
+        disk = os.statvfs(self._folder.parent)
+        free, held = disk.f_bavail * disk.f_frsize, self._folder.exists() and not self.spent
+        with contextlib.suppress(OSError):
+            if held and (free < _FULL_BYTES or (disk.f_files and disk.f_favail < _FILES)):
+                logger.error("the disk of the database is full; giving up its reserve")
+                for file in self._folder.iterdir():
+                    file.unlink()
+            elif not held and free > 2 * _FILES * _FILE_BYTES and hasattr(os, "posix_fallocate"):
+                self._folder.mkdir(exist_ok=True)
+                for number in range(_FILES):
+                    with (self._folder / str(number)).open("wb") as new:
+                        os.posix_fallocate(new.fileno(), 0, _FILE_BYTES)
