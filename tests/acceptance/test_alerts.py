@@ -164,6 +164,11 @@ class Fleet:
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
             )
 
+    def raise_floor(self) -> None:
+        """Start the API again with a floor above the free space."""
+        self.api.stop(signal.SIGKILL)
+        self.api.start(SPLEETER_MIN_FREE_MB="1000000000")
+
     async def quiet(self) -> None:
         """Wait until no alert fires."""
         await eventually(self.is_quiet, within=60)
@@ -243,6 +248,9 @@ async def test_every_alert_fires_when_it_should_and_not_before(fleet: Fleet) -> 
     for _ in range(8):
         await fleet.create()
     await eventually(lambda: fleet.kill_until("SpleeterRestarts"), within=60)
+
+    fleet.raise_floor()
+    await fires("SpleeterDiskFull")
 
     fleet.worker.stop(signal.SIGKILL)
     await fires("SpleeterDown")  # one process of the fleet

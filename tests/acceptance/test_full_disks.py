@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tests.support.waiting import wait_until
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
 MEGABYTES = {"metrics": 1, "spool": 4, "work": 8, "objects": 8, "postgres": 180, "logs": 2}
+INODES = 3000
 HEALED_SECONDS = 30.0
 LIMIT = 20 << 20  # bytes of a file, where no disk may be mounted; PostgreSQL's files are smaller
 
@@ -27,7 +28,8 @@ def disks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, SmallD
     folder = tmp_path_factory.mktemp("full")
     with ExitStack() as stack:
         disks = {
-            name: stack.enter_context(small_disk(folder / name, size)) for name, size in MEGABYTES.items()
+            name: stack.enter_context(small_disk(folder / name, size, INODES))
+            for name, size in MEGABYTES.items()
         }
         # Where none may be mounted, a limit on files stands for the disk of uploads.
         yield {name: disk for name, disk in disks.items() if disk.mounted or name == "spool"}
@@ -55,28 +57,42 @@ def song(folder: Path, seed: int) -> Path:
     return path
 
 
+def fill(disk: SmallDisk) -> None:
+    disk.fill(0 if disk.mounted else LIMIT)
+
+
 @contextmanager
-def full(service: Service, *disks: SmallDisk, inodes: bool = False) -> Iterator[None]:
-    """Fill disks until the service has noticed; free them at the end, and wait until it is ready again."""
+def full(
+    service: Service, disks: dict[str, SmallDisk], *fills: Callable[[SmallDisk], None]
+) -> Iterator[None]:
+    """Fill disks, and free them at the end."""
     try:
-        for disk in disks:
-            if inodes:
-                disk.use_up_inodes()
-            else:
-                disk.fill(0 if disk.mounted else LIMIT)
-        if disk.mounted:
-            service.wait_until_ready(503)
+        for disk in disks.values():
+            for fill in fills:
+                fill(disk)
+        if "postgres" in disks:
+            reserve = service.folder / "postgres" / "reserve"
+            wait_until(lambda: not list(reserve.iterdir()))
         yield
     finally:
-        for disk in disks:
+        for disk in disks.values():
             disk.free()
-    service.wait_until_ready(within=HEALED_SECONDS)
 
 
-def processes(service: Service) -> dict[str, Any]:
-    return {
-        name: service.pids(name) for name in ("api", "worker", "inference_child", "probe_child", "postgres")
-    }
+def healed(service: Service, song: Path) -> dict[str, Any]:
+    """Submit a song until it is accepted, and return its job."""
+    files = {"file": (song.name, song.read_bytes())}
+
+    def accepted() -> dict[str, Any] | None:
+        answer = service.client.post("/v1/separations", files=files)
+        return answer.json() if answer.is_success else None
+
+    return wait_until(accepted, HEALED_SECONDS)
+
+
+def processes(service: Service) -> dict[str, list[int]]:
+    names = ("api", "worker", "inference_child", "probe_child", "postgres")
+    return {name: service.pids(name) for name in names}
 
 
 def require_refusal(service: Service, disk: SmallDisk) -> None:
@@ -87,21 +103,21 @@ def require_refusal(service: Service, disk: SmallDisk) -> None:
 
 
 def test_a_full_disk_stops_new_work_only(service: Service, disks: dict[str, SmallDisk], kept: Path) -> None:
-    client, before = service.client, processes(service)
+    client, before, job = service.client, processes(service), service.submit(kept)
     for name, disk in disks.items():
-        for inodes in (False, True)[: 1 + disk.mounted]:
-            job = service.submit(kept)
+        for way in (fill, SmallDisk.use_up_inodes)[: 1 + disk.mounted]:
             stem = job["stems"][0]
-            with full(service, disk, inodes=inodes):
+            with full(service, {name: disk}, way):
                 require_refusal(service, disk)
-                if disk.mounted:
-                    assert client.get("/health/ready").json()["parts"]["disk"]["state"] == "unavailable"
-                    assert f'spleeter_disk_short{{folder="{name}"}} 1.0' in client.get("/metrics").text
                 for _ in range(20):  # each is recorded in the database
                     assert len(client.get(stem["url"]).content) == stem["size"]
                 assert client.delete(job["url"]).status_code == 204
                 assert client.get(job["url"]).status_code == 404
-    service.submit(kept)
+                assert (
+                    f'spleeter_disk_short{{folder="{name}"}} {disk.mounted:.1f}'
+                    in client.get("/metrics").text
+                )
+            job = healed(service, kept)
     assert processes(service) == before
     assert "process exited" not in service.log.read_text()
 
@@ -114,20 +130,28 @@ def test_a_job_waits_for_space_and_ends_well(
     for seed, name in enumerate(reasons.keys() & disks.keys(), start=2):
         os.kill(worker, signal.SIGSTOP)
         job = service.submit(song(tmp_path, seed))["id"]
-        with full(service, disks[name]):
+        with full(service, {name: disks[name]}, fill):
             os.kill(worker, signal.SIGCONT)
             service.wait_for_log(f"waiting to go on with a job: {reasons[name]} {disks[name].folder}")
         assert service.wait_for(job, within=HEALED_SECONDS)["state"] == "succeeded"
 
 
-def test_what_is_killed_while_disks_are_full_comes_back(
+def test_what_is_killed_while_all_disks_are_full_comes_back(
     service: Service, disks: dict[str, SmallDisk], kept: Path
 ) -> None:
     stem = service.submit(kept)["stems"][0]
-    with full(service, *disks.values()):
-        (api,) = service.pids("api")
-        main_process = (service.folder / "postgres" / "cluster" / "postmaster.pid").read_text().split()[0]
+    main_process = (service.folder / "postgres" / "cluster" / "postmaster.pid").read_text().split()[0]
+    (api,) = service.pids("api")
+    with full(service, disks, fill, SmallDisk.use_up_inodes):
         os.kill(api, signal.SIGKILL)
         os.kill(int(main_process), signal.SIGQUIT)
-        wait_until(lambda: service.readiness() == 503 and api not in service.pids("api"))
-        assert len(service.client.get(stem["url"]).content) == stem["size"]
+        if disks["spool"].mounted:
+            service.wait_until_ready(503)
+            parts = service.client.get("/health/ready").json()["parts"]
+            assert {name for name, part in parts.items() if part["state"] == "unavailable"} == {"disk"}
+        wait_until(
+            lambda: service.readiness() and len(service.client.get(stem["url"]).content) == stem["size"]
+        )
+    healed(service, kept)
+    service.wait_until_ready(within=HEALED_SECONDS)
+    assert api not in service.pids("api")

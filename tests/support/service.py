@@ -59,13 +59,13 @@ class Service:
         """The file that its output is written to."""
         return self.folder / "log"
 
-    def start(self) -> None:
-        """Start the command; ``wait_until_ready`` waits for it."""
+    def start(self, **environ: str) -> None:
+        """Start the command, with more variables if any; ``wait_until_ready`` waits for it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with low_for_children(), self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "spleeter_microservice", self._command],
-                env=self._environ,
+                env=self._environ | environ,
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,

@@ -54,7 +54,8 @@ class SmallDisk:
     @staticmethod
     def _limit_files(limit: int | None) -> None:
         for pid in (os.getpid(), *_descendants(os.getpid())):
-            with suppress(PermissionError):  # a server under another account keeps what it inherited
+            # A server under another account keeps what it inherited, a confined process its stricter limit.
+            with suppress(PermissionError, ProcessLookupError, ValueError):
                 hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
                 resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard if limit is None else limit, hard))
 

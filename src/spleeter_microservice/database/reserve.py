@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 from pathlib import Path
 
@@ -35,13 +36,14 @@ class Reserve:
     def keep(self) -> None:
         """Give up the space if the disk is full, or take it if there is plenty."""
         disk = os.statvfs(self._folder.parent)
-        free, held = disk.f_bavail * disk.f_frsize, self._folder.exists() and not self.spent
+        free, inodes = disk.f_bavail * disk.f_frsize, disk.f_favail if disk.f_files else math.inf
+        held = self._folder.exists() and not self.spent
         with contextlib.suppress(OSError):
-            if held and (free < _FULL_BYTES or (disk.f_files and disk.f_favail < _FILES)):
+            if held and (free < _FULL_BYTES or inodes < _FILES):
                 logger.error("the disk of the database is full; giving up its reserve")
                 for file in self._folder.iterdir():
                     file.unlink()
-            elif not held and free > 2 * _FILES * _FILE_BYTES and hasattr(os, "posix_fallocate"):
+            elif not held and min(free / _FILE_BYTES, inodes) > 2 * _FILES and hasattr(os, "posix_fallocate"):
                 self._folder.mkdir(exist_ok=True)
                 for number in range(_FILES):
                     with (self._folder / str(number)).open("wb") as new:

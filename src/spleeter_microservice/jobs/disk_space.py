@@ -1,6 +1,6 @@
 """Space on the disks of this machine, and the floor below which no new song is accepted.
 
-What lies below the floor is left to the songs that have been accepted, and to the database.
+What lies below the floor is left to the songs that have been accepted.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from pathlib import Path
 
 from spleeter_microservice.database.reserve import Reserve
 from spleeter_microservice.errors import DiskFullError
-from spleeter_microservice.observability.metrics import DISK_FREE_BYTES, DISK_SHORT
+from spleeter_microservice.observability.metrics import DISK_SHORT
 
-_SHARE = 20  # the floor is at most this part of a disk unless the operator sets it
-_FLOOR_BYTES, _FLOOR_INODES = 1 << 30, 1000
-_SMALL = {"metrics": 1 << 20, "logs": 1 << 20}  # bytes; what grows little needs no more
+_SHARE = 20  # a floor is this part of a disk by default; that of inodes always
+_MOST_BYTES, _MOST_INODES = 1 << 30, 1000
+_GROWS_LITTLE = {"metrics": 1 << 20, "logs": 1 << 20}  # bytes that are enough
 
 
 class DiskSpace:
-    """The space of some folders, which the metrics tell, too.
+    """The space of some folders.
 
     Args:
-        folders: folders, or descriptors of open files, by the names that metrics and messages have for them.
+        folders: folders, or descriptors of open files, by their names in metrics and messages.
         floor: bytes below which a disk counts as full; by default a twentieth of the disk, at most 1 GiB.
     """
 
@@ -33,7 +33,7 @@ class DiskSpace:
         self._floor = floor
 
     def check(self) -> None:
-        """Measure the space.
+        """Measure the space, and tell the metrics.
 
         Raises:
             DiskFullError: if some folder has too little, or too few inodes.
@@ -54,12 +54,13 @@ class DiskSpace:
 
     def _is_short(self, name: str, place: Path | int) -> bool:
         disk = os.statvfs(place)
-        free, size = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
-        floor = min(_FLOOR_BYTES, size // _SHARE) if self._floor is None else self._floor
-        # Some file systems do not count their inodes or blocks.
-        inodes = bool(disk.f_files) and disk.f_favail < min(_FLOOR_INODES, disk.f_files // _SHARE)
-        short = inodes or (bool(size) and free < min(floor, _SMALL.get(name, floor)))
-        short = short or (isinstance(place, Path) and Reserve(place).spent)
-        DISK_FREE_BYTES.labels(name).set(free)
+        size, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
+        floor = min(size // _SHARE, _MOST_BYTES) if self._floor is None else self._floor
+        short = (
+            # Some file systems do not count their blocks or inodes.
+            (size > 0 and free < min(floor, _GROWS_LITTLE.get(name, floor)))
+            or disk.f_favail < min(disk.f_files // _SHARE, _MOST_INODES)
+            or (isinstance(place, Path) and Reserve(place).spent)
+        )
         DISK_SHORT.labels(name).set(short)
         return short

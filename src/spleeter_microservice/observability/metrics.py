@@ -60,12 +60,6 @@ QUEUE_OLDEST_SECONDS = _Latest(
 READY_WORKERS = _Latest(
     "spleeter_ready_workers", "Live workers that have separated the reference clip correctly."
 )
-DISK_FREE_BYTES = Gauge(
-    "spleeter_disk_free_bytes",
-    "Bytes left on the disk of a folder.",
-    ["folder"],
-    multiprocess_mode="mostrecent",
-)
 DISK_SHORT = Gauge(
     "spleeter_disk_short",
     "1 if the disk of a folder has too little space left to accept new songs, else 0.",

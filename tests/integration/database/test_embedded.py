@@ -28,7 +28,7 @@ from pathlib import Path
 from spleeter_microservice.database import cluster
 from spleeter_microservice.database.embedded import EmbeddedPostgres
 cluster.ARCHIVE = Path(sys.argv[1]).with_name("archive.tar.gz")
-with EmbeddedPostgres(Path(sys.argv[1])) as server:
+with EmbeddedPostgres(Path(sys.argv[1]), outlives_owner="tied" not in sys.argv) as server:
     print(server.url, flush=True)
     if len(sys.argv) > 2:
         signal.pause()
@@ -45,9 +45,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def owner(folder: Path, account: Account | None = None) -> Iterator[subprocess.Popen[str]]:
+def owner(
+    folder: Path, account: Account | None = None, deed: str = "stay"
+) -> Iterator[subprocess.Popen[str]]:
     """Run a process that owns the database, until it is killed."""
-    command = [sys.executable, "-c", OWN, str(folder), "stay"]
+    command = [sys.executable, "-c", OWN, str(folder), deed]
     switches: dict[str, Any] = {}
     if account:
         command, switches = account.command(command, _REPOSITORY, Path(sys.executable).resolve())
@@ -159,6 +161,18 @@ def test_the_next_owner_adopts_the_server_of_a_killed_one(folder: Path) -> None:
             assert main_process(folder) == pid
             client.execute("INSERT INTO kept VALUES (1)")
         assert not lives(pid)
+
+
+def test_the_server_that_does_not_outlive_its_owner_stops_once_its_clients_have_left(folder: Path) -> None:
+    with owner(folder, deed="tied") as process, psycopg.connect(EmbeddedPostgres(folder).url) as client:
+        pid = main_process(folder)
+        process.kill()
+        process.wait()
+        wait_until(lambda: not EmbeddedPostgres(folder).answers())
+        client.execute("INSERT INTO kept VALUES (2)")
+        client.commit()
+        client.close()
+        wait_until(lambda: not lives(pid))
 
 
 def test_the_server_of_a_killed_owner_is_restarted_if_its_settings_changed(

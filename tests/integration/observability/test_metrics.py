@@ -12,6 +12,7 @@ from spleeter_microservice.errors import ConfigurationError
 from spleeter_microservice.observability import metrics
 from spleeter_microservice.observability.metrics import serve_metrics
 from tests.support.service import free_port
+from tests.support.small_disk import small_disk
 
 
 def test_the_metrics_of_processes_that_share_a_folder_are_added_up(tmp_path: Path) -> None:
@@ -28,6 +29,17 @@ def test_the_metrics_of_processes_that_share_a_folder_are_added_up(tmp_path: Pat
             check=True,
         )
     assert 'spleeter_worker_restarts_total{reason="x"} 2.0' in done.stdout
+
+
+def test_a_full_disk_ends_no_process_that_counts(tmp_path: Path) -> None:
+    script = (
+        "from spleeter_microservice.observability.metrics import *\n"
+        "for name in range(2000): WORKER_RESTARTS.labels(str(name)).inc()\n"
+    )
+    with small_disk(tmp_path / "disk", megabytes=1) as disk:
+        disk.fill()
+        environ = {"PROMETHEUS_MULTIPROC_DIR": str(disk.folder), "PYTHONPATH": ":".join(sys.path)}
+        assert subprocess.run([sys.executable, "-c", script], env=environ, check=False).returncode == 0
 
 
 def test_the_metrics_of_a_worker_are_served_on_its_address_only(

@@ -92,6 +92,22 @@ async def test_a_program_that_is_killed_is_restarted_and_reported(
     assert exits == [(first, "long_killed")]
 
 
+async def test_a_program_that_cannot_be_started_now_is_started_later(
+    program: Callable[[str], Program], tmp_path: Path
+) -> None:
+    exits: list[str] = []
+
+    async def on_exit(_: int, reason: str) -> None:
+        exits.append(reason)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", str(tmp_path / "no interpreter"))
+        async with at_work(Supervisor([program("long")], on_exit=on_exit, restarts=QUICK)):
+            await eventually(lambda: len(exits) > 1)
+            patch.undo()
+            await started(tmp_path, "long", 1)
+
+
 async def test_pauses_grow_before_a_program_that_keeps_exiting_is_restarted(
     program: Callable[[str], Program], tmp_path: Path
 ) -> None:

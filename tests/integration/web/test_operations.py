@@ -17,6 +17,7 @@ from spleeter_microservice.antivirus.scan import ClamAv
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.database.embedded import EmbeddedPostgres
 from spleeter_microservice.database.migrate import migrate
+from spleeter_microservice.jobs.disk_space import DiskSpace
 from spleeter_microservice.web import health
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
@@ -53,6 +54,7 @@ async def test_readiness_reports_each_part(stranger: httpx.AsyncClient, path: st
         "parts": {
             "database": {"state": "ok", "count": None},
             "storage": {"state": "ok", "count": None},
+            "disk": {"state": "ok", "count": None},
             "antivirus": {"state": "off", "count": None},
             "workers": {"state": "ok", "count": 1},
         },
@@ -69,6 +71,25 @@ async def test_the_health_warns_of_a_guessable_key_without_showing_it(
         answer = await client.get("/health")
     assert "Key 1 in SPLEETER_API_KEY has only 11 characters" in answer.json()["warnings"][0]
     assert "supersecret" not in answer.text
+
+
+async def test_songs_are_refused_below_the_floor_of_free_space(database: Database, tmp_path: Path) -> None:
+    services = build_services(database, tmp_path, space=DiskSpace({"spool": tmp_path}, floor=1 << 60))
+    key, _ = await services.keys.create("ann")
+    async with (
+        served(create_app(services)) as url,
+        httpx.AsyncClient(base_url=url, headers={"X-API-KEY": key}) as client,
+    ):
+        for path in ("/v1/separations", "/separate"):
+            answer = await client.post(path, files={"file": ("a.wav", song())})
+            assert (answer.status_code, answer.json()["type"]) == (507, "/problems/disk-full")
+            assert int(answer.headers["Retry-After"]) > 0
+        ready = await client.get("/health/ready")
+        assert (ready.status_code, ready.json()["parts"]["disk"]["state"]) == (503, "unavailable")
+        metrics = (await client.get("/metrics")).text
+    assert 'spleeter_disk_short{folder="spool"} 1.0' in metrics
+    assert value(metrics, 'spleeter_uploads_rejected_total{reason="disk-full"}') >= 2
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 async def test_the_service_is_not_ready_without_a_checked_worker(
