@@ -61,14 +61,14 @@ async def open_services(settings: Settings, fail: Callable[[Exception], None]) -
     async with AsyncExitStack() as stack:
         url = settings.require_database("the API")
         await require_access(settings, url)
-        # The embedded server has a socket in place of a host.
-        cluster = settings.data_dir / "postgres" if "host=%2F" in url else None
+        postgres = settings.data_dir / "postgres"
+        embedded = postgres if "host=%2F" in url and postgres.is_dir() else None  # on a socket
         database = await stack.enter_async_context(
             Database(
                 url,
                 settings.database_direct_url,
                 connections=_CONNECTIONS,
-                disk=cluster,
+                disk=embedded,
             )
         )
         await stack.enter_async_context(_migrating(settings, url, fail))
@@ -93,7 +93,7 @@ async def open_services(settings: Settings, fail: Callable[[Exception], None]) -
             workers=WorkerRegistry(database),
             outgoing=Outgoing(url_policy(settings)) if settings.source_urls else None,
             url_policy=url_policy(settings),
-            space=disk_space(settings, objects=objects.storage.folder, postgres=cluster),
+            space=disk_space(settings, objects=objects.storage.folder, postgres=embedded),
             version=PROGRAM_VERSION,
         )
 

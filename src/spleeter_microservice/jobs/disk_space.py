@@ -53,7 +53,10 @@ class DiskSpace:
             await asyncio.sleep(pause)
 
     def _is_short(self, name: str, place: Path | int) -> bool:
-        disk = os.statvfs(place)
+        try:
+            disk = os.statvfs(place)
+        except OSError:
+            return False  # whoever uses it says so
         size, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
         floor = min(size // _SHARE, _MOST_BYTES) if self._floor is None else self._floor
         short = (

@@ -50,3 +50,7 @@ def test_the_floor(
     else:
         space.check()
     assert DISK_SHORT.labels(name)._value.get() == short
+
+
+def test_a_folder_that_is_gone_counts_as_no_full_disk(tmp_path: Path) -> None:
+    DiskSpace({"objects": tmp_path / "unmounted"}).check()
