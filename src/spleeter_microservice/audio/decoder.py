@@ -48,6 +48,7 @@ _RAW_STREAMS = frozenset(("mp3", "aac", "ac3", "eac3", "dts", "truehd", "flac"))
 # Containers of broadcasts, whose timestamps may restart at any point.
 _BROADCASTS = frozenset(("mpegts", "mpeg"))
 _LONGEST_BROADCAST_GAP = 10.0  # seconds
+_MOST_DRIFT = 0.9  # of a frame's length
 
 _SILENT_BLOCK = 1 << 16  # frames
 
@@ -78,7 +79,7 @@ class Decoder:
             self._context.options = {"err_detect": "crccheck"}
         self._lost: float | None = None  # seconds at which packets that failed left no gap in the times
         self._first: float | None = None  # time of the first frame, in seconds
-        self._end: float | None = None  # time at which the last frame ended, in seconds
+        self._end = 0.0  # time at which the last frame ended, in seconds
         self._origin = 0.0  # time at which the sound would have begun if no time had jumped
         self._next: int | None = None  # where the next packet of a stream without a container is expected
         self._skipped = False  # whether a packet since the last frame was elsewhere
@@ -193,18 +194,21 @@ class Decoder:
 
     def _jump(self, frame: av.AudioFrame) -> float:
         """Return the seconds by which a frame's time is ahead of the sound so far."""
-        time = frame.time
+        time, length = frame.time, frame.samples / frame.sample_rate
         if time is None:
+            self._end += length
             return 0.0
         if self._first is None:
-            self._first = self._origin = time - self._clock
-        overlap = (self._end or time) - time
-        self._end = time + frame.samples / frame.sample_rate
+            self._first, self._origin, self._end = time, time - self._clock, time
+        step = time - self._end
+        self._end = time + length
         gap = time - self._origin - self._clock
-        if gap > -NOTICEABLE:
+        # A clock that is a little too fast leaves a little time between all frames, not that of a lost one.
+        is_drift = gap >= NOTICEABLE and step < _MOST_DRIFT * min(length, NOTICEABLE)
+        if gap > -NOTICEABLE and not is_drift:
             return gap
         self._origin += gap  # the timestamps restart
-        if overlap >= NOTICEABLE and self._format not in _RAW_STREAMS:
+        if step <= -NOTICEABLE and self._format not in _RAW_STREAMS:
             text = f"The times in the file jump back by {-gap:.2f} s; the sound goes on without a break."
             self._warn("time-jump", text, self.seconds)
         return 0.0
