@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -95,24 +95,19 @@ def _weakness(key: str) -> str | None:
     return None
 
 
+@dataclass(frozen=True)
 class ApiKeys:
     """The API keys of this service.
 
-    Args:
+    Attributes:
         store: store of the keys that were created.
         configured: keys of the configuration; their tenant is ``default``.
         now: clock; it returns times with a time zone.
     """
 
-    def __init__(
-        self,
-        store: KeyStore,
-        configured: Iterable[ConfiguredKey] = (),
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._store = store
-        self._configured = tuple(configured)
-        self._now = now
+    store: KeyStore
+    configured: Sequence[ConfiguredKey] = ()
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     @property
     def warnings(self) -> list[str]:
@@ -120,7 +115,7 @@ class ApiKeys:
         return [
             f"Key {position} in SPLEETER_API_KEY {key.weakness}: it can be guessed. Make another: "
             "openssl rand -base64 32"
-            for position, key in enumerate(self._configured, 1)
+            for position, key in enumerate(self.configured, 1)
             if key.weakness
         ]
 
@@ -138,7 +133,7 @@ class ApiKeys:
             ConfigurationError: if the tenant, the scopes, the name or the lifetime is invalid.
         """
         _check_new(tenant, scopes, lifetime, name)
-        text, now = key_format.generate(), self._now()
+        text, now = key_format.generate(), self.now()
         record = KeyRecord(
             key_id=f"key_{secrets.token_hex(_ID_BYTES)}",
             digest=key_format.digest(text),
@@ -148,12 +143,12 @@ class ApiKeys:
             created_at=now,
             expires_at=None if lifetime is None else now + lifetime,
         )
-        await self._store.add(record)
+        await self.store.add(record)
         return text, record
 
     async def list(self, tenant: str | None = None) -> list[KeyRecord]:
         """Return the records of all created keys, or of one tenant's."""
-        return await self._store.list(tenant)
+        return await self.store.list(tenant)
 
     async def revoke(self, key_id: str) -> KeyRecord:
         """Revoke a created key from now on.
@@ -161,7 +156,7 @@ class ApiKeys:
         Raises:
             UnknownKeyError: if no created key has this id.
         """
-        return await self._store.revoke(key_id, self._now())
+        return await self.store.revoke(key_id, self.now())
 
     async def verify(self, text: str) -> Principal:
         """Return the caller who presents a key.
@@ -182,22 +177,22 @@ class ApiKeys:
 
     def _find_configured(self, digest: str) -> ConfiguredKey | None:
         """Compare with every key in constant time, even after one has matched."""
-        matches = [key for key in self._configured if hmac.compare_digest(key.digest, digest)]
+        matches = [key for key in self.configured if hmac.compare_digest(key.digest, digest)]
         return matches[0] if matches else None
 
     async def _find_created(self, digest: str) -> Principal:
         # The timing of the look-up in an index reveals at most something about the SHA-256 of the text, and
         # no caller can steer that towards a key's.
-        record = await self._store.find(digest)
+        record = await self.store.find(digest)
         if record is None or not hmac.compare_digest(record.digest, digest):
             raise InvalidKeyError("No such API key.", reason="unknown")
-        now = self._now()
+        now = self.now()
         if record.revoked_at is not None:
             raise InvalidKeyError("This API key was revoked. Ask the operator for another.", reason="revoked")
         if record.expires_at is not None and record.expires_at <= now:
             raise InvalidKeyError("This API key has expired. Ask the operator for another.", reason="expired")
         if record.last_used_at is None or now - record.last_used_at >= _USE_RESOLUTION:
-            await self._store.touch(record.key_id, now)
+            await self.store.touch(record.key_id, now)
         return record.principal
 
 

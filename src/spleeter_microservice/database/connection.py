@@ -138,7 +138,6 @@ class Database:
     ) -> None:
         self.url = url
         self.direct_url = direct_url or url
-        self.timeout = timeout
         self.disk = disk
         self.pool: AsyncConnectionPool[_PooledConnection] = AsyncConnectionPool(
             url,

@@ -14,12 +14,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from spleeter_microservice.models.tensorflow.protobuf import (
-    bytes_field,
-    double_field,
-    float_field,
-    integer_field,
-)
+from spleeter_microservice.models.tensorflow.protobuf import bytes_field, fixed_field, integer_field
 from spleeter_microservice.models.tensorflow.sorted_table import masked_crc32c
 
 _VERSION = b"brain.Event:2"
@@ -41,13 +36,13 @@ class EventFile(AbstractContextManager["EventFile"]):
     def add(self, step: int, numbers: Mapping[str, float]) -> None:
         """Write the numbers of one step, by curve name."""
         values = (
-            bytes_field(1, bytes_field(1, name.encode()) + float_field(2, number))
+            bytes_field(1, bytes_field(1, name.encode()) + fixed_field(2, "f", number))
             for name, number in numbers.items()
         )
         self._write(integer_field(2, step) + bytes_field(5, b"".join(values)))
 
     def _write(self, event: bytes) -> None:
-        record = double_field(1, time.time()) + event
+        record = fixed_field(1, "d", time.time()) + event
         length = struct.pack("<Q", len(record))
         self._file.write(length + struct.pack("<I", masked_crc32c(length)))
         self._file.write(record + struct.pack("<I", masked_crc32c(record)))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spleeter_microservice.files import replace_atomically
-from spleeter_microservice.models.tensorflow.protobuf import bytes_field, fixed32_field, integer_field, varint
+from spleeter_microservice.models.tensorflow.protobuf import bytes_field, fixed_field, integer_field, varint
 from spleeter_microservice.models.tensorflow.sorted_table import masked_crc32c
 
 _SHARD = "data-00000-of-00001"
@@ -61,7 +61,7 @@ def _entry(array: NDArray[np.generic], offset: int, content: bytes) -> bytes:
         + bytes_field(2, shape)
         + integer_field(4, offset)
         + integer_field(5, len(content))
-        + fixed32_field(6, masked_crc32c(content))
+        + fixed_field(6, "I", masked_crc32c(content))
     )
 
 

@@ -77,16 +77,7 @@ def bytes_field(number: int, value: bytes) -> bytes:
     return varint(number << 3 | _BYTES) + varint(len(value)) + value
 
 
-def fixed32_field(number: int, value: int) -> bytes:
-    """Encode a field of 32 bits."""
-    return varint(number << 3 | _FIXED32) + struct.pack("<I", value)
-
-
-def float_field(number: int, value: float) -> bytes:
-    """Encode a field in single precision."""
-    return varint(number << 3 | _FIXED32) + struct.pack("<f", value)
-
-
-def double_field(number: int, value: float) -> bytes:
-    """Encode a field in double precision."""
-    return varint(number << 3 | _FIXED64) + struct.pack("<d", value)
+def fixed_field(number: int, code: str, value: float) -> bytes:
+    """Encode a field of 32 or 64 bits, whose format in ``struct`` is ``I``, ``f`` or ``d``."""
+    packed = struct.pack(f"<{code}", value)
+    return varint(number << 3 | (_FIXED32 if len(packed) == 4 else _FIXED64)) + packed
