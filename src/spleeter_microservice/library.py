@@ -21,8 +21,9 @@ from spleeter_microservice.errors import ConfigurationError, InvalidSamplesError
 from spleeter_microservice.models.directory import InstalledModel
 from spleeter_microservice.models.provide import find_model, open_store
 from spleeter_microservice.separation.options import SeparationOptions
+from spleeter_microservice.separation.result import SeparatedSong
 from spleeter_microservice.separation.separator import StemSeparator, load_separator
-from spleeter_microservice.separation.song import SeparatedSong, Stems, separate_song
+from spleeter_microservice.separation.song import Stems, separate_song
 from spleeter_microservice.separation.stem_paths import FILENAME_FORMAT, stem_paths
 from spleeter_microservice.settings import Settings
 

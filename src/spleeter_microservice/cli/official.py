@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from spleeter_microservice.compat.audio.adapter import AudioAdapter
     from spleeter_microservice.separation.options import SeparationOptions
+    from spleeter_microservice.separation.result import SeparatedSong
     from spleeter_microservice.separation.separator import StemSeparator
-    from spleeter_microservice.separation.song import SeparatedSong
 
 _OWN_ADAPTER = "spleeter.audio.ffmpeg.FFMPEGProcessAudioAdapter"
 

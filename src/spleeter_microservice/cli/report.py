@@ -18,7 +18,7 @@ from spleeter_microservice.files import FULL, replace_atomically
 
 if TYPE_CHECKING:
     from spleeter_microservice.models.directory import InstalledModel
-    from spleeter_microservice.separation.song import SeparatedSong
+    from spleeter_microservice.separation.result import SeparatedSong
 
 _PACKAGES = ("spleeter-microservice", "onnxruntime", "numpy", "av")
 

@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from spleeter_microservice.compat.audio.adapter import AudioAdapter
     from spleeter_microservice.models.directory import InstalledModel
     from spleeter_microservice.separation.options import SeparationOptions
+    from spleeter_microservice.separation.result import SeparatedSong
     from spleeter_microservice.separation.separator import StemSeparator
-    from spleeter_microservice.separation.song import Progress, SeparatedSong
+    from spleeter_microservice.separation.song import Progress
 
 _logger = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from spleeter_microservice.sandbox.confinement.policy import MEASURES
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
 from spleeter_microservice.sandbox.inference_process import HARMLESS, InferenceProcess, memory_error
 from spleeter_microservice.sandbox.messages import InferenceModel, SeparationRequest
-from spleeter_microservice.separation.song import SeparatedSong
+from spleeter_microservice.separation.result import SeparatedSong
 
 logger = logging.getLogger(__name__)
 

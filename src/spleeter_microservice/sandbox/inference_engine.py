@@ -15,8 +15,9 @@ from spleeter_microservice.audio.peaks import Peaks
 from spleeter_microservice.sandbox.channel import Channel, error_message
 from spleeter_microservice.sandbox.framing import Message
 from spleeter_microservice.sandbox.messages import SeparationRequest, decode_model
+from spleeter_microservice.separation.result import SeparatedSong
 from spleeter_microservice.separation.separator import ModelFiles, StemSeparator, load_separator
-from spleeter_microservice.separation.song import SeparatedSong, separate_song
+from spleeter_microservice.separation.song import separate_song
 
 _PROGRESS_SECONDS = 0.4
 _PROGRESS_AT_MOST_EVERY = 0.05

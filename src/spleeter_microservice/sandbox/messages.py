@@ -13,8 +13,8 @@ from spleeter_microservice.audio.warnings import WARNINGS, AudioWarning
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
 from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.quality import Quality, StemQuality
+from spleeter_microservice.separation.result import SeparatedSong, Stem
 from spleeter_microservice.separation.separator import ModelFiles
-from spleeter_microservice.separation.song import SeparatedSong, Stem
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from spleeter_microservice.errors import SelfCheckError
 from spleeter_microservice.sandbox.messages import InferenceModel, SeparationRequest
-from spleeter_microservice.separation.song import SeparatedSong
+from spleeter_microservice.separation.result import SeparatedSong
 
 SAMPLE_RATE = 44100
 SECONDS = 6

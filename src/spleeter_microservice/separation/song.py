@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, nullcontext
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -14,11 +13,9 @@ from typing import Self
 from spleeter_microservice.arrays import Waveform
 from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.reader import AudioReader
-from spleeter_microservice.audio.tracks import AudioTrack
-from spleeter_microservice.audio.warnings import AudioWarning
 from spleeter_microservice.audio.writer import AudioWriter
 from spleeter_microservice.separation.options import SeparationOptions
-from spleeter_microservice.separation.quality import Quality, StemQuality
+from spleeter_microservice.separation.result import SeparatedSong, Stem
 from spleeter_microservice.separation.separator import StemSeparator
 from spleeter_microservice.separation.stage_timer import StageTimer
 
@@ -32,65 +29,6 @@ Check = Callable[[], None]
 
 Watch = Callable[[Mapping[str, Waveform]], None]
 """Called with the next samples of every stem, each of shape (samples, 2)."""
-
-
-@dataclass(frozen=True)
-class Stem:
-    """The file of one stem.
-
-    Attributes:
-        path: path of the file.
-        clipped_samples: number of samples beyond full scale that the format could not hold.
-        quality: measurements of the stem.
-        samples_per_pixel, peaks: the stem's peaks, as in ``audio.peaks.Peaks``, if they were measured.
-    """
-
-    path: Path
-    clipped_samples: int
-    quality: StemQuality
-    samples_per_pixel: int = 0
-    peaks: Sequence[int] = field(default=(), repr=False)
-
-
-@dataclass(frozen=True)
-class SeparatedSong:
-    """The result of separating one file.
-
-    Attributes:
-        source: the input.
-        stems: files of the stems, by name.
-        quality: measurements of the whole separation.
-        duration: duration of each stem in seconds.
-        samples: number of samples of each stem, per channel.
-        elapsed: wall-clock time in seconds.
-        first_block: seconds until the first block of the stems was separated.
-        stages: processor time of each stage in seconds.
-        provider: what the model ran on, by its runtime's name for it.
-        track: the sound track that was separated.
-        start_time: seconds by which the sound begins later than the rest of the input.
-        warnings: what is odd about the input.
-    """
-
-    source: Path
-    stems: Mapping[str, Stem]
-    quality: Quality
-    duration: float
-    samples: int
-    elapsed: float
-    first_block: float
-    stages: Mapping[str, float] = field(repr=False)
-    provider: str
-    track: AudioTrack
-    start_time: float
-    warnings: Sequence[AudioWarning]
-
-    @property
-    def suspicions(self) -> list[str]:
-        """Reasons not to trust the result."""
-        found = [
-            f"{name}: {stem.quality.suspect}" for name, stem in self.stems.items() if stem.quality.suspect
-        ]
-        return found + ([self.quality.suspect] if self.quality.suspect else [])
 
 
 def separate_song(

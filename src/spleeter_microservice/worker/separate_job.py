@@ -25,7 +25,7 @@ from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
 from spleeter_microservice.sandbox.inference import InferenceSlot
 from spleeter_microservice.sandbox.messages import InferenceModel, SeparationRequest
-from spleeter_microservice.separation.song import SeparatedSong, Stem
+from spleeter_microservice.separation.result import SeparatedSong, Stem
 from spleeter_microservice.storage.streams import single_chunk
 from spleeter_microservice.worker.inventory import Inventory
 from spleeter_microservice.worker.work_folder import empty

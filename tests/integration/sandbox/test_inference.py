@@ -38,8 +38,9 @@ from spleeter_microservice.sandbox.inference import InferenceSlot, Limits
 from spleeter_microservice.sandbox.inference_child import NICENESS
 from spleeter_microservice.sandbox.messages import InferenceModel, SeparationRequest
 from spleeter_microservice.separation.options import SeparationOptions
+from spleeter_microservice.separation.result import SeparatedSong
 from spleeter_microservice.separation.separator import load_separator
-from spleeter_microservice.separation.song import SeparatedSong, separate_song
+from spleeter_microservice.separation.song import separate_song
 from spleeter_microservice.settings import Settings
 from tests.support.audio_files import KINDS, RATE, encode_kind, noise
 from tests.support.inference_models import long_song, request_for, song, tiny_model

@@ -21,8 +21,8 @@ from spleeter_microservice.sandbox.messages import (
 )
 from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.quality import Quality
+from spleeter_microservice.separation.result import SeparatedSong
 from spleeter_microservice.separation.separator import ModelFiles
-from spleeter_microservice.separation.song import SeparatedSong
 
 FILES = ModelFiles("spleeter", Path("/models/lite"), {"bins": 1024}, Path("/models/2"), ("a", "b"), 44100)
 

@@ -16,7 +16,7 @@ from spleeter_microservice.jobs.worker_registry import WorkerRegistry
 from spleeter_microservice.sandbox.inference import OnProgress
 from spleeter_microservice.sandbox.messages import SeparationRequest
 from spleeter_microservice.sandbox.prober import Prober
-from spleeter_microservice.separation.song import SeparatedSong
+from spleeter_microservice.separation.result import SeparatedSong
 from spleeter_microservice.web.services import Services
 from spleeter_microservice.worker.attempt import Outcome
 from spleeter_microservice.worker.separate_job import JobLimits

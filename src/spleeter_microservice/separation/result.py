@@ -1,0 +1,70 @@
+"""The result of separating one song; it needs neither a decoder nor a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from spleeter_microservice.audio.tracks import AudioTrack
+from spleeter_microservice.audio.warnings import AudioWarning
+from spleeter_microservice.separation.quality import Quality, StemQuality
+
+
+@dataclass(frozen=True)
+class Stem:
+    """The file of one stem.
+
+    Attributes:
+        path: path of the file.
+        clipped_samples: number of samples beyond full scale that the format could not hold.
+        quality: measurements of the stem.
+        samples_per_pixel, peaks: the stem's peaks, as in ``audio.peaks.Peaks``, if they were measured.
+    """
+
+    path: Path
+    clipped_samples: int
+    quality: StemQuality
+    samples_per_pixel: int = 0
+    peaks: Sequence[int] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class SeparatedSong:
+    """The result of separating one file.
+
+    Attributes:
+        source: the input.
+        stems: files of the stems, by name.
+        quality: measurements of the whole separation.
+        duration: duration of each stem in seconds.
+        samples: number of samples of each stem, per channel.
+        elapsed: wall-clock time in seconds.
+        first_block: seconds until the first block of the stems was separated.
+        stages: processor time of each stage in seconds.
+        provider: what the model ran on, by its runtime's name for it.
+        track: the sound track that was separated.
+        start_time: seconds by which the sound begins later than the rest of the input.
+        warnings: what is odd about the input.
+    """
+
+    source: Path
+    stems: Mapping[str, Stem]
+    quality: Quality
+    duration: float
+    samples: int
+    elapsed: float
+    first_block: float
+    stages: Mapping[str, float] = field(repr=False)
+    provider: str
+    track: AudioTrack
+    start_time: float
+    warnings: Sequence[AudioWarning]
+
+    @property
+    def suspicions(self) -> list[str]:
+        """Reasons not to trust the result."""
+        found = [
+            f"{name}: {stem.quality.suspect}" for name, stem in self.stems.items() if stem.quality.suspect
+        ]
+        return found + ([self.quality.suspect] if self.quality.suspect else [])
