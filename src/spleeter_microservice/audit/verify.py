@@ -66,7 +66,7 @@ class Report:
         if self.problems:
             first = self.problems[0]
             raise AuditBrokenError(
-                f"{first.place}: {first.message} ({len(self.problems)} problems). "
+                f"{first.place}: {first.message} (problems: {len(self.problems)}). "
                 "Leave the log unchanged and compare it with a copy from elsewhere."
             )
 
@@ -124,7 +124,7 @@ class Verification:
         self._report.end_known = True
         self._report.seal_known = bool(keys)
         if keys and row["sequence"] and not is_sealed(row, keys):
-            self._found("unsealed", "its seal is not of this key: the log was changed, or the key was")
+            self._found("unsealed", "its seal was made with another key, or the log was changed")
 
     def _check_line(self, place: str, line: bytes) -> None:
         self._place = place

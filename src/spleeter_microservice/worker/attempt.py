@@ -186,6 +186,7 @@ class Attempt:
         return await self._fail(crash_failure(crashes) if crashed else _failure(error), crashed=True)
 
     async def _fail(self, failure: Failure, *, crashed: bool) -> Outcome:
+        logger.info("job failed", extra={"job_id": str(self.claim.job.id), "problem": failure.type})
         held = await self._insist(lambda: self._claims.fail(self.claim, failure, crashed=crashed))
         return Outcome.FAILED if held else await self._release()
 

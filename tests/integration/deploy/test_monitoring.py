@@ -89,6 +89,15 @@ def test_runbooks_name_only_existing_error_codes() -> None:
     assert named_kinds <= {kind.code for kind in error_classes()}
 
 
+def test_runbooks_quote_only_lines_that_are_logged() -> None:
+    quoted = set(
+        re.findall(r"`((?!docker )[a-z-]+(?: [a-z]+)+)`", OPERATIONS[OPERATIONS.index("## Runbooks") :])
+    )
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    assert quoted
+    assert [line for line in quoted if line not in sources] == []
+
+
 def test_the_documented_query_is_one(promtool: str, tmp_path: Path) -> None:
     (block,) = blocks("docs/operations.md", "promql")
     assert set(re.findall(r"spleeter_\w+", block.text)) <= exposed()

@@ -73,13 +73,15 @@ async def test_progress_is_seen_while_a_job_runs(database: Database, repository:
 
 
 async def test_an_error_caused_by_the_song_fails_the_job_at_once(
-    database: Database, repository: JobRepository
+    database: Database, repository: JobRepository, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     songs = Songs(error=lambda job: NotAudioError("not audio:\0 convert it"))
     job = (await repository.create(new_job())).job
     async with at_work(worker(database, songs)):
         failed = await until(repository, job.id, State.FAILED)
     assert (failed.error_type, failed.error_message) == ("not-audio", "not audio:� convert it")
+    assert [vars(line)["problem"] for line in caplog.records if line.message == "job failed"] == ["not-audio"]
     assert len(songs.begun) == 1
 
 
