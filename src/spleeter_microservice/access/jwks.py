@@ -97,7 +97,7 @@ class Jwks:
         self._fetching: asyncio.Task[None] | None = None
 
     async def find(self, key_id: str | None, algorithm: str) -> PublicKey | None:
-        """Return the key with an id, or, without an id, the only key for an algorithm.
+        """Return the key with an id, or one that has none; without an id, the only key for an algorithm.
 
         An unknown key id fetches the set again, because issuers change their keys, but no more often than the
         policy allows. The first one after a regular fetch does so at once.
@@ -124,7 +124,7 @@ class Jwks:
 
     def _known(self, key_id: str | None, algorithm: str) -> PublicKey | None:
         if key_id is not None:
-            return self._keys.get((key_id, algorithm))
+            return self._keys.get((key_id, algorithm)) or self._keys.get((None, algorithm))
         fitting = [key for (_, usable_with), key in self._keys.items() if usable_with == algorithm]
         return fitting[0] if len(fitting) == 1 else None
 
@@ -148,7 +148,7 @@ class Jwks:
                 self._keys = parse_keys(await self._fetch())
         except TimeoutError:
             self._problem = f"no answer within {self._policy.timeout:g} s"
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, RecursionError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             self._problem = str(error) or type(error).__name__
         else:
             self._fetched_at = self._now()
@@ -180,10 +180,12 @@ def parse_keys(document: bytes) -> Keys:
     Raises:
         ValueError: if the document is not a key set, or has no usable key.
     """
-    parsed = json.loads(document)
-    entries = parsed.get("keys") if isinstance(parsed, dict) else None
+    try:
+        entries = json.loads(document)["keys"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        entries = None
     if not isinstance(entries, list) or len(entries) > _MAXIMUM_KEYS:
-        raise ValueError("it is not a JSON Web Key Set")
+        raise ValueError(f"it is not a JSON Web Key Set of up to {_MAXIMUM_KEYS} keys")
     keys: Keys = {}
     for entry in entries:
         algorithms = _algorithms(entry)

@@ -130,7 +130,7 @@ class TokenVerifier:
             return Finding("signature", error=error)
         if key is None:
             words = "it is not signed with a key of the issuer"
-            return _checked("kid", key_id or "", words, f"the issuer has no such key for {algorithm}")
+            return _checked("kid", key_id, words, f"the issuer has no such key for {algorithm}")
         try:
             jwt.decode(token, key, algorithms=[algorithm], options=_NO_CLAIMS)
         except (jwt.PyJWTError, ValueError, TypeError):
@@ -150,7 +150,11 @@ class TokenVerifier:
         subject = self._standard(token, claims, "sub")
         if not subject.error:
             wrong = not _is_name(claims["sub"])
-            subject = _checked("sub", claims["sub"], wrong and "its subject is not printable")
+            subject = _checked(
+                "sub",
+                claims["sub"],
+                wrong and f"its subject is not 1 to {_MAXIMUM_NAME} printable characters",
+            )
         yield subject
         claim = self.rules.tenant_claim
         name = _trusted(claims, claim)
@@ -224,13 +228,18 @@ class TokenVerifier:
 
 def _parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the header and the claims of a token, neither of which is verified."""
-    if token and len(token) <= MAXIMUM_LENGTH and token.isascii():
+    words = "it is not a JSON Web Token"
+    if len(token) > MAXIMUM_LENGTH:
+        words = f"it is longer than {MAXIMUM_LENGTH} characters"
+    elif token.count(".") == 4:  # signed ones have three parts
+        words = "it is encrypted, and only signed tokens can be read"
+    elif token.isascii():
         try:
             parts = jwt.decode_complete(token, options=_NO_CLAIMS | {"verify_signature": False})
             return parts["header"], parts["payload"]
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
             pass
-    raise _refused("token", "it is not a token", "is not a JSON Web Token")
+    raise _refused("token", words, words.removeprefix("it "))
 
 
 def _header_findings(header: Mapping[str, Any]) -> Iterator[Finding]:
