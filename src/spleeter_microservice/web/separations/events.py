@@ -155,7 +155,7 @@ class EventStream:
 
 
 def _encode(event: JobEvent) -> bytes:
-    data: dict[str, Any] = {"state": event.state, "progress": round(event.progress, 4)}
+    data: dict[str, Any] = {"state": event.state, "progress": round(float(event.progress), 4)}
     if event.warnings:
         data["warnings"] = event.warnings
     return format_sse_event(id=str(event.id), event=event.kind, data_str=json.dumps(data))

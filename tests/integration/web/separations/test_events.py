@@ -97,6 +97,7 @@ async def test_a_subscriber_receives_every_event_up_to_the_end(
         last = await events.next()
         assert last is not None
         assert (last.kind, last.state, last.progress) == ("state", SUCCEEDED, 1)
+        assert isinstance(last.progress, float)  # announced as 1, stored as 1.0
         assert first is not None
         assert first.id < second.id < third.id < last.id
         assert await events.next() is None
