@@ -57,10 +57,10 @@ def main() -> int:
     parser.add_argument("--forms", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--within", type=float, default=1800.0, help="seconds that the files may take")
-    parser.add_argument("--quick", action="store_true", help="send ten files and ten forms")
+    parser.add_argument("--quick", action="store_true", help="send three files and three forms")
     options = parser.parse_args()
     if options.quick:
-        options.files = options.forms = 10
+        options.files = options.forms = 3
     print(f"Measured on {machine()}.", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         problems = asyncio.run(
