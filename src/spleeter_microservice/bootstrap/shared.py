@@ -56,17 +56,12 @@ def make_data_folders(settings: Settings) -> None:
         make_folder(settings.data_dir / name)
 
 
-def disk_space(settings: Settings, **folders: Path | None) -> DiskSpace:
+def disk_space(settings: Settings, **others: Path | None) -> DiskSpace:
     """Return the space of the folders that songs pass through, of the log if it is a file, and of others."""
-    places: dict[str, Path | int | None] = {
-        "metrics": metrics_folder(settings),
-        "logs": 2 if stat.S_ISREG(os.fstat(2).st_mode) else None,
-        **folders,
-    }
-    for name in ("spool", "work"):
-        places[name] = make_folder(settings.data_dir / name)
+    folders = {name: settings.data_dir.absolute() / name for name in ("metrics", "spool", "work")}
+    log = {"logs": 2} if stat.S_ISREG(os.fstat(2).st_mode) else {}
     floor = None if settings.min_free_mb is None else settings.min_free_mb << 20
-    return DiskSpace({name: place for name, place in places.items() if place is not None}, floor)
+    return DiskSpace(folders | log | {name: place for name, place in others.items() if place}, floor)
 
 
 def open_object_store(settings: Settings) -> Storage:

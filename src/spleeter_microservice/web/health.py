@@ -71,20 +71,15 @@ class Readiness:
 
     async def _check(self) -> Health:
         services = self._services
-        database, storage, disk, antivirus, workers = await asyncio.gather(
-            _state("database", services.database.ping()),
-            _state("storage", services.storage.check()),
-            _state("disk", asyncio.to_thread(services.space.check)),
-            _state("antivirus", _scanner(services)),
-            _state("workers", _workers(services)),
-        )
-        parts = {
-            "database": database,
-            "storage": storage,
-            "disk": disk,
-            "antivirus": antivirus,
-            "workers": workers,
+        checks: dict[str, Awaitable[Part | None]] = {
+            "database": services.database.ping(),
+            "storage": services.storage.check(),
+            "disk": asyncio.to_thread(services.space.check),
+            "antivirus": _scanner(services),
+            "workers": _workers(services),
         }
+        states = await asyncio.gather(*(_state(name, check) for name, check in checks.items()))
+        parts = dict(zip(checks, states, strict=True))
         ready = all(part.state != "unavailable" for part in parts.values())
         return Health(
             status="ready" if ready else "unavailable", parts=parts, warnings=services.keys.warnings

@@ -1,10 +1,16 @@
 """The files of metrics are those of prometheus_client, and may be unwritable for a while."""
 
 from pathlib import Path
+from typing import Any
 
 from prometheus_client.mmap_dict import MmapedDict
 
 from spleeter_microservice.observability.metric_file import MetricFile
+
+
+def opened(path: Path) -> Any:
+    """Return a file; its class inherits methods without types."""
+    return MetricFile(str(path))
 
 
 def read(path: Path) -> dict[str, tuple[float, float]]:
@@ -14,7 +20,7 @@ def read(path: Path) -> dict[str, tuple[float, float]]:
 
 def test_the_values_can_be_read_as_they_are_written(tmp_path: Path) -> None:
     path = tmp_path / "counter_1.db"
-    file = MetricFile(str(path))
+    file = opened(path)
     expected = {}
     for number in range(500):  # of all lengths
         key = "é" + "k" * number
@@ -24,7 +30,7 @@ def test_the_values_can_be_read_as_they_are_written(tmp_path: Path) -> None:
     assert read(path) == expected
     file.write_value("ék", 7.0, 2.0)
     file.close()
-    again = MetricFile(str(path))  # of another process with this id
+    again = opened(path)  # of another process with this id
     assert again.read_value("ék") == (7.0, 2.0)
     again.write_value("ék", 8.0, 3.0)
     again.close()
@@ -33,7 +39,7 @@ def test_the_values_can_be_read_as_they_are_written(tmp_path: Path) -> None:
 
 def test_what_cannot_be_written_is_written_later(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "counter_1.db"
-    file = MetricFile(str(path))
+    file = opened(path)
     file.write_value("a", 1.0, 0.0)
     path.parent.mkdir()
     file.write_value("b", 2.0, 0.0)
