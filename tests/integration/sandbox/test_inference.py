@@ -49,18 +49,6 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.asyncio
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> InferenceModel:
-    return tiny_model(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> Path:
-    folder = tmp_path / "work"
-    folder.mkdir()
-    return folder
-
-
 @pytest_asyncio.fixture
 async def slot(tiny: InferenceModel, work: Path) -> AsyncIterator[InferenceSlot]:
     async with InferenceSlot(tiny, work) as slot:

@@ -15,7 +15,7 @@ from spleeter_microservice.errors import (
 from spleeter_microservice.sandbox.inference import InferenceSlot
 from spleeter_microservice.sandbox.messages import InferenceModel
 from tests.support.inference_hooks import run_in_process
-from tests.support.inference_models import request_for, song, tiny_model
+from tests.support.inference_models import request_for, song
 
 pytestmark = pytest.mark.asyncio
 
@@ -72,53 +72,41 @@ LIES = {
 }
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> InferenceModel:
-    return tiny_model(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> Path:
-    folder = tmp_path / "work"
-    folder.mkdir()
-    return folder
-
-
 @pytest.mark.parametrize("lie", LIES)
 async def test_a_malformed_message_ends_the_process_and_not_the_slot(
-    lie: str, model: InferenceModel, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lie: str, tiny: InferenceModel, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
         run_in_process(_TAKEN_OVER.format(code=LIES[lie]), tmp_path / "hook", patched)
-        slot = InferenceSlot(model, work)
+        slot = InferenceSlot(tiny, work)
         await slot.start()
     pid = slot.pid
     with pytest.raises(InferenceCrashedError):
-        await slot.separate(request_for(song(work), model, time_limit=10))
+        await slot.separate(request_for(song(work), tiny, time_limit=10))
     assert slot.pid != pid
     await slot.close()
 
 
 async def test_the_process_may_report_the_memory_limit_itself(
-    model: InferenceModel, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: InferenceModel, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
         run_in_process(_OUT_OF_MEMORY, tmp_path / "hook", patched)
-        slot = InferenceSlot(model, work)
+        slot = InferenceSlot(tiny, work)
         await slot.start()
     with pytest.raises(JobMemoryLimitError, match="MiB"):
-        await slot.separate(request_for(song(work), model))
-    await slot.separate(request_for(song(work), model))
+        await slot.separate(request_for(song(work), tiny))
+    await slot.separate(request_for(song(work), tiny))
     await slot.close()
 
 
 async def test_a_process_that_crashes_at_its_start_is_reported_with_its_standard_error(
-    model: InferenceModel, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: InferenceModel, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_in_process("raise SystemExit('no luck today')", tmp_path / "hook", monkeypatch)
-    slot = InferenceSlot(model, work)
+    slot = InferenceSlot(tiny, work)
     with pytest.raises(InferenceUnavailableError, match="no luck today"):
         await slot.start()
     with pytest.raises(SpleeterError):
-        await slot.separate(request_for(song(work), model))
+        await slot.separate(request_for(song(work), tiny))
     await slot.close()

@@ -17,7 +17,7 @@ from spleeter_microservice.sandbox.confinement.policy import MEASURES, environme
 from spleeter_microservice.sandbox.inference import InferenceSlot, Limits
 from spleeter_microservice.sandbox.messages import InferenceModel
 from tests.support.inference_hooks import run_in_process
-from tests.support.inference_models import request_for, song, tiny_model
+from tests.support.inference_models import request_for, song
 
 FILE_SIZE = 4 << 20
 OPEN_FILES = 64
@@ -121,11 +121,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> InferenceModel:
-    return tiny_model(tmp_path_factory.mktemp("model"))
-
-
 class Seen:
     """What a probed process could do, and what the kernel says of it."""
 
@@ -134,18 +129,18 @@ class Seen:
 
 
 @pytest.fixture(scope="module")
-def seen(model: InferenceModel, tmp_path_factory: pytest.TempPathFactory) -> Seen:
+def seen(tiny: InferenceModel, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     outside = tmp_path_factory.mktemp("outside")
     (outside / "secret").write_text("hunter2")
     work = tmp_path_factory.mktemp("work")
     code = _PROBES.format(
-        outside=str(outside), model=str(model.files.directory), file_size=FILE_SIZE, open_files=OPEN_FILES
+        outside=str(outside), model=str(tiny.files.directory), file_size=FILE_SIZE, open_files=OPEN_FILES
     )
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("SPLEETER_DATABASE_URL", "postgresql://me:hunter2@db/spleeter")
         monkeypatch.setenv("AWS_KEY", "hunter2")
         run_in_process(code, tmp_path_factory.mktemp("hook"), monkeypatch)
-        seen = asyncio.run(_seen(model, work))
+        seen = asyncio.run(_seen(tiny, work))
     assert (outside / "secret").read_text() == "hunter2"
     assert sorted(path.name for path in outside.iterdir()) == ["secret"]
     if set(seen.in_force) != set(MEASURES):
@@ -153,9 +148,9 @@ def seen(model: InferenceModel, tmp_path_factory: pytest.TempPathFactory) -> See
     return seen
 
 
-async def _seen(model: InferenceModel, work: Path) -> Seen:
+async def _seen(tiny: InferenceModel, work: Path) -> Seen:
     limits = Limits(file_size=FILE_SIZE, open_files=OPEN_FILES, memory=1 << 30)
-    async with InferenceSlot(model, work, limits=limits) as slot:
+    async with InferenceSlot(tiny, work, limits=limits) as slot:
         proc = Path(f"/proc/{slot.pid}")
         lines = (proc / "status").read_text().splitlines()
         status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
@@ -214,18 +209,18 @@ def test_the_slot_knows_every_measure_in_force(seen: Seen) -> None:
 
 
 @pytest.mark.asyncio
-async def test_too_many_threads_end_the_process(model: InferenceModel, tmp_path: Path) -> None:
-    async with InferenceSlot(model, tmp_path, limits=Limits(threads=3)) as slot:
+async def test_too_many_threads_end_the_process(tiny: InferenceModel, tmp_path: Path) -> None:
+    async with InferenceSlot(tiny, tmp_path, limits=Limits(threads=3)) as slot:
         with pytest.raises(InferenceCrashedError, match="threads"):
-            await slot.separate(request_for(song(tmp_path, 60), model))
+            await slot.separate(request_for(song(tmp_path, 60), tiny))
 
 
 @pytest.mark.asyncio
 async def test_the_measures_in_force_are_logged(
-    model: InferenceModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tiny: InferenceModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO", "spleeter_microservice.sandbox"):
-        async with InferenceSlot(model, tmp_path):
+        async with InferenceSlot(tiny, tmp_path):
             pass
     (record,) = [record for record in caplog.records if record.getMessage() == "inference process ready"]
     assert vars(record)["in_force"] == list(MEASURES)
