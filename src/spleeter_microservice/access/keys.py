@@ -95,7 +95,7 @@ def _weakness(key: str) -> str | None:
     return None
 
 
-@dataclass(frozen=True)
+@dataclass
 class ApiKeys:
     """The API keys of this service.
 

@@ -109,7 +109,7 @@ async def test_an_expired_or_revoked_key_is_refused(
     revoked, record = await keys.create("ann", ALL)
     await keys.revoke(record.key_id)
     expired, _ = await keys.create("ann", ALL, lifetime=timedelta(seconds=60))
-    monkeypatch.setattr(keys, "_now", lambda: datetime.now(UTC) + timedelta(seconds=61))
+    monkeypatch.setattr(keys, "now", lambda: datetime.now(UTC) + timedelta(seconds=61))
     for key, word in ((revoked, "revoked"), (expired, "expired")):
         answer = await stranger.get("/v1/models", headers={"X-API-KEY": key})
         assert answer.status_code == 401
