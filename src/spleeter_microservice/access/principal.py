@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from spleeter_microservice.errors import ConfigurationError, MissingScopeError
+from spleeter_microservice.errors import ConfigurationError
 
 DEFAULT_TENANT = "default"
 """Tenant of the keys of the configuration."""
@@ -41,17 +41,6 @@ class Principal:
     tenant: str
     scopes: frozenset[Scope]
     key_id: str
-
-    def require(self, scope: Scope) -> None:
-        """Raise an error unless the caller has a scope.
-
-        Raises:
-            MissingScopeError: if the caller lacks the scope.
-        """
-        if scope not in self.scopes:
-            raise MissingScopeError(
-                f"These credentials lack the scope '{scope}'. Use a key or token that has it.", scope
-            )
 
 
 def is_tenant(name: str) -> bool:

@@ -103,9 +103,8 @@ class Supervisor:
 
     def stop(self) -> None:
         """Ask all programs to stop; a second call makes them hurry."""
-        number = (
-            signal.SIGINT if self._stopping.is_set() else signal.SIGTERM
-        )  # Uvicorn hurries at SIGINT only
+        # Uvicorn hurries at SIGINT only.
+        number = signal.SIGINT if self._stopping.is_set() else signal.SIGTERM
         self._stopping.set()
         for process in self._processes.values():
             _signal(process, number)

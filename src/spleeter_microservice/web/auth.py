@@ -96,13 +96,12 @@ def needing(scope: Scope) -> Callable[..., Awaitable[Principal]]:
     """Return the dependency of routes that need a scope."""
 
     async def check(request: Request, caller: Caller) -> Principal:
-        try:
-            caller.require(scope)
-        except MissingScopeError:
-            await record(
-                request, Action.ACCESS_DENIED, "refused", scope=str(scope), path=request.scope["path"]
+        if scope not in caller.scopes:
+            path = request.scope["path"]
+            await record(request, Action.ACCESS_DENIED, "refused", scope=str(scope), path=path)
+            raise MissingScopeError(
+                f"These credentials lack the scope '{scope}'. Use a key or token that has it.", scope
             )
-            raise
         return caller
 
     return check

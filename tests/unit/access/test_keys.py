@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from spleeter_microservice.access import key_format
 from spleeter_microservice.access.keys import ApiKeys, parse_configured
 from spleeter_microservice.access.principal import Principal, Scope, parse_scopes
-from spleeter_microservice.errors import ConfigurationError, InvalidKeyError, MissingScopeError
+from spleeter_microservice.errors import ConfigurationError, InvalidKeyError
 from tests.support.memory_access import MemoryKeyStore
 
 pytestmark = pytest.mark.asyncio
@@ -226,12 +226,6 @@ async def test_a_key_without_a_scope_or_a_lifetime_is_not_created() -> None:
         await keys.create(lifetime=timedelta(0))
     with pytest.raises(ConfigurationError, match="printable"):
         await keys.create(name="line\nbreak")
-
-
-async def test_a_missing_scope_is_named() -> None:
-    with pytest.raises(MissingScopeError, match="'separate'") as caught:
-        Principal("band", frozenset({Scope.READ}), "key_1").require(Scope.SEPARATE)
-    assert caught.value.scope == "separate"
 
 
 async def test_scopes_are_read_by_name_and_unknown_ones_refused() -> None:

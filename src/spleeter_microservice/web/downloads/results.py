@@ -119,12 +119,11 @@ async def archive_response(storage: Storage, request: Request, job: Job) -> Resp
     archive = ZipStream(members, job.finished_at or job.created_at)
     headers["Content-Disposition"] = attachment(f"{title(job.input_name)}.zip")
     headers["Content-Length"] = str(archive.size)
+    media_type = _media_type(request, "application/zip")
     if request.method == "HEAD":
-        return Response(headers=headers, media_type=_media_type(request, "application/zip"))
+        return Response(headers=headers, media_type=media_type)
     await record(request, Action.RESULT_DOWNLOADED, job=job.id, stem="all")
-    return StreamingResponse(
-        _in_pieces(archive), headers=headers, media_type=_media_type(request, "application/zip")
-    )
+    return StreamingResponse(_in_pieces(archive), headers=headers, media_type=media_type)
 
 
 def _archive_tag(job: Job, result: Result) -> str:

@@ -37,14 +37,10 @@ class Hosts:
 
     def _problem(self, scope: Scope) -> RequestError | None:
         hosts = Headers(scope=scope).getlist("Host")
-        if len(hosts) != 1 and scope["http_version"] != "1.0":  # RFC 9112, section 3.2
+        open_to_all = ANY in self._allowed or scope["path"] in PROBED
+        if len(hosts) != 1 and not (open_to_all and scope["http_version"] == "1.0"):  # RFC 9112, section 3.2
             return MalformedRequestError("The request must have one Host header.")
-        if ANY in self._allowed or scope["path"] in PROBED:
-            return None
-        if not hosts:
-            return MalformedRequestError("The request must have one Host header.")
-        name = _name(hosts[0])
-        if any(_matches(name, allowed) for allowed in self._allowed):
+        if open_to_all or any(_matches(_name(hosts[0]), allowed) for allowed in self._allowed):
             return None
         return WrongHostError(
             "This service has other host names. Operators list them in SPLEETER_ALLOWED_HOSTS."

@@ -184,12 +184,7 @@ async def _record_refusal(request: Request, error: SpleeterError) -> None:
     UPLOADS_REJECTED.labels(error.code).inc()
     if isinstance(error, AuditUnwritableError | DatabaseUnavailableError):
         return  # it could not be recorded either
-    infected = isinstance(error, InfectedError)
-    signature = error.signature if isinstance(error, InfectedError) else None
-    await record(
-        request,
-        Action.UPLOAD_INFECTED if infected else Action.UPLOAD_REFUSED,
-        "refused",
-        problem=error.code,
-        virus=signature,
-    )
+    action, virus = Action.UPLOAD_REFUSED, None
+    if isinstance(error, InfectedError):
+        action, virus = Action.UPLOAD_INFECTED, error.signature
+    await record(request, action, "refused", problem=error.code, virus=virus)
