@@ -16,10 +16,10 @@ from spleeter_microservice.access.rate_table import DatabaseRateLimiter
 from spleeter_microservice.antivirus.clamd import Clamd
 from spleeter_microservice.antivirus.scan import ClamAv, Scanner, ScannerPlugin, import_function
 from spleeter_microservice.bootstrap.database import migrate_when_available
+from spleeter_microservice.bootstrap.disk_space import disk_space
 from spleeter_microservice.bootstrap.shared import (
     PROGRAM_VERSION,
     development_key,
-    disk_space,
     make_folder,
     needs_development_key,
     open_audit_log,

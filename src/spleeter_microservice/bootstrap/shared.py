@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import stat
 import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
@@ -16,7 +15,6 @@ from spleeter_microservice.audit.log import AuditLog
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import ConfigurationError
 from spleeter_microservice.files import FULL
-from spleeter_microservice.jobs.disk_space import DiskSpace
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.storage.store import Storage, open_storage
@@ -54,14 +52,6 @@ def make_data_folders(settings: Settings) -> None:
     """
     for name in ("", "metrics", "spool", "work", *(() if settings.storage_url else ("objects",))):
         make_folder(settings.data_dir / name)
-
-
-def disk_space(settings: Settings, **others: Path | None) -> DiskSpace:
-    """Return the space of the folders that songs pass through, of the log if it is a file, and of others."""
-    folders = {name: settings.data_dir.absolute() / name for name in ("metrics", "spool", "work")}
-    log = {"logs": 2} if stat.S_ISREG(os.fstat(2).st_mode) else {}
-    floor = None if settings.min_free_mb is None else settings.min_free_mb << 20
-    return DiskSpace(folders | log | {name: place for name, place in others.items() if place}, floor)
 
 
 def open_object_store(settings: Settings) -> Storage:

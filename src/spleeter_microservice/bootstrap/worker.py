@@ -9,9 +9,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from spleeter_microservice.bootstrap.database import migrate_when_available
+from spleeter_microservice.bootstrap.disk_space import disk_space
 from spleeter_microservice.bootstrap.shared import (
     PROGRAM_VERSION,
-    disk_space,
     make_folder,
     open_audit_log,
     open_object_store,
