@@ -170,8 +170,9 @@ class Decoder:
         skipped, self._skipped = self._skipped, False
         gap = self._jump(frame)
         ends = self._clock + gap  # if silence fills the gap
-        if self._format in _RAW_STREAMS and not (skipped and ends <= (self.announced_duration or 0.0)):
-            # These times are counted from block numbers, which some encoders write wrongly.
+        counted = self._format in _RAW_STREAMS or (self._format == "avi" and not bad)
+        if counted and not (skipped and ends <= (self.announced_duration or 0.0)):
+            # These times are counted: from block numbers, which some encoders write wrongly, or from packets.
             self._origin, gap = self._origin + gap, 0.0
         if gap < NOTICEABLE:
             self._note_lost(bad)

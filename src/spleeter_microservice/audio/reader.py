@@ -237,8 +237,9 @@ class AudioReader:
 
     def _decoder_of(self, part: OpenPart) -> Decoder:
         structure = self._file.structure
-        is_last = part.part is structure.parts[-1]
-        return Decoder(self._path, part, structure if is_last else Structure(), self._warn_of_part)
+        if part.part is not structure.parts[-1]:
+            structure = Structure(is_whole=True)
+        return Decoder(self._path, part, structure, self._warn_of_part)
 
     def _find_duration(self) -> float | None:
         """Return the seconds that all parts announce together, or None if one does not know."""

@@ -75,6 +75,7 @@ _JOINABLE = tuple(
         rb"nut/multimedia container\0",
         rb"MAC ..\0\0\x34\0\0\0",
         rb"MPCKSH",
+        rb"\xb7\xd8\0\x20\x37\x49\xda\x11\xa6\x4e\0\x07\xe9\x5e\xad\x8d",  # WTV
     )
 )
 # Frames of layer III: MPEG 1, 2 and 2.5, with a checksum or without.

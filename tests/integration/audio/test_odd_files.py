@@ -186,6 +186,13 @@ def test_times_that_step_back_are_told(tmp_path: Path) -> None:
     assert warning.position == pytest.approx(SECONDS, abs=0.06)
 
 
+def test_packets_of_avi_are_no_clock(tmp_path: Path) -> None:
+    path = encode(tmp_path / "song", noise(16_000), muxer="avi", encoder="aac", rate=8000)
+    result, warnings = outcome(path, sample_rate=8000)
+    assert len(result) == pytest.approx(16_000, abs=3000)
+    assert warnings == []
+
+
 @pytest.mark.parametrize(
     ("muxer", "encoder", "rate", "start"),
     [("mp3", "libmp3lame", 8000, 0), ("flv", "aac", 44_100, 5 * 44_100), ("nut", "mp2", 44_100, 5 * 44_100)],
@@ -392,6 +399,7 @@ def test_what_follows_the_samples_of_wav_is_no_sound(tmp_path: Path, trailer: by
 JOINED: dict[str, dict[str, Any]] = {
     "alac.caf": {"muxer": "caf", "encoder": "alac"},
     "flv": {"muxer": "flv", "encoder": "aac"},
+    "wtv": {"muxer": "wtv", "encoder": "mp2"},
     "voc": {"muxer": "voc", "encoder": "pcm_s16le"},
 }
 
@@ -400,7 +408,7 @@ JOINED: dict[str, dict[str, Any]] = {
     "kind",
     [
         *("s16.wav", "aiff", "ogg", "opus", "flac.ogg", "flac", "mp3", "aac", "tta", "wv", "m4a", "alac.m4a"),
-        *("fragmented.mp4", "caf", "alac.caf", "w64", "au", "mkv", "avi", "wma", "flv", "voc"),
+        *("fragmented.mp4", "wtv", "caf", "alac.caf", "w64", "au", "mkv", "avi", "wma", "flv", "voc"),
     ],
 )
 def test_the_parts_of_joined_files_are_read_whatever_their_format(tmp_path: Path, kind: str) -> None:
