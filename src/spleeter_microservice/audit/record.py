@@ -36,8 +36,8 @@ class DescribedEnum(StrEnum):
 class Action(DescribedEnum):
     """Something that was done or attempted."""
 
-    SERVICE_STARTED = "service.started", "The service started on a machine."
-    SERVICE_STOPPED = "service.stopped", "The service stopped on a machine."
+    SERVICE_STARTED = "service.started", "`serve` started the service on a machine."
+    SERVICE_STOPPED = "service.stopped", "`serve` stopped the service on a machine."
     AUTHENTICATION_FAILED = "authentication.failed", "A caller presented no valid key or token."
     ACCESS_DENIED = "access.denied", "A caller was not allowed to do what it asked for."
     KEY_CREATED = "key.created", "An API key was created on the command line."
