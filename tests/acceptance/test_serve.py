@@ -64,9 +64,14 @@ def uploading(service: Service, beginning: bytes) -> Iterator[Callable[[bytes], 
         length = len(beginning) + 100
         connection.sendall(
             request(
-                "POST /v1/separations", X_API_KEY=KEY, Content_Type="application/json", Content_Length=length
+                "POST /v1/separations",
+                X_API_KEY=KEY,
+                Content_Type="application/json",
+                Content_Length=length,
+                Expect="100-continue",
             )
         )
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")  # the application waits for the body
         connection.sendall(beginning)
 
         def finish(end: bytes) -> bytes:
