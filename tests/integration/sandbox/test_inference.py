@@ -378,19 +378,21 @@ def mutated(data: bytes, chance: np.random.Generator) -> bytes:
     return bytes(changed)
 
 
-@pytest.mark.parametrize("scale", [1e-45, 1e-38, 9e12, 1e18, 3e38])
 async def test_samples_of_any_size_give_finite_numbers_or_are_refused(
-    slot: InferenceSlot, tiny: InferenceModel, work: Path, scale: float
+    slot: InferenceSlot, tiny: InferenceModel, work: Path
 ) -> None:
-    source = encode_kind(work / "loud.wav", noise(RATE).clip(-1, 1) * np.float32(scale), "f32.wav")
-    for mwf in (False, True):
-        if scale > 1e13:
-            with pytest.raises(errors.InvalidSamplesError):
-                await slot.separate(request_for(source, tiny, mwf=mwf))
-        else:
-            result = await slot.separate(request_for(source, tiny, mwf=mwf))
-            json.dumps(vars(result.quality.stems[0]), allow_nan=False)
-            assert not any(stem.suspect for stem in result.quality.stems)
+    loud = noise(RATE // 4).clip(-1, 1)
+    for scale in (1e-45, 1e-38, 9e12, 1e18, 3e38):
+        source = encode_kind(work / "loud.wav", loud * np.float32(scale), "f32.wav")
+        for mwf in (False, True):
+            request = request_for(source, tiny, mwf=mwf)
+            if scale > 1e13:
+                with pytest.raises(errors.InvalidSamplesError):
+                    await slot.separate(request)
+            else:
+                result = await slot.separate(request)
+                json.dumps(vars(result.quality.stems[0]), allow_nan=False)
+                assert not any(stem.suspect for stem in result.quality.stems)
     assert not slot.ends
 
 
