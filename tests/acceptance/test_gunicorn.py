@@ -106,6 +106,14 @@ def test_it_serves_before_the_database_is_available_and_stops_cleanly(tmp_path: 
         assert not any("Control socket" in event for event in events)
 
 
+def test_its_processes_stop_if_it_is_killed(tmp_path: Path) -> None:
+    nowhere = f"postgresql://nobody@127.0.0.1:{free_port()}/nothing"
+    with gunicorn(tmp_path, SPLEETER_DATABASE_URL=nowhere) as server:
+        (worker,) = server.workers
+        server.process.kill()
+        wait_until(lambda: not Path(f"/proc/{worker}").exists())
+
+
 @pytest.mark.asyncio
 async def test_transfers_finish_while_processes_are_recycled_reloaded_and_stopped(
     tmp_path: Path, database_url: str

@@ -64,15 +64,16 @@ class ApiWorker(UvicornWorker):  # type: ignore[misc]  # it has no types
         super().run()
 
     async def _serve(self) -> None:
-        """Serve, and tell Gunicorn that this process lives, also while its last requests finish."""
+        """Serve while Gunicorn runs, and tell it until the last request has ended that this process lives."""
         telling = asyncio.create_task(self._tell())
         await super()._serve()
         telling.cancel()
 
     async def _tell(self) -> None:
-        while True:
+        while os.getppid() == self.ppid:
             self.notify()
             await asyncio.sleep(1)
+        signal.raise_signal(signal.SIGTERM)
 
 
 class JsonLogger(GunicornLogger):  # type: ignore[misc]  # it has no types
