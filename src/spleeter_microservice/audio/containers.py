@@ -61,10 +61,6 @@ _ENDINGS = {
 """Endings by FFmpeg's name of the format."""
 
 AUDIO_ENDINGS = frozenset(" ".join(_ENDINGS.values()).split())
-"""Endings of files that claim to have sound."""
-
-
-KNOWN_ENDINGS = frozenset(" ".join(_ENDINGS.values()).split())
 """Endings of all formats that can be read."""
 
 

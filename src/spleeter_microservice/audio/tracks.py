@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
-
-from av.audio.stream import AudioStream
-from av.container import InputContainer
-from av.stream import Disposition, Stream
+from typing import TYPE_CHECKING, cast
 
 from spleeter_microservice.errors import NoAudioStreamError, NoSuchTrackError, NotAudioError
+
+if TYPE_CHECKING:  # a worker needs the track's description, but not PyAV, which its inference processes load
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.stream import Stream
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ def start_time(container: InputContainer, stream: AudioStream) -> float:
 
 
 def _begin(stream: Stream) -> float | None:
+    from av.stream import Disposition  # noqa: PLC0415
+
     if stream.start_time is None or stream.time_base is None or stream.disposition & Disposition.attached_pic:
         return None
     return float(stream.start_time * stream.time_base)

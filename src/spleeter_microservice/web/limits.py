@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from spleeter_microservice.access.rate_limit import Allowance
 from spleeter_microservice.audio.codecs import CODECS
-from spleeter_microservice.audio.containers import KNOWN_ENDINGS
+from spleeter_microservice.audio.containers import AUDIO_ENDINGS
 from spleeter_microservice.web.auth import Caller
 from spleeter_microservice.web.openapi.responses import keyed_responses
 from spleeter_microservice.web.services import ServicesDep
@@ -68,7 +68,7 @@ async def limits(request: Request, services: ServicesDep, caller: Caller) -> Lim
     return Limits(
         file_bytes=config.max_file_bytes,
         song_seconds=config.max_duration,
-        extensions=sorted(config.allowed_extensions or KNOWN_ENDINGS),
+        extensions=sorted(config.allowed_extensions or AUDIO_ENDINGS),
         any_name=not config.allowed_extensions,
         codecs=list(CODECS),
         models=[model.name for model in await services.workers.list_models() if model.installed],
