@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import termios
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from tests.support.random_models import write_configured
 from tests.support.waiting import wait_until
 
 Result = subprocess.CompletedProcess[str]
+Run = Callable[..., Result]
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +94,14 @@ def separate(model: Path, environment: dict[str, str], tmp_path: Path) -> Comman
     return Command(model, environment, tmp_path)
 
 
+@pytest.fixture
+def here(separate: Command, inside: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command in this process, for what needs none of its own."""
+    monkeypatch.chdir(separate.folder)
+    store = separate.environment["SPLEETER_MODELS_DIR"]
+    return partial(inside, *separate.words[3:], SPLEETER_MODELS_DIR=store)
+
+
 STEMS = ["drums.wav", "other.wav", "vocals.wav"]
 
 
@@ -108,17 +119,17 @@ def test_stems_are_where_spleeter_puts_them(separate: Command, tmp_path: Path) -
 @pytest.mark.parametrize(
     "name", ["-dash.wav", "ünïcödé 歌.wav", "a" * 200 + ".wav", "100%:d.wav", "a'b\"c.wav", "file.tar.wav"]
 )
-def test_unusual_file_names_are_accepted(separate: Command, tmp_path: Path, name: str) -> None:
+def test_unusual_file_names_are_accepted(here: Run, tmp_path: Path, name: str) -> None:
     song(tmp_path / name, 0.1)
-    result = separate("-o", "out", "--", name)
+    result = here("-o", "out", "--", name)
     assert result.returncode == 0, result.stderr
     assert files(tmp_path / "out") == [f"{name.removesuffix('.wav')}/{stem}" for stem in STEMS]
 
 
-def test_a_damaged_file_is_separated_with_a_warning_or_refused(separate: Command, tmp_path: Path) -> None:
+def test_a_damaged_file_is_separated_with_a_warning_or_refused(here: Run, tmp_path: Path) -> None:
     whole = song(tmp_path / "song.wav", 3).read_bytes()
     (tmp_path / "cut.wav").write_bytes(whole[: len(whole) // 2])
-    result = separate("-o", "out", "--report", "report.json", "cut.wav")
+    result = here("-o", "out", "--report", "report.json", "cut.wav")
     assert result.returncode == 0, result.stderr
     assert re.fullmatch(r"Warning: cut\.wav, at 1\.50 s: [^\n]+\.\n", result.stderr)
     assert 1.49 < len(read(tmp_path / "out" / "cut" / "vocals.wav")) / 44100 < 1.51
@@ -126,12 +137,12 @@ def test_a_damaged_file_is_separated_with_a_warning_or_refused(separate: Command
     (warning,) = entry["warnings"]
     assert (warning["code"], round(warning["position"], 2)) == ("cut-off", 1.5)
     assert (entry["state"], entry["track"]["number"], entry["start_time"]) == ("succeeded", 1, 0)
-    result = separate("-o", "strict", "--strict", "cut.wav")
+    result = here("-o", "strict", "--strict", "cut.wav")
     assert result.returncode == errors.TruncatedInputError.exit_status
     assert files(tmp_path / "strict") == []
 
 
-def test_what_lies_beside_songs_in_a_folder_is_skipped(separate: Command, tmp_path: Path) -> None:
+def test_what_lies_beside_songs_in_a_folder_is_skipped(here: Run, tmp_path: Path) -> None:
     album = tmp_path / "album"
     album.mkdir()
     song(album / "...wav", 0.1)  # without its extension, a name that leads to the folder above
@@ -144,7 +155,7 @@ def test_what_lies_beside_songs_in_a_folder_is_skipped(separate: Command, tmp_pa
     }
     for name, content in companions.items():
         (album / name).write_bytes(content)
-    result = separate("-o", "out", album)
+    result = here("-o", "out", album)
     assert result.returncode == 0, result.stderr
     assert files(tmp_path / "out") == [f"...wav/{stem}" for stem in STEMS]
     assert sorted(result.stderr.splitlines()) == [
@@ -152,9 +163,9 @@ def test_what_lies_beside_songs_in_a_folder_is_skipped(separate: Command, tmp_pa
     ]
 
 
-def test_options_mean_what_spleeter_means_by_them(separate: Command, tmp_path: Path) -> None:
+def test_options_mean_what_spleeter_means_by_them(here: Run, tmp_path: Path) -> None:
     song(tmp_path / "song.wav", 2)
-    result = separate(
+    result = here(
         *(
             "-o",
             "out",
@@ -237,20 +248,20 @@ class Mine(AudioAdapter):
 """
 
 
-def test_bitrate_and_bit_depth_reach_the_encoder(separate: Command, tmp_path: Path) -> None:
+def test_bitrate_and_bit_depth_reach_the_encoder(here: Run, tmp_path: Path) -> None:
     song(tmp_path / "song.wav", 2)
     for bitrate in ("64k", "256k"):
-        assert separate("-o", bitrate, "-c", "mp3", "-b", bitrate, "song.wav").returncode == 0
+        assert here("-o", bitrate, "-c", "mp3", "-b", bitrate, "song.wav").returncode == 0
     small, large = ((tmp_path / b / "song" / "drums.mp3").stat().st_size for b in ("64k", "256k"))
     assert 3 < large / small < 4.5
-    assert separate("-o", "float", "--bit-depth", "32f", "song.wav").returncode == 0
+    assert here("-o", "float", "--bit-depth", "32f", "song.wav").returncode == 0
     assert (tmp_path / "float" / "song" / "drums.wav").stat().st_size > 2 * 44100 * 8
 
 
-def test_one_bad_file_does_not_stop_the_others(separate: Command, tmp_path: Path) -> None:
+def test_one_bad_file_does_not_stop_the_others(here: Run, tmp_path: Path) -> None:
     (tmp_path / "text.wav").write_text("not audio at all, but long enough to be looked at closely")
     song(tmp_path / "good.wav", 0.1)
-    result = separate("-o", "out", "--json", "missing.wav", "text.wav", "good.wav")
+    result = here("-o", "out", "--json", "missing.wav", "text.wav", "good.wav")
     assert result.returncode == SOME_FAILED
     songs = json.loads(result.stdout)["songs"]
     assert [s["state"] for s in songs] == ["failed", "failed", "succeeded"]
@@ -291,7 +302,11 @@ def test_one_bad_file_does_not_stop_the_others(separate: Command, tmp_path: Path
     ],
 )
 def test_every_error_is_clear_and_leaves_nothing(
-    separate: Command, tmp_path: Path, arguments: list[str], error: type[errors.SpleeterError], words: str
+    here: Run,
+    tmp_path: Path,
+    arguments: list[str],
+    error: type[errors.SpleeterError],
+    words: str,
 ) -> None:
     whole = song(tmp_path / "song.wav", 0.2).read_bytes()
     (tmp_path / "empty.wav").touch()
@@ -301,7 +316,7 @@ def test_every_error_is_clear_and_leaves_nothing(
     header = song(tmp_path / "nan.wav", 0.1, bit_depth="32f").read_bytes()[:-80]
     (tmp_path / "nan.wav").write_bytes(header + 20 * np.float32(np.nan).tobytes())
     before = files(tmp_path)
-    result = separate("-o", "out", *arguments)
+    result = here("-o", "out", *arguments)
     assert result.returncode == error.exit_status, result.stderr
     assert result.stderr.startswith("Error: ")
     assert words in result.stderr
@@ -311,15 +326,15 @@ def test_every_error_is_clear_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_two_inputs_of_one_name_do_not_overwrite_each_other(separate: Command, tmp_path: Path) -> None:
+def test_two_inputs_of_one_name_do_not_overwrite_each_other(here: Run, tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         song(tmp_path / folder / "song.wav", 0.1, seed=ord(folder))
-    result = separate("-o", "out", "a/song.wav", "b/song.wav")
+    result = here("-o", "out", "a/song.wav", "b/song.wav")
     assert result.returncode == errors.ConflictingPathsError.exit_status
     assert "{foldername}" in result.stderr
     assert not (tmp_path / "out").exists()
-    result = separate("-o", "out", "-f", "{foldername}/{instrument}.{codec}", "a/song.wav", "b/song.wav")
+    result = here("-o", "out", "-f", "{foldername}/{instrument}.{codec}", "a/song.wav", "b/song.wav")
     assert result.returncode == 0
 
 
@@ -342,9 +357,9 @@ def test_a_report_contains_the_measurements(separate: Command, tmp_path: Path) -
         assert stem["level"] == pytest.approx(expected, abs=0.05)
 
 
-def test_samples_beyond_full_scale_are_counted_and_not_wrapped(separate: Command, tmp_path: Path) -> None:
+def test_samples_beyond_full_scale_are_counted_and_not_wrapped(here: Run, tmp_path: Path) -> None:
     song(tmp_path / "loud.wav", 1, level=3, bit_depth="32f")
-    result = separate("-o", "out", "--json", "--bandwidth", "full", "loud.wav")
+    result = here("-o", "out", "--json", "--bandwidth", "full", "loud.wav")
     (entry,) = json.loads(result.stdout)["songs"]
     for name, stem in entry["stems"].items():
         assert stem["clipped_samples"] == stem["beyond_full_scale"], name

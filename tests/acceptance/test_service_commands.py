@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -34,29 +34,31 @@ def run(
     )
 
 
-def test_a_key_is_created_listed_revoked_and_recorded(database_url: str, tmp_path: Path) -> None:
+def test_a_key_is_created_listed_revoked_and_recorded(
+    inside: Callable[..., subprocess.CompletedProcess[str]], database_url: str, tmp_path: Path
+) -> None:
     place = {"SPLEETER_DATABASE_URL": database_url, "SPLEETER_DATA_DIR": str(tmp_path)}
-    created = run("keys", "create", "--tenant", "band", "--scopes", "read", "--name", "desk", **place)
+    created = inside("keys", "create", "--tenant", "band", "--scopes", "read", "--name", "desk", **place)
     text = created.stdout.strip()
     assert key_format.is_generated(text), created.stderr
-    listed = run("keys", "list", **place).stdout
+    listed = inside("keys", "list", **place).stdout
     assert "band" in listed
     assert text not in listed
     (key_id,) = (word for word in listed.split() if word.startswith("key_"))
-    assert run("keys", "revoke", key_id, **place).stdout == f"{key_id}: revoked.\n"
-    assert run("keys", "revoke", "key_0", **place).returncode == 64
-    assert run("keys", "create", "--scopes", "all", **place).returncode == 2
-    checked = run("audit", "verify", **place)
+    assert inside("keys", "revoke", key_id, **place).stdout == f"{key_id}: revoked.\n"
+    assert inside("keys", "revoke", "key_0", **place).returncode == 64
+    assert inside("keys", "create", "--scopes", "all", **place).returncode == 2
+    checked = inside("audit", "verify", **place)
     assert checked.stdout.startswith("2 records, intact.")
-    exported = run("audit", "export", **place).stdout
+    exported = inside("audit", "export", **place).stdout
     assert [json.loads(line)["action"] for line in exported.splitlines()] == ["key.created", "key.revoked"]
-    assert run("audit", "export", "--after", "1", **place).stdout == exported.splitlines(keepends=True)[1]
+    assert inside("audit", "export", "--after", "1", **place).stdout == exported.splitlines(keepends=True)[1]
     assert text not in exported
     tamper(database_url, "UPDATE spleeter_audit SET record = replace(record, 'band', 'bend')")
-    assert run("audit", "verify", **place).returncode == 74
+    assert inside("audit", "verify", **place).returncode == 74
     copy = tmp_path / "audit.jsonl"
     copy.write_text(exported)
-    assert "intact. Later records may be missing" in run("audit", "verify", str(copy), **place).stdout
+    assert "intact. Later records may be missing" in inside("audit", "verify", str(copy), **place).stdout
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+from spleeter_microservice.access.key_format import is_generated
+from spleeter_microservice.bootstrap import shared
+from spleeter_microservice.errors import ConfigurationError
+from spleeter_microservice.settings import Settings
 
 PROBE = """
 import sys
@@ -14,3 +22,47 @@ print("spleeter_microservice.observability.metrics" in sys.modules)
 def test_metrics_are_not_imported_before_their_folder_is_known() -> None:
     done = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_secrets_of_the_data_folder_are_created_once_and_readable_by_their_owner_only(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data")
+    key, seals = shared.development_key(settings), shared.audit_keys(settings)
+    assert is_generated(key)
+    assert (shared.development_key(settings), shared.audit_keys(settings)) == (key, seals)
+    for name in ("development-key", "audit-key"):
+        assert (settings.data_dir / name).stat().st_mode & 0o077 == 0
+    assert shared.audit_keys(Settings(audit_key=("own", "older"))) == (b"own", b"older")
+    assert shared.audit_keys(Settings(database_url="postgresql://host/name")) == ()
+
+
+def test_a_data_folder_that_cannot_be_written_is_refused_with_the_setting_to_change(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "development-key").mkdir()
+    for action, advice in (
+        (lambda: shared.make_data_folders(Settings(data_dir=tmp_path / "file")), "SPLEETER_DATA_DIR"),
+        (lambda: shared.development_key(Settings(data_dir=tmp_path)), "SPLEETER_API_KEY"),
+    ):
+        with pytest.raises(ConfigurationError, match=advice):
+            action()
+
+
+def test_a_store_elsewhere_needs_no_folder_for_objects(tmp_path: Path) -> None:
+    shared.make_data_folders(Settings(data_dir=tmp_path, storage_url="s3://bucket"))
+    assert {folder.name for folder in tmp_path.iterdir()} == {"metrics", "spool", "work"}
+    shared.make_data_folders(Settings(data_dir=tmp_path))
+    assert (tmp_path / "objects").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("settings", "needed"),
+    [
+        (Settings(), True),
+        (Settings(env="production"), False),
+        (Settings(api_key="a-configured-key"), False),
+        (Settings(jwt_issuer=("https://issuer.example",)), False),
+    ],
+)
+def test_a_development_key_is_created_only_where_no_caller_could_authenticate(
+    settings: Settings, needed: bool
+) -> None:
+    assert shared.needs_development_key(settings) is needed
