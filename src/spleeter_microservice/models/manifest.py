@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
-from spleeter_microservice.errors import ModelCorruptError
+from spleeter_microservice.errors import ConfigurationError, ModelCorruptError
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 
 _HASHING_THREADS = 4  # hashing releases Python's global lock
@@ -77,7 +77,7 @@ class Manifest:
             values["files"] = {name: FileRecord(**record) for name, record in values["files"].items()}
             manifest = cls(**values)
             names = [manifest.folder, *manifest.files]
-        except (TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError, AttributeError, RecursionError, ConfigurationError) as error:
             raise ValueError(f"not a manifest: {error!r}") from error
         if not all(isinstance(name, str) and Path(name).name == name for name in names):
             raise ValueError("it names files outside its directory")

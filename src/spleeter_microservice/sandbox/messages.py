@@ -125,7 +125,7 @@ def separation(message: Message, request: SeparationRequest) -> SeparatedSong:
             warnings=_warnings(message["warnings"]),
             **{name: _number(message[name]) for name in ("duration", "elapsed", "first_block", "start_time")},
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ProtocolError("a result is incomplete") from error
 
 

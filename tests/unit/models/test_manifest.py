@@ -67,6 +67,8 @@ def test_a_manifest_of_version_0_1_is_read() -> None:
         '{"architecture": {}}',
         MANIFEST.to_json().replace('"size"', '"length"'),
         MANIFEST.to_json().replace('"name"', '"title"'),
+        MANIFEST.to_json().replace('"zeros"', '"zebras"'),
+        "[" * 100_000,
         replace(MANIFEST, folder="../elsewhere").to_json(),
         replace(MANIFEST, files={"/etc/passwd": FileRecord("", 0)}).to_json(),
     ],

@@ -77,6 +77,7 @@ def test_a_result_says_what_was_odd_about_the_song() -> None:
         {"track": {"number": 1, "language": 2}},
         {"track": None},
         {"start_time": None},
+        {"start_time": 10**400},
     ],
 )
 def test_a_result_of_its_own_making_is_refused(change: dict[str, Any]) -> None:

@@ -113,7 +113,7 @@ class UNetArchitecture:
             )
         except KeyError as error:
             raise ConfigurationError(f"The model's configuration lacks the key {error}.") from error
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ConfigurationError(f"The model's configuration cannot be read: {error}.") from error
 
     @classmethod
@@ -180,7 +180,7 @@ def read_configuration(path: Path) -> dict[str, Any]:
         configuration = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"Cannot read the configuration {path}: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"The configuration {path} is not JSON: {error}.") from error
     if not isinstance(configuration, dict):
         raise ConfigurationError(f"The configuration {path} is not a JSON object.")

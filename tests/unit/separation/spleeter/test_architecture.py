@@ -53,6 +53,7 @@ def test_an_architecture_survives_a_round_trip_through_json() -> None:
         ({"mask_extension": "mirror"}, "mask_extension"),
         ({"T": "many"}, "many"),
         ({"model": 7}, "cannot be read"),
+        ({"sample_rate": float("inf")}, "cannot be read"),
     ],
 )
 def test_an_unsupported_value_is_refused_with_its_key(change: dict[str, Any], word: str) -> None:
@@ -66,7 +67,7 @@ def test_a_missing_key_is_named(key: str) -> None:
         UNetArchitecture.from_configuration({k: v for k, v in CONFIGURATION.items() if k != key})
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "7"])
+@pytest.mark.parametrize("text", ["", "[]", "{", "7", "[" * 100_000])
 def test_a_file_that_is_not_a_json_object_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config.json"
     path.write_text(text)
