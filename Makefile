@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-fast test-research coverage components check docs bench bench-service bench-crash bench-damage image format lock clean
+.PHONY: help demo serve test test-fast test-research coverage components check docs bench bench-service bench-crash bench-damage fuzz image format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,6 +59,10 @@ bench-crash: $(VENV)/installed-dev ## separate many clips while processes are ki
 bench-damage: $(VENV)/installed-dev ## send damaged files and damaged forms to the service
 	$(BIN)/python -m bench.damage $(BENCH_ARGS)
 
+SECONDS ?= 60
+fuzz: $(VENV)/installed-dev ## feed mutated bytes to our own parsers, SECONDS=60 each; FUZZ_ARGS chooses parsers
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(FUZZ_ARGS)
+
 components: ## install the programs that the tests run, if you are root on a system with apt-get
 	@if [ -x /usr/sbin/clamd ] && [ -x /usr/sbin/pgbouncer ] && [ -x /usr/bin/chromedriver ] \
 		&& dpkg -s $(OBJECT_STORE) $(SYNTHESIS) node-form-data >/dev/null 2>&1 \
@@ -105,7 +109,7 @@ LOCK := $(VENV)-lock/bin/uv pip compile --quiet --universal --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
 clean: ## remove the files that the other targets made
-	rm -rf $(VENV) $(VENV)-lock separated_audio
+	rm -rf $(VENV) $(VENV)-lock .fuzz separated_audio
 
 $(VENV)/installed: requirements.txt requirements-build.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, for instance: make PYTHON=python3.12")'
