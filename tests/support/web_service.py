@@ -77,7 +77,9 @@ class WavProber:
     def __init__(self) -> None:
         self.probed: list[Path] = []
 
-    async def probe(self, path: Path, options: SeparationOptions | None = None) -> AudioFacts:
+    async def probe(
+        self, path: Path, options: SeparationOptions | None = None, tenant: str = ""
+    ) -> AudioFacts:
         """Return the facts of a file."""
         self.probed.append(path)
         beginning = path.read_bytes()[:64]

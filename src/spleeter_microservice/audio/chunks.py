@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
+from itertools import islice
 
 from spleeter_microservice.audio.chunk_families import LONGEST_START, Family, wav_rate
 from spleeter_microservice.audio.parts import (
@@ -134,7 +135,8 @@ class _File:
     def _next_file(self, position: int) -> int:
         """Return where another file begins, or the end of this one."""
         family = self._family
-        for mark in search(self._file, family.mark or family.start, position + family.mark_at, self._size):
+        marks = search(self._file, family.mark or family.start, position + family.mark_at, self._size)
+        for mark in islice(marks, MAX_CHUNKS):
             if self._is_start(mark - family.mark_at):
                 return mark - family.mark_at
         return self._size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from spleeter_microservice.audio.parts import MAX_CHUNKS, Part, SeekableFile, Structure, read_at, search
 
@@ -16,8 +16,8 @@ def examine(file: SeekableFile, start: int, size: int) -> Structure:
     """Return the findings about an Ogg file that begins at a position."""
     starts: list[int] = []
     beside = start  # where the first page of another stream of the same link would be
-    for position in search(file, FIRST_PAGE, start, size):
-        if position != beside and len(starts) < MAX_CHUNKS:
+    for position in islice(search(file, FIRST_PAGE, start, size), MAX_CHUNKS):
+        if position != beside:
             starts.append(position)
         beside = position + _page_size(read_at(file, position, 27 + 255))
     edges = [start, *starts, size]

@@ -34,6 +34,7 @@ DEMUXERS = (
 )
 
 _READ_SIZE = 1 << 16  # bytes
+_NO_PICTURES = {"max_pixels": "1"}  # a small file may have pictures that take all memory once decoded
 
 
 class View:
@@ -202,6 +203,7 @@ def _open_container(
             view,
             mode="r",
             format=container_format,
+            options=_NO_PICTURES,
             container_options=options,
             metadata_errors="replace",
             buffer_size=_READ_SIZE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import resource
 import signal
@@ -197,7 +198,7 @@ class InferenceProcess:
 
     @contextlib.asynccontextmanager
     async def watched(
-        self, task: str, seconds: float, memory: int, threads: int = 512
+        self, task: str, seconds: float, memory: int, threads: int = 512, processor: float = math.inf
     ) -> AsyncIterator[None]:
         """Kill the process if it exceeds a limit, or if the block raises an error that is not harmless.
 
@@ -206,11 +207,12 @@ class InferenceProcess:
             seconds: limit of time from now on.
             memory: limit of resident memory, in bytes.
             threads: limit of threads.
+            processor: limit of processor time from now on, in seconds.
 
         Raises:
             InferenceCrashedError: if the block raises ``ProtocolError``.
         """
-        watching = asyncio.create_task(self._watch(task, seconds, memory, threads))
+        watching = asyncio.create_task(self._watch(task, seconds, memory, threads, processor))
         try:
             yield
         except HARMLESS:
@@ -260,12 +262,14 @@ class InferenceProcess:
         logger.error("%s process failed", self._name, extra={"problem": said, "trace": trace})
         return InferenceCrashedError(f"The {self._name} process failed: {said}")
 
-    async def _watch(self, task: str, seconds: float, memory: int, threads: int) -> None:
-        deadline = time.monotonic() + seconds
+    async def _watch(self, task: str, seconds: float, memory: int, threads: int, processor: float) -> None:
+        deadline, before = time.monotonic() + seconds, self.usage()
         while self.alive:
             usage = self.usage()
             if time.monotonic() > deadline:
                 self.kill(JobTimeLimitError(f"{task} took longer than {seconds:g} s."))
+            elif usage and before and usage.processor - before.processor > processor:
+                self.kill(JobTimeLimitError(f"{task} took more than {processor:.1f} s of processor time."))
             elif usage and usage.memory > memory:
                 self.kill(memory_error(task, memory))
             elif usage and usage.threads > threads:

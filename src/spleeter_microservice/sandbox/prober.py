@@ -12,6 +12,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
+from weakref import WeakValueDictionary
 
 from spleeter_microservice.errors import InputError, JobStoppedError
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
@@ -20,6 +21,7 @@ from spleeter_microservice.separation.options import SeparationOptions
 
 logger = logging.getLogger(__name__)
 
+_BYTES_PER_SECOND = 100_000_000  # that are searched for other files behind the first, on a slow processor
 _MODULE = "spleeter_microservice.sandbox.probe_child"
 
 
@@ -49,6 +51,7 @@ class ProbeLimits:
     Attributes:
         memory: resident memory in bytes.
         seconds: seconds for one file.
+        processor: seconds of processor time for one file, apart from reading it.
         start_seconds: seconds until a process must be ready.
         open_files: number of open files.
         processes: number of processes; further files wait.
@@ -56,6 +59,7 @@ class ProbeLimits:
 
     memory: int = 512 << 20
     seconds: float = 20.0
+    processor: float = 1.5
     start_seconds: float = 60.0
     open_files: int = 64
     processes: int = 2
@@ -73,6 +77,7 @@ class Prober:
         self.folder = folder.resolve()
         self.limits = limits or ProbeLimits()
         self._turns = asyncio.Semaphore(self.limits.processes)
+        self._turns_of: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._idle: list[InferenceProcess] = []
         self._busy: set[InferenceProcess] = set()
 
@@ -90,12 +95,15 @@ class Prober:
         async with self._turns:
             self._idle.append(await self._process())
 
-    async def probe(self, path: Path, options: SeparationOptions | None = None) -> AudioFacts:
-        """Read a file's format and duration, after the files requested earlier.
+    async def probe(
+        self, path: Path, options: SeparationOptions | None = None, tenant: str = ""
+    ) -> AudioFacts:
+        """Read a file's format and duration, after the tenant's earlier files and in turn with other tenants.
 
         Args:
             path: the file.
             options: how it will be separated, which decides what of it is read.
+            tenant: owner of the file; only one of a tenant's files is read at a time.
 
         Raises:
             InputError: if the file cannot be separated; the class says why, and the message does not name
@@ -104,12 +112,18 @@ class Prober:
             InferenceCrashedError: if the process crashes.
             InferenceUnavailableError: if no process can be started.
         """
-        async with self._turns:
+        # With one file of each tenant in it, a queue gives every tenant the same turns.
+        turn = self._turns_of.setdefault(tenant, asyncio.Lock())
+        async with turn, self._turns:
             process = await self._process()
             self._busy.add(process)
             limits, wanted = self.limits, asdict(options or SeparationOptions())
+            size = path.stat().st_size if path.exists() else 0
+            processor = limits.processor + size / _BYTES_PER_SECOND
             try:
-                async with process.watched("Probing the file", limits.seconds, limits.memory):
+                async with process.watched(
+                    "Probing the file", limits.seconds, limits.memory, processor=processor
+                ):
                     process.send({"type": "probe", "path": str(path.resolve()), "options": wanted})
                     return _facts(process, await process.receive(), path)
             finally:

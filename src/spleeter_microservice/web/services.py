@@ -33,8 +33,10 @@ from spleeter_microservice.webhooks.deliveries import WebhookDelivery
 class Prober(Protocol):
     """The inspection of uploaded files, in a confined process."""
 
-    async def probe(self, path: Path, options: SeparationOptions | None = None) -> AudioFacts:
-        """Return a file's format and duration as it would be separated with the options.
+    async def probe(
+        self, path: Path, options: SeparationOptions | None = None, tenant: str = ""
+    ) -> AudioFacts:
+        """Return a file's format and duration as it would be separated, one of a tenant's files at a time.
 
         Raises:
             InputError: if the file cannot be separated; the subclass states why.

@@ -5,8 +5,10 @@ import contextlib
 import os
 import random
 import signal
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +77,11 @@ async def test_a_file_that_is_not_audio_is_refused_without_naming_its_path(
 async def test_a_recording_need_not_tell_its_length(prober: Prober, tmp_path: Path) -> None:
     facts = await prober.probe(song(tmp_path, "live.webm"))
     assert (facts.format, facts.duration) == ("matroska,webm", None)
+    path = song(tmp_path, "flac")
+    data = bytearray(path.read_bytes())
+    data[22:26] = bytes(4)  # the number of samples
+    path.write_bytes(data)
+    assert (await prober.probe(path)).duration is None
 
 
 async def test_a_file_without_its_beginning_is_refused(prober: Prober, tmp_path: Path) -> None:
@@ -141,9 +148,70 @@ async def test_memory_time_and_open_files_are_limited(
 
 async def test_concurrent_files_take_turns(prober: Prober, tmp_path: Path) -> None:
     paths = [song(tmp_path, kind) for kind in ("mp3", "s16.wav", "flac")] * 4
-    facts = await asyncio.gather(*map(prober.probe, paths))
+    probes = [prober.probe(path, tenant=f"tenant {at % 3}") for at, path in enumerate(paths)]
+    facts = await asyncio.gather(*probes)
     assert {fact.channels for fact in facts} == {2}
     assert len(prober.pids) <= 2
+
+
+async def test_tenants_take_turns_and_one_of_their_files_takes_a_process(
+    prober: Prober, tmp_path: Path
+) -> None:
+    path, done = song(tmp_path), list[str]()
+
+    async def probe(prober: Prober, tenant: str) -> None:
+        await prober.probe(path, tenant=tenant)
+        done.append(tenant)
+
+    await asyncio.gather(*(probe(prober, "ann") for _ in range(4)))
+    assert len(prober.pids) == 1
+    done.clear()
+    async with Prober(tmp_path, ONE) as single:
+        await asyncio.gather(*(probe(single, tenant) for tenant in ("ann", "ann", "ann", "bob")))
+    assert done == ["ann", "bob", "ann", "ann"]
+
+
+async def test_a_song_with_a_huge_picture_is_a_song(tmp_path: Path) -> None:
+    path = song(tmp_path, "flac")
+    kind, picture = b"image/png", png(16_000, 16_000)
+    block = struct.pack(">II9s5I", 3, len(kind), kind, 0, 16_000, 16_000, 24, 0)
+    block += struct.pack(">I", len(picture)) + picture
+    data = path.read_bytes()
+    header = bytes([data[4] & 0x7F]) + data[5:42]  # STREAMINFO, which another block follows
+    first = data[4] & 0x80 | 6  # a picture, the last block if STREAMINFO was the last
+    path.write_bytes(data[:4] + header + bytes([first]) + len(block).to_bytes(3, "big") + block + data[42:])
+    async with Prober(tmp_path, ONE) as prober:
+        assert (await prober.probe(path)).duration == pytest.approx(3.0, abs=0.01)
+
+
+def png(width: int, height: int) -> bytes:
+    """Return a black picture, without compressing all of it."""
+    rows = 100
+    compressor = zlib.compressobj(wbits=-15)
+    some = compressor.compress(bytes(rows * (1 + 3 * width))) + compressor.flush(zlib.Z_FULL_FLUSH)
+    pixels = b"\x78\x01" + some * (height // rows) + compressor.flush() + bytes(4)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        for name, content in chunks
+    )
+
+
+async def test_a_file_that_takes_much_processor_time_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_in_process(
+        "from spleeter_microservice.audio import reader\n"
+        "def busy(path, **options):\n"
+        "    while True: pass\n"
+        "reader.AudioReader = busy\n",
+        tmp_path / "hook",
+        monkeypatch,
+    )
+    async with Prober(tmp_path, replace(ONE, processor=0.1)) as prober:
+        with pytest.raises(JobTimeLimitError, match="processor time"):
+            await prober.probe(song(tmp_path))
 
 
 async def test_a_caller_that_stops_waiting_leaves_a_working_prober(prober: Prober, tmp_path: Path) -> None:

@@ -43,6 +43,31 @@ def structure_of(content: bytes) -> Structure:
     return examine(View(io.BytesIO(content)))
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0" + bytes(16) + b"data\0\0\0\0" + b"WAVE" * 50_000,
+        b"RIFF\xff\xff\xff\xffWAVE" + b"junk\0\0\0\0" * 50_000,
+        b"\0\0\0\x10ftypM4A \0\0\0\0" + b"\0\0\0\x08free" * 50_000,
+        (b"OggS\0\2" + bytes(21)) * 50_000,
+        b"\0\0\0\x10ftypM4A \0\0\0\0\0\x06\x1a\x88moov" + b"\0\0\0\x08trak" * 50_000,
+        b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67\x80" * 50_000,
+    ],
+    ids=["marks", "chunks", "boxes", "pages", "index", "segments"],
+)
+def test_a_crowd_of_tiny_parts_is_not_read_one_by_one(content: bytes) -> None:
+    reads = 0
+
+    class Counting(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            nonlocal reads
+            reads += 1
+            return super().read(size)
+
+    examine(View(Counting(content)))
+    assert reads < 20_000
+
+
 @given(beginning=st.sampled_from(BEGINNINGS), rest=st.binary(max_size=400))
 @settings(max_examples=300, deadline=None)
 def test_any_bytes_can_be_examined(beginning: bytes, rest: bytes) -> None:

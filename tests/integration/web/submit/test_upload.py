@@ -331,7 +331,9 @@ async def test_memory_does_not_grow_with_the_file(database: Database, tmp_path: 
     """64 MiB pass through; the limit leaves room for the rest of the process."""
 
     class Anything(WavProber):
-        async def probe(self, path: Path, options: SeparationOptions | None = None) -> AudioFacts:
+        async def probe(
+            self, path: Path, options: SeparationOptions | None = None, tenant: str = ""
+        ) -> AudioFacts:
             return AudioFacts("wav", "pcm", 1.0, 44100, 2)
 
     services = build_services(database, tmp_path, prober=Anything())
