@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from starlette.requests import ClientDisconnect
 
 from spleeter_microservice.errors import (
     InvalidFieldsError,
@@ -20,6 +21,7 @@ from spleeter_microservice.errors import (
 from spleeter_microservice.jobs.job import Job, State
 from spleeter_microservice.jobs.repository import JobRepository, Origin
 from spleeter_microservice.web.auth import CanRead, CanSubmit
+from spleeter_microservice.web.disconnection import while_connected
 from spleeter_microservice.web.downloads.results import archive_response, stem_response
 from spleeter_microservice.web.downloads.routes import SOUND, ZIP
 from spleeter_microservice.web.openapi.responses import (
@@ -66,10 +68,6 @@ _REFUSALS = (
 OneStem = Annotated[Stem | None, Query(description="Return this stem only, not the archive.")]
 
 
-class ClientDisconnectedError(Exception):
-    """The client has closed the connection."""
-
-
 @router.post(
     "/separate",
     operation_id="separate",
@@ -101,10 +99,10 @@ async def separate(
         if not is_repeated:
             await erase(request, services, job)
         raise
-    except ClientDisconnectedError:
+    except ClientDisconnect:
         if idempotency_key is None:
             await erase(request, services, job)
-        return Response(status_code=499)  # for the log; the client is gone
+        raise
     response = await _delivered(request, services, job, stem)
     if is_repeated:
         response.headers["Idempotent-Replayed"] = "true"
@@ -127,28 +125,21 @@ async def _ended(request: Request, services: Services, hub: NotificationHub, job
     """Wait for the end of a job, as long as the client stays and the operator allows.
 
     Raises:
-        ClientDisconnectedError: if the client closes the connection.
+        ClientDisconnect: if the client closes the connection.
         WaitedTooLongError: if it takes too long.
         StoppingError: if the service is stopping.
         UnknownJobError: if the job is deleted.
     """
-    end = asyncio.create_task(_wait(services.repository, hub, job))
-    disconnect = asyncio.create_task(_disconnected(request))
+    timeout = services.config.sync_timeout
     try:
-        timeout = services.config.sync_timeout
-        await asyncio.wait({end, disconnect}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        if end.done():
-            return end.result()
-        if disconnect.done():
-            raise ClientDisconnectedError
-    finally:
-        end.cancel()
-        disconnect.cancel()
-    raise WaitedTooLongError(
-        f"The separation takes longer than {timeout:g} s and is still running: see Location. Send long songs "
-        "to /v1/separations, which does not wait.",
-        separation_path(job),
-    )
+        async with asyncio.timeout(timeout):
+            return await while_connected(request, _wait(services.repository, hub, job))
+    except TimeoutError:
+        raise WaitedTooLongError(
+            f"The separation takes longer than {timeout:g} s and is still running: see Location. Send long "
+            "songs to /v1/separations, which does not wait.",
+            separation_path(job),
+        ) from None
 
 
 async def _wait(repository: JobRepository, hub: NotificationHub, job: Job) -> Job:
@@ -160,11 +151,6 @@ async def _wait(repository: JobRepository, hub: NotificationHub, job: Job) -> Jo
             separation_path(job),
         )
     return await repository.get(job.tenant, job.id)
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass  # the rest of the body, after the form
 
 
 async def _delivered(request: Request, services: Services, job: Job, stem: str | None) -> Response:

@@ -38,6 +38,7 @@ from spleeter_microservice.observability.tracing import traceparent
 from spleeter_microservice.sandbox.prober import AudioFacts
 from spleeter_microservice.storage.streams import file_blocks
 from spleeter_microservice.web.audit import record
+from spleeter_microservice.web.disconnection import while_connected
 from spleeter_microservice.web.services import Services
 from spleeter_microservice.web.submit.options import SubmissionForm
 from spleeter_microservice.web.submit.spool import SpooledFile, spooled
@@ -76,13 +77,19 @@ async def _submit(
     async with spooled(config.spool, config.max_file_bytes) as file:
         upload = Upload(request, services, file)
         form = await upload.receive()
-        await _scan(services, file)
-        facts = await services.prober.probe(file.path, form.reading_options())
+        facts = await while_connected(request, _inspect(services, caller, file, form))
         check_content(upload.name, facts.format, config)
         new = await _new_job(services, caller, form, upload, facts)
         if idempotency_key is not None:
             new = _keyed(new, idempotency_key, form)
         return await _create(request, services, file, new)
+
+
+async def _inspect(
+    services: Services, caller: Principal, file: SpooledFile, form: SubmissionForm
+) -> AudioFacts:
+    await _scan(services, file)
+    return await services.prober.probe(file.path, form.reading_options(), caller.tenant)
 
 
 async def _scan(services: Services, file: SpooledFile) -> None:

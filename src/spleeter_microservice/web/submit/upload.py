@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -13,8 +13,9 @@ from python_multipart.multipart import parse_options_header
 from spleeter_microservice.audio.containers import ending_of, endings_of_format
 from spleeter_microservice.audit.record import Action
 from spleeter_microservice.errors import EmptyInputError, InvalidFieldsError, UnsupportedTypeError
-from spleeter_microservice.outgoing.client import Download, ResponseLimits
+from spleeter_microservice.outgoing.client import Download, Outgoing, ResponseLimits
 from spleeter_microservice.web.audit import record
+from spleeter_microservice.web.disconnection import while_connected
 from spleeter_microservice.web.services import ApiConfig, Services
 from spleeter_microservice.web.submit.file_name import best_name, displayed_name
 from spleeter_microservice.web.submit.multipart import Write, read_form
@@ -82,18 +83,19 @@ class Upload:
                 {"source_url": "This service does not fetch songs from URLs. Send the file in a form."}
             )
         self._check(form)
-        async with outgoing.download(url, ResponseLimits(self.services.config.max_file_bytes)) as download:
-            await self._copy(download.chunks(), self._accept(_name_of(download)))
+        await while_connected(self.request, self._download(outgoing, url))
         await record(self.request, Action.SOURCE_FETCHED, url=url, bytes=self.file.size)
         return form
 
     def _check(self, form: SubmissionForm) -> None:
         form.check(self.services.config, self.services.url_policy)
 
-    @staticmethod
-    async def _copy(chunks: AsyncIterator[bytes], write: Write) -> None:
-        async for chunk in chunks:
-            await write(chunk)
+    async def _download(self, outgoing: Outgoing, url: str) -> None:
+        limits = ResponseLimits(self.services.config.max_file_bytes)
+        async with outgoing.download(url, limits) as download:
+            write = self._accept(_name_of(download))
+            async for chunk in download.chunks():
+                await write(chunk)
 
 
 def _name_of(download: Download) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -13,10 +14,12 @@ from typing import Any
 import httpx
 import pytest
 
+from spleeter_microservice.antivirus.scan import ScannerPlugin
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.outgoing.client import Outgoing
 from spleeter_microservice.outgoing.inner_targets import InnerTarget
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
+from spleeter_microservice.sandbox.prober import AudioFacts
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
 from tests.support.audit import audited
@@ -24,7 +27,7 @@ from tests.support.http_servers import Answer, Handler, content, redirect, servi
 from tests.support.logs import logged
 from tests.support.raw_http import connected, request
 from tests.support.waiting import eventually
-from tests.support.web_service import ALL, WorkerRegistry, build_services, served, song
+from tests.support.web_service import ALL, WavProber, WorkerRegistry, build_services, served, song
 
 pytestmark = pytest.mark.asyncio
 
@@ -57,6 +60,37 @@ async def test_a_song_is_fetched_and_separated_as_if_sent(ann: httpx.AsyncClient
     entries = audited(services.database.url)
     assert [entry["action"] for entry in entries] == ["source.fetched", "job.created"]
     assert "signature" not in entries[0]["details"]["url"]
+
+
+@pytest.mark.parametrize("step", ["fetch", "scan", "probe"])
+async def test_work_stops_when_its_client_leaves(services: Services, tmp_path: Path, step: str) -> None:
+    entered, left = Event(), Event()
+
+    async def hang(*_: object) -> AudioFacts:
+        entered.set()
+        try:
+            return await asyncio.Future()
+        finally:
+            left.set()
+
+    prober = WavProber()
+    prober.probe = hang  # type: ignore[assignment]
+    scanner = ScannerPlugin(hang) if step == "scan" else None  # type: ignore[arg-type]
+    services = replace(services, prober=prober, scanner=scanner)
+    key, _ = await services.keys.create("ann", ALL)
+    server = serving(stall(song(), left) if step == "fetch" else content(song()))
+    with server as origin, logged("info") as log:
+        async with (
+            served(create_app(services)) as url,
+            httpx.AsyncClient(base_url=url, headers={"X-API-KEY": key}, timeout=30) as client,
+        ):
+            asking = asyncio.create_task(ask(client, f"{origin.url}/a.wav"))
+            await eventually(lambda: files(tmp_path) and (step == "fetch" or entered.is_set()))
+            asking.cancel()
+            await eventually(lambda: not files(tmp_path))
+            assert left.is_set() == (step != "fetch")
+            left.set()
+            await eventually(lambda: '"status": 499' in log.getvalue())
 
 
 async def test_the_name_comes_from_the_final_url(ann: httpx.AsyncClient) -> None:
