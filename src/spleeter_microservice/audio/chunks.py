@@ -37,6 +37,7 @@ _OTHERS = re.compile(
     rb"fLaC\0|OggS\0\x02|\x1aE\xdf\xa3|RIFF|FORM|....ftyp|ID3[\x02-\x04]|APETAGEX|TAG", re.DOTALL
 )
 _LONGEST_HEADER = 4096
+_MOST_CHUNKS = 4 * MAX_CHUNKS  # to read of all files that were joined
 
 
 def examine(family: Family, file: SeekableFile, start: int, size: int) -> Structure:
@@ -51,8 +52,9 @@ def examine(family: Family, file: SeekableFile, start: int, size: int) -> Struct
     parts: list[Part] = []
     warnings: list[AudioWarning] = []
     seconds, cut_off, stated = 0.0, False, None
+    turns = iter(range(_MOST_CHUNKS))
     while len(parts) < MAX_CHUNKS and family.start.match(read_at(file, start, LONGEST_START)):
-        one = _File(file, family, start, size)
+        one = _File(file, family, start, size, turns)
         parts.append(one.part())
         warnings += [AudioWarning(code, text, seconds + at) for code, text, at in one.findings]
         seconds += parts[-1].seconds or 0.0
@@ -70,8 +72,10 @@ class _File:
         findings: code, message and position of each contradiction.
     """
 
-    def __init__(self, file: SeekableFile, family: Family, start: int, size: int) -> None:
-        self._file, self._family, self._start, self._size = file, family, start, size
+    def __init__(
+        self, file: SeekableFile, family: Family, start: int, size: int, turns: Iterator[int]
+    ) -> None:
+        self._file, self._family, self._start, self._size, self._turns = file, family, start, size, turns
         self._chunks = {name: (at, length) for name, at, length in self._walk(start + family.first)}
         self._patches: dict[int, bytes] = {}
         self._usual_rate = _CD
@@ -155,7 +159,7 @@ class _File:
             yield family.samples, self._start + self._number(position - 4, 4), self._number(position, 4)
             return
         size = family.name + family.width
-        for _ in range(MAX_CHUNKS):
+        for _ in self._turns:
             header = read_at(self._file, position, size)
             length = max(0, family.number(header[family.name :]) - family.included)
             name = header[:4]
@@ -180,7 +184,7 @@ class _File:
     def _after(self, position: int) -> int | None:
         family = self._family
         size, found = family.name + family.width, None
-        for _ in range(MAX_CHUNKS):
+        for _ in self._turns:
             head = read_at(self._file, position, LONGEST_START)
             if family.start.match(head) or _OTHERS.match(head):
                 return position

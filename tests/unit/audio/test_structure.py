@@ -48,12 +48,23 @@ def structure_of(content: bytes) -> Structure:
     [
         b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0" + bytes(16) + b"data\0\0\0\0" + b"WAVE" * 50_000,
         b"RIFF\xff\xff\xff\xffWAVE" + b"junk\0\0\0\0" * 50_000,
+        (b"RIFF\0\0\0\0WAVE" + b"junk\0\0\0\0" * 4000 + b"data\0\0\0\0") * 12,
+        (b"RIFF\0\0\0\0WAVEdata\0\0\0\0" + b"junk\0\0\0\0" * 4000) * 12,
         b"\0\0\0\x10ftypM4A \0\0\0\0" + b"\0\0\0\x08free" * 50_000,
         (b"OggS\0\2" + bytes(21)) * 50_000,
         b"\0\0\0\x10ftypM4A \0\0\0\0\0\x06\x1a\x88moov" + b"\0\0\0\x08trak" * 50_000,
         b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67\x80" * 50_000,
     ],
-    ids=["marks", "chunks", "boxes", "pages", "index", "segments"],
+    ids=[
+        "marks",
+        "chunks",
+        "chunks before samples",
+        "chunks after samples",
+        "boxes",
+        "pages",
+        "index",
+        "segments",
+    ],
 )
 def test_a_crowd_of_tiny_parts_is_not_read_one_by_one(content: bytes) -> None:
     reads = 0
