@@ -214,7 +214,7 @@ async def test_errors_of_the_prober_are_reported(
     ann: httpx.AsyncClient, services: Services, leftovers: Callable[[], list[Path]],
     monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, kind: str,
 ) -> None:  # fmt: skip
-    async def probe(path: Path, options: SeparationOptions) -> AudioFacts:
+    async def probe(path: Path, options: SeparationOptions, tenant: str) -> AudioFacts:
         raise error
 
     monkeypatch.setattr(services.prober, "probe", probe)
