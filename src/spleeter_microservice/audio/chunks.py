@@ -110,7 +110,7 @@ class _File:
             self._note_wrong_size(stated, end - at, speed, end)
         if not self.cut_off:
             # The largest 32-bit number makes FFmpeg read to the end of the section.
-            size = min(end - at + family.included, (1 << 8 * width) - 1)
+            size = max(0, min(end - at + family.included, (1 << 8 * width) - 1))
             self._patches[at_field] = size.to_bytes(width, family.order)
         return self._part(end, end - at, rate)
 

@@ -94,6 +94,10 @@ def test_numbers_at_the_limits_of_their_range_can_be_examined(beginning: bytes, 
     structure_of(beginning + b"".join(numbers))
 
 
+def test_samples_that_begin_beyond_the_end_can_be_examined() -> None:
+    structure_of(b".snd\0\0\0\xe4\xff\0\x1f\x40\0\0\0\3\0\0\xac\x44\0\0\0\2\0\0")
+
+
 def test_a_file_with_very_many_chunks_is_examined_without_delay() -> None:
     structure_of(b"RIFF\0\0\0\0WAVE" + b"junk\0\0\0\0" * 100_000)
     structure_of(b"\0\0\0\x08free" * 100_000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from contextlib import suppress
-from email.errors import HeaderParseError
+from email.errors import MessageError
 from email.header import decode_header, make_header
 from email.message import Message
 from pathlib import PureWindowsPath
@@ -59,7 +59,7 @@ def _decoded(name: bytes) -> str:
         text = name.decode("utf-8")
     except UnicodeDecodeError:
         text = name.decode("cp1252", "replace")  # what Latin-1 means on the web
-    with suppress(HeaderParseError, LookupError, ValueError):
+    with suppress(MessageError, LookupError, ValueError):
         text = str(make_header(decode_header(text)))  # encoded words (RFC 2047)
     if _URL_ENCODED.fullmatch(text):
         with suppress(UnicodeDecodeError):

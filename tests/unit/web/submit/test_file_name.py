@@ -47,6 +47,7 @@ def named(parameters: str | bytes) -> str:
         ('filename="=?iso-8859-1?q?=FCber?= =?iso-8859-1?q?_uns.wav?="', "über uns.wav"),
         ('filename="=?utf-8?B?w?="', "=?utf-8?B?w?="),
         ('filename="=?klingon?Q?q?="', "=?klingon?Q?q?="),
+        ('filename="=?îutf-8?B?w7xi?="', "=?îutf-8?B?w7xi?="),
         ('filename="%C3%BCber%20uns.wav"', "über uns.wav"),
         ('filename="%FCber.wav"', "%FCber.wav"),
         ('filename="100% live.wav"', "100% live.wav"),
