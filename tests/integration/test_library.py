@@ -1,8 +1,10 @@
 """``Separator`` can stand in for official Spleeter's class of that name."""
 
+import faulthandler
 import gc
 import inspect
 import multiprocessing
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -146,17 +148,33 @@ def test_another_process_can_use_a_separator(separator: Separator, method: str) 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 warns of threads, as here
 def test_a_forked_process_can_use_a_loaded_separator_even_while_a_thread_does(separator: Separator) -> None:
     expected = _sums(separator)
-    with separator._turn:  # what a thread of the parent does when it separates
-        process = multiprocessing.get_context("fork").Process(
-            target=_end_as_expected, args=(separator, expected), daemon=True
-        )
-        process.start()
-        process.join(60)
-    assert process.exitcode == 0
+    gc.collect()  # so that the child frees nothing that other tests left, and that needs their threads
+    ended = threading.Event()
+
+    def separate_again_and_again() -> None:
+        while not ended.is_set():
+            _sums(separator)
+
+    thread = threading.Thread(target=separate_again_and_again)
+    thread.start()
+    try:
+        processes = [
+            multiprocessing.get_context("fork").Process(target=_end_as_expected, args=(separator, expected))
+            for _ in range(3)
+        ]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(60)
+    finally:
+        ended.set()
+        thread.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
     assert _sums(separator) == expected
 
 
 def _end_as_expected(separator: Separator, expected: list[float]) -> None:
+    faulthandler.dump_traceback_later(50, exit=True)  # shows where it hangs
     assert _sums(separator) == expected
     separator.close()
     gc.collect()

@@ -14,6 +14,7 @@ import onnxruntime as ort
 from spleeter_microservice.arrays import Array
 from spleeter_microservice.errors import ModelCorruptError
 from spleeter_microservice.separation.spleeter.architecture import CASCADE_GRAPH, UNetArchitecture
+from spleeter_microservice.separation.spleeter.forking import CALLS
 from spleeter_microservice.separation.spleeter.network import OnnxNetworks, Start, session_options
 
 PARTS = ("drums", "bass", "piano", "other")
@@ -55,9 +56,10 @@ class Cascade(OnnxNetworks):
         self._stems = architecture.stems[1:]
         options = session_options(architecture, self.threads)
         try:
-            second = ort.InferenceSession(
-                str(folder / CASCADE_GRAPH), options, providers=self._sessions[0].get_providers()
-            )
+            with CALLS:
+                second = ort.InferenceSession(
+                    str(folder / CASCADE_GRAPH), options, providers=self._sessions[0].get_providers()
+                )
         except Exception as error:  # ONNX Runtime's errors share no other base
             raise ModelCorruptError(
                 f"The network {folder / CASCADE_GRAPH} cannot be loaded: {error}"
@@ -80,9 +82,7 @@ class Cascade(OnnxNetworks):
         share = accompaniment_share(estimates)
         accompaniment = magnitude * share
         inputs = {ACCOMPANIMENT_INPUT: accompaniment, VOCALS_INPUT: magnitude - accompaniment}
-        found: Array = self._sessions[-1].run(
-            None, {name: array[np.newaxis] for name, array in inputs.items()}
-        )[0]
+        found = self._call(-1, {name: array[np.newaxis] for name, array in inputs.items()})
         *parts, left, returned = found
         share += returned * (1 - share) - left * share
         masks = np.empty((1 + len(self._stems), *magnitude.shape), np.float32)

@@ -14,6 +14,7 @@ from spleeter_microservice.arrays import Array
 from spleeter_microservice.errors import ModelCorruptError
 from spleeter_microservice.separation.device import available_cores
 from spleeter_microservice.separation.spleeter.architecture import GRAPH_INPUT, UNetArchitecture
+from spleeter_microservice.separation.spleeter.forking import CALLS
 
 Start: TypeAlias = Callable[[Callable[[], Array]], Future[Array]]
 """Starts a computation in another thread."""
@@ -49,7 +50,10 @@ class OnnxNetworks:
         options = session_options(architecture, self.threads)
 
         def load(instrument: str) -> ort.InferenceSession:
-            return ort.InferenceSession(str(folder / f"{instrument}.onnx"), options, providers=_providers())
+            with CALLS:
+                return ort.InferenceSession(
+                    str(folder / f"{instrument}.onnx"), options, providers=_providers()
+                )
 
         try:
             with ThreadPoolExecutor(self.at_once) as pool:
@@ -60,7 +64,8 @@ class OnnxNetworks:
 
     def close(self) -> None:
         """Free the networks' memory."""
-        self._sessions.clear()
+        with CALLS:
+            self._sessions.clear()
 
     def submit(self, start: Start, magnitude: Array) -> list[Future[Array]]:
         """Start to compute the outputs of a segment: one array, as ``run`` returns it, per stem.
@@ -83,7 +88,11 @@ class OnnxNetworks:
         Returns:
             An array of that shape: the stem's estimate, or its logits.
         """
-        outputs: Sequence[Array] = self._sessions[position].run(None, {GRAPH_INPUT: magnitude})
+        return self._call(position, {GRAPH_INPUT: magnitude})
+
+    def _call(self, position: int, inputs: dict[str, Array]) -> Array:
+        with CALLS:
+            outputs: Sequence[Array] = self._sessions[position].run(None, inputs)
         return outputs[0]
 
 
@@ -109,5 +118,6 @@ def session_options(architecture: UNetArchitecture, threads: int) -> ort.Session
 @functools.cache
 def _share_memory() -> None:
     """Make all sessions of this process share one arena, because their peaks do not coincide."""
-    memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
-    ort.create_and_register_allocator(memory, ort.OrtArenaCfg(0, _GROW_AS_REQUESTED, -1, -1))
+    with CALLS:
+        memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+        ort.create_and_register_allocator(memory, ort.OrtArenaCfg(0, _GROW_AS_REQUESTED, -1, -1))
