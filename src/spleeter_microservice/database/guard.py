@@ -16,7 +16,7 @@ _SCRIPT = 'read -r _; "$@" --mode smart --timeout 30 || "$@" --mode fast'
 
 @contextmanager
 def guarded(programs: Programs, cluster: Path) -> Iterator[None]:
-    """Have the server of a cluster stopped if this process ends within the block, however it ends."""
+    """Stop the server of a cluster if this process ends within the block, even if it is killed."""
     stop, switches = programs.command("pg_ctl", "stop", "--pgdata", str(cluster))
     command = ["/bin/sh", "-c", _SCRIPT, "sh", *stop]
     switches["stdin"] = subprocess.PIPE

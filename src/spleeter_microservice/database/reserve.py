@@ -30,17 +30,17 @@ class Reserve:
 
     @property
     def spent(self) -> bool:
-        """Whether the space was given up and could not be taken again yet."""
+        """Whether the space was released and could not be reserved again yet."""
         return self._folder.exists() and not any(self._folder.iterdir())
 
     def keep(self) -> None:
-        """Give up the space if the disk is full, or take it if there is plenty."""
+        """Release the space if the disk is full; reserve it if enough is free."""
         disk = os.statvfs(self._folder.parent)
         free, inodes = disk.f_bavail * disk.f_frsize, disk.f_favail if disk.f_files else math.inf
         held = self._folder.exists() and not self.spent
         with contextlib.suppress(OSError):
             if held and (free < _FULL_BYTES or inodes < _FILES):
-                logger.error("the disk of the database is full; giving up its reserve")
+                logger.error("the disk of the database is full; its reserve is released")
                 for file in self._folder.iterdir():
                     file.unlink()
             elif not held and min(free / _FILE_BYTES, inodes) > 2 * _FILES and hasattr(os, "posix_fallocate"):

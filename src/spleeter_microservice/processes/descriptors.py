@@ -13,9 +13,11 @@ def raise_limit() -> None:
 
     Many systems start programs with a soft limit of 1,024, for the sake of those that call ``select``.
     """
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    soft = _MACOS_DESCRIPTORS if hard == resource.RLIM_INFINITY else hard
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    elif 0 <= soft < _MACOS_DESCRIPTORS:  # a negative number is no limit either
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_MACOS_DESCRIPTORS, hard))
 
 
 def most_connections() -> int:
@@ -24,4 +26,5 @@ def most_connections() -> int:
     They may use half of its descriptors. The rest is kept for spooled files, the database, the store and the
     fetches that the requests cause.
     """
-    return min(_MOST_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else min(_MOST_CONNECTIONS, soft // 2)

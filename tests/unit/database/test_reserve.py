@@ -1,4 +1,4 @@
-"""Space is reserved while there is plenty, and given up when the disk is full."""
+"""Space is reserved while there is plenty, and released when the disk is full."""
 
 import os
 from pathlib import Path

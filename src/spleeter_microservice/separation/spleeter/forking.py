@@ -42,7 +42,7 @@ class Calls:
             self._changed.wait_for(lambda: not self._in_progress)
 
     def after_fork(self) -> None:
-        """Let calls begin again, in the process that forked."""
+        """Allow calls again in the process that forked."""
         with self._changed:
             self._forking = False
             self._changed.notify_all()
