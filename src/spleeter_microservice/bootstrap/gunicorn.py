@@ -64,12 +64,12 @@ class ApiWorker(UvicornWorker):  # type: ignore[misc]  # it has no types
         super().run()
 
     async def _serve(self) -> None:
-        """Serve while Gunicorn runs, and tell it until the last request has ended that this process lives."""
-        telling = asyncio.create_task(self._tell())
+        """Serve while Gunicorn runs, and notify it that this process lives until the last request has ended."""
+        notifying = asyncio.create_task(self._notify_regularly())
         await super()._serve()
-        telling.cancel()
+        notifying.cancel()
 
-    async def _tell(self) -> None:
+    async def _notify_regularly(self) -> None:
         while os.getppid() == self.ppid:
             self.notify()
             await asyncio.sleep(1)

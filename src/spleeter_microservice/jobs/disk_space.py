@@ -33,7 +33,7 @@ class DiskSpace:
         self._floor = floor
 
     def check(self) -> None:
-        """Measure the space, and tell the metrics.
+        """Measure the space, and set the metrics.
 
         Raises:
             DiskFullError: if some folder has too little, or too few inodes.
@@ -56,7 +56,7 @@ class DiskSpace:
         try:
             disk = os.statvfs(place)
         except OSError:
-            return False  # whoever uses it says so
+            return False  # whatever uses it reports the error
         size, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
         floor = min(size // _SHARE, _MOST_BYTES) if self._floor is None else self._floor
         short = (

@@ -149,7 +149,7 @@ class JobSeparator:
         if separated > self.limits.audio_seconds + _OVERRUN / 2:
             raise SongTooLongError(
                 f"The song is longer than the limit of {self.limits.audio_seconds:g} s, "
-                "which its header did not tell. Send it in parts, or select a part (offset, duration)."
+                "which its header does not state. Send it in parts, or select a part (offset, duration)."
             )
 
     async def _store(self, job: Job, name: str, stem: Stem) -> StoredStem:
