@@ -64,7 +64,7 @@ class ApiWorker(UvicornWorker):  # type: ignore[misc]  # it has no types
         super().run()
 
     async def _serve(self) -> None:
-        """Serve while Gunicorn runs, and notify it that this process lives until the last request has ended."""
+        """Serve while Gunicorn runs, and notify it of being alive until the last request has ended."""
         notifying = asyncio.create_task(self._notify_regularly())
         await super()._serve()
         notifying.cancel()

@@ -79,7 +79,7 @@ async def test_a_song_longer_than_announced_and_allowed_fails(
     assert answer.status_code == 202, answer.text  # only decoding all of it tells
     job = await ended(ann, answer)
     assert (job["state"], job["error"]["type"]) == ("failed", "/problems/too-long")
-    assert "longer than the limit of 4 s, which its header did not tell" in job["error"]["message"]
+    assert "longer than the limit of 4 s, which its header does not state" in job["error"]["message"]
     part = {"file": (f"song.{kind}", shorten(honest))}
     job = await ended(ann, await ann.post("/v1/separations", files=part, data={"duration": "0.02"}))
     assert job["state"] == "succeeded", job["error"]
