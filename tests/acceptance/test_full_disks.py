@@ -104,6 +104,7 @@ def require_refusal(service: Service, disk: SmallDisk) -> None:
 
 def test_a_full_disk_stops_new_work_only(service: Service, disks: dict[str, SmallDisk], kept: Path) -> None:
     client, before, job = service.client, processes(service), service.submit(kept)
+    logged = len(service.log.read_text())  # another test may have killed a process
     for name, disk in disks.items():
         for way in (fill, SmallDisk.use_up_inodes)[: 1 + disk.mounted]:
             stem = job["stems"][0]
@@ -119,7 +120,7 @@ def test_a_full_disk_stops_new_work_only(service: Service, disks: dict[str, Smal
                 )
             job = healed(service, kept)
     assert processes(service) == before
-    assert "process exited" not in service.log.read_text()
+    assert "process exited" not in service.log.read_text()[logged:]
 
 
 def test_a_job_waits_for_space_and_ends_well(
