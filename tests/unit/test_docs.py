@@ -36,6 +36,7 @@ BLOCKS = {
     ("docs/operations.md", "nginx"): (1, "needs nginx; its numbers are compared below"),
     ("docs/operations.md", "promql"): (1, "parsed by tests/integration/deploy/test_monitoring.py"),
     ("docs/operations.md", "python"): (1, "run by tests/integration/web/submit/test_scanner_plugin.py"),
+    ("docs/operations.md", "sql"): (1, "run by tests/integration/database/test_runbook.py"),
     ("docs/operations.md", "text"): (1, "a formula"),
     ("docs/security.md", "conf"): (1, "compared below"),
     ("docs/security.md", "python"): (1, "run by tests/acceptance/test_documented_commands.py"),
