@@ -240,6 +240,14 @@ SET state = 'queued', progress = 0, owner = NULL, fence = fence + 1, crashes = c
 WHERE id = %(job)s AND fence = %(fence)s AND state = 'running'
 RETURNING id;
 
+-- put_back_job --
+-- Requeue a job for which the service lacks something, in another place
+UPDATE spleeter_jobs
+SET state = 'queued', progress = 0, owner = NULL, fence = fence + 1, virtual_start = %(start)s,
+    virtual_finish = %(finish)s, waiting_for = %(lacking)s, waiting_since = coalesce(waiting_since, now())
+WHERE id = %(job)s AND fence = %(fence)s AND state = 'running'
+RETURNING id;
+
 -- release_job --
 -- Release a cancelled job
 UPDATE spleeter_jobs SET owner = NULL, entry_id = NULL

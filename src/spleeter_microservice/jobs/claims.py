@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from spleeter_microservice.database.connection import Database, Row, Transaction
 from spleeter_microservice.errors import InferenceCrashedError
 from spleeter_microservice.jobs.job import Job, Result, State
-from spleeter_microservice.jobs.queue import Queue
+from spleeter_microservice.jobs.queue import Queue, entry_priority, virtual_cost
 
 _WAVE = 60.0
 """Seconds; crashes of other jobs' processes within this time suggest a common cause."""
@@ -157,6 +157,29 @@ class Claims:
             await transaction.first("lock_entry", entry=claim.entry)
             return await self._requeue(transaction, claim, crashed, delay)
 
+    async def put_back(self, claim: Claim, lacking: str, delay: float) -> bool:
+        """Requeue a job like a new one, for lack of something, so that others have their turns first.
+
+        Args:
+            claim: claim to give up.
+            lacking: code of the error that says what the service lacks.
+            delay: seconds before the job may be claimed again.
+
+        Returns:
+            False without a claim.
+        """
+        job = claim.job
+        async with self._database.transaction() as transaction:
+            await transaction.do("lock_tenant", tenant=job.tenant)
+            await transaction.first("lock_entry", entry=claim.entry)
+            start = (await transaction.one("find_virtual_start", tenant=job.tenant))["virtual_start"]
+            finish = start + virtual_cost(job.audio_seconds)
+            values = {"start": start, "finish": finish, "lacking": lacking}
+            if not await transaction.do("put_back_job", job=job.id, fence=claim.fence, **values):
+                return False
+            await self._return_entry(transaction, claim, delay, entry_priority(start))
+            return True
+
     async def release(self, claim: Claim) -> bool:
         """Release a cancelled job; return False without a claim."""
         async with self._database.transaction() as transaction:
@@ -253,9 +276,14 @@ class Claims:
         values = {"job": claim.job.id, "fence": claim.fence, "crashed": int(crashed)}
         if not await transaction.do("requeue_job", **values):
             return False
-        at = datetime.now(UTC) + timedelta(seconds=delay) if delay else None
-        await self._queue.return_entry(transaction.connection, claim.entry, at)
+        await self._return_entry(transaction, claim, delay)
         return True
+
+    async def _return_entry(
+        self, transaction: Transaction, claim: Claim, delay: float, priority: int | None = None
+    ) -> None:
+        at = datetime.now(UTC) + timedelta(seconds=delay) if delay else None
+        await self._queue.return_entry(transaction.connection, claim.entry, at, priority)
 
     async def _release(self, transaction: Transaction, claim: Claim) -> bool:
         if not await transaction.do("release_job", job=claim.job.id, fence=claim.fence):

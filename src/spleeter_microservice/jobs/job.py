@@ -171,7 +171,8 @@ class Job(NewJob):
 
     ``fence`` grows whenever the job changes hands; a holder with an older number can no longer change
     it. ``attempts`` counts the starts, ``crashes`` the attempts that ended with a crashed process.
-    ``started_at`` is the start of the last attempt.
+    ``started_at`` is the start of the last attempt. ``waiting_for`` is the code of the error for which the
+    job was put back, if it was, and ``waiting_since`` the time when that happened first.
     """
 
     state: State
@@ -182,6 +183,8 @@ class Job(NewJob):
     crashes: int
     error_type: str | None
     error_message: str | None
+    waiting_for: str | None
+    waiting_since: datetime | None
     result: Result | None
     created_at: datetime
     started_at: datetime | None

@@ -53,14 +53,16 @@ class Queue:
         row = await self._one(connection, "fetch_job", queues=[QUEUE], worker_id=worker)
         return None if row["id"] is None else (row["id"], UUID(row["args"]["job_id"]))
 
-    async def return_entry(self, connection: Connection, entry: int, at: datetime | None = None) -> None:
-        """Return a taken entry to its old place, to be taken no earlier than ``at``."""
+    async def return_entry(
+        self, connection: Connection, entry: int, at: datetime | None = None, priority: int | None = None
+    ) -> None:
+        """Return a taken entry to its old place or a new one, to be taken no earlier than ``at``."""
         await self._one(
             connection,
             "retry_job",
             job_id=entry,
             retry_at=at,
-            new_priority=None,
+            new_priority=priority,
             new_queue_name=None,
             new_lock=None,
         )

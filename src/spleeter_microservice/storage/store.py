@@ -41,7 +41,9 @@ _MARKER = "readiness"
 """Key of an object that is written to check that objects can be written and read."""
 # Only some refusals have a class of their own: those of lists and of deletions do not.
 _REFUSED = re.compile(r"403 Forbidden|401 Unauthorized|AccessDenied|\(os error 13\)")
-_FULL = re.compile(r"\(os error (28|122|27)\)|507 Insufficient Storage|StorageFull|QuotaExceeded")
+_FULL = re.compile(
+    r"\(os error (28|122|27)\)|507 Insufficient Storage|StorageFull|QuotaExceeded|cap exceeded"
+)
 # The cause of a failed connection is only in the error's details: UnknownIssuer, "Connection refused".
 _CAUSE = re.compile(r'(?:message|error): "(.+)"|InvalidCertificate\(\s*(\w+)')
 _STAGED = re.compile(r".+#\d+")  # temporary name of a file that LocalStore is writing

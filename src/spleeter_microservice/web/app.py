@@ -56,8 +56,7 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPI(
         title="spleeter-microservice",
         version=services.version or "0",
-        docs_url=None,  # its page loads scripts from other hosts, which our headers forbid
-        redoc_url=None,
+        openapi_url=None,  # ``openapi.describe`` serves the document; the pages for it load foreign scripts
         redirect_slashes=False,
         lifespan=_lifespan,
         telemetry={

@@ -32,7 +32,7 @@ class Part(BaseModel):
 class Health(BaseModel):
     """State of the service."""
 
-    status: Literal["ready", "unavailable"]
+    status: Literal["ready", "serving", "unavailable"]
     parts: dict[str, Part] = Field(description="States of database, storage, disk, antivirus and workers.")
     warnings: list[str] = Field(description="Weaknesses of the configuration that its operator should mend.")
 
@@ -119,10 +119,23 @@ async def ready(request: Request, response: Response) -> Health:
     """Report whether songs can be separated now, and which parts are unavailable."""
     readiness: Readiness = request.app.state.readiness
     report = await readiness.report()
-    if report.status != "ready":
-        response.status_code = 503
-        response.headers["Retry-After"] = "5"
+    return report if report.status == "ready" else _unavailable(report, response)
+
+
+def _unavailable(report: Health, response: Response) -> Health:
+    response.status_code = 503
+    response.headers["Retry-After"] = "5"
     return report
+
+
+@router.get("/health/serving", operation_id="getServing", responses=_REPORT)
+async def serving(request: Request, response: Response) -> Health:
+    """Report whether calls can be answered, even if no new songs are accepted; meant for load balancers."""
+    readiness: Readiness = request.app.state.readiness
+    report = await readiness.report()
+    if report.parts["database"].state == "ok":
+        return report.model_copy(update={"status": "serving"})
+    return _unavailable(report, response)
 
 
 @router.get("/health", operation_id="getHealth", responses=_REPORT)

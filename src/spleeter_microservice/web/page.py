@@ -23,20 +23,21 @@ _TYPES = {
     "css": "text/css; charset=utf-8",
     "html": "text/html; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
+    "json": "application/json",
     "svg": "image/svg+xml",
 }
 
 
-class _File:
-    """A file of the page, kept in memory."""
+class File:
+    """A file that is kept in memory."""
 
-    def __init__(self, name: str, content: bytes) -> None:
+    def __init__(self, name: str, content: bytes, policy: str = POLICY) -> None:
         self._content = content
         self._type = _TYPES[name.rpartition(".")[2]]
         self._headers = {
             "ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"',
             "Cache-Control": "no-cache",  # revalidate each time, so that a new version shows at once
-            "Content-Security-Policy": POLICY,
+            "Content-Security-Policy": policy,
         }
 
     def response(self, request: Request) -> Response:
@@ -57,11 +58,11 @@ def _stem_choices() -> str:
     )
 
 
-def _read() -> Mapping[str, _File]:
+def _read() -> Mapping[str, File]:
     folder = resources.files(__package__) / "static"
     contents = {file.name: file.read_bytes() for file in folder.iterdir()}
     contents["index.html"] = contents["index.html"].replace(b"<!-- stems -->", _stem_choices().encode())
-    return {name: _File(name, content) for name, content in contents.items()}
+    return {name: File(name, content) for name, content in contents.items()}
 
 
 _FILES = _read()

@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Protocol, TypeVar
 
@@ -38,9 +39,9 @@ class Separate(Protocol):
     Raises:
         SpleeterError: the job fails with this error.
         InferenceCrashedError: the job is retried; it fails after three crashes.
-        InferenceUnavailableError, StorageUnavailableError, DatabaseUnavailableError, DiskFullError: the job
-            is retried in the same way, for a reason within the service.
-        Exception: the job is retried in the same way; the message is not shown to the client.
+        StorageUnavailableError, DatabaseUnavailableError, DiskFullError: the job is put back until there is
+            space, or a store or database that works; it fails after a day.
+        Exception: the job is retried as after a crash; the message is not shown to the client.
     """
 
     async def __call__(self, job: Job, report_progress: Callable[[float], None]) -> Result:
@@ -62,7 +63,7 @@ class Outcome(Enum):
     LOST = "lost"
     """Another worker has the job now."""
     REQUEUED = "put back"
-    """The worker was told to stop; another one will run the job."""
+    """The worker was told to stop, or the service lacks what the job needs; the job will be run later."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,13 @@ class AttemptTimings:
     Attributes:
         progress: time between updates of a job's progress.
         retry: delay before a job is retried, multiplied by its number of crashes.
+        lack: delay before a job is claimed again for which the service lacked something, such as space.
         reconnect: time between attempts to reach the database.
     """
 
     progress: float = 0.5
     retry: float = 1.0
+    lack: float = 10.0
     reconnect: float = 0.5
 
 
@@ -174,6 +177,8 @@ class Attempt:
 
     async def _end_with(self, error: Exception) -> Outcome:
         logger.info("separation failed", extra={"job_id": str(self.claim.job.id)}, exc_info=error)
+        if isinstance(error, _LACKS):
+            return await self._put_back(error)
         if isinstance(error, SpleeterError) and not isinstance(error, _RETRIED):
             message = str(error).replace("\0", "�")  # PostgreSQL's text has no NUL
             return await self._fail(Failure(error.code, message), crashed=False)
@@ -184,6 +189,15 @@ class Attempt:
             return Outcome.RETRIED if held else await self._release()
         crashed = isinstance(error, InferenceCrashedError)
         return await self._fail(crash_failure(crashes) if crashed else _failure(error), crashed=True)
+
+    async def _put_back(self, error: SpleeterError) -> Outcome:
+        """Put a job back, without counting a crash, until the service has what it lacks."""
+        since = self.claim.job.waiting_since
+        if since and datetime.now(UTC) - since > _LONGEST_WAIT:
+            return await self._fail(_failure(error), crashed=False)
+        delay = self._timings.lack
+        held = await self._insist(lambda: self._claims.put_back(self.claim, error.code, delay))
+        return Outcome.REQUEUED if held else await self._release()
 
     async def _fail(self, failure: Failure, *, crashed: bool) -> Outcome:
         logger.info("job failed", extra={"job_id": str(self.claim.job.id), "problem": failure.type})
@@ -219,13 +233,9 @@ class Attempt:
                 await asyncio.sleep(self._timings.reconnect)
 
 
-_RETRIED = (
-    InferenceCrashedError,
-    InferenceUnavailableError,
-    StorageUnavailableError,
-    DatabaseUnavailableError,
-    DiskFullError,
-)
+_RETRIED = (InferenceCrashedError, InferenceUnavailableError)
+_LACKS = (StorageUnavailableError, DatabaseUnavailableError, DiskFullError)
+_LONGEST_WAIT = timedelta(days=1)
 
 
 def _failure(error: Exception) -> Failure:

@@ -48,13 +48,14 @@ class JobLimits:
         seconds: longest time that the separation may take, in seconds.
         audio_seconds: longest duration of the song, or of the part to separate, in seconds.
         file_size: largest size of a stem's file, in bytes.
-        storage_timeout: how long to wait for an unavailable object store, or for space on a disk, in seconds.
+        storage_timeout: how long to keep the slot while the object store, the database or space on a disk
+            is lacking, in seconds; the job then goes back into the queue.
     """
 
     seconds: float = 3600.0
     audio_seconds: float = 3600.0
     file_size: int = 8 << 30
-    storage_timeout: float = 120.0
+    storage_timeout: float = 60.0
 
 
 class JobSeparator:

@@ -86,6 +86,8 @@ async def test_songs_are_refused_below_the_floor_of_free_space(database: Databas
             assert int(answer.headers["Retry-After"]) > 0
         ready = await client.get("/health/ready")
         assert (ready.status_code, ready.json()["parts"]["disk"]["state"]) == (503, "unavailable")
+        serving = await client.get("/health/serving")
+        assert (serving.status_code, serving.json()) == (200, ready.json() | {"status": "serving"})
         metrics = (await client.get("/metrics")).text
     assert 'spleeter_disk_short{folder="spool"} 1.0' in metrics
     assert value(metrics, 'spleeter_uploads_rejected_total{reason="disk-full"}') >= 2
@@ -234,6 +236,7 @@ async def test_a_database_outage_is_reported_everywhere_and_recovered_from(
         assert outage.url.partition("?")[2] not in answer.text
     assert part(await client.get("/health/ready"), "database") == "unavailable"
     assert (await client.get("/health/live")).status_code == 200
+    assert (await client.get("/health/serving")).status_code == 503
     metrics = await client.get("/metrics")
     assert metrics.status_code == 200
     assert "spleeter_queue_depth NaN" in metrics.text

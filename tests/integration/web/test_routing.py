@@ -25,6 +25,16 @@ async def test_head_is_answered_like_get(ann: httpx.AsyncClient, services: Servi
         assert head.headers["content-type"] == whole.headers["content-type"], path
 
 
+async def test_the_document_of_the_api_is_sent_only_to_whoever_does_not_have_it(
+    stranger: httpx.AsyncClient,
+) -> None:
+    answer = await stranger.get("/openapi.json")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json()["servers"][0]["url"] == "/"
+    again = await stranger.get("/openapi.json", headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
 async def test_head_of_running_events_has_an_end(ann: httpx.AsyncClient) -> None:
     job = (await ann.post("/v1/separations", files={"file": ("a.wav", song())})).json()
     answer = await ann.head(job["events_url"])

@@ -13,6 +13,7 @@ from spleeter_microservice.errors import (
     DatabaseUnavailableError,
     InferenceCrashedError,
     NotAudioError,
+    SpleeterError,
     StorageFullError,
 )
 from spleeter_microservice.jobs.claims import Claims
@@ -107,16 +108,42 @@ async def test_an_unexpected_error_is_retried_and_its_text_not_shown(
     one = (await repository.create(new_job())).job
     async with at_work(worker(database, Songs(error=lambda job: outcomes.pop(0)), **at_once)):
         await until(repository, one.id, State.SUCCEEDED)
-    for error, kind in (
-        (OSError("/secret/path"), "internal-error"),
+    two = (await repository.create(new_job())).job
+    async with at_work(worker(database, Songs(error=always(OSError("/secret/path"))), **at_once)):
+        failed = await until(repository, two.id, State.FAILED)
+    assert failed.error_type == "internal-error"
+    assert "secret" not in (failed.error_message or "")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
         (StorageFullError("/secret/path"), "disk-full"),
         (DatabaseUnavailableError("/secret/path"), "internal-error"),
-    ):
-        two = (await repository.create(new_job())).job
-        async with at_work(worker(database, Songs(error=always(error)), **at_once)):
-            failed = await until(repository, two.id, State.FAILED)
-        assert failed.error_type == kind
-        assert "secret" not in (failed.error_message or "")
+    ],
+)
+async def test_a_job_waits_for_what_the_service_lacks_for_a_day(
+    database: Database, repository: JobRepository, error: SpleeterError, kind: str
+) -> None:
+    lacking = True
+    songs = Songs(error=lambda job: error if lacking else None)
+    at_once = {"poll": 0.05, "timings": replace(QUICK.timings, lack=0.0)}
+    one, two = [(await repository.create(new_job())).job for _ in range(2)]
+    async with at_work(worker(database, songs, **at_once)):
+        await eventually(lambda: songs.begun.count(one.id) > 4)
+        waiting = await repository.get("ann", one.id)
+        assert (waiting.waiting_for, waiting.state.final) == (error.code, False)
+        await eventually(lambda: songs.begun.count(one.id) > 6)
+        assert (await repository.get("ann", one.id)).waiting_since == waiting.waiting_since
+        async with database.statement() as statement:
+            await statement.connection.execute(
+                "UPDATE spleeter_jobs SET waiting_since = now() - interval '1 day' WHERE id = %s", [two.id]
+            )
+        failed = await until(repository, two.id, State.FAILED)
+        lacking = False
+        done = await until(repository, one.id, State.SUCCEEDED)
+    assert (failed.error_type, failed.crashes, done.crashes) == (kind, 0, 0)
+    assert "secret" not in (failed.error_message or "")
 
 
 async def test_a_result_that_cannot_be_stored_fails_its_job_and_no_other(

@@ -11,7 +11,7 @@ from spleeter_microservice.errors import MalformedRequestError, RequestError, Wr
 from spleeter_microservice.web.problem_handler import problem_response
 
 ANY = "*"
-PROBED = ("/health", "/health/live", "/health/ready", "/metrics")
+PROBED = ("/health", "/health/live", "/health/ready", "/health/serving", "/metrics")
 """Paths that are served under any host: orchestrators and Prometheus call machines by IP address."""
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 
+from spleeter_microservice.web.middleware.proxies import ROOT_PATH
+from spleeter_microservice.web.middleware.security_headers import NOTHING_ALLOWED
 from spleeter_microservice.web.openapi.examples import SUCCEEDED, WAITING
 from spleeter_microservice.web.openapi.responses import BODIES
+from spleeter_microservice.web.page import File
 from spleeter_microservice.web.separations.schemas import ProblemDocument
 
 DESCRIPTION = """\
@@ -34,14 +39,23 @@ _HEADERS = {
 
 
 def describe(app: FastAPI) -> None:
-    """Make an application serve its OpenAPI document, which is built once."""
+    """Make an application serve its OpenAPI document, which is built and encoded once."""
 
+    @functools.cache
     def document() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = _document(app)
-        return app.openapi_schema
+        return _document(app)
+
+    @functools.lru_cache(maxsize=16)
+    def file(root_path: str) -> File:
+        servers = [{"url": root_path}] if root_path else []
+        shown = document() | {"servers": servers + document()["servers"]}
+        return File("openapi.json", json.dumps(shown, separators=(",", ":")).encode(), NOTHING_ALLOWED)
+
+    async def openapi(request: Request) -> Response:
+        return file(ROOT_PATH.get()).response(request)
 
     app.openapi = document  # type: ignore[method-assign]  # as FastAPI's documentation recommends
+    app.add_route("/openapi.json", openapi, include_in_schema=False)
 
 
 def _document(app: FastAPI) -> dict[str, Any]:

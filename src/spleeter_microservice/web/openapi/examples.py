@@ -27,6 +27,7 @@ WAITING: dict[str, Any] = {
     "model_quality": None,
     "experimental": None,
     "error": None,
+    "waiting": None,
     "warnings": [],
     "request_id": "r-1",
     "created_at": "2030-01-01T12:00:00Z",

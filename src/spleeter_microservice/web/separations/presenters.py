@@ -57,6 +57,7 @@ def _common(job: Job) -> dict[str, Any]:
         "model_quality": details.get("model_quality"),
         "experimental": details.get("experimental"),
         "error": _error(job),
+        "waiting": _waiting(job),
         "warnings": list(result.warnings) if result else [],
         "request_id": job.request_id,
         "created_at": job.created_at,
@@ -82,6 +83,12 @@ def _error(job: Job) -> schemas.JobError | None:
         return None
     kind = job.error_type.removeprefix("/problems/").replace("_", "-")
     return schemas.JobError(type=f"/problems/{kind}", message=job.error_message or "")
+
+
+def _waiting(job: Job) -> schemas.Waiting | None:
+    if job.waiting_for is None or job.waiting_since is None or job.state.final:
+        return None
+    return schemas.Waiting(type=f"/problems/{job.waiting_for}", since=job.waiting_since)
 
 
 def _queue(position: Position) -> schemas.Queue:

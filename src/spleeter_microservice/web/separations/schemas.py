@@ -92,6 +92,13 @@ class JobError(BaseModel):
     message: str
 
 
+class Waiting(BaseModel):
+    """What the service lacked when it put a separation back into the queue."""
+
+    type: str = Field(description="Type as in problem documents.", examples=["/problems/disk-full"])
+    since: datetime
+
+
 class SongWarning(BaseModel):
     """Something odd about a song, which was separated nevertheless."""
 
@@ -119,6 +126,9 @@ class SeparationSummary(BaseModel):
     )
     experimental: bool | None = Field(description="Whether a stem of the model is not yet reliable.")
     error: JobError | None
+    waiting: Waiting | None = Field(
+        description="Why it was put back into the queue, if it was; null once it has ended."
+    )
     warnings: list[SongWarning] = Field(
         description="What is odd about the song, such as damage; empty until it has succeeded."
     )
