@@ -45,6 +45,9 @@ class Handler(BaseHTTPRequestHandler):
         self.server.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
         self.do_GET()
 
+    def do_PUT(self) -> None:
+        self.do_POST()
+
     def log_message(self, *_: object) -> None:
         """Log nothing."""
 
@@ -71,11 +74,12 @@ def content(
     return answer
 
 
-def status(code: int) -> Answer:
+def status(code: int, body: bytes = b"") -> Answer:
     def answer(request: Handler) -> None:
         request.send_response(code)
-        request.send_header("Content-Length", "0")
+        request.send_header("Content-Length", str(len(body)))
         request.end_headers()
+        request.wfile.write(body)
 
     return answer
 

@@ -24,6 +24,7 @@ from spleeter_microservice.errors import (
     ObjectChangedError,
     ObjectNotFoundError,
     ObjectTooLargeError,
+    StorageFullError,
     StorageRefusedError,
     StorageUnavailableError,
 )
@@ -31,6 +32,7 @@ from spleeter_microservice.jobs.object_sweeper import ObjectSweeper
 from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.storage.store import BLOCK_BYTES, Storage, open_storage
 from tests.support.documents import blocks
+from tests.support.http_servers import serving, status
 from tests.support.s3_server import BUCKET, S3Server
 from tests.support.waiting import eventually
 
@@ -327,6 +329,22 @@ async def stalled(stalling: asyncio.Event) -> AsyncIterator[bytes]:
         yield bytes(MEGABYTE)
     stalling.set()
     await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (507, "<Code>XMinioStorageFull</Code>"),
+        (400, "<Code>XMinioAdminBucketQuotaExceeded</Code>"),
+        (403, "<Code>QuotaExceeded</Code>"),  # Ceph's
+        (403, "<Code>AccessDenied</Code><Message>Cannot upload files, storage cap exceeded.</Message>"),
+    ],
+)
+async def test_a_bucket_without_space_is_full(code: int, error: str) -> None:
+    with serving(status(code, f"<Error>{error}</Error>".encode())) as server:
+        known = {"endpoint": server.url, "access_key_id": "a", "secret_access_key": "b", "region": "c"}
+        with pytest.raises(StorageFullError):
+            await put(open_storage("s3://songs", known), "a")
 
 
 async def test_a_missing_bucket_is_an_unavailable_store(
