@@ -11,11 +11,13 @@ from spleeter_microservice.arrays import Waveform
 
 SILENCE = -80.0
 """Level in dB relative to full scale, below which a waveform counts as silent."""
+SILENCE_IN_QUIET = -60.0
+"""Level in dB relative to the mix, below which a stem of a quiet mix counts as silent."""
 MIX_COPY = -40.0
 """Level in dB relative to the mix: a stem whose difference from the mix is below it is a copy."""
-RESIDUAL_MARGIN = -40.0
-"""Level in dB relative to the mix by which the residual may exceed the expected one."""
-MWF_RESIDUAL_MARGIN = -15.0
+MARGIN = -40.0
+"""Level in dB relative to the mix: by how much the sum of the stems may miss what they are to add up to."""
+MWF_MARGIN = -15.0
 """The same for a multichannel Wiener filter, whose stems do not quite sum to the mix."""
 
 
@@ -49,8 +51,8 @@ class Quality:
         level: level of the mix, in dB relative to full scale; None for digital silence.
         residual: energy of the mix minus the sum of the stems, in dB relative to the mix; None
             if it, or the mix, is digital silence.
-        expected_residual: the part of it that the model leaves out by design: the energy above its
-            highest frequency, in dB relative to the mix; None if the stems contain all of the mix.
+        expected_residual: the part of it that the model leaves out by design, which lies above its highest
+            frequency, in dB relative to the mix; None if it separates everything.
         suspect: the reason not to trust the residual, or None.
     """
 
@@ -66,57 +68,56 @@ class QualityMeter:
 
     Args:
         stems: number of stems.
-        leaves_out: whether no stem contains what lies above the model's highest frequency.
-        margin: level by which the residual may exceed that, in dB relative to the mix.
+        margin: by how much the sum of the stems may miss what they are to add up to, in dB relative to the
+            mix.
     """
 
-    def __init__(self, stems: int, leaves_out: bool, margin: float = RESIDUAL_MARGIN) -> None:
-        self._leaves_out = leaves_out
+    def __init__(self, stems: int, margin: float = MARGIN) -> None:
         self._margin = 10 ** (margin / 10)
         self._samples = 0
         self._energy = np.zeros(stems)
         self._with_mix = np.zeros(stems)
-        self._with_total = np.zeros(stems)
+        self._with_covered = np.zeros(stems)
         self._peak = np.zeros(stems)
         self._beyond = np.zeros(stems, np.int64)
         self._mix = 0.0
-        self._total = 0.0
+        self._covered = 0.0
         self._residual = 0.0
-        self._bands = np.zeros(2)
+        self._expected = 0.0
+        self._missed = 0.0
 
-    def add(self, mix: Waveform, stems: Sequence[Waveform], bands: tuple[float, float]) -> None:
+    def add(self, mix: Waveform, stems: Sequence[Waveform], covered: Waveform) -> None:
         """Add a block.
 
         Args:
             mix: samples of the song, of any shape.
             stems: samples of each stem, each of the mix's shape.
-            bands: energy of the mix (below, above) the model's highest frequency, in any unit.
+            covered: samples that the stems are to add up to, of the mix's shape.
         """
-        total = np.add.reduce(stems)
-        residual = mix - total
-        self._mix += _dot(mix, mix)
-        self._total += _dot(total, total)
-        self._residual += _dot(residual, residual)
+        total = sum(stems[1:], stems[0])
+        self._mix += _energy(mix)
+        self._covered += _energy(covered)
+        self._residual += _energy(mix - total)
+        self._missed += _energy(covered - total)
+        if covered is not mix:
+            self._expected += _energy(mix - covered)
         self._samples += mix.size
-        self._bands += bands
         for i, stem in enumerate(stems):
             peak = max(float(stem.max(initial=0)), -float(stem.min(initial=0)))
             self._peak[i] = max(self._peak[i], peak)
             if peak > 1:
                 self._beyond[i] += np.count_nonzero(np.abs(stem) > 1)
-            self._energy[i] += _dot(stem, stem)
+            self._energy[i] += _energy(stem)
             self._with_mix[i] += _dot(stem, mix)
-            self._with_total[i] += _dot(stem, total)
+            self._with_covered[i] += _dot(stem, covered)
 
     def result(self) -> Quality:
         """Return the measurements of everything that was added."""
-        expected = self._bands[1] / max(self._bands.sum(), np.finfo(float).tiny) if self._leaves_out else 0.0
-        residual = self._residual / self._mix if self._mix else 0.0
-        suspect = None
-        if residual > expected * 1.1 + self._margin:
-            suspect = "the stems do not sum to the mix"
+        adds_up = self._missed <= self._mix * self._margin  # false for NaN
+        suspect = None if adds_up else "the stems do not sum to the mix"
+        residual, expected = (_decibel(part, self._mix) for part in (self._residual, self._expected))
         stems = [self._stem(i) for i in range(len(self._energy))]
-        return Quality(stems, self._level(self._mix), _decibel(residual), _decibel(expected), suspect)
+        return Quality(stems, self._level(self._mix), residual, expected, suspect)
 
     def _stem(self, i: int) -> StemQuality:
         norm = np.sqrt(self._energy[i] * self._mix)
@@ -132,18 +133,22 @@ class QualityMeter:
     def _suspicion(self, i: int) -> str | None:
         if not np.isfinite(self._energy[i]):
             return "the stem has samples that are not finite numbers"
-        if (self._level(self._mix) or -np.inf) < SILENCE:
+        silence = self._samples * 10 ** (SILENCE / 10)
+        if self._mix < silence:
             return None
-        # Below the model's highest frequency, the mix is the sum of the stems.
-        for whole, product in ((self._mix, self._with_mix[i]), (self._total, self._with_total[i])):
+        for whole, product in ((self._mix, self._with_mix[i]), (self._covered, self._with_covered[i])):
             if whole - 2 * product + self._energy[i] < whole * 10 ** (MIX_COPY / 10):
                 return "the stem equals the mix"
-        if (self._level(self._energy[i]) or -np.inf) < SILENCE:
+        if self._energy[i] < min(silence, self._mix * 10 ** (SILENCE_IN_QUIET / 10)):
             return "the stem is silent while the mix is not"
         return None
 
     def _level(self, energy: float) -> float | None:
-        return _decibel(energy / self._samples) if self._samples else None
+        return _decibel(energy, self._samples)
+
+
+def _energy(samples: Waveform) -> float:
+    return _dot(samples, samples)
 
 
 def _dot(a: Waveform, b: Waveform) -> float:
@@ -151,5 +156,5 @@ def _dot(a: Waveform, b: Waveform) -> float:
     return float(sum(np.dot(x, y) for x, y in zip(np.atleast_2d(a), np.atleast_2d(b), strict=True)))
 
 
-def _decibel(ratio: float) -> float | None:
-    return round(float(10 * np.log10(ratio)), 2) if ratio > 0 else None
+def _decibel(part: float, whole: float) -> float | None:
+    return round(float(10 * np.log10(part / whole)), 2) + 0.0 if part > 0 and whole else None

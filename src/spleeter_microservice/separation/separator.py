@@ -48,12 +48,13 @@ class StemBlock:
     Attributes:
         mix: samples of the song, shape (2, samples).
         stems: samples of each stem, each of that shape.
-        energy: energy of the mix (within, above) the frequencies that the model works on, in any unit.
+        covered: samples that the stems add up to by design: the mix itself or, if no stem contains what lies
+            above the model's highest frequency, the rest of the mix.
     """
 
     mix: Waveform
     stems: Sequence[Waveform]
-    energy: tuple[float, float]
+    covered: Waveform
 
 
 class StemSeparator(Protocol):

@@ -67,7 +67,7 @@ def separate_song(
             for block in blocks:
                 first_block = first_block or time.perf_counter() - start
                 with stages.measure("quality"):
-                    meter.add(block.mix, block.stems, block.energy)
+                    meter.add(block.mix, block.stems, block.covered)
                 waveforms = {name: stem.T for name, stem in zip(separator.stems, block.stems, strict=True)}
                 stems.write(waveforms, stages)
                 if watch:

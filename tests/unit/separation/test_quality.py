@@ -13,11 +13,12 @@ def noise(seed: int, level: float = 0.1) -> Waveform:
     return (level * np.random.default_rng(seed).standard_normal((2, 20000))).astype(np.float32)
 
 
-def measured(mix: Waveform, stems: list[Waveform], above: float = 0.0) -> Quality:
-    """Measure in two pieces; ``above`` is the share of energy that no stem is to have."""
-    meter = QualityMeter(len(stems), leaves_out=above > 0)
+def measured(mix: Waveform, stems: list[Waveform], covered: Waveform | None = None) -> Quality:
+    """Measure in two pieces; the stems are to add up to ``covered``, by default the mix."""
+    meter = QualityMeter(len(stems))
+    covered = mix if covered is None else covered
     for part in (slice(0, 7000), slice(7000, None)):
-        meter.add(mix[:, part], [stem[:, part] for stem in stems], (1 - above, above))
+        meter.add(mix[:, part], [stem[:, part] for stem in stems], covered[:, part])
     return meter.result()
 
 
@@ -40,11 +41,12 @@ def test_a_stem_that_equals_the_mix_is_suspect() -> None:
 
 
 def test_a_stem_that_equals_the_mix_below_the_last_bin_is_suspect() -> None:
-    low, high = noise(0), noise(1, 0.01)
-    quality = measured(low + high, [low, np.zeros_like(low)], above=0.0099)
+    low, high = noise(0), noise(1, 0.01)  # as if noise(1) lay above the last bin
+    quality = measured(low + high, [low, np.zeros_like(low)], covered=low)
     assert quality.stems[0].suspect == "the stem equals the mix"
     assert quality.stems[1].suspect == "the stem is silent while the mix is not"
     assert quality.suspect is None
+    assert quality.residual == quality.expected_residual == pytest.approx(-20, abs=0.2)
 
 
 def test_stems_that_all_equal_the_mix_are_suspect() -> None:
@@ -57,6 +59,8 @@ def test_stems_that_all_equal_the_mix_are_suspect() -> None:
 def test_energy_that_is_in_no_stem_is_suspect() -> None:
     a, b = noise(0), noise(1)
     assert measured(a + b, [a, 0.5 * b]).suspect == "the stems do not sum to the mix"
+    loud = noise(2, 1)  # above the last bin, it hides nothing below
+    assert measured(a + b + loud, [a, 0.5 * b], covered=a + b).suspect == "the stems do not sum to the mix"
 
 
 def test_silence_is_not_suspect() -> None:
@@ -64,6 +68,19 @@ def test_silence_is_not_suspect() -> None:
     assert quality.level is None
     assert quality.suspect is None
     assert [stem.suspect for stem in quality.stems] == [None, None]
+
+
+def test_a_stem_of_a_quiet_mix_is_compared_with_the_mix() -> None:
+    a, b = noise(0, 1e-3), noise(1, 3e-5)
+    assert [stem.suspect for stem in measured(a + b, [a, b]).stems] == [None, None]
+    silent = measured(a, [0.7 * a, 1e-4 * b]).stems[1]
+    assert silent.suspect == "the stem is silent while the mix is not"
+
+
+def test_a_mix_at_full_scale_is_not_silent() -> None:
+    square = np.sign(noise(0))
+    found = [stem.suspect for stem in measured(square, [square, 0 * square]).stems]
+    assert found == ["the stem equals the mix", "the stem is silent while the mix is not"]
 
 
 def test_stems_that_are_no_numbers_are_suspect() -> None:

@@ -9,7 +9,7 @@ from typing import Self, TypeVar
 
 from spleeter_microservice.arrays import Array, Spectrum, Waveform
 from spleeter_microservice.separation.options import SeparationOptions
-from spleeter_microservice.separation.quality import MWF_RESIDUAL_MARGIN, RESIDUAL_MARGIN, QualityMeter
+from spleeter_microservice.separation.quality import MARGIN, MWF_MARGIN, QualityMeter
 from spleeter_microservice.separation.separator import BlockSource, ModelFiles, StemBlock
 from spleeter_microservice.separation.spleeter import masks
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
@@ -57,10 +57,8 @@ class SpleeterSeparator:
         return self._networks.provider
 
     def quality_meter(self, options: SeparationOptions) -> QualityMeter:
-        """Return a meter that knows which residual the masks leave by design."""
-        margin = MWF_RESIDUAL_MARGIN if options.mwf else RESIDUAL_MARGIN
-        extension = mask_extension(self._architecture, options)
-        return QualityMeter(len(self.stems), extension == "zeros", margin)
+        """Return a meter that knows how exactly the stems add up."""
+        return QualityMeter(len(self.stems), MWF_MARGIN if options.mwf else MARGIN)
 
     def separate_blocks(
         self, source: BlockSource, options: SeparationOptions, stages: StageTimer | None = None
@@ -110,13 +108,18 @@ class _Song:
     def blocks(self, source: BlockSource) -> Iterator[StemBlock]:
         """Return the blocks of the song with their stems."""
         wiener = self._first_pass(source) if self._mwf else None
-        syntheses = [Synthesis(self._architecture) for _ in self._architecture.stems]
+        leaves_out = self._extension == "zeros"
+        syntheses = [Synthesis(self._architecture) for _ in range(len(self._architecture.stems) + leaves_out)]
         silence = self._architecture.n_fft  # the analysis puts a frame of zeros first
         for segment, estimates in self._estimates(source):
             with self._stages.measure("masks"):
                 spectra = self._masked(segment, estimates, wiener)
-            stems = self._inverse(syntheses, spectra, segment.mix.shape[1])
-            yield StemBlock(segment.mix[:, silence:], [stem[:, silence:] for stem in stems], segment.energy)
+            if leaves_out:
+                spectra.append((segment.spectrum, None))
+            waveforms = [segment.mix, *self._inverse(syntheses, spectra, segment.mix.shape[1])]
+            mix, *stems = (waveform[:, silence:] for waveform in waveforms)
+            covered = stems.pop() if leaves_out else mix
+            yield StemBlock(mix, stems, covered)
             silence = 0
 
     def _first_pass(self, source: BlockSource) -> WienerFilter:

@@ -30,14 +30,12 @@ class Segment:
         spectrum: its transform, shape (2, frames, kept bins).
         magnitude: absolute value of the spectrum, padded with zeros to shape
             (1, 2, segment_frames, bins).
-        energy: energies of the windowed frames (below, above) the networks' last bin.
         last: whether the signal ends in this segment.
     """
 
     mix: Waveform
     spectrum: Spectrum
     magnitude: Array
-    energy: tuple[float, float]
     last: bool
 
     @property
@@ -113,7 +111,6 @@ class Analysis:
         ]
         windowed = np.empty((2, _CHUNK, self._architecture.n_fft), np.float32)
         transformed = np.empty((2, _CHUNK, self._all_bins), np.complex64)
-        total = 0.0
         for start in range(0, frames, _CHUNK):
             n = min(_CHUNK, frames - start)
             chunk = slice(start, start + n)
@@ -121,11 +118,7 @@ class Analysis:
             np.fft.rfft(windowed[:, :n], norm="forward", out=transformed[:, :n])  # type: ignore[arg-type]  # NumPy's stubs know only double precision
             spectrum[:, chunk] = transformed[:, :n, : self._kept_bins]
             _absolute(spectrum[:, chunk, :bins], out=magnitude[0, :, chunk])
-            total += _energy(windowed[:, :n])
-        # Parseval's theorem, with a window scaled by the frame's length and half of the bins.
-        total /= 2 * self._architecture.n_fft
-        low = min(_energy(magnitude), total)
-        return Segment(buffer[:, :samples].copy(), spectrum, magnitude, (low, total - low), last)
+        return Segment(buffer[:, :samples].copy(), spectrum, magnitude, last)
 
 
 class Synthesis:
@@ -182,8 +175,3 @@ def _absolute(spectrum: Spectrum, out: Array) -> None:
     np.multiply(spectrum.real, spectrum.real, out=out)
     out += spectrum.imag * spectrum.imag
     np.sqrt(out, out=out)
-
-
-def _energy(array: Array) -> float:
-    flat = np.ascontiguousarray(array).reshape(-1)
-    return float(np.dot(flat, flat))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from spleeter_microservice.separation.options import SeparationOptions
+from spleeter_microservice.separation.quality import Quality
 from spleeter_microservice.separation.spleeter.network import OnnxNetworks
 from spleeter_microservice.separation.spleeter.pipeline import SpleeterSeparator, ahead
 from spleeter_microservice.separation.stage_timer import StageTimer
@@ -85,6 +86,64 @@ def test_stems_of_the_default_bandwidth_sum_to_the_mix_below_the_last_bin(networ
     low = (0.5 * np.sin(2 * np.pi * time * 8 / 256)).astype(np.float32)
     _, stems = separate(networks, low, len(low))
     np.testing.assert_allclose(np.add.reduce(stems)[256:-256], low[256:-256], atol=1e-3)
+
+
+def measured(
+    networks: OnnxNetworks, waveform: Waveform, options: SeparationOptions = DEFAULTS
+) -> tuple[Quality, float]:
+    """Return the measurements of a separation, and its residual in double precision as a ratio."""
+    separator = SpleeterSeparator(TINY, networks)
+    meter = separator.quality_meter(options)
+    residual = 0.0
+    for block in separator.separate_blocks(lambda: [waveform], options):
+        meter.add(block.mix, block.stems, block.covered)
+        residual += np.square(block.mix - np.add.reduce(block.stems, dtype=float)).sum()
+    return meter.result(), residual / np.square(waveform, dtype=float).sum()
+
+
+TIME = np.arange(4 * SEGMENT)
+SWEEP = np.sin(np.pi / 2 * TIME**2 / len(TIME))  # from 0 to half of the sample rate
+CLICKS = (TIME % 1000 == 0) * 0.9
+KICKS = 0.3 * np.exp(-(TIME % 4000) / 400) * np.sin(2 * np.pi * TIME / 300)
+NOISE = 0.02 * noise(len(TIME))[:, 0]
+
+
+@pytest.mark.parametrize(
+    ("mono", "residual"),
+    [
+        pytest.param(NOISE, -3.0, id="noise"),
+        pytest.param(NOISE + 0.1 * np.sin(2 * np.pi * TIME / 3000), None, id="noise and subsonic sound"),
+        pytest.param(NOISE + 0.1, None, id="noise and an offset"),
+        pytest.param(np.full(len(TIME), 0.1), None, id="an offset"),
+        pytest.param(KICKS, None, id="kicks"),
+        pytest.param(SWEEP, -3.0, id="a sweep"),
+        pytest.param(CLICKS, -3.0, id="clicks"),
+        pytest.param(NOISE[:1], None, id="one sample"),
+        pytest.param(NOISE[:100], None, id="less than a frame"),
+        pytest.param(0.3 * np.cos(np.pi * TIME), 0.0, id="half of the sample rate"),
+        *(
+            pytest.param(0.3 * np.sin(2 * np.pi * k * TIME / 256 + 0.3), None, id=f"a tone in bin {k}")
+            for k in (0.5, 1, 32, 56, 60, 62.5, 63, 63.5, 64, 65, 90, 127.5)
+        ),
+    ],
+)
+def test_the_residual_is_what_the_model_leaves_out(
+    networks: OnnxNetworks, mono: NDArray[np.float64], residual: float | None
+) -> None:
+    quality, true = measured(networks, np.stack([mono, 0.5 * mono], axis=1).astype(np.float32))
+    for found in (quality.residual, quality.expected_residual):
+        assert found is not None
+        assert 10 ** (found / 10) == pytest.approx(true, rel=0.01, abs=1e-7)
+        assert residual is None or found == pytest.approx(residual, abs=0.2)
+    assert quality.suspect is None
+
+
+def test_stems_of_all_frequencies_have_no_expected_residual(networks: OnnxNetworks) -> None:
+    quality, _ = measured(networks, noise(SEGMENT), SeparationOptions(bandwidth="full"))
+    assert quality.expected_residual is None
+    assert quality.residual is not None
+    assert quality.residual < -100
+    assert quality.suspect is None
 
 
 def test_time_is_counted_for_every_stage(networks: OnnxNetworks) -> None:

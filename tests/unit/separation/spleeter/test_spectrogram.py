@@ -76,13 +76,3 @@ def test_missing_frames_are_zero_for_the_networks() -> None:
     np.testing.assert_allclose(
         segment.magnitude[0, :, : segment.frames], np.abs(segment.spectrum), rtol=1e-5, atol=1e-5
     )
-
-
-def test_energy_is_split_at_the_networks_last_bin() -> None:
-    time = np.arange(64 * 64)[:, None] * np.ones((1, 2))
-    low = np.sin(2 * np.pi * time * 16 / 256).astype(np.float32)
-    high = np.sin(2 * np.pi * time * 96 / 256).astype(np.float32)
-    segments = list(Analysis(SMALL).segments([low + 0.1 * high]))
-    below = sum(s.energy[0] for s in segments)
-    above = sum(s.energy[1] for s in segments)
-    assert 10 * np.log10(above / below) == pytest.approx(-20, abs=0.2)
