@@ -306,8 +306,48 @@ class Settings:
         secret=True,
         default_text="a key in the data folder for the embedded database, none for another",
     )
+    max_uploads: int = setting(
+        "SPLEETER_MAX_UPLOADS",
+        64,
+        "Songs of a tenant that an API process receives and checks at a time.",
+        parse=whole(),
+    )
+    max_fetches: int = setting(
+        "SPLEETER_MAX_FETCHES",
+        32,
+        "Songs of a tenant that an API process fetches from `source_url` at a time.",
+        parse=whole(),
+    )
+    max_downloads: int = setting(
+        "SPLEETER_MAX_DOWNLOADS",
+        64,
+        "Downloads, and calls of `POST /separate`, of a tenant that an API process serves at a time.",
+        parse=whole(),
+    )
+    max_event_streams: int = setting(
+        "SPLEETER_MAX_EVENT_STREAMS",
+        1000,
+        "Event streams of a tenant that an API process serves at a time.",
+        parse=whole(),
+    )
     max_queued: int = setting(
         "SPLEETER_MAX_QUEUED", 1000, "Jobs that a tenant may have waiting.", parse=whole()
+    )
+    max_queued_hours: float = setting(
+        "SPLEETER_MAX_QUEUED_HOURS", 100.0, "Hours of audio that a tenant may have waiting.", parse=positive()
+    )
+    max_stored_gb: float = setting(
+        "SPLEETER_MAX_STORED_GB",
+        1000.0,
+        "Gigabytes (10^9 bytes) of songs and stems that a tenant may have stored or expect; never more than "
+        "80% of the disk, if the store is a folder.",
+        parse=positive(),
+    )
+    max_pending_webhooks: int = setting(
+        "SPLEETER_MAX_PENDING_WEBHOOKS",
+        10_000,
+        "Webhooks of a tenant that are to be delivered, now or when jobs end.",
+        parse=whole(),
     )
     requests_per_minute: int = setting(
         "SPLEETER_REQUESTS_PER_MINUTE", 600, "Requests that a tenant may make per minute.", parse=whole()

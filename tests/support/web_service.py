@@ -19,8 +19,10 @@ from fastapi import FastAPI
 from spleeter_microservice.access.keys import ApiKeys
 from spleeter_microservice.access.principal import Scope
 from spleeter_microservice.access.rate_limit import Rate
+from spleeter_microservice.access.shares import Shares
 from spleeter_microservice.audit.log import AuditLog
 from spleeter_microservice.bootstrap.api import api_config
+from spleeter_microservice.bootstrap.shares import bounds_of
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import (
     EmptyInputError,
@@ -140,6 +142,11 @@ class WorkerRegistry:
         return self.deliveries.get(job, [])
 
 
+def shares(**settings: Any) -> Shares:
+    """Return shares within the bounds that some settings make."""
+    return Shares(bounds_of(Settings(**settings)))
+
+
 def build_services(
     database: Database, folder: Path, fleet: WorkerRegistry | None = None, **changes: Any
 ) -> Services:
@@ -158,6 +165,7 @@ def build_services(
         tokens=None,
         requests=MemoryRateLimiter(Rate(10_000)),
         attempts=MemoryRateLimiter(Rate(10), kind="attempts"),
+        shares=shares(),
         scanner=None,
         audit=AuditLog(database),
         prober=WavProber(),

@@ -13,6 +13,7 @@ from spleeter_microservice.access.key_table import KeyTable
 from spleeter_microservice.access.keys import ApiKeys, parse_configured
 from spleeter_microservice.access.rate_limit import Rate
 from spleeter_microservice.access.rate_table import DatabaseRateLimiter
+from spleeter_microservice.access.shares import Shares
 from spleeter_microservice.antivirus.clamd import Clamd
 from spleeter_microservice.antivirus.scan import ClamAv, Scanner, ScannerPlugin, import_function
 from spleeter_microservice.bootstrap.database import migrate_when_available
@@ -27,6 +28,7 @@ from spleeter_microservice.bootstrap.shared import (
     url_policy,
     webhook_secrets,
 )
+from spleeter_microservice.bootstrap.shares import bounds_of
 from spleeter_microservice.bootstrap.tokens import token_verifier
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import ConfigurationError
@@ -93,6 +95,7 @@ async def open_services(settings: Settings, fail: Callable[[Exception], None]) -
             workers=WorkerRegistry(database),
             outgoing=Outgoing(url_policy(settings)) if settings.source_urls else None,
             url_policy=url_policy(settings),
+            shares=Shares(bounds_of(settings, objects.storage.folder)),
             space=disk_space(settings, objects=objects.storage.folder, postgres=embedded),
             version=PROGRAM_VERSION,
         )
@@ -114,7 +117,6 @@ def api_config(settings: Settings) -> ApiConfig:
         max_file_bytes=settings.max_file_size_mb << 20,
         max_duration=settings.max_duration_s,
         allowed_extensions=frozenset(settings.allowed_extensions),
-        max_queued=settings.max_queued,
         default_retention=timedelta(hours=settings.retention_hours),
         max_retention=timedelta(hours=settings.max_retention_hours),
         root_path=settings.root_path,

@@ -1,5 +1,5 @@
 -- Every statement on our own tables; Procrastinate's are in its package (jobs/queue.py).
--- Locks are always taken in this order: tenant, worker, queue entry, job.
+-- Locks are always taken in this order: tenant, usage of all, worker, queue entry, job, usage of one tenant.
 
 -- lock_tenant --
 -- Allow one transaction at a time to create or delete jobs of a tenant
@@ -57,13 +57,13 @@ SELECT greatest(
 -- insert_job --
 -- Create a queued job
 INSERT INTO spleeter_jobs (
-    id, tenant, state, options, options_hash, prefix, input_key, input_name, audio_seconds, content_hash,
-    result_version, virtual_start, virtual_finish, entry_id, retention, idempotency_key, body_hash, request_id,
+    id, tenant, state, options, options_hash, prefix, input_key, input_name, audio_seconds, expected_bytes,
+    content_hash, result_version, virtual_start, virtual_finish, entry_id, retention, idempotency_key, body_hash, request_id,
     traceparent)
 VALUES (
     %(id)s, %(tenant)s, 'queued', %(options)s, %(options_hash)s, %(prefix)s, %(input_key)s, %(input_name)s,
-    %(audio_seconds)s, %(content_hash)s, %(result_version)s, %(virtual_start)s, %(virtual_finish)s,
-    %(entry)s, %(retention)s, %(idempotency_key)s, %(body_hash)s, %(request_id)s, %(traceparent)s)
+    %(audio_seconds)s, %(expected_bytes)s, %(content_hash)s, %(result_version)s, %(virtual_start)s,
+    %(virtual_finish)s, %(entry)s, %(retention)s, %(idempotency_key)s, %(body_hash)s, %(request_id)s, %(traceparent)s)
 RETURNING *;
 
 -- insert_reusing_job --
@@ -92,9 +92,21 @@ WHERE tenant = %(tenant)s AND NOT deleted AND (expires_at IS NULL OR expires_at 
   AND (%(state)s::text IS NULL OR state = %(state)s)
 ORDER BY id DESC LIMIT %(limit)s;
 
--- count_queued --
--- Count a tenant's queued jobs
-SELECT count(*) AS jobs FROM spleeter_jobs WHERE tenant = %(tenant)s AND state = 'queued';
+-- lock_usage --
+-- Allow one transaction at a time to check what all tenants use and to use more
+SELECT pg_advisory_xact_lock(hashtextextended('spleeter usage', 0));
+
+-- measure_usage --
+-- Measure what a tenant uses, and what all tenants use
+SELECT coalesce(sum(queued_jobs) FILTER (WHERE tenant = %(tenant)s), 0)::bigint AS queued_jobs,
+       coalesce(sum(queued_seconds) FILTER (WHERE tenant = %(tenant)s), 0)::bigint AS queued_seconds,
+       coalesce(sum(stored_bytes) FILTER (WHERE tenant = %(tenant)s), 0)::bigint AS stored_bytes,
+       coalesce(sum(pending_webhooks) FILTER (WHERE tenant = %(tenant)s), 0)::bigint AS pending_webhooks,
+       coalesce(sum(queued_jobs), 0)::bigint AS all_queued_jobs,
+       coalesce(sum(queued_seconds), 0)::bigint AS all_queued_seconds,
+       coalesce(sum(stored_bytes), 0)::bigint AS all_stored_bytes,
+       coalesce(sum(pending_webhooks), 0)::bigint AS all_pending_webhooks
+FROM spleeter_usage;
 
 -- list_events --
 -- List a job's events after a given one
@@ -408,9 +420,10 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
 SELECT sequence, record FROM spleeter_audit WHERE sequence > %(after)s ORDER BY sequence;
 
 -- note_objects --
--- Note the keys of a job's objects
-INSERT INTO spleeter_objects (key, prefix) SELECT unnest(%(keys)s::text[]), %(prefix)s
-ON CONFLICT (key) DO UPDATE SET noted_at = now();
+-- Note the keys and sizes of a job's objects
+INSERT INTO spleeter_objects (key, prefix, tenant, bytes)
+SELECT unnest(%(keys)s::text[]), %(prefix)s, %(tenant)s, unnest(%(sizes)s::bigint[])
+ON CONFLICT (key) DO UPDATE SET noted_at = now(), tenant = EXCLUDED.tenant, bytes = EXCLUDED.bytes;
 
 -- list_objects --
 -- List the keys of a job's objects

@@ -139,6 +139,7 @@ class NewJob:
         input_key: key of the uploaded file, below the prefix.
         input_name: file name that the client sent.
         audio_seconds: seconds of audio to separate.
+        expected_bytes: estimated size of the stems.
         content_hash: hash of the uploaded file.
         result_version: model and program version; results are reused only if it is equal.
         retention: how long the job is kept after its end.
@@ -154,6 +155,7 @@ class NewJob:
     input_key: str
     audio_seconds: float
     content_hash: str
+    expected_bytes: int = 0
     input_name: str = ""
     options: JobOptions = field(default_factory=JobOptions)
     result_version: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import datetime
 
 from spleeter_microservice.database.connection import Database
@@ -27,10 +27,11 @@ class JobObjects:
         self.storage = storage
         self._database = database
 
-    async def note(self, prefix: str, keys: Iterable[str]) -> None:
-        """Note the keys of objects that are about to be written below a job's prefix."""
+    async def note(self, tenant: str, prefix: str, sizes: Mapping[str, int]) -> None:
+        """Note the keys and sizes of objects that are about to be written below a job's prefix."""
+        keys, counts = [*sizes], [*sizes.values()]
         async with self._database.statement() as statement:
-            await statement.do("note_objects", prefix=prefix, keys=[*keys])
+            await statement.do("note_objects", tenant=tenant, prefix=prefix, keys=keys, sizes=counts)
 
     async def erase(self, prefix: str) -> None:
         """Erase every object below a job's prefix, if any exists.

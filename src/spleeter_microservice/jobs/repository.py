@@ -6,7 +6,8 @@ Every call raises ``DatabaseUnavailableError`` if the database is unavailable.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -14,15 +15,17 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from spleeter_microservice.access.shares import Bound, Share, Turns
 from spleeter_microservice.database.connection import Database, Row, Transaction
 from spleeter_microservice.errors import (
     IdempotencyConflictError,
     InvalidCursorError,
-    QueueFullError,
     UnknownJobError,
 )
 from spleeter_microservice.jobs.job import Job, JobEvent, NewJob, State
 from spleeter_microservice.jobs.queue import Queue, entry_priority, virtual_cost
+
+_AT_ONCE = 8  # tenants whose jobs this process creates or deletes at a time: half of its connections
 
 
 class Origin(Enum):
@@ -86,28 +89,39 @@ class JobRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._queue = Queue()
+        # Those of a tenant run one after another anyway, and would wait for that with a connection each.
+        self._turns = Turns(1, _AT_ONCE)
 
-    async def create(self, new: NewJob, *, limit: int | None = None) -> Created:
+    @asynccontextmanager
+    async def _locked(self, tenant: str) -> AsyncIterator[Transaction]:
+        """Open a transaction that no other one of the tenant runs beside."""
+        async with self._turns.take(tenant), self._database.transaction() as transaction:
+            await transaction.do("lock_tenant", tenant=tenant)
+            yield transaction
+
+    async def create(self, new: NewJob, *, bounds: Sequence[Bound] = ()) -> Created:
         """Create a job and its queue entry, or return the job that was created with the same key.
 
         Args:
             new: the job to create.
-            limit: maximum number of queued jobs of the tenant.
+            bounds: how much of the service's shares may be held.
 
         Raises:
             IdempotencyConflictError: if the key was used before with another body.
-            QueueFullError: if the tenant already has ``limit`` queued jobs.
+            ShareError: if the tenant holds as much of a share as it may.
         """
-        async with self._database.transaction() as transaction:
-            await transaction.do("lock_tenant", tenant=new.tenant)
+        others = [bound for bound in bounds if bound.share is not Share.PENDING_WEBHOOKS]
+        hooks = [bound for bound in bounds if bound not in others and new.options.callback_url]
+        async with self._locked(new.tenant) as transaction:
             repeated = await _repeated(transaction, new)
             if repeated:
                 return Created(Job.from_row(repeated), Origin.REPEATED)
             source = await transaction.first("find_result", **_values(new))
             if source:
+                await _check(transaction, new.tenant, hooks)
                 row = await transaction.one("insert_reusing_job", source=source["id"], **_values(new))
                 return Created(Job.from_row(row), Origin.REUSED)
-            await _check_room(transaction, new.tenant, limit)
+            await _check(transaction, new.tenant, [*others, *hooks])
             return Created(await self._insert(transaction, new), Origin.NEW)
 
     async def _insert(self, transaction: Transaction, new: NewJob) -> Job:
@@ -174,8 +188,7 @@ class JobRepository:
         Raises:
             UnknownJobError: if the tenant has no such job.
         """
-        async with self._database.transaction() as transaction:
-            await transaction.do("lock_tenant", tenant=tenant)
+        async with self._locked(tenant) as transaction:
             await transaction.do("drop_webhooks", job=job)
             await self._cancel(transaction, tenant, job)
             return Job.from_row(await transaction.one("delete_job", tenant=tenant, job=job))
@@ -188,8 +201,7 @@ class JobRepository:
             job: id of the job.
             record: called before the job is hidden; if it raises an error, the job stays.
         """
-        async with self._database.transaction() as transaction:
-            await transaction.do("lock_tenant", tenant=tenant)
+        async with self._locked(tenant) as transaction:
             row = await transaction.first("delete_job", tenant=tenant, job=job)
             if row:
                 await transaction.do("drop_webhooks", job=job)
@@ -204,10 +216,10 @@ class JobRepository:
             await self._queue.remove(transaction.connection, entry["id"])
         return cancelled
 
-    async def queued(self, tenant: str) -> int:
-        """Return the number of the tenant's queued jobs."""
+    async def usage(self, tenant: str) -> Row:
+        """Return how much the tenant holds of each of the service's shares, by the share's name."""
         async with self._database.statement() as statement:
-            return int((await statement.one("count_queued", tenant=tenant))["jobs"])
+            return await statement.one("measure_usage", tenant=tenant)
 
     async def load(self) -> Load:
         """Measure the queued and running jobs, for the metrics."""
@@ -234,12 +246,12 @@ async def _repeated(transaction: Transaction, new: NewJob) -> Row | None:
     return row
 
 
-async def _check_room(transaction: Transaction, tenant: str, limit: int | None) -> None:
-    if limit is not None and (await transaction.one("count_queued", tenant=tenant))["jobs"] >= limit:
-        raise QueueFullError(
-            f"{limit} jobs are queued, which is the maximum. Wait until some of them have started, or delete "
-            "some."
-        )
+async def _check(transaction: Transaction, tenant: str, bounds: Sequence[Bound]) -> None:
+    if bounds:
+        await transaction.do("lock_usage")
+        usage = await transaction.one("measure_usage", tenant=tenant)
+        for bound in bounds:
+            bound.check(usage[bound.share], usage[f"all_{bound.share}"])
 
 
 def _values(new: NewJob) -> dict[str, Any]:

@@ -12,8 +12,8 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
-from weakref import WeakValueDictionary
 
+from spleeter_microservice.access.shares import Turns
 from spleeter_microservice.errors import InputError, JobStoppedError
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
 from spleeter_microservice.sandbox.inference_process import InferenceProcess
@@ -55,6 +55,7 @@ class ProbeLimits:
         start_seconds: seconds until a process must be ready.
         open_files: number of open files.
         processes: number of processes; further files wait.
+        of_each: number of a tenant's files that are probed at a time.
     """
 
     memory: int = 512 << 20
@@ -63,6 +64,7 @@ class ProbeLimits:
     start_seconds: float = 60.0
     open_files: int = 64
     processes: int = 2
+    of_each: int = 1
 
 
 class Prober:
@@ -76,8 +78,7 @@ class Prober:
     def __init__(self, folder: Path, limits: ProbeLimits | None = None) -> None:
         self.folder = folder.resolve()
         self.limits = limits or ProbeLimits()
-        self._turns = asyncio.Semaphore(self.limits.processes)
-        self._turns_of: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._turns = Turns(self.limits.of_each, self.limits.processes)
         self._idle: list[InferenceProcess] = []
         self._busy: set[InferenceProcess] = set()
 
@@ -92,7 +93,7 @@ class Prober:
         Raises:
             InferenceUnavailableError: if it cannot be started.
         """
-        async with self._turns:
+        async with self._turns.take(""):
             self._idle.append(await self._process())
 
     async def probe(
@@ -112,9 +113,7 @@ class Prober:
             InferenceCrashedError: if the process crashes.
             InferenceUnavailableError: if no process can be started.
         """
-        # With one file of each tenant in it, a queue gives every tenant the same turns.
-        turn = self._turns_of.setdefault(tenant, asyncio.Lock())
-        async with turn, self._turns:
+        async with self._turns.take(tenant):
             process = await self._process()
             self._busy.add(process)
             limits, wanted = self.limits, asdict(options or SeparationOptions())

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from spleeter_microservice.access.rate_limit import Allowance
+from spleeter_microservice.access.shares import Bound, Share
 from spleeter_microservice.audio.codecs import CODECS
 from spleeter_microservice.audio.containers import AUDIO_ENDINGS
 from spleeter_microservice.web.auth import Caller
 from spleeter_microservice.web.openapi.responses import keyed_responses
-from spleeter_microservice.web.services import ServicesDep
+from spleeter_microservice.web.services import Services, ServicesDep
 
 router = APIRouter(tags=["separations"])
 
@@ -30,6 +32,19 @@ class QueueRoom(BaseModel):
 
     limit: int = Field(description="Separations that may be queued at the same time.", examples=[100])
     remaining: int = Field(description="Separations that may be submitted now.", examples=[97])
+
+
+class ShareLimit(BaseModel):
+    """How much of something you may hold at a time."""
+
+    limit: int = Field(description="How much you may hold.", examples=[64])
+    in_all: int = Field(description="How much all callers together may hold.", examples=[256])
+    used: int | None = Field(
+        description="How much you hold. Null for what is waited for instead of being refused.", examples=[2]
+    )
+    of_service: bool = Field(
+        description="Whether the bound is one of the whole service, and not of each of its processes."
+    )
 
 
 class RetentionHours(BaseModel):
@@ -56,6 +71,9 @@ class Limits(BaseModel):
     retention_hours: RetentionHours
     requests: RequestRate
     queue: QueueRoom
+    shares: dict[Share, ShareLimit] = Field(
+        description="Bounds of what you hold at a time. Beyond one, the response is 429 with `Retry-After`."
+    )
 
 
 @router.get("/v1/limits", operation_id="getLimits", responses=keyed_responses())
@@ -64,7 +82,8 @@ async def limits(request: Request, services: ServicesDep, caller: Caller) -> Lim
     config, rate = services.config, services.requests.rate
     allowance: Allowance = request.state.allowance
     hour = timedelta(hours=1)
-    queued = await services.repository.queued(caller.tenant)
+    usage = await services.repository.usage(caller.tenant)
+    queued, max_queued = usage[Share.QUEUED_JOBS], services.shares.bounds[Share.QUEUED_JOBS].limit
     return Limits(
         file_bytes=config.max_file_bytes,
         song_seconds=config.max_duration,
@@ -80,5 +99,20 @@ async def limits(request: Request, services: ServicesDep, caller: Caller) -> Lim
             maximum=config.max_retention / hour,
         ),
         requests=RequestRate(limit=rate.limit, seconds=rate.period, remaining=allowance.remaining),
-        queue=QueueRoom(limit=config.max_queued, remaining=max(0, config.max_queued - queued)),
+        queue=QueueRoom(limit=max_queued, remaining=max(0, max_queued - queued)),
+        shares={
+            share: ShareLimit(
+                limit=bound.limit,
+                in_all=bound.in_all,
+                used=_used(services, bound, caller.tenant, usage),
+                of_service=share.of_service,
+            )
+            for share, bound in services.shares.bounds.items()
+        },
     )
+
+
+def _used(services: Services, bound: Bound, tenant: str, usage: Mapping[str, int]) -> int | None:
+    if bound.share.of_service:
+        return usage[bound.share]
+    return None if bound.error is None else services.shares.held(bound.share, tenant)

@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 
 from spleeter_microservice.access.keys import ApiKeys
 from spleeter_microservice.access.rate_limit import RateLimiter
+from spleeter_microservice.access.shares import Shares
 from spleeter_microservice.access.tokens import TokenVerifier
 from spleeter_microservice.antivirus.scan import Scanner
 from spleeter_microservice.audit.log import AuditLog
@@ -77,7 +78,6 @@ class ApiConfig:
         max_file_bytes: largest upload, in bytes.
         max_duration: longest selection of a song, in seconds.
         allowed_extensions: accepted file extensions, in lower case and without the dot; none accepts all.
-        max_queued: jobs that a tenant may have waiting.
         default_retention: time after a job's end until its files are erased.
         max_retention: the longest such time that a request may ask for.
         root_path: path under which a proxy serves the service; empty without one.
@@ -94,7 +94,6 @@ class ApiConfig:
     max_file_bytes: int
     max_duration: float
     allowed_extensions: frozenset[str]
-    max_queued: int
     default_retention: timedelta
     max_retention: timedelta
     allowed_hosts: tuple[str, ...]
@@ -114,6 +113,7 @@ class Services:
     Attributes:
         requests: rate limit of each tenant's requests.
         attempts: rate limit of each client address's failed authentications.
+        shares: what tenants hold of this process, and the bounds of all that they share.
         outgoing: client that fetches ``source_url``; None while the operator has that off.
         url_policy: policy for the addresses of webhooks.
         space: space on the disks that new songs need.
@@ -129,6 +129,7 @@ class Services:
     tokens: TokenVerifier | None
     requests: RateLimiter
     attempts: RateLimiter
+    shares: Shares
     scanner: Scanner | None
     audit: AuditLog
     prober: Prober

@@ -156,11 +156,12 @@ class JobSeparator:
     async def _store(self, job: Job, name: str, stem: Stem) -> StoredStem:
         codec = CODECS[job.options.codec]
         key, peaks_key = f"{job.prefix}/stems/{name}.{codec.name}", f"{job.prefix}/peaks/{name}.json"
-        await self._patiently(lambda: self._objects.note(job.prefix, [key, peaks_key]))
+        peaks = peaks_document(stem)
+        sizes = {key: stem.path.stat().st_size, peaks_key: len(peaks)}
+        await self._patiently(lambda: self._objects.note(job.tenant, job.prefix, sizes))
         written = await self._patiently(
             lambda: self._storage.put_file(stem.path, key, max_bytes=self.limits.file_size)
         )
-        peaks = peaks_document(stem)
         await self._patiently(lambda: self._storage.put(peaks_key, single_chunk(peaks), max_bytes=len(peaks)))
         return StoredStem(name, key, written.size, written.sha256, codec.media_type, written.crc32)
 

@@ -376,7 +376,7 @@ async def test_a_bucket_that_cannot_be_listed_is_ready_and_its_objects_are_erase
     async with Database(database_url) as database:
         objects = JobObjects(database, storage)
         for prefix in prefixes:
-            await objects.note(prefix, [f"{prefix}/input", f"{prefix}/stems/never-written.wav"])
+            await objects.note("ann", prefix, {f"{prefix}/input": 1, f"{prefix}/stems/never-written.wav": 1})
             await put(storage, f"{prefix}/input", bytes(6 * MEGABYTE if prefix == prefixes[0] else 1))
         await objects.erase(prefixes[0])
         async with database.transaction() as transaction:

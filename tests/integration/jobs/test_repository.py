@@ -12,7 +12,6 @@ from spleeter_microservice.errors import (
     DatabaseUnavailableError,
     IdempotencyConflictError,
     InvalidCursorError,
-    QueueFullError,
     UnknownJobError,
 )
 from spleeter_microservice.jobs.claims import Claims, Failure
@@ -142,23 +141,6 @@ async def test_a_deleted_or_expired_result_is_not_reused(
     await expire(database, await succeed(database, new_job(content_hash="two")))
     for content in ("one", "two"):
         assert (await repository.create(new_job(content_hash=content))).origin is Origin.NEW
-
-
-async def test_a_tenant_with_too_many_queued_jobs_is_refused_and_others_are_not(
-    repository: JobRepository,
-) -> None:
-    await repository.create(new_job(), limit=1)
-    with pytest.raises(QueueFullError, match="1 jobs are queued"):
-        await repository.create(new_job(), limit=1)
-    assert (await repository.create(new_job("bob"), limit=1)).origin is Origin.NEW
-    assert (await repository.load()).queued == 2
-
-
-async def test_the_limit_holds_for_concurrent_requests(repository: JobRepository) -> None:
-    outcomes = await asyncio.gather(
-        *(repository.create(new_job(), limit=3) for _ in range(8)), return_exceptions=True
-    )
-    assert sum(isinstance(outcome, QueueFullError) for outcome in outcomes) == 5
 
 
 async def test_pages_have_every_job_once_newest_first(repository: JobRepository) -> None:

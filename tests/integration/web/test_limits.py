@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from spleeter_microservice.access.rate_limit import Rate
+from spleeter_microservice.access.shares import Share
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
 from tests.support.memory_access import MemoryRateLimiter
@@ -27,7 +28,12 @@ async def test_limits_are_those_that_the_service_enforces(ann: httpx.AsyncClient
     limits, config = answer.json(), services.config
     assert answer.headers["ratelimit"].startswith('"requests";r=8;t=')
     assert limits["requests"] == {"limit": 10, "seconds": 60, "remaining": 8}
-    assert limits["queue"] == {"limit": config.max_queued, "remaining": config.max_queued - 1}
+    assert limits["queue"] == {"limit": 1000, "remaining": 999}
+    assert list(limits["shares"]) == [*Share]
+    used = {share: limits["shares"][share]["used"] for share in Share if limits["shares"][share]["used"]}
+    assert used == {"queued_jobs": 1, "queued_seconds": 1, "stored_bytes": 2 * 176_400 + len(song())}
+    assert limits["shares"]["queued_jobs"] == {"limit": 1000, "in_all": 10_000, "used": 1, "of_service": True}
+    assert limits["shares"]["inspections"] == {"limit": 1, "in_all": 2, "used": None, "of_service": False}
     assert (limits["file_bytes"], limits["song_seconds"]) == (config.max_file_bytes, config.max_duration)
     assert {"wav", "qta", "webm"} < set(limits["extensions"])
     assert limits["any_name"]

@@ -51,7 +51,7 @@ SPEAKING = {
     errors.CredentialsError,
     errors.MissingScopeError,
     errors.RateLimitError,
-    errors.QueueFullError,
+    *errors.error_classes(errors.ShareError),
     errors.UnknownJobError,
     errors.NotReadyError,
     errors.NoSuchStemError,

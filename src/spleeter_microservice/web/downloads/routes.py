@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import Response
 
+from spleeter_microservice.access.shares import Share
 from spleeter_microservice.audio.codecs import CODECS
 from spleeter_microservice.errors import (
     InvalidFieldsError,
@@ -15,6 +16,7 @@ from spleeter_microservice.errors import (
     NotReadyError,
     ObjectNotFoundError,
     StorageUnavailableError,
+    TooManyDownloadsError,
     UnknownJobError,
     UnsatisfiableRangeError,
 )
@@ -28,6 +30,7 @@ from spleeter_microservice.web.downloads.results import (
 )
 from spleeter_microservice.web.openapi.responses import Answers, keyed_responses
 from spleeter_microservice.web.services import ServicesDep
+from spleeter_microservice.web.shares import holding
 
 router = APIRouter(tags=["results"], default_response_class=Response)
 
@@ -63,7 +66,15 @@ _HEADERS: Answers = {200: {"description": "The file exists.", "headers": _FILE}}
 _DRAWN: Answers = {
     200: {"description": "The peaks.", "content": {"application/json": _PEAKS}, "headers": _CACHED}
 }
-_NONE = (InvalidFieldsError, UnknownJobError, NotReadyError, ObjectNotFoundError, StorageUnavailableError)
+_NONE = (
+    InvalidFieldsError,
+    UnknownJobError,
+    NotReadyError,
+    ObjectNotFoundError,
+    StorageUnavailableError,
+    TooManyDownloadsError,
+)
+_HELD = [holding(Share.DOWNLOADS)]
 _NO_STEM = (*_NONE, NoSuchStemError)
 
 
@@ -103,6 +114,7 @@ Found = Annotated[Job, Depends(find)]
     "/v1/separations/{id}/stems/{stem}",
     operation_id="downloadStem",
     responses=keyed_responses(*_NO_STEM, UnsatisfiableRangeError) | _NOT_MODIFIED | _WHOLE | _RANGE,
+    dependencies=_HELD,
     openapi_extra=_with_headers("Range", "If-Range", "If-None-Match"),
 )
 async def get_stem(request: Request, services: ServicesDep, job: Found, stem: StemName) -> Response:
@@ -122,6 +134,7 @@ async def get_stem(request: Request, services: ServicesDep, job: Found, stem: St
     "/v1/separations/{id}/archive",
     operation_id="downloadArchive",
     responses=keyed_responses(*_NONE) | _NOT_MODIFIED | _ARCHIVE,
+    dependencies=_HELD,
     openapi_extra=_with_headers("If-None-Match"),
 )
 async def get_archive(request: Request, services: ServicesDep, job: Found) -> Response:
@@ -133,6 +146,7 @@ async def get_archive(request: Request, services: ServicesDep, job: Found) -> Re
     "/v1/separations/{id}/peaks/{stem}",
     operation_id="getPeaks",
     responses=keyed_responses(*_NO_STEM) | _NOT_MODIFIED | _DRAWN,
+    dependencies=_HELD,
     openapi_extra=_with_headers("If-None-Match"),
 )
 async def get_peaks(request: Request, services: ServicesDep, job: Found, stem: StemName) -> Response:

@@ -13,7 +13,13 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response, StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
-from spleeter_microservice.errors import DatabaseUnavailableError, InvalidFieldsError, UnknownJobError
+from spleeter_microservice.access.shares import Share
+from spleeter_microservice.errors import (
+    DatabaseUnavailableError,
+    InvalidFieldsError,
+    TooManyStreamsError,
+    UnknownJobError,
+)
 from spleeter_microservice.jobs.job import JobEvent, State
 from spleeter_microservice.jobs.notifications import DELETED, Notice
 from spleeter_microservice.jobs.repository import JobRepository
@@ -21,6 +27,7 @@ from spleeter_microservice.web.auth import CanRead
 from spleeter_microservice.web.openapi.responses import Answers, keyed_responses
 from spleeter_microservice.web.separations.notifications import HubDep, NotificationHub, Subscription
 from spleeter_microservice.web.services import ServicesDep
+from spleeter_microservice.web.shares import holding
 
 HEARTBEAT = 15.0
 """Seconds of silence after which a comment is sent, so that no proxy closes the connection."""
@@ -56,7 +63,8 @@ LastEventId = Annotated[
 @router.get(
     "/v1/separations/{id}/events",
     operation_id="followSeparation",
-    responses=keyed_responses(InvalidFieldsError, UnknownJobError) | _FOLLOWED,
+    responses=keyed_responses(InvalidFieldsError, UnknownJobError, TooManyStreamsError) | _FOLLOWED,
+    dependencies=[holding(Share.EVENT_STREAMS)],
     response_class=StreamingResponse,
 )
 async def follow(

@@ -9,12 +9,14 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
 
+from spleeter_microservice.access.shares import Share
 from spleeter_microservice.errors import (
     InvalidFieldsError,
     NotReadyError,
     ObjectNotFoundError,
     SeparationFailedError,
     StoppingError,
+    TooManyDownloadsError,
     UnknownJobError,
     WaitedTooLongError,
 )
@@ -35,6 +37,7 @@ from spleeter_microservice.web.separations.notifications import HubDep, Notifica
 from spleeter_microservice.web.separations.presenters import separation_path
 from spleeter_microservice.web.separations.routes import CREATED_HEADERS, IdempotencyKey, erase
 from spleeter_microservice.web.services import Services, ServicesDep
+from spleeter_microservice.web.shares import holding
 from spleeter_microservice.web.submit.options import Stem
 from spleeter_microservice.web.submit.submit import submit_song
 
@@ -63,6 +66,7 @@ _REFUSALS = (
     ObjectNotFoundError,
     SeparationFailedError,
     StoppingError,
+    TooManyDownloadsError,
     WaitedTooLongError,
 )
 OneStem = Annotated[Stem | None, Query(description="Return this stem only, not the archive.")]
@@ -72,6 +76,7 @@ OneStem = Annotated[Stem | None, Query(description="Return this stem only, not t
     "/separate",
     operation_id="separate",
     responses=keyed_responses(*_REFUSALS) | _SEPARATED,
+    dependencies=[holding(Share.DOWNLOADS)],
     openapi_extra={"requestBody": SUBMISSION_BODY},
 )
 async def separate(

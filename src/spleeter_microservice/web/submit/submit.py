@@ -16,6 +16,8 @@ import structlog
 from fastapi import Request
 
 from spleeter_microservice.access.principal import Principal
+from spleeter_microservice.access.shares import Share
+from spleeter_microservice.audio.codecs import CODECS
 from spleeter_microservice.audit.record import Action
 from spleeter_microservice.errors import (
     AntivirusError,
@@ -24,14 +26,14 @@ from spleeter_microservice.errors import (
     IdempotencyConflictError,
     InfectedError,
     NoSamplesError,
-    QueueFullError,
     ScanLimitError,
     ScannerUnavailableError,
+    ShareError,
     SongTooLongError,
     SpleeterError,
     StorageError,
 )
-from spleeter_microservice.jobs.job import NewJob, new_job_id
+from spleeter_microservice.jobs.job import JobOptions, NewJob, new_job_id
 from spleeter_microservice.jobs.repository import Created, Origin
 from spleeter_microservice.observability.metrics import ANTIVIRUS_SCANS, UPLOADS_REJECTED
 from spleeter_microservice.observability.tracing import traceparent
@@ -45,6 +47,7 @@ from spleeter_microservice.web.submit.spool import SpooledFile, spooled
 from spleeter_microservice.web.submit.upload import Upload, check_content
 
 _BYTES_PER_SECOND = 16_000  # of recordings that do not state their length: 128 kbit/s
+_BITS_PER_SECOND = 1_411_200  # of lossless stems
 _SCAN_RESULTS: dict[type[AntivirusError], str] = {
     InfectedError: "infected",
     ScanLimitError: "beyond-limit",
@@ -63,7 +66,8 @@ async def submit_song(
         SpleeterError: if the request is refused; the class says why, and it has been counted and recorded.
     """
     try:
-        return await _submit(request, services, caller, idempotency_key)
+        with services.shares.hold(Share.UPLOADS, caller.tenant):
+            return await _submit(request, services, caller, idempotency_key)
     except SpleeterError as error:
         await _record_refusal(request, error)
         raise
@@ -88,16 +92,17 @@ async def _submit(
 async def _inspect(
     services: Services, caller: Principal, file: SpooledFile, form: SubmissionForm
 ) -> AudioFacts:
-    await _scan(services, file)
+    await _scan(services, caller, file)
     return await services.prober.probe(file.path, form.reading_options(), caller.tenant)
 
 
-async def _scan(services: Services, file: SpooledFile) -> None:
+async def _scan(services: Services, caller: Principal, file: SpooledFile) -> None:
     if services.scanner is None:
         ANTIVIRUS_SCANS.labels("skipped").inc()
         return
     try:
-        await services.scanner.scan(file_blocks(file.path))
+        async with services.shares.scans.take(caller.tenant):
+            await services.scanner.scan(file_blocks(file.path))
     except AntivirusError as error:
         ANTIVIRUS_SCANS.labels(_SCAN_RESULTS[type(error)]).inc()
         raise
@@ -109,6 +114,7 @@ async def _new_job(
 ) -> NewJob:
     seconds = _seconds(form, facts, upload.file.size, services.config.max_duration)
     model = await services.workers.choose(form.stems, form.bandwidth)
+    options = form.job_options(model)
     job_id = new_job_id()
     prefix = f"separations/{job_id}"
     return NewJob(
@@ -118,8 +124,9 @@ async def _new_job(
         input_key=f"{prefix}/input",
         input_name=upload.name,
         audio_seconds=seconds,
+        expected_bytes=_expected_bytes(options, len(options.only or model.stems), seconds),
         content_hash=upload.file.sha256,
-        options=form.job_options(model),
+        options=options,
         result_version=model.result_version,
         retention=form.retention(services.config),
         request_id=upload.request.state.request_id,
@@ -145,6 +152,12 @@ def _seconds(form: SubmissionForm, facts: AudioFacts, size: int, limit: float) -
     return seconds
 
 
+def _expected_bytes(options: JobOptions, stems: int, seconds: float) -> int:
+    """Estimate the size of the stems: those in a lossless codec are as large as on a CD."""
+    bits = CODECS[options.codec].bits_per_second(options.bitrate) or _BITS_PER_SECOND
+    return stems * int(seconds * bits / 8)
+
+
 def _keyed(new: NewJob, key: str, form: SubmissionForm) -> NewJob:
     """Bind a job to an idempotency key and a hash of the request."""
     # The content behind a URL may change while the request stays the same.
@@ -155,11 +168,11 @@ def _keyed(new: NewJob, key: str, form: SubmissionForm) -> NewJob:
 
 
 async def _create(request: Request, services: Services, file: SpooledFile, new: NewJob) -> Created:
-    await services.objects.note(new.prefix, [new.input_key])
+    await services.objects.note(new.tenant, new.prefix, {new.input_key: file.size})
     await services.storage.put_file(file.path, new.input_key, max_bytes=file.size)
     try:
-        created = await services.repository.create(new, limit=services.config.max_queued)
-    except (IdempotencyConflictError, QueueFullError):
+        created = await services.repository.create(new, bounds=services.shares.of_service)
+    except (IdempotencyConflictError, ShareError):
         await _erase(services, new.prefix)
         raise
     if created.origin is not Origin.NEW:

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
 
+from spleeter_microservice.access.shares import Share
 from spleeter_microservice.audio.containers import ending_of, endings_of_format
 from spleeter_microservice.audit.record import Action
 from spleeter_microservice.errors import EmptyInputError, InvalidFieldsError, UnsupportedTypeError
@@ -83,7 +84,8 @@ class Upload:
                 {"source_url": "This service does not fetch songs from URLs. Send the file in a form."}
             )
         self._check(form)
-        await while_connected(self.request, self._download(outgoing, url))
+        with self.services.shares.hold(Share.FETCHES, self.request.state.principal.tenant):
+            await while_connected(self.request, self._download(outgoing, url))
         await record(self.request, Action.SOURCE_FETCHED, url=url, bytes=self.file.size)
         return form
 

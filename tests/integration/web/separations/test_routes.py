@@ -20,7 +20,7 @@ from spleeter_microservice.webhooks.deliveries import WebhookDelivery
 from tests.support.audit import audited
 from tests.support.job_samples import WARNINGS
 from tests.support.waiting import eventually
-from tests.support.web_service import Player, WorkerRegistry, build_services, song
+from tests.support.web_service import Player, WorkerRegistry, build_services, shares, song
 
 pytestmark = pytest.mark.asyncio
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.asyncio
 @pytest.fixture
 def services(database: Database, fleet: WorkerRegistry, tmp_path: Path) -> Services:
     plain = build_services(database, tmp_path, fleet)
-    return replace(plain, config=replace(plain.config, max_queued=3, signing_webhooks=True))
+    return replace(plain, config=replace(plain.config, signing_webhooks=True), shares=shares(max_queued=3))
 
 
 async def submit(

@@ -1,0 +1,134 @@
+"""Shares: how much of the service a tenant may hold at a time, and all tenants together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from weakref import WeakValueDictionary
+
+from spleeter_microservice.errors import ShareError
+
+_TIMES_FREE = 8
+
+
+class Share(StrEnum):
+    """Something that tenants share."""
+
+    UPLOADS = "uploads"
+    FETCHES = "fetches"
+    SCANS = "scans"
+    INSPECTIONS = "inspections"
+    DOWNLOADS = "downloads"
+    EVENT_STREAMS = "event_streams"
+
+    # Of the whole service, counted in the database under these names.
+    QUEUED_JOBS = "queued_jobs"
+    QUEUED_SECONDS = "queued_seconds"
+    STORED_BYTES = "stored_bytes"
+    PENDING_WEBHOOKS = "pending_webhooks"
+
+    @property
+    def of_service(self) -> bool:
+        """Whether the whole service has it, and not each process."""
+        return self in (
+            Share.QUEUED_JOBS,
+            Share.QUEUED_SECONDS,
+            Share.STORED_BYTES,
+            Share.PENDING_WEBHOOKS,
+        )
+
+
+@dataclass(frozen=True)
+class Bound:
+    """How much of a share may be held.
+
+    A tenant may also hold at most eight times what is free. However many tenants take what they can,
+    something is left for others (decision 20).
+
+    Attributes:
+        share: what is held.
+        limit: how much of it a tenant may hold.
+        in_all: how much of it all tenants may hold together.
+        error: what refuses to hold more; None if more has to wait.
+    """
+
+    share: Share
+    limit: int
+    in_all: int
+    error: type[ShareError] | None = None
+
+    def check(self, held: int, held_in_all: int) -> None:
+        """Check that a tenant may hold more.
+
+        Raises:
+            ShareError: if not; the subclass is ``error``.
+        """
+        allowed = min(self.limit, _TIMES_FREE * max(0, self.in_all - held_in_all))
+        if self.error is not None and held >= allowed:
+            most = f"at most {allowed}{' at the moment' if allowed < self.limit else ''}"
+            raise self.error(f"You have {held} {self.error.what}, and may have {most}. {self.error.advice}")
+
+
+class Turns:
+    """Turns of tenants: who has as many as allowed waits for one, and delays no other tenant by more.
+
+    Args:
+        of_each: how many a tenant may have at a time.
+        in_all: how many may be taken at a time.
+    """
+
+    def __init__(self, of_each: int, in_all: int) -> None:
+        self._of_each = of_each
+        self._in_all = asyncio.Semaphore(in_all)
+        self._of: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def take(self, tenant: str) -> AsyncIterator[None]:
+        """Wait for a turn, and have it until the end of the block."""
+        own = self._of.setdefault(tenant, asyncio.Semaphore(self._of_each))
+        # With few of each tenant in it, a queue gives every tenant the same turns.
+        async with own, self._in_all:
+            yield
+
+
+class Shares:
+    """What tenants hold of one process, within bounds.
+
+    Attributes:
+        bounds: all bounds, by what they bound.
+        scans: turns at scanning for viruses.
+    """
+
+    def __init__(self, bounds: Iterable[Bound]) -> None:
+        self.bounds = {bound.share: bound for bound in bounds}
+        self.scans = Turns(self.bounds[Share.SCANS].limit, self.bounds[Share.SCANS].in_all)
+        self._held: defaultdict[Share, Counter[str]] = defaultdict(Counter)
+
+    @property
+    def of_service(self) -> list[Bound]:
+        """The bounds that the database is needed for."""
+        return [bound for share, bound in self.bounds.items() if share.of_service]
+
+    @contextmanager
+    def hold(self, share: Share, tenant: str) -> Iterator[None]:
+        """Hold one of a share.
+
+        Raises:
+            ShareError: if the tenant may not hold more.
+        """
+        held = self._held[share]
+        self.bounds[share].check(held[tenant], held.total())
+        held[tenant] += 1
+        try:
+            yield
+        finally:
+            held[tenant] -= 1
+            held += Counter()  # drops the tenants with none
+
+    def held(self, share: Share, tenant: str) -> int:
+        """Return how much a tenant holds of this process."""
+        return self._held[share][tenant]
