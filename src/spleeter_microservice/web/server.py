@@ -67,7 +67,9 @@ class BoundedProtocol(HttpToolsProtocol):
             logger.warning("too many connections", reason=reason, open=len(self._open), client=closed.client)
 
     def _has_key(self) -> bool:
-        return self.scope is not None and "principal" in self.scope["state"]
+        """Return whether the latest request has a valid key; one that was answered before its end has not."""
+        state = self.scope["state"] if self.scope is not None else {}
+        return "principal" in state and "lingers" not in state
 
     def _time_out(self) -> None:
         CONNECTIONS_CLOSED.labels("silent").inc()

@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 
 from spleeter_microservice.observability.logs import Seldom
 from spleeter_microservice.web import server
+from spleeter_microservice.web.middleware.body_limit import BodyLimitMiddleware, BodyLimits
 from tests.support.logs import logged
 from tests.support.raw_http import Connection, connected, request
 from tests.support.waiting import eventually
@@ -45,10 +46,16 @@ def application(finish: asyncio.Event) -> FastAPI:
         await finish.wait()
         return "done"
 
+    @app.post("/refused")
+    async def refused(request: Request) -> str:
+        request.state.principal = "ann"
+        return "no"
+
     @app.get("/open")
     async def unkeyed() -> str:
         return "x" * (8 << 20)
 
+    app.add_middleware(BodyLimitMiddleware, limits=BodyLimits(upload=1, other=1 << 20, linger=60))
     return app
 
 
@@ -58,7 +65,9 @@ async def ask(connection: Connection, path: str) -> int:
 
 
 @pytest.mark.parametrize(
-    "beginning", [b"", b"GET / HT", request("GET /open")], ids=["silent", "slow headers", "reads nothing"]
+    "beginning",
+    [b"", b"GET / HT", request("GET /open"), request("POST /refused", Content_Length=1 << 20)],
+    ids=["silent", "slow headers", "reads nothing", "refused while sending"],
 )
 async def test_strangers_make_room_whatever_they_do(beginning: bytes) -> None:
     finish, before = asyncio.Event(), closed("no-key")

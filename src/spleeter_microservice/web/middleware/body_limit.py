@@ -72,7 +72,7 @@ class BodyLimitMiddleware:
             await self.app(scope, receive, send)
             return
         body = _Body(scope, receive, self._limits)
-        response = _Response(body, send, self._limits.linger)
+        response = _Response(body, scope, send, self._limits.linger)
         error = body.problem()
         app = self.app if error is None else problem_response(scope, error)
         await app(scope, body.receive, response.send)
@@ -151,8 +151,9 @@ class _Body:
 class _Response:
     """A response that is held open until the end of a refused body."""
 
-    def __init__(self, body: _Body, send: Send, linger: float) -> None:
+    def __init__(self, body: _Body, scope: Scope, send: Send, linger: float) -> None:
         self._body = body
+        self._scope = scope
         self._send = send
         self._linger = linger
 
@@ -168,6 +169,7 @@ class _Response:
             await self._send(message)
         else:
             await self._send({**message, "more_body": True})
+            self._scope.setdefault("state", {})["lingers"] = True
             await self._body.drop(self._linger)
             self._body.complete = True
             await self._send({"type": "http.response.body"})
