@@ -241,6 +241,7 @@ class Fleet:
             "SPLEETER_MODELS_DIR": str(models.absolute()),
             "SPLEETER_PORT": str(self.port),
             "SPLEETER_MAX_QUEUED": "100000",
+            "SPLEETER_MAX_QUEUED_HOURS": "100000",
             "SPLEETER_REQUESTS_PER_MINUTE": "1000000",
             **self._changes,
         }

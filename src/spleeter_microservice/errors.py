@@ -482,74 +482,6 @@ class IdempotencyConflictError(JobError, code="idempotency-conflict", http=422, 
     public = ""
 
 
-class ShareError(SpleeterError, code="too-much", http=429):
-    """The tenant holds as much of something as it may at the moment.
-
-    Attributes:
-        what: what it holds.
-        advice: what to do.
-    """
-
-    public = ""
-    retry_after = _RETRY_SOON
-    what = "of this"
-    advice = "Wait until one ends."
-
-
-class TooManyUploadsError(ShareError, code="too-many-uploads"):
-    """As many of the tenant's songs are being received and checked as the limit allows."""
-
-    what = "uploads under way"
-
-
-class TooManyFetchesError(ShareError, code="too-many-fetches"):
-    """As many of the tenant's songs are being fetched from their URLs as the limit allows."""
-
-    what = "fetches of source_url under way"
-
-
-class TooManyDownloadsError(ShareError, code="too-many-downloads"):
-    """The tenant has as many downloads, or waiting calls, under way as the limit allows."""
-
-    what = "downloads or waiting calls under way"
-
-
-class TooManyStreamsError(ShareError, code="too-many-streams"):
-    """The tenant has as many event streams open as the limit allows."""
-
-    what = "event streams open"
-
-
-class QueueFullError(ShareError, code="queue-full", exit_status=86):
-    """The tenant has as many queued jobs as the limit allows."""
-
-    retry_after = 30
-    what = "separations queued"
-    advice = "Wait until some of them have started, or delete some."
-
-
-class QueueTooLongError(QueueFullError, code="queue-too-long"):
-    """The tenant has as much audio in the queue as the limit allows."""
-
-    what = "seconds of audio queued"
-
-
-class StoredTooMuchError(ShareError, code="stored-too-much"):
-    """The tenant's songs and stems, with those that unfinished jobs will have, reach the limit in bytes."""
-
-    retry_after = 60
-    what = "bytes stored or expected"
-    advice = "Delete separations, or wait until some expire."
-
-
-class WebhooksPendingError(ShareError, code="webhooks-pending"):
-    """The tenant has as many webhooks to be delivered, now or when jobs end, as the limit allows."""
-
-    retry_after = 60
-    what = "webhooks pending"
-    advice = "Check that callback_url answers, or leave it out."
-
-
 class InvalidCursorError(JobError, code="invalid-cursor", http=422, exit_status=87):
     """A cursor is not one that a page of jobs returned."""
 
@@ -640,6 +572,73 @@ class UnsupportedTypeError(RequestError, code="unsupported-type", http=415):
 
 class SongTooLongError(RequestError, code="too-long", http=422):
     """The song is longer than the limit. Select a part with ``offset`` and ``duration``."""
+
+
+class ShareError(RequestError, code="too-much", http=429):
+    """The tenant holds as much of something as it may at the moment.
+
+    Attributes:
+        what: what it holds.
+        advice: what to do.
+    """
+
+    retry_after = _RETRY_SOON
+    what = "of this"
+    advice = "Wait until one ends."
+
+
+class TooManyUploadsError(ShareError, code="too-many-uploads"):
+    """As many of the tenant's songs are being received and checked as the limit allows."""
+
+    what = "uploads under way"
+
+
+class TooManyFetchesError(ShareError, code="too-many-fetches"):
+    """As many of the tenant's songs are being fetched from their URLs as the limit allows."""
+
+    what = "fetches of source_url under way"
+
+
+class TooManyDownloadsError(ShareError, code="too-many-downloads"):
+    """The tenant has as many downloads, or waiting calls, under way as the limit allows."""
+
+    what = "downloads or waiting calls under way"
+
+
+class TooManyStreamsError(ShareError, code="too-many-streams"):
+    """The tenant has as many event streams open as the limit allows."""
+
+    what = "event streams open"
+
+
+class QueueFullError(ShareError, code="queue-full", exit_status=86):
+    """The tenant has as many queued jobs as the limit allows."""
+
+    retry_after = 30
+    what = "separations queued"
+    advice = "Wait until some of them have started, or delete some."
+
+
+class QueueTooLongError(QueueFullError, code="queue-too-long"):
+    """The tenant has as much audio in the queue as the limit allows."""
+
+    what = "seconds of audio queued"
+
+
+class StoredTooMuchError(ShareError, code="stored-too-much"):
+    """The tenant's songs and stems, with those that unfinished jobs will have, reach the limit in bytes."""
+
+    retry_after = 60
+    what = "bytes stored or expected"
+    advice = "Delete separations, or wait until some expire."
+
+
+class WebhooksPendingError(ShareError, code="webhooks-pending"):
+    """The tenant has as many webhooks to be delivered, now or when jobs end, as the limit allows."""
+
+    retry_after = 60
+    what = "webhooks pending"
+    advice = "Check that callback_url answers, or leave it out."
 
 
 class NotReadyError(RequestError, code="not-ready", http=409):
