@@ -263,6 +263,10 @@ class InferenceCrashedError(InferenceError, code="process-died", http=422, exit_
         self.signal = signal
 
 
+class InferenceStalledError(InferenceCrashedError, exit_status=56):
+    """The confined process that handled the file stopped making progress, and was ended."""
+
+
 class InferenceUnavailableError(InferenceError, exit_status=54):
     """No confined process is running, and none can be started."""
 

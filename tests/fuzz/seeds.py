@@ -116,7 +116,7 @@ def urls() -> Iterator[bytes]:
 
 def messages() -> Iterator[bytes]:
     """Yield what an inference process sends."""
-    yield json.dumps({"type": "progress", "done": 5, "total": None}).encode()
+    yield json.dumps({"type": "progress", "done": 5, "total": None, "steps": 7}).encode()
     quality = {"level": -20.5, "peak": 0.5, "beyond_full_scale": 0, "energy_share": 0.4, "correlation": 0.1}
     stem = {
         "clipped_samples": 0,

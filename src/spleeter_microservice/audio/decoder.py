@@ -18,6 +18,9 @@ from spleeter_microservice.audio.warnings import NOTICEABLE
 Warn = Callable[[str, str, float], None]
 """Called with the code, the message and the position of a warning, in seconds of the part."""
 
+Check = Callable[[], None]
+"""Called to find out whether to continue, in any thread."""
+
 MIN_SAMPLE_RATE = 1000
 MAX_SAMPLE_RATE = 6_000_000  # DSD is decoded at up to 5.6 MHz
 """Accepted sample rates in Hz: a forged one could exhaust the memory, or turn a few bytes into hours."""
@@ -61,6 +64,7 @@ class Decoder:
         part: what to decode.
         structure: findings about the file.
         warn: called with whatever is odd.
+        check: called with every packet and block of silence; decoding ends with the error that it raises.
 
     Attributes:
         announced_duration: seconds that the file claims to last, sometimes an estimate, or None.
@@ -70,8 +74,9 @@ class Decoder:
         is_cut: whether the file ends before its stated end; set after the last sample.
     """
 
-    def __init__(self, path: Path, part: OpenPart, structure: Structure, warn: Warn) -> None:
+    def __init__(self, path: Path, part: OpenPart, structure: Structure, warn: Warn, check: Check) -> None:
         self._path, self._part, self._structure, self._warn = path, part, structure, warn
+        self._check = check
         self._format = part.container.format.name
         self._context = part.stream.codec_context
         # Checksums are reliable in FLAC and Ogg; in MP3 many are wrong although the sound is fine.
@@ -133,6 +138,7 @@ class Decoder:
             samples = at_most_stereo(samples, self._part.layout if is_same else frame.layout)
             missing = round(self._gap_before(frame) * rate)
             for start in range(0, missing, _SILENT_BLOCK):
+                self._check()
                 yield rate, np.zeros((min(_SILENT_BLOCK, missing - start), samples.shape[1]), np.float32)
             self._clock += (missing + len(samples)) / rate
             yield rate, samples
@@ -142,6 +148,7 @@ class Decoder:
         for _ in range(_MOST_ERRORS):
             try:
                 for packet in self._part.container.demux(self._part.stream):
+                    self._check()
                     self._follow(packet)
                     try:
                         frames = packet.decode()

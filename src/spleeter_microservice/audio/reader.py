@@ -14,7 +14,7 @@ import numpy as np
 
 from spleeter_microservice.arrays import LARGEST_SAMPLE, Array, Waveform
 from spleeter_microservice.audio import tracks
-from spleeter_microservice.audio.decoder import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, Decoder
+from spleeter_microservice.audio.decoder import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, Check, Decoder
 from spleeter_microservice.audio.parts import Structure
 from spleeter_microservice.audio.resampling import Resampler, as_stereo
 from spleeter_microservice.audio.source import AudioFile, OpenPart
@@ -50,6 +50,7 @@ class AudioReader:
         track: number from 1 or language of the sound track; None selects the main one.
         strict: refuse a damaged or contradictory file instead of adding to ``warnings``.
         keep_delay: begin with silence if the sound begins later than the pictures.
+        check: called often while the file is read, which ends with the error that it raises.
 
     Attributes:
         sample_rate: frames per second of the blocks.
@@ -78,6 +79,7 @@ class AudioReader:
         track: str | None = None,
         strict: bool = False,
         keep_delay: bool = False,
+        check: Check = lambda: None,
     ) -> None:
         if not 0 <= offset < math.inf:
             raise ConfigurationError(f"The offset must be at least 0 seconds, not {offset}.")
@@ -94,6 +96,7 @@ class AudioReader:
         self._in_use = threading.Lock()
         self.warnings: list[AudioWarning] = []
         self._strict = strict
+        self._check = check
         self._unlisted: list[AudioWarning] = []
         self._done = 0.0  # seconds of the parts before the current one
         self._opened = False
@@ -239,7 +242,7 @@ class AudioReader:
         structure = self._file.structure
         if part.part is not structure.parts[-1]:
             structure = Structure(is_whole=True)
-        return Decoder(self._path, part, structure, self._warn_of_part)
+        return Decoder(self._path, part, structure, self._warn_of_part, self._check)
 
     def _find_duration(self) -> float | None:
         """Return the seconds that all parts announce together, or None if one does not know."""

@@ -90,7 +90,7 @@ async def _run(
             group.create_task(outcomes.record(job, outcome, seconds))
 
         retention = Retention(database, objects.erase, outcomes.record_expiry)
-        worker = Worker(database, separation, objects.erase, options, observe, retention)
+        worker = Worker(database, separation, objects.erase, options, observe, retention, separation.recovery)
         duties = [
             group.create_task(report_models(worker, WorkerRegistry(database), inventory)),
             group.create_task(ObjectSweeper(database, objects).run()),

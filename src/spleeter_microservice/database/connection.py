@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import psycopg
 from procrastinate.exceptions import ConnectorException
 from procrastinate.sql import parse_query_file
+from psycopg import waiting
+from psycopg.abc import PQGen
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
@@ -20,18 +23,20 @@ from spleeter_microservice.errors import DatabaseFullError, DatabaseUnavailableE
 
 Connection = psycopg.AsyncConnection[DictRow]
 Row = DictRow
+T = TypeVar("T")
 
 STATEMENTS = parse_query_file((resources.files(__package__) / "queries.sql").read_text(encoding="utf-8"))
 CONNECTION_OPTIONS: dict[str, Any] = {
     "application_name": "spleeter-microservice",
     "connect_timeout": 5,  # seconds
-    # Together they notice within about ten seconds that the server is gone.
+    # Together they notice within about ten seconds that the server's machine is gone.
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,  # milliseconds
 }
 
+_WAKE_SECONDS = 60.0  # psycopg wakes up that often for Ctrl-C, which asyncio handles itself
 _IDLE = 0.2  # seconds; less than any restart takes
 _WAL_SEGMENT_BYTES = 16 << 20  # PostgreSQL stops if it cannot write a new one
 _AWAY = (psycopg.OperationalError, psycopg.InterfaceError)
@@ -95,18 +100,43 @@ async def through_pooler(connection: Connection) -> bool:
     return row is None or row["pid"] != connection.info.backend_pid
 
 
-class _PooledConnection(psycopg.AsyncConnection[DictRow]):
-    """A connection that knows when it was last used."""
+class PatientConnection(psycopg.AsyncConnection[DictRow]):
+    """A connection that is closed if the server does not answer, which no setting of TCP notices.
+
+    A server that is stopped, or a proxy before one that is away, still acknowledges what is sent to it.
+
+    Attributes:
+        used_at: monotonic time at which it was last used.
+        patience: seconds to wait for an answer.
+    """
 
     used_at = 0.0
+    patience = 10.0
+
+    async def wait(self, gen: PQGen[T], interval: float = _WAKE_SECONDS, timeout: float | None = None) -> T:
+        """Wait for the server; close the connection if it takes too long, or if the caller is cancelled.
+
+        The original asks the server to cancel the statement instead, and waits for that.
+        """
+        if timeout is not None:  # waiting for notifications
+            return await super().wait(gen, interval, timeout)
+        try:
+            async with asyncio.timeout(self.patience):
+                return await waiting.wait_async(gen, self.pgconn.socket, interval)
+        except asyncio.CancelledError:
+            self.pgconn.finish()
+            raise
+        except TimeoutError as error:
+            self.pgconn.finish()
+            raise psycopg.OperationalError(f"no answer within {self.patience:g} s") from error
 
 
-async def _configure(connection: _PooledConnection) -> None:
+async def _configure(connection: PatientConnection) -> None:
     if await through_pooler(connection):
         connection.prepare_threshold = None
 
 
-async def _check(connection: _PooledConnection) -> None:
+async def _check(connection: PatientConnection) -> None:
     """Check that an idle connection does not date from before a restart of the server.
 
     A connection in steady use would have failed already, and checking it each time would double the
@@ -123,7 +153,8 @@ class Database:
         url: ``postgresql://…``, with any parameter that libpq understands.
         direct_url: URL of the same database that leads past any pooler; ``url`` if None.
         connections: maximum number of open connections.
-        timeout: seconds to wait for a connection before the database counts as unavailable.
+        timeout: seconds to wait for a connection before the database counts as unavailable; it does, too, if
+            it leaves a statement unanswered for ``PatientConnection.patience``.
         disk: folder on the disk of a server on this machine; if that disk is full, errors say so.
     """
 
@@ -139,10 +170,10 @@ class Database:
         self.url = url
         self.direct_url = direct_url or url
         self.disk = disk
-        self.pool: AsyncConnectionPool[_PooledConnection] = AsyncConnectionPool(
+        self.pool: AsyncConnectionPool[PatientConnection] = AsyncConnectionPool(
             url,
             kwargs=CONNECTION_OPTIONS | {"row_factory": dict_row, "autocommit": True},
-            connection_class=_PooledConnection,
+            connection_class=PatientConnection,
             min_size=1,
             max_size=connections,
             timeout=timeout,
@@ -182,7 +213,7 @@ class Database:
             yield Transaction(connection)
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[_PooledConnection]:
+    async def _connection(self) -> AsyncIterator[PatientConnection]:
         try:
             async with self.pool.connection() as connection:
                 yield connection

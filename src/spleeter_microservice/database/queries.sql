@@ -278,6 +278,10 @@ INSERT INTO spleeter_workers (id, name, slots) VALUES (%(worker)s, %(name)s, %(s
 -- Check that a worker is registered, and keep it so until the transaction ends
 SELECT id FROM procrastinate_workers WHERE id = %(worker)s FOR KEY SHARE;
 
+-- note_readiness --
+-- Record whether a worker is ready, if that has changed
+UPDATE spleeter_workers SET ready = %(ready)s WHERE id = %(worker)s AND ready <> %(ready)s;
+
 -- list_held --
 -- List the jobs that a worker holds
 SELECT id, fence, state FROM spleeter_jobs WHERE owner = %(worker)s;
@@ -355,10 +359,10 @@ WHERE model.name <> ALL(%(known)s)
 SELECT * FROM spleeter_models ORDER BY name;
 
 -- count_workers --
--- Count the workers that sent a heartbeat recently and have reported their models
+-- Count the workers that sent a heartbeat recently, have reported their models, and have no slot that stalls
 SELECT count(*) AS workers
 FROM spleeter_workers JOIN procrastinate_workers USING (id)
-WHERE models <> '{}' AND last_heartbeat > now() - make_interval(secs => %(silence)s);
+WHERE models <> '{}' AND ready AND last_heartbeat > now() - make_interval(secs => %(silence)s);
 
 -- list_webhooks --
 -- List the webhooks of a tenant's job, oldest first

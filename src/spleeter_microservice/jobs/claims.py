@@ -88,8 +88,8 @@ class Claims:
         async with self._database.transaction() as transaction:
             await self._queue.unregister(transaction.connection, worker)
 
-    async def beat(self, worker: int) -> list[HeldJob] | None:
-        """Record a worker's heartbeat.
+    async def beat(self, worker: int, *, ready: bool = True) -> list[HeldJob] | None:
+        """Record a worker's heartbeat, and whether it is ready.
 
         Returns:
             the jobs that it holds, or None if it was declared dead and must register again.
@@ -98,6 +98,7 @@ class Claims:
             await self._queue.beat(transaction.connection, worker)
             if not await transaction.first("lock_worker", worker=worker):
                 return None
+            await transaction.do("note_readiness", worker=worker, ready=ready)
             rows = await transaction.rows("list_held", worker=worker)
             return [HeldJob(row["id"], row["fence"], row["state"] == State.RUNNING) for row in rows]
 

@@ -13,7 +13,12 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import dict_row
 
-from spleeter_microservice.database.connection import CONNECTION_OPTIONS, Connection, through_pooler
+from spleeter_microservice.database.connection import (
+    CONNECTION_OPTIONS,
+    Connection,
+    PatientConnection,
+    through_pooler,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -49,12 +54,14 @@ class JobNotifications:
             announced, so that subscribers must look them up. Behind a pooler, it is called with None only.
         pause: seconds between attempts to connect.
         poll: seconds between calls behind a pooler.
+        quiet: seconds after which to ask the server whether it is still there.
     """
 
     url: str
     on_notice: Callable[[Notice | None], None]
     pause: float = 1.0
     poll: float = 2.0
+    quiet: float = 15.0
 
     async def run(self) -> None:
         """Listen until cancelled."""
@@ -65,16 +72,18 @@ class JobNotifications:
             await asyncio.sleep(self.pause)
 
     async def _listen(self) -> None:
-        connecting: Awaitable[Connection] = psycopg.AsyncConnection.connect(
+        connecting: Awaitable[Connection] = PatientConnection.connect(
             self.url, autocommit=True, row_factory=dict_row, **CONNECTION_OPTIONS
         )
         async with await connecting as connection:
-            if not await through_pooler(connection):
+            direct = not await through_pooler(connection)
+            if direct:
                 await connection.execute(f"LISTEN {CHANNEL}")
                 self.on_notice(None)
-                async for notification in connection.notifies():
+            while direct:
+                async for notification in connection.notifies(timeout=self.quiet):
                     self.on_notice(parse_notice(notification.payload))
-                return
+                await connection.execute("SELECT 1")  # raises an error if the server does not answer
         logger.warning(
             "a pooler passes no notifications on; set SPLEETER_DATABASE_DIRECT_URL, or changes are polled"
         )

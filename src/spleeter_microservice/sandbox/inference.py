@@ -6,17 +6,19 @@ A file that makes the process crash, hang or exhaust its memory costs that proce
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from spleeter_microservice.errors import (
+    InferenceStalledError,
     InferenceUnavailableError,
     JobMemoryLimitError,
     JobStoppedError,
@@ -26,7 +28,7 @@ from spleeter_microservice.observability.metrics import WORKER_RESTARTS
 from spleeter_microservice.sandbox import messages, self_check
 from spleeter_microservice.sandbox.confinement.policy import MEASURES
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
-from spleeter_microservice.sandbox.inference_process import HARMLESS, InferenceProcess, memory_error
+from spleeter_microservice.sandbox.inference_process import HARMLESS, InferenceProcess, Pace, memory_error
 from spleeter_microservice.sandbox.messages import InferenceModel, SeparationRequest
 from spleeter_microservice.separation.result import SeparatedSong
 
@@ -50,6 +52,8 @@ class Limits:
         open_files: number of open files.
         threads: number of threads.
         start_seconds: seconds until it must be ready.
+        stall_seconds: seconds that it may always go without progress; it may take longer if it took long to
+            start, or for an earlier step.
     """
 
     memory: int = 3 << 30
@@ -57,6 +61,7 @@ class Limits:
     open_files: int = 256
     threads: int = 512
     start_seconds: float = 60.0
+    stall_seconds: float = 30.0
 
 
 class InferenceSlot:
@@ -72,6 +77,7 @@ class InferenceSlot:
     Attributes:
         ends: number of processes that ended, by the name of the resulting error.
         in_force: the sandbox's ``MEASURES`` that confine the process started last.
+        stalls: number of processes that have stalled or could not start since one answered a request.
     """
 
     def __init__(
@@ -88,6 +94,8 @@ class InferenceSlot:
         self.limits = limits or Limits()
         self.ends: Counter[str] = Counter()
         self.in_force: list[str] = []
+        self.stalls = 0
+        self._start_took = 0.0
         self._provider = ""
         readable = (*model.folders, models_folder or model.files.directory)
         self._setup: Message = {
@@ -134,18 +142,21 @@ class InferenceSlot:
             AudioError, ModelError, ConfigurationError: as ``separate_song``.
             JobTimeLimitError, JobMemoryLimitError: if it exceeds a limit; the process is replaced.
             JobStoppedError: after ``cancel``.
-            InferenceCrashedError: if the process crashes or misbehaves; it is replaced.
+            InferenceCrashedError: if the process crashes, misbehaves or stalls; it is replaced.
             InferenceUnavailableError: if no process can be started.
             ValueError: if the request's files are not in the work folder.
         """
         self._check_inside(request)
         async with self._turn:
-            process = await self._process()
+            with self._counting_stalls():
+                process = await self._process()
             self._working = process
-            limits = (request.time_limit, self.limits.memory, self.limits.threads)
+            pace = Pace(self.limits.stall_seconds, self._start_took)
+            limits = (request.time_limit, self.limits.memory, pace)
             try:
-                async with process.watched(_JOB, *limits):
-                    return await self._conversation(process, request, on_progress)
+                with self._counting_stalls():
+                    async with process.watched(_JOB, *limits, threads=self.limits.threads):
+                        return await self._conversation(process, request, pace, on_progress)
             finally:
                 self._working = None
                 if not process.alive:
@@ -225,6 +236,14 @@ class InferenceSlot:
         self._starting = asyncio.create_task(self._launch())
         self._starting.add_done_callback(_log_failure)
 
+    @contextlib.contextmanager
+    def _counting_stalls(self) -> Iterator[None]:
+        try:
+            yield
+        except (InferenceStalledError, InferenceUnavailableError):
+            self.stalls += 1
+            raise
+
     async def _launch(self) -> InferenceProcess:
         """Start a process and wait until it has loaded the model."""
         begin, limits = time.monotonic(), self.limits
@@ -236,13 +255,14 @@ class InferenceSlot:
                 raise ProtocolError("it did not report that it is ready")
             self.in_force = [measure for measure in MEASURES if measure in message["in_force"]]
             self._provider = messages.text(message.get("provider"), 50)
+        self._start_took = time.monotonic() - begin
         missing = [measure for measure in MEASURES if measure not in self.in_force]
         logger.log(
             logging.WARNING if missing else logging.INFO,
             "inference process ready",
             extra={
                 "pid": process.pid,
-                "seconds": round(time.monotonic() - begin, 2),
+                "seconds": round(self._start_took, 2),
                 "provider": self._provider,
                 "in_force": self.in_force,
                 "not_in_force": missing,
@@ -260,7 +280,11 @@ class InferenceSlot:
             self._start_another()
 
     async def _conversation(
-        self, process: InferenceProcess, request: SeparationRequest, on_progress: OnProgress | None
+        self,
+        process: InferenceProcess,
+        request: SeparationRequest,
+        pace: Pace,
+        on_progress: OnProgress | None,
     ) -> SeparatedSong:
         """Send a request and receive messages until the result."""
         begin = time.monotonic()
@@ -270,13 +294,16 @@ class InferenceSlot:
             message = await process.receive()
             if received > _MESSAGES_PER_SECOND * (2 + time.monotonic() - begin):
                 raise ProtocolError("it sends too many messages")
+            if message["type"] in ("result", "error"):
+                self.stalls = 0
             if message["type"] == "result":
                 return self._result(message, request)
             if message["type"] == "error":
                 raise self._reported(process, message, request)
             if message["type"] != "progress":
                 raise ProtocolError("it sends an unknown message")
-            done, total = messages.progress(message)
+            done, total, steps = messages.progress(message)
+            pace.note((done, steps))
             if on_progress:
                 on_progress(done, total)
         raise AssertionError

@@ -42,9 +42,14 @@ class ProgressReporter:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._state: tuple[int, int | None] = (0, None)
+        self._steps = 0
         self._sent = 0.0
         self._finished = threading.Event()
         self._thread = threading.Thread(target=self._tick, name="progress", daemon=True)
+
+    def step(self) -> None:
+        """Count a step that gives no samples yet, so that the parent knows that the separation goes on."""
+        self._steps += 1
 
     def update(self, done: int, total: int | None) -> None:
         """Report the number of samples done and of all samples."""
@@ -55,7 +60,7 @@ class ProgressReporter:
     def _send(self) -> None:
         self._sent = time.monotonic()
         done, total = self._state
-        self._channel.send({"type": "progress", "done": done, "total": total})
+        self._channel.send({"type": "progress", "done": done, "total": total, "steps": self._steps})
 
     def _tick(self) -> None:
         while not self._finished.wait(_PROGRESS_SECONDS):
@@ -107,6 +112,7 @@ class Engine:
                 request.options,
                 progress=reporter.update,
                 watch=watch,
+                check=reporter.step,
             )
         return described(song, peaks)
 

@@ -21,6 +21,7 @@ from spleeter_microservice import errors
 from spleeter_microservice.errors import (
     InferenceCrashedError,
     InferenceError,
+    InferenceStalledError,
     InferenceUnavailableError,
     JobMemoryLimitError,
     JobStoppedError,
@@ -44,6 +45,9 @@ _WATCH_SECONDS = 0.1
 # A process maps more memory than it uses. Beyond this margin the kernel refuses memory by itself.
 _SPARE_BYTES = 512 << 20
 _SPARE_SECONDS = 10
+_LONGEST_TICK = 1.0  # seconds; whatever paused this process for longer has probably paused its child as well
+_DYING_SECONDS = 10.0  # a process that waits for a file system that hangs cannot even be killed
+_SLOWER = 10  # a step may take this many times as long as the longest one before it
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,33 @@ class Usage:
     memory: int
     threads: int
     processor: float
+
+
+class Pace:
+    """The pace of a process: how long its current step takes, and how long it may take.
+
+    Args:
+        floor: seconds that any step may take.
+        usual: seconds that work of this process took before, on this machine.
+
+    Attributes:
+        waited: seconds since the last step, without those in which this side did not run either.
+    """
+
+    def __init__(self, floor: float, usual: float = 0.0) -> None:
+        self.waited = 0.0
+        self._floor, self._longest = floor, usual
+        self._position: object = None
+
+    def note(self, position: object) -> None:
+        """Note how far the process is, which is another step if it differs."""
+        if position != self._position:
+            self._position, self._longest, self.waited = position, max(self._longest, self.waited), 0.0
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether the current step takes longer than expected."""
+        return self.waited > max(self._floor, _SLOWER * self._longest)
 
 
 class InferenceProcess:
@@ -198,7 +229,14 @@ class InferenceProcess:
 
     @contextlib.asynccontextmanager
     async def watched(
-        self, task: str, seconds: float, memory: int, threads: int = 512, processor: float = math.inf
+        self,
+        task: str,
+        seconds: float,
+        memory: int,
+        pace: Pace,
+        *,
+        threads: int = 512,
+        processor: float = math.inf,
     ) -> AsyncIterator[None]:
         """Kill the process if it exceeds a limit, or if the block raises an error that is not harmless.
 
@@ -206,13 +244,14 @@ class InferenceProcess:
             task: what the process does, as the subject of an error message.
             seconds: limit of time from now on.
             memory: limit of resident memory, in bytes.
+            pace: what the block notes the steps of the process in; a stall ends it, too.
             threads: limit of threads.
             processor: limit of processor time from now on, in seconds.
 
         Raises:
             InferenceCrashedError: if the block raises ``ProtocolError``.
         """
-        watching = asyncio.create_task(self._watch(task, seconds, memory, threads, processor))
+        watching = asyncio.create_task(self._watch(task, seconds, memory, pace, threads, processor))
         try:
             yield
         except HARMLESS:
@@ -262,12 +301,19 @@ class InferenceProcess:
         logger.error("%s process failed", self._name, extra={"problem": said, "trace": trace})
         return InferenceCrashedError(f"The {self._name} process failed: {said}")
 
-    async def _watch(self, task: str, seconds: float, memory: int, threads: int, processor: float) -> None:
-        deadline, before = time.monotonic() + seconds, self.usage()
+    async def _watch(
+        self, task: str, seconds: float, memory: int, pace: Pace, threads: int, processor: float
+    ) -> None:
+        before, elapsed, checked = self.usage(), 0.0, time.monotonic()
         while self.alive:
-            usage = self.usage()
-            if time.monotonic() > deadline:
+            usage, now = self.usage(), time.monotonic()
+            tick, checked = min(now - checked, _LONGEST_TICK), now
+            elapsed += tick
+            pace.waited += tick
+            if elapsed > seconds:
                 self.kill(JobTimeLimitError(f"{task} took longer than {seconds:g} s."))
+            elif pace.is_stalled:
+                self.kill(InferenceStalledError(f"{task} made no progress for {pace.waited:.1f} s."))
             elif usage and before and usage.processor - before.processor > processor:
                 self.kill(JobTimeLimitError(f"{task} took more than {processor:.1f} s of processor time."))
             elif usage and usage.memory > memory:
@@ -289,8 +335,12 @@ class InferenceProcess:
         await self.wait()
 
     async def wait(self) -> None:
-        """Wait until the process has ended, and release its resources."""
+        """Wait until the process has ended, and release its resources; leave one that cannot be killed."""
+        since = time.monotonic()
         while self._process.poll() is None:
+            if self.verdict is not None and time.monotonic() - since > _DYING_SECONDS:
+                logger.error("%s process %d cannot be killed", self._name, self.pid)
+                break
             await asyncio.sleep(_POLL_SECONDS)
         if self._writer is not None:
             self._writer.close()

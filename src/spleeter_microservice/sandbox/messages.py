@@ -129,13 +129,13 @@ def separation(message: Message, request: SeparationRequest) -> SeparatedSong:
         raise ProtocolError("a result is incomplete") from error
 
 
-def progress(message: Message) -> tuple[int, int | None]:
-    """Read the number of samples done, and the number of all samples or None if that is unknown.
+def progress(message: Message) -> tuple[int, int | None, int]:
+    """Read the numbers of samples done, of all samples or None if that is unknown, and of steps.
 
     Raises:
         ProtocolError: if these are not counts.
     """
-    return _count(message.get("done")), _maybe(_count, message.get("total"))
+    return _count(message.get("done")), _maybe(_count, message.get("total")), _count(message.get("steps"))
 
 
 def text(value: object, longest: int = 2000) -> str:

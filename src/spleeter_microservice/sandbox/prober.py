@@ -8,20 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
 from spleeter_microservice.access.shares import Turns
-from spleeter_microservice.errors import InputError, JobStoppedError
+from spleeter_microservice.errors import (
+    InferenceStalledError,
+    InferenceUnavailableError,
+    InputError,
+    JobStoppedError,
+)
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
-from spleeter_microservice.sandbox.inference_process import InferenceProcess
+from spleeter_microservice.sandbox.inference_process import InferenceProcess, Pace
 from spleeter_microservice.separation.options import SeparationOptions
 
 logger = logging.getLogger(__name__)
 
 _BYTES_PER_SECOND = 100_000_000  # that are searched for other files behind the first, on a slow processor
+_TRIES = 2  # with a file whose process stalls
 _MODULE = "spleeter_microservice.sandbox.probe_child"
 
 
@@ -50,7 +57,7 @@ class ProbeLimits:
 
     Attributes:
         memory: resident memory in bytes.
-        seconds: seconds for one file.
+        seconds: seconds for one file, which only a process that stalls exceeds.
         processor: seconds of processor time for one file, apart from reading it.
         start_seconds: seconds until a process must be ready.
         open_files: number of open files.
@@ -111,24 +118,33 @@ class Prober:
                 the path.
             JobTimeLimitError, JobMemoryLimitError: if probing exceeds a limit.
             InferenceCrashedError: if the process crashes.
-            InferenceUnavailableError: if no process can be started.
+            InferenceUnavailableError: if no process can be started, or two in a row stall.
         """
         async with self._turns.take(tenant):
-            process = await self._process()
-            self._busy.add(process)
-            limits, wanted = self.limits, asdict(options or SeparationOptions())
-            size = path.stat().st_size if path.exists() else 0
-            processor = limits.processor + size / _BYTES_PER_SECOND
-            try:
-                async with process.watched(
-                    "Probing the file", limits.seconds, limits.memory, processor=processor
-                ):
-                    process.send({"type": "probe", "path": str(path.resolve()), "options": wanted})
-                    return _facts(process, await process.receive(), path)
-            finally:
-                self._busy.discard(process)
-                if process.verdict is None:
-                    self._idle.append(process)
+            for _ in range(_TRIES):
+                try:
+                    return await self._probe(path, options or SeparationOptions())
+                except InferenceStalledError as error:
+                    logger.warning("probing process stalled: %s", error)
+        raise InferenceUnavailableError(f"{_TRIES} probing processes stalled with the same file.")
+
+    async def _probe(self, path: Path, options: SeparationOptions) -> AudioFacts:
+        process = await self._process()
+        self._busy.add(process)
+        limits = self.limits
+        size = path.stat().st_size if path.exists() else 0
+        processor = limits.processor + size / _BYTES_PER_SECOND
+        watching = process.watched(
+            "Probing the file", math.inf, limits.memory, Pace(limits.seconds), processor=processor
+        )
+        try:
+            async with watching:
+                process.send({"type": "probe", "path": str(path.resolve()), "options": asdict(options)})
+                return _facts(process, await process.receive(), path)
+        finally:
+            self._busy.discard(process)
+            if process.verdict is None:
+                self._idle.append(process)
 
     async def close(self) -> None:
         """Stop the processes."""

@@ -12,6 +12,7 @@ from typing import Self
 
 from spleeter_microservice.arrays import Waveform
 from spleeter_microservice.audio.codecs import OutputFormat
+from spleeter_microservice.audio.decoder import Check
 from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.audio.writer import AudioWriter
 from spleeter_microservice.separation.options import SeparationOptions
@@ -23,9 +24,6 @@ _BLOCK = 1 << 16
 
 Progress = Callable[[int, int | None], None]
 """Called with the number of samples done, and the number of all samples or None if that is unknown."""
-
-Check = Callable[[], None]
-"""Called at every block of the input, in any thread; the separation ends with the error that it raises."""
 
 Watch = Callable[[Mapping[str, Waveform]], None]
 """Called with the next samples of every stem, each of shape (samples, 2)."""
@@ -39,7 +37,7 @@ def separate_song(
     *,
     progress: Progress | None = None,
     watch: Watch | None = None,
-    check: Check | None = None,
+    check: Check = lambda: None,
 ) -> SeparatedSong:
     """Separate a file; all stems appear under their names together, or none does.
 
@@ -50,7 +48,8 @@ def separate_song(
         options: what the caller chose.
         progress: called after each block.
         watch: called with everything that is written.
-        check: called to find out whether to continue.
+        check: called often while the input is read, in any thread; the separation ends with the error that
+            it raises.
 
     Raises:
         AudioError: if the input cannot be read or the stems cannot be written.
@@ -97,7 +96,7 @@ def separate_song(
 class _Input:
     """The input, opened again for each pass over it."""
 
-    def __init__(self, path: Path, sample_rate: int, options: SeparationOptions, check: Check | None) -> None:
+    def __init__(self, path: Path, sample_rate: int, options: SeparationOptions, check: Check) -> None:
         self._check = check
         self._open = partial(
             AudioReader,
@@ -105,6 +104,7 @@ class _Input:
             sample_rate=sample_rate,
             offset=options.offset,
             duration=options.duration,
+            check=check,
             **options.reading,
         )
         self.reader = self._open()
@@ -120,8 +120,7 @@ class _Input:
 
     def _checked(self, blocks: Iterator[Waveform]) -> Iterator[Waveform]:
         for block in blocks:
-            if self._check:
-                self._check()
+            self._check()
             yield block
 
     def __enter__(self) -> Self:

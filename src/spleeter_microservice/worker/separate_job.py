@@ -17,6 +17,7 @@ from spleeter_microservice.errors import (
     DatabaseUnavailableError,
     DiskFullError,
     SongTooLongError,
+    SpleeterError,
     StorageUnavailableError,
 )
 from spleeter_microservice.files import FULL
@@ -37,6 +38,7 @@ Report = Callable[[float], None]
 
 _FETCHED, _SEPARATED = 0.02, 0.95  # progress when the song is fetched, and when it is separated
 _OVERRUN = 1.0  # seconds; encoders of inputs add some silence
+_MOST_STALLS = 2  # in a row, before a slot must prove that it works
 _PAUSES = (1.0, 2.0, 4.0)  # seconds; the last one is repeated
 
 
@@ -80,6 +82,7 @@ class JobSeparator:
         self._storage = objects.storage
         self._inventory = inventory
         self._free: asyncio.Queue[InferenceSlot] = asyncio.Queue()
+        self._stalled: list[InferenceSlot] = []
         for slot in slots:
             self._free.put_nowait(slot)
 
@@ -90,6 +93,28 @@ class JobSeparator:
             return await self._separate(slot, job, report_progress)
         finally:
             empty(slot.work_folder)
+            if slot.stalls < _MOST_STALLS:
+                self._free.put_nowait(slot)
+            else:
+                self._stalled.append(slot)
+
+    def recovery(self) -> Awaitable[None] | None:
+        """Return what to await if a slot has stalled repeatedly; see ``worker.Recovery``."""
+        return self._recover(self._stalled.pop()) if self._stalled else None
+
+    async def _recover(self, slot: InferenceSlot) -> None:
+        logger.error("slot stalled repeatedly; it gets no job until it passes the self-check")
+        try:
+            while True:
+                try:
+                    await slot.self_check()
+                except SpleeterError as error:
+                    logger.error("self-check of a stalled slot failed: %s", error)  # noqa: TRY400  (no traceback)
+                    await asyncio.sleep(_PAUSES[-1])
+                else:
+                    break
+            logger.info("stalled slot passed the self-check", extra={"pid": slot.pid})
+        finally:
             self._free.put_nowait(slot)
 
     async def _separate(self, slot: InferenceSlot, job: Job, report: Report) -> Result:

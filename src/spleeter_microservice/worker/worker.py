@@ -9,9 +9,10 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -33,6 +34,11 @@ from spleeter_microservice.worker.attempt import (
 
 logger = logging.getLogger(__name__)
 
+Recovery = Callable[[], Awaitable[None] | None]
+"""Called after each attempt; returns what to await before the slot takes another job, or None.
+
+Until then, the worker is not ready.
+"""
 Observe = Callable[[Job, Outcome, float], None]
 """Called at the end of every attempt with the job, its outcome and the seconds that it took."""
 
@@ -81,6 +87,7 @@ class Worker:
         options: options of the worker.
         observe: called at the end of every attempt.
         retention: eraser of expired and deleted jobs; None for one that records nothing.
+        recovery: called after every attempt, for slots that need a pause.
 
     Attributes:
         number: the worker's number in the database while it is registered.
@@ -94,6 +101,7 @@ class Worker:
         options: WorkerOptions | None = None,
         observe: Observe = lambda job, outcome, seconds: None,
         retention: Retention | None = None,
+        recovery: Recovery = lambda: None,
     ) -> None:
         self.options = options or WorkerOptions()
         self._claims = Claims(database)
@@ -102,6 +110,8 @@ class Worker:
         self._separate = separate
         self._erase = erase
         self._observe = observe
+        self._recovery = recovery
+        self._recovering = 0
         self._attempts: dict[UUID, Attempt] = {}
         self._unknown: set[HeldJob] = set()
         self._stopping = asyncio.Event()
@@ -155,8 +165,20 @@ class Worker:
             claim = await self._claim()
             if claim:
                 await self._attempt(claim)
+                await self._recover()
             else:
                 await self._wait_for_work()
+
+    async def _recover(self) -> None:
+        """Wait until the slot can take another job, or until this worker stops."""
+        if (recovery := self._recovery()) is not None:
+            self._recovering += 1
+            recovering = asyncio.ensure_future(recovery)
+            try:
+                await _first_failure([recovering], until=self._stopping)
+            finally:
+                recovering.cancel()
+                self._recovering -= 1
 
     async def _claim(self) -> Claim | None:
         if self.number is None:
@@ -229,7 +251,7 @@ class Worker:
             self._work_available.set()
             return
         attempts = dict(self._attempts)
-        held = await self._claims.beat(self.number)
+        held = await self._claims.beat(self.number, ready=not self._recovering)
         if held is None:
             logger.warning("declared dead by another worker; registering again")
             self.number, held = None, []
@@ -281,10 +303,10 @@ class Worker:
         self.number = None
 
 
-async def _first_failure(tasks: list[asyncio.Task[None]], until: asyncio.Event) -> None:
+async def _first_failure(tasks: Sequence[asyncio.Future[None]], until: asyncio.Event) -> None:
     """Wait for an event, or raise the first error that one of the tasks raises before it."""
-    waiting = asyncio.create_task(until.wait())
-    done, _ = await asyncio.wait((waiting, *tasks), return_when=asyncio.FIRST_COMPLETED)
+    waiting: asyncio.Future[Any] = asyncio.create_task(until.wait())
+    done, _ = await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
     for task in done:
         task.result()

@@ -25,6 +25,7 @@ from spleeter_microservice.errors import (
     ConfigurationError,
     EmptyInputError,
     InferenceCrashedError,
+    InferenceStalledError,
     InferenceUnavailableError,
     JobMemoryLimitError,
     JobStoppedError,
@@ -34,6 +35,7 @@ from spleeter_microservice.errors import (
     SelfCheckError,
 )
 from spleeter_microservice.models.provide import find_model, open_store
+from spleeter_microservice.sandbox import inference_process
 from spleeter_microservice.sandbox.inference import InferenceSlot, Limits
 from spleeter_microservice.sandbox.inference_child import NICENESS
 from spleeter_microservice.sandbox.messages import InferenceModel, SeparationRequest
@@ -43,6 +45,7 @@ from spleeter_microservice.separation.separator import load_separator
 from spleeter_microservice.separation.song import separate_song
 from spleeter_microservice.settings import Settings
 from tests.support.audio_files import KINDS, RATE, encode_kind, noise
+from tests.support.inference_hooks import run_in_process
 from tests.support.inference_models import long_song, request_for, song, tiny_model
 from tests.support.waiting import eventually
 
@@ -263,6 +266,46 @@ async def test_a_stopped_process_is_killed_at_the_time_limit(
     with pytest.raises(JobTimeLimitError):
         await slot.separate(request_for(song(work), tiny, time_limit=0.5))
     await slot.separate(request_for(song(work), tiny))
+
+
+async def test_a_process_without_progress_is_replaced_however_busy_it_is(
+    tiny: InferenceModel, work: Path, long: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference_process, "_SLOWER", 1)
+    limits = Limits(stall_seconds=0.5)
+    with monkeypatch.context() as patched:
+        run_in_process(
+            "from spleeter_microservice.audio import reader\n"
+            "def busy(path, **options):\n"
+            "    while True: pass\n"
+            "reader.AudioReader = busy\n",
+            tmp_path / "hook",
+            patched,
+        )
+        slot = InferenceSlot(tiny, work, limits=limits)
+        await slot.start()
+    with pytest.raises(InferenceStalledError, match="no progress"):
+        await slot.separate(request_for(song(work), tiny))
+    task, pid = await working(slot, request_for(linked(long, work), tiny))
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(InferenceStalledError):
+        await task
+    assert (slot.stalls, slot.ends) == (2, {"InferenceStalledError": 2})
+    monkeypatch.undo()
+    await slot.separate(request_for(song(work), tiny))
+    assert slot.stalls == 0
+    await slot.close()
+
+
+async def test_progress_does_not_wait_for_the_offset(
+    tiny: InferenceModel, work: Path, long: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of the song is decoded before the first sample of the selection."""
+    noted = set[tuple[int, int]]()
+    monkeypatch.setattr(inference_process.Pace, "note", lambda _, position: noted.add(position))
+    async with InferenceSlot(tiny, work) as slot:
+        await slot.separate(request_for(linked(long, work), tiny, offset=599.0))
+    assert max(steps for done, steps in noted if not done) > 100
 
 
 async def test_files_outside_the_work_folder_are_refused(

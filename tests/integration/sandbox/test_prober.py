@@ -100,6 +100,14 @@ async def test_a_process_killed_between_files_is_replaced(prober: Prober, tmp_pa
     assert pid not in prober.pids
 
 
+async def test_a_stopped_process_is_replaced_and_the_file_tried_again(tmp_path: Path) -> None:
+    async with Prober(tmp_path, replace(ONE, seconds=3.0)) as prober:
+        (pid,) = prober.pids
+        os.kill(pid, signal.SIGSTOP)
+        assert (await prober.probe(song(tmp_path))).channels == 2
+        assert pid not in prober.pids
+
+
 async def test_a_file_that_crashes_its_process_affects_no_other_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,8 +144,8 @@ async def test_memory_time_and_open_files_are_limited(
         tmp_path / "hook",
         monkeypatch,
     )
-    async with Prober(tmp_path, replace(ONE, seconds=1.0, memory=300 << 20)) as prober:
-        with pytest.raises(JobTimeLimitError, match="1 s"):
+    async with Prober(tmp_path, replace(ONE, seconds=0.5, memory=300 << 20)) as prober:
+        with pytest.raises(InferenceUnavailableError, match="stalled"):
             await prober.probe(tmp_path / "slow")
         with pytest.raises(InferenceCrashedError):
             await prober.probe(tmp_path / "writer")
