@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -112,6 +113,13 @@ class S3Server:
         gateway.wait()
         yield
         self._start_gateway()
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let the gateway accept connections and answer nothing for a while."""
+        self._processes[-1].send_signal(signal.SIGSTOP)
+        yield
+        self._processes[-1].send_signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:
         folder, port = Path(self._folder.name), free_port()

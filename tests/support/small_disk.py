@@ -44,6 +44,15 @@ class SmallDisk:
         else:
             self._limit_files(None)
 
+    def set_read_only(self, read_only: bool) -> None:
+        """Let nothing be written any more, or again."""
+        if self.mounted:
+            mode = "ro" if read_only else "rw"
+            subprocess.run(["mount", "-o", f"remount,{mode}", str(self.folder)], check=True)
+        else:  # root could mount it, and would not be stopped by this
+            for folder in (self.folder, *(path for path in self.folder.rglob("*") if path.is_dir())):
+                folder.chmod(0o500 if read_only else 0o700)
+
     def files(self) -> list[str]:
         """Return the names of all files, except that which fills the disk."""
         found = [
@@ -53,19 +62,20 @@ class SmallDisk:
 
     @staticmethod
     def _limit_files(limit: int | None) -> None:
-        for pid in (os.getpid(), *_descendants(os.getpid())):
+        for pid in (os.getpid(), *descendants(os.getpid())):
             # A server under another account keeps what it inherited, a confined process its stricter limit.
             with suppress(PermissionError, ProcessLookupError, ValueError):
                 hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
                 resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard if limit is None else limit, hard))
 
 
-def _descendants(pid: int) -> Iterator[int]:
+def descendants(pid: int) -> Iterator[int]:
+    """Yield the ids of all processes that a process has started, directly or not."""
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):  # it has just ended
             for child in map(int, path.read_text().split()):
                 yield child
-                yield from _descendants(child)
+                yield from descendants(child)
 
 
 @contextmanager

@@ -24,11 +24,15 @@ class ClamdError(Exception):
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Seconds to wait for a connection, for the next bytes in either direction, and for the verdict."""
+    """Seconds to wait for a connection, for the next bytes in either direction, and for the verdict.
+
+    During the wait for a verdict, the daemon is asked every ``alive`` seconds whether it is still there.
+    """
 
     connect: float = 5
     transfer: float = 30
     verdict: float = 300
+    alive: float = 10
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Clamd:
         """
         async with self._connection() as connection:
             await connection.send(b"zPING\0")
-            reply = await connection.reply(self.timeouts.transfer)
+            reply = await connection.reply(self.timeouts.alive)
         if reply != "PONG":
             raise ClamdError(f"clamd at {self} replied {reply!r} to PING")
 
@@ -94,7 +98,14 @@ class Clamd:
             await connection.send(b"zINSTREAM\0")
             if await _send_all(connection, chunks):
                 await connection.send(struct.pack(">I", 0))
-            return await connection.reply(self.timeouts.verdict)
+            verdict = asyncio.ensure_future(connection.reply(self.timeouts.verdict))
+            try:
+                while not (await asyncio.wait({verdict}, timeout=self.timeouts.alive))[0]:
+                    await self.ping()  # it answers while it scans, however long that takes
+                return await verdict
+            finally:
+                verdict.cancel()
+                await asyncio.wait({verdict})  # the event loop must not watch a socket that is closed
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[_Connection]:

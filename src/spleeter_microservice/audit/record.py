@@ -49,7 +49,7 @@ class Action(DescribedEnum):
     JOB_REUSED = "job.reused", "A song was accepted that had been separated before; its stems are reused."
     JOB_FINISHED = "job.finished", "A job succeeded or failed."
     JOB_CANCELLED = "job.cancelled", "A caller cancelled a job."
-    JOB_ERASED = "job.erased", "A caller erased a job with its song and stems."
+    JOB_ERASED = "job.erased", "A caller had a job erased with its song and stems."
     JOB_EXPIRED = "job.expired", "A job's retention ended; it is erased with its song and stems."
     RESULT_DOWNLOADED = "result.downloaded", "A caller downloaded stems."
     WEBHOOK_SENT = "webhook.sent", "The service attempted to deliver a webhook."

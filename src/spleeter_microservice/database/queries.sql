@@ -80,16 +80,18 @@ FROM spleeter_jobs WHERE id = %(source)s
 RETURNING *;
 
 -- get_job --
--- Get a tenant's job, unless it has expired
+-- Get a tenant's job, unless it has expired; one that is being erased only if asked to
 SELECT * FROM spleeter_jobs
-WHERE id = %(job)s AND tenant = %(tenant)s AND NOT deleted AND (expires_at IS NULL OR expires_at > now());
+WHERE id = %(job)s AND tenant = %(tenant)s
+  AND CASE WHEN deleted THEN %(erasing)s AND NOT erased ELSE expires_at IS NULL OR expires_at > now() END;
 
 -- list_jobs --
 -- List a tenant's jobs, newest first, starting after a cursor
 SELECT * FROM spleeter_jobs
-WHERE tenant = %(tenant)s AND NOT deleted AND (expires_at IS NULL OR expires_at > now())
+WHERE tenant = %(tenant)s
+  AND CASE WHEN deleted THEN NOT erased ELSE expires_at IS NULL OR expires_at > now() END
   AND (%(before)s::uuid IS NULL OR id < %(before)s)
-  AND (%(state)s::text IS NULL OR state = %(state)s)
+  AND (%(state)s::text IS NULL OR %(state)s = CASE WHEN deleted THEN 'erasing' ELSE state END)
 ORDER BY id DESC LIMIT %(limit)s;
 
 -- lock_usage --
@@ -174,14 +176,15 @@ ORDER BY expires_at LIMIT %(limit)s;
 
 -- list_erasable --
 -- List deleted jobs to erase: no worker holds them, and no webhook if their objects are erased already.
--- Objects under a shared prefix are erased with the last of its jobs
+-- Objects under a shared prefix are erased with the last of its jobs. The order is random, so that jobs whose
+-- objects cannot be erased do not keep others waiting
 SELECT job.*, EXISTS (
     SELECT FROM spleeter_jobs AS other WHERE other.prefix = job.prefix AND NOT other.deleted) AS shared
 FROM spleeter_jobs AS job
 WHERE job.deleted AND job.entry_id IS NULL AND (%(job)s::uuid IS NULL OR job.id = %(job)s)
   AND NOT (job.erased AND EXISTS (
       SELECT FROM spleeter_webhooks WHERE job_id = job.id AND spleeter_webhooks.state = 'pending'))
-ORDER BY job.id LIMIT %(limit)s;
+ORDER BY random() LIMIT %(limit)s;
 
 -- keep_for_webhook --
 -- Keep an erased job's row, without what it says about the song, until its webhook is delivered or given up
@@ -194,8 +197,8 @@ WHERE id = %(job)s AND deleted AND entry_id IS NULL
 DELETE FROM spleeter_jobs WHERE id = %(job)s AND deleted AND entry_id IS NULL;
 
 -- exists_job --
--- Check whether a job's row exists, deleted or not
-SELECT 1 AS there FROM spleeter_jobs WHERE id = %(job)s;
+-- Check whether a job exists, deleted or not, whose objects are not erased
+SELECT 1 AS there FROM spleeter_jobs WHERE id = %(job)s AND NOT erased;
 
 -- list_known_prefixes --
 -- List those of some object prefixes that belong to a job

@@ -9,12 +9,14 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from spleeter_microservice.database.reserve import Reserve
-from spleeter_microservice.errors import DiskFullError
+from spleeter_microservice.errors import DiskFullError, StorageUnavailableError
 from spleeter_microservice.observability.metrics import DISK_SHORT
 
+_ANSWER_SECONDS = 3.0
 _SHARE = 20  # a floor is this part of a disk by default; that of inodes always
 _MOST_BYTES, _MOST_INODES = 1 << 30, 1000
 _GROWS_LITTLE = {"metrics": 1 << 20, "logs": 1 << 20}  # bytes that are enough
@@ -31,6 +33,7 @@ class DiskSpace:
     def __init__(self, folders: Mapping[str, Path | int] | None = None, floor: int | None = None) -> None:
         self._folders = folders or {}
         self._floor = floor
+        self._thread = ThreadPoolExecutor(1, "disk space")
 
     def check(self) -> None:
         """Measure the space, and set the metrics.
@@ -45,11 +48,26 @@ class DiskSpace:
                 "lower SPLEETER_MIN_FREE_MB or SPLEETER_RETENTION_HOURS."
             )
 
+    async def checked(self) -> None:
+        """Check the space in a thread of its own, which a file system that hangs may block.
+
+        Raises:
+            DiskFullError: as for ``check``.
+            StorageUnavailableError: if a file system does not answer.
+        """
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await asyncio.get_running_loop().run_in_executor(self._thread, self.check)
+        except TimeoutError as error:
+            raise StorageUnavailableError(
+                f"A file system does not answer; it has one of the folders of {', '.join(self._folders)}."
+            ) from error
+
     async def watch(self, pause: float = 15.0) -> None:
         """Measure the space for the metrics, again and again."""
         while True:
-            with contextlib.suppress(DiskFullError):
-                await asyncio.to_thread(self.check)
+            with contextlib.suppress(DiskFullError, StorageUnavailableError):
+                await self.checked()
             await asyncio.sleep(pause)
 
     def _is_short(self, name: str, place: Path | int) -> bool:

@@ -26,6 +26,8 @@ class State(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    ERASING = "erasing"
+    """It was deleted, but its objects could not be erased yet. No job is stored in this state."""
 
     @property
     def final(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 from uuid import UUID
@@ -134,14 +134,19 @@ class JobRepository:
         )
         return Job.from_row(job)
 
-    async def get(self, tenant: str, job: UUID) -> Job:
+    async def get(self, tenant: str, job: UUID, *, erasing: bool = False) -> Job:
         """Return a job.
+
+        Args:
+            tenant: owner of the job.
+            job: id of the job.
+            erasing: whether to return a deleted job whose objects are not erased yet.
 
         Raises:
             UnknownJobError: if the tenant has no such job.
         """
         async with self._database.statement() as statement:
-            return Job.from_row(_found(await statement.first("get_job", tenant=tenant, job=job), job))
+            return _shown(_found(await _get(statement, tenant, job, erasing=erasing), job))
 
     async def page(
         self, tenant: str, *, cursor: str | None = None, limit: int = 50, state: State | None = None
@@ -162,7 +167,7 @@ class JobRepository:
             rows = await statement.rows(
                 "list_jobs", tenant=tenant, before=before, limit=limit + 1, state=state
             )
-        jobs = tuple(Job.from_row(row) for row in rows[:limit])
+        jobs = tuple(map(_shown, rows[:limit]))
         return Page(jobs, str(jobs[-1].id) if len(rows) > limit else None)
 
     async def position(self, tenant: str, job: UUID) -> Position | None:
@@ -171,7 +176,7 @@ class JobRepository:
             ahead = await transaction.first("find_position", tenant=tenant, job=job)
             if ahead is None:
                 return None
-            own = _found(await transaction.first("get_job", tenant=tenant, job=job), job)
+            own = _found(await _get(transaction, tenant, job), job)
             return _position(ahead, own["audio_seconds"], await transaction.one("measure_throughput"))
 
     async def events(self, tenant: str, job: UUID, after: int = 0) -> list[JobEvent]:
@@ -211,7 +216,7 @@ class JobRepository:
         entry = await transaction.first("lock_entry_of_job", tenant=tenant, job=job)
         cancelled = await transaction.first("cancel_job", tenant=tenant, job=job)
         if cancelled is None:
-            return _found(await transaction.first("get_job", tenant=tenant, job=job), job)
+            return _found(await _get(transaction, tenant, job), job)
         if entry and cancelled["entry_id"] is None:
             await self._queue.remove(transaction.connection, entry["id"])
         return cancelled
@@ -231,6 +236,16 @@ class JobRepository:
         async with self._database.statement() as statement:
             rows = await statement.rows("list_known_prefixes", prefixes=[*prefixes])
         return {row["prefix"] for row in rows}
+
+
+async def _get(transaction: Transaction, tenant: str, job: UUID, *, erasing: bool = False) -> Row | None:
+    return await transaction.first("get_job", tenant=tenant, job=job, erasing=erasing)
+
+
+def _shown(row: Row) -> Job:
+    """Return a job as its tenant sees it."""
+    job = Job.from_row(row)
+    return replace(job, state=State.ERASING, result=None) if row["deleted"] else job
 
 
 async def _repeated(transaction: Transaction, new: NewJob) -> Row | None:

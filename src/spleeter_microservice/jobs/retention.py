@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from spleeter_microservice.database.connection import Database, Row
-from spleeter_microservice.errors import AuditUnwritableError
+from spleeter_microservice.errors import (
+    AuditUnwritableError,
+    DatabaseUnavailableError,
+    StorageRefusedError,
+    StorageUnavailableError,
+)
 from spleeter_microservice.jobs.job import Job
 from spleeter_microservice.jobs.repository import JobRepository
 
@@ -44,7 +48,7 @@ class Retention:
         """Erase every expired or deleted job that no worker holds.
 
         Returns:
-            the number of jobs erased; one whose objects cannot be erased is left for the next sweep.
+            the number of jobs erased; the others are left for the next sweep.
         """
         async with self._database.transaction() as transaction:
             expired = await transaction.rows("list_expired", limit=_BATCH)
@@ -54,36 +58,48 @@ class Retention:
             except AuditUnwritableError:
                 logger.exception("cannot record that a job expired", extra={"job_id": str(row["id"])})
                 break
-        return await self._erase_deleted(None)
+        erased = 0
+        for row in await self._erasable(None):
+            try:
+                erased += await self._erase_one(row)
+            except StorageRefusedError as error:
+                logger.warning("cannot erase a job's objects: %s", error, extra={"job_id": str(row["id"])})
+            except StorageUnavailableError as error:
+                logger.warning("cannot erase objects: %s", error)
+                break
+        return erased
 
     async def erase(self, job: UUID, timeout: float = 5.0) -> bool:
         """Erase a deleted job as soon as its worker has released it.
 
         Returns:
-            False if the worker did not release it within ``timeout`` seconds; a sweep erases it later.
+            False if this cannot be done within ``timeout`` seconds; a sweep does it later.
         """
-        deadline = time.monotonic() + timeout
-        while not await self._erase_deleted(job):
-            if await self._is_erased(job):
-                break
-            if time.monotonic() > deadline:
-                return False
-            await asyncio.sleep(0.05)
-        return True
+        try:
+            async with asyncio.timeout(timeout):
+                while not (erasable := await self._erasable(job)):
+                    if await self._is_erased(job):
+                        return True
+                    await asyncio.sleep(0.05)
+                return await self._erase_one(erasable[0])
+        except (TimeoutError, StorageUnavailableError) as error:
+            logger.warning("erasing a job later: %r", error, extra={"job_id": str(job)})
+            return False
 
     async def _is_erased(self, job: UUID) -> bool:
         async with self._database.transaction() as transaction:
             return await transaction.first("exists_job", job=job) is None
 
-    async def _erase_deleted(self, job: UUID | None) -> int:
+    async def _erasable(self, job: UUID | None) -> list[Row]:
         async with self._database.transaction() as transaction:
-            rows = await transaction.rows("list_erasable", job=job, limit=_BATCH)
-        return sum([await self._erase_one(row) for row in rows])
+            return await transaction.rows("list_erasable", job=job, limit=_BATCH)
 
     async def _erase_one(self, row: Row) -> bool:
         if not row["shared"]:
             try:
                 await self._erase(row["prefix"])
+            except (StorageUnavailableError, DatabaseUnavailableError):
+                raise
             except Exception:
                 logger.exception("cannot erase a job's objects", extra={"job_id": str(row["id"])})
                 return False

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import re
 import shutil
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+import tempfile
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import obstore
 from obstore.exceptions import BaseError, PreconditionError
@@ -31,16 +36,20 @@ from spleeter_microservice.storage.backends import Access, Backend, open_backend
 from spleeter_microservice.storage.objects import StoredObject, WrittenObject, checked_key
 from spleeter_microservice.storage.streams import MeasuredStream, file_blocks, single_chunk
 
+T = TypeVar("T")
+
 BLOCK_BYTES = 4 << 20
 """Default size of the blocks that a stream yields."""
 _PART_BYTES = 5 << 20  # the smallest part that S3 accepts
 _PARTS_AT_ONCE = 2
 _ABORTING_SECONDS = 5.0
+_CHECK_SECONDS = 10.0  # between writes to a bucket that check whether it can be written
+_THREADS = 4  # that a file system that hangs may block
 
 _MARKER = "readiness"
 """Key of an object that is written to check that objects can be written and read."""
 # Only some refusals have a class of their own: those of lists and of deletions do not.
-_REFUSED = re.compile(r"403 Forbidden|401 Unauthorized|AccessDenied|\(os error 13\)")
+_REFUSED = re.compile(r"403 Forbidden|401 Unauthorized|AccessDenied|(?:os error|Errno) (?:1|13|30)\b")
 _FULL = re.compile(
     r"\(os error (28|122|27)\)|507 Insufficient Storage|StorageFull|QuotaExceeded|cap exceeded"
 )
@@ -74,15 +83,30 @@ class ObjectStream:
             yield await self._storage.read_block(self.info, position, end)
 
 
+@dataclass(frozen=True)
+class Deadlines:
+    """Seconds that a store may take: to answer a small request, and to take or send a part of an object.
+
+    Requests to a bucket end after a minute by themselves.
+    """
+
+    answer: float = 20.0
+    transfer: float = 75.0
+
+
 class Storage:
     """An object store; ``open_storage`` opens one from a URL.
 
     Attributes:
         name: name for messages and logs; contains no secret.
         folder: directory of the objects, if it is a local one.
+        deadlines: how long the store may take to answer.
     """
 
     def __init__(self, backend: Backend) -> None:
+        self.deadlines = Deadlines()
+        self._threads = ThreadPoolExecutor(_THREADS, "store")
+        self._written = -math.inf
         self.name = backend.name
         self._store = backend.store
         self.folder = backend.folder
@@ -102,8 +126,8 @@ class Storage:
         path = checked_key(key)
         source = MeasuredStream(chunks, max_bytes)
         try:
-            with self._translated_errors(key, "write"):
-                self._check_folder()
+            async with self._translated_errors(key, "write"):
+                await self._check_folder()
                 result = await self._put_uncancelled(path, source)
         except StorageError as error:
             if source.error is not None:
@@ -119,8 +143,15 @@ class Storage:
     async def _put_uncancelled(self, path: str, source: MeasuredStream) -> obstore.PutResult:
         """Write the stream; if cancelled, wait until the store has discarded the parts."""
         sending = asyncio.ensure_future(self._put(path, source))
+        taken = -1
         try:
-            return await asyncio.shield(sending)
+            while source.size > taken:  # otherwise the store takes no more
+                taken = source.size
+                await asyncio.wait({sending}, timeout=self.deadlines.transfer)
+                if sending.done():
+                    return sending.result()
+            sending.cancel()
+            raise TimeoutError(_unanswered(self.deadlines.transfer))
         except asyncio.CancelledError:
             source.interrupt()
             await asyncio.wait({sending}, timeout=_ABORTING_SECONDS)
@@ -167,7 +198,7 @@ class Storage:
         """
         path = checked_key(key)
         try:
-            with self._translated_errors(key, "read"):
+            async with self._translated_errors(key, "read", self.deadlines.answer):
                 return _described(await obstore.head_async(self._store, path))
         except StorageRefusedError as error:
             if key == _MARKER:
@@ -194,7 +225,7 @@ class Storage:
     async def read_block(self, info: StoredObject, start: int, stop: int) -> bytes:
         """Read a range within the object, unless the object has been replaced."""
         options: obstore.GetOptions = {"range": (start, stop), "if_match": info.etag}
-        with self._translated_errors(info.key, "read"):
+        async with self._translated_errors(info.key, "read", self.deadlines.transfer):
             result = await obstore.get_async(self._store, info.key, options=options)
             return bytes(await result.bytes_async())
 
@@ -215,9 +246,10 @@ class Storage:
     async def delete(self, key: str) -> None:
         """Delete an object if it exists."""
         path = checked_key(key)
-        with self._translated_errors(key, "delete"), contextlib.suppress(FileNotFoundError):
-            self._check_folder()
-            await obstore.delete_async(self._store, path)
+        async with self._translated_errors(key, "delete", self.deadlines.answer):
+            await self._check_folder()
+            with contextlib.suppress(FileNotFoundError):
+                await obstore.delete_async(self._store, path)
 
     async def delete_prefix(self, prefix: str, known: Iterable[str] = ()) -> None:
         """Delete every object below a prefix, ``separations/ID``, with the remains of crashes.
@@ -228,9 +260,9 @@ class Storage:
         """
         checked_key(prefix)
         if self.folder is not None:
-            with self._translated_errors(prefix, "delete"):
-                self._check_folder()
-                await asyncio.to_thread(_remove_tree, self.folder / prefix)
+            async with self._translated_errors(prefix, "delete", self.deadlines.transfer):
+                await self._check_folder()
+                await self._in_thread(_remove_tree, self.folder / prefix)
             return
         keys = set(known)
         with contextlib.suppress(StorageRefusedError):
@@ -241,11 +273,14 @@ class Storage:
         """Yield the objects below a prefix, in no particular order."""
         if prefix is not None:
             checked_key(prefix)
-        with self._translated_errors(prefix or "", "list"):
-            self._check_folder()
-            async for batch in obstore.list(self._store, prefix):
-                for found in batch:
-                    yield _described(found)
+        batches = aiter(obstore.list(self._store, prefix))
+        batch: Sequence[obstore.ObjectMeta] | None = ()
+        while batch is not None:
+            for found in batch:
+                yield _described(found)
+            async with self._translated_errors(prefix or "", "list", self.deadlines.answer):
+                await self._check_folder()
+                batch = await anext(batches, None)
 
     async def remove_unfinished(self, before: datetime) -> int:
         """Remove files that killed writers left in a local directory, if unchanged since ``before``.
@@ -257,44 +292,55 @@ class Storage:
         """
         if self.folder is None:
             return 0
-        with self._translated_errors("", "delete"):
-            return await asyncio.to_thread(_remove_staged, self.folder, before.timestamp())
+        async with self._translated_errors("", "delete", self.deadlines.transfer):
+            return await self._in_thread(_remove_staged, self.folder, before.timestamp())
 
     async def check(self) -> None:
         """Check that the store responds and lets objects be written and read.
 
-        It reads an object of its own, which is written if it is missing. A missing one would prove nothing:
-        S3 and GCS refuse to say that it is, unless the credentials may list.
+        In a bucket, it reads an object of its own, which it also writes from time to time. A missing one
+        would prove nothing: S3 and GCS refuse to say that it is, unless the credentials may list.
 
         Raises:
             StorageUnavailableError: if it does not.
         """
-        self._check_folder()
         if self.folder is not None:
+            async with self._translated_errors("", "write", self.deadlines.answer):
+                await self._check_folder()
+                await self._in_thread(_write_nothing, self.folder)
             return
-        try:
-            await self.head(_MARKER)
-        except (ObjectNotFoundError, StorageRefusedError):
+        if time.monotonic() - self._written > _CHECK_SECONDS:
             await self.put(_MARKER, single_chunk(b"ready"), max_bytes=5)
-            await self.head(_MARKER)
+            self._written = time.monotonic()
+        await self.head(_MARKER)
 
-    def _check_folder(self) -> None:
+    async def _check_folder(self) -> None:
         # LocalStore would create it again, below the mount point of a volume that is not mounted.
-        if self.folder is not None and not self.folder.is_dir():
+        if self.folder is not None and not await self._in_thread(Path.is_dir, self.folder):
             raise StorageUnavailableError(f"The directory {self.folder} of the object store does not exist.")
 
-    @contextlib.contextmanager
-    def _translated_errors(self, key: str, access: Access) -> Iterator[None]:
-        """Translate errors of the store."""
+    async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
+        """Run a function in one of the store's own threads, since a file system that hangs blocks them."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+
+    @contextlib.asynccontextmanager
+    async def _translated_errors(
+        self, key: str, access: Access, seconds: float | None = None
+    ) -> AsyncIterator[None]:
+        """Translate errors of the store, and of one that does not answer in time."""
+        limit = asyncio.timeout(seconds)
         try:
-            yield
+            async with limit:
+                yield
         except FileNotFoundError as error:
-            self._check_folder()
+            await self._check_folder()
             raise ObjectNotFoundError(f"{self.name} has no object {key}.") from error
         except PreconditionError as error:
             raise ObjectChangedError(f"The object {key} was replaced while it was read.") from error
         except (BaseError, OSError) as error:
             reason = str(error).partition("\n")[0][:300]
+            if limit.expired():
+                reason = _unanswered(seconds)
             if _FULL.search(str(error)):
                 raise StorageFullError(
                     f"The object store {self.name} has no space left ({reason}). Free some, or lower "
@@ -309,6 +355,10 @@ class Storage:
             if cause := _CAUSE.search(str(error)):
                 reason += f": {cause[1] or cause[2]}"
             raise StorageUnavailableError(f"The object store {self.name} is unavailable: {reason}") from error
+
+
+def _unanswered(seconds: float | None) -> str:
+    return f"it did not answer within {seconds:g} s"
 
 
 def open_storage(url: str, options: Mapping[str, Any] | None = None) -> Storage:
@@ -327,6 +377,11 @@ def _described(meta: obstore.ObjectMeta) -> StoredObject:
 def _quoted(etag: str | None) -> str:
     text = (etag or "").strip('"')
     return f'"{text}"'
+
+
+def _write_nothing(folder: Path) -> None:
+    """Create a file without a name, or raise ``OSError`` if none can be created."""
+    tempfile.TemporaryFile(dir=folder).close()
 
 
 def _remove_tree(folder: Path) -> None:

@@ -74,7 +74,7 @@ class Readiness:
         checks: dict[str, Awaitable[Part | None]] = {
             "database": services.database.ping(),
             "storage": services.storage.check(),
-            "disk": asyncio.to_thread(services.space.check),
+            "disk": services.space.checked(),
             "antivirus": _scanner(services),
             "workers": _workers(services),
         }
@@ -88,12 +88,18 @@ class Readiness:
 
 async def _state(name: str, check: Awaitable[Part | None]) -> Part:
     """Return a part's state; log the reason for a failure, as it may contain addresses and paths."""
-    try:
-        async with asyncio.timeout(_TIMEOUT):
-            return await check or Part(state="ok")
-    except (SpleeterError, TimeoutError) as error:
-        logger.warning("part unavailable", part=name, reason=str(error) or "timeout")
-        return Part(state="unavailable")
+    checking = asyncio.ensure_future(check)
+    checking.add_done_callback(lambda done: done.cancelled() or done.exception())  # even if it comes too late
+    await asyncio.wait({checking}, timeout=_TIMEOUT)
+    reason = "timeout"
+    if checking.done():
+        try:
+            return checking.result() or Part(state="ok")
+        except (SpleeterError, TimeoutError) as error:
+            reason = str(error) or reason
+    checking.cancel()  # without waiting for it to clean up
+    logger.warning("part unavailable", part=name, reason=reason)
+    return Part(state="unavailable")
 
 
 async def _scanner(services: Services) -> Part | None:

@@ -9,7 +9,7 @@ import math
 import structlog
 from fastapi import APIRouter, Response
 
-from spleeter_microservice.errors import DatabaseUnavailableError, DiskFullError
+from spleeter_microservice.errors import DatabaseUnavailableError, DiskFullError, StorageUnavailableError
 from spleeter_microservice.jobs.repository import Load
 from spleeter_microservice.observability.metrics import (
     CURRENT_JOBS,
@@ -40,8 +40,8 @@ async def metrics(services: ServicesDep) -> Response:
     """
     load, ready = await _load(services)
     _set_load(load)
-    with contextlib.suppress(DiskFullError):
-        await asyncio.to_thread(services.space.check)
+    with contextlib.suppress(DiskFullError, StorageUnavailableError):
+        await services.space.checked()
     READY_WORKERS.set(ready)
     return Response(await asyncio.to_thread(exposition), media_type=EXPOSITION_TYPE)
 

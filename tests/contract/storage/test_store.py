@@ -12,6 +12,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from spleeter_microservice.errors import (
 )
 from spleeter_microservice.jobs.object_sweeper import ObjectSweeper
 from spleeter_microservice.jobs.objects import JobObjects
-from spleeter_microservice.storage.store import BLOCK_BYTES, Storage, open_storage
+from spleeter_microservice.storage.store import BLOCK_BYTES, Deadlines, Storage, open_storage
 from tests.support.documents import blocks
 from tests.support.http_servers import serving, status
 from tests.support.s3_server import BUCKET, S3Server
@@ -285,12 +286,18 @@ async def test_a_working_store_passes_its_check(storage: Storage) -> None:
     await storage.check()
 
 
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("stopped", "Connection refused"), ("frozen", "it did not answer within")]
+)
 async def test_an_outage_of_the_s3_server_is_reported_and_recovered_from(
-    server: S3Server, monkeypatch: pytest.MonkeyPatch
+    server: S3Server, monkeypatch: pytest.MonkeyPatch, kind: str, reason: str
 ) -> None:
     use(monkeypatch, server.environment)
-    storage = open_storage(f"s3://{BUCKET}/outage")
-    with server.stopped():
+    storage = open_storage(f"s3://{BUCKET}/outage-{kind}")
+    if kind == "frozen":
+        storage.deadlines = Deadlines(answer=0.3, transfer=0.3)
+    outage: AbstractContextManager[None] = getattr(server, kind)()
+    with outage:
         for action in (
             storage.check(),
             storage.head("a"),
@@ -298,8 +305,9 @@ async def test_an_outage_of_the_s3_server_is_reported_and_recovered_from(
             put(storage, "a"),
             keys(storage),
         ):
-            with pytest.raises(StorageUnavailableError, match=r"s3://songs .*: Connection refused"):
+            with pytest.raises(StorageUnavailableError, match=rf"s3://songs .*: {reason}"):
                 await action
+    storage.deadlines = Deadlines()
     await put(storage, "a")
     assert await content(storage, "a") == b"data"
 
@@ -387,6 +395,22 @@ async def test_a_bucket_that_cannot_be_listed_is_ready_and_its_objects_are_erase
         assert await ObjectSweeper(database, objects).sweep() == 1
         assert await ObjectSweeper(database, objects).sweep() == 0
     assert await keys(everything) == ["readiness", "separations/new/input"]
+
+
+async def test_a_store_that_becomes_read_only_fails_its_check_and_erases_nothing(
+    server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, server.environment)
+    everything = open_storage(f"s3://{BUCKET}/read-only")
+    await everything.check()
+    await put(everything, "separations/a/input")
+    use(monkeypatch, server.restricted_to("s3:GetObject", "s3:ListBucket"))
+    storage = open_storage(f"s3://{BUCKET}/read-only")
+    with pytest.raises(StorageRefusedError, match="s3:PutObject"):
+        await storage.check()
+    with pytest.raises(StorageRefusedError, match="s3:DeleteObject"):
+        await storage.delete_prefix("separations/a", ["separations/a/input"])
+    assert await content(storage, "separations/a/input") == b"data"
 
 
 @pytest.mark.parametrize("lacking", RIGHTS)

@@ -153,7 +153,7 @@ async def test_a_daemon_killed_in_mid_scan_makes_the_scanner_unavailable(address
 
 async def test_a_hanging_daemon_times_out() -> None:
     with clamd.running() as daemon:
-        impatient = Timeouts(connect=0.3, transfer=0.3, verdict=0.3)
+        impatient = Timeouts(connect=0.3, transfer=0.3, verdict=300, alive=0.3)
         scanner = Clamd.from_url(daemon.unix, impatient)
         os.kill(daemon.pid, signal.SIGSTOP)
         with pytest.raises(ScannerUnavailableError, match="did not reply within"):

@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 
 from spleeter_microservice.database.connection import Database
-from spleeter_microservice.errors import AuditUnwritableError
+from spleeter_microservice.errors import AuditUnwritableError, StorageUnavailableError, UnknownJobError
 from spleeter_microservice.jobs.claims import Claims
-from spleeter_microservice.jobs.job import Job
+from spleeter_microservice.jobs.job import Job, State
 from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.jobs.retention import Retention
 from tests.support.job_samples import claimed, expire, new_job, succeed
@@ -27,7 +27,7 @@ class Store:
     async def erase(self, prefix: str) -> None:
         """Note it, unless the store is away."""
         if self.away:
-            raise OSError("the store is away")
+            raise StorageUnavailableError("the store is away")
         self.erased.append(prefix)
 
 
@@ -112,12 +112,18 @@ async def test_the_row_stays_until_the_object_store_is_available_again(
     database: Database, store: Store, retention: Retention
 ) -> None:
     job = await succeed(database, new_job())
-    await JobRepository(database).delete("ann", job.id)
+    repository = JobRepository(database)
+    await repository.delete("ann", job.id)
     store.away = True
+    assert not await retention.erase(job.id)
     assert await retention.sweep() == 0
+    erasing = await repository.get("ann", job.id, erasing=True)
+    assert (erasing.state, erasing.result) == (State.ERASING, None)
     store.away = False
     assert await retention.sweep() == 1
     assert store.erased == [job.prefix]
+    with pytest.raises(UnknownJobError):
+        await repository.get("ann", job.id, erasing=True)
 
 
 async def test_shared_objects_are_erased_with_the_last_of_their_jobs(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ import pytest_asyncio
 from spleeter_microservice.access.keys import ApiKeys, parse_configured
 from spleeter_microservice.antivirus.clamd import Clamd, Timeouts
 from spleeter_microservice.antivirus.scan import ClamAv
-from spleeter_microservice.database.connection import Database
+from spleeter_microservice.database.connection import Database, PatientConnection
 from spleeter_microservice.database.embedded import EmbeddedPostgres
 from spleeter_microservice.database.migrate import migrate
 from spleeter_microservice.jobs.disk_space import DiskSpace
@@ -22,6 +25,7 @@ from spleeter_microservice.web import health
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
 from tests.support.memory_access import MemoryKeyStore
+from tests.support.small_disk import descendants
 from tests.support.waiting import eventually
 from tests.support.web_service import Player, WorkerRegistry, build_services, served, song
 
@@ -191,6 +195,25 @@ class Outage:
     def url(self) -> str:
         return self._server.url
 
+    def begin(self, kind: str) -> None:
+        """Stop the server, or let it accept connections and answer nothing."""
+        if kind == "stopped":
+            self.stop()
+        else:
+            self._signal(signal.SIGSTOP)
+
+    def end(self, kind: str) -> None:
+        if kind == "stopped":
+            self.start()
+        else:
+            self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        main = int((self._server.cluster / "postmaster.pid").read_text().split()[0])
+        for pid in (main, *descendants(main)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def start(self) -> None:
         self._server = EmbeddedPostgres(self._folder)
         self._server.start()
@@ -218,13 +241,16 @@ async def unsteady(outage: Outage, tmp_path: Path) -> AsyncIterator[httpx.AsyncC
             yield client
 
 
+@pytest.mark.parametrize("kind", ["stopped", "frozen"])
 async def test_a_database_outage_is_reported_everywhere_and_recovered_from(
-    outage: Outage, unsteady: httpx.AsyncClient
+    outage: Outage, unsteady: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
+    monkeypatch.setattr(PatientConnection, "patience", 0.5)
+    monkeypatch.setattr(health, "_TIMEOUT", 0.5)
     client = unsteady
     upload: dict[str, Any] = {"files": {"file": ("a.wav", song())}}
     path = (await client.post("/v1/separations", **upload)).headers["location"]
-    outage.stop()
+    outage.begin(kind)
     for answer in (
         await client.get(path),
         await client.get("/v1/separations"),
@@ -240,7 +266,7 @@ async def test_a_database_outage_is_reported_everywhere_and_recovered_from(
     metrics = await client.get("/metrics")
     assert metrics.status_code == 200
     assert "spleeter_queue_depth NaN" in metrics.text
-    outage.start()
+    outage.end(kind)
 
     async def ready() -> bool:
         return (await client.get("/health/ready")).status_code == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 from uuid import UUID
 
@@ -44,6 +45,13 @@ _CREATED: Answers = {
         "headers": CREATED_HEADERS,
     },
     202: {"description": "The separation is queued or running.", "headers": CREATED_HEADERS},
+}
+_ERASING: Answers = {
+    202: {
+        "model": Separation,
+        "description": "The separation is erased as soon as possible; until then, its state is `erasing`.",
+        "headers": LOCATION,
+    }
 }
 
 IdempotencyKey = Annotated[
@@ -103,24 +111,46 @@ async def list_(
 @router.get("/v1/separations/{id}", operation_id="getSeparation", responses=keyed_responses(*_ONE))
 async def get(services: ServicesDep, caller: CanRead, id: UUID) -> Separation:  # noqa: A002  (the path's name for it)
     """Get a separation."""
-    return await _described(services, await services.repository.get(caller.tenant, id))
+    return await _described(services, await services.repository.get(caller.tenant, id, erasing=True))
 
 
 @router.delete(
-    "/v1/separations/{id}", status_code=204, operation_id="deleteSeparation", responses=keyed_responses(*_ONE)
+    "/v1/separations/{id}",
+    status_code=204,
+    operation_id="deleteSeparation",
+    responses=keyed_responses(*_ONE) | _ERASING,
+    response_model=None,
 )
-async def delete(request: Request, services: ServicesDep, caller: CanSubmit, id: UUID) -> None:  # noqa: A002  (as above)
-    """Delete a separation: cancel it if it has not ended, then erase the song, the stems and all else."""
-    await erase(request, services, await services.repository.get(caller.tenant, id))
+async def delete(
+    request: Request,
+    response: Response,
+    services: ServicesDep,
+    caller: CanSubmit,
+    id: UUID,  # noqa: A002  (as above)
+) -> Separation | None:
+    """Delete a separation: cancel it if it has not ended, then erase the song, the stems and all else.
+
+    Returns 204 once everything is erased, and 202 if that has to wait, for example until the object store is
+    available again.
+    """
+    job = await services.repository.get(caller.tenant, id, erasing=True)
+    if not await erase(request, services, job):
+        with suppress(UnknownJobError):  # unless another process has erased it since
+            left = await get(services, caller, id)
+            response.status_code = 202
+            response.headers["Location"] = left.url
+            return left
+    return None
 
 
-async def erase(request: Request, services: Services, job: Job) -> None:
-    """Cancel a job if it has not ended, and erase everything about it."""
-    if not job.state.final:
-        await record(request, Action.JOB_CANCELLED, job=job.id)
-    await record(request, Action.JOB_ERASED, job=job.id)
-    await services.repository.delete(job.tenant, job.id)
-    await services.retention.erase(job.id)
+async def erase(request: Request, services: Services, job: Job) -> bool:
+    """Cancel a job if it has not ended, and erase everything about it; return False if that has to wait."""
+    if job.state is not State.ERASING:
+        if not job.state.final:
+            await record(request, Action.JOB_CANCELLED, job=job.id)
+        await record(request, Action.JOB_ERASED, job=job.id)
+        await services.repository.delete(job.tenant, job.id)
+    return await services.retention.erase(job.id)
 
 
 async def _described(services: Services, job: Job) -> Separation:

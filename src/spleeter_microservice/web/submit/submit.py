@@ -7,7 +7,6 @@ objects decides later.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from dataclasses import replace
@@ -77,7 +76,7 @@ async def _submit(
     request: Request, services: Services, caller: Principal, idempotency_key: str | None
 ) -> Created:
     config = services.config
-    await asyncio.to_thread(services.space.check)
+    await services.space.checked()
     async with spooled(config.spool, config.max_file_bytes) as file:
         upload = Upload(request, services, file)
         form = await upload.receive()

@@ -35,7 +35,7 @@ async def jobs(services: Services) -> Sequence[Job]:
 
 
 async def no_jobs(services: Services) -> bool:
-    return not await jobs(services)
+    return {job.state for job in await jobs(services)} <= {State.ERASING}
 
 
 async def the_claim(services: Services, player: Player) -> Claim:
