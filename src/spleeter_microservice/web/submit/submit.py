@@ -196,6 +196,7 @@ async def _record(request: Request, services: Services, created: Created) -> Non
         await record(request, action, job=job.id, stems=job.options.stems, seconds=job.audio_seconds)
     except AuditUnwritableError:
         await services.repository.delete(job.tenant, job.id)
+        await services.retention.erase(job.id)
         raise
 
 
