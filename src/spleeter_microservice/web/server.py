@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncio import TimerHandle, Transport
 from collections.abc import Mapping
 from http import HTTPStatus
+from itertools import islice
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -22,6 +23,7 @@ HEADER_BYTES = 64 << 10
 HEADER_SECONDS = 15.0
 """Seconds within which they must arrive; a silent new connection is closed after the same time."""
 
+_PART_NEW = 8  # an eighth of the connections
 _AROUND_HEADER = 4  # bytes: colon, space, carriage return and line feed
 _LOG_SECONDS = 60.0  # between lines about connections that were too many
 
@@ -54,11 +56,15 @@ class BoundedProtocol(HttpToolsProtocol):
             self._make_room()
 
     def _make_room(self) -> None:
-        """Close the oldest connection without a key, or else the oldest idle one, or else this one."""
-        closed, reason = next(one for one in self._open if not one._has_key()), "no-key"
-        if closed is self:  # the newest, so all others have keys
-            idle = (one for one in self._open if one is not self and one.cycle.response_complete)
-            closed, reason = next(idle, self), "too-many"
+        """Close the oldest connection without a key, or else the oldest idle one, or else the newest.
+
+        Requests of the newest ones may still be on the way or being checked, so idle ones go before them.
+        """
+        known = len(self._open) - max(1, len(self._open) // _PART_NEW)
+        idle = (one for one in self._open if one._has_key() and one.cycle.response_complete)
+        closed = next((one for one in islice(self._open, known) if not one._has_key()), None)
+        closed = closed or next(idle, None) or next(one for one in self._open if not one._has_key())
+        reason = "too-many" if closed is self or closed._has_key() else "no-key"
         del self._open[closed]
         # A stranger that does not read its response would hold a connection that is closed in order.
         (closed.transport.close if closed._has_key() else closed.transport.abort)()

@@ -46,6 +46,11 @@ def application(finish: asyncio.Event) -> FastAPI:
         await finish.wait()
         return "done"
 
+    @app.get("/checked")
+    async def checked(request: Request) -> str:
+        await finish.wait()
+        return "done"
+
     @app.post("/refused")
     async def refused(request: Request) -> str:
         request.state.principal = "ann"
@@ -86,6 +91,25 @@ async def test_strangers_make_room_whatever_they_do(beginning: bytes) -> None:
             finish.set()
             assert (await working.answer())[0] == 200
             assert log.getvalue().count("too many connections") == 1
+
+
+async def test_a_request_whose_key_is_being_checked_does_not_give_way_to_idle_connections(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "most_connections", lambda: 4 * MOST)
+    finish = asyncio.Event()
+    async with served(application(finish)) as url, AsyncExitStack() as stack:
+        idle = [await stack.enter_async_context(connected(url)) for _ in range(4 * MOST - 1)]
+        assert [await ask(caller, "/keyed") for caller in idle] == [200] * len(idle)
+        caller = await stack.enter_async_context(connected(url))
+        await caller.send(request("GET /checked"))
+        await eventually(
+            lambda: any(one.scope and not one._has_key() for one in server.BoundedProtocol._open)
+        )
+        await stack.enter_async_context(connected(url))
+        assert await idle[0].is_closed()
+        finish.set()
+        assert (await caller.answer())[0] == 200
 
 
 async def test_callers_with_keys_give_way_to_each_other_only_when_idle() -> None:
