@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-fast test-research coverage components check docs bench bench-service bench-crash bench-damage fuzz image format lock clean
+.PHONY: help demo serve test test-fast test-research coverage components check docs bench bench-service bench-crash bench-damage bench-siege fuzz image format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -58,6 +58,9 @@ bench-crash: $(VENV)/installed-dev ## separate many clips while processes are ki
 
 bench-damage: $(VENV)/installed-dev ## send damaged files and damaged forms to the service
 	$(BIN)/python -m bench.damage $(BENCH_ARGS)
+
+bench-siege: $(VENV)/installed-dev ## attack the service while an innocent tenant uploads
+	$(BIN)/python -m bench.siege $(BENCH_ARGS)
 
 SECONDS ?= 60
 fuzz: $(VENV)/installed-dev ## feed mutated bytes to our own parsers, SECONDS=60 each; FUZZ_ARGS chooses parsers

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import httpx
 
-_AWAY = {429, 502, 503, 504}
+_AWAY = {429, 502, 503, 504, 507}
 FINAL = frozenset({"succeeded", "failed", "cancelled"})
 """States in which a separation has ended."""
 
@@ -25,13 +25,14 @@ class Client:
         url: address of the API.
         key: API key with all scopes.
         timeout: seconds for which the service may be unavailable.
+        idle: number of connections to keep for later requests.
 
     Attributes:
         repeats: number of requests that had to be sent again.
     """
 
-    def __init__(self, url: str, key: str, timeout: float = 60.0) -> None:
-        limits = httpx.Limits(max_connections=32, max_keepalive_connections=32)
+    def __init__(self, url: str, key: str, timeout: float = 60.0, idle: int = 32) -> None:
+        limits = httpx.Limits(max_connections=32, max_keepalive_connections=idle)
         self._http = httpx.AsyncClient(
             base_url=url, headers={"X-API-KEY": key}, timeout=30, limits=limits, trust_env=False
         )

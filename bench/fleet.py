@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, Self
@@ -25,6 +25,12 @@ from spleeter_microservice.models.provide import find_model, open_store
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.storage.store import open_storage
 
+GUNICORN = (
+    "gunicorn", "-c", "python:spleeter_microservice.bootstrap.gunicorn",
+    "spleeter_microservice.bootstrap.asgi:create()",
+)  # fmt: skip
+"""Gunicorn's module and arguments."""
+
 _ROOT = Path(__file__).parent.parent
 _POLL = 0.05  # seconds between checks of the processes
 _PAUSE = 0.2  # seconds before a restart
@@ -36,7 +42,7 @@ class Program:
     """One process of the service, restarted whenever it exits.
 
     Args:
-        command: the subcommand, such as ``worker``.
+        command: the program and its arguments.
         name: name of the log file.
         environment: the complete environment of the process.
         folder: the folder of the log file.
@@ -45,11 +51,13 @@ class Program:
         starts: number of starts.
     """
 
-    def __init__(self, command: str, name: str, environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], name: str, environment: Mapping[str, str], folder: Path
+    ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
         self.starts = 0
-        self._command = [sys.executable, "-m", "spleeter_microservice", command]
+        self._command = command
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
         self._output: IO[bytes] | None = None
@@ -112,16 +120,28 @@ class Fleet:
         folder: the folder for all their data.
         workers: number of worker processes.
         environment: settings to override.
+        server: ``api``, ``gunicorn`` for the API under Gunicorn, or ``serve``, which runs everything itself.
+        descriptors: hard limit on the descriptors of each process; by default that of this process.
     """
 
-    def __init__(self, folder: Path, workers: int = 1, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        workers: int = 1,
+        environment: Mapping[str, str] | None = None,
+        server: str = "api",
+        descriptors: int | None = None,
+    ) -> None:
         self.folder = folder
         self.data, self.objects = folder / "data", folder / "objects"
         self.key = secrets.token_urlsafe(32)
-        self.port = _free_port()
-        self.postgres = EmbeddedPostgres(folder / "postgres")
+        self.port = free_port()
+        self.server = server
+        self._whole = server == "serve"
+        self.postgres = EmbeddedPostgres((self.data if self._whole else folder) / "postgres")
         self._changes = dict(environment or {})
-        self._names = [f"worker{number}" for number in range(1, workers + 1)]
+        self._names = [] if self._whole else [f"worker{number}" for number in range(1, workers + 1)]
+        self._limit = ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh"] if descriptors else []
         self._supervisor: asyncio.Task[None] | None = None
         self.api: Program
         self.workers: list[Program] = []
@@ -139,10 +159,12 @@ class Fleet:
         settings = Settings.from_environment(os.environ)
         find_model("2stems", open_store(settings.models_dir, settings.models_url))
         self.folder.mkdir(parents=True, exist_ok=True)
-        await asyncio.to_thread(self.postgres.start)
+        if not self._whole:
+            await asyncio.to_thread(self.postgres.start)
         environment = self._environment(settings.models_dir)
-        self.api = Program("api", "api", environment, self.folder)
-        self.workers = [Program("worker", name, environment, self.folder) for name in self._names]
+        self.api = Program(self._command(self.server), self.server, environment, self.folder)
+        worker = self._command("worker")
+        self.workers = [Program(worker, name, environment, self.folder) for name in self._names]
         try:
             for program in self.programs:
                 program.start()
@@ -229,13 +251,17 @@ class Fleet:
                     program.start()
             await asyncio.sleep(_POLL)
 
+    def _command(self, program: str) -> list[str]:
+        module = GUNICORN if program == "gunicorn" else ("spleeter_microservice", program)
+        return [*self._limit, sys.executable, "-m", *module]
+
     def _environment(self, models: Path) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SPLEETER_")}
         return inherited | {
             "PYTHONPATH": str(_ROOT / "src"),
             "SPLEETER_ENV": "production",
             "SPLEETER_API_KEY": self.key,
-            "SPLEETER_DATABASE_URL": self.postgres.url,
+            "SPLEETER_DATABASE_URL": "" if self._whole else self.postgres.url,
             "SPLEETER_STORAGE_URL": str(self.objects),
             "SPLEETER_DATA_DIR": str(self.data),
             "SPLEETER_MODELS_DIR": str(models.absolute()),
@@ -247,7 +273,8 @@ class Fleet:
         }
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port

@@ -14,5 +14,9 @@ def machine() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     processor = names[0] if names else platform.processor()
-    load = f"{os.getloadavg()[0]:.1f}"
-    return f"{processor}, {available_cores()} cores, Python {platform.python_version()}, load {load}"
+    return f"{processor}, {available_cores()} cores, Python {platform.python_version()}, load {load()}"
+
+
+def load() -> str:
+    """Return how many processes have run or waited for a core, on average of the last minute."""
+    return f"{os.getloadavg()[0]:.1f}"

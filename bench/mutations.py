@@ -111,9 +111,9 @@ async def send(fleet: Fleet, count: int, seed: int, folder: Path) -> tuple[Count
         await asyncio.gather(*(offer(number, *mutation) for number, mutation in files))
         jobs = await client.all_ended()
     fates.update(f"job {job['state']} {(job['error'] or {}).get('type', '')}".strip() for job in jobs)
-    return fates, problems + [f"job {job['id']}: {job['error']}" for job in jobs if _is_fault(job)]
+    return fates, problems + [f"job {job['id']}: {job['error']}" for job in jobs if is_fault(job)]
 
 
-def _is_fault(job: Separation) -> bool:
+def is_fault(job: Separation) -> bool:
     """Return whether a job failed for another reason than its file."""
     return job["state"] != "succeeded" and (job["error"] or {}).get("type") not in _EXPECTED

@@ -47,6 +47,7 @@ QUICK = {
     "bench-service": "BENCH_ARGS=--quick",
     "bench-crash": "BENCH_ARGS=--quick",
     "bench-damage": "BENCH_ARGS=--quick",
+    "bench-siege": "BENCH_ARGS=--quick",
     "fuzz": "SECONDS=0 FUZZ_ARGS='ranges protobuf'",
     "format": "",
     "clean": "VENV=unused",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -23,10 +23,17 @@ class Connection:
     async def answer(self, within: float = 20) -> tuple[int, dict[str, str], bytes]:
         """Return the next response's status, headers and body."""
         async with asyncio.timeout(within):
-            head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-            headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
-            body = await self._reader.readexactly(int(headers.get("content-length", 0)))
-            return int(head[0].split()[1]), headers, body
+            status, headers = await self.head()
+            return status, headers, await self.body(headers)
+
+    async def head(self) -> tuple[int, dict[str, str]]:
+        """Return the next response's status and headers."""
+        head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        return int(head[0].split()[1]), dict(line.lower().split(": ", 1) for line in head[1:] if line)
+
+    async def body(self, headers: Mapping[str, str]) -> bytes:
+        """Return the body that belongs to these headers."""
+        return await self._reader.readexactly(int(headers.get("content-length", 0)))
 
     async def is_closed(self, within: float = 20) -> bool:
         """Wait for the server to close the connection."""

@@ -5,10 +5,8 @@ import contextlib
 import os
 import random
 import signal
-import struct
 import subprocess
 import sys
-import zlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +28,7 @@ from spleeter_microservice.errors import (
 from spleeter_microservice.sandbox.prober import ProbeLimits, Prober
 from tests.support.audio_files import RATE, encode_kind, noise
 from tests.support.inference_hooks import run_in_process
+from tests.support.pictures import with_huge_picture
 
 pytestmark = pytest.mark.asyncio
 
@@ -181,29 +180,9 @@ async def test_tenants_take_turns_and_one_of_their_files_takes_a_process(
 
 async def test_a_song_with_a_huge_picture_is_a_song(tmp_path: Path) -> None:
     path = song(tmp_path, "flac")
-    kind, picture = b"image/png", png(16_000, 16_000)
-    block = struct.pack(">II9s5I", 3, len(kind), kind, 0, 16_000, 16_000, 24, 0)
-    block += struct.pack(">I", len(picture)) + picture
-    data = path.read_bytes()
-    header = bytes([data[4] & 0x7F]) + data[5:42]  # STREAMINFO, which another block follows
-    first = data[4] & 0x80 | 6  # a picture, the last block if STREAMINFO was the last
-    path.write_bytes(data[:4] + header + bytes([first]) + len(block).to_bytes(3, "big") + block + data[42:])
+    path.write_bytes(with_huge_picture(path.read_bytes()))
     async with Prober(tmp_path, ONE) as prober:
         assert (await prober.probe(path)).duration == pytest.approx(3.0, abs=0.01)
-
-
-def png(width: int, height: int) -> bytes:
-    """Return a black picture, without compressing all of it."""
-    rows = 100
-    compressor = zlib.compressobj(wbits=-15)
-    some = compressor.compress(bytes(rows * (1 + 3 * width))) + compressor.flush(zlib.Z_FULL_FLUSH)
-    pixels = b"\x78\x01" + some * (height // rows) + compressor.flush() + bytes(4)
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-        for name, content in chunks
-    )
 
 
 async def test_a_file_that_takes_much_processor_time_is_refused(
