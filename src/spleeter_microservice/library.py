@@ -179,7 +179,8 @@ class Separator:
         paths = stem_paths(
             Path(audio_descriptor), waveforms, Path(destination), filename_format, output_format.codec
         )
-        with Stems(paths, output_format, self.model.files.sample_rate) as stems:
+        frames = max(map(len, waveforms.values()), default=0)
+        with Stems(paths, output_format, self.model.files.sample_rate, frames) as stems:
             stems.write(waveforms)
             stems.publish()
 

@@ -16,7 +16,7 @@ _Options = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Encoder:
-    """One of FFmpeg's encoders, and what it needs so that its output decodes to exactly its input.
+    """One of FFmpeg's encoders, and what it needs so that its output is decoded to the length of its input.
 
     Attributes:
         muxer: FFmpeg's name of the container format.
@@ -28,6 +28,8 @@ class Encoder:
         lead, tail: blocks of silence put before and after the song, each as long as the encoder takes
             at once, for codecs whose decoders throw that much away.
         cuts_end: whether the container can store where the song ends, but the encoder does not do so.
+        hides_start: whether the container can hide silence before the song. Where many decoders play
+            the last block to its end, this silence puts the song's end there.
         drops_padding: whether a last packet of nothing but padding must be dropped, because the header
             would not count all of it.
         clamps: whether samples beyond full scale must be clamped.
@@ -42,6 +44,7 @@ class Encoder:
     lead: int = 0
     tail: int = 0
     cuts_end: bool = False
+    hides_start: bool = False
     drops_padding: bool = False
     clamps: bool = True
 
@@ -148,13 +151,17 @@ CODECS: Mapping[str, Codec] = {
             kilobits=(32, 320),
             steps=(32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
         ),
-        # The edit list, which stores where the song ends, counts in the time scale of the movie; the
-        # usual scale of a millisecond would cut up to 44 frames.
+        # The edit list, which stores where the song begins and ends, counts in the time scale of the movie; the
+        # usual scale of a millisecond would cut up to 44 frames. FFmpeg's decoder ignores the end.
         Codec(
             "m4a",
             "AAC",
             "audio/mp4",
-            {None: Encoder("ipod", "aac", container_options=(("movie_timescale", "{rate}"),))},
+            {
+                None: Encoder(
+                    "ipod", "aac", container_options=(("movie_timescale", "{rate}"),), hides_start=True
+                )
+            },
             kilobits=(16, 512),
         ),
         # FFmpeg's own Vorbis encoder, the only one in PyAV's wheels. It has no bitrate, only a quality

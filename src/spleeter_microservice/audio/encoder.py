@@ -28,11 +28,17 @@ _VORBIS_KILOBITS = (73, 120, 154, 182, 206, 245, 261, 276, 301, 357, 396, 451, 4
 class StemEncoder:
     """An encoder of one stereo stream into a file-like object, which stays open.
 
+    Args:
+        file: the file-like object.
+        output_format: format to encode in.
+        sample_rate: sample rate of the stem in Hz.
+        frames: length of the stem, or an estimate; 0 if it is unknown. See ``Encoder.hides_start``.
+
     Attributes:
         clipped_samples: number of samples, in both channels, that were beyond full scale and clamped.
     """
 
-    def __init__(self, file: Any, output_format: OutputFormat, sample_rate: int) -> None:
+    def __init__(self, file: Any, output_format: OutputFormat, sample_rate: int, frames: int = 0) -> None:
         self.clipped_samples = 0
         self._encoder = output_format.encoder
         self._rate = _possible_rate(self._encoder.name, sample_rate)
@@ -46,9 +52,13 @@ class StemEncoder:
         )
         self._stream = self._add_stream(output_format)
         self._resampler = Resampler(sample_rate, self._rate, 2)
-        self._sent = 0  # frames sent to the encoder
+        self._block = int(self._stream.codec_context.frame_size)  # frames that are encoded at once
+        self._sent = 0  # frames of the song sent to the encoder; negative before its start
         self._end: int | None = None  # frames that belong into the file
-        self._send(self._silence(self._encoder.lead))
+        self._send(np.zeros((self._encoder.lead * self._block, 2), np.float32))
+        if self._encoder.hides_start and frames >= self._block:  # FFmpeg loses shorter songs
+            self._sent = -(-round(frames * self._rate / sample_rate) % self._block)
+            self._send(np.zeros((-self._sent, 2), np.float32))
 
     def write(self, waveform: Waveform) -> None:
         """Encode the next frames, float32 of shape (frames, 2).
@@ -67,7 +77,7 @@ class StemEncoder:
         for piece in self._resampler.finish():
             self._send(piece)
         self._end = self._sent
-        self._send(self._silence(self._encoder.tail))
+        self._send(np.zeros((self._encoder.tail * self._block, 2), np.float32))
         self._mux(self._stream.encode(None))
         self._container.start_encoding()  # writes the header, if nothing else was written
         self._container.close()
@@ -106,9 +116,6 @@ class StemEncoder:
         self.clipped_samples += int(np.count_nonzero(np.abs(samples) > 1))
         return np.clip(samples, -1, 1)
 
-    def _silence(self, blocks: int) -> Waveform:
-        return np.zeros((blocks * self._stream.codec_context.frame_size, 2), np.float32)
-
     def _send(self, samples: Waveform) -> None:
         if not len(samples):
             return
@@ -134,7 +141,7 @@ class StemEncoder:
             packet.duration = max(0, min(packet.duration or 0, end - position))
             return packet.duration > 0
         if self._encoder.drops_padding:  # the first frame is always needed
-            return position <= end or position < self._stream.codec_context.frame_size
+            return position <= end or position < self._block
         return True
 
 

@@ -40,6 +40,7 @@ class AudioWriter:
         path: path of the file.
         output_format: format to write.
         sample_rate: sample rate of the stem in Hz.
+        frames: length of the stem, or an estimate; 0 if it is unknown.
 
     Raises:
         UnwritableOutputError: if the directory cannot be created or written to, or the path is a directory.
@@ -47,7 +48,9 @@ class AudioWriter:
         EncodingError: if the encoder does not support this sample rate or bitrate.
     """
 
-    def __init__(self, path: Path, output_format: OutputFormat, sample_rate: int = 44100) -> None:
+    def __init__(
+        self, path: Path, output_format: OutputFormat, sample_rate: int = 44100, frames: int = 0
+    ) -> None:
         self._path = path
         self._folders: list[Path] = []
         # Not derived from the path's name, which may already be as long as names can be.
@@ -61,7 +64,7 @@ class AudioWriter:
             self._make_folders()
             self._check_name()
             self._file = _WatchedFile(self._temporary)
-            self._encoder = StemEncoder(self._file, output_format, sample_rate)
+            self._encoder = StemEncoder(self._file, output_format, sample_rate, frames)
 
     def __enter__(self) -> Self:
         return self

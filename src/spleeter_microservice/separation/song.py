@@ -60,7 +60,7 @@ def separate_song(
     samples, first_block = 0, 0.0
     with (
         _Input(source, separator.sample_rate, options, check) as song,
-        Stems(paths, options.output_format, separator.sample_rate) as stems,
+        Stems(paths, options.output_format, separator.sample_rate, song.expected_samples or 0) as stems,
     ):
         with closing(separator.separate_blocks(song.blocks, options, stages)) as blocks:
             for block in blocks:
@@ -134,14 +134,18 @@ class Stems:
     """The files of a song's stems, each written in a thread; without ``publish``, none of them remains."""
 
     def __init__(
-        self, paths: Mapping[str, Path], output_format: OutputFormat, sample_rate: int = 44100
+        self,
+        paths: Mapping[str, Path],
+        output_format: OutputFormat,
+        sample_rate: int = 44100,
+        frames: int = 0,
     ) -> None:
         self._stack = ExitStack()
         self._paths = paths
         self._writers: dict[str, AudioWriter] = {}
         with self._stack:
             for name, path in paths.items():
-                writer = AudioWriter(path, output_format, sample_rate)
+                writer = AudioWriter(path, output_format, sample_rate, frames)
                 self._writers[name] = self._stack.enter_context(writer)
             self._threads = self._stack.enter_context(ThreadPoolExecutor(len(paths) or 1))
             self._stack = self._stack.pop_all()

@@ -79,6 +79,27 @@ def test_short_stems_keep_their_length(tmp_path: Path, codec: str, frames: int) 
         assert excess == (max(0, 47 - frames) if codec == "mp3" else 0)
 
 
+@pytest.mark.parametrize("frames", [2, 1000, 1024, 1025, 2047, 2049, 12_288, 12_289])
+@pytest.mark.parametrize("wrong_by", [0, 700, -700])
+def test_plain_decoders_find_the_end_of_aac_whose_length_was_known(
+    tmp_path: Path, frames: int, wrong_by: int
+) -> None:
+    path = tmp_path / "stem.m4a"
+    with AudioWriter(path, OutputFormat("m4a"), RATE, max(0, frames + wrong_by)) as writer:
+        writer.write(SONG[:frames])
+        writer.commit()
+    with av.open(path) as container:
+        plain = np.concatenate([frame.to_ndarray() for frame in container.decode(audio=0)], axis=1).T
+    if frames >= 1024 and not wrong_by:
+        assert len(plain) == frames
+    assert 0 <= len(plain) - frames < 1024
+    own = read(path)
+    assert len(own) == frames
+    np.testing.assert_allclose(plain[:frames], own, atol=1e-3)
+    if frames > 2000:
+        assert lag(SONG[:frames], own) == 0
+
+
 @pytest.mark.parametrize("output_format", FORMATS, ids=name)
 def test_a_stem_without_frames_is_still_a_file(tmp_path: Path, output_format: OutputFormat) -> None:
     path = tmp_path / f"nothing.{output_format.codec}"

@@ -62,6 +62,7 @@ class FFMPEGProcessAudioAdapter(AudioAdapter):
         output_format = OutputFormat(
             str(codec or Path(path).suffix.removeprefix(".").lower()), bitrate or DEFAULT_BITRATE
         )
-        with AudioWriter(Path(path), output_format, round(float(sample_rate))) as writer:
-            writer.write(as_stereo_waveform(data))
+        waveform, rate = as_stereo_waveform(data), round(float(sample_rate))
+        with AudioWriter(Path(path), output_format, rate, len(waveform)) as writer:
+            writer.write(waveform)
             writer.commit()
