@@ -16,7 +16,7 @@ _Options = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Encoder:
-    """One of FFmpeg's encoders, and what it needs so that its output is decoded to the length of its input.
+    """One of FFmpeg's encoders, and what it needs so that its output decodes to the length of its input.
 
     Attributes:
         muxer: FFmpeg's name of the container format.
@@ -151,8 +151,8 @@ CODECS: Mapping[str, Codec] = {
             kilobits=(32, 320),
             steps=(32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
         ),
-        # The edit list, which stores where the song begins and ends, counts in the time scale of the movie; the
-        # usual scale of a millisecond would cut up to 44 frames. FFmpeg's decoder ignores the end.
+        # The edit list, which stores where the song begins and ends, counts in the time scale of the
+        # movie; the usual scale of a millisecond would cut up to 44 frames. FFmpeg ignores its end.
         Codec(
             "m4a",
             "AAC",

@@ -80,8 +80,7 @@ def at_most_stereo(samples: Array, layout: av.AudioLayout) -> Array:
 
     The mix follows ITU-R BS.775. For 5.1, L' = L + 0.7071 C + 0.7071 Ls, and R' likewise, without
     the LFE. It is divided by the sum of these coefficients, so that it cannot clip. This makes the
-    music quieter (5.1 by at most 7.7 dB), but keeps its balance, and the networks do not depend on
-    the level.
+    music quieter (5.1 by at most 7.7 dB), but keeps its balance.
 
     Args:
         samples: the frames to mix, shape (frames, channels).

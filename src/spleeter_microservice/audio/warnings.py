@@ -1,4 +1,4 @@
-"""Warnings about a file that is read although it is damaged or contradicts itself."""
+"""Warnings about a file that is separated although it is damaged, contradicts itself or is very quiet."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
         "wrong-length": "The file states another length than its sound has; all of the sound is read.",
         "wrong-header": "A header contradicts itself; what follows from its other numbers is used.",
         "unread-data": "Data that are not part of this file follow its sound; they are left out.",
+        "quiet": "The song is quiet, so it is separated worse. Raise its level before separating.",
         "more-warnings": "The file has more such places than are listed.",
     }
 )

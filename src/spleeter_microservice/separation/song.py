@@ -14,6 +14,7 @@ from spleeter_microservice.arrays import Waveform
 from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.decoder import Check
 from spleeter_microservice.audio.reader import AudioReader
+from spleeter_microservice.audio.warnings import AudioWarning
 from spleeter_microservice.audio.writer import AudioWriter
 from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.result import SeparatedSong, Stem
@@ -21,6 +22,7 @@ from spleeter_microservice.separation.separator import StemSeparator
 from spleeter_microservice.separation.stage_timer import StageTimer
 
 _BLOCK = 1 << 16
+_QUIET = -35.0  # dB relative to full scale, root mean square; quieter songs are separated worse
 
 Progress = Callable[[int, int | None], None]
 """Called with the number of samples done, and the number of all samples or None if that is unknown."""
@@ -89,8 +91,15 @@ def separate_song(
         provider=separator.provider,
         track=song.reader.track,
         start_time=song.reader.start_time,
-        warnings=song.reader.warnings,
+        warnings=[*song.reader.warnings, *_quiet(quality.level)],
     )
+
+
+def _quiet(level: float | None) -> list[AudioWarning]:
+    if level is None or level >= _QUIET:
+        return []
+    text = f"The song is quiet ({level:.1f} dB relative to full scale), so it is separated worse."
+    return [AudioWarning("quiet", f"{text} Raise its level before separating.", 0.0)]
 
 
 class _Input:

@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 
 from spleeter_microservice.audio.codecs import OutputFormat
+from spleeter_microservice.audio.writer import AudioWriter
 from spleeter_microservice.errors import EncodingError, UnwritableOutputError
-from spleeter_microservice.separation.song import Stems
+from spleeter_microservice.separation.options import SeparationOptions
+from spleeter_microservice.separation.song import Stems, separate_song
+from spleeter_microservice.separation.spleeter.network import OnnxNetworks
+from spleeter_microservice.separation.spleeter.pipeline import SpleeterSeparator
+from tests.support.random_models import TINY, written
 
 NOISE = np.random.default_rng(0).uniform(-1, 1, (5000, 2)).astype(np.float32)
 
@@ -50,3 +55,19 @@ def test_leaving_without_publishing_leaves_nothing(tmp_path: Path) -> None:
     with Stems(paths(tmp_path / "out"), OutputFormat("flac")) as stems:
         stems.write(dict.fromkeys(paths(tmp_path), NOISE))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("level", "text"), [(-34.9, None), (-35.1, "-35.1 dB"), (-70.0, "-70.0 dB"), (-np.inf, None)]
+)
+def test_a_quiet_song_is_separated_with_a_warning(tmp_path: Path, level: float, text: str | None) -> None:
+    song = NOISE * np.float32(10 ** (level / 20) / np.sqrt(np.mean(np.square(NOISE))))
+    with AudioWriter(tmp_path / "song.wav", OutputFormat(bit_depth="32f")) as writer:
+        writer.write(song)
+        writer.commit()
+    written(TINY, tmp_path / "tiny")
+    networks = OnnxNetworks(tmp_path / "tiny", TINY)
+    strict = SeparationOptions(damaged="refuse")
+    result = separate_song(SpleeterSeparator(TINY, networks), tmp_path / "song.wav", {}, strict)
+    assert [warning.code for warning in result.warnings] == (["quiet"] if text else [])
+    assert all(str(text) in warning.message for warning in result.warnings)
