@@ -119,7 +119,7 @@ def _fetch(client: httpx.Client, job: dict[str, Any], folder: Path) -> None:
             response.raise_for_status()
             for block in response.iter_bytes():
                 file.write(block)
-        level = job["quality"]["stems"][stem["name"]]["level"]
+        level = job["measurements"]["stems"][stem["name"]]["level"]
         print(f"{path}  {'silent' if level is None else f'{level:.1f} dBFS'}")
 
 

@@ -146,7 +146,7 @@ async def test_models_carry_their_labels(
     assert await page.run("return document.querySelector('input[value=\"5\"]').disabled")
 
 
-async def test_a_suspect_result_is_labelled(
+async def test_anomalies_are_shown_for_what_they_are(
     page: Browser, services: Services, player: Player, song_file: Path
 ) -> None:
     await send(page, song_file)
@@ -161,11 +161,13 @@ async def test_a_suspect_result_is_labelled(
             details={"model_quality": "approximate", "experimental": True},
         ),
     )
-    await page.shows("#suspect", "vocals: silent; bass: equals the mix.")
+    await page.shows(
+        "#anomalies", "Unusual: vocals: silent; bass: equals the mix. Only such failures are found"
+    )
     await page.shows("#warnings", "At 0:00: Silence fills a gap of 0.4 s.")
     await page.shows("#warnings", "At 0:02: The last 2.0 s are not in the file.")
     await page.shows("#model", "Separated by the model 4stems-lite. approximate experimental")
-    await picture(page, "suspect")
+    await picture(page, "anomalies")
 
 
 async def test_a_reload_continues_where_it_was(

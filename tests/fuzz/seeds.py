@@ -117,15 +117,21 @@ def urls() -> Iterator[bytes]:
 def messages() -> Iterator[bytes]:
     """Yield what an inference process sends."""
     yield json.dumps({"type": "progress", "done": 5, "total": None, "steps": 7}).encode()
-    quality = {"level": -20.5, "peak": 0.5, "beyond_full_scale": 0, "energy_share": 0.4, "correlation": 0.1}
+    measurements = {
+        "level": -20.5,
+        "peak": 0.5,
+        "beyond_full_scale": 0,
+        "energy_share": 0.4,
+        "correlation": 0.1,
+    }
     stem = {
         "clipped_samples": 0,
-        "quality": quality | {"suspect": None},
+        "measurements": measurements | {"anomaly": None},
         "samples_per_pixel": 9,
         "peaks": [-1, 1],
     }
-    whole = {"level": None, "residual": -60.0, "expected_residual": None, "suspect": "silent"}
-    result = {"type": "result", "quality": whole, "stems": {"vocals": stem}, "samples": 44100}
+    whole = {"level": None, "residual": -60.0, "expected_residual": None, "anomaly": "silent"}
+    result = {"type": "result", "measurements": whole, "stems": {"vocals": stem}, "samples": 44100}
     result |= {"stages": {"read": 0.5}, "provider": "CPU", "track": {"number": 1, "language": "eng"}}
     result |= {"warnings": [{"code": "gap", "message": "A gap.", "position": 0.5}]}
     yield json.dumps(

@@ -25,7 +25,7 @@ WARNINGS = [
 RESULT = Result(
     stems=(StoredStem("vocals", "a/vocals.wav", 12, "ab" * 32), StoredStem("other", "a/o.wav", 3, "cd" * 32)),
     model="2stems",
-    quality={"residual": -100.5, "stems": [{"level": None}]},
+    quality={"residual": -100.5, "stems": {"vocals": {"level": None}}},
     warnings=tuple(WARNINGS),
 )
 QUICK = WorkerOptions(

@@ -31,8 +31,8 @@ def succeeded(song: SeparatedSong, model: InstalledModel, parameters: Mapping[st
         model: the model that separated it.
         parameters: the options that it was separated with.
     """
-    quality = asdict(song.quality)
-    del quality["stems"]
+    mix = asdict(song.measurements)
+    del mix["stems"]
     return {
         "source": str(song.source),
         "state": "succeeded",
@@ -48,12 +48,16 @@ def succeeded(song: SeparatedSong, model: InstalledModel, parameters: Mapping[st
         "realtime_factor": round(song.duration / song.elapsed, 2),
         "first_block": round(song.first_block, 3),
         "stages": {stage: round(seconds, 3) for stage, seconds in song.stages.items()},
-        "mix": quality,
+        "mix": mix,
         "stems": {
-            name: {"path": str(stem.path), "clipped_samples": stem.clipped_samples, **asdict(stem.quality)}
+            name: {
+                "path": str(stem.path),
+                "clipped_samples": stem.clipped_samples,
+                **asdict(stem.measurements),
+            }
             for name, stem in song.stems.items()
         },
-        "suspect": song.suspicions,
+        "anomalies": song.anomalies,
         "warnings": [asdict(warning) for warning in song.warnings],
     }
 

@@ -216,8 +216,8 @@ class _Batch:
             _print(song)
         for warning in song.warnings:
             print(f"Warning: {source}, at {warning.position:.2f} s: {warning.message}", file=sys.stderr)
-        for suspicion in song.suspicions:
-            print(f"Warning: {source}: {suspicion}.", file=sys.stderr)
+        for anomaly in song.anomalies:
+            print(f"Warning: {source}: {anomaly}.", file=sys.stderr)
 
     def _separate(self, source: Path, paths: Mapping[str, Path]) -> SeparatedSong:
         from spleeter_microservice.separation.song import separate_song
@@ -236,7 +236,7 @@ class _Batch:
 
 def _print(song: SeparatedSong) -> None:
     for stem in song.stems.values():
-        level = "silent" if stem.quality.level is None else f"{stem.quality.level:.1f} dBFS"
+        level = "silent" if stem.measurements.level is None else f"{stem.measurements.level:.1f} dBFS"
         clipped = f", {stem.clipped_samples} samples clipped" if stem.clipped_samples else ""
         print(f"{stem.path}  {level}{clipped}")
     print(

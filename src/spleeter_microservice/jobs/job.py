@@ -107,7 +107,7 @@ class Result:
     Attributes:
         stems: stems in the model's order.
         model: the model's public name.
-        quality: quality report as JSON values.
+        quality: measurements as JSON values (``worker.separate_job``).
         details: times, hashes and versions.
         warnings: what is odd about the song (``audio.warnings``) as JSON values.
     """

@@ -124,13 +124,13 @@ def described(song: SeparatedSong, peaks: Mapping[str, Peaks]) -> Message:
         "stems": {
             name: {
                 "clipped_samples": stem.clipped_samples,
-                "quality": _finite(vars(stem.quality)),
+                "measurements": _finite(vars(stem.measurements)),
                 "samples_per_pixel": peaks[name].samples_per_pixel,
                 "peaks": peaks[name].data(),
             }
             for name, stem in song.stems.items()
         },
-        "quality": _finite({**vars(song.quality), "stems": None}),
+        "measurements": _finite({**vars(song.measurements), "stems": None}),
         "stages": _finite(song.stages),
         "provider": song.provider,
         "duration": song.duration,

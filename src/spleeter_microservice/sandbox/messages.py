@@ -11,8 +11,8 @@ from typing import TypeVar
 from spleeter_microservice.audio.tracks import AudioTrack
 from spleeter_microservice.audio.warnings import WARNINGS, AudioWarning
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
+from spleeter_microservice.separation.measurements import Measurements, StemMeasurements
 from spleeter_microservice.separation.options import SeparationOptions
-from spleeter_microservice.separation.quality import Quality, StemQuality
 from spleeter_microservice.separation.result import SeparatedSong, Stem
 from spleeter_microservice.separation.separator import ModelFiles
 
@@ -105,19 +105,19 @@ def separation(message: Message, request: SeparationRequest) -> SeparatedSong:
         ProtocolError: if anything is missing or of another type.
     """
     try:
-        whole = message["quality"]
+        whole = message["measurements"]
         stems = {name: _stem(message["stems"][name], path) for name, path in request.paths.items()}
-        quality = Quality(
-            stems=[stem.quality for stem in stems.values()],
+        measurements = Measurements(
+            stems=[stem.measurements for stem in stems.values()],
             level=_maybe(_number, whole["level"]),
             residual=_maybe(_number, whole["residual"]),
             expected_residual=_maybe(_number, whole["expected_residual"]),
-            suspect=_maybe(text, whole["suspect"]),
+            anomaly=_maybe(text, whole["anomaly"]),
         )
         return SeparatedSong(
             source=request.source,
             stems=stems,
-            quality=quality,
+            measurements=measurements,
             samples=_count(message["samples"]),
             stages={text(name): _number(value) for name, value in list(message["stages"].items())[:50]},
             provider=text(message["provider"], 50),
@@ -153,7 +153,7 @@ def _stem(values: Message, path: Path) -> Stem:
     return Stem(
         path,
         _count(values["clipped_samples"]),
-        _stem_quality(values["quality"]),
+        _stem_measurements(values["measurements"]),
         _count(values["samples_per_pixel"]),
         _peaks(values["peaks"]),
     )
@@ -167,14 +167,14 @@ def _peaks(values: object) -> list[int]:
     return values
 
 
-def _stem_quality(values: Message) -> StemQuality:
-    return StemQuality(
+def _stem_measurements(values: Message) -> StemMeasurements:
+    return StemMeasurements(
         level=_maybe(_number, values["level"]),
         peak=_number(values["peak"]),
         beyond_full_scale=_count(values["beyond_full_scale"]),
         energy_share=_number(values["energy_share"]),
         correlation=_number(values["correlation"]),
-        suspect=_maybe(text, values["suspect"]),
+        anomaly=_maybe(text, values["anomaly"]),
     )
 
 

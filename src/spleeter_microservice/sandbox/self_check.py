@@ -166,7 +166,7 @@ async def check(
         the largest difference in dB, or None for a model without an expected result.
 
     Raises:
-        SelfCheckError: if either differs or, for a model without an expected result, the stems are suspect.
+        SelfCheckError: if either differs, or if the stems do not sum to the clip.
     """
     await asyncio.to_thread(_check_files, model)
     found = await measure(separate, model, work_folder)
@@ -189,7 +189,7 @@ async def measure(separate: Separate, model: InferenceModel, work_folder: Path) 
     """Separate the clip in a temporary directory and measure its stems.
 
     Raises:
-        SelfCheckError: if the stems are suspect.
+        SelfCheckError: if the stems do not sum to the clip.
     """
     with tempfile.TemporaryDirectory(prefix="self-check-", dir=work_folder) as name:
         folder = Path(name)
@@ -197,6 +197,6 @@ async def measure(separate: Separate, model: InferenceModel, work_folder: Path) 
         await asyncio.to_thread(write_clip, folder / "clip.wav")
         request = SeparationRequest(folder / "clip.wav", paths, time_limit=_TIME_LIMIT)
         result = await separate(request)
-        if result.quality.suspect:
-            raise SelfCheckError(f"The reference clip was separated wrongly: {result.quality.suspect}.")
+        if result.measurements.anomaly:
+            raise SelfCheckError(f"The reference clip was separated wrongly: {result.measurements.anomaly}.")
         return await asyncio.to_thread(fingerprint, paths)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from spleeter_microservice.audio.tracks import AudioTrack
 from spleeter_microservice.audio.warnings import AudioWarning
-from spleeter_microservice.separation.quality import Quality, StemQuality
+from spleeter_microservice.separation.measurements import Measurements, StemMeasurements
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,13 @@ class Stem:
     Attributes:
         path: path of the file.
         clipped_samples: number of samples beyond full scale that the format could not hold.
-        quality: measurements of the stem.
+        measurements: measurements of the stem.
         samples_per_pixel, peaks: the stem's peaks, as in ``audio.peaks.Peaks``, if they were measured.
     """
 
     path: Path
     clipped_samples: int
-    quality: StemQuality
+    measurements: StemMeasurements
     samples_per_pixel: int = 0
     peaks: Sequence[int] = field(default=(), repr=False)
 
@@ -36,7 +36,7 @@ class SeparatedSong:
     Attributes:
         source: the input.
         stems: files of the stems, by name.
-        quality: measurements of the whole separation.
+        measurements: measurements of the whole separation.
         duration: duration of each stem in seconds.
         samples: number of samples of each stem, per channel.
         elapsed: wall-clock time in seconds.
@@ -50,7 +50,7 @@ class SeparatedSong:
 
     source: Path
     stems: Mapping[str, Stem]
-    quality: Quality
+    measurements: Measurements
     duration: float
     samples: int
     elapsed: float
@@ -62,9 +62,7 @@ class SeparatedSong:
     warnings: Sequence[AudioWarning]
 
     @property
-    def suspicions(self) -> list[str]:
-        """Reasons not to trust the result."""
-        found = [
-            f"{name}: {stem.quality.suspect}" for name, stem in self.stems.items() if stem.quality.suspect
-        ]
-        return found + ([self.quality.suspect] if self.quality.suspect else [])
+    def anomalies(self) -> list[str]:
+        """Signs that the separation failed; they do not say how good the stems sound."""
+        found = [(f"{name}: ", stem.measurements.anomaly) for name, stem in self.stems.items()]
+        return [f"{of}{anomaly}" for of, anomaly in [*found, ("", self.measurements.anomaly)] if anomaly]

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from spleeter_microservice.arrays import Waveform
+from spleeter_microservice.separation.measurements import Meter
 from spleeter_microservice.separation.options import SeparationOptions
-from spleeter_microservice.separation.quality import QualityMeter
 from spleeter_microservice.separation.stage_timer import StageTimer
 
 BlockSource = Callable[[], Iterable[Waveform]]
@@ -83,7 +83,7 @@ class StemSeparator(Protocol):
             stages: where to add the processor time of each stage.
         """
 
-    def quality_meter(self, options: SeparationOptions) -> QualityMeter:
+    def meter(self, options: SeparationOptions) -> Meter:
         """Return a meter that knows which residual this model leaves by design."""
 
     def close(self) -> None:

@@ -58,7 +58,7 @@ def separate_song(
         ConfigurationError: if the options do not go together.
     """
     start = time.perf_counter()
-    meter, stages = separator.quality_meter(options), StageTimer()
+    meter, stages = separator.meter(options), StageTimer()
     samples, first_block = 0, 0.0
     with (
         _Input(source, separator.sample_rate, options, check) as song,
@@ -67,7 +67,7 @@ def separate_song(
         with closing(separator.separate_blocks(song.blocks, options, stages)) as blocks:
             for block in blocks:
                 first_block = first_block or time.perf_counter() - start
-                with stages.measure("quality"):
+                with stages.measure("measure"):
                     meter.add(block.mix, block.stems, block.covered)
                 waveforms = {name: stem.T for name, stem in zip(separator.stems, block.stems, strict=True)}
                 stems.write(waveforms, stages)
@@ -77,12 +77,12 @@ def separate_song(
                 if progress:
                     progress(samples, song.expected_samples)
         stems.publish()
-    quality = meter.result()
-    measured = dict(zip(separator.stems, quality.stems, strict=True))
+    measurements = meter.result()
+    measured = dict(zip(separator.stems, measurements.stems, strict=True))
     return SeparatedSong(
         source=source,
         stems={name: Stem(path, stems.clipped_samples(name), measured[name]) for name, path in paths.items()},
-        quality=quality,
+        measurements=measurements,
         duration=samples / separator.sample_rate,
         samples=samples,
         elapsed=time.perf_counter() - start,
@@ -91,7 +91,7 @@ def separate_song(
         provider=separator.provider,
         track=song.reader.track,
         start_time=song.reader.start_time,
-        warnings=[*song.reader.warnings, *_quiet(quality.level)],
+        warnings=[*song.reader.warnings, *_quiet(measurements.level)],
     )
 
 

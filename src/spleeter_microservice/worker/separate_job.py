@@ -137,7 +137,7 @@ class JobSeparator:
         return Result(
             stems=stems,
             model=model.name,
-            quality=_quality(separation),
+            quality=_measurements(separation),
             details=_details(model, inference, separation, seconds) | {"version": self._inventory.version},
             warnings=warnings,
         )
@@ -226,19 +226,21 @@ def _reporting(report: Report, audio_seconds: float) -> Callable[[int, int | Non
     return on_progress
 
 
-def _quality(separation: SeparatedSong) -> dict[str, Any]:
+def _measurements(separation: SeparatedSong) -> dict[str, Any]:
+    """Return what the API presents as ``measurements``; rows keep the names that older versions read."""
     return {
-        "suspect": separation.suspicions,
-        "level": separation.quality.level,
-        "residual": separation.quality.residual,
+        "suspect": separation.anomalies,
+        "level": separation.measurements.level,
+        "residual": separation.measurements.residual,
+        "expected_residual": separation.measurements.expected_residual,
         "stems": {
             name: {
-                "level": stem.quality.level,
-                "peak": stem.quality.peak,
+                "level": stem.measurements.level,
+                "peak": stem.measurements.peak,
                 "clipped_samples": stem.clipped_samples,
-                "energy_share": stem.quality.energy_share,
-                "correlation": stem.quality.correlation,
-                "suspect": stem.quality.suspect,
+                "energy_share": stem.measurements.energy_share,
+                "correlation": stem.measurements.correlation,
+                "suspect": stem.measurements.anomaly,
             }
             for name, stem in separation.stems.items()
         },

@@ -35,4 +35,4 @@ async def test_a_slot_for_two_stems_separates_a_request_into_four(
     async with InferenceSlot(two, tmp_path, models_folder=model_settings.models_dir) as slot:
         result = await slot.separate(request_for(song(tmp_path), four, model=four))
     assert list(result.stems) == ["vocals", "drums", "bass", "other"]
-    assert result.quality.suspect is None
+    assert result.measurements.anomaly is None

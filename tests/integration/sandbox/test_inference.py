@@ -103,12 +103,12 @@ async def test_a_slot_returns_what_the_engine_returns(
         paths = {name: tmp_path / f"{name}.wav" for name in request.paths}
         wanted = separate_song(separator, source, paths, SeparationOptions(offset=1.0, duration=12.5))
     assert result.samples == wanted.samples == round(12.5 * RATE)
-    assert result.quality == wanted.quality
-    assert result.suspicions == wanted.suspicions
+    assert result.measurements == wanted.measurements
+    assert result.anomalies == wanted.anomalies
     assert result.stages.keys() == wanted.stages.keys()
     for name, stem in result.stems.items():
         assert stem.path.read_bytes() == paths[name].read_bytes()
-        assert stem.quality == wanted.stems[name].quality
+        assert stem.measurements == wanted.stems[name].measurements
 
 
 async def test_progress_is_reported_twice_a_second_and_with_every_segment(
@@ -396,7 +396,7 @@ async def test_mutated_files_break_no_slot(slot: InferenceSlot, tiny: InferenceM
         except errors.AudioError as error:
             outcomes.append(type(error).__name__)
         else:
-            json.dumps([vars(result.quality.stems[0]), result.duration], allow_nan=False)
+            json.dumps([vars(result.measurements.stems[0]), result.duration], allow_nan=False)
             outcomes.append("separated")
     assert len(outcomes) == 60
     assert len(set(outcomes)) >= 3
@@ -434,8 +434,8 @@ async def test_samples_of_any_size_give_finite_numbers_or_are_refused(
                     await slot.separate(request)
             else:
                 result = await slot.separate(request)
-                json.dumps(vars(result.quality.stems[0]), allow_nan=False)
-                assert not any(stem.suspect for stem in result.quality.stems)
+                json.dumps(vars(result.measurements.stems[0]), allow_nan=False)
+                assert not any(stem.anomaly for stem in result.measurements.stems)
     assert not slot.ends
 
 

@@ -46,7 +46,7 @@ _FLOOD = """
         send(b'{"type": "progress", "done": 1, "total": 2, "steps": 3}')
 """
 _RESULT = (
-    b'{"type": "result", "stems": {}, "quality": {}, "stages": {}, "duration": 1, "samples": 1,'
+    b'{"type": "result", "stems": {}, "measurements": {}, "stages": {}, "duration": 1, "samples": 1,'
     b' "elapsed": 1, "first_block": 1}'
 )
 LIES = {

@@ -19,8 +19,8 @@ from spleeter_microservice.sandbox.messages import (
     encode_model,
     separation,
 )
+from spleeter_microservice.separation.measurements import Measurements
 from spleeter_microservice.separation.options import SeparationOptions
-from spleeter_microservice.separation.quality import Quality
 from spleeter_microservice.separation.result import SeparatedSong
 from spleeter_microservice.separation.separator import ModelFiles
 
@@ -43,7 +43,7 @@ def result(**changes: Any) -> Message:
     song = SeparatedSong(
         source=Path("song"),
         stems={},
-        quality=Quality([], None, None, None, None),
+        measurements=Measurements([], None, None, None, None),
         duration=2.5,
         samples=110_250,
         elapsed=1.0,

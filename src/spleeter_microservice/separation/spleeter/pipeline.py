@@ -8,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self, TypeVar
 
 from spleeter_microservice.arrays import Array, Spectrum, Waveform
+from spleeter_microservice.separation.measurements import MARGIN, MWF_MARGIN, Meter
 from spleeter_microservice.separation.options import SeparationOptions
-from spleeter_microservice.separation.quality import MARGIN, MWF_MARGIN, QualityMeter
 from spleeter_microservice.separation.separator import BlockSource, ModelFiles, StemBlock
 from spleeter_microservice.separation.spleeter import masks
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
@@ -56,9 +56,9 @@ class SpleeterSeparator:
         """ONNX Runtime's name for what the networks run on."""
         return self._networks.provider
 
-    def quality_meter(self, options: SeparationOptions) -> QualityMeter:
+    def meter(self, options: SeparationOptions) -> Meter:
         """Return a meter that knows how exactly the stems add up."""
-        return QualityMeter(len(self.stems), MWF_MARGIN if options.mwf else MARGIN)
+        return Meter(len(self.stems), MWF_MARGIN if options.mwf else MARGIN)
 
     def separate_blocks(
         self, source: BlockSource, options: SeparationOptions, stages: StageTimer | None = None

@@ -35,7 +35,7 @@ WAITING: dict[str, Any] = {
     "finished_at": None,
     "expires_at": None,
     "queue": {"position": 3, "audio_seconds_ahead": 412.5, "estimated_seconds": 21.4},
-    "quality": None,
+    "measurements": None,
     "details": None,
     "deliveries": [],
 }
@@ -62,7 +62,7 @@ SUCCEEDED: dict[str, Any] = WAITING | {
     "finished_at": "2030-01-01T12:00:09Z",
     "expires_at": "2030-01-02T12:00:09Z",
     "queue": None,
-    "quality": {"suspect": [], "level": -14.2, "residual": -101.3},
+    "measurements": {"anomalies": [], "level": -14.2, "residual": -28.4, "expected_residual": -28.4},
     "details": {"seconds": 8.1, "realtime_factor": 30.0},
 }
 """A separation whose stems can be downloaded."""

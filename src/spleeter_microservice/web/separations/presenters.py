@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -26,7 +26,7 @@ def separation(
     return schemas.Separation(
         **_common(job),
         queue=None if position is None else _queue(position),
-        quality=dict(result.quality) if result else None,
+        measurements=_measurements(result.quality) if result else None,
         details=dict(result.details) if result else None,
         deliveries=list(deliveries),
     )
@@ -65,6 +65,16 @@ def _common(job: Job) -> dict[str, Any]:
         "finished_at": job.finished_at,
         "expires_at": job.expires_at,
     }
+
+
+def _measurements(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the measurements under the names of the API, which rows do not have."""
+    stems = {name: _renamed(stem, "anomaly") for name, stem in stored.get("stems", {}).items()}
+    return {"anomalies": [], **_renamed(stored, "anomalies"), "stems": stems}
+
+
+def _renamed(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {name if key == "suspect" else key: value for key, value in values.items()}
 
 
 def _stem(path: str, stem: StoredStem) -> schemas.StemFile:

@@ -143,8 +143,9 @@ class Separation(SeparationSummary):
     """A separation in full."""
 
     queue: Queue | None = Field(description="Position in the queue; null unless queued.")
-    quality: dict[str, Any] | None = Field(
-        description="Levels in dB and suspicious findings; null until it has succeeded. See docs/models.md."
+    measurements: dict[str, Any] | None = Field(
+        description="Levels in dB, and anomalies, such as a silent stem, which suggest that the separation "
+        "failed; null until it has succeeded. They do not say how good the stems sound."
     )
     details: dict[str, Any] | None = Field(
         description="Times, hashes and versions; null until it has succeeded."

@@ -109,8 +109,10 @@ function present(job) {
   at("model").replaceChildren(`Separated by the model ${job.model}.`, ...labels(job.model_quality, job.experimental));
   if (job.model_quality === "approximate") at("model").append(" Its weights are this project’s, not Deezer’s.");
   if (job.experimental) at("model").append(" Not all of its stems are good yet.");
-  at("suspect").textContent = `Listen carefully: ${job.quality.suspect.join("; ")}.`;
-  at("suspect").hidden = job.quality.suspect.length === 0;
+  const { anomalies } = job.measurements;
+  at("anomalies").textContent =
+    `Unusual: ${anomalies.join("; ")}. Only such failures are found, not how good the stems sound.`;
+  at("anomalies").hidden = anomalies.length === 0;
   at("warnings").replaceChildren(...job.warnings.map(warned));
   at("warnings").hidden = job.warnings.length === 0;
   at("expiry").textContent = `Everything is deleted from the server on ${new Date(job.expires_at).toLocaleString()}.`;

@@ -67,7 +67,7 @@ async def test_a_new_separation_repeats_the_requested_options(ann: httpx.AsyncCl
     assert (body["state"], body["progress"], body["metadata"]) == ("queued", 0, {"title": "Süß"})
     assert body["queue"] == {"position": 1, "audio_seconds_ahead": 0.0, "estimated_seconds": None}
     assert body["request_id"] == answer.headers["x-request-id"]
-    assert (body["stems"], body["archive_url"], body["quality"], body["error"]) == ([], None, None, None)
+    assert (body["stems"], body["archive_url"], body["measurements"], body["error"]) == ([], None, None, None)
     assert UUID(body["id"]).version == 7
 
 
@@ -84,7 +84,10 @@ async def test_a_song_becomes_stems(ann: httpx.AsyncClient, player: Player, serv
     assert body["warnings"] == (await ann.get("/v1/separations")).json()["items"][0]["warnings"] == WARNINGS
     assert (body["state"], body["progress"], body["archive_url"]) == ("succeeded", 1, f"{path}/archive")
     assert (body["model"], body["model_quality"], body["experimental"]) == ("2stems", "official", False)
-    assert body["quality"]["residual"] == -90.0
+    assert body["measurements"]["residual"] == -90.0
+    assert body["measurements"]["anomalies"] == []
+    assert all(stem["anomaly"] is None for stem in body["measurements"]["stems"].values())
+    assert "suspect" not in str(body)
     assert body["details"]["realtime_factor"] == 60.0
     content = b"music of vocals"
     assert body["stems"][0] == {

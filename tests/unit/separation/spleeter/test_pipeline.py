@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from spleeter_microservice.separation.measurements import Measurements
 from spleeter_microservice.separation.options import SeparationOptions
-from spleeter_microservice.separation.quality import Quality
 from spleeter_microservice.separation.spleeter.network import OnnxNetworks
 from spleeter_microservice.separation.spleeter.pipeline import SpleeterSeparator, ahead
 from spleeter_microservice.separation.stage_timer import StageTimer
@@ -90,10 +90,10 @@ def test_stems_of_the_default_bandwidth_sum_to_the_mix_below_the_last_bin(networ
 
 def measured(
     networks: OnnxNetworks, waveform: Waveform, options: SeparationOptions = DEFAULTS
-) -> tuple[Quality, float]:
+) -> tuple[Measurements, float]:
     """Return the measurements of a separation, and its residual in double precision as a ratio."""
     separator = SpleeterSeparator(TINY, networks)
-    meter = separator.quality_meter(options)
+    meter = separator.meter(options)
     residual = 0.0
     for block in separator.separate_blocks(lambda: [waveform], options):
         meter.add(block.mix, block.stems, block.covered)
@@ -130,20 +130,20 @@ NOISE = 0.02 * noise(len(TIME))[:, 0]
 def test_the_residual_is_what_the_model_leaves_out(
     networks: OnnxNetworks, mono: NDArray[np.float64], residual: float | None
 ) -> None:
-    quality, true = measured(networks, np.stack([mono, 0.5 * mono], axis=1).astype(np.float32))
-    for found in (quality.residual, quality.expected_residual):
+    measurements, true = measured(networks, np.stack([mono, 0.5 * mono], axis=1).astype(np.float32))
+    for found in (measurements.residual, measurements.expected_residual):
         assert found is not None
         assert 10 ** (found / 10) == pytest.approx(true, rel=0.01, abs=1e-7)
         assert residual is None or found == pytest.approx(residual, abs=0.2)
-    assert quality.suspect is None
+    assert measurements.anomaly is None
 
 
 def test_stems_of_all_frequencies_have_no_expected_residual(networks: OnnxNetworks) -> None:
-    quality, _ = measured(networks, noise(SEGMENT), SeparationOptions(bandwidth="full"))
-    assert quality.expected_residual is None
-    assert quality.residual is not None
-    assert quality.residual < -100
-    assert quality.suspect is None
+    measurements, _ = measured(networks, noise(SEGMENT), SeparationOptions(bandwidth="full"))
+    assert measurements.expected_residual is None
+    assert measurements.residual is not None
+    assert measurements.residual < -100
+    assert measurements.anomaly is None
 
 
 def test_time_is_counted_for_every_stage(networks: OnnxNetworks) -> None:

@@ -1,4 +1,4 @@
-"""Measurements of stems while they are written, which reveal a separation that only seems to succeed."""
+"""Measurements of stems while they are written, which reveal failures, but not how good the stems sound."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MWF_MARGIN = -15.0
 
 
 @dataclass(frozen=True)
-class StemQuality:
+class StemMeasurements:
     """Measurements of one stem, over both channels.
 
     Attributes:
@@ -31,7 +31,7 @@ class StemQuality:
         beyond_full_scale: number of samples whose absolute value exceeds 1.
         energy_share: the stem's energy divided by the sum of all stems' energies.
         correlation: with the mix, −1 to 1.
-        suspect: the reason not to trust the stem, or None.
+        anomaly: what suggests that the separation failed, or None.
     """
 
     level: float | None
@@ -39,11 +39,11 @@ class StemQuality:
     beyond_full_scale: int
     energy_share: float
     correlation: float
-    suspect: str | None
+    anomaly: str | None
 
 
 @dataclass(frozen=True)
-class Quality:
+class Measurements:
     """Measurements of a song's separation.
 
     Attributes:
@@ -53,18 +53,18 @@ class Quality:
             if it, or the mix, is digital silence.
         expected_residual: the part of it that the model leaves out by design, which lies above its highest
             frequency, in dB relative to the mix; None if it separates everything.
-        suspect: the reason not to trust the residual, or None.
+        anomaly: what suggests that the separation failed as a whole, or None.
     """
 
-    stems: Sequence[StemQuality]
+    stems: Sequence[StemMeasurements]
     level: float | None
     residual: float | None
     expected_residual: float | None
-    suspect: str | None
+    anomaly: str | None
 
 
-class QualityMeter:
-    """Sums over a song, added up block by block.
+class Meter:
+    """The measurements of a song, added up block by block.
 
     Args:
         stems: number of stems.
@@ -111,26 +111,26 @@ class QualityMeter:
             self._with_mix[i] += _dot(stem, mix)
             self._with_covered[i] += _dot(stem, covered)
 
-    def result(self) -> Quality:
+    def result(self) -> Measurements:
         """Return the measurements of everything that was added."""
         adds_up = self._missed <= self._mix * self._margin  # false for NaN
-        suspect = None if adds_up else "the stems do not sum to the mix"
+        anomaly = None if adds_up else "the stems do not sum to the mix"
         residual, expected = (_decibel(part, self._mix) for part in (self._residual, self._expected))
         stems = [self._stem(i) for i in range(len(self._energy))]
-        return Quality(stems, self._level(self._mix), residual, expected, suspect)
+        return Measurements(stems, self._level(self._mix), residual, expected, anomaly)
 
-    def _stem(self, i: int) -> StemQuality:
+    def _stem(self, i: int) -> StemMeasurements:
         norm = np.sqrt(self._energy[i] * self._mix)
-        return StemQuality(
+        return StemMeasurements(
             level=self._level(self._energy[i]),
             peak=float(self._peak[i]),
             beyond_full_scale=int(self._beyond[i]),
             energy_share=float(self._energy[i] / self._energy.sum()) if self._energy.sum() else 0.0,
             correlation=float(self._with_mix[i] / norm) if norm else 0.0,
-            suspect=self._suspicion(i),
+            anomaly=self._anomaly_of(i),
         )
 
-    def _suspicion(self, i: int) -> str | None:
+    def _anomaly_of(self, i: int) -> str | None:
         if not np.isfinite(self._energy[i]):
             return "the stem has samples that are not finite numbers"
         silence = self._samples * 10 ** (SILENCE / 10)
