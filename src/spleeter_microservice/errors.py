@@ -563,7 +563,7 @@ class RequestTooLargeError(RequestError, code="too-large", http=413):
 
 
 class HeadersTooLargeError(RequestError, code="headers-too-large", http=431):
-    """The request line and the headers have more bytes than the limit."""
+    """The request line and the headers have more bytes than the limit, or the headers are too many."""
 
 
 class RequestTooSlowError(RequestError, code="too-slow", http=408):

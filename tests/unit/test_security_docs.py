@@ -12,7 +12,7 @@ from spleeter_microservice.outgoing.client import ResponseLimits
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.web.middleware.body_limit import BodyLimits
-from spleeter_microservice.web.server import HEADER_BYTES, HEADER_SECONDS
+from spleeter_microservice.web.server import HEADER_BYTES, HEADER_FIELDS, HEADER_SECONDS
 from spleeter_microservice.web.submit.multipart import MAXIMUM_FIELD_BYTES, MAXIMUM_PARTS
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ TEXT = " ".join((ROOT / "docs" / "security.md").read_text(encoding="utf-8").spli
         f"at most {ResponseLimits(1).redirects}; none from https to http",
         f"ports {' and '.join(map(str, sorted(UrlPolicy().ports)))} unless configured",
         f"threads of their own, and {UrlPolicy().timeout} s",
-        f"{HEADER_BYTES >> 10} KiB and {HEADER_SECONDS:g} s",
+        f"{HEADER_BYTES >> 10} KiB, {HEADER_FIELDS} headers and {HEADER_SECONDS:g} s",
         f"all others {api_config(Settings()).max_body_bytes >> 20} MiB",
         f"after {api_config(Settings()).body_timeout:g} s without a byte, or below "
         f"{int(BodyLimits(0, 0).rate) >> 10} KiB/s",

@@ -70,6 +70,7 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.readiness = Readiness(services)
+    app.state.exposition = metrics.Exposition(services)
     problem_handler.install(app)
     _add_middleware(app, services.config)
     keyed = [Depends(refuse_unknown_query)]

@@ -9,6 +9,9 @@ from spleeter_microservice.access.rate_limit import client_name
 from spleeter_microservice.audit.record import Action, AuditEvent, Detail, Outcome
 from spleeter_microservice.web.services import services_of
 
+LONGEST_PATH = 500
+"""Characters of a request's path that are kept in records and in the log."""
+
 
 def client_of(request: Request) -> str:
     """Return the name under which the client's address is rate-limited and recorded."""

@@ -22,7 +22,7 @@ from spleeter_microservice.errors import (
     MissingScopeError,
 )
 from spleeter_microservice.web import rate_fields
-from spleeter_microservice.web.audit import client_of, record
+from spleeter_microservice.web.audit import LONGEST_PATH, client_of, record
 from spleeter_microservice.web.services import Services, ServicesDep
 
 logger = structlog.get_logger(__name__)
@@ -85,7 +85,12 @@ async def _count_failure(request: Request, services: Services, error: Authentica
     if isinstance(error, InvalidTokenError):
         logger.warning("token refused", problem=error.problem)
     reason = getattr(error, "reason", "")
-    await record(request, Action.AUTHENTICATION_FAILED, "refused", reason=reason, path=request.scope["path"])
+    await record(request, Action.AUTHENTICATION_FAILED, "refused", reason=reason, path=_path(request))
+
+
+def _path(request: Request) -> str:
+    path: str = request.scope["path"]
+    return path[:LONGEST_PATH]
 
 
 Caller = Annotated[Principal, Depends(authenticate)]
@@ -97,8 +102,8 @@ def needing(scope: Scope) -> Callable[..., Awaitable[Principal]]:
 
     async def check(request: Request, caller: Caller) -> Principal:
         if scope not in caller.scopes:
-            path = request.scope["path"]
-            await record(request, Action.ACCESS_DENIED, "refused", scope=str(scope), path=path)
+            denied = {"scope": str(scope), "path": _path(request)}
+            await record(request, Action.ACCESS_DENIED, "refused", **denied)
             raise MissingScopeError(
                 f"These credentials lack the scope '{scope}'. Use a key or token that has it.", scope
             )

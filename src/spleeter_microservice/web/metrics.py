@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import time
 
 import structlog
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from spleeter_microservice.errors import DatabaseUnavailableError, DiskFullError, StorageUnavailableError
 from spleeter_microservice.jobs.repository import Load
@@ -21,9 +22,12 @@ from spleeter_microservice.observability.metrics import (
     exposition,
 )
 from spleeter_microservice.web.openapi.responses import Answers, open_to_all
-from spleeter_microservice.web.services import Services, ServicesDep
+from spleeter_microservice.web.services import Services
 
 _TIMEOUT = 3.0  # seconds; Prometheus waits ten
+_PAUSE = (
+    0.1  # seconds from one exposition to the next, so that frequent requests put little load on the process
+)
 
 logger = structlog.get_logger(__name__)
 router = APIRouter(tags=["operation"])
@@ -32,18 +36,43 @@ _RESPONSES: Answers = open_to_all() | {
 }
 
 
+class Exposition:
+    """The metrics as text, made once for all requests that wait for them.
+
+    Args:
+        services: services to measure.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._next: asyncio.Task[bytes] | None = None
+        self._due = 0.0
+
+    async def text(self) -> bytes:
+        """Return the metrics as they are after this call."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._make())
+        return await asyncio.shield(self._next)
+
+    async def _make(self) -> bytes:
+        await asyncio.sleep(self._due - time.monotonic())
+        self._next, self._due = None, time.monotonic() + _PAUSE
+        load, ready = await _load(self._services)
+        _set_load(load)
+        with contextlib.suppress(DiskFullError, StorageUnavailableError):
+            await self._services.space.checked()
+        READY_WORKERS.set(ready)
+        return await asyncio.to_thread(exposition)
+
+
 @router.get("/metrics", operation_id="getMetrics", response_class=Response, responses=_RESPONSES)
-async def metrics(services: ServicesDep) -> Response:
+async def metrics(request: Request) -> Response:
     """Return all metrics in Prometheus's text format.
 
     While the database is unavailable, the metrics of the queue and of the workers are NaN.
     """
-    load, ready = await _load(services)
-    _set_load(load)
-    with contextlib.suppress(DiskFullError, StorageUnavailableError):
-        await services.space.checked()
-    READY_WORKERS.set(ready)
-    return Response(await asyncio.to_thread(exposition), media_type=EXPOSITION_TYPE)
+    current: Exposition = request.app.state.exposition
+    return Response(await current.text(), media_type=EXPOSITION_TYPE)
 
 
 async def _load(services: Services) -> tuple[Load | None, float]:

@@ -20,6 +20,8 @@ from spleeter_microservice.web.problem_handler import problem_response
 
 HEADER_BYTES = 64 << 10
 """Maximum size of the request line and headers, in bytes."""
+HEADER_FIELDS = 100
+"""Most headers of a request; each takes time in every step of its handling."""
 HEADER_SECONDS = 15.0
 """Seconds within which they must arrive; a silent new connection is closed after the same time."""
 
@@ -44,6 +46,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _may_log: ClassVar[Seldom] = Seldom(_LOG_SECONDS)
 
     _header_bytes = 0  # of the request line and the headers that are complete
+    _header_fields = 0
     _idle_bytes = 0  # since the last byte of a body or the end of the headers
     _in_headers = True
     _timer: TimerHandle | None = None
@@ -92,7 +95,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what the parser cannot read, or what a callback below has refused."""
-        if self._header_bytes > HEADER_BYTES:
+        if self._too_many_headers():
             self._refuse(_too_large())
         else:
             self._refuse(MalformedRequestError("The request is not valid HTTP. Check the client."))
@@ -110,7 +113,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Start to receive a request line and headers."""
         super().on_message_begin()
-        self._header_bytes = 0
+        self._header_bytes = self._header_fields = 0
         if not self._in_headers:  # otherwise they have been expected since the connection was made
             self._expect_headers()
 
@@ -120,16 +123,21 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Receive a header; drop a trailer."""
+        """Receive a header; drop a trailer, and cookies, which nothing uses but the framework would parse."""
         if self._in_headers:
+            self._header_fields += 1
             self._count(len(name) + len(value) + _AROUND_HEADER)
-            super().on_header(name, value)
+            if name.lower() != b"cookie":
+                super().on_header(name, value)
 
     def _count(self, size: int) -> None:
         """Count bytes of headers, which may arrive at once with the body."""
         self._header_bytes += size
-        if self._header_bytes > HEADER_BYTES:
+        if self._too_many_headers():
             raise _too_large()  # the parser stops, and ``send_400_response`` is called
+
+    def _too_many_headers(self) -> bool:
+        return self._header_bytes > HEADER_BYTES or self._header_fields > HEADER_FIELDS
 
     def on_headers_complete(self) -> None:
         """Start to receive the body."""
@@ -168,7 +176,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
 def _too_large() -> HeadersTooLargeError:
     return HeadersTooLargeError(
-        f"The request line and headers exceed {HEADER_BYTES >> 10} KiB. Send fewer or shorter headers."
+        f"The request line and headers exceed {HEADER_BYTES >> 10} KiB, or {HEADER_FIELDS} headers. "
+        "Send fewer or shorter headers."
     )
 
 

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from spleeter_microservice.errors import StoppingError
 from spleeter_microservice.observability.metrics import REQUEST_LATENCY, REQUESTS
 from spleeter_microservice.observability.tracing import name_request
+from spleeter_microservice.web.audit import LONGEST_PATH
 from spleeter_microservice.web.problem_handler import METHODS, problem_response
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+/=-]{0,127}", re.ASCII)
@@ -90,7 +91,7 @@ def _note(scope: Scope, status: int, seconds: float) -> None:
         "request",
         method=method,
         route=route,
-        path=scope["path"],
+        path=scope["path"][:LONGEST_PATH],
         status=status or None,
         seconds=round(seconds, 6),
         tenant=principal.tenant if principal else None,
