@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,3 +34,14 @@ def pods(resources: list[dict[str, Any]]) -> dict[str, Mapping[str, Any]]:
         for resource in resources
         if resource["kind"] == "Deployment"
     }
+
+
+def pod_specs(part: object) -> Iterator[dict[str, Any]]:
+    """Yield whatever runs containers in some resources, whether in a deployment, a cron job or a pod."""
+    if isinstance(part, dict):
+        if "containers" in part:
+            yield part
+        part = [*part.values()]
+    if isinstance(part, list):
+        for inner in part:
+            yield from pod_specs(inner)

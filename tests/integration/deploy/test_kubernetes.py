@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from spleeter_microservice.settings import Settings
-from tests.support.kubernetes_manifests import OVERLAYS, pods, rendered
+from tests.support.kubernetes_manifests import OVERLAYS, pod_specs, pods, rendered
 
 VERSIONS = ("1.29", "1.37")
 """Of Kubernetes, the oldest and the newest that the manifests are for."""
@@ -139,24 +139,43 @@ def test_the_names_that_the_mission_fixes_are_there(resources: list[dict[str, An
     assert key["valueFrom"]["secretKeyRef"]["name"] == "spleeter-secrets"
 
 
-def test_every_pod_is_confined(resources: list[dict[str, Any]]) -> None:
-    """As the level "restricted" of Kubernetes's pod security standards asks, and a step further."""
-    for template in pods(resources).values():
-        spec = template["spec"]
+def require_confinement(resources: list[dict[str, Any]]) -> None:
+    """Check what the level "restricted" of Kubernetes's pod security standards asks, and a step further."""
+    specs = [*pod_specs(resources)]
+    assert specs
+    for spec in specs:
         assert spec["automountServiceAccountToken"] is False
         assert spec["enableServiceLinks"] is False, "SPLEETER_PORT might come from a Service"
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["securityContext"]["runAsUser"] > 0
         assert spec["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
-        for container in spec["containers"]:
+        for container in (*spec["containers"], *spec.get("initContainers", ())):
             context = container["securityContext"]
             assert context["allowPrivilegeEscalation"] is False
             assert context["readOnlyRootFilesystem"] is True
             assert context["capabilities"] == {"drop": ["ALL"]}
             assert {"cpu", "memory"} <= container["resources"]["limits"].keys()
             assert {"cpu", "memory"} <= container["resources"]["requests"].keys()
-            assert "livenessProbe" in container
-            assert "startupProbe" in container
+
+
+def test_every_container_is_confined(
+    resources: list[dict[str, Any]], with_components: list[dict[str, Any]]
+) -> None:
+    require_confinement(resources)
+    require_confinement(with_components)
+    for template in pods(resources).values():
+        for container in template["spec"]["containers"]:
+            assert {"livenessProbe", "startupProbe"} <= container.keys()
+
+
+def test_a_container_that_is_not_confined_is_found(resources: list[dict[str, Any]]) -> None:
+    (first, *_) = pods(resources).values()
+    bare = {"name": "more", "image": "more"}
+    beside = {**first["spec"], "initContainers": [bare]}
+    for added in (beside, {"containers": [bare]}):
+        resource = {"kind": "CronJob", "spec": {"jobTemplate": {"spec": {"template": {"spec": added}}}}}
+        with pytest.raises(KeyError):
+            require_confinement([*resources, resource])
 
 
 def test_what_is_mounted_is_a_volume_and_what_is_probed_is_a_port(resources: list[dict[str, Any]]) -> None:
