@@ -1,5 +1,5 @@
 -- Every statement on our own tables; Procrastinate's are in its package (jobs/queue.py).
--- Locks are always taken in this order: tenant, usage of all, worker, queue entry, job, usage of one tenant.
+-- Locks are always taken in this order: tenant, worker, queue entry, usage of all, job, usage of one tenant.
 
 -- lock_tenant --
 -- Allow one transaction at a time to create or delete jobs of a tenant

@@ -121,14 +121,14 @@ class JobRepository:
                 await _check(transaction, new.tenant, hooks)
                 row = await transaction.one("insert_reusing_job", source=source["id"], **_values(new))
                 return Created(Job.from_row(row), Origin.REUSED)
-            await _check(transaction, new.tenant, [*others, *hooks])
-            return Created(await self._insert(transaction, new), Origin.NEW)
+            return Created(await self._insert(transaction, new, [*others, *hooks]), Origin.NEW)
 
-    async def _insert(self, transaction: Transaction, new: NewJob) -> Job:
+    async def _insert(self, transaction: Transaction, new: NewJob, bounds: Sequence[Bound]) -> Job:
         row = await transaction.one("find_virtual_start", tenant=new.tenant)
         start: int = row["virtual_start"]
         entry = await self._queue.put(transaction.connection, new.id, entry_priority(start))
         finish = start + virtual_cost(new.audio_seconds)
+        await _check(transaction, new.tenant, bounds)  # late, since all others then wait for the commit
         job = await transaction.one(
             "insert_job", entry=entry, virtual_start=start, virtual_finish=finish, **_values(new)
         )
