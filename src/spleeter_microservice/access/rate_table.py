@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from weakref import WeakValueDictionary
 
 from spleeter_microservice.access.rate_limit import Allowance, Rate, limited
 from spleeter_microservice.database.connection import Database, Row
@@ -44,12 +46,16 @@ class DatabaseRateLimiter:
         self._left: dict[str, int] = {}
         self._others: dict[str, Allowance] = {}
         self._waiting: dict[str, float] = {}
+        self._taking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def take(self, name: str) -> Allowance:
         """Count one more, and return what was left when a portion was taken last."""
         if not self._left.get(name):
-            _bound(self._left, self._others, self._waiting)
-            self._others[name] = await self._take_portion(name)
+            # One at a time, or requests at the same moment would each take a portion and use one of it.
+            async with self._taking.setdefault(name, asyncio.Lock()):
+                if not self._left.get(name):
+                    _bound(self._left, self._others, self._waiting)
+                    self._others[name] = await self._take_portion(name)
         self._left[name] -= 1
         shared = self._others[name]
         return replace(shared, remaining=shared.remaining + self._left[name])

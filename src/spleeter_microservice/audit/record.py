@@ -42,7 +42,10 @@ class Action(DescribedEnum):
     ACCESS_DENIED = "access.denied", "A caller was not allowed to do what it asked for."
     KEY_CREATED = "key.created", "An API key was created on the command line."
     KEY_REVOKED = "key.revoked", "An API key was revoked on the command line."
-    UPLOAD_REFUSED = "upload.refused", "A submission was refused; the details name the problem."
+    UPLOAD_REFUSED = (
+        "upload.refused",
+        "A submission was refused, other than for a bound; the details name the problem.",
+    )
     UPLOAD_INFECTED = "upload.infected", "A song was refused because it contains malware."
     SOURCE_FETCHED = "source.fetched", "A song was fetched from an address that a caller named."
     JOB_CREATED = "job.created", "A song was accepted."

@@ -53,6 +53,13 @@ class TestRateTable(RateLimiterContract):
         assert 300 - 100 - 3 <= left <= 200  # a portion is three
         assert left + 100 + await taken(one, attempts=1000) == 300
 
+    async def test_requests_at_the_same_moment_use_their_portions_up(
+        self, database: Database, clock: Clock
+    ) -> None:
+        limiter = DatabaseRateLimiter(database, Rate(300), "requests", clock)
+        found = await asyncio.gather(*(limiter.take("band") for _ in range(301)), return_exceptions=True)
+        assert [type(one) for one in found if isinstance(one, Exception)] == [RateLimitError]
+
     async def test_names_with_a_full_allowance_are_forgotten(self, database: Database) -> None:
         short, long = (DatabaseRateLimiter(database, Rate(1, period), "requests") for period in (0.001, 60))
         await short.take("band")

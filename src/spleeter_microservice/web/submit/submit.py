@@ -202,8 +202,8 @@ async def _record(request: Request, services: Services, created: Created) -> Non
 
 async def _record_refusal(request: Request, error: SpleeterError) -> None:
     UPLOADS_REJECTED.labels(error.code).inc()
-    if isinstance(error, AuditUnwritableError | DatabaseUnavailableError):
-        return  # it could not be recorded either
+    if isinstance(error, ShareError | AuditUnwritableError | DatabaseUnavailableError):
+        return  # it is like a request beyond its rate, or could not be recorded either
     action, virus = Action.UPLOAD_REFUSED, None
     if isinstance(error, InfectedError):
         action, virus = Action.UPLOAD_INFECTED, error.signature
