@@ -38,6 +38,11 @@ def replace_atomically(path: Path, *, flush: bool = False) -> Iterator[Path]:
         flush_to_disk(path.parent)
 
 
+def real_path(path: Path) -> Path:
+    """Return the absolute path that links lead to; ``Path.resolve`` fails for loops before Python 3.13."""
+    return Path(os.path.realpath(path))
+
+
 def flush_to_disk(path: Path) -> None:
     """Flush a file's contents, or a directory's list of names, to the disk.
 

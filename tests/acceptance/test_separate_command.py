@@ -274,6 +274,8 @@ def test_one_bad_file_does_not_stop_the_others(here: Run, tmp_path: Path) -> Non
     ("arguments", "error", "words"),
     [
         (["missing.wav"], errors.UnreadableInputError, "missing.wav"),
+        (["loop.wav"], errors.UnreadableInputError, "loop.wav"),
+        (["-o", "loop.wav", "song.wav"], errors.UnwritableOutputError, "loop.wav"),
         (["empty.wav"], errors.EmptyInputError, "empty.wav"),
         (["text.wav"], errors.NotAudioError, "text.wav"),
         (["no-samples.wav"], errors.NoSamplesError, "no-samples.wav"),
@@ -310,6 +312,7 @@ def test_every_error_is_clear_and_leaves_nothing(
 ) -> None:
     whole = song(tmp_path / "song.wav", 0.2).read_bytes()
     (tmp_path / "empty.wav").touch()
+    (tmp_path / "loop.wav").symlink_to("loop.wav")
     (tmp_path / "text.wav").write_text("no audio " * 100)
     (tmp_path / "short.wav").write_bytes(whole[: len(whole) // 2])
     song(tmp_path / "no-samples.wav", 0)

@@ -31,6 +31,7 @@ from spleeter_microservice.errors import (
     NotAudioError,
     SpleeterError,
 )
+from spleeter_microservice.files import real_path
 from spleeter_microservice.models.catalogue import CATALOGUE
 from spleeter_microservice.processes.interruption import interruptible
 from spleeter_microservice.separation.stem_paths import FILENAME_FORMAT, stem_paths
@@ -156,20 +157,20 @@ def _plan(
         ConfigurationError: if the template cannot be filled in.
         ConflictingPathsError: if two stems get the same path, or one gets an input's.
     """
-    owners = {source.resolve(): source for source in sources}
+    owners = {real_path(source): source for source in sources}
     planned = {}
     for source in sources:
         paths = stem_paths(source, stems, arguments.output, arguments.filename_format, options.codec)
         if claims_to_be_song(source):  # a cover beside a song may have its name
             _refuse_conflict(source, paths, owners)
-            owners |= {path.resolve(): source for path in paths.values()}
+            owners |= {real_path(path): source for path in paths.values()}
         planned[source] = paths
     return planned
 
 
 def _refuse_conflict(source: Path, paths: Mapping[str, Path], owners: Mapping[Path, Path]) -> None:
     for path in paths.values():
-        if owner := owners.get(path.resolve()):
+        if owner := owners.get(real_path(path)):
             raise ConflictingPathsError(
                 f"Separated source path conflict: a stem of {source} would be written to {path}, which "
                 f"belongs to {owner}. Put {{foldername}} into the file name format (-f), or choose another "
@@ -228,7 +229,7 @@ class _Batch:
         with interruptible() as check, _progress(source) as progress:
             song = separate(self.separator, source, paths, self.options, progress=progress, check=check)
             check()
-        self.written |= {path.resolve(): source for path in paths.values()}
+        self.written |= {real_path(path): source for path in paths.values()}
         for stage, seconds in song.stages.items():
             _logger.info("%s: %.2f s of processor time for %s", source, seconds, stage)
         return song

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from spleeter_microservice.errors import ConfigurationError, ConflictingPathsError
+from spleeter_microservice.files import real_path
 
 FILENAME_FORMAT = "{filename}/{instrument}.{codec}"
 
@@ -32,7 +33,7 @@ def stem_paths(
         try:
             name = filename_format.format(
                 filename=_first_telling(source.stem, source.name, "song"),
-                foldername=_first_telling(source.resolve().parent.name, "folder"),
+                foldername=_first_telling(real_path(source).parent.name, "folder"),
                 instrument=instrument,
                 codec=codec,
             )
@@ -51,7 +52,7 @@ def stem_paths(
             raise ConflictingPathsError(
                 f"Separated source path conflict: {path}. Put {{instrument}} into the file name format."
             )
-        if path.resolve() == source.resolve():
+        if real_path(path) == real_path(source):
             raise ConflictingPathsError(f"The stem {instrument} would overwrite the input {source}.")
         paths[instrument] = path
     return paths
