@@ -258,7 +258,8 @@ def _translated() -> Iterator[None]:
         yield
     except httpx.TimeoutException as error:
         raise UnreachableError("The server did not respond in time. Try again later.") from error
-    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+    # The client raises ValueError for some bytes in headers, such as those of cookies.
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError) as error:
         raise UnreachableError(f"The server cannot be reached, or closed the connection: {error}.") from error
 
 

@@ -176,9 +176,10 @@ def _parsed(text: str) -> httpx.URL:
         raise _forbidden(f"it is longer than {_MAXIMUM_URL} characters or contains invalid ones")
     try:
         url = httpx.URL(text)
+        host = url.host  # decoded, as it is again for each request
     except (httpx.InvalidURL, ValueError) as error:
         raise _forbidden("it is malformed") from error
-    if url.scheme not in _DEFAULT_PORTS or not url.raw_host:
+    if url.scheme not in _DEFAULT_PORTS or not host:
         raise _forbidden("it must begin with http:// or https:// and a host")
     if "@" in re.split(r"[/?#]", text.partition("://")[2], maxsplit=1)[0]:
         raise _forbidden("it contains a user name or a password")

@@ -249,6 +249,16 @@ async def test_an_error_response_is_reported_with_its_status(answer: Answer, cod
         assert caught.value.status == code
 
 
+async def test_bytes_that_the_client_cannot_read_are_an_error() -> None:
+    def answer(request: Handler) -> None:
+        request.wfile.write(
+            b"HTTP/1.1 302 -\r\nLocation: /\r\nSet-Cookie: \xff=\xfe\r\nContent-Length: 0\r\n\r\n"
+        )
+
+    with serving(answer, content(BODY)) as server, pytest.raises(UnreachableError):
+        await fetch(outgoing(server), address(server))
+
+
 async def test_a_truncated_file_is_an_error() -> None:
     for answer in (content(BODY, break_at=1000), chunked(BODY, end=False)):
         with serving(answer) as server, pytest.raises(UnreachableError, match="closed the connection"):

@@ -43,7 +43,7 @@ http://%31%32%37.0.0.1/ http://ex%00ample.com/ http://[::1 http://[::1]x/ http:/
 http://.example.com/ http://example..com/ http://example.com../ http://127.1/ http://0/
 http://127.0.0.1./ http://0x7f.0.0.1/ http://example.0x/ http://1.2.3.4.5/ http://256.1.1.1/
 http://[::ffff:7f00:1]/ http://[fe80::1%25lo]/ http://１２７.０.０.１/ http://①②⑦.⓪.⓪.①/
-http://127。0。0。1/ http://[v1.x]/
+http://127。0。0。1/ http://[v1.x]/ http://xn--a/
 """  # noqa: RUF001  (digits that look like others)
 private_addresses = st.sampled_from([ip_network(network) for network in PRIVATE.split()]).flatmap(
     lambda network: st.integers(int(network.network_address), int(network.broadcast_address)).map(IPv4Address)
