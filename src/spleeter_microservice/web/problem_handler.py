@@ -43,7 +43,8 @@ def problem_response(scope: Scope, error: Exception) -> ProblemResponse:
     problem = _problem(error)
     ERRORS.labels(problem.code).inc()
     if problem.http >= 500 and not isinstance(error, StoppingError):
-        logger.error("request failed", problem=problem.code, exc_info=error)
+        unexpected = error if problem.code == SpleeterError.code else None
+        logger.error("request failed", problem=problem.code, reason=str(error), exc_info=unexpected)
     return ProblemResponse(_document(scope, problem, error), problem.http, _headers(problem, error))
 
 

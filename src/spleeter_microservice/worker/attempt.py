@@ -176,9 +176,9 @@ class Attempt:
         return await self._release()
 
     async def _end_with(self, error: Exception) -> Outcome:
-        logger.info("separation failed", extra={"job_id": str(self.claim.job.id)}, exc_info=error)
         if isinstance(error, _LACKS):
             return await self._put_back(error)
+        logger.info("separation failed", extra={"job_id": str(self.claim.job.id)}, exc_info=error)
         if isinstance(error, SpleeterError) and not isinstance(error, _RETRIED):
             message = str(error).replace("\0", "�")  # PostgreSQL's text has no NUL
             return await self._fail(Failure(error.code, message), crashed=False)
@@ -195,6 +195,7 @@ class Attempt:
         since = self.claim.job.waiting_since
         if since and datetime.now(UTC) - since > _LONGEST_WAIT:
             return await self._fail(_failure(error), crashed=False)
+        logger.warning("job put back: %s", error, extra={"job_id": str(self.claim.job.id)})
         delay = self._timings.lack
         held = await self._insist(lambda: self._claims.put_back(self.claim, error.code, delay))
         return Outcome.REQUEUED if held else await self._release()

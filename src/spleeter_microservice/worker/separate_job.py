@@ -199,7 +199,8 @@ class JobSeparator:
             except (StorageUnavailableError, DatabaseUnavailableError, DiskFullError) as error:
                 if time.monotonic() > deadline:
                     raise
-                logger.warning("waiting to go on with a job: %s", error)
+                if not attempt:
+                    logger.warning("waiting to go on with a job: %s", error)
                 await asyncio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
         raise AssertionError
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from structlog.testing import capture_logs
 
 from spleeter_microservice import errors
 from spleeter_microservice.errors import SpleeterError, error_classes
@@ -105,6 +106,15 @@ def test_an_unexpected_error_reveals_nothing() -> None:
     answer = problem_response(SCOPE, RuntimeError(SECRET))
     assert answer.status_code == 500
     assert SECRET not in bytes(answer.body).decode()
+
+
+@pytest.mark.parametrize(
+    ("error", "traced"), [(RuntimeError("gone"), True), (errors.DiskFullError("no space"), False)]
+)
+def test_only_an_unexpected_error_fills_the_log_with_its_trace(error: Exception, traced: bool) -> None:
+    with capture_logs() as lines:
+        problem_response(SCOPE, error)
+    assert [(line["reason"], line["exc_info"] is error) for line in lines] == [(str(error), traced)]
 
 
 @pytest.mark.parametrize("code", sorted({kind.code for kind in KINDS}))
