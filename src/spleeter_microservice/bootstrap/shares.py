@@ -39,4 +39,4 @@ def bounds_of(settings: Settings, objects: Path | None = None) -> Iterator[Bound
     )
     for share, error, limit, times, most in table:
         in_all = int(limit * times if most is None else min(limit * times, most))
-        yield Bound(share, int(limit), in_all, error)
+        yield Bound(share, min(int(limit), in_all), in_all, error)
