@@ -176,6 +176,7 @@ class EmbeddedPostgres:
     def answers(self) -> bool:
         """Return whether PostgreSQL accepts connections."""
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(2)
             probe.connect(str(self._sockets() / _SOCKET))
             with contextlib.suppress(psycopg.OperationalError):
                 psycopg.connect(self._url("postgres"), connect_timeout=2).close()

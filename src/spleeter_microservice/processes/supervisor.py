@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from spleeter_microservice.processes.zombie_reaper import ZombieReaper
 
@@ -55,12 +56,14 @@ class RestartPolicy:
         first_pause: pause before the first restart; it doubles with each further exit.
         last_pause: the longest pause before a restart.
         upkeep: pause between rounds of upkeep.
+        stopped: time for which a program may be stopped (SIGSTOP) before it is killed and restarted.
     """
 
     drain: float = 60.0
     first_pause: float = 0.25
     last_pause: float = 15.0
     upkeep: float = 0.5
+    stopped: float = 30.0
 
 
 class Supervisor:
@@ -92,6 +95,7 @@ class Supervisor:
         self._status = 0
         self._stopping = asyncio.Event()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._stopped: dict[int, float] = {}
         self._lifeline: int | None = None
         # The first process of a container inherits the children of exited processes.
         self._zombies = ZombieReaper() if os.getpid() == 1 else None
@@ -189,9 +193,19 @@ class Supervisor:
         while not self._stopping.is_set() or self._processes:
             if self._upkeep:
                 await _carefully(self._upkeep())
+            self._kill_stopped()
             if self._zombies:
                 self._zombies.reap()
             await asyncio.sleep(self._restarts.upkeep)
+
+    def _kill_stopped(self) -> None:
+        """Kill the programs that have been stopped for long, since no request to stop reaches them either."""
+        now, found = time.monotonic(), {pid: name for name, pid in self.pids.items() if _is_stopped(pid)}
+        self._stopped = {pid: self._stopped.get(pid, now) for pid in found}
+        for pid, since in self._stopped.items():
+            if now - since > self._restarts.stopped:
+                logger.error("process is stopped; killing it", extra={"program": found[pid]})
+                self._processes[found[pid]].kill()
 
     async def _limit_draining(self) -> None:
         await self._stopping.wait()
@@ -202,6 +216,13 @@ class Supervisor:
         for name, process in self._processes.items():
             logger.error("process does not stop; killing it", extra={"program": name})
             process.kill()
+
+
+def _is_stopped(pid: int) -> bool:
+    with contextlib.suppress(OSError):  # it has exited, or the system has no such files
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        return stat.rpartition(")")[2].split()[0] == "T"
+    return False
 
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:

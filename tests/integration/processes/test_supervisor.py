@@ -16,7 +16,7 @@ from tests.support.waiting import eventually, still
 pytestmark = pytest.mark.asyncio
 
 _REPOSITORY = Path(__file__).parents[3]
-QUICK = RestartPolicy(drain=3.0, first_pause=0.05, last_pause=0.2, upkeep=0.05)
+QUICK = RestartPolicy(drain=3.0, first_pause=0.05, last_pause=0.2, upkeep=0.05, stopped=0.2)
 # Stands in for the command line: notes its process id, and does what the test wants.
 _STUB = """
 import os, pathlib, signal, sys
@@ -76,8 +76,9 @@ async def at_work(supervisor: Supervisor) -> AsyncIterator[asyncio.Task[int]]:
             await running
 
 
-async def test_a_program_that_is_killed_is_restarted_and_reported(
-    program: Callable[[str], Program], tmp_path: Path
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+async def test_a_program_that_is_killed_or_stopped_is_restarted_and_reported(
+    program: Callable[[str], Program], tmp_path: Path, number: signal.Signals
 ) -> None:
     exits: list[tuple[int, str]] = []
 
@@ -87,7 +88,7 @@ async def test_a_program_that_is_killed_is_restarted_and_reported(
 
     async with at_work(Supervisor([program("long")], on_exit=on_exit, restarts=QUICK)):
         (first,) = await started(tmp_path, "long", 1)
-        os.kill(first, signal.SIGKILL)
+        os.kill(first, number)
         assert len(await started(tmp_path, "long", 2)) == 2
     assert exits == [(first, "long_killed")]
 
