@@ -143,15 +143,16 @@ class Storage:
     async def _put_uncancelled(self, path: str, source: MeasuredStream) -> obstore.PutResult:
         """Write the stream; if cancelled, wait until the store has discarded the parts."""
         sending = asyncio.ensure_future(self._put(path, source))
-        taken = -1
+        taken, since = -1, 0.0
         try:
-            while source.size > taken:  # otherwise the store takes no more
-                taken = source.size
-                await asyncio.wait({sending}, timeout=self.deadlines.transfer)
-                if sending.done():
-                    return sending.result()
-            sending.cancel()
-            raise TimeoutError(_unanswered(self.deadlines.transfer))
+            while not sending.done():
+                if taken != source.size:
+                    taken, since = source.size, time.monotonic()
+                elif time.monotonic() - since > self.deadlines.transfer:
+                    sending.cancel()
+                    raise TimeoutError(_unanswered(self.deadlines.transfer))
+                await asyncio.wait({sending}, timeout=self.deadlines.transfer / 10)
+            return sending.result()
         except asyncio.CancelledError:
             source.interrupt()
             await asyncio.wait({sending}, timeout=_ABORTING_SECONDS)
@@ -316,7 +317,16 @@ class Storage:
 
     async def _check_folder(self) -> None:
         # LocalStore would create it again, below the mount point of a volume that is not mounted.
-        if self.folder is not None and not await self._in_thread(Path.is_dir, self.folder):
+        if self.folder is None:
+            return
+        try:
+            async with asyncio.timeout(self.deadlines.answer):
+                exists = await self._in_thread(Path.is_dir, self.folder)
+        except TimeoutError as error:
+            raise StorageUnavailableError(
+                f"The object store {self.name} is unavailable: {_unanswered(self.deadlines.answer)}"
+            ) from error
+        if not exists:
             raise StorageUnavailableError(f"The directory {self.folder} of the object store does not exist.")
 
     async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
