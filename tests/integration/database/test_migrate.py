@@ -56,7 +56,7 @@ def test_earlier_jobs_are_kept_and_given_events(empty_database_url: str) -> None
             "INSERT INTO spleeter_jobs (id, tenant, state, options, options_hash, prefix, input_key,"
             " input_name, audio_seconds, content_hash, retention)"
             " VALUES (gen_random_uuid(), 'ann', 'queued', %s, '', 'p', 'k', 'n', 1, 'h', '1 hour')",
-            ['{"callback_url": "https://example.com"}'],
+            [options := '{"callback_url": "https://example.com"}'],
         )
         result = '{"stems": [{"name": "vocals", "key": "p/stems/vocals.wav", "size": 7}]}'
         connection.execute("UPDATE spleeter_jobs SET result = %s", [result])
@@ -67,7 +67,9 @@ def test_earlier_jobs_are_kept_and_given_events(empty_database_url: str) -> None
             "SELECT key FROM spleeter_objects WHERE prefix = 'p' ORDER BY key"
         ).fetchall()
         assert noted == [("k",), ("p/peaks/vocals.json",), ("p/stems/vocals.wav",)]
-        assert connection.execute("SELECT * FROM spleeter_usage").fetchall() == [("ann", 1, 1, 7, 1)]
+        assert connection.execute("SELECT * FROM spleeter_usage").fetchall() == [
+            ("ann", 1, 1, 7 + len(options), 1)
+        ]
 
 
 def test_migrations_that_procrastinate_adds_later_are_run_once(

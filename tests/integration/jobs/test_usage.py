@@ -24,19 +24,27 @@ from tests.support.job_samples import RESULT, claimed, expire, new_job
 pytestmark = pytest.mark.asyncio
 
 HOOK = JobOptions(callback_url="https://example.com/hook")
-SIZE: dict[str, Any] = {"audio_seconds": 9.5, "expected_bytes": 100}
+SIZE: dict[str, Any] = {"audio_seconds": 9.5, "expected_bytes": 10_000}
 BOUNDS = {
     Share.QUEUED_JOBS: errors.QueueFullError,
     Share.QUEUED_SECONDS: errors.QueueTooLongError,
     Share.STORED_BYTES: errors.StoredTooMuchError,
     Share.PENDING_WEBHOOKS: errors.WebhooksPendingError,
 }
-UNIT = dict(zip(BOUNDS, (1, 10, 100, 1), strict=True))  # what a job of SIZE uses
+UNIT = dict(zip(BOUNDS, (1, 10, 10_000, 1), strict=True))  # what a job of SIZE uses
 
 
-async def usage(repository: JobRepository, tenant: str = "ann") -> tuple[int, ...]:
-    used = await repository.usage(tenant)
-    return tuple(used[share] for share in BOUNDS)
+async def usage(repository: JobRepository, database: Database) -> tuple[int, ...]:
+    """Return what the tenant ``ann`` uses, without the bytes of options, which must be counted, too."""
+    used = await repository.usage("ann")
+    async with database.statement() as statement:
+        cursor = await statement.connection.execute(
+            "SELECT coalesce(sum(octet_length(options::text)), 0)::bigint AS bytes FROM spleeter_jobs"
+            " WHERE tenant = 'ann'"
+        )
+        row = await cursor.fetchone()
+    assert row
+    return tuple(used[share] - (row["bytes"] if share is Share.STORED_BYTES else 0) for share in BOUNDS)
 
 
 @pytest.mark.parametrize("share", BOUNDS)
@@ -58,7 +66,7 @@ async def test_bounds_hold_for_submissions_at_the_same_moment(database_url: str,
         others = [f"tenant {number % 4}" for number in range(16)]
         await asyncio.gather(*(submit(*one) for one in enumerate(others)))
         assert taken.total() == 8
-        assert await usage(both[0]) == (3, 30, 300, 3)
+        assert await usage(both[0], one) == (3, 30, 30_000, 3)
 
 
 async def test_a_job_without_a_webhook_needs_no_room_for_one(repository: JobRepository) -> None:
@@ -81,7 +89,7 @@ async def requeue(claims: Claims, claim: Claim) -> None:
 
 
 @pytest.mark.parametrize(
-    ("end", "left"), [(publish, (0, 0, 0, 1)), (fail, (0, 0, 0, 1)), (requeue, (1, 10, 100, 1))]
+    ("end", "left"), [(publish, (0, 0, 0, 1)), (fail, (0, 0, 0, 1)), (requeue, (1, 10, 10_000, 1))]
 )
 async def test_what_a_job_uses_is_counted_until_it_is_erased(
     repository: JobRepository,
@@ -94,17 +102,17 @@ async def test_what_a_job_uses_is_counted_until_it_is_erased(
     new = new_job(options=HOOK, **SIZE)
     await objects.note("ann", new.prefix, {new.input_key: 7})
     await repository.create(new)
-    assert await usage(repository) == (1, 10, 107, 1)
+    assert await usage(repository, database) == (1, 10, 10_007, 1)
     claim = await claimed(claims, await claims.register("worker", 1))
-    assert await usage(repository) == (0, 0, 107, 1)
+    assert await usage(repository, database) == (0, 0, 10_007, 1)
     for size in (30, 40):  # an attempt is repeated
         await objects.note("ann", new.prefix, {f"{new.prefix}/stems/vocals.wav": size})
     await end(claims, claim)
     jobs, seconds, stored, hooks = left
-    assert await usage(repository) == (jobs, seconds, stored + 47, hooks)
+    assert await usage(repository, database) == (jobs, seconds, stored + 47, hooks)
     await delete(repository, new, database)
     await Retention(database, objects.erase).sweep()
-    assert await usage(repository) == (0, 0, 0, 0)
+    assert await usage(repository, database) == (0, 0, 0, 0)
     async with database.statement() as statement:
         cursor = await statement.connection.execute("SELECT * FROM spleeter_usage")
         assert await cursor.fetchall() == []
@@ -130,4 +138,4 @@ async def test_a_shared_result_is_stored_once_until_the_last_job_goes(
     for job, left in ((first, 7), (again, 0)):
         await expire(database, await repository.get("ann", job.id))
         await Retention(database, objects.erase).sweep()
-        assert (await usage(repository))[2] == left
+        assert (await usage(repository, database))[2] == left

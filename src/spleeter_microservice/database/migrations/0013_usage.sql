@@ -7,7 +7,7 @@ CREATE TABLE spleeter_usage (
     tenant            text PRIMARY KEY,
     queued_jobs       bigint NOT NULL,
     queued_seconds    bigint NOT NULL,
-    stored_bytes      bigint NOT NULL,  -- of objects, and of the stems that unfinished jobs will have
+    stored_bytes      bigint NOT NULL,  -- of objects and metadata, and of the stems that unfinished jobs will have
     pending_webhooks  bigint NOT NULL   -- also those that unfinished jobs will send
 );
 
@@ -45,13 +45,13 @@ FROM (SELECT DISTINCT tenant, stem->>'key' AS key, coalesce((stem->>'size')::big
       FROM spleeter_jobs CROSS JOIN jsonb_array_elements(result->'stems') AS stem) AS stored
 WHERE object.key = stored.key;
 
--- What a job uses: queued jobs, queued seconds, expected bytes, webhooks.
+-- What a job uses: queued jobs, queued seconds, bytes of its metadata and its expected stems, webhooks.
 CREATE FUNCTION spleeter_use_of_job(job spleeter_jobs) RETURNS bigint[] LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE
-        WHEN job.state = 'queued' THEN ARRAY[1, ceil(job.audio_seconds)::bigint, job.expected_bytes, hooks]
-        WHEN job.state = 'running' THEN ARRAY[0, 0, job.expected_bytes, hooks]
-        ELSE ARRAY[0, 0, 0, 0] END
-    FROM (SELECT count(job.options->>'callback_url') AS hooks) AS counted
+        WHEN job.state = 'queued' THEN ARRAY[1, ceil(job.audio_seconds)::bigint, texts + job.expected_bytes, hooks]
+        WHEN job.state = 'running' THEN ARRAY[0, 0, texts + job.expected_bytes, hooks]
+        ELSE ARRAY[0, 0, texts, 0] END
+    FROM (SELECT octet_length(job.options::text) AS texts, count(job.options->>'callback_url') AS hooks) AS counted
 $$;
 
 CREATE FUNCTION spleeter_count_job() RETURNS trigger LANGUAGE plpgsql AS $$
