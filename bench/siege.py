@@ -37,6 +37,8 @@ from bench.tables import row
 from spleeter_microservice.access.key_table import KeyTable
 from spleeter_microservice.access.keys import ApiKeys
 from spleeter_microservice.database.connection import Database
+from spleeter_microservice.errors import UnknownJobError
+from spleeter_microservice.jobs.job import State
 from spleeter_microservice.jobs.repository import JobRepository
 from tests.support.service import mentioning
 from tests.support.small_disk import small_disk
@@ -205,6 +207,7 @@ class Siege:
                 shortest = asyncio.create_task(asyncio.sleep(self._seconds))
                 async with asyncio.timeout(self._seconds + _LATE):
                     output = await running.stdout.read()
+                    await running.wait()
                 await shortest
             return Tally(**json.loads(output))
         except (TimeoutError, ValueError) as error:
@@ -221,9 +224,11 @@ class Siege:
     async def _erase_jobs_of(self, tenant: str) -> None:
         async with Database(self._fleet.postgres.url) as database:
             repository = JobRepository(database)
-            while jobs := (await repository.page(tenant, limit=100)).jobs:
-                for job in jobs:
-                    await repository.delete(tenant, job.id)
+            for state in (State.QUEUED, State.RUNNING, State.SUCCEEDED, State.FAILED):
+                while jobs := (await repository.page(tenant, limit=100, state=state)).jobs:
+                    for job in jobs:
+                        with contextlib.suppress(UnknownJobError):
+                            await repository.delete(tenant, job.id)
 
 
 async def besiege(server: str, names: Sequence[str], seconds: float, folder: Path) -> list[str]:
