@@ -178,7 +178,7 @@ class Siege:
                 figures = [percentile(innocent.waits, share) for share in (0.5, 0.99, 1.0)]
                 row(name, str(tally.tried), str(tally.held), *(f"{figure:.2f}" for figure in figures), load())
                 print("    " + ", ".join(f"{times} × {end}" for end, times in sorted(tally.ends.items())))
-                if figures[1] >= _GOAL:
+                if figures[1] >= _GOAL and name != _FULL_DISK:  # to which nobody can upload
                     faults.append(f"an innocent tenant waited for {figures[1]:.2f} s (p99)")
                 for fault in faults:
                     print(f"    NOT HELD: {fault}", flush=True)
