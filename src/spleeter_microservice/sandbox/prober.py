@@ -10,12 +10,14 @@ import asyncio
 import logging
 import math
 import os
+import signal
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
 from spleeter_microservice.access.shares import Turns
 from spleeter_microservice.errors import (
+    InferenceCrashedError,
     InferenceStalledError,
     InferenceUnavailableError,
     InputError,
@@ -118,15 +120,18 @@ class Prober:
                 the path.
             JobTimeLimitError, JobMemoryLimitError: if probing exceeds a limit.
             InferenceCrashedError: if the process crashes.
-            InferenceUnavailableError: if no process can be started, or two in a row stall.
+            InferenceUnavailableError: if no process can be started, or two in a row stall or are killed.
         """
         async with self._turns.take(tenant):
             for _ in range(_TRIES):
                 try:
                     return await self._probe(path, options or SeparationOptions())
-                except InferenceStalledError as error:
-                    logger.warning("probing process stalled: %s", error)
-        raise InferenceUnavailableError(f"{_TRIES} probing processes stalled with the same file.")
+                except InferenceCrashedError as error:
+                    # A signal that a file cannot cause: somebody sent it, or the kernel for want of memory.
+                    if not isinstance(error, InferenceStalledError) and error.signal != signal.SIGKILL:
+                        raise
+                    logger.warning("probing a file once more: %s", error)
+        raise InferenceUnavailableError(f"{_TRIES} probing processes stalled or were killed with one file.")
 
     async def _probe(self, path: Path, options: SeparationOptions) -> AudioFacts:
         process = await self._process()
