@@ -38,6 +38,7 @@ from tests.support.small_disk import SmallDisk
 
 _AFTER = 3.0  # seconds that a busy machine may be late
 _CONNECT = 30.0
+_HEALED = 30.0
 _FILE_SECONDS = 20.0  # until all hostile files are sent on a busy machine
 _HEADER_SECONDS, _BODY_SECONDS = 15.0, 20.0  # that the service documents
 _NO_FAULT = frozenset({*range(200, 500), 507})
@@ -55,6 +56,7 @@ class Target:
         key: API key of the attacker, who is a tenant like others.
         aside: port for the attacker's own server, which the service may call.
         seconds: seconds that an attack may take, unless it waits for a timeout of the service.
+        scanner: PID of clamd, if the service uses it.
     """
 
     port: int
@@ -62,6 +64,7 @@ class Target:
     key: str
     aside: int
     seconds: float
+    scanner: int | None = None
 
     @property
     def url(self) -> str:
@@ -532,7 +535,7 @@ async def kills(attacker: Attacker, part: str) -> None:
     """A process that is killed comes back."""
     folder = Path(attacker.target.folder)
     before = _processes(folder, part)
-    for victim in before:
+    for victim in [*before][:1]:
         os.kill(victim.pid, signal.SIGKILL)
     while not (now := _processes(folder, part) - before) and not attacker.is_over():
         await asyncio.sleep(0.1)
@@ -545,8 +548,11 @@ def _processes(folder: Path, part: str) -> set[Process]:
         pids = [int(record.read_text().split()[0]) for record in folder.rglob("postmaster.pid")]
     else:
         pids = [pid for pid, words in mentioning(folder) if part in words]
-    if part == "gunicorn":  # its first process
-        pids = [pid for pid in pids if any(child.pid in pids for child in children(pid))]
+    if part == "gunicorn":
+        pids = [pid for pid in pids if children(pid)]
+    if part == "api":
+        first = _processes(folder, "gunicorn")
+        pids += [child.pid for one in first for child in children(one.pid)]
     return {found for pid in pids if (found := process(pid))}
 
 
@@ -562,23 +568,42 @@ async def stopped_inference(attacker: Attacker) -> None:
         attacker.tally.add("still there" if victim.alive else "replaced", not victim.alive)
 
 
+async def stopped_scanner(attacker: Attacker) -> None:
+    """While the scanner answers nothing, no song is accepted; afterwards, songs are, within 30 s."""
+    scanner = attacker.target.scanner
+    assert scanner is not None
+    os.kill(scanner, signal.SIGSTOP)
+    async with attacker.client() as client:
+        try:
+            waiting = [asyncio.create_task(_submit(client)) for _ in range(4)]
+            await asyncio.sleep(attacker.target.seconds)
+        finally:
+            os.kill(scanner, signal.SIGCONT)
+        for answer in await asyncio.gather(*waiting):
+            attacker.tally.add(_named(answer), answer.status_code in (202, 503))
+        attacker.deadline = time.monotonic() + _HEALED
+        while (answer := await _submit(client)).status_code != 202 and not attacker.is_over():
+            await asyncio.sleep(0.2)
+        attacker.tally.add(f"{answer.status_code} afterwards", answer.status_code == 202)
+
+
+async def _submit(client: httpx.AsyncClient) -> httpx.Response:
+    song = flac_of_one_value(2, random.randrange(1000, 30_000))  # noqa: S311  (no secret)
+    return await client.post("/v1/separations", files={"file": song})
+
+
 async def full_disk(attacker: Attacker) -> None:
     """While the disk is full, songs get 507, and stems and deletions go on; then all heals within 30 s."""
     disk = SmallDisk(Path(attacker.target.folder, "data"), mounted=True)
     jobs = [await attacker.separation(seconds) for seconds in (2, 3, 5)]
     tally = attacker.tally
     async with attacker.client() as client:
-
-        async def submit() -> httpx.Response:
-            song = flac_of_one_value(2, random.randrange(1000, 30_000))  # noqa: S311  (no secret)
-            return await client.post("/v1/separations", files={"file": song})
-
         for fill in (disk.fill, disk.use_up_inodes):
             with contextlib.suppress(OSError):  # something else has taken the last bytes
                 fill()
             attacker.deadline = time.monotonic() + attacker.target.seconds / 2
             while not attacker.is_over():
-                answer = await submit()
+                answer = await _submit(client)
                 tally.add(_named(answer), answer.status_code == 507 and "Retry-After" in answer.headers)
                 stem = jobs[0]["stems"][0]
                 answer = await client.get(stem["url"])
@@ -587,8 +612,8 @@ async def full_disk(attacker: Attacker) -> None:
             answer = await client.delete(jobs.pop()["url"])
             tally.add(f"{answer.status_code} deletion", answer.status_code == 204)
             disk.free()
-            attacker.deadline = time.monotonic() + 30
-            while (answer := await submit()).status_code != 202 and not attacker.is_over():
+            attacker.deadline = time.monotonic() + _HEALED
+            while (answer := await _submit(client)).status_code != 202 and not attacker.is_over():
                 await asyncio.sleep(0.2)
             tally.add(f"{answer.status_code} afterwards", answer.status_code == 202)
 
@@ -613,11 +638,12 @@ ATTACKS: Mapping[str, Callable[[Attacker], Awaitable[None]]] = {
     **{
         f"kill-{name}": partial(kills, part=part)
         for name, part in (
-            ("api", "api"), ("worker", "worker"), ("inference", "inference_child"),
+            ("api", "api"), ("gunicorn", "gunicorn"), ("worker", "worker"), ("inference", "inference_child"),
             ("inspector", "probe_child"), ("database", "postgres"),
         )
     },
     "stop-inference": stopped_inference,
+    "stop-scanner": stopped_scanner,
     "full-disk": full_disk,
 }  # fmt: skip
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Self
 
 import httpx
+import pytest
 
 from bench.attacks import ATTACKS, Tally, Target
 from bench.client import Client, Separation
@@ -40,6 +41,7 @@ from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import UnknownJobError
 from spleeter_microservice.jobs.job import State
 from spleeter_microservice.jobs.repository import JobRepository
+from tests.support import clamd
 from tests.support.service import mentioning
 from tests.support.small_disk import small_disk
 from tests.support.webhooks import SECRET
@@ -53,7 +55,9 @@ _LATE = 60.0  # seconds that an attack may take beyond its time, since some wait
 _SETTLED = 120.0  # seconds until every separation must have ended
 _DISK_MEGABYTES = 600
 _ROOT = Path(__file__).parent.parent
-_FULL_DISK = "full-disk"
+_STOP_SCANNER, _ONLY_GUNICORN = "stop-scanner", "kill-gunicorn"
+_APART = {"full-disk", _STOP_SCANNER}
+"""Attacks on services of their own, during which nobody can upload, so that waits do not count."""
 
 
 class Innocent:
@@ -159,16 +163,16 @@ class Siege:
         fleet: the service.
         seconds: seconds that each attack takes, unless it waits for a timeout of the service.
         aside: port for the attackers' own servers, which the service may call.
-        folder: the folder for songs.
+        scanner: PID of clamd, if the service uses it.
     """
 
-    def __init__(self, fleet: Fleet, seconds: float, aside: int, folder: Path) -> None:
-        self._fleet, self._seconds, self._aside, self._folder = fleet, seconds, aside, folder
+    def __init__(self, fleet: Fleet, seconds: float, aside: int, scanner: int | None) -> None:
+        self._fleet, self._seconds, self._aside, self._scanner = fleet, seconds, aside, scanner
 
     async def suffer(self, names: Sequence[str]) -> list[str]:
         """Carry out attacks, print a row for each, and return descriptions of what went wrong."""
         found = []
-        async with Innocent(self._fleet.url, await self._key("innocent"), self._folder) as innocent:
+        async with Innocent(self._fleet.url, await self._key("innocent"), self._fleet.folder) as innocent:
             for name in names:
                 tally = await self._attack(name, innocent)
                 faults = [f"{times} × {end}" for end, times in tally.wrong.items()]
@@ -178,19 +182,19 @@ class Siege:
                 figures = [percentile(innocent.waits, share) for share in (0.5, 0.99, 1.0)]
                 row(name, str(tally.tried), str(tally.held), *(f"{figure:.2f}" for figure in figures), load())
                 print("    " + ", ".join(f"{times} × {end}" for end, times in sorted(tally.ends.items())))
-                if figures[1] >= _GOAL and name != _FULL_DISK:  # to which nobody can upload
+                if figures[1] >= _GOAL and name not in _APART:
                     faults.append(f"an innocent tenant waited for {figures[1]:.2f} s (p99)")
                 for fault in faults:
                     print(f"    NOT HELD: {fault}", flush=True)
                 found += [f"{name}: {fault}" for fault in faults]
         found += [f"left over: {name}" for name in await self._fleet.leftovers_in_the_end()]
-        return found + [f"{one.name} exited" for one in self._fleet.programs if one.starts > 1]
+        exited = self._fleet.server == "serve" and self._fleet.api.starts > 1
+        return found + ["the supervisor exited"] * exited
 
     async def _attack(self, name: str, innocent: Innocent) -> Tally:
         """Run an attack in its own process, while the innocent tenant uploads."""
-        target = Target(
-            self._fleet.port, str(self._fleet.folder), await self._key(name), self._aside, self._seconds
-        )
+        fleet, key = self._fleet, await self._key(name)
+        target = Target(fleet.port, str(fleet.folder), key, self._aside, self._seconds, self._scanner)
         running = await asyncio.create_subprocess_exec(
             *("nice", "-n", "19", sys.executable, "-m", "bench.attacks", name),
             cwd=_ROOT,
@@ -231,7 +235,9 @@ class Siege:
                             await repository.delete(tenant, job.id)
 
 
-async def besiege(server: str, names: Sequence[str], seconds: float, folder: Path) -> list[str]:
+async def besiege(
+    server: str, names: Sequence[str], seconds: float, folder: Path, scanner: clamd.Daemon | None = None
+) -> list[str]:
     """Start a service, attack it, and return descriptions of what went wrong.
 
     Args:
@@ -239,6 +245,7 @@ async def besiege(server: str, names: Sequence[str], seconds: float, folder: Pat
         names: the attacks.
         seconds: seconds that each may take.
         folder: the folder for everything that is written.
+        scanner: clamd for all songs.
     """
     aside = free_port()
     settings = {
@@ -249,10 +256,12 @@ async def besiege(server: str, names: Sequence[str], seconds: float, folder: Pat
         "SPLEETER_SOURCE_URLS": "on",
         "SPLEETER_INNER_TARGETS": f"127.0.0.1:{aside}",
         "SPLEETER_WEBHOOK_SECRET": SECRET,
+        "SPLEETER_ANTIVIRUS": "required" if scanner else "",
+        "SPLEETER_CLAMD_URL": scanner.unix if scanner else "",
     }
-    fleet = Fleet(folder / "service", environment=settings, server=server, descriptors=_DESCRIPTORS)
+    fleet = Fleet(folder, environment=settings, server=server, descriptors=_DESCRIPTORS)
     async with fleet, _keeping_database(fleet):
-        found = await Siege(fleet, seconds, aside, folder).suffer(names)
+        found = await Siege(fleet, seconds, aside, scanner.pid if scanner else None).suffer(names)
     return found + [f"process {pid} outlived the service" for pid, _ in mentioning(fleet.folder)]
 
 
@@ -274,12 +283,20 @@ async def _keeping_database(fleet: Fleet) -> AsyncIterator[None]:
         await asyncio.gather(keeping, return_exceptions=True)
 
 
-async def _besiege_on_small_disk(server: str, seconds: float, folder: Path) -> list[str]:
-    (folder / "service").mkdir(parents=True)
-    with small_disk(folder / "service" / "data", _DISK_MEGABYTES, inodes=100_000) as disk:
-        if disk.mounted:
-            return await besiege(server, [_FULL_DISK], seconds, folder)
-    row(_FULL_DISK, "not run: only root may mount a small disk")
+def _besiege_apart(server: str, name: str, seconds: float, folder: Path) -> list[str]:
+    """Carry out an attack on a service of its own: on a small disk, or with a scanner."""
+    folder.mkdir()
+    try:
+        if name == _STOP_SCANNER:
+            with clamd.running() as scanner:
+                return asyncio.run(besiege(server, [name], seconds, folder, scanner))
+        with small_disk(folder / "data", _DISK_MEGABYTES, inodes=100_000) as disk:
+            if disk.mounted:
+                return asyncio.run(besiege(server, [name], seconds, folder))
+            reason = "only root may mount a small disk"
+    except pytest.fail.Exception as error:
+        reason = str(error)
+    print(f"{name} was not carried out: {reason}")
     return []
 
 
@@ -293,7 +310,9 @@ def main() -> int:
     )
     parser.add_argument("--quick", action="store_true", help="carry out two short attacks")
     options = parser.parse_args()
-    names = options.attacks or [*ATTACKS]
+    names = options.attacks or [name for name in ATTACKS if name != _ONLY_GUNICORN]
+    if not options.attacks and options.server == "gunicorn":
+        names.append(_ONLY_GUNICORN)
     if options.quick:
         names, options.seconds = ["large-headers", "inner-addresses"], 0.5
     if unknown := {*names} - ATTACKS.keys():
@@ -304,10 +323,12 @@ def main() -> int:
     )
     row("", "tried", "held", "p50 s", "p99 s", "max s", "load")
     with tempfile.TemporaryDirectory() as place:
-        folder, others = Path(place), [name for name in names if name != _FULL_DISK]
-        problems = asyncio.run(besiege(options.server, others, options.seconds, folder)) if others else []
-        if _FULL_DISK in names:
-            problems += asyncio.run(_besiege_on_small_disk(options.server, options.seconds, folder / "small"))
+        together = [name for name in names if name not in _APART]
+        problems = []
+        if together:
+            problems += asyncio.run(besiege(options.server, together, options.seconds, Path(place, "all")))
+        for name in sorted({*names} & _APART):
+            problems += _besiege_apart(options.server, name, options.seconds, Path(place, name))
     for problem in problems or ["every attack was held, and nothing was lost or left over"]:
         print(problem)
     return 1 if problems else 0
