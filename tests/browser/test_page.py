@@ -197,6 +197,13 @@ async def test_cancelling_erases(
     await page.until(SHOWN.format("#form"))
     await eventually(lambda: no_jobs(services), within=PATIENCE)
     assert not await page.run("return " + SHOWN.format("#problem"))
+    await send(page, song_file)
+    await page.shows("#status", "Next in the queue")
+    (tmp_path / "objects").rename(tmp_path / "away")
+    await page.click("#cancel")
+    await page.shows("#problem", "cannot be deleted yet")
+    (tmp_path / "away").rename(tmp_path / "objects")
+    assert await services.retention.sweep() == 1
 
 
 async def test_problems_are_shown_in_the_api_s_words(

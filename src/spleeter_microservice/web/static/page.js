@@ -165,7 +165,8 @@ function takeDrops(area) {
 async function cancel() {
   const job = path;
   startOver();
-  if (job) await remove(job).catch(report);
+  const response = job && (await remove(job).catch(report));
+  if (response?.status === 202) report(new Problem({ detail: "The files cannot be deleted yet; the server tries again." }));
 }
 
 async function resume() {
