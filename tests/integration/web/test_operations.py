@@ -219,6 +219,7 @@ class Outage:
         self._server.start()
 
     def stop(self) -> None:
+        self._signal(signal.SIGCONT)  # in case a test failed in between
         self._server.stop()
 
 
