@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from spleeter_microservice.access.shares import Share
 from spleeter_microservice.bootstrap.database import migrate_when_available
 from spleeter_microservice.bootstrap.disk_space import disk_space
 from spleeter_microservice.bootstrap.shared import (
@@ -18,6 +19,7 @@ from spleeter_microservice.bootstrap.shared import (
     url_policy,
     webhook_secrets,
 )
+from spleeter_microservice.bootstrap.shares import bounds_of
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.jobs.job import Job
 from spleeter_microservice.jobs.object_sweeper import ObjectSweeper
@@ -81,7 +83,12 @@ async def _run(
     """Run the worker and its duties; if one of them fails, all of them end."""
     objects, audit = JobObjects(database, open_object_store(settings)), open_audit_log(settings, database)
     outcomes = OutcomeRecorder(audit)
-    limits = JobLimits(seconds=settings.job_time_limit_s, audio_seconds=settings.max_duration_s)
+    bounds = {bound.share: bound for bound in bounds_of(settings, objects.storage.folder)}
+    limits = JobLimits(
+        seconds=settings.job_time_limit_s,
+        audio_seconds=settings.max_duration_s,
+        stored=bounds[Share.STORED_BYTES],
+    )
     separation = JobSeparator(objects, inventory, slots, limits)
     options = WorkerOptions(slots=settings.workers, grace=settings.grace_s)
     async with asyncio.TaskGroup() as group:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from spleeter_microservice.access.shares import Bound
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import StorageRefusedError
 from spleeter_microservice.storage.store import Storage
@@ -32,6 +33,16 @@ class JobObjects:
         keys, counts = [*sizes], [*sizes.values()]
         async with self._database.statement() as statement:
             await statement.do("note_objects", tenant=tenant, prefix=prefix, keys=keys, sizes=counts)
+
+    async def check(self, tenant: str, bound: Bound) -> None:
+        """Check that a tenant may store more.
+
+        Raises:
+            ShareError: if not.
+        """
+        async with self._database.statement() as statement:
+            used = await statement.one("measure_usage", tenant=tenant)
+        bound.check(used[bound.share], used[f"all_{bound.share}"])
 
     async def erase(self, prefix: str) -> None:
         """Erase every object below a job's prefix, if any exists.

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from spleeter_microservice.access.shares import Bound
 from spleeter_microservice.audio.codecs import CODECS
 from spleeter_microservice.errors import (
     DatabaseUnavailableError,
@@ -39,6 +40,7 @@ Report = Callable[[float], None]
 _FETCHED, _SEPARATED = 0.02, 0.95  # progress when the song is fetched, and when it is separated
 _OVERRUN = 1.0  # seconds; encoders of inputs add some silence
 _MOST_STALLS = 2  # in a row, before a slot must prove that it works
+_MISJUDGED = 2  # times the estimate
 _PAUSES = (1.0, 2.0, 4.0)  # seconds; the last one is repeated
 
 
@@ -52,12 +54,14 @@ class JobLimits:
         file_size: largest size of a stem's file, in bytes.
         storage_timeout: how long to keep the slot while the object store, the database or space on a disk
             is lacking, in seconds; the job then goes back into the queue.
+        stored: bound of a tenant's stored bytes, for stems that turn out much larger than expected.
     """
 
     seconds: float = 3600.0
     audio_seconds: float = 3600.0
     file_size: int = 8 << 30
     storage_timeout: float = 60.0
+    stored: Bound | None = None
 
 
 class JobSeparator:
@@ -129,6 +133,7 @@ class JobSeparator:
         )
         seconds = time.monotonic() - start
         self._check_duration(separation.duration)
+        await self._patiently(lambda: self._check_size(job, separation))
         warnings = tuple(asdict(warning) for warning in separation.warnings)
         if warnings:
             logger.warning("separated with warnings", extra={"job_id": str(job.id), "warnings": warnings})
@@ -177,6 +182,12 @@ class JobSeparator:
                 f"The song is longer than the limit of {self.limits.audio_seconds:g} s, "
                 "which its header does not state. Send it in parts, or select a part (offset, duration)."
             )
+
+    async def _check_size(self, job: Job, separation: SeparatedSong) -> None:
+        """Refuse stems that are much larger than expected, as of a song whose header states no duration."""
+        size = sum(stem.path.stat().st_size for stem in separation.stems.values())
+        if self.limits.stored and 0 < _MISJUDGED * job.expected_bytes < size:  # 0 is an older version's
+            await self._objects.check(job.tenant, self.limits.stored)
 
     async def _store(self, job: Job, name: str, stem: Stem) -> StoredStem:
         codec = CODECS[job.options.codec]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from spleeter_microservice.access.shares import Bound, Share
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import (
     DiskFullError,
@@ -18,6 +19,7 @@ from spleeter_microservice.errors import (
     NotAudioError,
     ObjectNotFoundError,
     StorageUnavailableError,
+    StoredTooMuchError,
 )
 from spleeter_microservice.jobs.job import Job, JobOptions, Result, State
 from spleeter_microservice.jobs.objects import JobObjects
@@ -149,6 +151,18 @@ async def test_a_full_work_folder_is_waited_out(
 @pytest.fixture
 def song(tmp_path: Path) -> Path:
     return encode_kind(tmp_path / "song.mp3", noise(3 * RATE), "mp3")
+
+
+async def test_stems_that_are_much_larger_than_expected_are_refused_beyond_the_tenants_bound(
+    separation: JobSeparator, storage: Away, song: Path
+) -> None:
+    full = Bound(Share.STORED_BYTES, 0, 0, StoredTooMuchError)
+    separation.limits = JobLimits(stored=full)
+    wav = int(3.1 * 4 * RATE)  # bytes of a stem, with what encoding the song has added
+    job = await stored(storage, replace(job_of(), expected_bytes=STEMS * wav // 2 - RATE), song)
+    with pytest.raises(StoredTooMuchError, match="You have 0 bytes stored or expected"):
+        await done(separation, job)
+    await done(separation, replace(job, expected_bytes=STEMS * wav))
 
 
 async def test_stems_and_peaks_are_stored_under_keys_derived_from_the_job(
