@@ -138,7 +138,7 @@ async def test_a_cancellation_is_sent_after_the_song_is_erased_and_then_forgotte
         claim = await claimed(claims, await claims.register("test", 1))
         await JobRepository(database).delete("ann", job.id)
         assert await claims.release(claim)
-        assert await retention.erase(job.id, timeout=0)
+        assert await retention.erase(job.id)
         assert erased == [job.prefix]
         sending = asyncio.create_task(sender(database, server).run())
 
