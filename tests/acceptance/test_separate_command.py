@@ -112,6 +112,7 @@ def test_stems_are_where_spleeter_puts_them(separate: Command, tmp_path: Path) -
     assert files(tmp_path / "out") == [f"My song/{stem}" for stem in STEMS]
     assert all(len(read(tmp_path / "out" / "My song" / stem)) == 44100 for stem in STEMS)
     assert "out/My song/vocals.wav" in result.stdout
+    assert "dBFS, estimated quality: " in result.stdout
     assert "times faster than real time" in result.stdout
     assert result.stderr == ""
 

@@ -161,9 +161,7 @@ async def test_anomalies_are_shown_for_what_they_are(
             details={"model_quality": "approximate", "experimental": True},
         ),
     )
-    await page.shows(
-        "#anomalies", "Unusual: vocals: silent; bass: equals the mix. Only such failures are found"
-    )
+    await page.shows("#anomalies", "Unusual: vocals: silent; bass: equals the mix. This finds failures")
     await page.shows("#warnings", "At 0:00: Silence fills a gap of 0.4 s.")
     await page.shows("#warnings", "At 0:02: The last 2.0 s are not in the file.")
     await page.shows("#model", "Separated by the model 4stems-lite. approximate experimental")
@@ -180,6 +178,7 @@ async def test_a_reload_continues_where_it_was(
     await page.shows("#status", "Separating")
     await finish(services, player, claim)
     await page.shows("#result-title", "My Song.wav")
+    await page.shows("#players .note", "Estimated quality: fair")
     await page.open(address)
     await page.shows("#result-title", "My Song.wav")
     await page.click("#another")

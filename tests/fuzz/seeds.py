@@ -126,7 +126,7 @@ def messages() -> Iterator[bytes]:
     }
     stem = {
         "clipped_samples": 0,
-        "measurements": measurements | {"anomaly": None},
+        "measurements": measurements | {"anomaly": None, "estimated_sdr": 6.5},
         "samples_per_pixel": 9,
         "peaks": [-1, 1],
     }

@@ -258,7 +258,7 @@ def _result(job: Job, stems: tuple[StoredStem, ...]) -> Result:
             "suspect": [],
             "level": -18.0,
             "residual": -90.0,
-            "stems": {stem.name: each | {"suspect": None} for stem in stems},
+            "stems": {stem.name: each | {"suspect": None, "estimated_quality": "fair"} for stem in stems},
         },
         details={
             "model_quality": "official",

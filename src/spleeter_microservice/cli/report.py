@@ -54,6 +54,7 @@ def succeeded(song: SeparatedSong, model: InstalledModel, parameters: Mapping[st
                 "path": str(stem.path),
                 "clipped_samples": stem.clipped_samples,
                 **asdict(stem.measurements),
+                "estimated_quality": stem.measurements.estimated_quality,
             }
             for name, stem in song.stems.items()
         },

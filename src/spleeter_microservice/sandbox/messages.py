@@ -175,6 +175,7 @@ def _stem_measurements(values: Message) -> StemMeasurements:
         energy_share=_number(values["energy_share"]),
         correlation=_number(values["correlation"]),
         anomaly=_maybe(text, values["anomaly"]),
+        estimated_sdr=_maybe(_number, values["estimated_sdr"]),
     )
 
 

@@ -1,4 +1,4 @@
-"""Measurements of stems while they are written, which reveal failures, but not how good the stems sound."""
+"""Measurements of stems while they are written: levels, signs of failure, and an estimate of the quality."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ import numpy as np
 
 from spleeter_microservice.arrays import Waveform
 
+QUIET = -35.0
+"""Level in dB relative to full scale, below which a song is separated worse, and no quality is estimated."""
 SILENCE = -80.0
 """Level in dB relative to full scale, below which a waveform counts as silent."""
 SILENCE_IN_QUIET = -60.0
 """Level in dB relative to the mix, below which a stem of a quiet mix counts as silent."""
 MIX_COPY = -40.0
 """Level in dB relative to the mix: a stem whose difference from the mix is below it is a copy."""
+FAIR, GOOD = 4.0, 8.0
+"""Estimated SDR in dB from which on a stem counts as fair, and as good."""
+_FIT = (1.7, 0.64)
+"""Offset and slope of the line from the expected ratio of energies to the SDR, in dB (decision 22)."""
 MARGIN = -40.0
 """Level in dB relative to the mix: by how much the sum of the stems may miss what they are to add up to."""
 MWF_MARGIN = -15.0
@@ -32,6 +38,8 @@ class StemMeasurements:
         energy_share: the stem's energy divided by the sum of all stems' energies.
         correlation: with the mix, −1 to 1.
         anomaly: what suggests that the separation failed, or None.
+        estimated_sdr: estimate of the SDR in dB, from how sure the networks are; None if there is none,
+            because the stem has an anomaly or the song is quiet.
     """
 
     level: float | None
@@ -40,6 +48,14 @@ class StemMeasurements:
     energy_share: float
     correlation: float
     anomaly: str | None
+    estimated_sdr: float | None
+
+    @property
+    def estimated_quality(self) -> str | None:
+        """The estimated SDR in words: low, fair or good."""
+        if self.estimated_sdr is None:
+            return None
+        return "low" if self.estimated_sdr < FAIR else "fair" if self.estimated_sdr < GOOD else "good"
 
 
 @dataclass(frozen=True)
@@ -85,14 +101,22 @@ class Meter:
         self._residual = 0.0
         self._expected = 0.0
         self._missed = 0.0
+        self._estimates = np.zeros((stems, 2))
 
-    def add(self, mix: Waveform, stems: Sequence[Waveform], covered: Waveform) -> None:
+    def add(
+        self,
+        mix: Waveform,
+        stems: Sequence[Waveform],
+        covered: Waveform,
+        expected: Sequence[tuple[float, float]],
+    ) -> None:
         """Add a block.
 
         Args:
             mix: samples of the song, of any shape.
             stems: samples of each stem, each of the mix's shape.
             covered: samples that the stems are to add up to, of the mix's shape.
+            expected: expected energies of each stem and of its error, in any unit.
         """
         total = sum(stems[1:], stems[0])
         self._mix += _energy(mix)
@@ -102,6 +126,7 @@ class Meter:
         if covered is not mix:
             self._expected += _energy(mix - covered)
         self._samples += mix.size
+        self._estimates += expected
         for i, stem in enumerate(stems):
             peak = max(float(stem.max(initial=0)), -float(stem.min(initial=0)))
             self._peak[i] = max(self._peak[i], peak)
@@ -121,14 +146,23 @@ class Meter:
 
     def _stem(self, i: int) -> StemMeasurements:
         norm = np.sqrt(self._energy[i] * self._mix)
+        anomaly = self._anomaly_of(i)
         return StemMeasurements(
             level=self._level(self._energy[i]),
             peak=float(self._peak[i]),
             beyond_full_scale=int(self._beyond[i]),
             energy_share=float(self._energy[i] / self._energy.sum()) if self._energy.sum() else 0.0,
             correlation=float(self._with_mix[i] / norm) if norm else 0.0,
-            anomaly=self._anomaly_of(i),
+            anomaly=anomaly,
+            estimated_sdr=None if anomaly else self._estimated_sdr(i),
         )
+
+    def _estimated_sdr(self, i: int) -> float | None:
+        ratio, level = _decibel(*self._estimates[i]), self._level(self._mix)
+        if ratio is None or level is None or level < QUIET:
+            return None
+        offset, slope = _FIT
+        return round(offset + slope * ratio, 1)
 
     def _anomaly_of(self, i: int) -> str | None:
         if not np.isfinite(self._energy[i]):

@@ -50,11 +50,13 @@ class StemBlock:
         stems: samples of each stem, each of that shape.
         covered: samples that the stems add up to by design: the mix itself or, if no stem contains what lies
             above the model's highest frequency, the rest of the mix.
+        expected: expected energies of each stem and of its error, in any unit.
     """
 
     mix: Waveform
     stems: Sequence[Waveform]
     covered: Waveform
+    expected: Sequence[tuple[float, float]]
 
 
 class StemSeparator(Protocol):

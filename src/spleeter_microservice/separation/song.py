@@ -16,13 +16,13 @@ from spleeter_microservice.audio.decoder import Check
 from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.audio.warnings import AudioWarning
 from spleeter_microservice.audio.writer import AudioWriter
+from spleeter_microservice.separation.measurements import QUIET
 from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.result import SeparatedSong, Stem
 from spleeter_microservice.separation.separator import StemSeparator
 from spleeter_microservice.separation.stage_timer import StageTimer
 
 _BLOCK = 1 << 16
-_QUIET = -35.0  # dB relative to full scale, root mean square; quieter songs are separated worse
 
 Progress = Callable[[int, int | None], None]
 """Called with the number of samples done, and the number of all samples or None if that is unknown."""
@@ -68,7 +68,7 @@ def separate_song(
             for block in blocks:
                 first_block = first_block or time.perf_counter() - start
                 with stages.measure("measure"):
-                    meter.add(block.mix, block.stems, block.covered)
+                    meter.add(block.mix, block.stems, block.covered, block.expected)
                 waveforms = {name: stem.T for name, stem in zip(separator.stems, block.stems, strict=True)}
                 stems.write(waveforms, stages)
                 if watch:
@@ -96,7 +96,7 @@ def separate_song(
 
 
 def _quiet(level: float | None) -> list[AudioWarning]:
-    if level is None or level >= _QUIET:
+    if level is None or level >= QUIET:
         return []
     text = f"The song is quiet ({level:.1f} dB relative to full scale), so it is separated worse."
     return [AudioWarning("quiet", f"{text} Raise its level before separating.", 0.0)]

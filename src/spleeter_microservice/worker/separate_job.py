@@ -253,6 +253,8 @@ def _measurements(separation: SeparatedSong) -> dict[str, Any]:
                 "energy_share": stem.measurements.energy_share,
                 "correlation": stem.measurements.correlation,
                 "suspect": stem.measurements.anomaly,
+                "estimated_sdr": stem.measurements.estimated_sdr,
+                "estimated_quality": stem.measurements.estimated_quality,
             }
             for name, stem in separation.stems.items()
         },

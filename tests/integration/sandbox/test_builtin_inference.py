@@ -36,3 +36,4 @@ async def test_a_slot_for_two_stems_separates_a_request_into_four(
         result = await slot.separate(request_for(song(tmp_path), four, model=four))
     assert list(result.stems) == ["vocals", "drums", "bass", "other"]
     assert result.measurements.anomaly is None
+    assert all(stem.measurements.estimated_quality for stem in result.stems.values())

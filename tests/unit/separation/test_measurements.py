@@ -13,12 +13,16 @@ def noise(seed: int, level: float = 0.1) -> Waveform:
     return (level * np.random.default_rng(seed).standard_normal((2, 20000))).astype(np.float32)
 
 
-def measured(mix: Waveform, stems: list[Waveform], covered: Waveform | None = None) -> Measurements:
+def measured(
+    mix: Waveform, stems: list[Waveform], covered: Waveform | None = None, error: float = 0.1
+) -> Measurements:
     """Measure in two pieces; the stems are to add up to ``covered``, by default the mix."""
     meter = Meter(len(stems))
     covered = mix if covered is None else covered
     for part in (slice(0, 7000), slice(7000, None)):
-        meter.add(mix[:, part], [stem[:, part] for stem in stems], covered[:, part])
+        meter.add(
+            mix[:, part], [stem[:, part] for stem in stems], covered[:, part], [(1.0, error)] * len(stems)
+        )
     return meter.result()
 
 
@@ -96,3 +100,20 @@ def test_samples_beyond_full_scale_are_counted() -> None:
     found = measured(stem, [stem, np.zeros_like(stem)])
     assert found.stems[0].beyond_full_scale == 2
     assert found.stems[0].peak == 2.0
+
+
+@pytest.mark.parametrize(
+    ("error", "quality"),
+    [(1.0, "low"), (0.45, "low"), (0.4, "fair"), (0.12, "fair"), (0.1, "good"), (0.0, None)],
+)
+def test_the_quality_is_estimated_from_the_expected_error(error: float, quality: str | None) -> None:
+    a, b = noise(0), noise(1)
+    found = measured(a + b, [a, b], error=error).stems
+    assert [stem.estimated_quality for stem in found] == [quality, quality]
+
+
+def test_no_quality_is_estimated_of_quiet_songs_and_of_anomalies() -> None:
+    a, b = noise(0, 0.01), noise(1, 0.01)
+    assert [stem.estimated_quality for stem in measured(a + b, [a, b]).stems] == [None, None]
+    silent = measured(10 * a, [10 * a, 0 * b]).stems[1]
+    assert (silent.anomaly, silent.estimated_quality) == ("the stem is silent while the mix is not", None)

@@ -13,6 +13,7 @@ from spleeter_microservice.separation.spleeter.architecture import MaskExtension
 Extension = MaskExtension | Literal["full"]
 
 _EPSILON = np.float32(1e-10)
+_APART = 4  # frames: the windows of four successive ones overlap, so one of them says enough
 
 
 def stem_magnitudes(
@@ -44,6 +45,27 @@ def stem_magnitudes(
     for exponential in outputs:
         exponential *= factor
     return list(outputs)
+
+
+def expected_energies(spectrograms: Sequence[Array], magnitude: Array) -> list[tuple[float, float]]:
+    """Return each stem's energy and that of its error, in any unit, as they are to be expected.
+
+    If a stem has the share m of a bin's power P, masking by m leaves an error of m·(1 − m)·P in it on
+    average, as with every Wiener filter. Only every fourth frame counts, because frames overlap.
+
+    Args:
+        spectrograms: magnitudes of the stems, each of shape (2, frames, bins).
+        magnitude: magnitude spectrogram of the mix, of the same shape.
+    """
+    energies = [np.square(spectrogram[:, ::_APART]) for spectrogram in spectrograms]
+    total = _sum(energies) + _EPSILON
+    power = np.square(magnitude[:, ::_APART])
+    found = []
+    for energy in energies:
+        energy /= total
+        expected = energy * power
+        found.append((float(expected.sum()), float(np.vdot(expected, 1 - energy))))
+    return found
 
 
 def ratio_masks(spectrograms: Sequence[Array]) -> list[Array]:

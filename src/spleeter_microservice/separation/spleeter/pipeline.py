@@ -113,13 +113,14 @@ class _Song:
         silence = self._architecture.n_fft  # the analysis puts a frame of zeros first
         for segment, estimates in self._estimates(source):
             with self._stages.measure("masks"):
+                expected = masks.expected_energies(estimates, segment.magnitude[0])
                 spectra = self._masked(segment, estimates, wiener)
             if leaves_out:
                 spectra.append((segment.spectrum, None))
             waveforms = [segment.mix, *self._inverse(syntheses, spectra, segment.mix.shape[1])]
             mix, *stems = (waveform[:, silence:] for waveform in waveforms)
             covered = stems.pop() if leaves_out else mix
-            yield StemBlock(mix, stems, covered)
+            yield StemBlock(mix, stems, covered, expected)
             silence = 0
 
     def _first_pass(self, source: BlockSource) -> WienerFilter:

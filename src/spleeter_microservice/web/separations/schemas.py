@@ -144,8 +144,8 @@ class Separation(SeparationSummary):
 
     queue: Queue | None = Field(description="Position in the queue; null unless queued.")
     measurements: dict[str, Any] | None = Field(
-        description="Levels in dB, and anomalies, such as a silent stem, which suggest that the separation "
-        "failed; null until it has succeeded. They do not say how good the stems sound."
+        description="Levels in dB, the estimated quality of each stem (low, fair or good), and anomalies, "
+        "such as a silent stem, which suggest that the separation failed; null until it has succeeded."
     )
     details: dict[str, Any] | None = Field(
         description="Times, hashes and versions; null until it has succeeded."

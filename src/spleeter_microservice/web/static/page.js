@@ -111,7 +111,7 @@ function present(job) {
   if (job.experimental) at("model").append(" Not all of its stems are good yet.");
   const { anomalies } = job.measurements;
   at("anomalies").textContent =
-    `Unusual: ${anomalies.join("; ")}. Only such failures are found, not how good the stems sound.`;
+    `Unusual: ${anomalies.join("; ")}. This finds failures, not how good the stems sound.`;
   at("anomalies").hidden = anomalies.length === 0;
   at("warnings").replaceChildren(...job.warnings.map(warned));
   at("warnings").hidden = job.warnings.length === 0;

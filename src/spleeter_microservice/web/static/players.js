@@ -27,13 +27,17 @@ export function save({ name, blob }) {
 
 export function show(job, onProblem) {
   forget();
-  document.getElementById("players").append(...job.stems.map((stem) => player(stem, onProblem)));
+  const estimate = (stem) => job.measurements.stems[stem.name]?.estimated_quality;
+  document.getElementById("players").append(...job.stems.map((stem) => player(stem, estimate(stem), onProblem)));
 }
 
-function player(stem, onProblem) {
+function player(stem, quality, onProblem) {
   const item = document.createElement("li");
   const title = document.createElement("h3");
   title.textContent = stem.name;
+  const note = document.createElement("p");
+  note.className = "note";
+  note.textContent = quality ? `Estimated quality: ${quality}` : "";
   const wave = document.createElement("canvas");
   wave.setAttribute("aria-hidden", "true");
   const row = document.createElement("p");
@@ -44,7 +48,7 @@ function player(stem, onProblem) {
     button(`Play ${stem.name}`, () => fetched().then((found) => play(item, row, found)), onProblem),
     button(`Download ${stem.name} (${sizeOf(stem.size)})`, () => fetched().then(save), onProblem),
   );
-  item.append(title, wave, row);
+  item.append(title, note, wave, row);
   getJson(stem.peaks_url).then((peaks) => draw(wave, peaks), () => wave.remove()); // the waveform is optional
   return item;
 

@@ -57,3 +57,24 @@ def test_full_continues_masks_so_that_they_still_sum_to_one() -> None:
     np.testing.assert_allclose(
         whole[0][..., 64:], np.repeat(whole[0][..., 48:64].mean(-1, keepdims=True), 65, -1), rtol=1e-5
     )
+
+
+def test_the_expected_energies_are_those_of_masked_noise() -> None:
+    rng = np.random.default_rng(0)
+    shape = (2, 400, 64)
+    levels = [rng.uniform(0, 3, shape), rng.uniform(0, 3, shape)]
+    sources = [
+        s * (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)) / np.sqrt(2) for s in levels
+    ]
+    mix = sources[0] + sources[1]
+    estimates = [level.astype(np.float32) for level in levels]
+    found = masks.expected_energies(estimates, np.abs(mix).astype(np.float32))
+    for source, mask, (energy, error) in zip(sources, masks.ratio_masks(estimates), found, strict=True):
+        every = slice(None, None, 4)
+        assert energy == pytest.approx(np.square(np.abs(source[:, every])).sum(), rel=0.05)
+        assert error == pytest.approx(np.square(np.abs(source - mask * mix)[:, every]).sum(), rel=0.05)
+
+
+def test_the_expected_energies_of_silence_are_zero() -> None:
+    silence = np.zeros((2, 5, 64), np.float32)
+    assert masks.expected_energies([silence, silence], silence) == [(0.0, 0.0), (0.0, 0.0)]

@@ -96,7 +96,7 @@ def measured(
     meter = separator.meter(options)
     residual = 0.0
     for block in separator.separate_blocks(lambda: [waveform], options):
-        meter.add(block.mix, block.stems, block.covered)
+        meter.add(block.mix, block.stems, block.covered, block.expected)
         residual += np.square(block.mix - np.add.reduce(block.stems, dtype=float)).sum()
     return meter.result(), residual / np.square(waveform, dtype=float).sum()
 
