@@ -549,7 +549,7 @@ def _processes(folder: Path, part: str) -> set[Process]:
     else:
         pids = [pid for pid, words in mentioning(folder) if part in words]
     if part == "gunicorn":
-        pids = [pid for pid in pids if children(pid)]
+        pids = [pid for pid in pids if any(child.pid in pids for child in children(pid))]
     if part == "api":
         first = _processes(folder, "gunicorn")
         pids += [child.pid for one in first for child in children(one.pid)]
