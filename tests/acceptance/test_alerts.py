@@ -194,6 +194,15 @@ async def fleet(postgres: PostgresServer, tmp_path: Path, model_settings: Settin
                 yield Fleet(api, worker, alerts, postgres, url, repository, objects)
 
 
+async def crawl(pid: int) -> None:
+    """Let a process run for a moment every few seconds, too little to get far and too much for a stall."""
+    while True:
+        os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(4)
+        os.kill(pid, signal.SIGCONT)
+        await asyncio.sleep(0.05)
+
+
 async def test_every_alert_fires_when_it_should_and_not_before(fleet: Fleet) -> None:
     alerts, checked = fleet.alerts, {"SpleeterRestarts"}
 
@@ -207,11 +216,10 @@ async def test_every_alert_fires_when_it_should_and_not_before(fleet: Fleet) -> 
     await fleet.quiet()
     await still(fleet.is_quiet, seconds=2)
 
-    (child,) = fleet.worker.pids("inference_child")  # it stalls while other things go wrong
-    slow = await fleet.create(20.0)
+    (child,) = fleet.worker.pids("inference_child")  # it crawls while other things go wrong
+    slow = await fleet.create(40.0)
     await eventually(lambda: fleet.api.job(str(slow.id))["state"] == "running")
-    os.kill(child, signal.SIGSTOP)
-    stalled = time.monotonic()
+    crawling, begun = asyncio.create_task(crawl(child)), time.monotonic()
 
     waiting = await fleet.create()  # while no worker is free
     with psycopg.connect(fleet.url) as connection:
@@ -235,8 +243,9 @@ async def test_every_alert_fires_when_it_should_and_not_before(fleet: Fleet) -> 
         await asking
     await fires("SpleeterSlowAnswers")
 
-    await asyncio.sleep(max(0.0, SLOW_SECONDS - (time.monotonic() - stalled)))
+    await asyncio.sleep(max(0.0, SLOW_SECONDS - (time.monotonic() - begun)))
     assert fleet.api.client.delete(f"/v1/separations/{waiting.id}").status_code == 204
+    crawling.cancel()
     os.kill(child, signal.SIGCONT)
     await fires("SpleeterSlowSeparation")
     assert await fleet.ended(slow) == "succeeded"
