@@ -7,7 +7,6 @@ import logging
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 from weakref import WeakSet
@@ -71,8 +70,8 @@ class Separator:
         **options: Any,
     ) -> None:
         self._descriptor = model if params_descriptor is None else params_descriptor
-        self._options = SeparationOptions(mwf=bool(mwf or MWF), **options)
-        self._options.check()
+        self._chosen = options | ({"mwf": True} if mwf or MWF else {})
+        SeparationOptions(**self._chosen).check()
         self._settings = settings or Settings.from_environment(os.environ)
         self._begin()
 
@@ -101,7 +100,7 @@ class Separator:
             _, separator = self._load()
             stems = {name: np.empty_like(stereo) for name in separator.stems}
             start = 0
-            for block in separator.separate_blocks(lambda: [stereo], self._options):
+            for block in separator.separate_blocks(lambda: [stereo], SeparationOptions(**self._chosen)):
                 end = start + block.mix.shape[1]
                 for name, stem in zip(stems, block.stems, strict=True):
                     stems[name][start:end] = stem.T
@@ -148,9 +147,8 @@ class Separator:
             TypeError: if there is no option of a name.
         """
         _refuse_adapter(audio_adapter)
-        chosen = replace(
-            self._options, codec=str(codec), bitrate=bitrate, offset=offset, duration=duration, **options
-        )
+        arguments = {"codec": str(codec), "bitrate": bitrate, "offset": offset, "duration": duration}
+        chosen = SeparationOptions(**self._chosen | arguments | options)
         chosen.check()
         source = Path(audio_descriptor)
         with self._turn:

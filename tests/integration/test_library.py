@@ -253,6 +253,23 @@ def test_options_of_a_separator_hold_for_every_song_unless_a_call_has_its_own(
     assert usual.path.stat().st_size > 1.4 * other.path.stat().st_size
 
 
+def test_best_quality_of_a_part_hears_what_is_around_it(separator: Separator, tmp_path: Path) -> None:
+    source, rate = tmp_path / "song.wav", 44100
+    separator.save_to_file({"song": noise(rate)}, "in.wav", tmp_path, "{instrument}.{codec}")
+
+    def vocals(**options: Any) -> Waveform:
+        song = separator.separate_to_file(source, tmp_path / "out", quality="best", **options)
+        return read(song.stems["vocals"].path)
+
+    whole = vocals()
+    assert len(whole) == rate
+    for offset, duration in ((0.0, 0.5), (0.25, 0.5), (0.25, None), (0.9, 5.0)):
+        part = vocals(offset=offset, duration=duration)
+        expected = whole[round(offset * rate) :][: round((duration or 1) * rate)]
+        assert part.shape == expected.shape
+        assert np.square(part - expected).mean() < 0.02 * np.square(expected).mean()
+
+
 def test_an_option_that_does_not_exist_or_is_impossible_is_refused(settings: Settings) -> None:
     with pytest.raises(TypeError, match="colour"):
         Separator("2stems", settings=settings, colour="blue")

@@ -15,7 +15,11 @@ def add_options(parser: argparse.ArgumentParser, names: Collection[str] | None =
         if names is None or option.name in names:
             flags = option.flags or (f"--{option.name.replace('_', '-')}",)
             parser.add_argument(
-                *flags, dest=option.name, default=option.default, help=_help(option), **_value(option)
+                *flags,
+                dest=option.name,
+                default=option.default if option.best is None else None,
+                help=_help(option),
+                **_value(option),
             )
 
 

@@ -59,6 +59,7 @@ class JobOptions(SeparationOptions):
         "How far up the stems reach. official: up to 11 kHz, as in Spleeter. 16kHz: up to 16 kHz. "
         "full: all frequencies; above 11 kHz they are divided as just below.",
         choices=("official", "16kHz", "full"),
+        best="full",
     )
     stems: int = 2
     only: tuple[str, ...] = ()

@@ -36,6 +36,7 @@ class Option:
         example: value to show in the OpenAPI document.
         http: whether HTTP requests may set the option.
         switch: value that the flag sets, if it takes none.
+        best: value for the best quality when the caller does not choose one; None if it is the default.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Option:
     example: Any = None
     http: bool = True
     switch: str | None = None
+    best: Any = None
 
     @property
     def kind(self) -> type:
@@ -101,7 +103,9 @@ class Option:
 
 def option(default: Any, help: str, **facts: Any) -> Any:  # noqa: A002  (what argparse calls it)
     """Declare a field of a dataclass as an option; ``facts`` are attributes of ``Option``."""
-    return field(default=default, metadata={"help": help, **facts})
+    return field(
+        default=None if "best" in facts else default, metadata={"default": default, "help": help, **facts}
+    )
 
 
 @dataclass(frozen=True)
@@ -140,12 +144,21 @@ class SeparationOptions:
         unit="seconds",
         example=60,
     )
-    mwf: bool = option(False, "Refine the stems with a multichannel Wiener filter; takes twice as long.")
+    quality: str = option(
+        "official",
+        "How the stems are made. official: exactly as Spleeter makes them. best: closer to the true stems, "
+        "in three times the time, with mwf and full bandwidth unless you choose otherwise.",
+        choices=("official", "best"),
+    )
+    mwf: bool = option(
+        False, "Refine the stems with a multichannel Wiener filter; takes twice as long.", best=True
+    )
     bandwidth: str = option(
         "official",
         "How far up the stems reach. official: up to the model's limit, 11 kHz for most, as in Spleeter. "
         "full: all frequencies, so that the stems sum to the mix.",
         choices=("official", "full"),
+        best="full",
     )
     damaged: str = option(
         "separate",
@@ -166,6 +179,13 @@ class SeparationOptions:
         False,
         "Begin the stems with silence if the sound begins after the pictures, so that they fit the film.",
     )
+
+    def __post_init__(self) -> None:
+        """Choose what depends on the quality and was left open."""
+        for each in fields(self):
+            if "best" in each.metadata and getattr(self, each.name) is None:
+                value = each.metadata["best" if self.quality == "best" else "default"]
+                object.__setattr__(self, each.name, value)
 
     @property
     def output_format(self) -> OutputFormat:
@@ -195,8 +215,4 @@ class SeparationOptions:
 def declared_options(kind: type[SeparationOptions] = SeparationOptions) -> list[Option]:
     """Return the declarations of a class of options, in order."""
     hints = get_type_hints(kind)
-    return [
-        Option(each.name, hints[each.name], each.default, **each.metadata)
-        for each in fields(kind)
-        if each.metadata
-    ]
+    return [Option(each.name, hints[each.name], **each.metadata) for each in fields(kind) if each.metadata]

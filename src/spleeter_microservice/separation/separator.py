@@ -11,6 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from spleeter_microservice.arrays import Waveform
 from spleeter_microservice.separation.measurements import Meter
 from spleeter_microservice.separation.options import SeparationOptions
@@ -18,6 +20,12 @@ from spleeter_microservice.separation.stage_timer import StageTimer
 
 BlockSource = Callable[[], Iterable[Waveform]]
 """Opens the input; each call returns its blocks, of shape (samples, 2), from the beginning."""
+
+
+Surroundings = tuple[Waveform, Waveform]
+"""What precedes and what follows a song that is part of a longer one, each of shape (samples, 2)."""
+
+NOTHING_AROUND: Surroundings = (np.empty((0, 2), np.float32), np.empty((0, 2), np.float32))
 
 
 @dataclass(frozen=True)
@@ -75,7 +83,11 @@ class StemSeparator(Protocol):
         """What the model runs on, by its runtime's name for it."""
 
     def separate_blocks(
-        self, source: BlockSource, options: SeparationOptions, stages: StageTimer | None = None
+        self,
+        source: BlockSource,
+        options: SeparationOptions,
+        stages: StageTimer | None = None,
+        surroundings: Surroundings = NOTHING_AROUND,
     ) -> Generator[StemBlock, None, None]:
         """Separate a song; the blocks joined together are exactly as long as the song.
 
@@ -83,6 +95,7 @@ class StemSeparator(Protocol):
             source: opens the song; may be called more than once.
             options: what the caller chose; only the options of the signal path matter here.
             stages: where to add the processor time of each stage.
+            surroundings: what precedes and follows the song, if it is part of a longer one.
         """
 
     def meter(self, options: SeparationOptions) -> Meter:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, nullcontext
+from contextlib import ExitStack, closing, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Self
+
+import numpy as np
 
 from spleeter_microservice.arrays import Waveform
 from spleeter_microservice.audio.codecs import OutputFormat
@@ -16,13 +18,16 @@ from spleeter_microservice.audio.decoder import Check
 from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.audio.warnings import AudioWarning
 from spleeter_microservice.audio.writer import AudioWriter
+from spleeter_microservice.errors import InputError
 from spleeter_microservice.separation.measurements import QUIET
 from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.result import SeparatedSong, Stem
-from spleeter_microservice.separation.separator import StemSeparator
+from spleeter_microservice.separation.separator import NOTHING_AROUND, StemSeparator, Surroundings
 from spleeter_microservice.separation.stage_timer import StageTimer
 
 _BLOCK = 1 << 16
+_AROUND = 6.0
+"""Seconds that best quality reads before and after the selected part: half a segment of the networks."""
 
 Progress = Callable[[int, int | None], None]
 """Called with the number of samples done, and the number of all samples or None if that is unknown."""
@@ -64,7 +69,8 @@ def separate_song(
         _Input(source, separator.sample_rate, options, check) as song,
         Stems(paths, options.output_format, separator.sample_rate, song.expected_samples or 0) as stems,
     ):
-        with closing(separator.separate_blocks(song.blocks, options, stages)) as blocks:
+        around = song.surroundings() if options.quality == "best" else NOTHING_AROUND
+        with closing(separator.separate_blocks(song.blocks, options, stages, around)) as blocks:
             for block in blocks:
                 first_block = first_block or time.perf_counter() - start
                 with stages.measure("measure"):
@@ -107,15 +113,9 @@ class _Input:
 
     def __init__(self, path: Path, sample_rate: int, options: SeparationOptions, check: Check) -> None:
         self._check = check
-        self._open = partial(
-            AudioReader,
-            path,
-            sample_rate=sample_rate,
-            offset=options.offset,
-            duration=options.duration,
-            check=check,
-            **options.reading,
-        )
+        self._options = options
+        self._read = partial(AudioReader, path, sample_rate=sample_rate, check=check, **options.reading)
+        self._open = partial(self._read, offset=options.offset, duration=options.duration)
         self.reader = self._open()
         self._used = False
         self.expected_samples = self.reader.expected_frames
@@ -126,6 +126,18 @@ class _Input:
             self.reader = self._open()
         self._used = True
         return self._checked(self.reader.blocks(_BLOCK))
+
+    def surroundings(self) -> Surroundings:
+        """Read what precedes and what follows the selected part of the file."""
+        offset, duration = self._options.offset, self._options.duration
+        begin = max(0.0, offset - _AROUND)
+        before = self._part(begin, offset - begin) if offset else NOTHING_AROUND[0]
+        return before, self._part(offset + duration, _AROUND) if duration else NOTHING_AROUND[1]
+
+    def _part(self, offset: float, duration: float) -> Waveform:
+        with suppress(InputError), self._read(offset=offset, duration=duration) as reader:
+            return np.concatenate(list(self._checked(reader.blocks(_BLOCK))))
+        return NOTHING_AROUND[0]  # nothing is there, or nothing that can be read
 
     def _checked(self, blocks: Iterator[Waveform]) -> Iterator[Waveform]:
         for block in blocks:

@@ -158,6 +158,15 @@ def test_stems_of_the_full_bandwidth_sum_to_the_song(store: ModelStore, mwf: boo
     np.testing.assert_allclose(np.add.reduce(list(stems.values())), song, atol=2e-5)
 
 
+def test_a_quiet_song_with_an_offset_is_separated_as_a_loud_one(store: ModelStore) -> None:
+    song, offset = noise(3) / np.float32(16), np.array([0.1, -0.1], np.float32)
+    usual = separate(store, "4stems-lite", song, len(song))
+    quiet = separate(store, "4stems-lite", song / np.float32(32) + offset, len(song))
+    quiet["other"] -= offset
+    for name, stem in usual.items():
+        np.testing.assert_allclose(32 * quiet[name], stem, atol=1e-3, err_msg=name)
+
+
 def test_without_a_piano_stem_the_piano_belongs_to_the_others(store: ModelStore) -> None:
     song = noise(3)
     four, five = (separate(store, name, song, len(song)) for name in ("4stems-lite", "5stems-lite"))

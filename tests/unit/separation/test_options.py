@@ -27,6 +27,20 @@ def test_every_help_is_a_sentence(option: Option) -> None:
     assert option.help.endswith(".")
 
 
+@pytest.mark.parametrize("kind", [SeparationOptions, JobOptions])
+def test_best_quality_changes_what_was_not_chosen(kind: type[SeparationOptions]) -> None:
+    def chosen(**values: Any) -> tuple[bool, str]:
+        options = kind(**values)
+        options.check()
+        return options.mwf, options.bandwidth
+
+    assert chosen() == (False, "official")
+    assert chosen(quality="best") == (True, "full")
+    assert chosen(quality="best", mwf=False) == (False, "full")
+    assert chosen(quality="best", bandwidth="official") == (True, "official")
+    assert chosen(mwf=True) == (True, "official")
+
+
 def test_the_defaults_go_together() -> None:
     SeparationOptions().check()
 

@@ -84,6 +84,19 @@ def ratio_masks(spectrograms: Sequence[Array]) -> list[Array]:
     return list(spectrograms)
 
 
+def soften(spectrograms: Sequence[Array]) -> None:
+    """Bring the stems' magnitudes nearer to each other: the networks are surer than they should be.
+
+    Masks of the results have the exponent 1.5, not Spleeter's 2.
+
+    Args:
+        spectrograms: magnitudes of the stems, which are overwritten.
+    """
+    for spectrogram in spectrograms:
+        np.sqrt(spectrogram, out=spectrogram)
+        spectrogram *= np.sqrt(spectrogram)
+
+
 def extend(mask: Array, bins: int, extension: Extension) -> Array:
     """Continue a mask above the networks' last bin.
 

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self, TypeVar
+
+import numpy as np
 
 from spleeter_microservice.arrays import Array, Spectrum, Waveform
 from spleeter_microservice.separation.measurements import MARGIN, MWF_MARGIN, Meter
 from spleeter_microservice.separation.options import SeparationOptions
-from spleeter_microservice.separation.separator import BlockSource, ModelFiles, StemBlock
+from spleeter_microservice.separation.separator import (
+    NOTHING_AROUND,
+    BlockSource,
+    ModelFiles,
+    StemBlock,
+    Surroundings,
+)
 from spleeter_microservice.separation.spleeter import masks
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 from spleeter_microservice.separation.spleeter.cascade import load_networks
+from spleeter_microservice.separation.spleeter.listening import (
+    Listening,
+    blended,
+    listen,
+    overlapping,
+    surrounded,
+)
 from spleeter_microservice.separation.spleeter.network import OnnxNetworks
 from spleeter_microservice.separation.spleeter.spectrogram import Analysis, Segment, Synthesis
 from spleeter_microservice.separation.spleeter.wiener import Covariances, WienerFilter
@@ -21,6 +36,9 @@ from spleeter_microservice.separation.stage_timer import StageTimer
 
 T = TypeVar("T")
 MaskedSpectrum = tuple[Spectrum, Array | None]
+
+_REFLECTED = 16
+"""Frames that best quality reflects at the beginning and at the end of a song."""
 
 
 def load(files: ModelFiles, cores: int | None = None) -> SpleeterSeparator:
@@ -61,17 +79,23 @@ class SpleeterSeparator:
         return Meter(len(self.stems), MWF_MARGIN if options.mwf else MARGIN)
 
     def separate_blocks(
-        self, source: BlockSource, options: SeparationOptions, stages: StageTimer | None = None
+        self,
+        source: BlockSource,
+        options: SeparationOptions,
+        stages: StageTimer | None = None,
+        surroundings: Surroundings = NOTHING_AROUND,
     ) -> Generator[StemBlock, None, None]:
         """Separate a song; the blocks joined together are exactly as long as the song.
 
         Args:
-            source: opens the song; called once, or twice with ``mwf``.
-            options: of which ``mwf`` and ``bandwidth`` matter.
+            source: opens the song; called once, or twice if a first look is needed (``mwf``, best quality,
+                built-in models).
+            options: of which ``quality``, ``mwf`` and ``bandwidth`` matter.
             stages: where to add the processor time of each stage.
+            surroundings: what precedes and follows the song; best quality lets the networks hear it.
         """
         with _Song(self._architecture, self._networks, options, stages or StageTimer()) as song:
-            yield from song.blocks(source)
+            yield from song.blocks(source, surroundings)
 
     def close(self) -> None:
         """Free the networks' memory."""
@@ -100,35 +124,93 @@ class _Song:
         self._architecture = architecture
         self._networks = networks
         self._mwf = options.mwf
+        self._best = options.quality == "best"
+        self._listening = Listening()
+        self._length: int | None = None
         self._extension = mask_extension(architecture, options)
         self._stages = stages
         self._computing = ThreadPoolExecutor(networks.at_once, thread_name_prefix="network")
         self._inverting = ThreadPoolExecutor(networks.at_once, thread_name_prefix="inverse")
 
-    def blocks(self, source: BlockSource) -> Iterator[StemBlock]:
+    def blocks(self, source: BlockSource, surroundings: Surroundings) -> Iterator[StemBlock]:
         """Return the blocks of the song with their stems."""
-        wiener = self._first_pass(source) if self._mwf else None
+        if self._best or self._architecture.kind == "cascade":
+            with self._stages.measure("listen"):
+                self._listening = listen(source(), self._architecture.sample_rate)
+        filtered = self._filtered(lambda: self._heard(source(), surroundings))
+        offset = self._listening.offset
         leaves_out = self._extension == "zeros"
         syntheses = [Synthesis(self._architecture) for _ in range(len(self._architecture.stems) + leaves_out)]
-        silence = self._architecture.n_fft  # the analysis puts a frame of zeros first
-        for segment, estimates in self._estimates(source):
+        unheard = self._architecture.n_fft  # the analysis puts a frame of zeros first
+        if self._best:
+            unheard += max(len(surroundings[0]), self._margin)
+        done = 0
+        for segment, estimates, wiener in filtered:
             with self._stages.measure("masks"):
                 expected = masks.expected_energies(estimates, segment.magnitude[0])
                 spectra = self._masked(segment, estimates, wiener)
             if leaves_out:
                 spectra.append((segment.spectrum, None))
             waveforms = [segment.mix, *self._inverse(syntheses, spectra, segment.mix.shape[1])]
-            mix, *stems = (waveform[:, silence:] for waveform in waveforms)
+            end = None if self._length is None else unheard + self._length - done
+            mix, *stems = (waveform[:, unheard:end] for waveform in waveforms)
+            unheard = max(0, unheard - segment.mix.shape[1])
+            done += mix.shape[1]
             covered = stems.pop() if leaves_out else mix
-            yield StemBlock(mix, stems, covered, expected)
-            silence = 0
+            if offset is not None:
+                mix, covered = mix + offset[:, np.newaxis], covered + offset[:, np.newaxis]
+                stems[-1] = stems[-1] + offset[:, np.newaxis]
+            if mix.shape[1]:
+                yield StemBlock(mix, stems, covered, expected)
+
+    @property
+    def _margin(self) -> int:
+        return _REFLECTED * self._architecture.hop_length
+
+    def _heard(self, blocks: Iterable[Waveform], surroundings: Surroundings) -> Iterable[Waveform]:
+        """Return the song as the networks hear it."""
+        if self._best:
+            blocks = surrounded(blocks, *surroundings, self._margin, self._end)
+        offset = self._listening.offset
+        return blocks if offset is None else (block - offset for block in blocks)
+
+    def _end(self, length: int) -> None:
+        self._length = length
+
+    def _filtered(self, source: BlockSource) -> Iterator[tuple[Segment, list[Array], WienerFilter | None]]:
+        """Yield each segment with its stems' magnitudes and with its filter."""
+        if self._mwf and self._best:
+            yield from self._filtered_locally(source)
+            return
+        wiener = self._first_pass(source) if self._mwf else None
+        for segment, estimates in self._estimates(source):
+            yield segment, estimates, wiener
+
+    def _filtered_locally(self, source: BlockSource) -> Iterator[tuple[Segment, list[Array], WienerFilter]]:
+        """Filter each segment by the covariances of itself and its neighbours, which need no first pass."""
+        nearby: deque[tuple[Segment, list[Array], Covariances]] = deque(maxlen=3)
+        for segment, estimates in self._estimates(source):
+            with self._stages.measure("covariances"):
+                covariances = Covariances(len(self._architecture.stems), self._architecture.bins)
+                covariances.add(segment.spectrum, estimates)
+            nearby.append((segment, estimates, covariances))
+            if len(nearby) > 1:
+                yield self._filtered_at(-2, nearby)
+        yield self._filtered_at(-1, deque(nearby, 2))
+
+    def _filtered_at(
+        self, position: int, nearby: Sequence[tuple[Segment, list[Array], Covariances]]
+    ) -> tuple[Segment, list[Array], WienerFilter]:
+        segment, estimates, _ = nearby[position]
+        total = Covariances.sum([covariances for *_, covariances in nearby])
+        return segment, estimates, total.filter(self._listening.gain)
 
     def _first_pass(self, source: BlockSource) -> WienerFilter:
         covariances = Covariances(len(self._architecture.stems), self._architecture.bins)
         for segment, estimates in self._estimates(source):
             with self._stages.measure("covariances"):
                 covariances.add(segment.spectrum, estimates)
-        return covariances.filter()
+        return covariances.filter(self._listening.gain)
 
     def _masked(
         self, segment: Segment, estimates: Sequence[Array], wiener: WienerFilter | None
@@ -148,22 +230,30 @@ class _Song:
                 estimates = masks.stem_magnitudes(
                     self._architecture, [output[0] for output in outputs], segment.magnitude[0]
                 )
+                if self._best and self._architecture.kind != "cascade":  # trained to be soft
+                    masks.soften(estimates)
             yield segment, estimates
 
     def _outputs(self, source: BlockSource) -> Iterator[tuple[Segment, list[Array]]]:
         """Run the networks on each segment, computing the next ones while this one is used."""
         analysis = Analysis(self._architecture, full_band=self._extension != "zeros")
         blocks = self._stages.each("decode", source())
+        segments = ahead(self._stages.each("stft", analysis.segments(blocks)))
+        if self._best:
+            return blended(self._run(overlapping(segments)))
+        return self._run((segment, segment.magnitude) for segment in segments)
+
+    def _run(self, windows: Iterable[tuple[Segment, Array]]) -> Iterator[tuple[Segment, list[Array]]]:
         waiting: deque[tuple[Segment, list[Future[Array]]]] = deque()
         enough = -(-self._networks.at_once // len(self._architecture.stems))
-        for segment in ahead(self._stages.each("stft", analysis.segments(blocks))):
-            waiting.append((segment, self._submit(segment)))
+        for segment, magnitude in windows:
+            waiting.append((segment, self._submit(magnitude)))
             if len(waiting) > enough:
                 yield _finished(waiting)
         while waiting:
             yield _finished(waiting)
 
-    def _submit(self, segment: Segment) -> list[Future[Array]]:
+    def _submit(self, magnitude: Array) -> list[Future[Array]]:
         def timed(compute: Callable[[], Array]) -> Array:
             with self._stages.measure("network"):
                 return compute()
@@ -171,7 +261,8 @@ class _Song:
         def start(compute: Callable[[], Array]) -> Future[Array]:
             return self._computing.submit(timed, compute)
 
-        return self._networks.submit(start, segment.magnitude)
+        gain = self._listening.gain
+        return self._networks.submit(start, magnitude if gain == 1 else magnitude * np.float32(gain))
 
     def _inverse(
         self, syntheses: Sequence[Synthesis], spectra: Sequence[MaskedSpectrum], samples: int

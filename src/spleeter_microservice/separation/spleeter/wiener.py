@@ -49,9 +49,19 @@ class Covariances:
             self._outer[stem] += outer
             self._power[stem] += np.trace(outer, axis1=1, axis2=2).real / 2
 
-    def filter(self) -> WienerFilter:
-        """Return the filter for the song, once all its segments are added."""
-        scale = 1 / max(1.0, self._largest / _MAX_MAGNITUDE)
+    @classmethod
+    def sum(cls, parts: Sequence[Covariances]) -> Covariances:
+        """Return the sums over all parts of a song."""
+        total = cls(*parts[0]._power.shape)
+        for part in parts:
+            total._outer += part._outer
+            total._power += part._power
+            total._largest = max(total._largest, part._largest)
+        return total
+
+    def filter(self, gain: float = 1.0) -> WienerFilter:
+        """Return the filter for all segments that were added, which are filtered as if raised by a gain."""
+        scale = gain / max(1.0, gain * self._largest / _MAX_MAGNITUDE)
         weight = _EPSILON + self._power * scale**2
         return WienerFilter(self._outer * scale**2 / weight[..., None, None], scale)
 

@@ -157,7 +157,8 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
         if foreign:
             _refuse("only", f"Of {self.stems} stems there are {', '.join(model.stems)}, but no {foreign[0]}.")
         wanted = tuple(stem for stem in model.stems if stem in self.only)
-        chosen = {option.name: getattr(self, option.name) for option in HTTP_OPTIONS}
+        sent = self.model_fields_set
+        chosen = {option.name: getattr(self, option.name) for option in HTTP_OPTIONS if option.name in sent}
         return JobOptions(
             **chosen | {"bitrate": _canonical_bitrate(self.codec, self.bitrate)},
             stems=self.stems,

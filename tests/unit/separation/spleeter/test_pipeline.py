@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from spleeter_microservice.separation.measurements import Measurements
 from spleeter_microservice.separation.options import SeparationOptions
+from spleeter_microservice.separation.separator import NOTHING_AROUND, Surroundings
 from spleeter_microservice.separation.spleeter.network import OnnxNetworks
 from spleeter_microservice.separation.spleeter.pipeline import SpleeterSeparator, ahead
 from spleeter_microservice.separation.stage_timer import StageTimer
@@ -18,6 +19,7 @@ from tests.support.random_models import TINY, written
 Waveform = NDArray[np.float32]
 
 DEFAULTS = SeparationOptions()
+BEST = SeparationOptions(quality="best")
 SEGMENT = TINY.segment_frames * TINY.hop_length
 
 
@@ -38,21 +40,28 @@ def separate(
     block: int,
     options: SeparationOptions = DEFAULTS,
     stages: StageTimer | None = None,
+    surroundings: Surroundings = NOTHING_AROUND,
 ) -> tuple[Waveform, list[Waveform]]:
     blocks = [waveform[i : i + block] for i in range(0, len(waveform), block)]
-    pieces = list(SpleeterSeparator(TINY, networks).separate_blocks(lambda: blocks, options, stages))
+    separator = SpleeterSeparator(TINY, networks)
+    pieces = list(separator.separate_blocks(lambda: blocks, options, stages, surroundings))
     mix = np.concatenate([p.mix for p in pieces], axis=1).T
     stems = [np.concatenate([p.stems[i] for p in pieces], axis=1).T for i in range(3)]
     return mix, stems
 
 
 @settings(max_examples=25, deadline=None)
-@given(samples=st.integers(1, 3 * SEGMENT), block=st.integers(1, 2 * SEGMENT), mwf=st.booleans())
+@given(
+    samples=st.integers(1, 3 * SEGMENT),
+    block=st.integers(1, 2 * SEGMENT),
+    mwf=st.booleans(),
+    quality=st.sampled_from(("official", "best")),
+)
 def test_a_streamed_result_equals_the_whole_arrays(
-    networks: OnnxNetworks, samples: int, block: int, mwf: bool
+    networks: OnnxNetworks, samples: int, block: int, mwf: bool, quality: str
 ) -> None:
     waveform = noise(samples)
-    options = SeparationOptions(mwf=mwf)
+    options = SeparationOptions(mwf=mwf, quality=quality)
     mix, whole = separate(networks, waveform, samples, options)
     _, streamed = separate(networks, waveform, block, options)
     np.testing.assert_array_equal(mix, waveform)
@@ -74,10 +83,13 @@ def test_stems_have_the_songs_length_around_a_segments_end(
 
 
 @settings(max_examples=10, deadline=None)
-@given(samples=st.integers(1, 2 * SEGMENT), mwf=st.booleans())
-def test_full_bandwidth_stems_sum_to_the_mix(networks: OnnxNetworks, samples: int, mwf: bool) -> None:
+@given(samples=st.integers(1, 2 * SEGMENT), mwf=st.booleans(), quality=st.sampled_from(("official", "best")))
+def test_full_bandwidth_stems_sum_to_the_mix(
+    networks: OnnxNetworks, samples: int, mwf: bool, quality: str
+) -> None:
     waveform = noise(samples)
-    _, stems = separate(networks, waveform, samples, SeparationOptions(mwf=mwf, bandwidth="full"))
+    options = SeparationOptions(mwf=mwf, bandwidth="full", quality=quality)
+    _, stems = separate(networks, waveform, samples, options)
     np.testing.assert_allclose(sum(stems), waveform, atol=1e-5)
 
 
@@ -144,6 +156,38 @@ def test_stems_of_all_frequencies_have_no_expected_residual(networks: OnnxNetwor
     assert measurements.residual is not None
     assert measurements.residual < -100
     assert measurements.anomaly is None
+
+
+def test_best_quality_treats_a_quiet_song_as_a_loud_one(networks: OnnxNetworks) -> None:
+    quiet = noise(2 * SEGMENT) * np.float32(0.01)
+    for options in (BEST, SeparationOptions()):
+        _, stems = separate(networks, quiet, len(quiet), options)
+        _, quieter = separate(networks, quiet / np.float32(16), len(quiet), options)
+        alike = np.allclose(16 * np.array(quieter), stems, atol=1e-4)
+        assert alike == (options == BEST)
+
+
+def test_best_quality_hides_an_offset_from_the_networks_and_leaves_it_in_the_last_stem(
+    networks: OnnxNetworks,
+) -> None:
+    waveform = noise(2 * SEGMENT)
+    waveform -= waveform.mean(axis=0)
+    mix, stems = separate(networks, waveform + np.float32(0.25), 1000, BEST)
+    _, usual = separate(networks, waveform, 1000, BEST)
+    np.testing.assert_allclose(mix, waveform + 0.25, atol=1e-6)
+    np.testing.assert_allclose(stems[:2], usual[:2], atol=1e-4)
+    np.testing.assert_allclose(stems[2], usual[2] + 0.25, atol=1e-4)
+
+
+def test_best_quality_hears_what_is_around_a_part_of_a_song(networks: OnnxNetworks) -> None:
+    song, around = noise(2 * SEGMENT), 32 * TINY.hop_length
+    part = slice(around, len(song) - around)
+    _, whole = separate(networks, song, 1000, BEST)
+    _, alone = separate(networks, song[part], 1000, BEST)
+    surroundings = (song[: part.start], song[part.stop :])
+    _, within = separate(networks, song[part], 1000, BEST, surroundings=surroundings)
+    errors = [np.square(stems[0] - whole[0][part]).sum() for stems in (alone, within)]
+    assert errors[1] < 0.5 * errors[0]
 
 
 def test_time_is_counted_for_every_stage(networks: OnnxNetworks) -> None:

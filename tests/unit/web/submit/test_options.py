@@ -84,6 +84,18 @@ def test_the_values_of_plain_html_forms_are_understood(
         assert getattr(from_form([(field, text)]), field) == value, text
 
 
+def test_best_quality_implies_what_the_request_does_not_choose() -> None:
+    for values, found in (
+        ({"quality": "best"}, (True, "full")),
+        ({"quality": "best", "mwf": False, "bandwidth": "official"}, (False, "official")),
+        ({"quality": "best", "bandwidth": "16kHz"}, (True, "16kHz")),
+    ):
+        options = from_json(json.dumps({"source_url": URL} | values).encode()).job_options(MODEL)
+        again = JobOptions.from_json(options.to_json())
+        assert options == again
+        assert (again.separation.quality, again.mwf, again.bandwidth) == ("best", *found)
+
+
 def bitrate(codec: str, text: str | None) -> str | None:
     return SubmissionForm(stems=4, codec=codec, bitrate=text).job_options(MODEL).bitrate
 
