@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from spleeter_microservice.evaluation.evaluate import Evaluation, SongScores
     from spleeter_microservice.evaluation.song_files import Song
 
-_SIGNAL_OPTIONS = ("mwf", "bandwidth")  # the others affect only the files of stems
+_SIGNAL_OPTIONS = ("quality", "mwf", "bandwidth")  # the others affect only the files of stems
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -57,6 +57,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--estimates", metavar="DIR", type=Path, help=estimates_help)
     add_options(parser, _SIGNAL_OPTIONS)
     add("--bsseval", action="store_true", help="also compute BSSEval version 4: SDR, SIR, SAR and ISR")
+    details_help = "also score bands of frequencies, borders of segments, both ends, and quieter input"
+    add("--details", action="store_true", help=details_help)
     json_help = "write all scores to a file as JSON; -, here and below, is standard output"
     add("--json", metavar="FILE", type=Path, help=json_help)
     add("--html", metavar="FILE", type=Path, help="write an HTML report with boxplots and spectrograms")
@@ -70,6 +72,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     Returns:
         0, or ``SOME_FAILED``, or the first error's exit status if every song failed.
     """
+    from spleeter_microservice.evaluation.details import LEVELS
     from spleeter_microservice.evaluation.evaluate import Evaluation
     from spleeter_microservice.evaluation.song_files import find_songs
 
@@ -77,7 +80,14 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     songs = find_songs(options.folder)
     with _open_estimator(options, settings) as (estimator, described):
         results = _Results(options, described, estimator.sample_rate)
-        results.score_all(Evaluation(estimator, bsseval=options.bsseval, pictures=bool(options.html)), songs)
+        evaluation = Evaluation(
+            estimator,
+            bsseval=options.bsseval,
+            pictures=bool(options.html),
+            details=options.details,
+            levels=LEVELS if options.details and not (options.estimates or options.output) else (),
+        )
+        results.score_all(evaluation, songs)
     results.publish()
     if results.statuses and results.scores:
         return SOME_FAILED
@@ -97,7 +107,7 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigurationError("No directory of songs is named. Put it last: evaluate 2stems FOLDER.")
     if options.estimates and read_options(options) != SeparationOptions():
         raise ConfigurationError(
-            "--mwf and --bandwidth have no effect on files. Omit them, or omit --estimates."
+            "--quality, --mwf and --bandwidth have no effect on files. Omit them, or omit --estimates."
         )
     if not options.estimates and not options.model:
         raise ConfigurationError("No model is named. Put one before the directory: evaluate 2stems FOLDER.")
@@ -171,7 +181,13 @@ class _Results:
 
     def publish(self) -> None:
         """Print the tables and write the files that the options name."""
-        from spleeter_microservice.evaluation.summary import museval, remarks, song_rows, summary_rows
+        from spleeter_microservice.evaluation.summary import (
+            detail_tables,
+            museval,
+            remarks,
+            song_rows,
+            summary_rows,
+        )
 
         seconds, elapsed = sum(song.duration for song in self.scores), time.perf_counter() - self._start
         facts = (
@@ -180,7 +196,8 @@ class _Results:
         )
         if self.scores and not any(map(is_standard_output, (self._options.json, self._options.html))):
             heading = f"{self._model['name']}: {facts}; median (mean), in dB"
-            tables = table(summary_rows(self.scores), 1), table(song_rows(self.scores), 2)
+            tables = [table(summary_rows(self.scores), 1), table(song_rows(self.scores), 2)]
+            tables += [table(rows, names) for names, rows in enumerate(detail_tables(self.scores), 1)]
             print("\n\n".join(filter(None, (heading, *tables, remarks(self.scores)))))
         if self._options.output and self._options.bsseval:
             for song in self.scores:
@@ -216,7 +233,7 @@ class _Results:
         source = (
             {"estimates": str(options.estimates)}
             if options.estimates
-            else {name: getattr(options, name) for name in _SIGNAL_OPTIONS}
+            else {name: getattr(read_options(options), name) for name in _SIGNAL_OPTIONS}
         )
         return {"folder": str(options.folder), **source, "bsseval": options.bsseval}
 

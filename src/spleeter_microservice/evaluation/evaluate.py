@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from spleeter_microservice.arrays import Waveform
 from spleeter_microservice.errors import UnknownStemError
 from spleeter_microservice.evaluation.bsseval import BSSEval, BSSEvalMeter
+from spleeter_microservice.evaluation.details import DetailMeter
 from spleeter_microservice.evaluation.estimators import EstimateBlock, Estimator
 from spleeter_microservice.evaluation.oracle import OracleMasks
 from spleeter_microservice.evaluation.sdr import SdrMeter, SdrScores
@@ -33,12 +34,14 @@ class StemScores:
         mixture: scores of the unseparated mixture in place of an estimate.
         oracle: scores of the best possible ratio mask.
         bsseval: scores of BSSEval, if requested; None for a stem that overlaps others.
+        details: SDRs of parts of the song and at other levels, by the names of ``DETAILS``, if requested.
     """
 
     estimate: SdrScores | None
     mixture: SdrScores | None
     oracle: SdrScores | None
     bsseval: BSSEval | None = None
+    details: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,12 +74,24 @@ class Evaluation:
         estimator: source of the stems to score.
         bsseval: also compute BSSEval version 4, which takes longer than separating.
         pictures: also compute spectrograms.
+        details: also score bands, borders and ends.
+        levels: gains in dB at which to score everything again.
     """
 
-    def __init__(self, estimator: Estimator, *, bsseval: bool = False, pictures: bool = False) -> None:
+    def __init__(
+        self,
+        estimator: Estimator,
+        *,
+        bsseval: bool = False,
+        pictures: bool = False,
+        details: bool = False,
+        levels: Sequence[int] = (),
+    ) -> None:
         self._estimator = estimator
         self._bsseval = bsseval
         self._pictures = pictures
+        self._details = details
+        self._levels = levels
 
     def score(self, song: Song, progress: Callable[[int], object] = lambda _: None) -> SongScores:
         """Score the stems of a song.
@@ -102,7 +117,7 @@ class Evaluation:
         needed = {name for target in targets for name in target.references} | set(song.parts)
         with ExitStack() as stack:
             tracks = stack.enter_context(Tracks({n: song.stems[n] for n in song.stems if n in needed}, rate))
-            meters = _Meters(targets, rate, self._bsseval, self._pictures)
+            meters = _Meters(targets, rate, self._bsseval, self._pictures, self._details)
             stack.enter_context(closing(meters))
             blocks = stack.enter_context(closing(estimator.blocks(song, mixture_source(song, rate))))
             balance, samples = SdrMeter(), 0
@@ -113,24 +128,50 @@ class Evaluation:
                 samples += block.mix.shape[1]
                 progress(block.mix.shape[1])
             tracks.check_lengths(samples)
+            scores = meters.scores()
+            for level in self._levels:
+                for name, sdr in self._score_at(level, song, targets).items():
+                    details = {**scores[name].details, f"sdr_at_{level}_db": sdr}
+                    scores[name] = replace(scores[name], details=details)
             return SongScores(
                 song=song.name,
                 duration=samples / rate,
-                stems=meters.scores(),
+                stems=scores,
                 elapsed=time.perf_counter() - start,
                 unscored=unscored,
                 notes=_notes(tracks, balance.result()),
                 pictures=meters.pictures,
             )
 
+    def _score_at(self, level: int, song: Song, targets: Sequence[Target]) -> dict[str, float | None]:
+        """Return the SDR of each target if the whole song is changed by a gain in dB."""
+        gain = np.float32(10 ** (level / 20))
+        mixture, rate = mixture_source(song, self._estimator.sample_rate), self._estimator.sample_rate
+        meters = {target.name: SdrMeter() for target in targets}
+        with (
+            Tracks(song.stems, rate) as tracks,
+            closing(self._estimator.blocks(song, lambda: (block * gain for block in mixture()))) as blocks,
+        ):
+            for block in blocks:
+                references = tracks.take(block.mix.shape[1])
+                for target in targets:
+                    meters[target.name].add(
+                        _sum(references, target.references) * gain, _sum(block.stems, target.estimates)
+                    )
+        found = {name: meter.result() for name, meter in meters.items()}
+        return {name: None if scores is None else scores.sdr for name, scores in found.items()}
+
 
 class _Meters:
     """All metrics of one song."""
 
-    def __init__(self, targets: Sequence[Target], sample_rate: int, bsseval: bool, pictures: bool) -> None:
+    def __init__(
+        self, targets: Sequence[Target], sample_rate: int, bsseval: bool, pictures: bool, details: bool
+    ) -> None:
         self._targets = targets
         self._estimates = [SdrMeter() for _ in targets]
         self._mixtures = [SdrMeter() for _ in targets]
+        self._details = [DetailMeter(sample_rate) for _ in targets] if details else []
         self._oracle = OracleMasks([target.overlaps for target in targets])
         self._partition = [i for i, target in enumerate(targets) if not target.overlaps]
         self._bsseval = (
@@ -147,6 +188,8 @@ class _Meters:
         for i, (reference, estimate) in enumerate(zip(references, estimates, strict=True)):
             self._estimates[i].add(reference, estimate)
             self._mixtures[i].add(reference, block.mix)
+            if self._details:
+                self._details[i].add(reference, estimate)
         self._oracle.add(block.mix, references)
         if self._bsseval:
             self._bsseval.add(
@@ -161,7 +204,11 @@ class _Meters:
         bsseval = dict(zip(self._partition, self._bsseval.result(), strict=True)) if self._bsseval else {}
         return {
             target.name: StemScores(
-                self._estimates[i].result(), self._mixtures[i].result(), oracles[i], bsseval.get(i)
+                self._estimates[i].result(),
+                self._mixtures[i].result(),
+                oracles[i],
+                bsseval.get(i),
+                self._details[i].result() if self._details else {},
             )
             for i, target in enumerate(self._targets)
         }

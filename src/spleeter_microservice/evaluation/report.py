@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from spleeter_microservice.errors import ConfigurationError
 from spleeter_microservice.evaluation.evaluate import SongScores
 from spleeter_microservice.evaluation.spectrogram_images import HEIGHT, WIDTH, Spectrogram, png
-from spleeter_microservice.evaluation.summary import numbers, song_rows, summary_rows
+from spleeter_microservice.evaluation.summary import detail_tables, numbers, song_rows, summary_rows
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem }
@@ -51,6 +51,7 @@ def html(title: str, facts: Mapping[str, str], songs: Sequence[SongScores], fail
         _list({name: escape(value) for name, value in facts.items()}),
         "<h2>Summary</h2><p>Median over the songs (mean), in dB; higher is better.</p>",
         _table(summary_rows(songs)),
+        *map(_table, detail_tables(songs)),
         *([_picture(_boxplot(songs), "SDR over the songs")] if songs else []),
         "<h2>Songs</h2>",
         _table(song_rows(songs)),

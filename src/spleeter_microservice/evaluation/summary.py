@@ -7,6 +7,7 @@ from dataclasses import asdict
 from statistics import fmean, median
 from typing import Any
 
+from spleeter_microservice.evaluation.details import DETAILS
 from spleeter_microservice.evaluation.evaluate import SongScores, StemScores
 
 METRICS: Mapping[str, str] = {
@@ -25,7 +26,7 @@ METRICS: Mapping[str, str] = {
 
 
 def numbers(scores: StemScores) -> dict[str, float | None]:
-    """Return a stem's scores in dB by the names of ``METRICS``, without BSSEval if it was not computed."""
+    """Return a stem's scores in dB by the names of ``METRICS`` and ``DETAILS``, if they were computed."""
     sdr_scores = {"": scores.estimate, "mixture_": scores.mixture, "oracle_": scores.oracle}
     found: dict[str, float | None] = {}
     for prefix, ratios in sdr_scores.items():
@@ -33,7 +34,7 @@ def numbers(scores: StemScores) -> dict[str, float | None]:
         found[f"{prefix}si_sdr"] = None if ratios is None else ratios.si_sdr
     if scores.bsseval:
         found |= {f"bsseval_{name}": value for name, value in asdict(scores.bsseval).items()}
-    return found
+    return found | dict(scores.details)
 
 
 def describe(song: SongScores) -> dict[str, Any]:
@@ -95,22 +96,29 @@ def summarise(songs: Iterable[SongScores]) -> dict[str, dict[str, Any]]:
     }
 
 
-def summary_rows(songs: Sequence[SongScores]) -> list[tuple[str, ...]]:
+def summary_rows(songs: Sequence[SongScores], metrics: Mapping[str, str] = METRICS) -> list[tuple[str, ...]]:
     """Return the summary as rows of a table, the heading first: medians, with means in brackets."""
     summary = summarise(songs)
-    keys = [key for key in METRICS if any(key in stem for stem in summary.values())]
-    rows = [("stem", "songs", *(METRICS[key] for key in keys))]
+    keys = [key for key in metrics if any(key in stem for stem in summary.values())]
+    rows = [("stem", "songs", *(metrics[key] for key in keys))]
     for name, stem in summary.items():
         rows.append((name, str(stem["songs"]), *(_both(stem.get(key)) for key in keys)))
     return rows
 
 
-def song_rows(songs: Sequence[SongScores]) -> list[tuple[str, ...]]:
+def song_rows(songs: Sequence[SongScores], metrics: Mapping[str, str] = METRICS) -> list[tuple[str, ...]]:
     """Return the songs' scores as rows of a table, the heading first."""
     every = [(song.song, stem, numbers(scores)) for song in songs for stem, scores in song.stems.items()]
-    keys = [key for key in METRICS if any(key in found for _, _, found in every)]
-    heading = ("song", "stem", *(METRICS[key] for key in keys))
+    keys = [key for key in metrics if any(key in found for _, _, found in every)]
+    heading = ("song", "stem", *(metrics[key] for key in keys))
     return [heading, *((song, stem, *(_cell(n.get(key)) for key in keys)) for song, stem, n in every)]
+
+
+def detail_tables(songs: Sequence[SongScores]) -> list[list[tuple[str, ...]]]:
+    """Return tables of the details, over the songs and for each of them; none if they were not computed."""
+    if not any(scores.details for song in songs for scores in song.stems.values()):
+        return []
+    return [summary_rows(songs, DETAILS), song_rows(songs, DETAILS)]
 
 
 def remarks(songs: Sequence[SongScores]) -> str:

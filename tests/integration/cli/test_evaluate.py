@@ -132,11 +132,26 @@ def test_a_model_is_scored(tmp_path: Path, model: Path) -> None:
     assert len(report["model"]["weights_sha256"]) == 64
     assert report["parameters"] == {
         "folder": str(tmp_path / "songs"),
+        "quality": "official",
         "mwf": False,
         "bandwidth": "full",
         "bsseval": False,
     }
     assert set(report["songs"][0]["stems"]) == {"vocals", "drums", "other", "accompaniment"}
+
+
+def test_details_are_scored(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_song(tmp_path / "songs" / "song", stems(*FOUR))
+    options = make_parser().parse_args(
+        ["evaluate", str(model), str(tmp_path / "songs"), "--quality", "best", "--details"]
+    )
+    assert options.run(options, Settings(tmp_path / "store")) == 0
+    printed = capsys.readouterr().out
+    bands = "0–250 Hz +250–2000 Hz +2–11 kHz +above 11 kHz"
+    parts = "between +first ¼ s +last ¼ s +at -20 dB +at -30 dB +at -40 dB"
+    assert re.search(f"^stem +songs +{bands} +{parts}$", printed, re.MULTILINE)
+    assert re.search(f"^song +stem +{bands} +borders +{parts}$", printed, re.MULTILINE)
+    assert re.search(r"^song +vocals( +(-?\d+\.\d\d|–)){11}$", printed, re.MULTILINE)
 
 
 def test_the_flags_of_official_spleeter_score_musdb_and_keep_the_stems(
@@ -206,7 +221,7 @@ def test_each_reason_why_nothing_can_be_scored_has_its_own_status(
             "-a",
             "tests.integration.compat.test_separator.Recorder",
         )
-    with pytest.raises(ConfigurationError, match="--mwf and --bandwidth"):
+    with pytest.raises(ConfigurationError, match="--quality, --mwf and --bandwidth"):
         evaluate(tmp_path, songs[0], "--estimates", songs[1], "--mwf")
 
 
