@@ -147,7 +147,7 @@ class SeparationOptions:
     quality: str = option(
         "official",
         "How the stems are made. official: exactly as Spleeter makes them. best: closer to the true stems, "
-        "in three times the time, with mwf and full bandwidth unless you choose otherwise.",
+        "in twice the time, with mwf and full bandwidth unless you choose otherwise.",
         choices=("official", "best"),
     )
     mwf: bool = option(

@@ -98,6 +98,9 @@ class StemSeparator(Protocol):
             surroundings: what precedes and follows the song, if it is part of a longer one.
         """
 
+    def raises_quiet_songs(self, options: SeparationOptions) -> bool:
+        """Return whether quiet songs are separated as well as loud ones."""
+
     def meter(self, options: SeparationOptions) -> Meter:
         """Return a meter that knows which residual this model leaves by design."""
 

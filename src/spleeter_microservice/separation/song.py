@@ -97,7 +97,10 @@ def separate_song(
         provider=separator.provider,
         track=song.reader.track,
         start_time=song.reader.start_time,
-        warnings=[*song.reader.warnings, *_quiet(measurements.level)],
+        warnings=[
+            *song.reader.warnings,
+            *([] if separator.raises_quiet_songs(options) else _quiet(measurements.level)),
+        ],
     )
 
 
@@ -105,7 +108,7 @@ def _quiet(level: float | None) -> list[AudioWarning]:
     if level is None or level >= QUIET:
         return []
     text = f"The song is quiet ({level:.1f} dB relative to full scale), so it is separated worse."
-    return [AudioWarning("quiet", f"{text} Raise its level before separating.", 0.0)]
+    return [AudioWarning("quiet", f"{text} Choose best quality, or raise its level first.", 0.0)]
 
 
 class _Input:

@@ -74,6 +74,10 @@ class SpleeterSeparator:
         """ONNX Runtime's name for what the networks run on."""
         return self._networks.provider
 
+    def raises_quiet_songs(self, options: SeparationOptions) -> bool:
+        """Return whether the networks hear quiet songs as loud as others."""
+        return options.quality == "best" or self._architecture.kind == "cascade"
+
     def meter(self, options: SeparationOptions) -> Meter:
         """Return a meter that knows how exactly the stems add up."""
         return Meter(len(self.stems), MWF_MARGIN if options.mwf else MARGIN)
@@ -95,6 +99,8 @@ class SpleeterSeparator:
             surroundings: what precedes and follows the song; best quality lets the networks hear it.
         """
         with _Song(self._architecture, self._networks, options, stages or StageTimer()) as song:
+            if self.raises_quiet_songs(options):
+                song.listen(source)
             yield from song.blocks(source, surroundings)
 
     def close(self) -> None:
@@ -132,11 +138,13 @@ class _Song:
         self._computing = ThreadPoolExecutor(networks.at_once, thread_name_prefix="network")
         self._inverting = ThreadPoolExecutor(networks.at_once, thread_name_prefix="inverse")
 
+    def listen(self, source: BlockSource) -> None:
+        """Measure the song before it is separated."""
+        with self._stages.measure("listen"):
+            self._listening = listen(source(), self._architecture.sample_rate)
+
     def blocks(self, source: BlockSource, surroundings: Surroundings) -> Iterator[StemBlock]:
         """Return the blocks of the song with their stems."""
-        if self._best or self._architecture.kind == "cascade":
-            with self._stages.measure("listen"):
-                self._listening = listen(source(), self._architecture.sample_rate)
         filtered = self._filtered(lambda: self._heard(source(), surroundings))
         offset = self._listening.offset
         leaves_out = self._extension == "zeros"
