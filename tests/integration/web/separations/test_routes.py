@@ -49,8 +49,9 @@ def objects(services: Services, tmp_path: Path) -> list[str]:
 
 async def test_a_new_separation_repeats_the_requested_options(ann: httpx.AsyncClient) -> None:
     answer = await submit(
-        ann, song(3.0), stems="4", codec="mp3", bitrate="192000", offset="1", duration="1.5", mwf="true", quality="best",
-        bandwidth="16kHz", only="bass,drums", metadata='{"title": "Süß"}', retention_hours="2",
+        ann, song(3.0), stems="4", codec="mp3", bitrate="192000", offset="1", duration="1.5", mwf="true",
+        quality="best", bandwidth="16kHz", only="bass,drums",
+        metadata='{"title": "Süß"}', retention_hours="2",
         callback_url="https://example.com/hook", damaged="refuse", track="eng", keep_delay="true",
     )  # fmt: skip
     body = answer.json()
