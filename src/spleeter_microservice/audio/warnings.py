@@ -22,7 +22,7 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
         "wrong-length": "The file states another length than its sound has; all of the sound is read.",
         "wrong-header": "A header contradicts itself; what follows from its other numbers is used.",
         "unread-data": "Data that are not part of this file follow its sound; they are left out.",
-        "quiet": "The song is quiet, so it is separated worse. Choose best quality, or raise its level first.",
+        "quiet": "The song is quiet, so it is separated worse. Choose best quality, or raise its level.",
         "more-warnings": "The file has more such places than are listed.",
     }
 )

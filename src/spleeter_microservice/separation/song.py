@@ -108,7 +108,7 @@ def _quiet(level: float | None) -> list[AudioWarning]:
     if level is None or level >= QUIET:
         return []
     text = f"The song is quiet ({level:.1f} dB relative to full scale), so it is separated worse."
-    return [AudioWarning("quiet", f"{text} Choose best quality, or raise its level first.", 0.0)]
+    return [AudioWarning("quiet", f"{text} Choose best quality, or raise its level.", 0.0)]
 
 
 class _Input:

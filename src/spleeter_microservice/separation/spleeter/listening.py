@@ -18,8 +18,8 @@ from spleeter_microservice.separation.spleeter.spectrogram import Segment, hann
 
 _QUIET = 10 ** (-27 / 20)
 """Root mean square below which a song is raised, 1 being full scale."""
-_RAISED = 10 ** (-15 / 20)
-"""Root mean square that it is raised to, within 3 dB."""
+_RAISED = 10 ** (-19 / 20)
+"""Root mean square that it is raised to, within 1.5 dB."""
 _MAX_DOUBLINGS = 10
 _SURELY_LOUD = 300.0
 """Seconds that a song may last at least without being quiet, once listening ends early."""
@@ -36,7 +36,7 @@ class Listening:
     """What is done to a song for the networks alone; the stems still sum to the song.
 
     Attributes:
-        gain: factor of the networks' input, a power of two.
+        gain: factor of the networks' input, a whole power of the square root of two.
         offset: constant to subtract from each channel, shape (2,), of so few bits that it can be added again
             without rounding samples of 24 bits.
     """
@@ -68,7 +68,7 @@ def listen(blocks: Iterable[Waveform], sample_rate: int) -> Listening:
     mean = total / samples
     level = np.sqrt(max(0.0, varying) / (2 * samples))
     quiet = 0 < varying < 2 * _QUIET**2 * samples_if_quiet
-    doublings = min(_MAX_DOUBLINGS, round(np.log2(_RAISED / level))) if quiet else 0
+    doublings = min(_MAX_DOUBLINGS, round(2 * np.log2(_RAISED / level)) / 2) if quiet else 0
     shifted = samples >= _SHORTEST * sample_rate and np.abs(mean).max() > max(_MIN_OFFSET * level, 1e-9)
     return Listening(2.0**doublings, mean.astype(np.float16).astype(np.float32) if shifted else None)
 
@@ -145,15 +145,14 @@ def blended(outputs: Iterator[tuple[Segment, list[Array]]]) -> Iterator[tuple[Se
         if before and segment.last:
             own = [np.roll(output, segment.frames, axis=-2) for output in own]
         for output, earlier in zip(own, before, strict=False):
-            _blend(output[..., :half, :], earlier[..., half:, :], rising)
+            output[..., :half, :] = _mixed(output[..., :half, :], earlier[..., half:, :], rising)
         if not segment.last:
             _, before = next(outputs)
             for output, later in zip(own, before, strict=True):
-                _blend(output[..., half:, :], later[..., :half, :], rising[::-1])
+                output[..., half:, :] = _mixed(output[..., half:, :], later[..., :half, :], rising[::-1])
         yield segment, own
 
 
-def _blend(into: Array, other: Array, weight: Array) -> None:
-    into -= other
-    into *= weight
-    into += other
+def _mixed(one: Array, other: Array, weight: Array) -> Array:
+    mixed: Array = other + (one - other) * weight
+    return mixed
