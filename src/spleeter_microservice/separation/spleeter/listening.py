@@ -1,7 +1,7 @@
 """What the networks hear of a song beyond its segments, and at which level.
 
 Official Spleeter cuts a song into segments and surrounds it with silence, whatever its level; the networks
-are least certain at these borders, with quiet songs and with an offset that music does not have. Decision 22
+are least certain at these borders, with quiet songs and with an offset that music does not have. Decision 23
 has the measurements.
 """
 

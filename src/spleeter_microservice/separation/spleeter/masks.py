@@ -47,7 +47,9 @@ def stem_magnitudes(
     return list(outputs)
 
 
-def expected_energies(spectrograms: Sequence[Array], magnitude: Array) -> list[tuple[float, float]]:
+def expected_energies(
+    spectrograms: Sequence[Array], magnitude: Array, exponent: float = 2
+) -> list[tuple[float, float]]:
     """Return each stem's energy and that of its error, in any unit, as they are to be expected.
 
     If a stem has the share m of a bin's power P, masking by m leaves an error of m·(1 − m)·P in it on
@@ -56,8 +58,9 @@ def expected_energies(spectrograms: Sequence[Array], magnitude: Array) -> list[t
     Args:
         spectrograms: magnitudes of the stems, each of shape (2, frames, bins).
         magnitude: magnitude spectrogram of the mix, of the same shape.
+        exponent: power of the stems' magnitudes that is their energy; 8/3 after ``soften``.
     """
-    energies = [np.square(spectrogram[:, ::_APART]) for spectrogram in spectrograms]
+    energies = [spectrogram[:, ::_APART] ** exponent for spectrogram in spectrograms]
     total = _sum(energies) + _EPSILON
     power = np.square(magnitude[:, ::_APART])
     found = []

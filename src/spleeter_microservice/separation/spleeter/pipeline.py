@@ -131,6 +131,7 @@ class _Song:
         self._networks = networks
         self._mwf = options.mwf
         self._best = options.quality == "best"
+        self._soft = self._best and architecture.kind != "cascade"  # which was trained to be soft
         self._listening = Listening()
         self._length: int | None = None
         self._extension = mask_extension(architecture, options)
@@ -155,7 +156,9 @@ class _Song:
         done = 0
         for segment, estimates, wiener in filtered:
             with self._stages.measure("masks"):
-                expected = masks.expected_energies(estimates, segment.magnitude[0])
+                expected = masks.expected_energies(
+                    estimates, segment.magnitude[0], 8 / 3 if self._soft else 2
+                )
                 spectra = self._masked(segment, estimates, wiener)
             if leaves_out:
                 spectra.append((segment.spectrum, None))
@@ -238,7 +241,7 @@ class _Song:
                 estimates = masks.stem_magnitudes(
                     self._architecture, [output[0] for output in outputs], segment.magnitude[0]
                 )
-                if self._best and self._architecture.kind != "cascade":  # trained to be soft
+                if self._soft:
                     masks.soften(estimates)
             yield segment, estimates
 
