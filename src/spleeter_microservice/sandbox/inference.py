@@ -40,6 +40,7 @@ OnProgress = Callable[[int, int | None], None]
 _CPU = "CPUExecutionProvider"
 _JOB = "The job"
 _MESSAGES_PER_SECOND = 40
+_STEPS_OF_A_START = 2  # whose time the start of a process takes: it imports libraries and loads a model
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ class InferenceSlot:
             with self._counting_stalls():
                 process = await self._process()
             self._working = process
-            pace = Pace(self.limits.stall_seconds, self._start_took)
+            pace = Pace(self.limits.stall_seconds, self._start_took / _STEPS_OF_A_START)
             limits = (request.time_limit, self.limits.memory, pace)
             try:
                 with self._counting_stalls():
