@@ -427,8 +427,8 @@ async def test_samples_of_any_size_give_finite_numbers_or_are_refused(
     loud = noise(RATE // 4).clip(-1, 1)
     for scale in (1e-45, 1e-38, 9e12, 1e18, 3e38):
         source = encode_kind(work / "loud.wav", loud * np.float32(scale), "f32.wav")
-        for mwf in (False, True):
-            request = request_for(source, tiny, mwf=mwf)
+        for options in ({}, {"mwf": True}, {"quality": "best", "offset": 0.1, "duration": 0.1}):
+            request = request_for(source, tiny, **options)
             if scale > 1e13:
                 with pytest.raises(errors.InvalidSamplesError):
                     await slot.separate(request)

@@ -48,10 +48,11 @@ def test_silence_and_songs_without_samples_stay_as_they_are() -> None:
 
 def test_an_offset_is_found_in_each_channel_unless_it_is_small() -> None:
     assert listen(song(-20, offset=0.002), RATE).offset is None
-    expected = np.array([0.1, -0.05], np.float32)
-    found = listen([block + expected for block in song(-20)], RATE).offset
-    assert found is not None
-    np.testing.assert_allclose(found, expected, atol=0.003)
+    for scale in (1, 1e-6, 1e12):
+        expected = np.array([0.1, -0.05], np.float32) * np.float32(scale)
+        found = listen([block * np.float32(scale) + expected for block in song(-20)], RATE).offset
+        assert found is not None
+        np.testing.assert_allclose(found, expected, atol=0.003 * scale)
 
 
 def test_the_beginning_of_a_loud_song_is_enough() -> None:

@@ -78,3 +78,13 @@ def test_the_expected_energies_are_those_of_masked_noise() -> None:
 def test_the_expected_energies_of_silence_are_zero() -> None:
     silence = np.zeros((2, 5, 64), np.float32)
     assert masks.expected_energies([silence, silence], silence) == [(0.0, 0.0), (0.0, 0.0)]
+
+
+def test_softened_magnitudes_have_masks_of_the_exponent_one_and_a_half() -> None:
+    magnitudes = [np.full((2, 4, 3), value, np.float32) for value in (1, 4)]
+    expected = masks.expected_energies([m ** np.float32(0.75) for m in magnitudes], magnitudes[0], 8 / 3)
+    np.testing.assert_allclose(expected, masks.expected_energies(magnitudes, magnitudes[0]), rtol=1e-5)
+    masks.soften(magnitudes)
+    quiet, loud = masks.ratio_masks(magnitudes)
+    np.testing.assert_allclose(quiet, 1 / 9, rtol=1e-5)
+    np.testing.assert_allclose(loud, 8 / 9, rtol=1e-5)
