@@ -267,7 +267,7 @@ def test_best_quality_of_a_part_hears_what_is_around_it(separator: Separator, tm
         part = vocals(offset=offset, duration=duration)
         expected = whole[round(offset * rate) :][: round((duration or 1) * rate)]
         assert part.shape == expected.shape
-        assert np.square(part - expected).mean() < 0.02 * np.square(expected).mean()
+        assert np.square(part - expected).mean() < 0.001 * np.square(expected).mean()
 
 
 def test_an_option_that_does_not_exist_or_is_impossible_is_refused(settings: Settings) -> None:
