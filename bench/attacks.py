@@ -39,6 +39,7 @@ from tests.support.small_disk import SmallDisk
 _AFTER = 3.0  # seconds that a busy machine may be late
 _CONNECT = 30.0
 _HEALED = 30.0
+_FETCH_SECONDS = 11.0  # until all fetches have begun
 _FILE_SECONDS = 20.0  # until all hostile files are sent on a busy machine
 _HEADER_SECONDS, _BODY_SECONDS = 15.0, 20.0  # that the service documents
 _NO_FAULT = frozenset({*range(200, 500), 507})
@@ -354,7 +355,7 @@ async def fetches_that_are_left(attacker: Attacker) -> None:
             dripping[path] = time.monotonic()
 
     async def fetch(number: int) -> None:
-        await asyncio.sleep(number * min(11, attacker.target.seconds - 5) / 560)
+        await asyncio.sleep(number * _FETCH_SECONDS / 560)
         path = f"/{number}.wav"
         body = json.dumps({"source_url": f"http://127.0.0.1:{attacker.target.aside}{path}"}).encode()
         head = attacker.request(

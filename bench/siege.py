@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import signal
 import struct
 import subprocess
 import sys
@@ -318,6 +319,7 @@ def main() -> int:
     )
     parser.add_argument("--quick", action="store_true", help="carry out two short attacks")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leaves nothing running, as Ctrl-C does
     names = options.attacks or [name for name in ATTACKS if name != _ONLY_GUNICORN]
     if not options.attacks and options.server == "gunicorn":
         names.append(_ONLY_GUNICORN)
