@@ -227,7 +227,9 @@ class Fleet:
     def leftovers(self) -> list[str]:
         """Return the names of all files of objects, uploads and work, except locks."""
         folders = (self.objects, self.data / "spool", self.data / "work")
-        found = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+        # Unlike Path.rglob, it passes over folders that are being removed.
+        walks = (walk for folder in folders for walk in os.walk(folder))
+        found = [Path(root, name) for root, _, names in walks for name in names]
         return sorted(str(path.relative_to(self.folder)) for path in found if path.suffix != ".lock")
 
     async def leftovers_in_the_end(self) -> list[str]:
