@@ -53,7 +53,7 @@ def running() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _driver(path: str) -> Iterator[str]:
+def _driver(path: str, attempts: int = 5) -> Iterator[str]:
     with subprocess.Popen([path, "--port=0"], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
@@ -61,9 +61,13 @@ def _driver(path: str) -> Iterator[str]:
                 if found := re.search(r"successfully on port (\d+)", line):
                     yield f"http://127.0.0.1:{found[1]}"
                     return
-            raise RuntimeError("chromedriver does not start")
         finally:
             process.terminate()
+    if attempts == 1:
+        raise RuntimeError("chromedriver does not start")
+    # The port that was free for IPv4 was in use for IPv6.
+    with _driver(path, attempts - 1) as address:
+        yield address
 
 
 def _value(answer: httpx.Response) -> Any:

@@ -71,7 +71,7 @@ def listen(blocks: Iterable[Waveform], sample_rate: int) -> Listening:
     doublings = min(_MAX_DOUBLINGS, round(2 * np.log2(_RAISED / level)) / 2) if quiet else 0
     shifted = samples >= _SHORTEST * sample_rate and np.abs(mean).max() > max(_MIN_OFFSET * level, 1e-9)
     mantissa, exponent = np.frexp(mean)
-    few_bits = np.ldexp(np.round(mantissa * 2**11), exponent - 11).astype(np.float32)
+    few_bits = np.ldexp(np.round(mantissa * 2**16), exponent - 16).astype(np.float32)
     return Listening(2.0**doublings, few_bits if shifted else None)
 
 
