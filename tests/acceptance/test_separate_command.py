@@ -249,14 +249,20 @@ class Mine(AudioAdapter):
 """
 
 
-def test_bitrate_and_bit_depth_reach_the_encoder(here: Run, tmp_path: Path) -> None:
+def test_bitrate_bit_depth_and_dither_reach_the_encoder(here: Run, tmp_path: Path) -> None:
     song(tmp_path / "song.wav", 2)
     for bitrate in ("64k", "256k"):
         assert here("-o", bitrate, "-c", "mp3", "-b", bitrate, "song.wav").returncode == 0
     small, large = ((tmp_path / b / "song" / "drums.mp3").stat().st_size for b in ("64k", "256k"))
     assert 3 < large / small < 4.5
-    assert here("-o", "float", "--bit-depth", "32f", "song.wav").returncode == 0
-    assert (tmp_path / "float" / "song" / "drums.wav").stat().st_size > 2 * 44100 * 8
+    for folder, options in (("float", ["--bit-depth", "32f"]), ("usual", []), ("dithered", ["--dither"])):
+        assert here("-o", folder, *options, "song.wav").returncode == 0
+    real, usual, dithered = (
+        (tmp_path / folder / "song" / "drums.wav").read_bytes() for folder in ("float", "usual", "dithered")
+    )
+    assert len(real) > 2 * 44100 * 8
+    assert len(usual) == len(dithered)
+    assert usual != dithered
 
 
 def test_one_bad_file_does_not_stop_the_others(here: Run, tmp_path: Path) -> None:

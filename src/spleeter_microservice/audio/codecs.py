@@ -206,6 +206,8 @@ class OutputFormat:
         codec: name of the codec.
         bitrate: bitrate of a lossy codec, as in ``Codec.bits_per_second``; lossless ones ignore it.
         bit_depth: "16" (the default), "24" or, for wav alone, "32f" (32-bit float); lossy codecs have none.
+        dither: whether to add noise of triangular density, two steps wide, before rounding to integers;
+            ignored where nothing is rounded.
 
     Raises:
         ConfigurationError: if the values do not go together.
@@ -214,6 +216,7 @@ class OutputFormat:
     codec: str = "wav"
     bitrate: str | None = DEFAULT_BITRATE
     bit_depth: str | None = None
+    dither: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no encoder can do."""

@@ -33,13 +33,17 @@ class StemEncoder:
         output_format: format to encode in.
         sample_rate: sample rate of the stem in Hz.
         frames: length of the stem, or an estimate; 0 if it is unknown. See ``Encoder.hides_start``.
+        seed: seed of the noise of dither, which should differ between the stems of a song.
 
     Attributes:
         clipped_samples: number of samples, in both channels, that were beyond full scale and clamped.
     """
 
-    def __init__(self, file: Any, output_format: OutputFormat, sample_rate: int, frames: int = 0) -> None:
+    def __init__(
+        self, file: Any, output_format: OutputFormat, sample_rate: int, frames: int = 0, seed: int = 0
+    ) -> None:
         self.clipped_samples = 0
+        self._noise = np.random.default_rng(seed) if output_format.dither else None
         self._encoder = output_format.encoder
         self._rate = _possible_rate(self._encoder.name, sample_rate)
         self._container: OutputContainer = av.open(
@@ -120,7 +124,7 @@ class StemEncoder:
         if not len(samples):
             return
         frame = av.AudioFrame.from_ndarray(
-            _in_format(samples, self._encoder.sample_format, self._encoder.bits),
+            _in_format(samples, self._encoder.sample_format, self._encoder.bits, self._noise),
             format=self._encoder.sample_format,
             layout="stereo",
         )
@@ -151,17 +155,24 @@ def _possible_rate(encoder: str, sample_rate: int) -> int:
     return next((rate for rate in rates if rate >= sample_rate), rates[-1])
 
 
-def _in_format(samples: Waveform, sample_format: str, bits: int | None) -> NDArray[Any]:
+def _in_format(
+    samples: Waveform, sample_format: str, bits: int | None, noise: np.random.Generator | None
+) -> NDArray[Any]:
     """Return samples as FFmpeg expects them: shape (1, frames × 2) packed, or (2, frames) planar.
 
     Integers are rounded to the nearest and clamped, as libswresample does; 24-bit samples use the
-    upper bits of 32.
+    upper bits of 32. Dither is the difference of two uniform numbers, so that neither the mean nor the
+    power of the error depends on the signal (Lipshitz et al., "Quantization and Dither", 1992).
     """
     if bits is None:
         planar = sample_format.endswith("p")
         return np.ascontiguousarray(samples.T if planar else samples.reshape(1, -1))
     scale = np.float32(1 << (bits - 1))
     scaled = samples.reshape(1, -1) * scale
+    if noise is not None:
+        for sign in (1, -1):
+            scaled += sign * noise.random(scaled.shape, np.float32)
+        np.maximum(scaled, -scale, out=scaled)
     np.rint(scaled, out=scaled)
     np.minimum(scaled, scale - 1, out=scaled)
     if bits == 16:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import secrets
 import stat
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -64,7 +66,8 @@ class AudioWriter:
             self._make_folders()
             self._check_name()
             self._file = _WatchedFile(self._temporary)
-            self._encoder = StemEncoder(self._file, output_format, sample_rate, frames)
+            seed = zlib.crc32(os.fsencode(self._path.name))  # each time the same, but of each stem its own
+            self._encoder = StemEncoder(self._file, output_format, sample_rate, frames, seed)
 
     def __enter__(self) -> Self:
         return self

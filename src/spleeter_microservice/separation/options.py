@@ -126,6 +126,9 @@ class SeparationOptions:
         choices=tuple(dict.fromkeys(depth for codec in CODECS.values() for depth in codec.encoders if depth)),
         http=False,
     )
+    dither: bool = option(
+        False, "Add noise before WAV and FLAC are rounded, so that what is quieter than a step is not lost."
+    )
     offset: float = option(
         0.0,
         "Seconds of the song to skip.",
@@ -194,7 +197,7 @@ class SeparationOptions:
         Raises:
             ConfigurationError: if codec, bitrate and bit depth do not go together.
         """
-        return OutputFormat(self.codec, self.bitrate, self.bit_depth)
+        return OutputFormat(self.codec, self.bitrate, self.bit_depth, self.dither)
 
     @property
     def reading(self) -> dict[str, Any]:

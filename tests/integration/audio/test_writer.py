@@ -159,6 +159,30 @@ def test_rounding_and_clamping_are_those_of_ffmpeg(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(tmp_path / "song.wav"), expected)
 
 
+@pytest.mark.parametrize(("codec", "depth"), [("wav", "16"), ("flac", "16"), ("wav", "24"), ("flac", "24")])
+def test_dither_keeps_the_mean_below_a_step_with_noise_of_constant_power(
+    tmp_path: Path, codec: str, depth: str
+) -> None:
+    step = np.float32(2.0 ** (1 - int(depth)))
+    levels = np.array([0, 0.3, 0.5, -0.9], np.float32)
+    song = np.repeat(levels * step, RATE)[:, np.newaxis] * np.ones(2, np.float32)
+    chosen = OutputFormat(codec, bit_depth=depth, dither=True)
+    paths = [tmp_path / name / f"{stem}.{codec}" for name, stem in (("1", "a"), ("1", "b"), ("2", "a"))]
+    for path in paths:
+        write(path, song, chosen)
+    errors = [((read(path) - song) / step).reshape(4, -1) for path in paths]
+    np.testing.assert_allclose(errors[0].mean(axis=1), 0, atol=0.01)
+    np.testing.assert_allclose(errors[0].var(axis=1), 1 / 4, atol=0.01)
+    assert abs(np.corrcoef(errors[0].ravel(), errors[1].ravel())[0, 1]) < 0.01
+    np.testing.assert_array_equal(errors[0], errors[2])
+
+
+def test_dither_does_not_wrap_samples_of_full_scale(tmp_path: Path) -> None:
+    song = np.tile(np.array([[-1], [1]], np.float32), (1000, 2))
+    write(tmp_path / "stem.wav", song, OutputFormat(dither=True))
+    np.testing.assert_allclose(read(tmp_path / "stem.wav"), song, rtol=0, atol=3 / 32768)
+
+
 @pytest.mark.parametrize("codec", ["mp3", "m4a", "opus", "wma", "ogg"])
 def test_the_bitrate_is_kept(tmp_path: Path, codec: str) -> None:
     # Vorbis has none: the quality was measured with music, and noise takes more.

@@ -45,12 +45,13 @@ def test_everything_can_be_left_out() -> None:
 def test_a_form_and_json_mean_the_same() -> None:
     form = [
         ("stems", "4"), ("codec", "mp3"), ("bitrate", "192k"), ("offset", "1.5"), ("duration", "30"),
-        ("mwf", "True"), ("bandwidth", "16kHz"), ("only", "bass, vocals"), ("metadata", '{"title": "Süß"}'),
+        ("mwf", "True"), ("dither", "1"), ("bandwidth", "16kHz"), ("only", "bass, vocals"),
+        ("metadata", '{"title": "Süß"}'),
         ("callback_url", "https://example.com/hook"), ("retention_hours", "2"),
     ]  # fmt: skip
     values = {
         "stems": 4, "codec": "mp3", "bitrate": "192k", "offset": 1.5, "duration": 30, "mwf": True,
-        "bandwidth": "16kHz", "only": ["bass", "vocals"], "metadata": {"title": "Süß"},
+        "dither": True, "bandwidth": "16kHz", "only": ["bass", "vocals"], "metadata": {"title": "Süß"},
         "callback_url": "https://example.com/hook", "retention_hours": 2,
     }  # fmt: skip
     sent = from_form(form)
@@ -59,7 +60,7 @@ def test_a_form_and_json_mean_the_same() -> None:
     )
     assert sent.job_options(MODEL) == JobOptions(
         stems=4, codec="mp3", bitrate="192k", offset=1.5, duration=30, bandwidth="16kHz", mwf=True,
-        only=("vocals", "bass"), metadata={"title": "Süß"}, callback_url="https://example.com/hook",
+        dither=True, only=("vocals", "bass"), metadata={"title": "Süß"}, callback_url="https://example.com/hook",
     )  # fmt: skip
 
 
