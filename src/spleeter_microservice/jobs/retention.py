@@ -50,6 +50,16 @@ class Retention:
         Returns:
             the number of jobs erased; the others are left for the next sweep.
         """
+        erased = 0
+        while True:
+            await self._expire()
+            jobs = await self._erasable(None)
+            done = await self._erase_each(jobs)
+            erased += done
+            if not done or len(jobs) < _BATCH:
+                return erased
+
+    async def _expire(self) -> None:
         async with self._database.transaction() as transaction:
             expired = await transaction.rows("list_expired", limit=_BATCH)
         for row in expired:
@@ -58,8 +68,10 @@ class Retention:
             except AuditUnwritableError:
                 logger.exception("cannot record that a job expired", extra={"job_id": str(row["id"])})
                 break
+
+    async def _erase_each(self, jobs: list[Row]) -> int:
         erased = 0
-        for row in await self._erasable(None):
+        for row in jobs:
             try:
                 erased += await self._erase_one(row)
             except StorageRefusedError as error:

@@ -61,6 +61,19 @@ async def test_an_expired_job_leaves_nothing_behind(
     assert await rows(database) == 0
 
 
+async def test_a_sweep_erases_every_job_however_many_have_expired(
+    database: Database, store: Store, retention: Retention, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spleeter_microservice.jobs.retention._BATCH", 2)
+    for _ in range(5):
+        await expire(database, await succeed(database, new_job()))
+    store.away = True
+    assert await retention.sweep() == 0
+    store.away = False
+    assert await retention.sweep() == 5
+    assert await rows(database) == 0
+
+
 async def test_an_expired_job_is_recorded_once_before_it_is_erased(database: Database, store: Store) -> None:
     job = await succeed(database, new_job())
     await expire(database, job)
