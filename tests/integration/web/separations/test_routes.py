@@ -50,7 +50,7 @@ def objects(services: Services, tmp_path: Path) -> list[str]:
 async def test_a_new_separation_repeats_the_requested_options(ann: httpx.AsyncClient) -> None:
     answer = await submit(
         ann, song(3.0), stems="4", codec="mp3", bitrate="192000", offset="1", duration="1.5", mwf="true",
-        quality="best", bandwidth="16kHz", only="bass,drums",
+        quality="best", bandwidth="16kHz", only="bass,drums", dither="true",
         metadata='{"title": "Süß"}', retention_hours="2",
         callback_url="https://example.com/hook", damaged="refuse", track="eng", keep_delay="true",
     )  # fmt: skip
@@ -60,7 +60,7 @@ async def test_a_new_separation_repeats_the_requested_options(ann: httpx.AsyncCl
     assert body["options"] == {
         "stems": 4, "codec": "mp3", "bitrate": "192k", "offset": 1.0, "duration": 1.5, "bandwidth": "16kHz",
         "mwf": True, "quality": "best", "only": ["drums", "bass"], "callback_url": "https://example.com/hook",
-        "retention_hours": 2.0, "damaged": "refuse", "track": "eng", "keep_delay": True,
+        "retention_hours": 2.0, "damaged": "refuse", "track": "eng", "keep_delay": True, "dither": True,
     }  # fmt: skip
     assert body["input"] == {
         "name": "song.wav", "sha256": hashlib.sha256(song(3.0)).hexdigest(), "seconds": 1.5,
