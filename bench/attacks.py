@@ -162,7 +162,7 @@ class Attacker:
         await asyncio.gather(*(send() for _ in range(senders)))
 
     async def separation(self, seconds: float) -> Mapping[str, Any]:
-        """Have a song of the attacker's own separated before the attack begins."""
+        """Separate a song of the attacker's own before the attack begins."""
         async with self.client() as client:
             song = flac_of_one_value(seconds, 2)
             job = (await client.post("/v1/separations", files={"file": song})).raise_for_status().json()

@@ -86,7 +86,7 @@ class Innocent:
         self.waits: list[float] = []
 
     async def __aenter__(self) -> Self:
-        """Have the song separated while nothing disturbs."""
+        """Separate the song before any attack, to compare later stems with."""
         await self._client.__aenter__()
         job = await self._client.submit(self._write_song(0))
         self._stems = await self._digests(await self._client.succeeded(job["id"], _SETTLED))

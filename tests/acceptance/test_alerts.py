@@ -195,7 +195,7 @@ async def fleet(postgres: PostgresServer, tmp_path: Path, model_settings: Settin
 
 
 async def crawl(pid: int) -> None:
-    """Let a process run for a moment every few seconds, too little to get far and too much for a stall."""
+    """Run a stopped process briefly every few seconds: it gets nowhere, but does not count as stalled."""
     while True:
         os.kill(pid, signal.SIGSTOP)
         await asyncio.sleep(4)

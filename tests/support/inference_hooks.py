@@ -19,6 +19,17 @@ def enter(self, parent, original=policy.Sandbox.enter):
 policy.Sandbox.enter = enter
 """
 
+BUSY_READER = """
+from spleeter_microservice.audio import reader
+
+def busy(path, **options):
+    while True:
+        pass
+
+reader.AudioReader = busy
+"""
+"""Code with which a process never gets beyond opening a file, and uses a whole core."""
+
 
 def run_in_process(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make inference processes that start from now on run this code.

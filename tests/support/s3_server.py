@@ -116,7 +116,7 @@ class S3Server:
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
-        """Let the gateway accept connections and answer nothing for a while."""
+        """Stop the gateway, which then accepts connections but answers nothing, until the block ends."""
         self._processes[-1].send_signal(signal.SIGSTOP)
         yield
         self._processes[-1].send_signal(signal.SIGCONT)

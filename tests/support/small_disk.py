@@ -45,7 +45,7 @@ class SmallDisk:
             self._limit_files(None)
 
     def set_read_only(self, read_only: bool) -> None:
-        """Let nothing be written any more, or again."""
+        """Remount the file system read-only, or writable again."""
         if self.mounted:
             mode = "ro" if read_only else "rw"
             subprocess.run(["mount", "-o", f"remount,{mode}", str(self.folder)], check=True)

@@ -96,7 +96,7 @@ class Turns:
 
 
 class Shares:
-    """What tenants hold of one process, within bounds.
+    """The shares of one process that tenants hold, and the bounds of all shares.
 
     Attributes:
         bounds: all bounds, by what they bound.

@@ -127,7 +127,7 @@ class Prober:
                 try:
                     return await self._probe(path, options or SeparationOptions())
                 except InferenceCrashedError as error:
-                    # A signal that a file cannot cause: somebody sent it, or the kernel for want of memory.
+                    # No file causes SIGKILL; the kernel sends it for want of memory, for instance.
                     if not isinstance(error, InferenceStalledError) and error.signal != signal.SIGKILL:
                         raise
                     logger.warning("probing a file once more: %s", error)

@@ -18,7 +18,7 @@ from spleeter_microservice.web.middleware.body_limit import BodyLimitMiddleware,
 from spleeter_microservice.web.middleware.proxies import Proxies
 from spleeter_microservice.web.middleware.request_log import RequestLog
 from spleeter_microservice.web.middleware.security_headers import SecurityHeaders
-from spleeter_microservice.web.middleware.turns import Turns
+from spleeter_microservice.web.middleware.turns import RequestTurns
 from spleeter_microservice.web.openapi import document as openapi
 from spleeter_microservice.web.routing import heads_of, refuse_unknown_query
 from spleeter_microservice.web.separations import events
@@ -110,5 +110,5 @@ def _add_middleware(app: FastAPI, config: ApiConfig) -> None:
         )
     app.add_middleware(RequestLog)
     app.add_middleware(SecurityHeaders)
-    app.add_middleware(Turns)
+    app.add_middleware(RequestTurns)
     app.add_middleware(Proxies, trusted=config.trusted_proxies, root_path=config.root_path)

@@ -25,9 +25,8 @@ from spleeter_microservice.web.openapi.responses import Answers, open_to_all
 from spleeter_microservice.web.services import Services
 
 _TIMEOUT = 3.0  # seconds; Prometheus waits ten
-_PAUSE = (
-    0.1  # seconds from one exposition to the next, so that frequent requests put little load on the process
-)
+_PAUSE = 0.1
+"""Seconds from one exposition to the next, so that frequent requests put little load on the process."""
 
 logger = structlog.get_logger(__name__)
 router = APIRouter(tags=["operation"])

@@ -113,7 +113,7 @@ class Services:
     Attributes:
         requests: rate limit of each tenant's requests.
         attempts: rate limit of each client address's failed authentications.
-        shares: what tenants hold of this process, and the bounds of all that they share.
+        shares: the shares of this process that tenants hold, and the bounds of all shares.
         outgoing: client that fetches ``source_url``; None while the operator has that off.
         url_policy: policy for the addresses of webhooks.
         space: space on the disks that new songs need.

@@ -45,7 +45,7 @@ from spleeter_microservice.separation.separator import load_separator
 from spleeter_microservice.separation.song import separate_song
 from spleeter_microservice.settings import Settings
 from tests.support.audio_files import KINDS, RATE, encode_kind, noise
-from tests.support.inference_hooks import run_in_process
+from tests.support.inference_hooks import BUSY_READER, run_in_process
 from tests.support.inference_models import long_song, request_for, song, tiny_model
 from tests.support.waiting import eventually
 
@@ -274,14 +274,7 @@ async def test_a_process_without_progress_is_replaced_however_busy_it_is(
     monkeypatch.setattr(inference_process, "_SLOWER", 1)
     limits = Limits(stall_seconds=0.5)
     with monkeypatch.context() as patched:
-        run_in_process(
-            "from spleeter_microservice.audio import reader\n"
-            "def busy(path, **options):\n"
-            "    while True: pass\n"
-            "reader.AudioReader = busy\n",
-            tmp_path / "hook",
-            patched,
-        )
+        run_in_process(BUSY_READER, tmp_path / "hook", patched)
         slot = InferenceSlot(tiny, work, limits=limits)
         await slot.start()
     with pytest.raises(InferenceStalledError, match="no progress"):

@@ -27,7 +27,7 @@ from spleeter_microservice.errors import (
 )
 from spleeter_microservice.sandbox.prober import ProbeLimits, Prober
 from tests.support.audio_files import RATE, encode_kind, noise
-from tests.support.inference_hooks import run_in_process
+from tests.support.inference_hooks import BUSY_READER, run_in_process
 from tests.support.pictures import with_huge_picture
 from tests.support.waiting import eventually
 
@@ -199,14 +199,7 @@ async def test_a_song_with_a_huge_picture_is_a_song(tmp_path: Path) -> None:
 async def test_a_file_that_takes_much_processor_time_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_in_process(
-        "from spleeter_microservice.audio import reader\n"
-        "def busy(path, **options):\n"
-        "    while True: pass\n"
-        "reader.AudioReader = busy\n",
-        tmp_path / "hook",
-        monkeypatch,
-    )
+    run_in_process(BUSY_READER, tmp_path / "hook", monkeypatch)
     async with Prober(tmp_path, replace(ONE, processor=0.1)) as prober:
         with pytest.raises(JobTimeLimitError, match="processor time"):
             await prober.probe(song(tmp_path))

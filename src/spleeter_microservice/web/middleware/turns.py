@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 _AT_ONCE = 2  # requests; most of those without a key end in the same pass of the event loop
 
 
-class Turns:
+class RequestTurns:
     """Middleware that begins requests in the order of their arrival, a few in each pass of the event loop.
 
     An upload takes dozens of passes. If each of hundreds of connections had its request answered in every

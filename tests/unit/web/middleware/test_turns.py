@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from spleeter_microservice.web.middleware.turns import Turns
+from spleeter_microservice.web.middleware.turns import RequestTurns
 
 PASSES, STRANGERS = 20, 300
 
@@ -28,7 +28,7 @@ async def test_a_flood_delays_a_request_that_has_begun_by_little() -> None:
 
     async def send(message: Message) -> None: ...
 
-    turns = Turns(app)
+    turns = RequestTurns(app)
 
     def request(path: str) -> asyncio.Task[None]:
         return asyncio.create_task(turns({"type": "http", "path": path}, receive, send))
