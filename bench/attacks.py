@@ -184,7 +184,9 @@ class Attacker:
                 await answer(await reader.readuntil(b"\r\n\r\n"), writer)
             writer.close()
 
-        running = await asyncio.start_server(serve, "127.0.0.1", self.target.aside, backlog=1024)
+        running = await asyncio.start_server(
+            serve, "127.0.0.1", self.target.aside, backlog=1024, reuse_port=True
+        )
         try:
             yield
         finally:

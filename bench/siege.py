@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import json
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -32,7 +33,7 @@ import pytest
 from bench.attacks import ATTACKS, Tally, Target
 from bench.client import FINAL, Client, Separation
 from bench.clips import write_clip
-from bench.fleet import Fleet, free_port
+from bench.fleet import Fleet
 from bench.load import percentile
 from bench.machine import load, machine
 from bench.tables import row
@@ -256,7 +257,11 @@ async def besiege(
         folder: the folder for everything that is written.
         scanner: clamd for all songs.
     """
-    aside = free_port()
+    # Bound, but not listening, so that no other program gets the port between two attacks.
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    reserved.bind(("127.0.0.1", 0))
+    aside = reserved.getsockname()[1]
     settings = {
         "SPLEETER_MAX_QUEUED": "",  # the default, as of everything
         "SPLEETER_MAX_QUEUED_HOURS": "",
@@ -269,8 +274,9 @@ async def besiege(
         "SPLEETER_CLAMD_URL": scanner.unix if scanner else "",
     }
     fleet = Fleet(folder, environment=settings, server=server, descriptors=_DESCRIPTORS)
-    async with fleet, _keeping_database(fleet):
-        found = await Siege(fleet, seconds, aside, scanner.pid if scanner else None).suffer(names)
+    with reserved:
+        async with fleet, _keeping_database(fleet):
+            found = await Siege(fleet, seconds, aside, scanner.pid if scanner else None).suffer(names)
     return found + [f"process {pid} outlived the service" for pid, _ in mentioning(fleet.folder)]
 
 
