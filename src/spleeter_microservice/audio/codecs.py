@@ -33,6 +33,7 @@ class Encoder:
         drops_padding: whether a last packet of nothing but padding must be dropped, because the header
             would not count all of it.
         clamps: whether samples beyond full scale must be clamped.
+        largest: largest size of a file in bytes that the container can state; None if there is no limit.
     """
 
     muxer: str
@@ -47,6 +48,7 @@ class Encoder:
     hides_start: bool = False
     drops_padding: bool = False
     clamps: bool = True
+    largest: int | None = None
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,13 @@ class Codec:
     """A codec, with everything that the service and FFmpeg must know about it.
 
     Attributes:
-        name: the name that callers choose it by, which is also the file extension.
+        name: the name that callers choose it by.
         title: the name that people know it by.
         media_type: media type of its files.
         encoders: encoders by bit depth; lossy codecs have a single one, under None.
         kilobits: lowest and highest bitrate in thousands of bits per second; None for lossless codecs.
         steps: the only bitrates, in thousands of bits per second; empty if all in the range are possible.
+        extension: the extension of its files, by default the name.
     """
 
     name: str
@@ -68,6 +71,11 @@ class Codec:
     encoders: Mapping[str | None, Encoder]
     kilobits: tuple[int, int] | None = None
     steps: tuple[int, ...] = ()
+    extension: str = ""
+
+    def __post_init__(self) -> None:
+        """Use the name as the extension by default."""
+        object.__setattr__(self, "extension", self.extension or self.name)
 
     def encoder(self, bit_depth: str | None) -> Encoder:
         """Return the encoder of a bit depth; None is 16 bits, or the only choice of a lossy codec.
@@ -119,6 +127,10 @@ _WAV = (("rf64", "auto"),)
 # Pages of a quarter of a second, as other programs write: FFmpeg misreads the end of a song that is
 # all in one page, and a damaged page loses less.
 _OGG_PAGES = (("page_duration", "250000"),)
+# The edit list, which stores where the song begins and ends, counts in the time scale of the movie;
+# the usual scale of a millisecond would cut up to 44 frames.
+_MP4 = (("movie_timescale", "{rate}"),)
+_AIFF_LIMIT = 1 << 32
 
 CODECS: Mapping[str, Codec] = {
     codec.name: codec
@@ -142,6 +154,26 @@ CODECS: Mapping[str, Codec] = {
                 "24": Encoder("flac", "flac", "s32", bits=24),
             },
         ),
+        Codec(
+            "aiff",
+            "AIFF",
+            "audio/aiff",
+            {
+                "16": Encoder("aiff", "pcm_s16be", "s16", bits=16, largest=_AIFF_LIMIT),
+                "24": Encoder("aiff", "pcm_s24be", "s32", bits=24, largest=_AIFF_LIMIT),
+                "32f": Encoder("aiff", "pcm_f32be", "flt", largest=_AIFF_LIMIT, clamps=False),
+            },
+        ),
+        Codec(
+            "alac",
+            "ALAC",
+            "audio/mp4",
+            {
+                "16": Encoder("ipod", "alac", "s16p", bits=16, container_options=_MP4),
+                "24": Encoder("ipod", "alac", "s32p", bits=24, container_options=_MP4),
+            },
+            extension="m4a",
+        ),
         # LAME's quality 5: in PyAV's wheels, FFmpeg's default of 3 takes half as long again.
         Codec(
             "mp3",
@@ -151,17 +183,12 @@ CODECS: Mapping[str, Codec] = {
             kilobits=(32, 320),
             steps=(32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
         ),
-        # The edit list, which stores where the song begins and ends, counts in the time scale of the
-        # movie; the usual scale of a millisecond would cut up to 44 frames. FFmpeg ignores its end.
+        # FFmpeg ignores the end of the edit list.
         Codec(
             "m4a",
             "AAC",
             "audio/mp4",
-            {
-                None: Encoder(
-                    "ipod", "aac", container_options=(("movie_timescale", "{rate}"),), hides_start=True
-                )
-            },
+            {None: Encoder("ipod", "aac", container_options=_MP4, hides_start=True)},
             kilobits=(16, 512),
         ),
         # FFmpeg's own Vorbis encoder, the only one in PyAV's wheels. It has no bitrate, only a quality
@@ -205,7 +232,8 @@ class OutputFormat:
     Attributes:
         codec: name of the codec.
         bitrate: bitrate of a lossy codec, as in ``Codec.bits_per_second``; lossless ones ignore it.
-        bit_depth: "16" (the default), "24" or, for wav alone, "32f" (32-bit float); lossy codecs have none.
+        bit_depth: "16" (the default), "24" or, for wav and aiff, "32f" (32-bit float); lossy codecs have
+            none.
         dither: whether to add noise of triangular density, two steps wide, before rounding to integers;
             ignored where nothing is rounded.
 

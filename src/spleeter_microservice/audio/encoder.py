@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from spleeter_microservice.arrays import Waveform
 from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.resampling import Resampler
+from spleeter_microservice.errors import EncodingError
 
 # Frames converted at a time: small enough for the caches of a core.
 CHUNK = 1 << 14
+
+_CLOSING = 4 << 20  # bytes, at most, that follow the samples or are still in FFmpeg's buffers
 
 # Bits per second at 44.1 kHz that FFmpeg's Vorbis encoder took for a pop song at each quality. It
 # overflows from quality 118 on.
@@ -43,6 +46,7 @@ class StemEncoder:
         self, file: Any, output_format: OutputFormat, sample_rate: int, frames: int = 0, seed: int = 0
     ) -> None:
         self.clipped_samples = 0
+        self._file = file
         self._noise = np.random.default_rng(seed) if output_format.dither else None
         self._encoder = output_format.encoder
         self._rate = _possible_rate(self._encoder.name, sample_rate)
@@ -69,6 +73,7 @@ class StemEncoder:
 
         Raises:
             FloatingPointError: if a sample is not finite.
+            EncodingError: if the file would become larger than its container can state.
         """
         if waveform.ndim != 2 or waveform.shape[1] != 2:
             raise ValueError(f"A stem has the shape (frames, 2), not {waveform.shape}.")
@@ -137,6 +142,12 @@ class StemEncoder:
         for packet in packets:
             if self._end is None or self._is_needed(packet, self._end):
                 self._container.mux(packet)
+        largest = self._encoder.largest
+        if largest and self._file.tell() > largest - _CLOSING:
+            raise EncodingError(
+                f"{self._encoder.muxer.upper()} files cannot be larger than {largest >> 30} GiB. "
+                "Choose another codec, or a shorter part of the song."
+            )
 
     def _is_needed(self, packet: av.Packet[Any], end: int) -> bool:
         """Return whether one of the last packets belongs to the song, and cut it to the song's end."""
@@ -164,11 +175,11 @@ def _in_format(
     upper bits of 32. Dither is the difference of two uniform numbers, so that neither the mean nor the
     power of the error depends on the signal (Lipshitz et al., "Quantization and Dither", 1992).
     """
+    planar = sample_format.endswith("p")
     if bits is None:
-        planar = sample_format.endswith("p")
         return np.ascontiguousarray(samples.T if planar else samples.reshape(1, -1))
     scale = np.float32(1 << (bits - 1))
-    scaled = samples.reshape(1, -1) * scale
+    scaled = np.ascontiguousarray(samples.T if planar else samples.reshape(1, -1)) * scale
     if noise is not None:
         for sign in (1, -1):
             scaled += sign * noise.random(scaled.shape, np.float32)

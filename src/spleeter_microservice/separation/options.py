@@ -122,12 +122,12 @@ class SeparationOptions:
     )
     bit_depth: str | None = option(
         None,
-        "Bits per sample of WAV and FLAC, 16 by default; 32f, floating point, is for WAV alone.",
+        "Bits per sample of a lossless codec, 16 by default; 32f, floating point, is for WAV and AIFF.",
         choices=tuple(dict.fromkeys(depth for codec in CODECS.values() for depth in codec.encoders if depth)),
         http=False,
     )
     dither: bool = option(
-        False, "Add noise before WAV and FLAC are rounded, so that what is quieter than a step is not lost."
+        False, "Add noise before lossless stems are rounded, so that what is quieter than a step is not lost."
     )
     offset: float = option(
         0.0,

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
+from spleeter_microservice.audio.codecs import CODECS
 from spleeter_microservice.errors import ConfigurationError, ConflictingPathsError
 from spleeter_microservice.files import real_path
 
@@ -22,12 +23,13 @@ def stem_paths(
         names: names of the stems.
         destination: directory that the names are relative to.
         filename_format: template with ``{filename}``, ``{foldername}``, ``{instrument}``, ``{codec}``.
-        codec: name of the codec, which is also the files' extension.
+        codec: name of the codec; ``{codec}`` stands for the extension of its files.
 
     Raises:
         ConfigurationError: if the template cannot be filled in, or leads out of the destination.
         ConflictingPathsError: if two stems get the same path, or one gets the input's.
     """
+    extension = CODECS[codec].extension if codec in CODECS else codec  # an audio adapter may have others
     paths: dict[str, Path] = {}
     for instrument in names:
         try:
@@ -35,7 +37,7 @@ def stem_paths(
                 filename=_first_telling(source.stem, source.name, "song"),
                 foldername=_first_telling(real_path(source).parent.name, "folder"),
                 instrument=instrument,
-                codec=codec,
+                codec=extension,
             )
         except (KeyError, IndexError, ValueError, AttributeError) as error:
             raise ConfigurationError(

@@ -168,7 +168,7 @@ class JobSeparator:
         duration = min(options.duration or math.inf, self.limits.audio_seconds + _OVERRUN)
         return SeparationRequest(
             source=source,
-            paths={name: slot.work_folder / f"{name}.{options.codec}" for name in wanted},
+            paths={name: slot.work_folder / f"{name}.{CODECS[options.codec].extension}" for name in wanted},
             options=replace(options.separation, duration=duration),
             time_limit=self.limits.seconds,
             name=job.input_name or "The file",
@@ -191,7 +191,7 @@ class JobSeparator:
 
     async def _store(self, job: Job, name: str, stem: Stem) -> StoredStem:
         codec = CODECS[job.options.codec]
-        key, peaks_key = f"{job.prefix}/stems/{name}.{codec.name}", f"{job.prefix}/peaks/{name}.json"
+        key, peaks_key = f"{job.prefix}/stems/{name}.{codec.extension}", f"{job.prefix}/peaks/{name}.json"
         peaks = peaks_document(stem)
         sizes = {key: stem.path.stat().st_size, peaks_key: len(peaks)}
         await self._patiently(lambda: self._objects.note(job.tenant, job.prefix, sizes))

@@ -16,6 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typing_extensions import Buffer
@@ -29,7 +30,8 @@ from tests.support.audio_files import RATE, Waveform, distance, lag, noise, read
 
 SONG = noise(2 * RATE + 321)
 FORMATS = [*(OutputFormat(codec) for codec in CODECS), OutputFormat("wav", bit_depth="24")]
-FORMATS += [OutputFormat("wav", bit_depth="32f"), OutputFormat("flac", bit_depth="24")]
+FORMATS += [OutputFormat(codec, bit_depth="24") for codec in ("flac", "alac", "aiff")]
+FORMATS += [OutputFormat(codec, bit_depth="32f") for codec in ("wav", "aiff")]
 LOSSY = ["mp3", "m4a", "ogg", "opus", "wma"]
 
 
@@ -110,7 +112,7 @@ def test_a_stem_without_frames_is_still_a_file(tmp_path: Path, output_format: Ou
 @given(
     frames=st.integers(1, 12_000),
     sizes=st.lists(st.integers(1, 5000), min_size=1, max_size=4),
-    output_format=st.sampled_from([each for each in FORMATS if each.codec in ("wav", "flac")]),
+    output_format=st.sampled_from([each for each in FORMATS if each.codec not in LOSSY]),
 )
 @settings(max_examples=40, deadline=None)
 def test_lossless_stems_are_read_back_as_they_were_written(
@@ -159,7 +161,7 @@ def test_rounding_and_clamping_are_those_of_ffmpeg(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(tmp_path / "song.wav"), expected)
 
 
-@pytest.mark.parametrize(("codec", "depth"), [("wav", "16"), ("flac", "16"), ("wav", "24"), ("flac", "24")])
+@pytest.mark.parametrize(("codec", "depth"), [("wav", "16"), ("flac", "16"), ("wav", "24"), ("alac", "24")])
 def test_dither_keeps_the_mean_below_a_step_with_noise_of_constant_power(
     tmp_path: Path, codec: str, depth: str
 ) -> None:
@@ -205,6 +207,11 @@ def test_the_bitrate_is_kept(tmp_path: Path, codec: str) -> None:
         (OutputFormat("wav", bit_depth="32f"), "pcm_f32le", "flt"),
         (OutputFormat("flac"), "flac", "s16"),
         (OutputFormat("flac", bit_depth="24"), "flac", "s32"),
+        (OutputFormat("alac"), "alac", "s16p"),
+        (OutputFormat("alac", bit_depth="24"), "alac", "s32p"),
+        (OutputFormat("aiff"), "pcm_s16be", "s16"),
+        (OutputFormat("aiff", bit_depth="24"), "pcm_s24be", "s32"),
+        (OutputFormat("aiff", bit_depth="32f"), "pcm_f32be", "flt"),
         (OutputFormat("ogg"), "vorbis", "fltp"),
         (OutputFormat("m4a"), "aac", "fltp"),
         (OutputFormat("wma"), "wmav2", "fltp"),
@@ -219,6 +226,8 @@ def test_the_file_is_what_its_name_says(
     with av.open(str(path)) as container:
         context = container.streams.audio[0].codec_context
         assert (context.name, context.format.name, context.sample_rate) == (codec, sample_format, RATE)
+    if output_format.codec in ("wav", "flac", "aiff"):
+        np.testing.assert_array_equal(soundfile.read(path, dtype="float32")[0], read(path))
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -235,7 +244,7 @@ def test_other_sample_rates_can_be_written(tmp_path: Path, codec: str, rate: int
 
 
 class Hole:
-    """A file that keeps no more than its beginning."""
+    """A file that keeps no more than its beginning; the rest is zeros."""
 
     name = ""
     closed = False
@@ -243,6 +252,10 @@ class Hole:
     def __init__(self) -> None:
         self.beginning = bytearray(200)
         self.position = self.size = 0
+
+    def read(self, size: int) -> bytes:
+        start, self.position = self.position, min(self.position + size, self.size)
+        return bytes(self.beginning[start : self.position]).ljust(self.position - start, b"\0")
 
     def write(self, data: bytes) -> int:
         part = data[: max(0, len(self.beginning) - self.position)]
@@ -271,6 +284,21 @@ def test_wav_files_of_more_than_4_gib_have_a_header_of_64_bits(seconds: int, hea
     assert bytes(hole.beginning[:4]) == header
     if header == b"RF64":
         assert int.from_bytes(hole.beginning[28:36], "little") == seconds * RATE * 8 > 2**32
+    hole.seek(0)
+    with soundfile.SoundFile(hole) as file:
+        assert (file.samplerate, file.channels, file.subtype) == (RATE, 2, "FLOAT")
+        assert file.frames == seconds * RATE
+        assert file.seek(-3, io.SEEK_END) == seconds * RATE - 3
+        assert len(file.read()) == 3
+
+
+def test_aiff_files_of_more_than_4_gib_are_refused() -> None:
+    hole = Hole()
+    encoder = StemEncoder(hole, OutputFormat("aiff", bit_depth="32f"), RATE)
+    hole.tell = lambda: (1 << 32) - (1 << 20)  # type: ignore[method-assign]
+    with pytest.raises(EncodingError, match="AIFF files cannot be larger than 4 GiB"):
+        encoder.write(SONG)
+    encoder.abandon()
 
 
 def test_strict_programs_find_no_fault_in_a_stem_and_see_its_duration(tmp_path: Path) -> None:

@@ -52,19 +52,19 @@ def test_a_lossless_codec_ignores_the_bitrate_but_not_nonsense() -> None:
 
 
 def test_an_unknown_codec_is_refused_with_the_list_of_the_known() -> None:
-    with pytest.raises(ConfigurationError, match=r"'aac'. Choose one of wav, flac, mp3"):
+    with pytest.raises(ConfigurationError, match=r"'aac'. Choose one of wav, flac, aiff, alac, mp3"):
         OutputFormat("aac")
 
 
 @pytest.mark.parametrize(
-    ("codec", "depth"), [("mp3", "16"), ("flac", "32f"), ("wav", "8"), ("ogg", "24"), ("wav", "")]
+    ("codec", "depth"), [("mp3", "16"), ("alac", "32f"), ("wav", "8"), ("ogg", "24"), ("wav", "")]
 )
 def test_a_bit_depth_that_the_codec_cannot_have_is_refused(codec: str, depth: str) -> None:
     with pytest.raises(ConfigurationError, match="bit depth"):
         OutputFormat(codec, bit_depth=depth)
 
 
-@pytest.mark.parametrize("codec", ["wav", "flac"])
+@pytest.mark.parametrize("codec", ["wav", "flac", "alac", "aiff"])
 def test_sixteen_bits_are_the_default(codec: str) -> None:
     assert OutputFormat(codec).encoder == OutputFormat(codec, bit_depth="16").encoder
 

@@ -28,6 +28,13 @@ def test_a_stem_is_named_after_its_song(source: str, template: str, expected: st
     assert paths == {"vocals": Path("out") / expected}
 
 
+def test_the_extension_is_that_of_the_codecs_files() -> None:
+    paths = [
+        stem_paths(Path("song.mp3"), ["vocals"], Path(), FILENAME_FORMAT, codec) for codec in ("alac", "ape")
+    ]
+    assert [path["vocals"].name for path in paths] == ["vocals.m4a", "vocals.ape"]
+
+
 @pytest.mark.parametrize(
     ("template", "stem"),
     [

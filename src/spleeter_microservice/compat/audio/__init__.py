@@ -13,6 +13,8 @@ class Codec(StrEnum):
     M4A = "m4a"
     WMA = "wma"
     FLAC = "flac"
+    AIFF = "aiff"
+    ALAC = "alac"
 
 
 class STFTBackend(StrEnum):
