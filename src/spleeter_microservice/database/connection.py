@@ -38,6 +38,7 @@ CONNECTION_OPTIONS: dict[str, Any] = {
 
 _WAKE_SECONDS = 60.0  # psycopg wakes up that often for Ctrl-C, which asyncio handles itself
 _IDLE = 0.2  # seconds; less than any restart takes
+_RESTART = 2.0  # seconds; the embedded server seldom takes longer to recover from a crash
 _WAL_SEGMENT_BYTES = 16 << 20  # PostgreSQL stops if it cannot write a new one
 _AWAY = (psycopg.OperationalError, psycopg.InterfaceError)
 
@@ -112,6 +113,18 @@ class PatientConnection(psycopg.AsyncConnection[DictRow]):
 
     used_at = 0.0
     patience = 10.0
+
+    @classmethod
+    async def connect(cls, *args: Any, **kwargs: Any) -> Self:
+        """Connect; while the server starts, try again sooner than the pool, which pauses for seconds."""
+        deadline = time.monotonic() + _RESTART
+        while True:
+            try:
+                return await super().connect(*args, **kwargs)
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(_IDLE)
 
     async def wait(self, gen: PQGen[T], interval: float = _WAKE_SECONDS, timeout: float | None = None) -> T:
         """Wait for the server; close the connection if it takes too long, or if the caller is cancelled.

@@ -212,6 +212,8 @@ def test_it_can_be_started_again_after_a_crash(folder: Path) -> None:
         wait_until(lambda: not server.answers())
         assert server.ensure_running()
         assert value(server.url, "SELECT 1") == 1
+        method = "syncfs" if sys.platform == "linux" else "fsync"
+        assert value(server.url, "SHOW recovery_init_sync_method") == method
 
 
 def test_an_interrupted_initdb_leaves_no_partial_cluster(tmp_path: Path) -> None:
