@@ -47,7 +47,8 @@ def _fields() -> Iterator[str]:
 
 def _value(schema: Mapping[str, Any]) -> str:
     if schema["type"] == "array":
-        return f"any of {_codes(schema['items']['enum'])}"
+        stems = schema["items"].get("anyOf", [schema["items"]])[0]
+        return f"any of {_codes(stems['enum'])}"
     if "enum" in schema:
         return _codes(schema["enum"])
     kind = str(schema["type"]).replace("string", "text").replace("boolean", "`true`, `false`")
@@ -59,7 +60,7 @@ def _value(schema: Mapping[str, Any]) -> str:
 
 def _default(schema: Mapping[str, Any]) -> str:
     default = schema.get("default")
-    return "" if default in (None, False) else f"`{default}`"
+    return "" if default in (None, False, [], {}) else f"`{default}`"
 
 
 def _codes(values: Iterable[object]) -> str:

@@ -22,7 +22,7 @@ from spleeter_microservice.models.provide import find_model, open_store
 from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.result import SeparatedSong
 from spleeter_microservice.separation.separator import StemSeparator, load_separator
-from spleeter_microservice.separation.song import Stems, separate_song
+from spleeter_microservice.separation.song import Stems, separate_song, with_mixes
 from spleeter_microservice.separation.stem_paths import FILENAME_FORMAT, stem_paths
 from spleeter_microservice.settings import Settings
 
@@ -87,7 +87,8 @@ class Separator:
             audio_descriptor: accepted and ignored.
 
         Returns:
-            For each stem, an array of shape (samples, 2).
+            For each stem and mix that ``only``, ``mixes`` and ``without`` choose, an array of shape
+            (samples, 2).
 
         Raises:
             ConfigurationError: if the array is not a waveform.
@@ -96,16 +97,19 @@ class Separator:
             ModelError: if the model cannot be used.
         """
         stereo = as_stereo_waveform(waveform)
+        options = SeparationOptions(**self._chosen)
         with self._turn:
             _, separator = self._load()
-            stems = {name: np.empty_like(stereo) for name in separator.stems}
+            recipes = options.recipes(separator.stems)
+            found = {name: np.empty_like(stereo) for name in options.outputs(separator.stems)}
             start = 0
-            for block in separator.separate_blocks(lambda: [stereo], SeparationOptions(**self._chosen)):
+            for block in separator.separate_blocks(lambda: [stereo], options):
                 end = start + block.mix.shape[1]
-                for name, stem in zip(stems, block.stems, strict=True):
-                    stems[name][start:end] = stem.T
+                waveforms = with_mixes(zip(separator.stems, block.stems, strict=True), recipes)
+                for name, samples in found.items():
+                    samples[start:end] = waveforms[name]
                 start = end
-        return stems
+        return found
 
     def separate_to_file(  # noqa: PLR0917  # official Spleeter's arguments in their order
         self,
@@ -120,7 +124,7 @@ class Separator:
         synchronous: bool = True,
         **options: Any,
     ) -> SeparatedSong:
-        """Separate a file into one file per stem.
+        """Separate a file into one file per stem and mix.
 
         Args:
             audio_descriptor: path of the input.
@@ -133,11 +137,11 @@ class Separator:
             bitrate: bitrate of a lossy codec.
             filename_format: template with {filename}, {foldername}, {instrument}, {codec}.
             synchronous: accepted and ignored: the files are complete when the call returns.
-            **options: more fields of ``SeparationOptions``, such as ``bit_depth``, for this song.
+            **options: more fields of ``SeparationOptions``, such as ``mixes``, for this song.
 
         Returns:
-            The stems and their measurements. ``warnings`` lists what is odd about the input, which is also
-            logged, unless ``damaged="refuse"`` makes it an error.
+            The stems, the mixes and their measurements. ``warnings`` lists what is odd about the input, which
+            is also logged, unless ``damaged="refuse"`` makes it an error.
 
         Raises:
             AudioError: if the input cannot be read or the stems cannot be written.
@@ -153,7 +157,8 @@ class Separator:
         source = Path(audio_descriptor)
         with self._turn:
             _, separator = self._load()
-            paths = stem_paths(source, separator.stems, Path(destination), filename_format, chosen.codec)
+            names = chosen.outputs(separator.stems)
+            paths = stem_paths(source, names, Path(destination), filename_format, chosen.codec)
             song = separate_song(separator, source, paths, chosen)
         for warning in song.warnings:
             logger.warning("%s, at %.2f s: %s", source, warning.position, warning.message)

@@ -265,6 +265,24 @@ def test_bitrate_bit_depth_and_dither_reach_the_encoder(here: Run, tmp_path: Pat
     assert usual != dithered
 
 
+def test_mixes_are_written_and_reported_and_impossible_ones_refused(here: Run, tmp_path: Path) -> None:
+    song(tmp_path / "song.wav", 0.1)
+    result = here(
+        *("-o", "out", "--only", "vocals", "--mix", "half=drums+vocals@-6dB", "--mix", "instrumental"),
+        *("--without", "drums", "--report", "report.json", "song.wav"),
+    )
+    assert result.returncode == 0, result.stderr
+    names = ["half", "instrumental", "no_drums", "vocals"]
+    assert files(tmp_path / "out") == [f"song/{name}.wav" for name in names]
+    assert "out/song/half.wav  -" in result.stdout
+    (entry,) = json.loads((tmp_path / "report.json").read_text())["songs"]
+    assert ([*entry["stems"]], sorted(entry["mixes"])) == (["vocals"], names[:3])
+    refused = here("-o", "none", "--mix", "karaoke=accompaniment", "song.wav")
+    assert refused.returncode == errors.ConfigurationError.exit_status
+    assert "The model has the stems vocals, drums, other, but no accompaniment." in refused.stderr
+    assert not (tmp_path / "none").exists()
+
+
 def test_one_bad_file_does_not_stop_the_others(here: Run, tmp_path: Path) -> None:
     (tmp_path / "text.wav").write_text("not audio at all, but long enough to be looked at closely")
     song(tmp_path / "good.wav", 0.1)

@@ -194,6 +194,43 @@ def test_a_file_becomes_the_files_that_the_arrays_would(separator: Separator, tm
     separator.join()
 
 
+def test_mixes_are_exact_sums_and_need_no_stem_to_be_written(separator: Separator, tmp_path: Path) -> None:
+    separator.save_to_file({"song": noise()}, "in.wav", tmp_path, "{instrument}.{codec}")
+    every = "vocals+drums+other"
+
+    def separated(folder: str, **options: Any) -> dict[str, Waveform]:
+        song = separator.separate_to_file(tmp_path / "song.wav", tmp_path / folder, **options)
+        assert song.outputs.keys() == {path.stem for path in (tmp_path / folder / "song").iterdir()}
+        for output in song.outputs.values():
+            assert output.measurements.peak == pytest.approx(np.abs(read(output.path)).max(), abs=1 / 32768)
+        return {name: read(output.path) for name, output in song.outputs.items()}
+
+    mixes = {"all": every, "loud": "vocals@6.5dB"}
+    exact = separated("a", bit_depth="32f", mixes=mixes, without=["drums"])
+    np.testing.assert_array_equal(exact["all"], exact["vocals"] + exact["drums"] + exact["other"])
+    np.testing.assert_array_equal(exact["no_drums"], exact["vocals"] + exact["other"])
+    np.testing.assert_array_equal(exact["loud"], exact["vocals"] * np.float32(10 ** (6.5 / 20)))
+    rounded = separated("b", mixes=mixes)
+    # Each of three stems and their mix is rounded to the nearest of its 16-bit steps.
+    summed = rounded["vocals"] + rounded["drums"] + rounded["other"]
+    np.testing.assert_allclose(rounded["all"], summed, atol=2.01 / 32768, rtol=0)
+    np.testing.assert_allclose(rounded["all"], exact["all"], atol=0.501 / 32768, rtol=0)
+    alone = separated("c", bit_depth="32f", mixes=mixes, only="all")
+    assert alone.keys() == {"all", "loud"}
+    np.testing.assert_array_equal(alone["all"], exact["all"])
+
+
+def test_the_mixes_of_a_waveform_come_with_its_stems(descriptor: str, settings: Settings) -> None:
+    options: dict[str, Any] = {"only": ["drums"], "mixes": {"a": "vocals+drums"}}
+    with (
+        Separator(descriptor, settings=settings) as every,
+        Separator(descriptor, settings=settings, **options) as some,
+    ):
+        stems, found = every.separate(noise()), some.separate(noise())
+    assert [*found] == ["drums", "a"]
+    np.testing.assert_array_equal(found["a"], stems["vocals"] + stems["drums"])
+
+
 def test_names_that_conflict_are_refused_as_in_official_spleeter(
     separator: Separator, tmp_path: Path
 ) -> None:

@@ -230,7 +230,7 @@ class Player:
     ) -> None:
         """Publish a result of a claimed job."""
         options = claim.job.options
-        names = [name for name in STEMS[options.stems] if not options.only or name in options.only]
+        names = options.outputs(STEMS[options.stems])
         stems = [await self._store(claim.job, name, content + name.encode()) for name in names]
         result = replace(_result(claim.job, tuple(stems)), warnings=warnings)
         assert await self.claims.publish(claim, result)

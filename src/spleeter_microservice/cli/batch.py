@@ -95,7 +95,7 @@ class Batch:
 
 
 def _print(song: SeparatedSong) -> None:
-    for stem in song.stems.values():
+    for stem in song.outputs.values():
         level = "silent" if stem.measurements.level is None else f"{stem.measurements.level:.1f} dBFS"
         clipped = f", {stem.clipped_samples} samples clipped" if stem.clipped_samples else ""
         quality = stem.measurements.estimated_quality

@@ -102,5 +102,8 @@ def separate_with_adapter(
             path.parent.mkdir(parents=True, exist_ok=True)
             waveform, _ = AudioAdapter.default().load(files[stem])
             adapter.save(str(path), waveform, rate, Codec(options.codec), options.bitrate)
-    stems = {name: replace(stem, path=paths[name]) for name, stem in song.stems.items()}
-    return replace(song, source=source, stems=stems)
+    stems, mixes = (
+        {name: replace(file, path=paths[name]) for name, file in files.items()}
+        for files in (song.stems, song.mixes)
+    )
+    return replace(song, source=source, stems=stems, mixes=mixes)

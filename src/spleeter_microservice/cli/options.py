@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from spleeter_microservice.separation.options import Option, SeparationOptions, declared_options
@@ -17,7 +17,7 @@ def add_options(parser: argparse.ArgumentParser, names: Collection[str] | None =
             parser.add_argument(
                 *flags,
                 dest=option.name,
-                default=option.default if option.best is None else None,
+                default=None if option.best is not None or option.default == () else option.default,
                 help=_help(option),
                 **_value(option),
             )
@@ -37,13 +37,19 @@ def read_options(arguments: argparse.Namespace) -> SeparationOptions:
 
 def _help(option: Option) -> str:
     text = option.help[0].lower() + option.help[1:].removesuffix(".")
-    return text if option.default in (None, False) or option.switch else f"{text} (default: {option.default})"
+    return (
+        text
+        if option.default in (None, False, ()) or option.switch
+        else f"{text} (default: {option.default})"
+    )
 
 
 def _value(option: Option) -> dict[str, Any]:
     """Return the arguments of ``add_argument`` that describe the flag's value."""
     if option.kind is bool:
         return {"action": "store_true"}
+    if option.kind in (tuple, Mapping):
+        return {"action": "append", "metavar": option.unit.upper()}
     if option.switch:
         return {"action": "store_const", "const": option.switch}
     if option.choices:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def plan_stems(
-    sources: Sequence[Path], stems: Collection[str], arguments: argparse.Namespace, options: SeparationOptions
+    sources: Sequence[Path], names: Collection[str], arguments: argparse.Namespace, options: SeparationOptions
 ) -> dict[Path, dict[str, Path]]:
-    """Return the paths of every file's stems, so that conflicts are found before any work.
+    """Return the paths of every file's stems and mixes, so that conflicts are found before any work.
 
     Raises:
         ConfigurationError: if the template cannot be filled in.
@@ -28,7 +28,7 @@ def plan_stems(
     owners = {real_path(source): source for source in sources}
     planned = {}
     for source in sources:
-        paths = stem_paths(source, stems, arguments.output, arguments.filename_format, options.codec)
+        paths = stem_paths(source, names, arguments.output, arguments.filename_format, options.codec)
         if claims_to_be_song(source):  # a cover beside a song may have its name
             refuse_conflict(source, paths, owners)
             owners |= {real_path(path): source for path in paths.values()}

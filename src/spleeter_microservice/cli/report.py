@@ -18,7 +18,7 @@ from spleeter_microservice.files import FULL, replace_atomically
 
 if TYPE_CHECKING:
     from spleeter_microservice.models.directory import InstalledModel
-    from spleeter_microservice.separation.result import SeparatedSong
+    from spleeter_microservice.separation.result import SeparatedSong, Stem
 
 _PACKAGES = ("spleeter-microservice", "onnxruntime", "numpy", "av")
 
@@ -49,17 +49,22 @@ def succeeded(song: SeparatedSong, model: InstalledModel, parameters: Mapping[st
         "first_block": round(song.first_block, 3),
         "stages": {stage: round(seconds, 3) for stage, seconds in song.stages.items()},
         "mix": mix,
-        "stems": {
-            name: {
-                "path": str(stem.path),
-                "clipped_samples": stem.clipped_samples,
-                **asdict(stem.measurements),
-                "estimated_quality": stem.measurements.estimated_quality,
-            }
-            for name, stem in song.stems.items()
-        },
+        "stems": _described(song.stems),
+        "mixes": _described(song.mixes),
         "anomalies": song.anomalies,
         "warnings": [asdict(warning) for warning in song.warnings],
+    }
+
+
+def _described(files: Mapping[str, Stem]) -> dict[str, Any]:
+    return {
+        name: {
+            "path": str(file.path),
+            "clipped_samples": file.clipped_samples,
+            **asdict(file.measurements),
+            "estimated_quality": file.measurements.estimated_quality,
+        }
+        for name, file in files.items()
     }
 
 

@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     if note := options.output_format.note:
         print(f"Note: {note}", file=sys.stderr)
     model = find_or_pull(arguments.model, settings)
-    paths = plan_stems(sources, model.files.stems, arguments, options)
+    paths = plan_stems(sources, options.outputs(model.files.stems), arguments, options)
     _logger.info("%s: %s, weights %s", model.name, model.folder, model.manifest.weights_sha256)
     with closing(load_separator(model.files)) as separator:
         batch = Batch(arguments, options, model, separator, adapter)

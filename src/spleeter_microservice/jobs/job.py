@@ -49,7 +49,6 @@ class JobOptions(SeparationOptions):
 
     Attributes:
         stems: number of stems: 2, 4 or 5.
-        only: names of the stems to return; empty for all.
         metadata: texts of the client, which are stored and returned.
         callback_url: address that is called when the job ends.
     """
@@ -62,7 +61,6 @@ class JobOptions(SeparationOptions):
         best="full",
     )
     stems: int = 2
-    only: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     callback_url: str | None = None
 
@@ -74,13 +72,12 @@ class JobOptions(SeparationOptions):
 
     def to_json(self) -> dict[str, Any]:
         """Return the options as JSON values."""
-        return asdict(self) | {"only": list(self.only), "metadata": dict(self.metadata)}
+        return asdict(self) | {"only": list(self.only), "without": list(self.without)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> JobOptions:
         """Read what ``to_json`` of this version or another one returned."""
-        known: dict[str, Any] = {item.name: values[item.name] for item in fields(cls) if item.name in values}
-        return cls(**known | {"only": tuple(known.get("only", ()))})
+        return cls(**{item.name: values[item.name] for item in fields(cls) if item.name in values})
 
     def digest(self, result_version: str) -> str:
         """Return a hash of everything that decides the result: all but metadata and callback_url."""
@@ -106,7 +103,7 @@ class Result:
     """The result of a job.
 
     Attributes:
-        stems: stems in the model's order.
+        stems: stems in the model's order, then the mixes.
         model: the model's public name.
         quality: measurements as JSON values (``worker.separate_job``).
         details: times, hashes and versions.

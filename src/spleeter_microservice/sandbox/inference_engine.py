@@ -121,14 +121,14 @@ def described(song: SeparatedSong, peaks: Mapping[str, Peaks]) -> Message:
     """Return a result as a message; infinities and NaN become finite, because JSON has neither."""
     return {
         "type": "result",
-        "stems": {
+        "outputs": {
             name: {
                 "clipped_samples": stem.clipped_samples,
                 "measurements": _finite(vars(stem.measurements)),
                 "samples_per_pixel": peaks[name].samples_per_pixel,
                 "peaks": peaks[name].data(),
             }
-            for name, stem in song.stems.items()
+            for name, stem in song.outputs.items()
         },
         "measurements": _finite({**vars(song.measurements), "stems": None}),
         "stages": _finite(song.stages),

@@ -59,7 +59,7 @@ class SeparationRequest:
 
     Attributes:
         source: the input, in the slot's work folder.
-        paths: path of each stem, in that folder too; stems left out are not written.
+        paths: path of each stem and mix, in that folder too; those left out are not written.
         options: how to separate it.
         time_limit: longest time that the separation may take, in seconds.
         name: name of the file in messages, in place of its local path.
@@ -106,9 +106,10 @@ def separation(message: Message, request: SeparationRequest) -> SeparatedSong:
     """
     try:
         whole = message["measurements"]
-        stems = {name: _stem(message["stems"][name], path) for name, path in request.paths.items()}
+        outputs = {name: _stem(message["outputs"][name], path) for name, path in request.paths.items()}
+        mixes = {name: outputs.pop(name) for name in request.options.mix_names if name in outputs}
         measurements = Measurements(
-            stems=[stem.measurements for stem in stems.values()],
+            stems=[stem.measurements for stem in outputs.values()],
             level=_maybe(_number, whole["level"]),
             residual=_maybe(_number, whole["residual"]),
             expected_residual=_maybe(_number, whole["expected_residual"]),
@@ -116,7 +117,8 @@ def separation(message: Message, request: SeparationRequest) -> SeparatedSong:
         )
         return SeparatedSong(
             source=request.source,
-            stems=stems,
+            stems=outputs,
+            mixes=mixes,
             measurements=measurements,
             samples=_count(message["samples"]),
             stages={text(name): _number(value) for name, value in list(message["stages"].items())[:50]},

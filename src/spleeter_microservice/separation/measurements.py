@@ -29,7 +29,7 @@ MWF_MARGIN = -15.0
 
 @dataclass(frozen=True)
 class StemMeasurements:
-    """Measurements of one stem, over both channels.
+    """Measurements of one stem, or of a mix of stems, over both channels.
 
     Attributes:
         level: root mean square, in dB relative to full scale; None for digital silence.
@@ -39,7 +39,7 @@ class StemMeasurements:
         correlation: with the mix, −1 to 1.
         anomaly: what suggests that the separation failed, or None.
         estimated_sdr: estimate of the SDR in dB, from how sure the networks are; None if there is none,
-            because the stem has an anomaly or the song is quiet.
+            because the stem has an anomaly, the song is quiet, or this is a mix.
     """
 
     level: float | None
@@ -86,16 +86,18 @@ class Meter:
         stems: number of stems.
         margin: by how much the sum of the stems may miss what they are to add up to, in dB relative to the
             mix.
+        mixes: number of mixes of the stems.
     """
 
-    def __init__(self, stems: int, margin: float = MARGIN) -> None:
+    def __init__(self, stems: int, margin: float = MARGIN, mixes: int = 0) -> None:
         self._margin = 10 ** (margin / 10)
+        self._stems = stems
         self._samples = 0
-        self._energy = np.zeros(stems)
-        self._with_mix = np.zeros(stems)
-        self._with_covered = np.zeros(stems)
-        self._peak = np.zeros(stems)
-        self._beyond = np.zeros(stems, np.int64)
+        self._energy = np.zeros(stems + mixes)
+        self._with_mix = np.zeros(stems + mixes)
+        self._with_covered = np.zeros(stems + mixes)
+        self._peak = np.zeros(stems + mixes)
+        self._beyond = np.zeros(stems + mixes, np.int64)
         self._mix = 0.0
         self._covered = 0.0
         self._residual = 0.0
@@ -109,6 +111,7 @@ class Meter:
         stems: Sequence[Waveform],
         covered: Waveform,
         expected: Sequence[tuple[float, float]],
+        mixes: Sequence[Waveform] = (),
     ) -> None:
         """Add a block.
 
@@ -117,6 +120,7 @@ class Meter:
             stems: samples of each stem, each of the mix's shape.
             covered: samples that the stems are to add up to, of the mix's shape.
             expected: expected energies of each stem and of its error, in any unit.
+            mixes: samples of each mix of the stems.
         """
         total = sum(stems[1:], stems[0])
         self._mix += _energy(mix)
@@ -127,7 +131,7 @@ class Meter:
             self._expected += _energy(mix - covered)
         self._samples += mix.size
         self._estimates += expected
-        for i, stem in enumerate(stems):
+        for i, stem in enumerate([*stems, *mixes]):
             peak = max(float(stem.max(initial=0)), -float(stem.min(initial=0)))
             self._peak[i] = max(self._peak[i], peak)
             if peak > 1:
@@ -141,20 +145,25 @@ class Meter:
         adds_up = self._missed <= self._mix * self._margin  # false for NaN
         anomaly = None if adds_up else "the stems do not sum to the mix"
         residual, expected = (_decibel(part, self._mix) for part in (self._residual, self._expected))
-        stems = [self._stem(i) for i in range(len(self._energy))]
+        stems = [self._output(i) for i in range(self._stems)]
         return Measurements(stems, self._level(self._mix), residual, expected, anomaly)
 
-    def _stem(self, i: int) -> StemMeasurements:
+    def mixes(self) -> list[StemMeasurements]:
+        """Return the measurements of each mix of the stems."""
+        return [self._output(i) for i in range(self._stems, len(self._energy))]
+
+    def _output(self, i: int) -> StemMeasurements:
         norm = np.sqrt(self._energy[i] * self._mix)
         anomaly = self._anomaly_of(i)
+        every = self._energy[: self._stems].sum()
         return StemMeasurements(
             level=self._level(self._energy[i]),
             peak=float(self._peak[i]),
             beyond_full_scale=int(self._beyond[i]),
-            energy_share=float(self._energy[i] / self._energy.sum()) if self._energy.sum() else 0.0,
+            energy_share=float(self._energy[i] / every) if every else 0.0,
             correlation=float(self._with_mix[i] / norm) if norm else 0.0,
             anomaly=anomaly,
-            estimated_sdr=None if anomaly else self._estimated_sdr(i),
+            estimated_sdr=None if anomaly or i >= self._stems else self._estimated_sdr(i),
         )
 
     def _estimated_sdr(self, i: int) -> float | None:
@@ -168,7 +177,7 @@ class Meter:
         if not np.isfinite(self._energy[i]):
             return "the stem has samples that are not finite numbers"
         silence = self._samples * 10 ** (SILENCE / 10)
-        if self._mix < silence:
+        if self._mix < silence or i >= self._stems:
             return None
         for whole, product in ((self._mix, self._with_mix[i]), (self._covered, self._with_covered[i])):
             if whole - 2 * product + self._energy[i] < whole * 10 ** (MIX_COPY / 10):

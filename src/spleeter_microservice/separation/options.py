@@ -8,12 +8,23 @@ Only the code that acts on an option has to be written beside its declaration.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from spleeter_microservice.audio.codecs import CODECS, DEFAULT_BITRATE, OutputFormat
 from spleeter_microservice.errors import ConfigurationError
+from spleeter_microservice.separation.mixes import (
+    MIX_NAME,
+    Recipe,
+    check_mixes,
+    name_without,
+    read_mixes,
+    read_names,
+    recipes,
+    refuse_unknown,
+)
 
 _SECONDS = 1e6  # far more than any song lasts, and still exact to a sample in double precision
 
@@ -24,15 +35,16 @@ class Option:
 
     Attributes:
         name: name of the field.
-        hint: its type: str, int, float or bool, or one of these or None.
+        hint: its type: str, int, float or bool, one of these or None, a tuple of names, or texts by name.
         default: value when the caller does not choose one.
         help: a sentence that says what the option does.
         flags: flags of the command line; by default the name behind two dashes.
         choices: the only values, if there are few.
         minimum, maximum: lowest and highest value of a number.
         above: value that a number must exceed.
-        pattern: regular expression that the text must match in HTTP requests.
-        unit: unit of a number, in the plural.
+        pattern: regular expression that the text must match in HTTP requests; where stems are listed, that
+            of other names that can be listed with them.
+        unit: unit of a number, in the plural, or what each value of several is called in help.
         example: value to show in the OpenAPI document.
         http: whether HTTP requests may set the option.
         switch: value that the flag sets, if it takes none.
@@ -57,7 +69,10 @@ class Option:
 
     @property
     def kind(self) -> type:
-        """Type of the values other than None."""
+        """Type of the values other than None; tuple or Mapping if there may be several."""
+        several: type | None = get_origin(self.hint)
+        if several in (tuple, Mapping):
+            return several
         kind: type = next(kind for kind in get_args(self.hint) or (self.hint,) if kind is not type(None))
         return kind
 
@@ -183,8 +198,37 @@ class SeparationOptions:
         "Begin the stems with silence if the sound begins after the pictures, so that they fit the film.",
     )
 
+    only: tuple[str, ...] = option(
+        (),
+        "Stems to write, separated by commas; all by default. To write your mixes without any stem, name a "
+        "mix instead.",
+        pattern=MIX_NAME,
+        unit="stem",
+        example=["vocals"],
+    )
+    mixes: Mapping[str, str] = option(
+        (),
+        "Mix of stems to write as well, such as karaoke=accompaniment+vocals@-18dB. instrumental and "
+        "acapella are mixes too: all stems but the vocals, and the vocals. Can be repeated.",
+        flags=("--mix",),
+        unit="name=expression",
+        example={"karaoke": "instrumental+vocals@-18dB"},
+    )
+    without: tuple[str, ...] = option(
+        (),
+        "Write a mix of all stems but these, separated by commas; drums makes no_drums.",
+        unit="stem",
+        example=["drums"],
+    )
+
     def __post_init__(self) -> None:
-        """Choose what depends on the quality and was left open."""
+        """Choose what depends on the quality and was left open, and read names and mixes.
+
+        Raises:
+            ConfigurationError: if two mixes have the same name.
+        """
+        for name, read in (("only", read_names), ("without", read_names), ("mixes", read_mixes)):
+            object.__setattr__(self, name, read(getattr(self, name)))
         for each in fields(self):
             if "best" in each.metadata and getattr(self, each.name) is None:
                 value = each.metadata["best" if self.quality == "best" else "default"]
@@ -212,7 +256,27 @@ class SeparationOptions:
         """
         for declared in declared_options(type(self)):
             declared.check(getattr(self, declared.name))
+        check_mixes(self.mixes, self.without)
         _ = self.output_format
+
+    @property
+    def mix_names(self) -> tuple[str, ...]:
+        """Names of the mixes, in the order of ``recipes``."""
+        return (*self.mixes, *([name_without(self.without)] if self.without else []))
+
+    def recipes(self, stems: Collection[str]) -> dict[str, Recipe]:
+        """Return the recipe of each mix of a model's stems; see ``mixes.recipes``."""
+        return recipes(self.mixes, self.without, stems)
+
+    def outputs(self, stems: Collection[str]) -> tuple[str, ...]:
+        """Return the names of the files to write: the chosen ones of a model's stems, then the mixes.
+
+        Raises:
+            ConfigurationError: if the model does not have a stem that is needed.
+        """
+        mixes = self.recipes(stems)
+        refuse_unknown((name for name in self.only if name not in mixes), stems)
+        return (*(stem for stem in stems if not self.only or stem in self.only), *mixes)
 
 
 def declared_options(kind: type[SeparationOptions] = SeparationOptions) -> list[Option]:

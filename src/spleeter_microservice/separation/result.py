@@ -13,7 +13,7 @@ from spleeter_microservice.separation.measurements import Measurements, StemMeas
 
 @dataclass(frozen=True)
 class Stem:
-    """The file of one stem.
+    """The file of one stem or mix.
 
     Attributes:
         path: path of the file.
@@ -46,6 +46,7 @@ class SeparatedSong:
         track: the sound track that was separated.
         start_time: seconds by which the sound begins later than the rest of the input.
         warnings: what is odd about the input.
+        mixes: files of the mixes, by name.
     """
 
     source: Path
@@ -60,6 +61,12 @@ class SeparatedSong:
     track: AudioTrack
     start_time: float
     warnings: Sequence[AudioWarning]
+    mixes: Mapping[str, Stem] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> dict[str, Stem]:
+        """Files of the stems and of the mixes, by name."""
+        return {**self.stems, **self.mixes}
 
     @property
     def anomalies(self) -> list[str]:

@@ -1,9 +1,9 @@
-"""Separation of one audio file into one file per stem."""
+"""Separation of one audio file into one file per stem and mix."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, nullcontext, suppress
 from functools import partial
@@ -20,6 +20,7 @@ from spleeter_microservice.audio.warnings import AudioWarning
 from spleeter_microservice.audio.writer import AudioWriter
 from spleeter_microservice.errors import InputError
 from spleeter_microservice.separation.measurements import QUIET
+from spleeter_microservice.separation.mixes import Recipe
 from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.result import SeparatedSong, Stem
 from spleeter_microservice.separation.separator import NOTHING_AROUND, StemSeparator, Surroundings
@@ -33,7 +34,7 @@ Progress = Callable[[int, int | None], None]
 """Called with the number of samples done, and the number of all samples or None if that is unknown."""
 
 Watch = Callable[[Mapping[str, Waveform]], None]
-"""Called with the next samples of every stem, each of shape (samples, 2)."""
+"""Called with the next samples of every stem and mix, each of shape (samples, 2)."""
 
 
 def separate_song(
@@ -51,7 +52,7 @@ def separate_song(
     Args:
         separator: the loaded model.
         source: the input file.
-        paths: path of each stem (see ``stem_paths``); stems left out are not written.
+        paths: path of each stem and mix (see ``stem_paths``); those left out are not written.
         options: what the caller chose.
         progress: called after each block.
         watch: called with everything that is written.
@@ -63,6 +64,7 @@ def separate_song(
         ConfigurationError: if the options do not go together.
     """
     start = time.perf_counter()
+    recipes = options.recipes(separator.stems)
     meter, stages = separator.meter(options), StageTimer()
     samples, first_block = 0, 0.0
     with (
@@ -73,9 +75,10 @@ def separate_song(
         with closing(separator.separate_blocks(song.blocks, options, stages, around)) as blocks:
             for block in blocks:
                 first_block = first_block or time.perf_counter() - start
+                waveforms = with_mixes(zip(separator.stems, block.stems, strict=True), recipes)
                 with stages.measure("measure"):
-                    meter.add(block.mix, block.stems, block.covered, block.expected)
-                waveforms = {name: stem.T for name, stem in zip(separator.stems, block.stems, strict=True)}
+                    mixes = [waveforms[name].T for name in recipes]
+                    meter.add(block.mix, block.stems, block.covered, block.expected, mixes)
                 stems.write(waveforms, stages)
                 if watch:
                     watch(waveforms)
@@ -84,10 +87,16 @@ def separate_song(
                     progress(samples, song.expected_samples)
         stems.publish()
     measurements = meter.result()
-    measured = dict(zip(separator.stems, measurements.stems, strict=True))
+    measured = zip((*separator.stems, *recipes), (*measurements.stems, *meter.mixes()), strict=True)
+    outputs = {
+        name: Stem(paths[name], stems.clipped_samples(name), values)
+        for name, values in measured
+        if name in paths
+    }
     return SeparatedSong(
         source=source,
-        stems={name: Stem(path, stems.clipped_samples(name), measured[name]) for name, path in paths.items()},
+        stems={name: output for name, output in outputs.items() if name not in recipes},
+        mixes={name: output for name, output in outputs.items() if name in recipes},
         measurements=measurements,
         duration=samples / separator.sample_rate,
         samples=samples,
@@ -102,6 +111,22 @@ def separate_song(
             *([] if separator.raises_quiet_songs(options) else _quiet(measurements.level)),
         ],
     )
+
+
+def with_mixes(stems: Iterable[tuple[str, Waveform]], recipes: Mapping[str, Recipe]) -> dict[str, Waveform]:
+    """Return the waveforms of stems and of their mixes, each of shape (samples, 2).
+
+    Args:
+        stems: names and waveforms of shape (2, samples) of all stems.
+        recipes: how to make each mix.
+    """
+    waveforms = {name: stem.T for name, stem in stems}
+    for mix, recipe in recipes.items():
+        parts = (
+            waveforms[name] if factor == 1 else waveforms[name] * factor for name, factor in recipe.items()
+        )
+        waveforms[mix] = sum(parts, next(parts))
+    return waveforms
 
 
 def _quiet(level: float | None) -> list[AudioWarning]:
@@ -155,7 +180,7 @@ class _Input:
 
 
 class Stems:
-    """The files of a song's stems, each written in a thread; without ``publish``, none of them remains."""
+    """The files of a song's stems and mixes, each written in a thread; without ``publish``, none remains."""
 
     def __init__(
         self,

@@ -137,7 +137,7 @@ class JobSeparator:
         warnings = tuple(asdict(warning) for warning in separation.warnings)
         if warnings:
             logger.warning("separated with warnings", extra={"job_id": str(job.id), "warnings": warnings})
-        stems = tuple([await self._store(job, name, stem) for name, stem in separation.stems.items()])
+        stems = tuple([await self._store(job, name, stem) for name, stem in separation.outputs.items()])
         report(1.0)
         return Result(
             stems=stems,
@@ -164,7 +164,7 @@ class JobSeparator:
         self, slot: InferenceSlot, job: Job, source: Path, inference: InferenceModel
     ) -> SeparationRequest:
         options = job.options
-        wanted = [name for name in inference.files.stems if not options.only or name in options.only]
+        wanted = options.outputs(inference.files.stems)
         duration = min(options.duration or math.inf, self.limits.audio_seconds + _OVERRUN)
         return SeparationRequest(
             source=source,
@@ -185,7 +185,7 @@ class JobSeparator:
 
     async def _check_size(self, job: Job, separation: SeparatedSong) -> None:
         """Refuse stems that are much larger than expected, as of a song whose header states no duration."""
-        size = sum(stem.path.stat().st_size for stem in separation.stems.values())
+        size = sum(stem.path.stat().st_size for stem in separation.outputs.values())
         if self.limits.stored and 0 < _MISJUDGED * job.expected_bytes < size:  # 0 is an older version's
             await self._objects.check(job.tenant, self.limits.stored)
 
@@ -246,18 +246,25 @@ def _measurements(separation: SeparatedSong) -> dict[str, Any]:
         "residual": separation.measurements.residual,
         "expected_residual": separation.measurements.expected_residual,
         "stems": {
-            name: {
-                "level": stem.measurements.level,
-                "peak": stem.measurements.peak,
-                "clipped_samples": stem.clipped_samples,
-                "energy_share": stem.measurements.energy_share,
-                "correlation": stem.measurements.correlation,
+            name: _measured(stem)
+            | {
                 "suspect": stem.measurements.anomaly,
                 "estimated_sdr": stem.measurements.estimated_sdr,
                 "estimated_quality": stem.measurements.estimated_quality,
             }
             for name, stem in separation.stems.items()
         },
+        "mixes": {name: _measured(mix) for name, mix in separation.mixes.items()},
+    }
+
+
+def _measured(output: Stem) -> dict[str, Any]:
+    return {
+        "level": output.measurements.level,
+        "peak": output.measurements.peak,
+        "clipped_samples": output.clipped_samples,
+        "energy_share": output.measurements.energy_share,
+        "correlation": output.measurements.correlation,
     }
 
 

@@ -211,6 +211,18 @@ async def test_only_the_requested_stems_are_stored(
     assert keys == {job.input_key, f"{job.prefix}/stems/drums.flac", f"{job.prefix}/peaks/drums.json"}
 
 
+async def test_a_mix_is_stored_without_its_stems(separation: JobSeparator, storage: Away, song: Path) -> None:
+    job = await stored(storage, job_of(only=("half",), mixes={"half": "vocals@-6"}, without=("drums",)), song)
+    result, _ = await done(separation, job)
+    assert [stem.name for stem in result.stems] == ["half", "no_drums"]
+    keys = {found.key async for found in storage.list(job.prefix)} - {job.input_key}
+    assert keys == {f"{job.prefix}/{rest}" for name in ("half", "no_drums") for rest in (
+        f"stems/{name}.wav", f"peaks/{name}.json"
+    )}  # fmt: skip
+    assert set(result.quality["mixes"]) == {"half", "no_drums"}
+    assert result.quality["stems"] == {}
+
+
 async def test_an_input_that_is_not_audio_fails_under_the_name_that_the_client_sent(
     separation: JobSeparator, storage: Away, tmp_path: Path
 ) -> None:

@@ -39,6 +39,12 @@ def test_a_flag_without_a_value_sets_the_value_of_its_declaration() -> None:
     )
 
 
+def test_flags_of_several_values_can_be_repeated_or_have_lists() -> None:
+    assert parsed(
+        "--only", "vocals,bass", "--only", "drums", "--without", "bass", "--mix", "a=b", "--mix", "c"
+    ) == (SeparationOptions(only=("vocals", "bass", "drums"), without=("bass",), mixes={"a": "b", "c": "c"}))
+
+
 def test_an_impossible_value_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="offset"):
         parsed("--offset", "-1")

@@ -63,7 +63,7 @@ def test_options_that_the_first_version_wrote_are_read() -> None:
 
 def test_the_separator_is_given_the_options_but_not_the_model() -> None:
     options = JobOptions(stems=4, codec="flac", mwf=True, bandwidth="16kHz", only=("vocals",))
-    assert options.separation == SeparationOptions(codec="flac", mwf=True)
+    assert options.separation == SeparationOptions(codec="flac", mwf=True, only=("vocals",))
     assert replace(options, bandwidth="full").separation.bandwidth == "full"
 
 
@@ -78,6 +78,8 @@ def test_the_separator_is_given_the_options_but_not_the_model() -> None:
         {"mwf": True},
         {"bandwidth": "full"},
         {"only": ("vocals",)},
+        {"mixes": {"karaoke": "accompaniment"}},
+        {"without": ("vocals",)},
     ],
     ids=str,
 )

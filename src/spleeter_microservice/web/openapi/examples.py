@@ -9,20 +9,21 @@ from spleeter_microservice.web.separations.schemas import HTTP_OPTIONS
 
 _PATH = "/v1/separations/0190c3f2-a1b8-7d3e-8f4b-5c6d7e8f9a0b"
 _HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-_OPTIONS = JobOptions(codec="flac", bitrate=None)
+_OPTIONS = JobOptions(codec="flac", bitrate=None).to_json()
 
 WAITING: dict[str, Any] = {
     "id": "0190c3f2-a1b8-7d3e-8f4b-5c6d7e8f9a0b",
     "state": "queued",
     "progress": 0.0,
     "input": {"name": "song.mp3", "sha256": _HASH, "seconds": 243.1},
-    "options": {option.name: getattr(_OPTIONS, option.name) for option in HTTP_OPTIONS}
+    "options": {option.name: _OPTIONS[option.name] for option in HTTP_OPTIONS}
     | {"stems": 2, "only": ["vocals"], "callback_url": None, "retention_hours": 24.0},
     "metadata": {"order": "4711"},
     "url": _PATH,
     "events_url": f"{_PATH}/events",
     "archive_url": None,
     "stems": [],
+    "mixes": [],
     "model": None,
     "model_quality": None,
     "experimental": None,

@@ -146,6 +146,7 @@ FORM_BODY: dict[str, Any] = {
             "schema": {"$ref": "#/components/schemas/SeparationForm"},
             "encoding": {
                 "metadata": {"contentType": "application/json"},
+                "mixes": {"contentType": "application/json"},
                 "file": {"headers": {"Content-Disposition": _FILE_NAME}},
             },
         }

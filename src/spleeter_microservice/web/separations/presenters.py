@@ -39,7 +39,8 @@ def summary(job: Job) -> schemas.SeparationSummary:
 
 def _common(job: Job) -> dict[str, Any]:
     path, result = separation_path(job), job.result
-    details = result.details if result else {}
+    details, outputs = (result.details, result.stems) if result else ({}, ())
+    mixes = job.options.mix_names
     return {
         "id": job.id,
         "state": job.state,
@@ -52,7 +53,8 @@ def _common(job: Job) -> dict[str, Any]:
         "url": path,
         "events_url": f"{path}/events",
         "archive_url": f"{path}/archive" if result else None,
-        "stems": [_stem(path, stem) for stem in result.stems] if result else [],
+        "stems": [_stem(path, stem) for stem in outputs if stem.name not in mixes],
+        "mixes": [_stem(path, stem) for stem in outputs if stem.name in mixes],
         "model": result.model if result else None,
         "model_quality": details.get("model_quality"),
         "experimental": details.get("experimental"),

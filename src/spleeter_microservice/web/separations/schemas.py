@@ -69,13 +69,12 @@ class SeparationOptions(_OptionFields):  # type: ignore[misc]  # a base class ma
     """The requested options."""
 
     stems: int
-    only: list[str] = Field(description="Requested stems; empty for all.")
     callback_url: str | None
     retention_hours: float
 
 
 class StemFile(BaseModel):
-    """A stem that can be downloaded."""
+    """A stem or mix that can be downloaded."""
 
     name: str = Field(examples=["vocals"])
     url: str = Field(examples=["/v1/separations/0190c3f2-a1b8-7d3e-8f4b-5c6d7e8f9a0b/stems/vocals"])
@@ -118,8 +117,11 @@ class SeparationSummary(BaseModel):
     metadata: dict[str, str]
     url: str = Field(examples=["/v1/separations/0190c3f2-a1b8-7d3e-8f4b-5c6d7e8f9a0b"])
     events_url: str
-    archive_url: str | None = Field(description="All stems as one ZIP archive; null until they exist.")
+    archive_url: str | None = Field(
+        description="All stems and mixes as one ZIP archive; null until they exist."
+    )
     stems: list[StemFile] = Field(description="Stems in the model's order; empty until it has succeeded.")
+    mixes: list[StemFile] = Field(description="Mixes of stems; empty until it has succeeded.")
     model: str | None = Field(description="Model that separated the song.", examples=["2stems"])
     model_quality: Literal["official", "approximate"] | None = Field(
         description="official: Deezer's weights. approximate: weights trained by this project."

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+    create_model,
+)
 
 from spleeter_microservice.audio.codecs import CODECS
 from spleeter_microservice.errors import (
@@ -21,6 +31,13 @@ from spleeter_microservice.jobs.job import JobOptions
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
 from spleeter_microservice.models.catalogue import CATALOGUE
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
+from spleeter_microservice.separation.mixes import (
+    LONGEST_EXPRESSION,
+    MIX_NAME,
+    MOST_MIXES,
+    check_mixes,
+    read_mixes,
+)
 from spleeter_microservice.separation.options import Option, SeparationOptions
 from spleeter_microservice.web.problem_handler import invalid_fields
 from spleeter_microservice.web.separations.schemas import HTTP_OPTIONS
@@ -28,11 +45,17 @@ from spleeter_microservice.web.services import ApiConfig
 
 _BY_STEM_COUNT = CATALOGUE.by_stem_count()
 if TYPE_CHECKING:
-    Stem = str
     StemCount = int
 else:
-    Stem = Literal[CATALOGUE.stems]
     StemCount = Literal[tuple(_BY_STEM_COUNT)]
+Output = Annotated[
+    str,
+    Field(pattern=MIX_NAME),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "enum": [*CATALOGUE.stems]}, {"type": "string", "pattern": MIX_NAME}]}
+    ),
+]
+"""Name of a stem or mix."""
 
 
 def printable(text: str) -> str:
@@ -50,19 +73,32 @@ def printable(text: str) -> str:
 
 _Key = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(printable)]
 _Value = Annotated[str, Field(max_length=1000), AfterValidator(printable)]
+_Expression = Annotated[str, Field(min_length=1, max_length=LONGEST_EXPRESSION)]
+_Mixes = dict[Annotated[str, Field(pattern=MIX_NAME)], _Expression]
 _Url = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(printable)]
 
 
 def _field(option: Option) -> tuple[Any, Any]:
     """Return the type and the description of an option's field; left out, it is None if it may be."""
     kind: Any = Literal[option.choices] if option.choices else option.kind
-    limits = {"ge": option.minimum, "gt": option.above, "le": option.maximum, "pattern": option.pattern}
+    default = None if option.may_be_none else option.default
+    limits: dict[str, Any] = {
+        "ge": option.minimum,
+        "gt": option.above,
+        "le": option.maximum,
+        "pattern": option.pattern,
+    }
+    if option.kind is tuple:
+        name: Any = Output if option.pattern else Literal[CATALOGUE.stems]
+        kind, default = list[name], []
+        limits = {"max_length": max(_BY_STEM_COUNT) + MOST_MIXES}
+    elif option.kind is Mapping:
+        kind, default, limits = _Mixes, {}, {"max_length": MOST_MIXES}
     facts: dict[str, Any] = {name: limit for name, limit in limits.items() if limit is not None}
     if option.kind is float:
         facts["allow_inf_nan"] = False
     if option.example is not None:
         facts["examples"] = [option.example]
-    default = None if option.may_be_none else option.default
     return (kind | None if option.may_be_none else kind), Field(
         default=default, description=option.help, **facts
     )
@@ -86,12 +122,6 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
     stems: StemCount = Field(
         default=2,
         description=" ".join(f"{n}: {', '.join(entry.stems)}." for n, entry in _BY_STEM_COUNT.items()),
-    )
-    only: list[Stem] = Field(
-        default_factory=list,
-        max_length=max(_BY_STEM_COUNT),
-        description="Stems to return; all by default. In a form, separate them by commas.",
-        examples=[["vocals"]],
     )
     metadata: dict[_Key, _Value] = Field(
         default_factory=dict,
@@ -153,30 +183,41 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
         Raises:
             InvalidFieldsError: if they do not go together.
         """
-        foreign = [stem for stem in self.only if stem not in model.stems]
-        if foreign:
-            _refuse("only", f"Of {self.stems} stems there are {', '.join(model.stems)}, but no {foreign[0]}.")
-        wanted = tuple(stem for stem in model.stems if stem in self.only)
         sent = self.model_fields_set
         chosen = {option.name: getattr(self, option.name) for option in HTTP_OPTIONS if option.name in sent}
-        return JobOptions(
+        options = JobOptions(
             **chosen | {"bitrate": _canonical_bitrate(self.codec, self.bitrate)},
             stems=self.stems,
-            only=() if wanted == model.stems else wanted,
             metadata=self.metadata,
             callback_url=self.callback_url,
         )
+        with _refusing("without"):
+            replace(options, mixes={}, only=()).outputs(model.stems)
+        with _refusing("mixes"):
+            check_mixes(options.mixes, options.without)
+            names = [*replace(options, only=()).outputs(model.stems)]
+        with _refusing("only"):
+            options.outputs(model.stems)
+        wanted = tuple(name for name in names if name in options.only)
+        return replace(options, only=() if wanted == model.stems else wanted)
 
 
 def _canonical_bitrate(codec: str, bitrate: str | None) -> str | None:
     """Return a bitrate in its canonical spelling; None for a lossless codec, which has none."""
-    try:
+    with _refusing("bitrate"):
         bits = CODECS[codec].bits_per_second(bitrate)
-    except ConfigurationError as error:
-        _refuse("bitrate", str(error))
     if bits is None:
         return None
     return f"{bits // 1000}k" if bits % 1000 == 0 else str(bits)
+
+
+@contextmanager
+def _refusing(field: str) -> Iterator[None]:
+    """Report what is wrong with an option as a problem of its field."""
+    try:
+        yield
+    except ConfigurationError as error:
+        _refuse(field, str(error))
 
 
 def _refuse(field: str, reason: str) -> NoReturn:
@@ -232,6 +273,10 @@ def _number(text: str) -> float | str:
     return int(number) if number.is_integer() else number
 
 
+def _mixes(text: str) -> Any:
+    return _object(text) if text.startswith("{") else read_mixes(text)
+
+
 def _object(text: str) -> Any:
     try:
         return _parsed(text)
@@ -241,7 +286,7 @@ def _object(text: str) -> Any:
 
 _READERS = {
     name: _reader(schema) for name, schema in SubmissionForm.model_json_schema()["properties"].items()
-}
+} | {"mixes": _mixes}
 
 
 def from_form(fields: Iterable[tuple[str, str]]) -> SubmissionForm:
@@ -260,8 +305,10 @@ def from_form(fields: Iterable[tuple[str, str]]) -> SubmissionForm:
         if text.strip() in _OMITTED:
             continue
         value = _READERS.get(name, str)(text.strip())
-        if name == "only":
-            values[name] = values.get(name, []) + value
+        if isinstance(value, list) and isinstance(values.get(name), list):
+            values[name] += value
+        elif name == "mixes" and isinstance(value, dict) and not value.keys() & values.get(name, {}).keys():
+            values[name] = values.get(name, {}) | value
         elif name in values:
             _refuse(name, "The field is sent twice.")
         else:

@@ -38,7 +38,7 @@ from spleeter_microservice.web.separations.presenters import separation_path
 from spleeter_microservice.web.separations.routes import CREATED_HEADERS, IdempotencyKey, erase
 from spleeter_microservice.web.services import Services, ServicesDep
 from spleeter_microservice.web.shares import holding
-from spleeter_microservice.web.submit.options import Stem
+from spleeter_microservice.web.submit.options import Output
 from spleeter_microservice.web.submit.submit import submit_song
 
 router = APIRouter(tags=["separations"], default_response_class=Response)
@@ -69,7 +69,7 @@ _REFUSALS = (
     TooManyDownloadsError,
     WaitedTooLongError,
 )
-OneStem = Annotated[Stem | None, Query(description="Return this stem only, not the archive.")]
+OneStem = Annotated[Output | None, Query(description="Return this stem or mix only, not the archive.")]
 
 
 @router.post(
@@ -119,7 +119,7 @@ async def _check(services: Services, job: Job, stem: str | None) -> None:
     if stem is None:
         return
     model = await services.workers.choose(job.options.stems, job.options.bandwidth)
-    names = job.options.only or model.stems
+    names = job.options.outputs(model.stems)
     if stem not in names:
         raise InvalidFieldsError(
             {"stem": f"The separation will have no stem {stem}; it will have {', '.join(names)}."}

@@ -123,7 +123,7 @@ async def _new_job(
         input_key=f"{prefix}/input",
         input_name=upload.name,
         audio_seconds=seconds,
-        expected_bytes=_expected_bytes(options, len(options.only or model.stems), seconds),
+        expected_bytes=_expected_bytes(options, len(options.outputs(model.stems)), seconds),
         content_hash=upload.file.sha256,
         options=options,
         result_version=model.result_version,
@@ -151,10 +151,10 @@ def _seconds(form: SubmissionForm, facts: AudioFacts, size: int, limit: float) -
     return seconds
 
 
-def _expected_bytes(options: JobOptions, stems: int, seconds: float) -> int:
-    """Estimate the size of the stems: those in a lossless codec are as large as on a CD."""
+def _expected_bytes(options: JobOptions, files: int, seconds: float) -> int:
+    """Estimate the size of stems and mixes: those in a lossless codec are as large as on a CD."""
     bits = CODECS[options.codec].bits_per_second(options.bitrate) or _BITS_PER_SECOND
-    return stems * int(seconds * bits / 8)
+    return files * int(seconds * bits / 8)
 
 
 def _keyed(new: NewJob, key: str, form: SubmissionForm) -> NewJob:

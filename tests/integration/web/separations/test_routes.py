@@ -51,6 +51,7 @@ async def test_a_new_separation_repeats_the_requested_options(ann: httpx.AsyncCl
     answer = await submit(
         ann, song(3.0), stems="4", codec="mp3", bitrate="192000", offset="1", duration="1.5", mwf="true",
         quality="best", bandwidth="16kHz", only="bass,drums", dither="true",
+        mixes="karaoke=instrumental+vocals@-18dB", without="drums",
         metadata='{"title": "Süß"}', retention_hours="2",
         callback_url="https://example.com/hook", damaged="refuse", track="eng", keep_delay="true",
     )  # fmt: skip
@@ -61,6 +62,7 @@ async def test_a_new_separation_repeats_the_requested_options(ann: httpx.AsyncCl
         "stems": 4, "codec": "mp3", "bitrate": "192k", "offset": 1.0, "duration": 1.5, "bandwidth": "16kHz",
         "mwf": True, "quality": "best", "only": ["drums", "bass"], "callback_url": "https://example.com/hook",
         "retention_hours": 2.0, "damaged": "refuse", "track": "eng", "keep_delay": True, "dither": True,
+        "mixes": {"karaoke": "instrumental+vocals@-18dB"}, "without": ["drums"],
     }  # fmt: skip
     assert body["input"] == {
         "name": "song.wav", "sha256": hashlib.sha256(song(3.0)).hexdigest(), "seconds": 1.5,
@@ -98,6 +100,20 @@ async def test_a_song_becomes_stems(ann: httpx.AsyncClient, player: Player, serv
     assert [stem["name"] for stem in body["stems"]] == ["vocals", "accompaniment"]
     assert body["created_at"] < body["started_at"] < body["finished_at"] < body["expires_at"]
     assert "job.created" in actions(services)
+
+
+async def test_mixes_are_listed_and_served_like_stems(ann: httpx.AsyncClient, player: Player) -> None:
+    path = (await submit(ann, only="vocals", mixes="karaoke=vocals@-18dB")).headers["location"]
+    await player.separate(b"music of ")
+    body = (await ann.get(path)).json()
+    assert [stem["name"] for stem in body["stems"]] == ["vocals"]
+    assert body["mixes"] == [
+        {
+            "name": "karaoke", "url": f"{path}/stems/karaoke", "peaks_url": f"{path}/peaks/karaoke",
+            "size": 16, "sha256": hashlib.sha256(b"music of karaoke").hexdigest(), "media_type": "audio/wav",
+        }
+    ]  # fmt: skip
+    assert (await ann.get(body["mixes"][0]["url"])).content == b"music of karaoke"
 
 
 async def test_a_failure_says_why(ann: httpx.AsyncClient, player: Player) -> None:

@@ -43,16 +43,22 @@ def test_everything_can_be_left_out() -> None:
 
 
 def test_a_form_and_json_mean_the_same() -> None:
+    mixes = {
+        "karaoke": "instrumental+vocals@-18dB", "acapella": "acapella", "instrumental": "instrumental"
+    }  # fmt: skip
     form = [
         ("stems", "4"), ("codec", "mp3"), ("bitrate", "192k"), ("offset", "1.5"), ("duration", "30"),
         ("mwf", "True"), ("dither", "1"), ("bandwidth", "16kHz"), ("only", "bass, vocals"),
+        ("mixes", "karaoke=instrumental+vocals@-18dB"), ("mixes", '{"acapella": "acapella"}'),
+        ("mixes", "instrumental"), ("without", "drums"), ("without", "bass"),
         ("metadata", '{"title": "Süß"}'),
         ("callback_url", "https://example.com/hook"), ("retention_hours", "2"),
     ]  # fmt: skip
     values = {
         "stems": 4, "codec": "mp3", "bitrate": "192k", "offset": 1.5, "duration": 30, "mwf": True,
         "dither": True, "bandwidth": "16kHz", "only": ["bass", "vocals"], "metadata": {"title": "Süß"},
-        "callback_url": "https://example.com/hook", "retention_hours": 2,
+        "callback_url": "https://example.com/hook", "retention_hours": 2, "mixes": mixes,
+        "without": ["drums", "bass"],
     }  # fmt: skip
     sent = from_form(form)
     assert sent.model_copy(update={"source_url": URL}) == from_json(
@@ -61,6 +67,7 @@ def test_a_form_and_json_mean_the_same() -> None:
     assert sent.job_options(MODEL) == JobOptions(
         stems=4, codec="mp3", bitrate="192k", offset=1.5, duration=30, bandwidth="16kHz", mwf=True,
         dither=True, only=("vocals", "bass"), metadata={"title": "Süß"}, callback_url="https://example.com/hook",
+        mixes=mixes, without=("drums", "bass"),
     )  # fmt: skip
 
 
@@ -76,6 +83,7 @@ def test_a_form_and_json_mean_the_same() -> None:
         ("codec", ("MP3", "Mp3"), "mp3"),
         ("bandwidth", ("16KHZ", "16khz", "16kHz"), "16kHz"),
         ("only", ("Vocals,BASS", "vocals, bass,"), ["vocals", "bass"]),
+        ("mixes", ('{"a": "acapella"}', "a=acapella", " a = acapella"), {"a": "acapella"}),
     ],
 )  # fmt: skip
 def test_the_values_of_plain_html_forms_are_understood(
@@ -141,6 +149,7 @@ def test_all_stems_are_as_good_as_none_named() -> None:
         ("mwf", 1), ("mwf", "yes"), ("only", "vocals"), ("metadata", []),
         ("metadata", {str(i): "" for i in range(51)}),
         ("retention_hours", 0), ("retention_hours", True), ("callback_url", ""), ("callback_url", "x" * 2049),
+        ("mixes", ["acapella"]), ("mixes", {str(i): "vocals" for i in range(9)}), ("without", "drums"),
         ("unknown", 1), ("file", "x"), ("source_url", 1), ("source_url", ""), ("source_url", None),
     ],
 )  # fmt: skip
@@ -173,12 +182,31 @@ def test_a_stem_that_the_model_lacks_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("mixes", {"k": "piano"}), ("mixes", {"k": "vocals@loud"}), ("mixes", {"vocals": "bass"}),
+        ("mixes", {"nul": "bass"}), ("without", ["piano"]), ("without", [*MODEL.stems]), ("only", ["k"]),
+    ],
+)  # fmt: skip
+def test_a_mix_that_the_model_cannot_make_is_refused_by_its_field(field: str, value: Any) -> None:
+    with pytest.raises(InvalidFieldsError) as caught:
+        SubmissionForm(stems=4, **{field: value}).job_options(MODEL)
+    assert [*caught.value.fields] == [field]
+
+
+def test_with_a_mix_in_place_of_stems_no_stem_is_asked_for() -> None:
+    form = SubmissionForm(stems=4, only=["k"], mixes={"k": "vocals+bass"})
+    assert form.job_options(MODEL).outputs(MODEL.stems) == ("k",)
+
+
+@pytest.mark.parametrize(
     "fields",
     [
         [("stems", "x")], [("stems", "NaN")], [("offset", "nan")], [("offset", "Infinity")],
         [("offset", "1e999")], [("duration", "1_0")], [("mwf", "maybe")], [("metadata", "{")],
         [("metadata", '"x"')],
-        [("metadata", "[" * 5000)], [("stems", "9" * 5000)], [("only", "voice")],
+        [("metadata", "[" * 5000)], [("stems", "9" * 5000)], [("only", "a b")],
+        [("mixes", "a=vocals"), ("mixes", "a=bass")], [("mixes", "{")], [("mixes", "a b=vocals")],
         [("codec", "wav"), ("codec", "mp3")], [("source_url", URL)], [("surprise", "1")],
     ],
 )  # fmt: skip
