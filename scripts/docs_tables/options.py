@@ -60,7 +60,7 @@ def _value(schema: Mapping[str, Any]) -> str:
 
 def _default(schema: Mapping[str, Any]) -> str:
     default = schema.get("default")
-    return "" if default in (None, False, [], {}) else f"`{default}`"
+    return "" if default in (None, False, [], {}) else f"`{'true' if default is True else default}`"
 
 
 def _codes(values: Iterable[object]) -> str:

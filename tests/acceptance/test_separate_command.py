@@ -22,6 +22,7 @@ from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.audio.writer import AudioWriter
 from spleeter_microservice.cli.exit_statuses import SOME_FAILED
 from tests.support.random_models import write_configured
+from tests.support.tagged_songs import SONG, put, seen
 from tests.support.waiting import wait_until
 
 Result = subprocess.CompletedProcess[str]
@@ -249,13 +250,17 @@ class Mine(AudioAdapter):
 """
 
 
-def test_bitrate_bit_depth_and_dither_reach_the_encoder(here: Run, tmp_path: Path) -> None:
-    song(tmp_path / "song.wav", 2)
+def test_bitrate_bit_depth_dither_and_tags_reach_the_encoder(here: Run, tmp_path: Path) -> None:
+    put(song(tmp_path / "song.wav", 2), SONG)
     for bitrate in ("64k", "256k"):
         assert here("-o", bitrate, "-c", "mp3", "-b", bitrate, "song.wav").returncode == 0
     small, large = ((tmp_path / b / "song" / "drums.mp3").stat().st_size for b in ("64k", "256k"))
     assert 3 < large / small < 4.5
-    for folder, options in (("float", ["--bit-depth", "32f"]), ("usual", []), ("dithered", ["--dither"])):
+    for folder, options in (
+        ("float", ["--bit-depth", "32f"]),
+        ("usual", ["--no-tags"]),
+        ("dithered", ["--no-tags", "--dither"]),
+    ):
         assert here("-o", folder, *options, "song.wav").returncode == 0
     real, usual, dithered = (
         (tmp_path / folder / "song" / "drums.wav").read_bytes() for folder in ("float", "usual", "dithered")
@@ -263,6 +268,8 @@ def test_bitrate_bit_depth_and_dither_reach_the_encoder(here: Run, tmp_path: Pat
     assert len(real) > 2 * 44100 * 8
     assert len(usual) == len(dithered)
     assert usual != dithered
+    assert seen(tmp_path / "float" / "song" / "drums.wav")["title"] == "Söng (drums)"
+    assert "title" not in seen(tmp_path / "usual" / "song" / "drums.wav")
 
 
 def test_mixes_are_written_and_reported_and_impossible_ones_refused(here: Run, tmp_path: Path) -> None:

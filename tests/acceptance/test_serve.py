@@ -1,6 +1,7 @@
 """The whole service as real processes, over HTTP, while processes are killed, restarted and stopped."""
 
 import os
+import shutil
 import signal
 import socket
 import time
@@ -17,6 +18,7 @@ from tests.support.audio_files import RATE, noise
 from tests.support.descriptors import idle_connections, lowered
 from tests.support.raw_http import request
 from tests.support.service import KEY, Service, running, wait_until_gone
+from tests.support.tagged_songs import SONG, png, put, seen
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
@@ -98,11 +100,20 @@ def postgres(service: Service) -> str:
     return path.read_text().partition("\n")[0] if path.exists() else ""
 
 
-def test_a_song_is_separated_over_http(service: Service, clip: Path) -> None:
-    job = service.wait_for(service.submit(clip)["id"])
+def test_a_song_is_separated_over_http(service: Service, clip: Path, tmp_path: Path) -> None:
+    song = put(Path(shutil.copy(clip, tmp_path)), SONG, png())
+    job = service.wait_for(service.submit(song, codec="alac")["id"])
     assert (job["state"], job["model"], job["model_quality"]) == ("succeeded", "2stems", "official")
     assert [stem["name"] for stem in job["stems"]] == ["vocals", "accompaniment"]
     assert job["details"]["weights_sha256"].startswith("7747f9fd")
+    answer = service.client.get(job["stems"][0]["url"])
+    assert answer.headers["content-type"] == "audio/mp4"
+    assert answer.headers["content-disposition"].startswith(
+        f'attachment; filename="{clip.stem} - vocals.m4a"'
+    )
+    stem = tmp_path / "vocals.m4a"
+    stem.write_bytes(answer.content)
+    assert seen(stem) == SONG | {"title": "Söng (vocals)", "cover": (png(), "image/png", 3), "others": []}
 
 
 def test_idle_connections_do_not_stop_another_clients_upload(service: Service, clip: Path) -> None:

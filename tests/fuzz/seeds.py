@@ -14,6 +14,7 @@ from tests.support.audio_files import KINDS, encode_kind, noise
 from tests.support.damaged_forms import damaged_forms
 from tests.support.issuer import KeySet, Signer, usual
 from tests.support.random_models import TINY
+from tests.support.tagged_songs import jpeg, png
 from tests.support.tensorflow_files import block
 
 _CHECKPOINTS = Path(__file__).parents[1] / "golden" / "data" / "checkpoints"
@@ -33,6 +34,11 @@ def audio(*endings: str) -> Iterator[bytes]:
         for kind in KINDS:
             if kind.endswith(endings):
                 yield encode_kind(Path(folder, kind), noise(2000), kind).read_bytes()
+
+
+def pictures() -> Iterator[bytes]:
+    """Yield covers."""
+    yield from (png(), jpeg())
 
 
 def multipart() -> Iterator[bytes]:

@@ -15,8 +15,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from spleeter_microservice.access.jwks import parse_keys
 from spleeter_microservice.access.token_rules import TokenRules, parse_grant
 from spleeter_microservice.access.tokens import TokenVerifier
+from spleeter_microservice.audio.mp4 import find_boxes
 from spleeter_microservice.audio.source import View
 from spleeter_microservice.audio.structure import examine, find_sound
+from spleeter_microservice.audio.tags import TEXTS_OF_MP4, picture_size
 from spleeter_microservice.errors import (
     CheckpointError,
     ConfigurationError,
@@ -157,6 +159,10 @@ def _settings(data: bytes) -> None:
     Settings.from_environment({name: data[1:].decode("utf-8", "surrogateescape")})
 
 
+def _boxes(data: bytes) -> None:
+    find_boxes(View(io.BytesIO(data)), TEXTS_OF_MP4)
+
+
 def _messages(data: bytes) -> None:
     message = framing.decode(data)
     with suppress(framing.ProtocolError):
@@ -172,6 +178,8 @@ TARGETS = {
     "ranges": Target(_ranges, seeds.ranges),
     "chunks": Target(_structure, lambda: seeds.audio("wav", "aiff", "caf", "w64", "au")),
     "mp4": Target(_structure, lambda: seeds.audio("m4a", "mp4")),
+    "boxes": Target(_boxes, lambda: seeds.audio("m4a")),
+    "covers": Target(picture_size, seeds.pictures),
     "ogg": Target(_structure, lambda: seeds.audio("ogg", "opus")),
     "flac": Target(_structure, lambda: seeds.audio("flac")),
     "mp3": Target(_structure, lambda: seeds.audio("mp3")),

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from spleeter_microservice.arrays import Waveform
 from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.resampling import Resampler
+from spleeter_microservice.audio.tagging import add_to_header
+from spleeter_microservice.audio.tags import Tags
 from spleeter_microservice.errors import EncodingError
 
 # Frames converted at a time: small enough for the caches of a core.
@@ -37,13 +39,20 @@ class StemEncoder:
         sample_rate: sample rate of the stem in Hz.
         frames: length of the stem, or an estimate; 0 if it is unknown. See ``Encoder.hides_start``.
         seed: seed of the noise of dither, which should differ between the stems of a song.
+        tags: tags of the stem; ``tagging.add_to_file`` writes those that FFmpeg cannot.
 
     Attributes:
         clipped_samples: number of samples, in both channels, that were beyond full scale and clamped.
     """
 
     def __init__(
-        self, file: Any, output_format: OutputFormat, sample_rate: int, frames: int = 0, seed: int = 0
+        self,
+        file: Any,
+        output_format: OutputFormat,
+        sample_rate: int,
+        frames: int = 0,
+        seed: int = 0,
+        tags: Tags | None = None,
     ) -> None:
         self.clipped_samples = 0
         self._file = file
@@ -59,6 +68,8 @@ class StemEncoder:
             },
         )
         self._stream = self._add_stream(output_format)
+        if tags:
+            add_to_header(self._container, self._encoder.muxer, tags)
         self._resampler = Resampler(sample_rate, self._rate, 2)
         self._block = int(self._stream.codec_context.frame_size)  # frames that are encoded at once
         self._sent = 0  # frames of the song sent to the encoder; negative before its start

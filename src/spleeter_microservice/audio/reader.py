@@ -50,6 +50,7 @@ class AudioReader:
         track: number from 1 or language of the sound track; None selects the main one.
         strict: refuse a damaged or contradictory file instead of adding to ``warnings``.
         keep_delay: begin with silence if the sound begins later than the pictures.
+        tagged: whether to read the tags.
         check: called often while the file is read, which ends with the error that it raises.
 
     Attributes:
@@ -62,6 +63,7 @@ class AudioReader:
         expected_frames: estimated total length of the blocks in frames, or None if unknown.
         track: the sound track that is read.
         start_time: seconds by which the sound begins later than the rest of the file.
+        tags: the tags that stems may have, or None.
         warnings: what was found to be odd so far; complete after the last block.
 
     Raises:
@@ -79,6 +81,7 @@ class AudioReader:
         track: str | None = None,
         strict: bool = False,
         keep_delay: bool = False,
+        tagged: bool = False,
         check: Check = lambda: None,
     ) -> None:
         if not 0 <= offset < math.inf:
@@ -103,6 +106,7 @@ class AudioReader:
         self._valid = self._invalid = 0  # samples so far
         self._file = AudioFile(path, track)
         try:
+            self.tags = self._file.tags() if tagged else None  # before the file is opened for its sound
             self._parts = list(self._file.structure.parts)
             for warning in self._file.structure.warnings:
                 self._warn(warning.code, warning.message, warning.position)

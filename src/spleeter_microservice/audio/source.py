@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, NoReturn
@@ -17,9 +18,11 @@ from av.container import InputContainer
 from spleeter_microservice.audio import tracks
 from spleeter_microservice.audio.parts import Part, Structure
 from spleeter_microservice.audio.structure import examine, find_sound
+from spleeter_microservice.audio.tags import Tags, read_tags
 from spleeter_microservice.errors import (
     EmptyInputError,
     EncryptedInputError,
+    InputError,
     NotAudioError,
     TruncatedInputError,
     UnreadableInputError,
@@ -34,6 +37,7 @@ DEMUXERS = (
 )
 
 _READ_SIZE = 1 << 16  # bytes
+_LARGEST_HEAD = 16 << 20  # bytes before an MP3's sound in which tags are looked for
 _NO_PICTURES = {"max_pixels": "1"}  # a small file may have pictures that take all memory once decoded
 
 
@@ -133,8 +137,25 @@ class AudioFile:
             self._file.close()
             raise
 
-    def open(self, part: Part) -> OpenPart:
+    def tags(self) -> Tags | None:
+        """Return the tags of the file, or None if it has none that can be read."""
+        part = self.structure.parts[0]
+        if part.start <= _LARGEST_HEAD:
+            part = replace(part, start=0)  # the tags of MP3 are before its sound
+        try:
+            opened = self.open(part, "surrogateescape")
+        except InputError:
+            return None
+        with opened.container as container, suppress(av.FFmpegError):
+            return read_tags(container, opened.view)
+        return None
+
+    def open(self, part: Part, invalid_text: str = "replace") -> OpenPart:
         """Open a part of the file and select an audio stream in it.
+
+        Args:
+            part: the part.
+            invalid_text: what to do with bytes in texts that are not UTF-8, as in ``bytes.decode``.
 
         Raises:
             NotAudioError: if it is not in a known audio format.
@@ -145,12 +166,14 @@ class AudioFile:
         """
         view = View(self._file, part)
         try:
-            container = _open_container(self._path, view, self.structure)
+            container = _open_container(self._path, view, self.structure, invalid_text)
         except NotAudioError:
             # Like a player that goes by the name, look for Ogg, MP3 or FLAC behind other data.
             start = find_sound(view)
             view = View(self._file, replace(part, start=part.start + (start or 0)))
-            container = _open_container(self._path, view, self.structure, None if start else "flac")
+            container = _open_container(
+                self._path, view, self.structure, invalid_text, None if start else "flac"
+            )
             if not container.streams.audio[0].codec_context.sample_rate:
                 container.close()
                 raise
@@ -193,7 +216,7 @@ def _refuse_encrypted(path: Path, structure: Structure) -> None:
 
 
 def _open_container(
-    path: Path, view: View, structure: Structure, container_format: str | None = None
+    path: Path, view: View, structure: Structure, invalid_text: str, container_format: str | None = None
 ) -> InputContainer:
     options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "", "err_detect": "crccheck"}
     try:
@@ -205,7 +228,7 @@ def _open_container(
             format=container_format,
             options=_NO_PICTURES,
             container_options=options,
-            metadata_errors="replace",
+            metadata_errors=invalid_text,
             buffer_size=_READ_SIZE,
             io_open=_refuse,
         )

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.encoder import StemEncoder
+from spleeter_microservice.audio.tagging import add_to_file
+from spleeter_microservice.audio.tags import Tags
 from spleeter_microservice.errors import (
     DiskFullError,
     EncodingError,
@@ -43,6 +45,7 @@ class AudioWriter:
         output_format: format to write.
         sample_rate: sample rate of the stem in Hz.
         frames: length of the stem, or an estimate; 0 if it is unknown.
+        tags: tags of the stem, if it has any.
 
     Raises:
         UnwritableOutputError: if the directory cannot be created or written to, or the path is a directory.
@@ -51,9 +54,16 @@ class AudioWriter:
     """
 
     def __init__(
-        self, path: Path, output_format: OutputFormat, sample_rate: int = 44100, frames: int = 0
+        self,
+        path: Path,
+        output_format: OutputFormat,
+        sample_rate: int = 44100,
+        frames: int = 0,
+        tags: Tags | None = None,
     ) -> None:
         self._path = path
+        self._muxer = output_format.encoder.muxer
+        self._tags = tags
         self._folders: list[Path] = []
         # Not derived from the path's name, which may already be as long as names can be.
         self._temporary = path.parent / f".{secrets.token_hex(8)}.part"
@@ -67,7 +77,7 @@ class AudioWriter:
             self._check_name()
             self._file = _WatchedFile(self._temporary)
             seed = zlib.crc32(os.fsencode(self._path.name))  # each time the same, but of each stem its own
-            self._encoder = StemEncoder(self._file, output_format, sample_rate, frames, seed)
+            self._encoder = StemEncoder(self._file, output_format, sample_rate, frames, seed, tags)
 
     def __enter__(self) -> Self:
         return self
@@ -103,6 +113,8 @@ class AudioWriter:
             return
         with self._reporting():
             self._opened().finish()
+            if self._tags and self._file and not self._file.error:
+                add_to_file(self._file, self._muxer, self._tags)
             self._finished = True
             self._close_file()
 
@@ -202,20 +214,23 @@ class AudioWriter:
 
 
 class _WatchedFile:
-    """A new file that remembers its first error.
+    """A new file that remembers its first error while it is written.
 
     FFmpeg gets a negative number instead of an exception, which must not pass through C code. It then
     continues to write, and reports only few errors, and those late.
     """
 
     def __init__(self, path: Path) -> None:
-        self._file: BinaryIO = path.open("xb", buffering=_BUFFER_SIZE)
+        self._file: BinaryIO = path.open("x+b", buffering=_BUFFER_SIZE)
         self.name = ""  # keeps FFmpeg from guessing a format
         self.error: OSError | None = None
 
     @property
     def closed(self) -> bool:
         return self._file.closed
+
+    def read(self, size: int) -> bytes:
+        return self._file.read(size)
 
     def write(self, data: bytes) -> int:
         return self._watch(self._file.write, data)

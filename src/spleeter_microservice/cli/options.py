@@ -37,6 +37,8 @@ def read_options(arguments: argparse.Namespace) -> SeparationOptions:
 
 def _help(option: Option) -> str:
     text = option.help[0].lower() + option.help[1:].removesuffix(".")
+    if option.default is True:
+        return f"do not {text}"
     return (
         text
         if option.default in (None, False, ()) or option.switch
@@ -47,7 +49,7 @@ def _help(option: Option) -> str:
 def _value(option: Option) -> dict[str, Any]:
     """Return the arguments of ``add_argument`` that describe the flag's value."""
     if option.kind is bool:
-        return {"action": "store_true"}
+        return {"action": "store_false" if option.default else "store_true"}
     if option.kind in (tuple, Mapping):
         return {"action": "append", "metavar": option.unit.upper()}
     if option.switch:

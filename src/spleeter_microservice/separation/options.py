@@ -186,6 +186,12 @@ class SeparationOptions:
         choices=("separate", "refuse"),
         switch="refuse",
     )
+    tags: bool = option(
+        True,
+        "Copy the song's title (with the stem's name), artist, album, track, date, genre, tempo, key and "
+        "cover into the stems.",
+        flags=("--no-tags",),
+    )
     track: str | None = option(
         None,
         "Sound track to separate, by its number (from 1) or its language as the file spells it; by default "

@@ -16,6 +16,7 @@ from spleeter_microservice.arrays import Waveform
 from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.decoder import Check
 from spleeter_microservice.audio.reader import AudioReader
+from spleeter_microservice.audio.tags import Tags
 from spleeter_microservice.audio.warnings import AudioWarning
 from spleeter_microservice.audio.writer import AudioWriter
 from spleeter_microservice.errors import InputError
@@ -69,7 +70,13 @@ def separate_song(
     samples, first_block = 0, 0.0
     with (
         _Input(source, separator.sample_rate, options, check) as song,
-        Stems(paths, options.output_format, separator.sample_rate, song.expected_samples or 0) as stems,
+        Stems(
+            paths,
+            options.output_format,
+            separator.sample_rate,
+            song.expected_samples or 0,
+            song.reader.tags,
+        ) as stems,
     ):
         around = song.surroundings() if options.quality == "best" else NOTHING_AROUND
         with closing(separator.separate_blocks(song.blocks, options, stages, around)) as blocks:
@@ -144,7 +151,7 @@ class _Input:
         self._options = options
         self._read = partial(AudioReader, path, sample_rate=sample_rate, check=check, **options.reading)
         self._open = partial(self._read, offset=options.offset, duration=options.duration)
-        self.reader = self._open()
+        self.reader = self._open(tagged=options.tags)
         self._used = False
         self.expected_samples = self.reader.expected_frames
 
@@ -188,13 +195,15 @@ class Stems:
         output_format: OutputFormat,
         sample_rate: int = 44100,
         frames: int = 0,
+        tags: Tags | None = None,
     ) -> None:
         self._stack = ExitStack()
         self._paths = paths
         self._writers: dict[str, AudioWriter] = {}
         with self._stack:
             for name, path in paths.items():
-                writer = AudioWriter(path, output_format, sample_rate, frames)
+                own = tags and tags.of_output(name)
+                writer = AudioWriter(path, output_format, sample_rate, frames, own)
                 self._writers[name] = self._stack.enter_context(writer)
             self._threads = self._stack.enter_context(ThreadPoolExecutor(len(paths) or 1))
             self._stack = self._stack.pop_all()

@@ -12,7 +12,9 @@ from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.song import Stems, separate_song
 from spleeter_microservice.separation.spleeter.network import OnnxNetworks
 from spleeter_microservice.separation.spleeter.pipeline import SpleeterSeparator
+from tests.support.audio_files import encode_kind
 from tests.support.random_models import TINY, written
+from tests.support.tagged_songs import SONG, png, put, seen
 
 NOISE = np.random.default_rng(0).uniform(-1, 1, (5000, 2)).astype(np.float32)
 
@@ -55,6 +57,23 @@ def test_leaving_without_publishing_leaves_nothing(tmp_path: Path) -> None:
     with Stems(paths(tmp_path / "out"), OutputFormat("flac")) as stems:
         stems.write(dict.fromkeys(paths(tmp_path), NOISE))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_stems_get_the_songs_tags_unless_the_caller_does_not_want_them(tmp_path: Path) -> None:
+    songs = [encode_kind(tmp_path / f"{name}.mp3", NOISE, "mp3") for name in ("plain", "tagged")]
+    put(songs[1], SONG, png(), others={"replaygain_track_gain": "-7 dB"})
+    written(TINY, tmp_path / "tiny")
+    separator = SpleeterSeparator(TINY, OnnxNetworks(tmp_path / "tiny", TINY))
+    contents = []
+    for number, (song, tags) in enumerate(zip((*songs, songs[1]), (True, False, True), strict=True)):
+        wanted = {name: tmp_path / f"{number}" / f"{name}.flac" for name in TINY.stems}
+        separate_song(separator, song, wanted, SeparationOptions(codec="flac", tags=tags))
+        contents.append([path.read_bytes() for path in wanted.values()])
+    assert contents[0] == contents[1]
+    for name, path in wanted.items():
+        assert seen(path) == SONG | {
+            "title": f"Söng ({name})", "cover": (png(), "image/png", 3), "others": [],
+        }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,8 @@ def test_a_flag_is_the_option_s_name_unless_the_declaration_says_otherwise() -> 
 
 
 def test_a_flag_without_a_value_sets_the_value_of_its_declaration() -> None:
-    assert parsed("--strict", "--track", "2", "--keep-delay") == SeparationOptions(
-        damaged="refuse", track="2", keep_delay=True
+    assert parsed("--strict", "--track", "2", "--keep-delay", "--no-tags") == SeparationOptions(
+        damaged="refuse", track="2", keep_delay=True, tags=False
     )
 
 

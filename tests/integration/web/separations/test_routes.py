@@ -54,6 +54,7 @@ async def test_a_new_separation_repeats_the_requested_options(ann: httpx.AsyncCl
         mixes="karaoke=instrumental+vocals@-18dB", without="drums",
         metadata='{"title": "Süß"}', retention_hours="2",
         callback_url="https://example.com/hook", damaged="refuse", track="eng", keep_delay="true",
+        tags="false",
     )  # fmt: skip
     body = answer.json()
     assert answer.status_code == 202
@@ -63,6 +64,7 @@ async def test_a_new_separation_repeats_the_requested_options(ann: httpx.AsyncCl
         "mwf": True, "quality": "best", "only": ["drums", "bass"], "callback_url": "https://example.com/hook",
         "retention_hours": 2.0, "damaged": "refuse", "track": "eng", "keep_delay": True, "dither": True,
         "mixes": {"karaoke": "instrumental+vocals@-18dB"}, "without": ["drums"],
+        "tags": False,
     }  # fmt: skip
     assert body["input"] == {
         "name": "song.wav", "sha256": hashlib.sha256(song(3.0)).hexdigest(), "seconds": 1.5,

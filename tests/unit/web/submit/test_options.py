@@ -48,7 +48,7 @@ def test_a_form_and_json_mean_the_same() -> None:
     }  # fmt: skip
     form = [
         ("stems", "4"), ("codec", "mp3"), ("bitrate", "192k"), ("offset", "1.5"), ("duration", "30"),
-        ("mwf", "True"), ("dither", "1"), ("bandwidth", "16kHz"), ("only", "bass, vocals"),
+        ("mwf", "True"), ("dither", "1"), ("tags", "off"), ("bandwidth", "16kHz"), ("only", "bass, vocals"),
         ("mixes", "karaoke=instrumental+vocals@-18dB"), ("mixes", '{"acapella": "acapella"}'),
         ("mixes", "instrumental"), ("without", "drums"), ("without", "bass"),
         ("metadata", '{"title": "Süß"}'),
@@ -56,9 +56,9 @@ def test_a_form_and_json_mean_the_same() -> None:
     ]  # fmt: skip
     values = {
         "stems": 4, "codec": "mp3", "bitrate": "192k", "offset": 1.5, "duration": 30, "mwf": True,
-        "dither": True, "bandwidth": "16kHz", "only": ["bass", "vocals"], "metadata": {"title": "Süß"},
-        "callback_url": "https://example.com/hook", "retention_hours": 2, "mixes": mixes,
-        "without": ["drums", "bass"],
+        "dither": True, "tags": False, "bandwidth": "16kHz", "only": ["bass", "vocals"],
+        "metadata": {"title": "Süß"}, "mixes": mixes, "without": ["drums", "bass"],
+        "callback_url": "https://example.com/hook", "retention_hours": 2,
     }  # fmt: skip
     sent = from_form(form)
     assert sent.model_copy(update={"source_url": URL}) == from_json(
@@ -66,8 +66,8 @@ def test_a_form_and_json_mean_the_same() -> None:
     )
     assert sent.job_options(MODEL) == JobOptions(
         stems=4, codec="mp3", bitrate="192k", offset=1.5, duration=30, bandwidth="16kHz", mwf=True,
-        dither=True, only=("vocals", "bass"), metadata={"title": "Süß"}, callback_url="https://example.com/hook",
-        mixes=mixes, without=("drums", "bass"),
+        dither=True, tags=False, only=("vocals", "bass"), metadata={"title": "Süß"},
+        callback_url="https://example.com/hook", mixes=mixes, without=("drums", "bass"),
     )  # fmt: skip
 
 
