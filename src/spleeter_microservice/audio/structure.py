@@ -248,9 +248,10 @@ def _examine_mp3(file: SeekableFile, start: int, size: int) -> Structure:
     # Xing and Info follow the side information: 17 bytes for mono and 32 for stereo in MPEG 1, 9
     # and 17 in MPEG 2. Flags tell which of the numbers are present.
     for at in (13, 21, 36):
-        if frame[at : at + 4] in (b"Xing", b"Info") and frame[at + 7] & 1:
+        flags = int.from_bytes(frame[at + 4 : at + 8], "big")  # 0 if the file ends before them
+        if frame[at : at + 4] in (b"Xing", b"Info") and flags & 1:
             frames = frame[at + 8 : at + 12]
-            stated_size = frame[at + 12 : at + 16] if frame[at + 7] & 2 else b""
+            stated_size = frame[at + 12 : at + 16] if flags & 2 else b""
     stated, real = int.from_bytes(stated_size, "big"), size - start
     return Structure(
         counts_frames=any(frames) and real <= (stated * 21 // 20 or real), is_whole=0 < stated <= real

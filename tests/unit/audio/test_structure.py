@@ -98,6 +98,14 @@ def test_samples_that_begin_beyond_the_end_can_be_examined() -> None:
     structure_of(b".snd\0\0\0\xe4\xff\0\x1f\x40\0\0\0\3\0\0\xac\x44\0\0\0\2\0\0")
 
 
+@pytest.mark.parametrize("header", [b"Xing", b"Info", b"VBRI"])
+def test_an_mp3_that_ends_within_its_header_can_be_examined(header: bytes) -> None:
+    for before in (13, 21, 36):
+        content = b"\xff\xfb\x90\0".ljust(before, b"\0") + header + b"\0\0\0\x0f" + b"\1" * 16
+        for end in range(len(content)):
+            structure_of(content[:end])
+
+
 def test_a_file_with_very_many_chunks_is_examined_without_delay() -> None:
     structure_of(b"RIFF\0\0\0\0WAVE" + b"junk\0\0\0\0" * 100_000)
     structure_of(b"\0\0\0\x08free" * 100_000)
