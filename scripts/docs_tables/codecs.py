@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from scripts.markdown import table
 from spleeter_microservice.audio.codecs import CODECS, DEFAULT_BITRATE, Codec
 
-_COLUMNS = ("Codec", "Format", "Media type", "Bitrate", "Bit depth")
+_COLUMNS = ("Codec", "Format", "Media type", "Bitrate", "Bit depth", "Sample rates in Hz")
 
 
 def _codecs() -> Iterator[str]:
@@ -22,7 +22,7 @@ def _row(codec: Codec) -> tuple[object, ...]:
         bitrate = f"`{low}k` to `{high}k`, `{DEFAULT_BITRATE}` by default"
         if codec.steps:
             bitrate += f"; the nearest of {', '.join(map(str, codec.steps))}"
-    return f"`{codec.name}`", codec.title, f"`{codec.media_type}`", bitrate, depths
+    return f"`{codec.name}`", codec.title, f"`{codec.media_type}`", bitrate, depths, codec.possible_rates
 
 
 TABLES = {"codecs": _codecs}

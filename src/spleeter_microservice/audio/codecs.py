@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from spleeter_microservice.errors import ConfigurationError
@@ -12,6 +12,7 @@ DEFAULT_BITRATE = "128k"
 
 _BITRATE = re.compile(r"(?P<number>\d{1,9}(\.\d{1,3})?) ?(?P<unit>k?)(bps|bit/s)?", re.IGNORECASE)
 _Options = tuple[tuple[str, str], ...]
+_LOW_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class Codec:
         kilobits: lowest and highest bitrate in thousands of bits per second; None for lossless codecs.
         steps: the only bitrates, in thousands of bits per second; empty if all in the range are possible.
         extension: the extension of its files, by default the name.
+        rates: sample rates in Hz, in ascending order.
+        has_mono: whether a file may have a single channel.
     """
 
     name: str
@@ -72,10 +75,23 @@ class Codec:
     kilobits: tuple[int, int] | None = None
     steps: tuple[int, ...] = ()
     extension: str = ""
+    rates: Sequence[int] = range(1000, 384_001)
+    has_mono: bool = True
 
     def __post_init__(self) -> None:
         """Use the name as the extension by default."""
         object.__setattr__(self, "extension", self.extension or self.name)
+
+    def nearest_rate(self, sample_rate: int) -> int:
+        """Return the sample rate if the codec has it, otherwise the next higher one that it has."""
+        return next((rate for rate in self.rates if rate >= sample_rate), self.rates[-1])
+
+    @property
+    def possible_rates(self) -> str:
+        """Sample rates in Hz, in words."""
+        if isinstance(self.rates, range):
+            return f"{self.rates[0]} to {self.rates[-1]}"
+        return ", ".join(map(str, self.rates))
 
     def encoder(self, bit_depth: str | None) -> Encoder:
         """Return the encoder of a bit depth; None is 16 bits, or the only choice of a lossy codec.
@@ -86,9 +102,10 @@ class Codec:
         depth = "16" if bit_depth is None and None not in self.encoders else bit_depth
         if depth not in self.encoders:
             possible = " or ".join(name for name in self.encoders if name)
-            raise ConfigurationError(
+            raise refused(
+                "bit_depth",
                 f"The codec {self.name} cannot have the bit depth {bit_depth!r}. "
-                + (f"Choose {possible}." if possible else "Leave the bit depth out.")
+                + (f"Choose {possible}." if possible else "Leave the bit depth out."),
             )
         return self.encoders[depth]
 
@@ -108,8 +125,9 @@ class Codec:
             return None
         low, high = self.kilobits
         if not low * 1000 <= bits <= high * 1000:
-            raise ConfigurationError(
-                f"The codec {self.name} cannot have the bitrate {text!r}. It can have {low}k to {high}k."
+            raise refused(
+                "bitrate",
+                f"The codec {self.name} cannot have the bitrate {text!r}. It can have {low}k to {high}k.",
             )
         return min((step * 1000 for step in self.steps), key=lambda step: abs(step - bits), default=bits)
 
@@ -118,8 +136,15 @@ def _parse_bitrate(text: str) -> int:
     match = _BITRATE.fullmatch(text.strip())
     bits = round(float(match["number"]) * (1000 if match["unit"] else 1)) if match else 0
     if not bits:
-        raise ConfigurationError(f"Invalid bitrate {text!r}: write it like 128k or 128000.")
+        raise refused("bitrate", f"Invalid bitrate {text!r}: write it like 128k or 128000.")
     return bits
+
+
+def refused(option: str, reason: str) -> ConfigurationError:
+    """Return the error for an option that does not go with the codec."""
+    error = ConfigurationError(reason)
+    error.fields = {option: reason}
+    return error
 
 
 # The muxer writes the 64-bit header of RF64 only for files larger than 4 GiB.
@@ -182,6 +207,7 @@ CODECS: Mapping[str, Codec] = {
             {None: Encoder("mp3", "libmp3lame", options=(("compression_level", "5"),), drops_padding=True)},
             kilobits=(32, 320),
             steps=(32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+            rates=_LOW_RATES,
         ),
         # FFmpeg ignores the end of the edit list.
         Codec(
@@ -190,6 +216,7 @@ CODECS: Mapping[str, Codec] = {
             "audio/mp4",
             {None: Encoder("ipod", "aac", container_options=_MP4, hides_start=True)},
             kilobits=(16, 512),
+            rates=(7350, *_LOW_RATES, 64000, 88200, 96000),
         ),
         # FFmpeg's own Vorbis encoder, the only one in PyAV's wheels. It has no bitrate, only a quality
         # (``encoder.vorbis_quality``): the bitrate selects the quality that gave it on a pop song, and
@@ -211,8 +238,18 @@ CODECS: Mapping[str, Codec] = {
                 )
             },
             kilobits=(64, 500),
+            rates=range(8000, 48_001),
+            has_mono=False,
         ),
-        Codec("opus", "Opus", "audio/ogg", {None: Encoder("opus", "libopus", "flt")}, kilobits=(6, 510)),
+        # The encoder takes lower rates too, but every decoder returns 48 kHz.
+        Codec(
+            "opus",
+            "Opus",
+            "audio/ogg",
+            {None: Encoder("opus", "libopus", "flt")},
+            kilobits=(6, 510),
+            rates=(48000,),
+        ),
         # FFmpeg's decoder drops two blocks at the start, but its encoder delays by only one.
         Codec(
             "wma",
@@ -220,6 +257,7 @@ CODECS: Mapping[str, Codec] = {
             "audio/x-ms-wma",
             {None: Encoder("asf", "wmav2", lead=1, tail=1)},
             kilobits=(32, 320),
+            rates=range(8000, 48_001),
         ),
     )
 }
@@ -236,6 +274,8 @@ class OutputFormat:
             none.
         dither: whether to add noise of triangular density, two steps wide, before rounding to integers;
             ignored where nothing is rounded.
+        sample_rate: sample rate in Hz; None is that of the stem, or the next higher one that the codec has.
+        channels: number of channels, 1 or 2.
 
     Raises:
         ConfigurationError: if the values do not go together.
@@ -245,12 +285,21 @@ class OutputFormat:
     bitrate: str | None = DEFAULT_BITRATE
     bit_depth: str | None = None
     dither: bool = False
+    sample_rate: int | None = None
+    channels: int = 2
 
     def __post_init__(self) -> None:
         """Refuse what no encoder can do."""
         if self.codec not in CODECS:
             raise ConfigurationError(f"Unknown codec {self.codec!r}. Choose one of {', '.join(CODECS)}.")
         _ = self.encoder, self.bits_per_second
+        codec = CODECS[self.codec]
+        if self.sample_rate is not None and self.sample_rate not in codec.rates:
+            raise refused(
+                "sample_rate",
+                f"The codec {self.codec} cannot have the sample rate {self.sample_rate}. "
+                f"It can have {codec.possible_rates} Hz.",
+            )
 
     @property
     def encoder(self) -> Encoder:

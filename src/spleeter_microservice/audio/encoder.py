@@ -13,7 +13,7 @@ from av.container import OutputContainer
 from numpy.typing import NDArray
 
 from spleeter_microservice.arrays import Waveform
-from spleeter_microservice.audio.codecs import OutputFormat
+from spleeter_microservice.audio.codecs import CODECS, OutputFormat
 from spleeter_microservice.audio.resampling import Resampler
 from spleeter_microservice.audio.tagging import add_to_header
 from spleeter_microservice.audio.tags import Tags
@@ -23,6 +23,7 @@ from spleeter_microservice.errors import EncodingError
 CHUNK = 1 << 14
 
 _CLOSING = 4 << 20  # bytes, at most, that follow the samples or are still in FFmpeg's buffers
+_MOST_BITS_PER_CHANNEL = 256_000  # Opus refuses more
 
 # Bits per second at 44.1 kHz that FFmpeg's Vorbis encoder took for a pop song at each quality. It
 # overflows from quality 118 on.
@@ -31,18 +32,18 @@ _VORBIS_KILOBITS = (73, 120, 154, 182, 206, 245, 261, 276, 301, 357, 396, 451, 4
 
 
 class StemEncoder:
-    """An encoder of one stereo stream into a file-like object, which stays open.
+    """An encoder of one stream into a file-like object, which stays open.
 
     Args:
         file: the file-like object.
         output_format: format to encode in.
-        sample_rate: sample rate of the stem in Hz.
+        sample_rate: sample rate of what is written, in Hz.
         frames: length of the stem, or an estimate; 0 if it is unknown. See ``Encoder.hides_start``.
         seed: seed of the noise of dither, which should differ between the stems of a song.
         tags: tags of the stem; ``tagging.add_to_file`` writes those that FFmpeg cannot.
 
     Attributes:
-        clipped_samples: number of samples, in both channels, that were beyond full scale and clamped.
+        clipped_samples: number of samples, in all channels, that were beyond full scale and clamped.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class StemEncoder:
         file: Any,
         output_format: OutputFormat,
         sample_rate: int,
-        frames: int = 0,
+        frames: float = 0,
         seed: int = 0,
         tags: Tags | None = None,
     ) -> None:
@@ -58,7 +59,8 @@ class StemEncoder:
         self._file = file
         self._noise = np.random.default_rng(seed) if output_format.dither else None
         self._encoder = output_format.encoder
-        self._rate = _possible_rate(self._encoder.name, sample_rate)
+        self._channels = output_format.channels
+        self._rate = output_format.sample_rate or CODECS[output_format.codec].nearest_rate(sample_rate)
         self._container: OutputContainer = av.open(
             file,
             mode="w",
@@ -70,17 +72,17 @@ class StemEncoder:
         self._stream = self._add_stream(output_format)
         if tags:
             add_to_header(self._container, self._encoder.muxer, tags)
-        self._resampler = Resampler(sample_rate, self._rate, 2)
+        self._resampler = Resampler(sample_rate, self._rate, self._channels)
         self._block = int(self._stream.codec_context.frame_size)  # frames that are encoded at once
         self._sent = 0  # frames of the song sent to the encoder; negative before its start
         self._end: int | None = None  # frames that belong into the file
-        self._send(np.zeros((self._encoder.lead * self._block, 2), np.float32))
+        self._send(self._silence(self._encoder.lead * self._block))
         if self._encoder.hides_start and frames >= self._block:  # FFmpeg loses shorter songs
             self._sent = -(-round(frames * self._rate / sample_rate) % self._block)
-            self._send(np.zeros((-self._sent, 2), np.float32))
+            self._send(self._silence(-self._sent))
 
     def write(self, waveform: Waveform) -> None:
-        """Encode the next frames, float32 of shape (frames, 2).
+        """Encode the next frames, float32 of shape (frames, 2); mono is their first channel.
 
         Raises:
             FloatingPointError: if a sample is not finite.
@@ -89,15 +91,21 @@ class StemEncoder:
         if waveform.ndim != 2 or waveform.shape[1] != 2:
             raise ValueError(f"A stem has the shape (frames, 2), not {waveform.shape}.")
         for start in range(0, len(waveform), CHUNK):
-            for piece in self._resampler.push(self._clamped(waveform[start : start + CHUNK])):
+            for piece in self._resampler.push(
+                self._clamped(waveform[start : start + CHUNK, : self._channels])
+            ):
                 self._send(piece)
 
-    def finish(self) -> None:
-        """Encode what is pending and complete the container."""
-        for piece in self._resampler.finish():
+    def finish(self, frames: int | None = None) -> None:
+        """Encode what is pending and complete the container.
+
+        Args:
+            frames: length of the file in frames, if it is not that of everything written, rounded.
+        """
+        for piece in self._resampler.finish(frames):
             self._send(piece)
         self._end = self._sent
-        self._send(np.zeros((self._encoder.tail * self._block, 2), np.float32))
+        self._send(self._silence(self._encoder.tail * self._block))
         self._mux(self._stream.encode(None))
         self._container.start_encoding()  # writes the header, if nothing else was written
         self._container.close()
@@ -114,15 +122,22 @@ class StemEncoder:
             self._container.add_stream(encoder.name, rate=self._rate, options=dict(encoder.options)),
         )
         context = stream.codec_context
-        context.layout = "stereo"
+        context.layout = self._layout
         context.format = encoder.sample_format
         if bits_per_second := output_format.bits_per_second:
-            context.bit_rate = bits_per_second
+            context.bit_rate = min(bits_per_second, self._channels * _MOST_BITS_PER_CHANNEL)
             if encoder.name == "vorbis":
                 context.qscale = True
                 context.global_quality = vorbis_quality(bits_per_second)
         context.open()
         return stream
+
+    @property
+    def _layout(self) -> str:
+        return "mono" if self._channels == 1 else "stereo"
+
+    def _silence(self, frames: int) -> Waveform:
+        return np.zeros((frames, self._channels), np.float32)
 
     def _clamped(self, samples: Waveform) -> Waveform:
         """Return the samples clamped to full scale, and count those that were beyond it."""
@@ -142,7 +157,7 @@ class StemEncoder:
         frame = av.AudioFrame.from_ndarray(
             _in_format(samples, self._encoder.sample_format, self._encoder.bits, self._noise),
             format=self._encoder.sample_format,
-            layout="stereo",
+            layout=self._layout,
         )
         frame.sample_rate = self._rate
         frame.pts = self._sent
@@ -171,16 +186,10 @@ class StemEncoder:
         return True
 
 
-def _possible_rate(encoder: str, sample_rate: int) -> int:
-    """Return the rate if the encoder supports it, otherwise the next higher one that it supports."""
-    rates = sorted(av.Codec(encoder, "w").audio_rates or [sample_rate])
-    return next((rate for rate in rates if rate >= sample_rate), rates[-1])
-
-
 def _in_format(
     samples: Waveform, sample_format: str, bits: int | None, noise: np.random.Generator | None
 ) -> NDArray[Any]:
-    """Return samples as FFmpeg expects them: shape (1, frames × 2) packed, or (2, frames) planar.
+    """Return samples as FFmpeg expects them: (1, frames × channels) packed, or (channels, frames) planar.
 
     Integers are rounded to the nearest and clamped, as libswresample does; 24-bit samples use the
     upper bits of 32. Dither is the difference of two uniform numbers, so that neither the mean nor the

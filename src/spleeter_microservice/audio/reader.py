@@ -44,7 +44,7 @@ class AudioReader:
 
     Args:
         path: the file to read.
-        sample_rate: frames per second of the blocks.
+        sample_rate: frames per second of the blocks; None for those of the file.
         offset: seconds to skip. Offset and duration select exactly what slicing the whole would.
         duration: seconds to read; None reads to the end.
         track: number from 1 or language of the sound track; None selects the main one.
@@ -61,6 +61,7 @@ class AudioReader:
         format_name: FFmpeg's name of the container format.
         announced_duration: seconds that the file claims to last, sometimes an estimate, or None.
         expected_frames: estimated total length of the blocks in frames, or None if unknown.
+        frames: number of frames in the blocks so far.
         track: the sound track that is read.
         start_time: seconds by which the sound begins later than the rest of the file.
         tags: the tags that stems may have, or None.
@@ -75,7 +76,7 @@ class AudioReader:
         self,
         path: Path,
         *,
-        sample_rate: int = 44100,
+        sample_rate: int | None = 44100,
         offset: float = 0.0,
         duration: float | None = None,
         track: str | None = None,
@@ -88,11 +89,8 @@ class AudioReader:
             raise ConfigurationError(f"The offset must be at least 0 seconds, not {offset}.")
         if duration is not None and not 0 < duration < math.inf:
             raise ConfigurationError(f"The duration must be more than 0 seconds, not {duration}.")
-        self.sample_rate = sample_rate
         self._path = path
         self._offset = offset
-        self._start = round(offset * sample_rate)
-        self._stop = None if duration is None else self._start + max(1, round(duration * sample_rate))
         self._closed = False
         # FFmpeg crashes if a file is closed while another thread decodes it. This can happen: an
         # interrupted executor does not wait for a thread that it was just starting.
@@ -104,6 +102,7 @@ class AudioReader:
         self._done = 0.0  # seconds of the parts before the current one
         self._opened = False
         self._valid = self._invalid = 0  # samples so far
+        self.frames = 0
         self._file = AudioFile(path, track)
         try:
             self.tags = self._file.tags() if tagged else None  # before the file is opened for its sound
@@ -117,6 +116,9 @@ class AudioReader:
             raise
         context = self._part.stream.codec_context
         self.source_sample_rate = int(context.sample_rate)
+        self.sample_rate = rate = sample_rate or self.source_sample_rate
+        self._start = round(offset * rate)
+        self._stop = None if duration is None else self._start + max(1, round(duration * rate))
         self.source_channels = int(self._part.layout.nb_channels)
         self.codec_name = str(context.codec.name)
         self.format_name = str(self._part.container.format.name)
@@ -160,12 +162,11 @@ class AudioReader:
             UnreadableInputError: if reading the file fails.
             ValueError: if the reader is closed.
         """
-        position = self._start
         for block in self._while_open(_in_blocks(self._selection(), frames)):
-            self._clear_invalid(block, position)
-            position += len(block)
+            self._clear_invalid(block, self._start + self.frames)
+            self.frames += len(block)
             yield block
-        if position == self._start:
+        if not self.frames:
             raise self._no_samples()
         if self._invalid > self._valid:
             text = f"Most samples of {self._path} are not finite numbers within ±1e13."

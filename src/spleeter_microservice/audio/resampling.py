@@ -151,11 +151,13 @@ class Resampler:
         self._frames_out += sum(map(len, chunks))
         return chunks
 
-    def finish(self) -> list[Array]:
-        """Return the rest of the output, at the end of the stream."""
+    def finish(self, frames: int | None = None) -> list[Array]:
+        """Return the rest of the output, at the end of the stream, which then has so many frames."""
         if not self._frames_in:
             return []
-        rest = round(self._frames_in * self._target_rate / self._source_rate) - self._frames_out
+        if frames is None:
+            frames = round(self._frames_in * self._target_rate / self._source_rate)
+        rest = frames - self._frames_out
         padding = np.zeros((rest, self._channels), np.float32)
         return [np.concatenate([*self._resample(None), padding])[:rest]]
 

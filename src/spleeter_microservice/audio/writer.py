@@ -43,8 +43,8 @@ class AudioWriter:
     Args:
         path: path of the file.
         output_format: format to write.
-        sample_rate: sample rate of the stem in Hz.
-        frames: length of the stem, or an estimate; 0 if it is unknown.
+        sample_rate: sample rate of what is written, in Hz.
+        frames: its length, or an estimate; 0 if it is unknown.
         tags: tags of the stem, if it has any.
 
     Raises:
@@ -58,7 +58,7 @@ class AudioWriter:
         path: Path,
         output_format: OutputFormat,
         sample_rate: int = 44100,
-        frames: int = 0,
+        frames: float = 0,
         tags: Tags | None = None,
     ) -> None:
         self._path = path
@@ -89,7 +89,7 @@ class AudioWriter:
 
     @property
     def clipped_samples(self) -> int:
-        """Number of samples, in both channels, that were beyond full scale and clamped."""
+        """Number of samples, in all channels, that were beyond full scale and clamped."""
         return self._encoder.clipped_samples if self._encoder else 0
 
     def write(self, waveform: NDArray[np.float32]) -> None:
@@ -103,8 +103,11 @@ class AudioWriter:
         with self._reporting():
             self._opened().write(waveform)
 
-    def finish(self) -> None:
+    def finish(self, frames: int | None = None) -> None:
         """Encode what is pending and close the file, which keeps its temporary name.
+
+        Args:
+            frames: length of the file in frames, if it is not that of everything written, rounded.
 
         Raises:
             OutputError: as ``write``; many media report only now that they are full.
@@ -112,7 +115,7 @@ class AudioWriter:
         if self._finished:
             return
         with self._reporting():
-            self._opened().finish()
+            self._opened().finish(frames)
             if self._tags and self._file and not self._file.error:
                 add_to_file(self._file, self._muxer, self._tags)
             self._finished = True

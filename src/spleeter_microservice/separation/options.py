@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from numbers import Integral, Real
 from typing import Any, get_args, get_origin, get_type_hints
 
-from spleeter_microservice.audio.codecs import CODECS, DEFAULT_BITRATE, OutputFormat
+from spleeter_microservice.audio.codecs import CODECS, DEFAULT_BITRATE, OutputFormat, refused
 from spleeter_microservice.errors import ConfigurationError
 from spleeter_microservice.separation.mixes import (
     MIX_NAME,
@@ -139,7 +139,17 @@ class SeparationOptions:
         None,
         "Bits per sample of a lossless codec, 16 by default; 32f, floating point, is for WAV and AIFF.",
         choices=tuple(dict.fromkeys(depth for codec in CODECS.values() for depth in codec.encoders if depth)),
-        http=False,
+        example="24",
+    )
+    sample_rate: str | None = option(
+        None,
+        "Sample rate of the stems in Hz, or source for that of the song, with exactly as many samples; by "
+        "default the model's, 44100, or the next higher one that the codec has.",
+        pattern=r"^(source|[1-9][0-9]{3,5})$",
+        example="48000",
+    )
+    channels: str = option(
+        "stereo", "Channels of the stems. source: a mono song has mono stems.", choices=("stereo", "source")
     )
     dither: bool = option(
         False, "Add noise before lossless stems are rounded, so that what is quieter than a step is not lost."
@@ -228,13 +238,16 @@ class SeparationOptions:
     )
 
     def __post_init__(self) -> None:
-        """Choose what depends on the quality and was left open, and read names and mixes.
+        """Choose what depends on the quality and was left open, and read names, mixes and whole numbers.
 
         Raises:
             ConfigurationError: if two mixes have the same name.
         """
         for name, read in (("only", read_names), ("without", read_names), ("mixes", read_mixes)):
             object.__setattr__(self, name, read(getattr(self, name)))
+        for name in ("bitrate", "bit_depth", "sample_rate", "track"):
+            if type(value := getattr(self, name)) is int:
+                object.__setattr__(self, name, str(value))
         for each in fields(self):
             if "best" in each.metadata and getattr(self, each.name) is None:
                 value = each.metadata["best" if self.quality == "best" else "default"]
@@ -242,12 +255,32 @@ class SeparationOptions:
 
     @property
     def output_format(self) -> OutputFormat:
-        """Format of the stems' files.
+        """Format of the stems' files, as far as it does not depend on the song.
 
         Raises:
-            ConfigurationError: if codec, bitrate and bit depth do not go together.
+            ConfigurationError: if codec, bitrate, bit depth, sample rate and channels do not go together.
         """
-        return OutputFormat(self.codec, self.bitrate, self.bit_depth, self.dither)
+        rate = self.sample_rate if self.sample_rate != "source" else None
+        if rate and not rate.isdecimal():
+            raise ConfigurationError(f"Invalid sample rate {rate!r}. Write it in Hz, like 48000, or source.")
+        if self.channels == "source" and not CODECS[self.codec].has_mono:
+            raise refused(
+                "channels", f"The codec {self.codec} cannot have one channel. Choose another, or stereo."
+            )
+        return OutputFormat(
+            self.codec, self.bitrate, self.bit_depth, self.dither, int(rate) if rate else None
+        )
+
+    def output_format_of(self, sample_rate: int, channels: int) -> OutputFormat:
+        """Return the format of the stems' files for a song with a sample rate in Hz and a number of channels.
+
+        Raises:
+            ConfigurationError: if the codec cannot have the song's sample rate.
+        """
+        found = self.output_format
+        if self.sample_rate == "source":
+            found = replace(found, sample_rate=sample_rate)
+        return replace(found, channels=1) if self.channels == "source" and channels == 1 else found
 
     @property
     def reading(self) -> dict[str, Any]:

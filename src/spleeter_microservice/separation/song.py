@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from spleeter_microservice.arrays import Waveform
 from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.decoder import Check
 from spleeter_microservice.audio.reader import AudioReader
+from spleeter_microservice.audio.resampling import Resampler
 from spleeter_microservice.audio.tags import Tags
 from spleeter_microservice.audio.warnings import AudioWarning
 from spleeter_microservice.audio.writer import AudioWriter
@@ -72,9 +74,9 @@ def separate_song(
         _Input(source, separator.sample_rate, options, check) as song,
         Stems(
             paths,
-            options.output_format,
+            song.output_format,
             separator.sample_rate,
-            song.expected_samples or 0,
+            song.expected_samples,
             song.reader.tags,
         ) as stems,
     ):
@@ -86,13 +88,17 @@ def separate_song(
                 with stages.measure("measure"):
                     mixes = [waveforms[name].T for name in recipes]
                     meter.add(block.mix, block.stems, block.covered, block.expected, mixes)
+                if song.output_format.channels == 1:
+                    waveforms = {name: _centred(stem) for name, stem in waveforms.items()}
                 stems.write(waveforms, stages)
                 if watch:
                     watch(waveforms)
                 samples += block.mix.shape[1]
                 if progress:
-                    progress(samples, song.expected_samples)
-        stems.publish()
+                    progress(samples, round(song.expected_samples) or None)
+        rate = song.output_format.sample_rate or separator.sample_rate
+        samples = song.frames or round(samples * rate / separator.sample_rate)
+        stems.publish(song.frames)
     measurements = meter.result()
     measured = zip((*separator.stems, *recipes), (*measurements.stems, *meter.mixes()), strict=True)
     outputs = {
@@ -105,7 +111,7 @@ def separate_song(
         stems={name: output for name, output in outputs.items() if name not in recipes},
         mixes={name: output for name, output in outputs.items() if name in recipes},
         measurements=measurements,
-        duration=samples / separator.sample_rate,
+        duration=samples / rate,
         samples=samples,
         elapsed=time.perf_counter() - start,
         first_block=first_block,
@@ -143,24 +149,50 @@ def _quiet(level: float | None) -> list[AudioWarning]:
     return [AudioWarning("quiet", f"{text} Choose best quality, or raise its level.", 0.0)]
 
 
+def _centred(waveform: Waveform) -> Waveform:
+    """Return both channels as their mean, exactly alike."""
+    return np.repeat(waveform.mean(axis=1, keepdims=True), 2, axis=1)
+
+
 class _Input:
-    """The input, opened again for each pass over it."""
+    """The input, opened again for each pass over it.
+
+    Attributes:
+        reader: its latest pass.
+        output_format: format of the stems.
+        expected_samples: estimated number of all samples for the model, or 0 if that is unknown.
+    """
 
     def __init__(self, path: Path, sample_rate: int, options: SeparationOptions, check: Check) -> None:
         self._check = check
         self._options = options
-        self._read = partial(AudioReader, path, sample_rate=sample_rate, check=check, **options.reading)
+        # Selected at its own rate, a part of a song begins and ends exactly at the song's samples.
+        self._sample_rate = sample_rate
+        rate = None if options.sample_rate == "source" else sample_rate
+        self._read = partial(AudioReader, path, sample_rate=rate, check=check, **options.reading)
         self._open = partial(self._read, offset=options.offset, duration=options.duration)
         self.reader = self._open(tagged=options.tags)
         self._used = False
-        self.expected_samples = self.reader.expected_frames
+        try:
+            self.output_format = options.output_format_of(
+                self.reader.source_sample_rate, self.reader.source_channels
+            )
+        except BaseException:
+            self.reader.close()
+            raise
+        self.expected_samples = (self.reader.expected_frames or 0) * sample_rate / self.reader.sample_rate
 
     def blocks(self) -> Iterator[Waveform]:
         if self._used:
             self.reader.close()
             self.reader = self._open()
         self._used = True
-        return self._checked(self.reader.blocks(_BLOCK))
+        return self._resampled(self.reader)
+
+    @property
+    def frames(self) -> int | None:
+        """Number of frames in the latest pass if the stems must have as many, otherwise None."""
+        return self.reader.frames if self._options.sample_rate == "source" else None
 
     def surroundings(self) -> Surroundings:
         """Read what precedes and what follows the selected part of the file."""
@@ -171,13 +203,15 @@ class _Input:
 
     def _part(self, offset: float, duration: float) -> Waveform:
         with suppress(InputError), self._read(offset=offset, duration=duration) as reader:
-            return np.concatenate(list(self._checked(reader.blocks(_BLOCK))))
+            return np.concatenate(list(self._resampled(reader)))
         return NOTHING_AROUND[0]  # nothing is there, or nothing that can be read
 
-    def _checked(self, blocks: Iterator[Waveform]) -> Iterator[Waveform]:
-        for block in blocks:
+    def _resampled(self, reader: AudioReader) -> Iterator[Waveform]:
+        resampler = Resampler(reader.sample_rate, self._sample_rate, 2)
+        for block in reader.blocks(_BLOCK):
             self._check()
-            yield block
+            yield from resampler.push(block)
+        yield from resampler.finish(math.ceil(reader.frames * self._sample_rate / reader.sample_rate))
 
     def __enter__(self) -> Self:
         return self
@@ -194,7 +228,7 @@ class Stems:
         paths: Mapping[str, Path],
         output_format: OutputFormat,
         sample_rate: int = 44100,
-        frames: int = 0,
+        frames: float = 0,
         tags: Tags | None = None,
     ) -> None:
         self._stack = ExitStack()
@@ -217,14 +251,17 @@ class Stems:
 
         list(self._threads.map(write, self._writers, self._writers.values()))
 
-    def publish(self) -> None:
+    def publish(self, frames: int | None = None) -> None:
         """Complete all files, then rename them to their paths; if one fails, none keeps its path.
+
+        Args:
+            frames: length of each file, if it is not that of what was written, rounded.
 
         Raises:
             OutputError: if a file cannot be completed or renamed.
         """
         for writer in self._writers.values():
-            writer.finish()
+            writer.finish(frames)
         with ExitStack() as undo:
             for name, writer in self._writers.items():
                 writer.commit()

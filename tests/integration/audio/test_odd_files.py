@@ -16,6 +16,7 @@ from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.audio.warnings import WARNINGS, AudioWarning
 from spleeter_microservice.errors import NoSuchTrackError, TruncatedInputError
 from tests.support.audio_files import KINDS, RATE, Waveform, distance, encode, encode_kind, noise, read
+from tests.support.films import film
 
 SECONDS = 1.2
 SONG = noise(round(SECONDS * RATE))
@@ -42,40 +43,12 @@ def data_of(kind: str, folder: Path, song: Waveform = SONG) -> bytes:
     return encode_kind(folder / f"made.{kind}", song, kind).read_bytes()
 
 
-def tracks(path: Path, muxer: str, sounds: dict[str, Waveform], late: float = 0) -> Path:
-    """Write a film whose sound tracks, by language, begin ``late`` seconds after the pictures."""
-    with av.open(str(path), "w", format=muxer) as container:
-        screen = container.add_stream("mpeg4", rate=25)
-        assert isinstance(screen, av.VideoStream)
-        screen.width = screen.height = 32
-        screen.pix_fmt = "yuv420p"
-        streams: list[AudioStream] = []
-        for language in sounds:
-            stream = container.add_stream("aac", rate=48_000)
-            stream.codec_context.layout = "stereo"
-            stream.metadata["language"] = language
-            streams.append(stream)
-        for number in range(50):
-            picture = av.VideoFrame(32, 32, "yuv420p")
-            picture.pts = number
-            container.mux(screen.encode(picture))
-        container.mux(screen.encode(None))
-        for stream, sound in zip(streams, sounds.values(), strict=True):
-            frame = av.AudioFrame.from_ndarray(sound.reshape(1, -1), format="flt", layout="stereo")
-            frame.sample_rate, frame.pts = 48_000, round(late * 48_000)
-            resampler = av.AudioResampler(stream.codec_context.format, "stereo", 48_000)
-            for part in resampler.resample(frame):
-                container.mux(stream.encode(part))
-            container.mux(stream.encode(None))
-    return path
-
-
 # Tracks
 
 
 @pytest.mark.parametrize("muxer", ["mov", "mp4"])
 def test_the_track_that_decodes_is_taken(tmp_path: Path, muxer: str) -> None:
-    path = tracks(tmp_path / "memo.qta", muxer, {"eng": SONG, "deu": SECOND})
+    path = film(tmp_path / "memo.qta", muxer, {"eng": SONG, "deu": SECOND})
     *others, unknown, known = path.read_bytes().split(b"trak")
     unknown = unknown.replace(b"mp4a", b"apac").replace(b"esds", b"dapa")
     path.write_bytes(b"trak".join((*others, unknown, known)))
@@ -86,7 +59,7 @@ def test_the_track_that_decodes_is_taken(tmp_path: Path, muxer: str) -> None:
 
 @pytest.mark.parametrize("muxer", ["matroska", "mp4"])
 def test_a_track_is_chosen_by_number_or_language(tmp_path: Path, muxer: str) -> None:
-    path = tracks(tmp_path / "karaoke", muxer, {"eng": SONG, "deu": SECOND})
+    path = film(tmp_path / "karaoke", muxer, {"eng": SONG, "deu": SECOND})
     for track, number in ((None, 1), ("2", 2), ("deu", 2), ("DEU", 2), ("1", 1), ("eng", 1)):
         with AudioReader(path, track=track, sample_rate=48_000) as reader:
             result = np.concatenate(list(reader.blocks(5000)))
@@ -99,7 +72,7 @@ def test_a_track_is_chosen_by_number_or_language(tmp_path: Path, muxer: str) -> 
 
 @pytest.mark.parametrize("muxer", ["matroska", "mp4", "mpegts"])
 def test_the_delay_of_the_sound_is_told_and_kept_on_request(tmp_path: Path, muxer: str) -> None:
-    path = tracks(tmp_path / "film", muxer, {"eng": SONG}, late=0.5)
+    path = film(tmp_path / "film", muxer, {"eng": SONG}, late=0.5)
     with AudioReader(path, sample_rate=48_000) as reader:
         assert reader.start_time == pytest.approx(0.5, abs=0.06)
         start = reader.start_time

@@ -11,7 +11,9 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -21,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typing_extensions import Buffer
 
-from spleeter_microservice.audio.codecs import CODECS, OutputFormat
+from spleeter_microservice.audio.codecs import CODECS, Codec, OutputFormat
 from spleeter_microservice.audio.encoder import StemEncoder
 from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.audio.writer import AudioWriter
@@ -240,6 +242,25 @@ def test_other_sample_rates_can_be_written(tmp_path: Path, codec: str, rate: int
         writer.commit()
     result = read(path, sample_rate=rate)
     assert len(result) == len(song) or codec == "wma"
+    assert lag(song, result) == 0
+
+
+@pytest.mark.parametrize(
+    "codec", [codec for codec in CODECS.values() if codec.has_mono], ids=lambda c: c.name
+)
+def test_mono_can_be_written_at_the_lowest_rate_and_the_highest_bitrate(tmp_path: Path, codec: Codec) -> None:
+    path = tmp_path / f"stem.{codec.name}"
+    rate = codec.rates[0]
+    highest = f"{codec.kilobits[1]}k" if codec.kilobits else None
+    song = np.repeat(noise(2 * 5 * 1152 + 99, 1), 2, axis=1)
+    chosen = OutputFormat(codec.name, highest, sample_rate=rate, channels=1)
+    with AudioWriter(path, chosen, rate, len(song)) as writer:
+        writer.write(song)
+        writer.commit()
+    with AudioReader(path, sample_rate=None) as reader:
+        result = np.concatenate(list(reader.blocks(5000)))
+    assert (reader.sample_rate, reader.source_channels) == (rate, 1)
+    assert len(result) == len(song) or codec.name == "wma"
     assert lag(song, result) == 0
 
 
@@ -496,7 +517,8 @@ def test_samples_that_are_not_finite_numbers_are_refused(tmp_path: Path, value: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_the_encoder_refuses_is_reported(tmp_path: Path) -> None:
+def test_what_the_encoder_refuses_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(cast("dict[str, Codec]", CODECS), "wma", replace(CODECS["wma"], rates=(192_000,)))
     with pytest.raises(EncodingError, match=r"stem\.wma could not be encoded: .* Choose another"):
         AudioWriter(tmp_path / "stem.wma", OutputFormat("wma"), sample_rate=192_000)
     assert list(tmp_path.iterdir()) == []

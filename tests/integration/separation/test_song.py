@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from spleeter_microservice.audio.codecs import OutputFormat
+from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.audio.writer import AudioWriter
-from spleeter_microservice.errors import EncodingError, UnwritableOutputError
+from spleeter_microservice.errors import ConfigurationError, EncodingError, UnwritableOutputError
 from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.song import Stems, separate_song
 from spleeter_microservice.separation.spleeter.network import OnnxNetworks
@@ -17,6 +18,13 @@ from tests.support.random_models import TINY, written
 from tests.support.tagged_songs import SONG, png, put, seen
 
 NOISE = np.random.default_rng(0).uniform(-1, 1, (5000, 2)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> SpleeterSeparator:
+    folder = tmp_path_factory.mktemp("tiny")
+    written(TINY, folder)
+    return SpleeterSeparator(TINY, OnnxNetworks(folder, TINY))
 
 
 def paths(folder: Path) -> dict[str, Path]:
@@ -79,14 +87,81 @@ def test_stems_get_the_songs_tags_unless_the_caller_does_not_want_them(tmp_path:
 @pytest.mark.parametrize(
     ("level", "text"), [(-34.9, None), (-35.1, "-35.1 dB"), (-70.0, "-70.0 dB"), (-np.inf, None)]
 )
-def test_a_quiet_song_is_separated_with_a_warning(tmp_path: Path, level: float, text: str | None) -> None:
+def test_a_quiet_song_is_separated_with_a_warning(
+    tmp_path: Path, tiny: SpleeterSeparator, level: float, text: str | None
+) -> None:
     song = NOISE * np.float32(10 ** (level / 20) / np.sqrt(np.mean(np.square(NOISE))))
     with AudioWriter(tmp_path / "song.wav", OutputFormat(bit_depth="32f")) as writer:
         writer.write(song)
         writer.commit()
-    written(TINY, tmp_path / "tiny")
-    networks = OnnxNetworks(tmp_path / "tiny", TINY)
     strict = SeparationOptions(damaged="refuse")
-    result = separate_song(SpleeterSeparator(TINY, networks), tmp_path / "song.wav", {}, strict)
+    result = separate_song(tiny, tmp_path / "song.wav", {}, strict)
     assert [warning.code for warning in result.warnings] == (["quiet"] if text else [])
     assert all(str(text) in warning.message for warning in result.warnings)
+
+
+@pytest.mark.parametrize(("offset", "duration"), [(0.0, None), (0.0377, 0.5123)])
+@pytest.mark.parametrize("rate", [48000, 96000, 44100, 44056, 37800, 22050, 11025, 8000])
+def test_at_its_own_rate_a_song_is_as_long_and_every_click_at_the_same_sample(
+    tmp_path: Path, tiny: SpleeterSeparator, rate: int, offset: float, duration: float | None
+) -> None:
+    song = np.zeros((rate + 17, 2), np.float32)
+    clicks = [round(rate * seconds) for seconds in (0.0501, 0.3017, 0.777)]
+    song[clicks] = 0.5
+    exact = OutputFormat(bit_depth="32f", channels=1)
+    with AudioWriter(tmp_path / "song.wav", exact, rate) as writer:
+        writer.write(song)
+        writer.commit()
+    options = SeparationOptions(
+        bit_depth="32f", sample_rate="source", channels="source", bandwidth="full", offset=offset,
+        duration=duration,
+    )  # fmt: skip
+    wanted = paths(tmp_path)
+    result = separate_song(tiny, tmp_path / "song.wav", wanted, options)
+    start = round(offset * rate)
+    expected = song[start:][: None if duration is None else round(duration * rate), 0]
+    total = np.zeros(len(expected), np.float32)
+    for path in wanted.values():
+        with AudioReader(path, sample_rate=None) as reader:
+            (block,) = reader.blocks(len(song))
+        assert (reader.sample_rate, reader.source_channels) == (rate, 1)
+        total += block[:, 0]
+    assert (result.samples, result.duration) == (len(expected), len(expected) / rate)
+    for click in np.flatnonzero(expected):
+        around = slice(max(0, click - rate // 50), click + rate // 50)
+        assert around.start + np.abs(total[around]).argmax() == click
+
+
+def test_two_channels_stay_two_and_another_rate_is_as_long_as_the_song(
+    tmp_path: Path, tiny: SpleeterSeparator
+) -> None:
+    with AudioWriter(tmp_path / "song.wav", OutputFormat()) as writer:
+        writer.write(NOISE)
+        writer.commit()
+    plain, chosen = paths(tmp_path / "plain"), paths(tmp_path / "chosen")
+    separate_song(tiny, tmp_path / "song.wav", plain, SeparationOptions())
+    separate_song(
+        tiny, tmp_path / "song.wav", chosen, SeparationOptions(sample_rate="source", channels="source")
+    )
+    assert {name: path.read_bytes() for name, path in plain.items()} == {
+        name: path.read_bytes() for name, path in chosen.items()
+    }
+    result = separate_song(tiny, tmp_path / "song.wav", chosen, SeparationOptions(sample_rate="48000"))
+    with AudioReader(chosen["drums"], sample_rate=None) as reader:
+        (block,) = reader.blocks(1 << 16)
+    assert reader.sample_rate == 48000
+    assert len(block) == result.samples == round(len(NOISE) * 48000 / 44100)
+
+
+def test_a_codec_that_cannot_have_the_songs_rate_is_refused_and_leaves_nothing(
+    tmp_path: Path, tiny: SpleeterSeparator
+) -> None:
+    with AudioWriter(tmp_path / "song.wav", OutputFormat()) as writer:
+        writer.write(NOISE)
+        writer.commit()
+    source = SeparationOptions(codec="opus", sample_rate="source")
+    with pytest.raises(
+        ConfigurationError, match=r"opus cannot have the sample rate 44100\. It can have 48000 Hz"
+    ):
+        separate_song(tiny, tmp_path / "song.wav", paths(tmp_path), source)
+    assert [path.name for path in tmp_path.iterdir()] == ["song.wav"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import av
 import pytest
 
-from spleeter_microservice.audio.codecs import CODECS, OutputFormat
+from spleeter_microservice.audio.codecs import CODECS, Codec, OutputFormat
 from spleeter_microservice.audio.encoder import vorbis_quality
 from spleeter_microservice.errors import ConfigurationError
 
@@ -49,6 +49,17 @@ def test_a_lossless_codec_ignores_the_bitrate_but_not_nonsense() -> None:
     assert OutputFormat("wav", bitrate="1k").bits_per_second is None
     with pytest.raises(ConfigurationError, match="bitrate"):
         OutputFormat("wav", bitrate="abc")
+
+
+@pytest.mark.parametrize("codec", CODECS.values(), ids=lambda codec: codec.name)
+def test_a_sample_rate_that_the_codec_cannot_have_is_refused_with_those_it_can_have(codec: Codec) -> None:
+    for rate in (codec.rates[0], codec.rates[-1]):
+        assert OutputFormat(codec.name, sample_rate=rate).sample_rate == codec.nearest_rate(rate) == rate
+    for rate in (0, codec.rates[0] - 1, codec.rates[-1] + 1):
+        with pytest.raises(ConfigurationError, match=f"It can have {codec.possible_rates} Hz") as caught:
+            OutputFormat(codec.name, sample_rate=rate)
+        assert list(caught.value.fields) == ["sample_rate"]
+    assert codec.nearest_rate(44100) == (48000 if codec.name == "opus" else 44100)
 
 
 def test_an_unknown_codec_is_refused_with_the_list_of_the_known() -> None:

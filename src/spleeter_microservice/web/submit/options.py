@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     ConfigDict,
     Field,
     TypeAdapter,
@@ -78,6 +79,11 @@ _Mixes = dict[Annotated[str, Field(pattern=MIX_NAME)], _Expression]
 _Url = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(printable)]
 
 
+def _text_of_number(value: Any) -> Any:
+    """Return a whole number as text: 24 and "24" mean the same."""
+    return str(value) if type(value) is int else value
+
+
 def _field(option: Option) -> tuple[Any, Any]:
     """Return the type and the description of an option's field; left out, it is None if it may be."""
     kind: Any = Literal[option.choices] if option.choices else option.kind
@@ -97,6 +103,8 @@ def _field(option: Option) -> tuple[Any, Any]:
     facts: dict[str, Any] = {name: limit for name, limit in limits.items() if limit is not None}
     if option.kind is float:
         facts["allow_inf_nan"] = False
+    if option.kind is str and option.may_be_none:
+        kind = Annotated[kind, BeforeValidator(_text_of_number)]
     if option.example is not None:
         facts["examples"] = [option.example]
     return (kind | None if option.may_be_none else kind), Field(
@@ -145,7 +153,7 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
     )
 
     def check(self, config: ApiConfig, policy: UrlPolicy) -> None:
-        """Check the fields that depend on the operator's settings.
+        """Check the fields that depend on each other or on the operator's settings.
 
         Raises:
             InvalidFieldsError: naming the field that is refused.
@@ -154,6 +162,10 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
         hours = config.max_retention / timedelta(hours=1)
         if self.retention_hours is not None and self.retention_hours > hours:
             _refuse("retention_hours", f"At most {hours:g} hours are allowed here.")
+        try:
+            _ = JobOptions(**self._chosen).output_format
+        except ConfigurationError as error:
+            raise InvalidFieldsError(error.fields) from error
         if self.callback_url is None:
             return
         if not config.signing_webhooks:
@@ -183,10 +195,8 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
         Raises:
             InvalidFieldsError: if they do not go together.
         """
-        sent = self.model_fields_set
-        chosen = {option.name: getattr(self, option.name) for option in HTTP_OPTIONS if option.name in sent}
         options = JobOptions(
-            **chosen | {"bitrate": _canonical_bitrate(self.codec, self.bitrate)},
+            **self._chosen | {"bitrate": _canonical_bitrate(self.codec, self.bitrate)},
             stems=self.stems,
             metadata=self.metadata,
             callback_url=self.callback_url,
@@ -200,6 +210,12 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
             options.outputs(model.stems)
         wanted = tuple(name for name in names if name in options.only)
         return replace(options, only=() if wanted == model.stems else wanted)
+
+    @property
+    def _chosen(self) -> dict[str, Any]:
+        """The options that were sent."""
+        sent = self.model_fields_set
+        return {option.name: getattr(self, option.name) for option in HTTP_OPTIONS if option.name in sent}
 
 
 def _canonical_bitrate(codec: str, bitrate: str | None) -> str | None:

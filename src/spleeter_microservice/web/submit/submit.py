@@ -16,14 +16,16 @@ from fastapi import Request
 
 from spleeter_microservice.access.principal import Principal
 from spleeter_microservice.access.shares import Share
-from spleeter_microservice.audio.codecs import CODECS
+from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audit.record import Action
 from spleeter_microservice.errors import (
     AntivirusError,
     AuditUnwritableError,
+    ConfigurationError,
     DatabaseUnavailableError,
     IdempotencyConflictError,
     InfectedError,
+    InvalidFieldsError,
     NoSamplesError,
     ScanLimitError,
     ScannerUnavailableError,
@@ -46,7 +48,7 @@ from spleeter_microservice.web.submit.spool import SpooledFile, spooled
 from spleeter_microservice.web.submit.upload import Upload, check_content
 
 _BYTES_PER_SECOND = 16_000  # of recordings that do not state their length: 128 kbit/s
-_BITS_PER_SECOND = 1_411_200  # of lossless stems
+_SAMPLE_RATE = 44100  # of stems, unless chosen otherwise
 _SCAN_RESULTS: dict[type[AntivirusError], str] = {
     InfectedError: "infected",
     ScanLimitError: "beyond-limit",
@@ -114,6 +116,7 @@ async def _new_job(
     seconds = _seconds(form, facts, upload.file.size, services.config.max_duration)
     model = await services.workers.choose(form.stems, form.bandwidth)
     options = form.job_options(model)
+    output_format = _output_format(options, facts)
     job_id = new_job_id()
     prefix = f"separations/{job_id}"
     return NewJob(
@@ -123,7 +126,7 @@ async def _new_job(
         input_key=f"{prefix}/input",
         input_name=upload.name,
         audio_seconds=seconds,
-        expected_bytes=_expected_bytes(options, len(options.outputs(model.stems)), seconds),
+        expected_bytes=len(options.outputs(model.stems)) * _expected_bytes(output_format, seconds),
         content_hash=upload.file.sha256,
         options=options,
         result_version=model.result_version,
@@ -151,10 +154,23 @@ def _seconds(form: SubmissionForm, facts: AudioFacts, size: int, limit: float) -
     return seconds
 
 
-def _expected_bytes(options: JobOptions, files: int, seconds: float) -> int:
-    """Estimate the size of stems and mixes: those in a lossless codec are as large as on a CD."""
-    bits = CODECS[options.codec].bits_per_second(options.bitrate) or _BITS_PER_SECOND
-    return files * int(seconds * bits / 8)
+def _output_format(options: JobOptions, facts: AudioFacts) -> OutputFormat:
+    """Return the format of the stems.
+
+    Raises:
+        InvalidFieldsError: if the codec cannot have the song's sample rate, which was asked for.
+    """
+    try:
+        return options.output_format_of(facts.sample_rate, facts.channels)
+    except ConfigurationError as error:
+        raise InvalidFieldsError(error.fields) from error
+
+
+def _expected_bytes(output_format: OutputFormat, seconds: float) -> int:
+    """Estimate the size of a stem; a lossless codec is expected to compress nothing."""
+    depth = int((output_format.bit_depth or "16").removesuffix("f"))
+    lossless = (output_format.sample_rate or _SAMPLE_RATE) * output_format.channels * depth
+    return int(seconds * (output_format.bits_per_second or lossless) / 8)
 
 
 def _keyed(new: NewJob, key: str, form: SubmissionForm) -> NewJob:

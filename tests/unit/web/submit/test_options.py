@@ -93,6 +93,34 @@ def test_the_values_of_plain_html_forms_are_understood(
         assert getattr(from_form([(field, text)]), field) == value, text
 
 
+def test_whole_numbers_are_taken_for_texts() -> None:
+    values = {"codec": "flac", "bit_depth": 24, "sample_rate": 48000, "track": 2}
+    options = from_json(json.dumps({"source_url": URL} | values).encode()).job_options(MODEL)
+    texts = {"codec": "flac", "bit_depth": "24", "sample_rate": "48000", "track": "2"}
+    assert options == from_form(list(texts.items())).job_options(MODEL)
+    assert options == JobOptions(stems=4, bitrate=None, **values)  # type: ignore[arg-type]
+    assert wrong(bit_depth=True) == "bit_depth"
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("bit_depth", {"codec": "mp3", "bit_depth": "16"}),
+        ("bit_depth", {"codec": "flac", "bit_depth": "32f"}),
+        ("sample_rate", {"codec": "opus", "sample_rate": "44100"}),
+        ("sample_rate", {"sample_rate": "999999"}),
+        ("channels", {"codec": "ogg", "channels": "source"}),
+        ("bitrate", {"codec": "mp3", "bitrate": "9000k"}),
+    ],
+)
+def test_options_that_do_not_go_with_the_codec_are_refused_by_name(
+    field: str, values: dict[str, str]
+) -> None:
+    with pytest.raises(InvalidFieldsError) as caught:
+        SubmissionForm(**values).check(CONFIG, UrlPolicy())
+    assert list(caught.value.fields) == [field]
+
+
 def test_best_quality_implies_what_the_request_does_not_choose() -> None:
     for values, found in (
         ({"quality": "best"}, (True, "full")),

@@ -1,0 +1,82 @@
+"""Films whose pictures flash where their sound clicks, made with PyAV for the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+
+from tests.support.audio_files import Options, Waveform
+
+SOUND_RATE = 48_000
+PICTURES_PER_SECOND = 25
+_SIZE = 32
+
+
+def film(
+    path: Path,
+    muxer: str,
+    sounds: Mapping[str, Waveform],
+    *,
+    late: float = 0,
+    video: str = "mpeg4",
+    audio: str = "aac",
+    pictures: int = 50,
+    flash: int | None = None,
+    rotation: int = 0,
+    container_options: Options | None = None,
+) -> Path:
+    """Write a film.
+
+    Args:
+        path: path of the file.
+        muxer: FFmpeg's name of the container.
+        sounds: sound tracks at 48 kHz by language, of shape (frames, 1 or 2).
+        late: seconds by which the sound begins later than the pictures.
+        video: FFmpeg's name of the pictures' encoder.
+        audio: FFmpeg's name of the sound's encoder.
+        pictures: number of pictures, at 25 per second.
+        flash: number of the only white picture.
+        rotation: degrees by which players turn the pictures.
+        container_options: options of the muxer.
+    """
+    with av.open(str(path), "w", format=muxer, container_options=dict(container_options or {})) as container:
+        screen = container.add_stream(video, rate=PICTURES_PER_SECOND)
+        assert isinstance(screen, av.VideoStream)
+        screen.width = screen.height = _SIZE
+        screen.pix_fmt = "yuv420p"
+        if rotation:
+            screen.set_display_rotation(rotation)
+        streams: list[AudioStream] = []
+        for language, sound in sounds.items():
+            stream = container.add_stream(audio, rate=SOUND_RATE)
+            assert isinstance(stream, AudioStream)
+            stream.codec_context.layout = "mono" if sound.shape[1] == 1 else "stereo"
+            stream.metadata["language"] = language
+            streams.append(stream)
+        for number in range(pictures):
+            picture = av.VideoFrame(_SIZE, _SIZE, "yuv420p")
+            for plane, value in zip(picture.planes, (235 if number == flash else 16, 128, 128), strict=True):
+                plane.update(bytes([value]) * plane.buffer_size)
+            picture.pts = number
+            container.mux(screen.encode(picture))
+        container.mux(screen.encode(None))
+        for stream, sound in zip(streams, sounds.values(), strict=True):
+            layout = stream.codec_context.layout.name
+            frame = av.AudioFrame.from_ndarray(sound.reshape(1, -1), format="flt", layout=layout)
+            frame.sample_rate, frame.pts = SOUND_RATE, round(late * SOUND_RATE)
+            resampler = av.AudioResampler(stream.codec_context.format, layout, SOUND_RATE)
+            for part in resampler.resample(frame):
+                container.mux(stream.encode(part))
+            container.mux(stream.encode(None))
+    return path
+
+
+def click(at: float, seconds: float, channels: int = 2) -> Waveform:
+    """Return silence with a single click at a time, at 48 kHz."""
+    sound = np.zeros((round(seconds * SOUND_RATE), channels), np.float32)
+    sound[round(at * SOUND_RATE)] = 0.9
+    return sound
