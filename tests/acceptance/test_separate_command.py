@@ -21,6 +21,7 @@ from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.audio.writer import AudioWriter
 from spleeter_microservice.cli.exit_statuses import SOME_FAILED
+from tests.support.films import check_deu, dubbed
 from tests.support.random_models import write_configured
 from tests.support.tagged_songs import SONG, put, seen
 from tests.support.waiting import wait_until
@@ -234,6 +235,9 @@ def test_flags_of_official_spleeter_are_accepted(separate: Command, tmp_path: Pa
             read(stems / f"{stem}.mp3"), read(tmp_path / "own" / "song" / f"{stem}.mp3"), atol=1e-3
         )
         assert (stems / f"{stem}.mp3.txt").read_text() == "(22050, 2) 44100 mp3 200k"
+    refused = separate("-a", "mine.Mine", "--channels", "source", "song.wav")
+    assert refused.returncode == errors.ConfigurationError.exit_status
+    assert "or -a" in refused.stderr
 
 
 ADAPTER = """
@@ -290,6 +294,13 @@ def test_mixes_are_written_and_reported_and_impossible_ones_refused(here: Run, t
     assert not (tmp_path / "none").exists()
 
 
+def test_a_track_comes_at_its_own_rate_and_with_its_delay(here: Run, tmp_path: Path) -> None:
+    options = ("--track", "deu", "--keep-delay", "--sample-rate", "source", "--channels", "source")
+    result = here("-o", "out", "--bit-depth", "24", "--bandwidth", "full", *options, dubbed(tmp_path))
+    assert result.returncode == 0, result.stderr
+    check_deu((tmp_path / "out" / "film" / stem).read_bytes() for stem in STEMS)
+
+
 def test_one_bad_file_does_not_stop_the_others(here: Run, tmp_path: Path) -> None:
     (tmp_path / "text.wav").write_text("not audio at all, but long enough to be looked at closely")
     song(tmp_path / "good.wav", 0.1)
@@ -318,6 +329,10 @@ def test_one_bad_file_does_not_stop_the_others(here: Run, tmp_path: Path) -> Non
         (["-s", "-1", "song.wav"], errors.ConfigurationError, "offset"),
         (["-d", "0", "song.wav"], errors.ConfigurationError, "duration"),
         (["-b", "fast", "song.wav"], errors.ConfigurationError, "fast"),
+        (["--sample-rate", "fast", "song.wav"], errors.ConfigurationError, "Write it in Hz"),
+        (["-c", "opus", "--sample-rate", "44100", "song.wav"], errors.ConfigurationError, "48000 Hz"),
+        (["-c", "ogg", "--channels", "source", "song.wav"], errors.ConfigurationError, "or stereo"),
+        (["-c", "opus", "--sample-rate", "source", "song.wav"], errors.ConfigurationError, "48000 Hz"),
         ([], errors.ConfigurationError, "No file is named"),
         (["-a", "nowhere.Adapter", "song.wav"], errors.ConfigurationError, "nowhere.Adapter"),
         (["song.wav", "song.wav"], errors.ConflictingPathsError, "belongs to song.wav"),

@@ -16,6 +16,7 @@ import pytest
 from spleeter_microservice.settings import Settings
 from tests.support.audio_files import RATE, noise
 from tests.support.descriptors import idle_connections, lowered
+from tests.support.films import check_deu, dubbed
 from tests.support.raw_http import request
 from tests.support.service import KEY, Service, running, wait_until_gone
 from tests.support.tagged_songs import SONG, png, put, seen
@@ -114,6 +115,13 @@ def test_a_song_is_separated_over_http(service: Service, clip: Path, tmp_path: P
     stem = tmp_path / "vocals.m4a"
     stem.write_bytes(answer.content)
     assert seen(stem) == SONG | {"title": "Söng (vocals)", "cover": (png(), "image/png", 3), "others": []}
+
+
+def test_a_track_comes_at_its_own_rate_and_with_its_delay(service: Service, tmp_path: Path) -> None:
+    options = {"track": "deu", "keep_delay": "true", "sample_rate": "source", "channels": "source"}
+    job = service.submit(dubbed(tmp_path), bit_depth="24", bandwidth="full", **options)
+    stems = service.wait_for(job["id"])["stems"]
+    check_deu(service.client.get(stem["url"]).content for stem in stems)
 
 
 def test_idle_connections_do_not_stop_another_clients_upload(service: Service, clip: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import av
@@ -73,6 +74,26 @@ def film(
                 container.mux(stream.encode(part))
             container.mux(stream.encode(None))
     return path
+
+
+def dubbed(folder: Path) -> Path:
+    """Write a film with two sound tracks, eng and the mono deu, that begin half a second after the pictures.
+
+    The one of deu lasts a second, and clicks a quarter of a second after its beginning.
+    """
+    sounds = {"eng": click(0.7, 1.0), "deu": click(0.25, 1.0, channels=1)}
+    return film(folder / "film.mkv", "matroska", sounds, late=0.5, audio="flac")
+
+
+def check_deu(stems: Iterable[bytes]) -> None:
+    """Check stems of the track deu: WAV of 24 bits, mono, at its rate, with its delay."""
+    total = np.zeros(SOUND_RATE * 3 // 2)
+    for stem in stems:
+        with av.open(io.BytesIO(stem)) as container:
+            context = container.streams.audio[0].codec_context
+            assert (context.name, context.layout.name, context.rate) == ("pcm_s24le", "mono", SOUND_RATE)
+            total += np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    assert np.abs(total).argmax() == SOUND_RATE * 3 // 4
 
 
 def click(at: float, seconds: float, channels: int = 2) -> Waveform:

@@ -84,6 +84,11 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
     options = read_options(arguments)
     adapter = read_official_flags(arguments)
+    if adapter and (options.sample_rate or options.channels != "stereo"):
+        raise ConfigurationError(
+            "An audio adapter writes stereo at the model's sample rate. "
+            "Leave out --sample-rate and --channels, or -a."
+        )
     sources = _sources(arguments)
     if is_standard_output(arguments.report):
         arguments.report, arguments.json = None, True

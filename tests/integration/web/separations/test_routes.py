@@ -55,6 +55,7 @@ async def test_a_new_separation_repeats_the_requested_options(ann: httpx.AsyncCl
         metadata='{"title": "Süß"}', retention_hours="2",
         callback_url="https://example.com/hook", damaged="refuse", track="eng", keep_delay="true",
         tags="false",
+        sample_rate="source", channels="source",
     )  # fmt: skip
     body = answer.json()
     assert answer.status_code == 202
@@ -65,6 +66,7 @@ async def test_a_new_separation_repeats_the_requested_options(ann: httpx.AsyncCl
         "retention_hours": 2.0, "damaged": "refuse", "track": "eng", "keep_delay": True, "dither": True,
         "mixes": {"karaoke": "instrumental+vocals@-18dB"}, "without": ["drums"],
         "tags": False,
+        "bit_depth": None, "sample_rate": "source", "channels": "source",
     }  # fmt: skip
     assert body["input"] == {
         "name": "song.wav", "sha256": hashlib.sha256(song(3.0)).hexdigest(), "seconds": 1.5,
@@ -74,6 +76,33 @@ async def test_a_new_separation_repeats_the_requested_options(ann: httpx.AsyncCl
     assert body["request_id"] == answer.headers["x-request-id"]
     assert (body["stems"], body["archive_url"], body["measurements"], body["error"]) == ([], None, None, None)
     assert UUID(body["id"]).version == 7
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, 2 * 44100 * 2 * 2),
+        ({"bit_depth": "32f", "sample_rate": "96000"}, 2 * 96000 * 2 * 4),
+        ({"codec": "flac", "bit_depth": "24", "sample_rate": "source", "channels": "source"}, 2 * 8000 * 3),
+        ({"codec": "mp3", "sample_rate": "8000"}, 2 * 16000),
+    ],
+)
+async def test_depth_rate_and_channels_decide_how_much_is_expected(
+    ann: httpx.AsyncClient, player: Player, fields: dict[str, str], expected: int
+) -> None:
+    await submit(ann, song(1.0, rate=8000), **fields)
+    assert (await player.claim()).job.expected_bytes == expected
+
+
+async def test_a_codec_that_cannot_have_the_songs_rate_is_refused(ann: httpx.AsyncClient) -> None:
+    answer = await submit(ann, song(1.0, rate=8000), codec="opus", sample_rate="source")
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [
+        {
+            "field": "sample_rate",
+            "reason": "The codec opus cannot have the sample rate 8000. It can have 48000 Hz.",
+        }
+    ]
 
 
 async def test_a_song_becomes_stems(ann: httpx.AsyncClient, player: Player, services: Services) -> None:

@@ -98,7 +98,7 @@ def test_whole_numbers_are_taken_for_texts() -> None:
     options = from_json(json.dumps({"source_url": URL} | values).encode()).job_options(MODEL)
     texts = {"codec": "flac", "bit_depth": "24", "sample_rate": "48000", "track": "2"}
     assert options == from_form(list(texts.items())).job_options(MODEL)
-    assert options == JobOptions(stems=4, bitrate=None, **values)  # type: ignore[arg-type]
+    assert options == JobOptions(bitrate=None, **values)  # type: ignore[arg-type]
     assert wrong(bit_depth=True) == "bit_depth"
 
 
