@@ -89,7 +89,7 @@ def check_deu(stems: Iterable[bytes]) -> None:
     """Check stems of the track deu: WAV of 24 bits, mono, at its rate, with its delay."""
     total = np.zeros(SOUND_RATE * 3 // 2)
     for stem in stems:
-        with av.open(io.BytesIO(stem)) as container:
+        with av.open(io.BytesIO(stem), "r") as container:
             context = container.streams.audio[0].codec_context
             assert (context.name, context.layout.name, context.rate) == ("pcm_s24le", "mono", SOUND_RATE)
             total += np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
