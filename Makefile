@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+NODE_PACKAGES := $(VENV)/openid/installed $(VENV)/tus/installed
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test test-fast test-research coverage components check docs bench bench-service bench-crash bench-damage bench-siege fuzz image format lock clean
@@ -16,7 +17,7 @@ demo: $(VENV)/installed ## start the service, separate the example song through 
 serve: $(VENV)/installed ## run the service; prints the page's address and a key
 	$(BIN)/spleeter-microservice serve
 
-test: $(VENV)/installed-train components $(VENV)/openid/installed ## run every test of the package
+test: $(VENV)/installed-train components $(NODE_PACKAGES) ## run every test of the package
 	$(PYTEST) $(PYTEST_ARGS)
 
 test-fast: $(VENV)/installed-train ## run the unit tests, which need nothing else
@@ -25,7 +26,7 @@ test-fast: $(VENV)/installed-train ## run the unit tests, which need nothing els
 test-research: $(VENV)/installed-train components ## run the tests of research/lite, which synthesise music
 	$(PYTEST) research/lite/tests $(PYTEST_ARGS)
 
-coverage: $(VENV)/installed-train components $(VENV)/openid/installed ## run every test of the package and report what they cover
+coverage: $(VENV)/installed-train components $(NODE_PACKAGES) ## run every test of the package and report what they cover
 	$(PYTEST) --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
 
 # tests/conftest.py says how many processes; the tests of a file share its services, so one process runs them all.
@@ -131,7 +132,7 @@ $(VENV)/installed-train: requirements-train.txt requirements-train-cpu.txt $(VEN
 	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-train.txt
 	@touch $@
 
-# The OpenID provider of the tests, which fail without npm and say so.
-$(VENV)/openid/installed: tests/support/openid/package-lock.json | components
-	@mkdir -p $(@D) && cp tests/support/openid/package.json tests/support/openid/package-lock.json $(@D)
+# The packages of the tests for Node.js; without npm, the tests that use them fail and say so.
+$(NODE_PACKAGES): $(VENV)/%/installed: tests/support/%/package-lock.json | components
+	@mkdir -p $(@D) && cp tests/support/$*/package.json tests/support/$*/package-lock.json $(@D)
 	@! command -v npm >/dev/null || { npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --loglevel=error && touch $@; }

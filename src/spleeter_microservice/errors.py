@@ -645,6 +645,43 @@ class WebhooksPendingError(ShareError, code="webhooks-pending"):
     advice = "Check that callback_url answers, or leave it out."
 
 
+class UploadsPendingError(ShareError, code="uploads-pending"):
+    """The tenant has as many resumable uploads as the limit allows."""
+
+    retry_after = 60
+    what = "resumable uploads"
+    advice = "Use or delete some, or wait until they expire."
+
+
+class UnknownUploadError(RequestError, code="unknown-upload", http=404):
+    """The tenant has no such resumable upload, or it was used, or has expired."""
+
+
+class UploadOffsetError(RequestError, code="wrong-offset", http=409):
+    """A part of a resumable upload does not begin where the upload ends."""
+
+
+class UploadLockedError(RequestError, code="upload-locked", http=423):
+    """Another request is changing the resumable upload."""
+
+    retry_after = 1
+
+
+class UploadFinalError(RequestError, code="upload-final", http=403):
+    """The resumable upload consists of others, so that nothing can be added to it."""
+
+
+class ChecksumMismatchError(RequestError, code="checksum-mismatch", http=460):
+    """A part of a resumable upload does not have the checksum that was sent with it, and was discarded."""
+
+
+class ProtocolVersionError(RequestError, code="unsupported-tus-version", http=412):
+    """The request has no ``Tus-Resumable``, or another version of the protocol."""
+
+    title = "Unsupported tus version"
+    headers: Mapping[str, str] = MappingProxyType({"Tus-Version": "1.0.0"})
+
+
 class NotReadyError(RequestError, code="not-ready", http=409):
     """The separation has no result, either not yet or because it did not succeed; see its state."""
 

@@ -228,6 +228,7 @@ def make(target: str, arguments: str = "") -> list[str]:
         ".venv/installed-dev",
         ".venv/installed-train",
         ".venv/openid/installed",
+        ".venv/tus/installed",
     )
     installed = {"components", *environments} - {target}
     return ["make", *(f"--assume-old={name}" for name in sorted(installed)), target, *shlex.split(arguments)]

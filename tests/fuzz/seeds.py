@@ -120,6 +120,13 @@ def urls() -> Iterator[bytes]:
     )
 
 
+def upload_headers() -> Iterator[bytes]:
+    """Yield headers of resumable uploads."""
+    yield b"filename w5xiZXIgdW5zLndhdg==,filetype YXVkaW8vd2F2,is_confidential"
+    yield b"final;/v1/uploads/0190c3f2-a1b8-7d3e-8f4b-5c6d7e8f9a0b 0190c3f2-a1b8-7d3e-8f4b-5c6d7e8f9a0c"
+    yield b"sha1 Lve95gjOVATpfV8EL5X4nxwjKHE="
+
+
 def messages() -> Iterator[bytes]:
     """Yield what an inference process sends."""
     yield json.dumps({"type": "progress", "done": 5, "total": None, "steps": 7}).encode()

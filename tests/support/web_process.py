@@ -1,6 +1,6 @@
-"""The API in its own process, on a free port: ``URL FOLDER``.
+"""The API in its own process, on a free port: ``URL FOLDER [KEY]``.
 
-Prints one line of JSON: its URL, and a key of the tenant ``ann``.
+Prints one line of JSON: its URL, and a key: the one given, or a new one of the tenant ``ann``.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from pathlib import Path
 
 import uvicorn
 
+from spleeter_microservice.access.keys import ApiKeys, parse_configured
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.web.app import create_app
+from tests.support.memory_access import MemoryKeyStore
 from tests.support.web_service import ALL, build_services
 
 _ROOT = Path(__file__).parents[2]
@@ -31,7 +33,7 @@ class WebProcess:
 
     Attributes:
         url: of it.
-        key: opens everything of the tenant ``ann``.
+        key: opens everything of its tenant.
     """
 
     process: asyncio.subprocess.Process
@@ -50,7 +52,7 @@ class WebProcess:
 
 
 @contextlib.asynccontextmanager
-async def running(url: str, folder: Path) -> AsyncIterator[WebProcess]:
+async def running(url: str, folder: Path, *key: str) -> AsyncIterator[WebProcess]:
     """Start an API, and kill it at the end if it is still running."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -58,6 +60,7 @@ async def running(url: str, folder: Path) -> AsyncIterator[WebProcess]:
         "tests.support.web_process",
         url,
         str(folder),
+        *key,
         cwd=_ROOT,
         env={**os.environ, "PYTHONPATH": f"{_ROOT / 'src'}"},
         stdout=subprocess.PIPE,
@@ -72,11 +75,12 @@ async def running(url: str, folder: Path) -> AsyncIterator[WebProcess]:
         await process.communicate()
 
 
-async def main(url: str, folder: Path) -> None:
+async def main(url: str, folder: Path, key: str = "") -> None:
     """Serve until SIGTERM."""
     async with Database(url) as database:
-        services = build_services(database, folder)
-        key, _ = await services.keys.create("ann", ALL)
+        keys = ApiKeys(MemoryKeyStore(), parse_configured(key) if key else ())
+        services = build_services(database, folder, keys=keys)
+        key = key or (await keys.create("ann", ALL))[0]
         config = uvicorn.Config(
             create_app(services), log_config=None, timeout_graceful_shutdown=20, backlog=2048
         )
@@ -87,4 +91,4 @@ async def main(url: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2])))
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:]))

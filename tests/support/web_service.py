@@ -8,6 +8,7 @@ import wave
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -38,6 +39,7 @@ from spleeter_microservice.jobs.job import Job, Result, StoredStem
 from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.jobs.retention import Retention
+from spleeter_microservice.jobs.uploads import ResumableUploads
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
 from spleeter_microservice.models.catalogue import CATALOGUE
 from spleeter_microservice.sandbox.prober import AudioFacts
@@ -161,6 +163,7 @@ def build_services(
         retention=Retention(database, objects.erase),
         storage=objects.storage,
         objects=objects,
+        uploads=ResumableUploads(database, objects, timedelta(hours=24)),
         keys=ApiKeys(MemoryKeyStore()),
         tokens=None,
         requests=MemoryRateLimiter(Rate(10_000)),

@@ -26,6 +26,7 @@ BLOCKS = {
     ("CONTRIBUTING.md", "python"): (5, "compared below"),
     ("README.md", "python"): (1, "run by tests/acceptance/test_documented_commands.py"),
     ("docs/api.md", "http"): (1, "compared by tests/acceptance/test_documented_commands.py"),
+    ("docs/api.md", "js"): (1, "run by tests/integration/web/uploads/test_clients.py"),
     ("docs/api.md", "json"): (3, "compared by tests/acceptance/test_documented_commands.py"),
     ("docs/api.md", "text"): (1, "compared by tests/acceptance/test_documented_commands.py"),
     ("docs/architecture.md", "mermaid"): (1, "compared below"),

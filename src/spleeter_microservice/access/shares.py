@@ -30,6 +30,7 @@ class Share(StrEnum):
     QUEUED_SECONDS = "queued_seconds"
     STORED_BYTES = "stored_bytes"
     PENDING_WEBHOOKS = "pending_webhooks"
+    PENDING_UPLOADS = "pending_uploads"
 
     @property
     def of_service(self) -> bool:
@@ -39,6 +40,7 @@ class Share(StrEnum):
             Share.QUEUED_SECONDS,
             Share.STORED_BYTES,
             Share.PENDING_WEBHOOKS,
+            Share.PENDING_UPLOADS,
         )
 
 

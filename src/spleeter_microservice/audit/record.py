@@ -47,6 +47,9 @@ class Action(DescribedEnum):
         "A submission was refused, other than for a bound; the details name the problem.",
     )
     UPLOAD_INFECTED = "upload.infected", "A song was refused because it contains malware."
+    UPLOAD_CREATED = "upload.created", "A resumable upload was begun."
+    UPLOAD_ERASED = "upload.erased", "A caller had a resumable upload erased."
+    UPLOAD_EXPIRED = "upload.expired", "A resumable upload was abandoned; it is erased."
     SOURCE_FETCHED = "source.fetched", "A song was fetched from an address that a caller named."
     JOB_CREATED = "job.created", "A song was accepted."
     JOB_REUSED = "job.reused", "A song was accepted that had been separated before; its stems are reused."

@@ -35,6 +35,7 @@ from spleeter_microservice.errors import ConfigurationError
 from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.jobs.retention import Retention
+from spleeter_microservice.jobs.uploads import ResumableUploads
 from spleeter_microservice.jobs.worker_registry import WorkerRegistry
 from spleeter_microservice.outgoing.client import Outgoing
 from spleeter_microservice.sandbox.prober import Prober
@@ -84,6 +85,7 @@ async def open_services(settings: Settings, fail: Callable[[Exception], None]) -
             retention=Retention(database, objects.erase),
             storage=objects.storage,
             objects=objects,
+            uploads=ResumableUploads(database, objects, config.default_retention),
             keys=_keys(settings, database),
             tokens=token_verifier(settings),
             requests=DatabaseRateLimiter(database, Rate(settings.requests_per_minute), "requests"),

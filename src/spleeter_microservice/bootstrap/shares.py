@@ -36,6 +36,7 @@ def bounds_of(settings: Settings, objects: Path | None = None) -> Iterator[Bound
         (Share.QUEUED_SECONDS, errors.QueueTooLongError, settings.max_queued_hours * 3600, 10, None),
         (Share.STORED_BYTES, errors.StoredTooMuchError, settings.max_stored_gb * 1e9, 10, disk),
         (Share.PENDING_WEBHOOKS, errors.WebhooksPendingError, settings.max_pending_webhooks, 10, None),
+        (Share.PENDING_UPLOADS, errors.UploadsPendingError, settings.max_queued, 10, None),
     )
     for share, error, limit, times, most in table:
         in_all = int(limit * times if most is None else min(limit * times, most))

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 
 from spleeter_microservice.access.shares import Share
@@ -25,6 +26,7 @@ from spleeter_microservice.jobs.job import Job
 from spleeter_microservice.jobs.object_sweeper import ObjectSweeper
 from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.jobs.retention import Retention
+from spleeter_microservice.jobs.uploads import ResumableUploads
 from spleeter_microservice.jobs.worker_registry import WorkerRegistry
 from spleeter_microservice.models.provide import open_store
 from spleeter_microservice.observability.tracing import configure_tracing
@@ -83,6 +85,7 @@ async def _run(
     """Run the worker and its duties; if one of them fails, all of them end."""
     objects, audit = JobObjects(database, open_object_store(settings)), open_audit_log(settings, database)
     outcomes = OutcomeRecorder(audit)
+    uploads = ResumableUploads(database, objects, timedelta(hours=settings.retention_hours))
     bounds = {bound.share: bound for bound in bounds_of(settings, objects.storage.folder)}
     limits = JobLimits(
         seconds=settings.job_time_limit_s,
@@ -101,6 +104,7 @@ async def _run(
         duties = [
             group.create_task(report_models(worker, WorkerRegistry(database), inventory)),
             group.create_task(ObjectSweeper(database, objects).run()),
+            group.create_task(uploads.run(audit)),
             group.create_task(disk_space(settings, objects=objects.storage.folder).watch()),
         ]
         if secrets := webhook_secrets(settings):

@@ -104,10 +104,12 @@ SELECT coalesce(sum(queued_jobs) FILTER (WHERE tenant = %(tenant)s), 0)::bigint 
        coalesce(sum(queued_seconds) FILTER (WHERE tenant = %(tenant)s), 0)::bigint AS queued_seconds,
        coalesce(sum(stored_bytes) FILTER (WHERE tenant = %(tenant)s), 0)::bigint AS stored_bytes,
        coalesce(sum(pending_webhooks) FILTER (WHERE tenant = %(tenant)s), 0)::bigint AS pending_webhooks,
+       coalesce(sum(pending_uploads) FILTER (WHERE tenant = %(tenant)s), 0)::bigint AS pending_uploads,
        coalesce(sum(queued_jobs), 0)::bigint AS all_queued_jobs,
        coalesce(sum(queued_seconds), 0)::bigint AS all_queued_seconds,
        coalesce(sum(stored_bytes), 0)::bigint AS all_stored_bytes,
-       coalesce(sum(pending_webhooks), 0)::bigint AS all_pending_webhooks
+       coalesce(sum(pending_webhooks), 0)::bigint AS all_pending_webhooks,
+       coalesce(sum(pending_uploads), 0)::bigint AS all_pending_uploads
 FROM spleeter_usage;
 
 -- list_events --
@@ -201,8 +203,9 @@ DELETE FROM spleeter_jobs WHERE id = %(job)s AND deleted AND entry_id IS NULL;
 SELECT 1 AS there FROM spleeter_jobs WHERE id = %(job)s AND NOT erased;
 
 -- list_known_prefixes --
--- List those of some object prefixes that belong to a job
-SELECT DISTINCT prefix FROM spleeter_jobs WHERE prefix = ANY(%(prefixes)s);
+-- List those of some object prefixes that belong to a job or an upload
+SELECT prefix FROM spleeter_jobs WHERE prefix = ANY(%(prefixes)s)
+UNION SELECT 'resumable-uploads/' || id FROM spleeter_uploads WHERE 'resumable-uploads/' || id = ANY(%(prefixes)s);
 
 -- claim_job --
 -- Claim a queued job for a worker
@@ -427,10 +430,10 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
 SELECT sequence, record FROM spleeter_audit WHERE sequence > %(after)s ORDER BY sequence;
 
 -- note_objects --
--- Note the keys and sizes of a job's objects
-INSERT INTO spleeter_objects (key, prefix, tenant, bytes)
-SELECT unnest(%(keys)s::text[]), %(prefix)s, %(tenant)s, unnest(%(sizes)s::bigint[])
-ON CONFLICT (key) DO UPDATE SET noted_at = now(), tenant = EXCLUDED.tenant, bytes = EXCLUDED.bytes;
+-- Note the keys and sizes of objects, as of the time from which they are left over unless they have an owner
+INSERT INTO spleeter_objects (key, prefix, tenant, bytes, noted_at)
+SELECT unnest(%(keys)s::text[]), %(prefix)s, %(tenant)s, unnest(%(sizes)s::bigint[]), now() + %(kept)s
+ON CONFLICT (key) DO UPDATE SET noted_at = EXCLUDED.noted_at, tenant = EXCLUDED.tenant, bytes = EXCLUDED.bytes;
 
 -- list_objects --
 -- List the keys of a job's objects
@@ -443,3 +446,71 @@ DELETE FROM spleeter_objects WHERE prefix = %(prefix)s;
 -- list_old_prefixes --
 -- List the prefixes whose last object was noted before a time
 SELECT prefix FROM spleeter_objects GROUP BY prefix HAVING max(noted_at) < %(before)s;
+
+-- create_upload --
+-- Create an upload, which is complete if it consists of others
+INSERT INTO spleeter_uploads (id, tenant, length, received, metadata, concat, partials, expires_at)
+VALUES (%(id)s, %(tenant)s, %(length)s, %(received)s, %(metadata)s, %(concat)s, %(partials)s, now() + %(kept)s)
+RETURNING *;
+
+-- keep_partials --
+-- Keep a tenant's partial uploads as long as an upload that consists of them
+UPDATE spleeter_uploads SET expires_at = now() + %(kept)s
+WHERE id = ANY(%(partials)s) AND tenant = %(tenant)s AND concat = 'partial' AND expires_at > now()
+RETURNING *;
+
+-- get_upload --
+-- Get a tenant's upload, unless it has expired
+SELECT * FROM spleeter_uploads WHERE id = %(id)s AND tenant = %(tenant)s AND expires_at > now();
+
+-- lock_upload --
+-- Lock an upload that no process holds. What an earlier holder has noted, but not added, does not count any more
+WITH locked AS (
+    UPDATE spleeter_uploads SET fence = fence + 1, locked_until = now() + make_interval(secs => %(lease)s)
+    WHERE id = %(id)s AND tenant = %(tenant)s AND expires_at > now() AND locked_until <= now()
+    RETURNING *
+), lost AS (
+    UPDATE spleeter_objects AS object SET bytes = 0 FROM locked
+    WHERE object.prefix = 'resumable-uploads/' || locked.id AND object.position IS NULL)
+SELECT * FROM locked;
+
+-- keep_upload --
+-- Keep an upload, and the lock on it, for another while
+UPDATE spleeter_uploads
+SET locked_until = now() + make_interval(secs => %(lease)s), expires_at = now() + %(kept)s
+WHERE id = %(id)s AND fence = %(fence)s AND expires_at > now();
+
+-- unlock_upload --
+-- Release the lock on an upload
+UPDATE spleeter_uploads SET locked_until = 'epoch' WHERE id = %(id)s AND fence = %(fence)s;
+
+-- add_part --
+-- Add a stored object to an upload, if it is still locked under this fence
+WITH upload AS (
+    UPDATE spleeter_uploads
+    SET received = received + %(size)s, parts = parts + 1, expires_at = now() + %(kept)s
+    WHERE id = %(id)s AND fence = %(fence)s AND expires_at > now()
+    RETURNING *
+), part AS (
+    UPDATE spleeter_objects AS object SET position = upload.received - %(size)s FROM upload WHERE key = %(key)s)
+SELECT * FROM upload;
+
+-- list_parts --
+-- List the keys of the parts of some uploads, in order
+SELECT object.key
+FROM unnest(%(uploads)s::uuid[]) WITH ORDINALITY AS upload (id, place)
+JOIN spleeter_objects AS object ON object.prefix = 'resumable-uploads/' || upload.id
+WHERE object.position IS NOT NULL
+ORDER BY upload.place, object.position;
+
+-- delete_upload --
+-- Hide an upload; its objects and then its row are erased later
+UPDATE spleeter_uploads SET expires_at = 'epoch' WHERE id = %(id)s AND expires_at > 'epoch' RETURNING *;
+
+-- list_expired_uploads --
+-- List uploads that have expired or are deleted, in a random order, like list_erasable
+SELECT * FROM spleeter_uploads WHERE expires_at <= now() ORDER BY random() LIMIT %(limit)s;
+
+-- forget_upload --
+-- Erase the row of a deleted upload
+DELETE FROM spleeter_uploads WHERE id = %(id)s AND expires_at = 'epoch';

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from spleeter_microservice.access.shares import Bound
 from spleeter_microservice.database.connection import Database
@@ -12,6 +12,8 @@ from spleeter_microservice.storage.store import Storage
 
 JOBS_PREFIX = "separations"
 """First part of every job's prefix, ``separations/{id}``."""
+UPLOADS_PREFIX = "resumable-uploads"
+"""First part of every resumable upload's prefix, which queries.sql repeats."""
 
 
 class JobObjects:
@@ -28,11 +30,22 @@ class JobObjects:
         self.storage = storage
         self._database = database
 
-    async def note(self, tenant: str, prefix: str, sizes: Mapping[str, int]) -> None:
-        """Note the keys and sizes of objects that are about to be written below a job's prefix."""
+    async def note(
+        self, tenant: str, prefix: str, sizes: Mapping[str, int], kept: timedelta = timedelta()
+    ) -> None:
+        """Note the keys and sizes of objects that are about to be written below a prefix.
+
+        Args:
+            tenant: owner of the objects.
+            prefix: prefix of a job or an upload.
+            sizes: sizes of the objects in bytes, by their keys.
+            kept: time for which no sweeper erases them, even one that does not know their owner.
+        """
         keys, counts = [*sizes], [*sizes.values()]
         async with self._database.statement() as statement:
-            await statement.do("note_objects", tenant=tenant, prefix=prefix, keys=keys, sizes=counts)
+            await statement.do(
+                "note_objects", tenant=tenant, prefix=prefix, keys=keys, sizes=counts, kept=kept
+            )
 
     async def check(self, tenant: str, bound: Bound) -> None:
         """Check that a tenant may store more.
@@ -66,9 +79,10 @@ class JobObjects:
             noted = {row["prefix"] for row in await statement.rows("list_old_prefixes", before=before)}
         newest: dict[str, datetime] = {}
         try:
-            async for found in self.storage.list(JOBS_PREFIX):
-                prefix = "/".join(found.key.split("/", 2)[:2])
-                newest[prefix] = max(found.modified, newest.get(prefix, found.modified))
+            for root in (JOBS_PREFIX, UPLOADS_PREFIX):
+                async for found in self.storage.list(root):
+                    prefix = "/".join(found.key.split("/", 2)[:2])
+                    newest[prefix] = max(found.modified, newest.get(prefix, found.modified))
         except StorageRefusedError:
             return [*noted]
         return [prefix for prefix in noted | newest.keys() if newest.get(prefix, before) <= before]

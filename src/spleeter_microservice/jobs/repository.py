@@ -110,25 +110,39 @@ class JobRepository:
             IdempotencyConflictError: if the key was used before with another body.
             ShareError: if the tenant holds as much of a share as it may.
         """
-        others = [bound for bound in bounds if bound.share is not Share.PENDING_WEBHOOKS]
-        hooks = [bound for bound in bounds if bound not in others and new.options.callback_url]
+        others = [
+            bound for bound in bounds if bound.share not in (Share.PENDING_WEBHOOKS, Share.PENDING_UPLOADS)
+        ]
+        hooks = [
+            bound for bound in bounds if bound.share is Share.PENDING_WEBHOOKS and new.options.callback_url
+        ]
         async with self._locked(new.tenant) as transaction:
-            repeated = await _repeated(transaction, new)
+            repeated = await _repeated(transaction, new.tenant, new.idempotency_key, new.body_hash)
             if repeated:
                 return Created(Job.from_row(repeated), Origin.REPEATED)
             source = await transaction.first("find_result", **_values(new))
             if source:
-                await _check(transaction, new.tenant, hooks)
+                await check_bounds(transaction, new.tenant, hooks)
                 row = await transaction.one("insert_reusing_job", source=source["id"], **_values(new))
                 return Created(Job.from_row(row), Origin.REUSED)
             return Created(await self._insert(transaction, new, [*others, *hooks]), Origin.NEW)
+
+    async def find(self, tenant: str, key: str, body_hash: str) -> Created | None:
+        """Return the job that was created with an idempotency key, or None if there is none.
+
+        Raises:
+            IdempotencyConflictError: if the key was used before with another body.
+        """
+        async with self._locked(tenant) as transaction:
+            row = await _repeated(transaction, tenant, key, body_hash)
+        return Created(Job.from_row(row), Origin.REPEATED) if row else None
 
     async def _insert(self, transaction: Transaction, new: NewJob, bounds: Sequence[Bound]) -> Job:
         row = await transaction.one("find_virtual_start", tenant=new.tenant)
         start: int = row["virtual_start"]
         entry = await self._queue.put(transaction.connection, new.id, entry_priority(start))
         finish = start + virtual_cost(new.audio_seconds)
-        await _check(transaction, new.tenant, bounds)  # late, since all others then wait for the commit
+        await check_bounds(transaction, new.tenant, bounds)  # late, since all others then wait for the commit
         job = await transaction.one(
             "insert_job", entry=entry, virtual_start=start, virtual_finish=finish, **_values(new)
         )
@@ -232,7 +246,7 @@ class JobRepository:
             return Load(**await statement.one("measure_queue"))
 
     async def known_prefixes(self, prefixes: Iterable[str]) -> set[str]:
-        """Return those of some object prefixes that belong to a job."""
+        """Return those of some object prefixes that belong to a job or an upload."""
         async with self._database.statement() as statement:
             rows = await statement.rows("list_known_prefixes", prefixes=[*prefixes])
         return {row["prefix"] for row in rows}
@@ -248,20 +262,27 @@ def _shown(row: Row) -> Job:
     return replace(job, state=State.ERASING, result=None) if row["deleted"] else job
 
 
-async def _repeated(transaction: Transaction, new: NewJob) -> Row | None:
-    if new.idempotency_key is None:
+async def _repeated(
+    transaction: Transaction, tenant: str, key: str | None, body_hash: str | None
+) -> Row | None:
+    if key is None:
         return None
-    await transaction.do("release_expired_key", **_values(new))
-    row = await transaction.first("find_by_idempotency_key", **_values(new))
-    if row and row["body_hash"] != new.body_hash:
+    await transaction.do("release_expired_key", tenant=tenant, idempotency_key=key)
+    row = await transaction.first("find_by_idempotency_key", tenant=tenant, idempotency_key=key)
+    if row and row["body_hash"] != body_hash:
         raise IdempotencyConflictError(
-            f"The idempotency key {new.idempotency_key!r} was used before with another body. Send the same "
+            f"The idempotency key {key!r} was used before with another body. Send the same "
             "body again to get the same job, or use a new key."
         )
     return row
 
 
-async def _check(transaction: Transaction, tenant: str, bounds: Sequence[Bound]) -> None:
+async def check_bounds(transaction: Transaction, tenant: str, bounds: Sequence[Bound]) -> None:
+    """Check that a tenant may hold more of some shares, and keep others from taking it until the commit.
+
+    Raises:
+        ShareError: if not.
+    """
     if bounds:
         await transaction.do("lock_usage")
         usage = await transaction.one("measure_usage", tenant=tenant)

@@ -17,6 +17,7 @@ from spleeter_microservice.web.middleware.allowed_hosts import Hosts
 from spleeter_microservice.web.middleware.body_limit import BodyLimitMiddleware, BodyLimits
 from spleeter_microservice.web.middleware.proxies import Proxies
 from spleeter_microservice.web.middleware.request_log import RequestLog
+from spleeter_microservice.web.middleware.resumable import METHOD_OVERRIDE, ResumableProtocol
 from spleeter_microservice.web.middleware.security_headers import SecurityHeaders
 from spleeter_microservice.web.middleware.turns import RequestTurns
 from spleeter_microservice.web.openapi import document as openapi
@@ -27,6 +28,8 @@ from spleeter_microservice.web.separations.notifications import NotificationHub
 from spleeter_microservice.web.services import ApiConfig, Services
 from spleeter_microservice.web.submit import separate_now
 from spleeter_microservice.web.submit.spool import remove_leftovers
+from spleeter_microservice.web.uploads import routes as uploads
+from spleeter_microservice.web.uploads.headers import READABLE_HEADERS, SENDABLE_HEADERS
 
 _READABLE = [
     "Accept-Ranges",
@@ -40,6 +43,7 @@ _READABLE = [
     "Retry-After",
     "Spleeter-Warnings",
     "X-Request-ID",
+    *READABLE_HEADERS,
 ]
 _SENDABLE = [
     "Authorization",
@@ -49,6 +53,8 @@ _SENDABLE = [
     "If-Range",
     "Last-Event-ID",
     "Range",
+    METHOD_OVERRIDE,
+    *SENDABLE_HEADERS,
 ]
 
 
@@ -75,7 +81,7 @@ def create_app(services: Services) -> FastAPI:
     problem_handler.install(app)
     _add_middleware(app, services.config)
     keyed = [Depends(refuse_unknown_query)]
-    for module in (separations, events, downloads, separate_now, models, limits):
+    for module in (separations, events, downloads, separate_now, uploads, models, limits):
         app.include_router(module.router, dependencies=keyed)
         app.include_router(heads_of(module.router), dependencies=keyed)
     for module in (health, metrics, page):
@@ -99,12 +105,13 @@ def _add_middleware(app: FastAPI, config: ApiConfig) -> None:
     upload = config.max_file_bytes + config.max_body_bytes
     limits = BodyLimits(upload=upload, other=config.max_body_bytes, timeout=config.body_timeout)
     app.add_middleware(BodyLimitMiddleware, limits=limits)
+    app.add_middleware(ResumableProtocol)
     app.add_middleware(Hosts, allowed=config.allowed_hosts)
     if config.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=config.cors_origins,
-            allow_methods=["GET", "POST", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
             allow_headers=[*_SENDABLE, "X-API-KEY", "X-Request-ID"],
             expose_headers=_READABLE,
         )

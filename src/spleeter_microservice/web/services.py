@@ -22,6 +22,7 @@ from spleeter_microservice.jobs.disk_space import DiskSpace
 from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.jobs.retention import Retention
+from spleeter_microservice.jobs.uploads import ResumableUploads
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
 from spleeter_microservice.outgoing.client import Outgoing
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
@@ -125,6 +126,7 @@ class Services:
     retention: Retention
     storage: Storage
     objects: JobObjects
+    uploads: ResumableUploads
     keys: ApiKeys
     tokens: TokenVerifier | None
     requests: RateLimiter

@@ -68,7 +68,7 @@ def test_earlier_jobs_are_kept_and_given_events(empty_database_url: str) -> None
         ).fetchall()
         assert noted == [("k",), ("p/peaks/vocals.json",), ("p/stems/vocals.wav",)]
         assert connection.execute("SELECT * FROM spleeter_usage").fetchall() == [
-            ("ann", 1, 1, 7 + len(options), 1)
+            ("ann", 1, 1, 7 + len(options), 1, 0)
         ]
 
 

@@ -58,6 +58,12 @@ SPEAKING = {
     errors.NoSuchStemError,
     errors.NoSuchTrackError,  # raised by the prober, which removes the path
     errors.UnsatisfiableRangeError,
+    errors.UnknownUploadError,
+    errors.UploadOffsetError,
+    errors.UploadLockedError,
+    errors.UploadFinalError,
+    errors.ChecksumMismatchError,
+    errors.ProtocolVersionError,
     errors.SeparationFailedError,
     errors.WaitedTooLongError,
     errors.StoppingError,
@@ -97,9 +103,9 @@ def test_an_error_shows_its_message_only_if_that_is_written_for_callers(
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_every_429_503_and_507_says_when_to_try_again(kind: type[SpleeterError]) -> None:
+def test_every_refusal_that_will_pass_says_when_to_try_again(kind: type[SpleeterError]) -> None:
     answer = problem_response(SCOPE, raised(kind))
-    assert (answer.status_code in (429, 503, 507)) == ("retry-after" in answer.headers)
+    assert (answer.status_code in (423, 429, 503, 507)) == ("retry-after" in answer.headers)
 
 
 def test_an_unexpected_error_reveals_nothing() -> None:

@@ -21,6 +21,7 @@ from spleeter_microservice.errors import (
     RequestTooLargeError,
     RequestTooSlowError,
 )
+from spleeter_microservice.web.middleware.resumable import PART_TYPE, is_resumable
 from spleeter_microservice.web.problem_handler import problem_response
 
 _SMALL = 1 << 16  # bytes; such a body is read before the response, and the connection kept
@@ -35,7 +36,7 @@ class BodyLimits:
     """Limits of request bodies.
 
     Attributes:
-        upload: maximum bytes of a form with a file.
+        upload: maximum bytes of a form with a file, or of a part of a resumable upload.
         other: maximum bytes of every other body.
         timeout: seconds without a byte after which a request is refused.
         rate: minimum bytes per second, on average and beyond ``timeout``.
@@ -50,8 +51,10 @@ class BodyLimits:
 
     def largest(self, scope: Scope) -> int:
         """Return the maximum bytes of a request's body."""
-        form = Headers(scope=scope).get("Content-Type", "").lower().startswith("multipart/form-data")
-        return self.upload if form and scope["path"] in UPLOADS else self.other
+        kind = Headers(scope=scope).get("Content-Type", "").lower()
+        form = kind.startswith("multipart/form-data") and scope["path"] in UPLOADS
+        part = kind == PART_TYPE and is_resumable(scope)
+        return self.upload if form or part else self.other
 
 
 class BodyLimitMiddleware:

@@ -27,6 +27,7 @@ Send your key with every request, as `X-API-KEY` or `Authorization: Bearer`. Err
 """
 TAGS = [
     {"name": "separations", "description": "Submit songs and follow their separation."},
+    {"name": "uploads", "description": "Send songs in parts, with any client of tus 1.0."},
     {"name": "results", "description": "Download stems, archives and peaks."},
     {"name": "models", "description": "Models that can separate."},
     {"name": "operation", "description": "Health checks and metrics."},

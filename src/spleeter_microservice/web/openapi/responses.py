@@ -8,7 +8,7 @@ from typing import Any
 from spleeter_microservice import errors
 from spleeter_microservice.web.problem_catalogue import Problem, problem_of
 from spleeter_microservice.web.problem_handler import MEDIA_TYPE
-from spleeter_microservice.web.submit.options import SubmissionForm
+from spleeter_microservice.web.submit.options import NOT_IN_FORMS, SubmissionForm
 
 Answers = dict[int | str, dict[str, Any]]
 
@@ -33,6 +33,7 @@ _WITH_A_KEY = (
 SUBMITTING = (
     errors.InvalidFieldsError,
     errors.IdempotencyConflictError,
+    errors.UnknownUploadError,
     errors.UnsupportedTypeError,
     *errors.error_classes(errors.InputError),
     *errors.error_classes(errors.InferenceError),
@@ -51,13 +52,23 @@ SUBMITTING = (
 """Errors that the submission of a song may raise."""
 
 _EXAMPLE_ID = "0190c3f2a1b87d3e8f4b5c6d7e8f9a0b"
+_EXAMPLE_UPLOAD = "0190c3f2-a1b8-7d3e-8f4b-5c6d7e8f9a0b"
 _PROBLEM = {"$ref": "#/components/schemas/ProblemDocument"}
 RETRY_AFTER = {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
 }
 LOCATION = {"Location": {"description": "Path of the separation.", "schema": {"type": "string"}}}
 _CONTENT_RANGE = {"Content-Range": {"description": "`bytes */` and the size.", "schema": {"type": "string"}}}
-_HEADERS = {416: _CONTENT_RANGE, 429: RETRY_AFTER, 503: RETRY_AFTER, 507: RETRY_AFTER, 504: LOCATION}
+_VERSIONS = {"Tus-Version": {"description": "Versions of the protocol.", "schema": {"type": "string"}}}
+_HEADERS = {
+    412: _VERSIONS,
+    416: _CONTENT_RANGE,
+    423: RETRY_AFTER,
+    429: RETRY_AFTER,
+    503: RETRY_AFTER,
+    507: RETRY_AFTER,
+    504: LOCATION,
+}
 """Headers of error responses, by HTTP status."""
 
 
@@ -112,12 +123,12 @@ def _without_null(value: Mapping[str, Any]) -> dict[str, Any]:
     return rest | kind | ({"default": value["default"]} if value.get("default") is not None else {})
 
 
-def _body(description: str, properties: Mapping[str, Any], required: str) -> dict[str, Any]:
+def _body(description: str, properties: Mapping[str, Any], *required: str) -> dict[str, Any]:
     return {
         "type": "object",
         "description": description,
         "properties": dict(properties),
-        "required": [required],
+        "required": list(required),
         "additionalProperties": False,
     }
 
@@ -132,10 +143,10 @@ _FILE_NAME = {
     "schema": {"type": "string"},
     "example": 'form-data; name="file"; filename="song.wav"',
 }
-_OPTIONS = {name: value for name, value in _properties().items() if name != "source_url"}
+_OPTIONS = {name: value for name, value in _properties().items() if name not in NOT_IN_FORMS}
 BODIES: dict[str, Any] = {
     "SeparationForm": _body("A song that is uploaded.", {"file": _FILE} | _OPTIONS, "file"),
-    "SeparationRequest": _body("A song that the service fetches.", _properties(), "source_url"),
+    "SeparationRequest": _body("A song that the service fetches, or has received in parts.", _properties()),
 }
 """Schemas of the bodies that routes parse themselves."""
 
@@ -159,8 +170,11 @@ SUBMISSION_BODY: dict[str, Any] = {
     | {
         "application/json": {
             "schema": {"$ref": "#/components/schemas/SeparationRequest"},
-            "examples": {"fetched": {"value": {"source_url": "https://example.com/song.mp3", "stems": 4}}},
+            "examples": {
+                "fetched": {"value": {"source_url": "https://example.com/song.mp3", "stems": 4}},
+                "uploaded": {"value": {"upload": f"/v1/uploads/{_EXAMPLE_UPLOAD}", "stems": 4}},
+            },
         }
     },
 }
-"""The request body of routes that accept a song in a form, or its URL as JSON."""
+"""The request body of routes that accept a song in a form, or the name of one as JSON."""

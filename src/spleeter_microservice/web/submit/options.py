@@ -43,7 +43,10 @@ from spleeter_microservice.separation.options import Option, SeparationOptions
 from spleeter_microservice.web.problem_handler import invalid_fields
 from spleeter_microservice.web.separations.schemas import HTTP_OPTIONS
 from spleeter_microservice.web.services import ApiConfig
+from spleeter_microservice.web.uploads.headers import upload_id
 
+NOT_IN_FORMS = ("source_url", "upload")
+"""Fields that name the song, instead of a file in a form."""
 _BY_STEM_COUNT = CATALOGUE.by_stem_count()
 if TYPE_CHECKING:
     StemCount = int
@@ -72,10 +75,18 @@ def printable(text: str) -> str:
     return text
 
 
+def _canonical_upload(text: str) -> str:
+    found = upload_id(text)
+    if found is None:
+        raise ValueError("This is not the id or address of a resumable upload")
+    return str(found)
+
+
 _Key = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(printable)]
 _Value = Annotated[str, Field(max_length=1000), AfterValidator(printable)]
 _Expression = Annotated[str, Field(min_length=1, max_length=LONGEST_EXPRESSION)]
 _Mixes = dict[Annotated[str, Field(pattern=MIX_NAME)], _Expression]
+_Upload = Annotated[str, Field(max_length=2048), AfterValidator(_canonical_upload)]
 _Url = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(printable)]
 
 
@@ -126,6 +137,12 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
         description="Address of the song, if the song is not sent along. Only public addresses are allowed, "
         "and only if the operator has enabled fetching.",
         examples=["https://example.com/song.mp3"],
+    )
+    upload: _Upload | None = Field(
+        default=None,
+        description="Id or address of a complete resumable upload that is the song. It is erased once the "
+        "separation exists.",
+        examples=["/v1/uploads/0190c3f2-a1b8-7d3e-8f4b-5c6d7e8f9a0b"],
     )
     stems: StemCount = Field(
         default=2,
@@ -241,7 +258,7 @@ def _refuse(field: str, reason: str) -> NoReturn:
 
 
 def from_json(body: bytes) -> SubmissionForm:
-    """Read a submission in JSON, which has the song's address.
+    """Read a submission in JSON, which has the address of the song or of a resumable upload.
 
     Raises:
         MalformedRequestError: if it is not a JSON object.
@@ -250,8 +267,15 @@ def from_json(body: bytes) -> SubmissionForm:
     values = _parsed(body)
     if not isinstance(values, dict):
         raise MalformedRequestError("The body must be a JSON object.")
-    if values.get("source_url") is None:
-        _refuse("source_url", "Set this to the song's address, or send the song in a multipart form.")
+    named = [name for name in NOT_IN_FORMS if values.get(name) is not None]
+    if not named:
+        _refuse(
+            "source_url",
+            "Set this to the song's address, or upload to that of a resumable upload, or send the song in a "
+            "multipart form.",
+        )
+    if len(named) > 1:
+        _refuse("upload", "Send either source_url or upload.")
     return _validated(values)
 
 
@@ -316,8 +340,8 @@ def from_form(fields: Iterable[tuple[str, str]]) -> SubmissionForm:
     """
     values: dict[str, Any] = {}
     for name, text in fields:
-        if name == "source_url":
-            _refuse(name, "Send either a file in a form or an address as JSON.")
+        if name in NOT_IN_FORMS:
+            _refuse(name, "Send either a file in a form, or this as JSON.")
         if text.strip() in _OMITTED:
             continue
         value = _READERS.get(name, str)(text.strip())

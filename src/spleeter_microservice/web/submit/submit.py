@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
+from uuid import UUID
 
 import structlog
 from fastapi import Request
@@ -27,12 +28,14 @@ from spleeter_microservice.errors import (
     InfectedError,
     InvalidFieldsError,
     NoSamplesError,
+    RequestError,
     ScanLimitError,
     ScannerUnavailableError,
     ShareError,
     SongTooLongError,
     SpleeterError,
     StorageError,
+    UnknownUploadError,
 )
 from spleeter_microservice.jobs.job import JobOptions, NewJob, new_job_id
 from spleeter_microservice.jobs.repository import Created, Origin
@@ -70,7 +73,7 @@ async def submit_song(
         with services.shares.hold(Share.UPLOADS, caller.tenant):
             return await _submit(request, services, caller, idempotency_key)
     except SpleeterError as error:
-        await _record_refusal(request, error)
+        await record_refusal(request, error)
         raise
 
 
@@ -81,13 +84,38 @@ async def _submit(
     await services.space.checked()
     async with spooled(config.spool, config.max_file_bytes) as file:
         upload = Upload(request, services, file)
-        form = await upload.receive()
-        facts = await while_connected(request, _inspect(services, caller, file, form))
+        try:
+            form = await upload.receive()
+        except UnknownUploadError:  # it may have been used by an earlier try of the same request
+            if idempotency_key is None or upload.form is None:
+                raise
+            digest = _body_hash(upload.form, None)
+            repeated = await services.repository.find(caller.tenant, idempotency_key, digest)
+            if repeated is None:
+                raise
+            return repeated
+        try:
+            facts = await while_connected(request, _inspect(services, caller, file, form))
+        except InfectedError:
+            await _use_up(services, caller, form)
+            raise
         check_content(upload.name, facts.format, config)
         new = await _new_job(services, caller, form, upload, facts)
         if idempotency_key is not None:
             new = _keyed(new, idempotency_key, form)
-        return await _create(request, services, file, new)
+        created = await _create(request, services, file, new)
+        await _use_up(services, caller, form)
+        return created
+
+
+async def _use_up(services: Services, caller: Principal, form: SubmissionForm) -> None:
+    """Erase the resumable upload that a song came from, if it did."""
+    if form.upload is None:
+        return
+    try:
+        await services.uploads.erase(caller.tenant, UUID(form.upload))
+    except (RequestError, StorageError, DatabaseUnavailableError):
+        logger.warning("cannot erase a used upload; it will expire", upload=form.upload, exc_info=True)
 
 
 async def _inspect(
@@ -176,10 +204,13 @@ def _expected_bytes(output_format: OutputFormat, seconds: float) -> int:
 def _keyed(new: NewJob, key: str, form: SubmissionForm) -> NewJob:
     """Bind a job to an idempotency key and a hash of the request."""
     # The content behind a URL may change while the request stays the same.
-    content = None if form.source_url else new.content_hash
+    content = None if form.source_url or form.upload else new.content_hash
+    return replace(new, idempotency_key=key, body_hash=_body_hash(form, content))
+
+
+def _body_hash(form: SubmissionForm, content: str | None) -> str:
     body = [form.model_dump(mode="json"), content]
-    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-    return replace(new, idempotency_key=key, body_hash=digest)
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
 async def _create(request: Request, services: Services, file: SpooledFile, new: NewJob) -> Created:
@@ -216,7 +247,8 @@ async def _record(request: Request, services: Services, created: Created) -> Non
         raise
 
 
-async def _record_refusal(request: Request, error: SpleeterError) -> None:
+async def record_refusal(request: Request, error: SpleeterError) -> None:
+    """Count and record that an upload was refused."""
     UPLOADS_REJECTED.labels(error.code).inc()
     if isinstance(error, ShareError | AuditUnwritableError | DatabaseUnavailableError):
         return  # it is like a request beyond its rate, or could not be recorded either

@@ -1,4 +1,4 @@
-"""Uploads: songs sent in a form, or fetched from a URL."""
+"""Uploads: songs sent in a form, fetched from a URL, or sent before in parts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
+from uuid import UUID
 
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
@@ -22,6 +23,7 @@ from spleeter_microservice.web.submit.file_name import best_name, displayed_name
 from spleeter_microservice.web.submit.multipart import Write, read_form
 from spleeter_microservice.web.submit.options import SubmissionForm, from_form, from_json
 from spleeter_microservice.web.submit.spool import SpooledFile
+from spleeter_microservice.web.uploads.headers import file_name
 
 FILE_FIELD = "file"
 
@@ -35,12 +37,14 @@ class Upload:
         services: services of the application.
         file: file that the song is written to.
         name: file name that the client sent, for display.
+        form: options of a song that is not sent along, once they are known.
     """
 
     request: Request
     services: Services
     file: SpooledFile
     name: str = field(default="", init=False)
+    form: SubmissionForm | None = field(default=None, init=False)
 
     async def receive(self) -> SubmissionForm:
         """Receive the song and its options.
@@ -49,6 +53,7 @@ class Upload:
             RequestError: if the request is wrong.
             OutgoingError: if the URL is forbidden or cannot be fetched.
             EmptyInputError: if the song is empty.
+            UnknownUploadError: if the tenant has no such resumable upload.
             DiskFullError: if the disk is full.
         """
         content_type = self.request.headers.get("Content-Type", "")
@@ -77,7 +82,11 @@ class Upload:
         return self.file.write
 
     async def _fetch(self) -> SubmissionForm:
-        form = from_json(await self.request.body())
+        form = self.form = from_json(await self.request.body())
+        if form.upload is not None:
+            self._check(form)
+            await while_connected(self.request, self._copy(UUID(form.upload)))
+            return form
         outgoing, url = self.services.outgoing, form.source_url
         if outgoing is None or url is None:
             raise InvalidFieldsError(
@@ -91,6 +100,16 @@ class Upload:
 
     def _check(self, form: SubmissionForm) -> None:
         form.check(self.services.config, self.services.url_policy)
+
+    async def _copy(self, upload: UUID) -> None:
+        uploads, tenant = self.services.uploads, self.request.state.principal.tenant
+        found = await uploads.get(tenant, upload)
+        if found.received < found.length:
+            reason = f"The upload is not complete: {found.received} of {found.length} bytes are stored."
+            raise InvalidFieldsError({"upload": reason})
+        write = self._accept(file_name(found.metadata))
+        async for block in uploads.read(found):
+            await write(block)
 
     async def _download(self, outgoing: Outgoing, url: str) -> None:
         limits = ResponseLimits(self.services.config.max_file_bytes)

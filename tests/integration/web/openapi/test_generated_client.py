@@ -14,6 +14,7 @@ import openapi_python_client
 import pytest
 from openapi_python_client.config import Config, ConfigFile, MetaType
 
+from spleeter_microservice.web.middleware.resumable import PART_TYPE
 from spleeter_microservice.web.services import Services
 from tests.support.web_service import ALL, Player, song
 
@@ -27,7 +28,7 @@ async def generate(stranger: httpx.AsyncClient, folder: Path) -> None:
     document = folder / "openapi.json"
     document.write_text(json.dumps((await stranger.get("/openapi.json")).json()))
     config = Config.from_sources(
-        ConfigFile(post_hooks=[]),
+        ConfigFile(post_hooks=[], content_type_overrides={PART_TYPE: "application/octet-stream"}),
         MetaType.NONE,
         document,
         file_encoding="utf-8",
