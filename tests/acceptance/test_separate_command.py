@@ -277,20 +277,26 @@ def test_bitrate_bit_depth_dither_and_tags_reach_the_encoder(here: Run, tmp_path
 
 
 def test_mixes_are_written_and_reported_and_impossible_ones_refused(here: Run, tmp_path: Path) -> None:
-    song(tmp_path / "song.wav", 0.1)
+    song(tmp_path / "song.wav", 1)
     result = here(
         *("-o", "out", "--only", "vocals", "--mix", "half=drums+vocals@-6dB", "--mix", "instrumental"),
-        *("--without", "drums", "--report", "report.json", "song.wav"),
+        *("--without", "drums", "--level", "-9.5", "--level-each", "--report", "report.json", "song.wav"),
     )
     assert result.returncode == 0, result.stderr
     names = ["half", "instrumental", "no_drums", "vocals"]
     assert files(tmp_path / "out") == [f"song/{name}.wav" for name in names]
-    assert "out/song/half.wav  -" in result.stdout
+    assert re.search(r"out/song/half\.wav  -\d+\.\d dBFS \(\+\d+\.\d dB\)", result.stdout)
     (entry,) = json.loads((tmp_path / "report.json").read_text())["songs"]
     assert ([*entry["stems"]], sorted(entry["mixes"])) == (["vocals"], names[:3])
-    refused = here("-o", "none", "--mix", "karaoke=accompaniment", "song.wav")
-    assert refused.returncode == errors.ConfigurationError.exit_status
-    assert "The model has the stems vocals, drums, other, but no accompaniment." in refused.stderr
+    assert len({file["gain"] for file in (entry["stems"] | entry["mixes"]).values()}) > 1
+    for impossible, reason in (
+        (("--mix", "karaoke=accompaniment"), "has the stems vocals, drums, other, but no accompaniment."),
+        (("--level", "loud"), "Choose as-is, prevent-clipping or a loudness of -70 to 0 LUFS, such as -14."),
+        (("--level-each",), "level_each changes nothing while the level is as-is."),
+    ):
+        refused = here("-o", "none", *impossible, "song.wav")
+        assert refused.returncode == errors.ConfigurationError.exit_status
+        assert reason in refused.stderr
     assert not (tmp_path / "none").exists()
 
 

@@ -141,7 +141,7 @@ def _parse_bitrate(text: str) -> int:
 
 
 def refused(option: str, reason: str) -> ConfigurationError:
-    """Return the error for an option that does not go with the codec."""
+    """Return the error for an option that is impossible or does not go with another."""
     error = ConfigurationError(reason)
     error.fields = {option: reason}
     return error

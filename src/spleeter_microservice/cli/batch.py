@@ -97,10 +97,11 @@ class Batch:
 def _print(song: SeparatedSong) -> None:
     for stem in song.outputs.values():
         level = "silent" if stem.measurements.level is None else f"{stem.measurements.level:.1f} dBFS"
+        changed = f" ({stem.gain:+.1f} dB)" if stem.gain else ""
         clipped = f", {stem.clipped_samples} samples clipped" if stem.clipped_samples else ""
         quality = stem.measurements.estimated_quality
         estimate = f", estimated quality: {quality}" if quality else ""
-        print(f"{stem.path}  {level}{clipped}{estimate}")
+        print(f"{stem.path}  {level}{changed}{clipped}{estimate}")
     print(
         f"{song.source}: {song.duration:.1f} s of audio in {song.elapsed:.1f} s, "
         f"{song.duration / song.elapsed:.1f} times faster than real time"

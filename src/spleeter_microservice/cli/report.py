@@ -60,6 +60,7 @@ def _described(files: Mapping[str, Stem]) -> dict[str, Any]:
     return {
         name: {
             "path": str(file.path),
+            "gain": file.gain,
             "clipped_samples": file.clipped_samples,
             **asdict(file.measurements),
             "estimated_quality": file.measurements.estimated_quality,

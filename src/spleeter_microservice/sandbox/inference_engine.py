@@ -125,6 +125,7 @@ def described(song: SeparatedSong, peaks: Mapping[str, Peaks]) -> Message:
             name: {
                 "clipped_samples": stem.clipped_samples,
                 "measurements": _finite(vars(stem.measurements)),
+                "gain": stem.gain,
                 "samples_per_pixel": peaks[name].samples_per_pixel,
                 "peaks": peaks[name].data(),
             }

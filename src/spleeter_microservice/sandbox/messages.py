@@ -156,6 +156,7 @@ def _stem(values: Message, path: Path) -> Stem:
         path,
         _count(values["clipped_samples"]),
         _stem_measurements(values["measurements"]),
+        _number(values["gain"]),
         _count(values["samples_per_pixel"]),
         _peaks(values["peaks"]),
     )

@@ -26,6 +26,7 @@ from spleeter_microservice.separation.mixes import (
     refuse_unknown,
 )
 
+_LOWEST_LOUDNESS = -70  # LUFS; EBU R 128 does not measure less
 _SECONDS = 1e6  # far more than any song lasts, and still exact to a sample in double precision
 
 
@@ -237,13 +238,30 @@ class SeparationOptions:
         example=["drums"],
     )
 
+    level: str = option(
+        "as-is",
+        "Level of the files: as-is, prevent-clipping (lower if a sample would exceed full scale), or the "
+        "song's loudness in LUFS, such as -14. All files of a song change by the same factor, so that they "
+        "still sum.",
+        pattern=r"^(as-is|prevent-clipping|0|-[0-9]{1,2}([.][0-9]{1,2})?)$",
+        example="-14",
+    )
+    level_each: bool = option(
+        False, "Change the level of each file by a factor of its own, so that each has the loudness itself."
+    )
+
     def __post_init__(self) -> None:
         """Choose what depends on the quality and was left open, and read names, mixes and whole numbers.
 
         Raises:
             ConfigurationError: if two mixes have the same name.
         """
-        for name, read in (("only", read_names), ("without", read_names), ("mixes", read_mixes)):
+        for name, read in (
+            ("only", read_names),
+            ("without", read_names),
+            ("mixes", read_mixes),
+            ("level", str),
+        ):
             object.__setattr__(self, name, read(getattr(self, name)))
         for name in ("bitrate", "bit_depth", "sample_rate", "track"):
             if type(value := getattr(self, name)) is int:
@@ -296,7 +314,36 @@ class SeparationOptions:
         for declared in declared_options(type(self)):
             declared.check(getattr(self, declared.name))
         check_mixes(self.mixes, self.without)
+        self.check_level()
         _ = self.output_format
+
+    @property
+    def loudness(self) -> float | None:
+        """Loudness that is wanted in LUFS, or None."""
+        return None if self.level in ("as-is", "prevent-clipping") else float(self.level)
+
+    def check_level(self) -> None:
+        """Raise an error if a level is impossible.
+
+        Raises:
+            ConfigurationError: if it is not a loudness that a song can have, or if each file shall keep its
+                level.
+        """
+        try:
+            possible = self.loudness is None or _LOWEST_LOUDNESS <= self.loudness <= 0
+        except ValueError:
+            possible = False
+        if not possible:
+            raise refused(
+                "level",
+                f"Invalid level {self.level!r}. Choose as-is, prevent-clipping or a loudness of "
+                f"{_LOWEST_LOUDNESS} to 0 LUFS, such as -14.",
+            )
+        if self.level_each and self.level == "as-is":
+            raise refused(
+                "level_each",
+                "level_each changes nothing while the level is as-is. Choose prevent-clipping or a loudness.",
+            )
 
     @property
     def mix_names(self) -> tuple[str, ...]:

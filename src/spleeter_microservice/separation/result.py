@@ -19,12 +19,14 @@ class Stem:
         path: path of the file.
         clipped_samples: number of samples beyond full scale that the format could not hold.
         measurements: measurements of the stem.
+        gain: by how much the level was changed, in dB.
         samples_per_pixel, peaks: the stem's peaks, as in ``audio.peaks.Peaks``, if they were measured.
     """
 
     path: Path
     clipped_samples: int
     measurements: StemMeasurements
+    gain: float = 0.0
     samples_per_pixel: int = 0
     peaks: Sequence[int] = field(default=(), repr=False)
 

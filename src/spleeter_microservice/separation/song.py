@@ -22,6 +22,7 @@ from spleeter_microservice.audio.tags import Tags
 from spleeter_microservice.audio.warnings import AudioWarning
 from spleeter_microservice.audio.writer import AudioWriter
 from spleeter_microservice.errors import InputError
+from spleeter_microservice.separation.level import Leveller
 from spleeter_microservice.separation.measurements import QUIET
 from spleeter_microservice.separation.mixes import Recipe
 from spleeter_microservice.separation.options import SeparationOptions
@@ -59,7 +60,7 @@ def separate_song(
         options: what the caller chose.
         progress: called after each block.
         watch: called with everything that is written.
-        check: called often while the input is read, in any thread; the separation ends with the error that
+        check: called often while the song is read, in any thread; the separation ends with the error that
             it raises.
 
     Raises:
@@ -70,6 +71,7 @@ def separate_song(
     recipes = options.recipes(separator.stems)
     meter, stages = separator.meter(options), StageTimer()
     samples, first_block = 0, 0.0
+    changes_level = options.level != "as-is" and paths
     with (
         _Input(source, separator.sample_rate, options, check) as song,
         Stems(
@@ -79,7 +81,16 @@ def separate_song(
             song.expected_samples,
             song.reader.tags,
         ) as stems,
+        Leveller(options, paths, separator.sample_rate, song.output_format.channels)
+        if changes_level
+        else nullcontext() as leveller,
     ):
+
+        def write(waveforms: Mapping[str, Waveform]) -> None:
+            stems.write(waveforms, stages)
+            if watch:
+                watch(waveforms)
+
         around = song.surroundings() if options.quality == "best" else NOTHING_AROUND
         with closing(separator.separate_blocks(song.blocks, options, stages, around)) as blocks:
             for block in blocks:
@@ -90,21 +101,28 @@ def separate_song(
                     meter.add(block.mix, block.stems, block.covered, block.expected, mixes)
                 if song.output_format.channels == 1:
                     waveforms = {name: _centred(stem) for name, stem in waveforms.items()}
-                stems.write(waveforms, stages)
-                if watch:
-                    watch(waveforms)
+                if leveller:
+                    leveller.hold(block.mix.T, waveforms)
+                else:
+                    write(waveforms)
                 samples += block.mix.shape[1]
                 if progress:
                     progress(samples, round(song.expected_samples) or None)
+        measurements = meter.result()
+        found = zip((*separator.stems, *recipes), (*measurements.stems, *meter.mixes()), strict=True)
+        measured = {name: values for name, values in found if name in paths}
+        if leveller:
+            for waveforms in leveller.outputs(measured):
+                check()
+                write(waveforms)
+            measured = leveller.measured(measured)
         rate = song.output_format.sample_rate or separator.sample_rate
         samples = song.frames or round(samples * rate / separator.sample_rate)
         stems.publish(song.frames)
-    measurements = meter.result()
-    measured = zip((*separator.stems, *recipes), (*measurements.stems, *meter.mixes()), strict=True)
+    gains = leveller.gains if leveller else dict.fromkeys(paths, 0.0)
     outputs = {
-        name: Stem(paths[name], stems.clipped_samples(name), values)
-        for name, values in measured
-        if name in paths
+        name: Stem(paths[name], stems.clipped_samples(name), values, gains[name])
+        for name, values in measured.items()
     }
     return SeparatedSong(
         source=source,

@@ -262,6 +262,7 @@ def _measured(output: Stem) -> dict[str, Any]:
     return {
         "level": output.measurements.level,
         "peak": output.measurements.peak,
+        "gain": output.gain,
         "clipped_samples": output.clipped_samples,
         "energy_share": output.measurements.energy_share,
         "correlation": output.measurements.correlation,

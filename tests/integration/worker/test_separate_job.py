@@ -212,7 +212,8 @@ async def test_only_the_requested_stems_are_stored(
 
 
 async def test_a_mix_is_stored_without_its_stems(separation: JobSeparator, storage: Away, song: Path) -> None:
-    job = await stored(storage, job_of(only=("half",), mixes={"half": "vocals@-6"}, without=("drums",)), song)
+    mixes: dict[str, Any] = {"only": ("half",), "mixes": {"half": "vocals@-6"}, "without": ("drums",)}
+    job = await stored(storage, job_of(**mixes, level="-9"), song)
     result, _ = await done(separation, job)
     assert [stem.name for stem in result.stems] == ["half", "no_drums"]
     keys = {found.key async for found in storage.list(job.prefix)} - {job.input_key}
@@ -220,6 +221,7 @@ async def test_a_mix_is_stored_without_its_stems(separation: JobSeparator, stora
         f"stems/{name}.wav", f"peaks/{name}.json"
     )}  # fmt: skip
     assert set(result.quality["mixes"]) == {"half", "no_drums"}
+    assert len({mix["gain"] for mix in result.quality["mixes"].values()} - {0}) == 1
     assert result.quality["stems"] == {}
 
 

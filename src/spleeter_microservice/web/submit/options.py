@@ -91,8 +91,8 @@ _Url = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(print
 
 
 def _text_of_number(value: Any) -> Any:
-    """Return a whole number as text: 24 and "24" mean the same."""
-    return str(value) if type(value) is int else value
+    """Return a number as text: 24 and "24" mean the same."""
+    return str(value) if type(value) in (int, float) else value
 
 
 def _field(option: Option) -> tuple[Any, Any]:
@@ -114,7 +114,7 @@ def _field(option: Option) -> tuple[Any, Any]:
     facts: dict[str, Any] = {name: limit for name, limit in limits.items() if limit is not None}
     if option.kind is float:
         facts["allow_inf_nan"] = False
-    if option.kind is str and option.may_be_none:
+    if option.kind is str and (option.may_be_none or option.pattern):
         kind = Annotated[kind, BeforeValidator(_text_of_number)]
     if option.example is not None:
         facts["examples"] = [option.example]
@@ -180,7 +180,9 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
         if self.retention_hours is not None and self.retention_hours > hours:
             _refuse("retention_hours", f"At most {hours:g} hours are allowed here.")
         try:
-            _ = JobOptions(**self._chosen).output_format
+            chosen = JobOptions(**self._chosen)
+            chosen.check_level()
+            _ = chosen.output_format
         except ConfigurationError as error:
             raise InvalidFieldsError(error.fields) from error
         if self.callback_url is None:

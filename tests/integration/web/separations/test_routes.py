@@ -51,7 +51,7 @@ async def test_a_new_separation_repeats_the_requested_options(ann: httpx.AsyncCl
     answer = await submit(
         ann, song(3.0), stems="4", codec="mp3", bitrate="192000", offset="1", duration="1.5", mwf="true",
         quality="best", bandwidth="16kHz", only="bass,drums", dither="true",
-        mixes="karaoke=instrumental+vocals@-18dB", without="drums",
+        mixes="karaoke=instrumental+vocals@-18dB", without="drums", level="-14", level_each="on",
         metadata='{"title": "Süß"}', retention_hours="2",
         callback_url="https://example.com/hook", damaged="refuse", track="eng", keep_delay="true",
         tags="false",
@@ -67,6 +67,7 @@ async def test_a_new_separation_repeats_the_requested_options(ann: httpx.AsyncCl
         "mixes": {"karaoke": "instrumental+vocals@-18dB"}, "without": ["drums"],
         "tags": False,
         "bit_depth": None, "sample_rate": "source", "channels": "source",
+        "level": "-14", "level_each": True,
     }  # fmt: skip
     assert body["input"] == {
         "name": "song.wav", "sha256": hashlib.sha256(song(3.0)).hexdigest(), "seconds": 1.5,

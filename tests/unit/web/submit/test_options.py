@@ -93,10 +93,10 @@ def test_the_values_of_plain_html_forms_are_understood(
         assert getattr(from_form([(field, text)]), field) == value, text
 
 
-def test_whole_numbers_are_taken_for_texts() -> None:
-    values = {"codec": "flac", "bit_depth": 24, "sample_rate": 48000, "track": 2}
+def test_numbers_are_taken_for_texts() -> None:
+    values = {"codec": "flac", "bit_depth": 24, "sample_rate": 48000, "track": 2, "level": -14.5}
     options = from_json(json.dumps({"source_url": URL} | values).encode()).job_options(MODEL)
-    texts = {"codec": "flac", "bit_depth": "24", "sample_rate": "48000", "track": "2"}
+    texts = {"codec": "flac", "bit_depth": "24", "sample_rate": "48000", "track": "2", "level": "-14.5"}
     assert options == from_form(list(texts.items())).job_options(MODEL)
     assert options == JobOptions(bitrate=None, **values)  # type: ignore[arg-type]
     assert wrong(bit_depth=True) == "bit_depth"
@@ -111,11 +111,11 @@ def test_whole_numbers_are_taken_for_texts() -> None:
         ("sample_rate", {"sample_rate": "999999"}),
         ("channels", {"codec": "ogg", "channels": "source"}),
         ("bitrate", {"codec": "mp3", "bitrate": "9000k"}),
+        ("level", {"level": "-71"}),
+        ("level_each", {"level_each": True}),
     ],
 )
-def test_options_that_do_not_go_with_the_codec_are_refused_by_name(
-    field: str, values: dict[str, str]
-) -> None:
+def test_options_that_do_not_go_together_are_refused_by_name(field: str, values: dict[str, Any]) -> None:
     with pytest.raises(InvalidFieldsError) as caught:
         SubmissionForm(**values).check(CONFIG, UrlPolicy())
     assert list(caught.value.fields) == [field]
@@ -177,6 +177,7 @@ def test_all_stems_are_as_good_as_none_named() -> None:
         ("mwf", 1), ("mwf", "yes"), ("only", "vocals"), ("metadata", []),
         ("metadata", {str(i): "" for i in range(51)}),
         ("retention_hours", 0), ("retention_hours", True), ("callback_url", ""), ("callback_url", "x" * 2049),
+        ("level", "loud"), ("level", "-100"), ("level", "3"), ("level", 14),
         ("mixes", ["acapella"]), ("mixes", {str(i): "vocals" for i in range(9)}), ("without", "drums"),
         ("unknown", 1), ("file", "x"), ("source_url", 1), ("source_url", ""), ("source_url", None),
     ],
@@ -216,7 +217,7 @@ def test_a_stem_that_the_model_lacks_is_refused() -> None:
         ("mixes", {"nul": "bass"}), ("without", ["piano"]), ("without", [*MODEL.stems]), ("only", ["k"]),
     ],
 )  # fmt: skip
-def test_a_mix_that_the_model_cannot_make_is_refused_by_its_field(field: str, value: Any) -> None:
+def test_what_does_not_go_together_is_refused_by_its_field(field: str, value: Any) -> None:
     with pytest.raises(InvalidFieldsError) as caught:
         SubmissionForm(stems=4, **{field: value}).job_options(MODEL)
     assert [*caught.value.fields] == [field]
