@@ -46,6 +46,8 @@ def _fields() -> Iterator[str]:
 
 
 def _value(schema: Mapping[str, Any]) -> str:
+    if "oneOf" in schema:
+        return " or ".join(map(_value, schema["oneOf"]))
     if schema["type"] == "array":
         stems = schema["items"].get("anyOf", [schema["items"]])[0]
         return f"any of {_codes(stems['enum'])}"

@@ -421,6 +421,20 @@ class ResponseTooLargeError(OutgoingError, code="too-large", http=413, exit_stat
     public = ""
 
 
+class BucketError(OutgoingError, code="unreachable-bucket", http=422, exit_status=76):
+    """A bucket, or an object in it, cannot be read or written.
+
+    Attributes:
+        temporary: whether to try again.
+    """
+
+    public = ""
+
+    def __init__(self, message: str, *, temporary: bool = False) -> None:
+        super().__init__(message)
+        self.temporary = temporary
+
+
 class AuditError(SecurityError):
     """The audit log cannot be written or trusted."""
 
@@ -643,6 +657,14 @@ class WebhooksPendingError(ShareError, code="webhooks-pending"):
     retry_after = 60
     what = "webhooks pending"
     advice = "Check that callback_url answers, or leave it out."
+
+
+class SignedUrlError(RequestError, code="invalid-signature", http=403):
+    """The signature of an address is wrong: it was changed, or its key is no longer in use."""
+
+
+class ExpiredUrlError(SignedUrlError, code="expired-address", http=410):
+    """The time of a signed address has passed."""
 
 
 class UploadsPendingError(ShareError, code="uploads-pending"):

@@ -287,7 +287,7 @@ def proxy(text: str) -> str:
         ) from None
 
 
-def audit_keys(text: str) -> tuple[str, ...]:
+def secret_keys(text: str) -> tuple[str, ...]:
     """Parse secret keys separated by commas."""
     found = names(text)
     if any(len(key) < _SHORTEST_SEAL for key in found):

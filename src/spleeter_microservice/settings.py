@@ -21,7 +21,6 @@ from spleeter_microservice.errors import ConfigurationError
 from spleeter_microservice.outgoing.inner_targets import InnerTarget
 from spleeter_microservice.setting_values import (
     LONGEST_RETENTION,
-    audit_keys,
     checked,
     database_url,
     extension,
@@ -36,14 +35,17 @@ from spleeter_microservice.setting_values import (
     path_prefix,
     positive,
     proxy,
+    secret_keys,
     served_host,
     storage_url,
     switch,
     whole,
 )
+from spleeter_microservice.storage.bucket_urls import BucketGrant
 from spleeter_microservice.webhooks.signature import parse_secrets
 
 Environment = Literal["development", "production"]
+SignedBy = Literal["store", "service", "off"]
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 
 T = TypeVar("T")
@@ -290,6 +292,39 @@ class Settings:
         parse=listed(InnerTarget.parse),
         default_text="none: only public addresses",
     )
+    buckets: tuple[BucketGrant, ...] = setting(
+        "SPLEETER_BUCKETS",
+        (),
+        "Buckets, or folders of them, that `source_url` and `destination_url` may name, comma-separated: "
+        "`s3://songs`, `gs://songs/{tenant}` for a folder of each tenant, `ann=az://songs` for one tenant.",
+        parse=listed(BucketGrant.parse),
+        default_text="none",
+    )
+    destination_urls: bool = setting(
+        "SPLEETER_DESTINATION_URLS",
+        default=False,
+        meaning="`on` lets callers have stems sent to pre-signed addresses (`destination_url`).",
+        parse=switch,
+    )
+    signed_urls: SignedBy = setting(
+        "SPLEETER_SIGNED_URLS",
+        "store",
+        "Who signs addresses at which stems can be downloaded without a key: `store` for the bucket, or the "
+        "service if that cannot sign; `service`; or `off`.",
+        parse=one_of(*get_args(SignedBy)),
+    )
+    signed_url_s: int = setting(
+        "SPLEETER_SIGNED_URL_S", 900, "Seconds that a signed address is valid.", parse=whole(maximum=604_800)
+    )
+    signing_key: tuple[str, ...] = setting(
+        "SPLEETER_SIGNING_KEY",
+        (),
+        "Keys with which the service signs addresses, comma-separated: the first one signs, and older ones "
+        "are accepted.",
+        parse=secret_keys,
+        secret=True,
+        default_text="derived from `SPLEETER_AUDIT_KEY` or its default",
+    )
     webhook_secret: str | None = setting(
         "SPLEETER_WEBHOOK_SECRET",
         None,
@@ -302,7 +337,7 @@ class Settings:
         "SPLEETER_AUDIT_KEY",
         (),
         "Keys that seal the audit log, comma-separated: the first one seals, and older ones are accepted.",
-        parse=audit_keys,
+        parse=secret_keys,
         secret=True,
         default_text="a key in the data folder for the embedded database, none for another",
     )
@@ -490,6 +525,12 @@ class Settings:
             yield (
                 {"SPLEETER_DATABASE_DIRECT_URL", "SPLEETER_DATABASE_URL"},
                 "SPLEETER_DATABASE_DIRECT_URL needs SPLEETER_DATABASE_URL beside it. Set both.",
+            )
+        if any(grant.overlaps(self.storage_url or "") for grant in self.buckets):
+            yield (
+                {"SPLEETER_BUCKETS", "SPLEETER_STORAGE_URL"},
+                "SPLEETER_BUCKETS lists the place of SPLEETER_STORAGE_URL, where callers could read each "
+                "other's songs. List another bucket, or a folder beside that one.",
             )
         if self.antivirus == "required" and not self.clamd_url:
             yield (

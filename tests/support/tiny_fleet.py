@@ -18,6 +18,7 @@ from spleeter_microservice.models.catalogue import Catalogue
 from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.sandbox.inference import InferenceSlot
 from spleeter_microservice.web.services import Services
+from spleeter_microservice.worker.delivery import Deliverer
 from spleeter_microservice.worker.inventory import Inventory
 from spleeter_microservice.worker.separate_job import JobLimits, JobSeparator
 from spleeter_microservice.worker.worker import Observe, Worker, WorkerOptions
@@ -63,7 +64,8 @@ async def working(
     work.mkdir()
     inventory = Inventory(store, "1.2.3")
     async with InferenceSlot(inventory.load("2stems"), work, models_folder=store.folder, cores=1) as slot:
-        separation = JobSeparator(services.objects, inventory, [slot], limits)
+        deliverer = Deliverer(services.buckets, services.outgoing)
+        separation = JobSeparator(services.objects, inventory, [slot], limits, deliverer)
         worker = Worker(
             services.database,
             separation,

@@ -9,6 +9,7 @@ import pytest
 
 from spleeter_microservice.errors import ConfigurationError
 from spleeter_microservice.settings import Settings, misspelt_variables
+from spleeter_microservice.storage.bucket_urls import BucketGrant
 
 
 def test_an_empty_environment_means_the_defaults_of_a_developer() -> None:
@@ -71,6 +72,10 @@ def test_lists_are_separated_by_commas() -> None:
         ("SPLEETER_INNER_TARGETS", "http://hooks.internal"),
         ("SPLEETER_JWT_JWKS_URL", "http://issuer.example/keys"),
         ("SPLEETER_WEBHOOK_SECRET", "abc"),
+        ("SPLEETER_BUCKETS", "songs"),
+        ("SPLEETER_SIGNED_URLS", "on"),
+        ("SPLEETER_SIGNED_URL_S", "604801"),
+        ("SPLEETER_SIGNING_KEY", "short"),
         ("SPLEETER_API_KEY", "short"),
         ("SPLEETER_API_KEY", "long-enough,short"),
         ("SPLEETER_DATA_DIR", "~nobody-of-this-name/data"),
@@ -79,6 +84,14 @@ def test_lists_are_separated_by_commas() -> None:
 def test_an_invalid_value_is_refused_with_the_name_of_its_variable(name: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=name):
         Settings.from_environment({name: value})
+
+
+def test_callers_may_not_name_the_place_of_the_services_own_objects() -> None:
+    own = {"SPLEETER_STORAGE_URL": "s3://songs/service"}
+    with pytest.raises(ConfigurationError, match="SPLEETER_BUCKETS lists"):
+        Settings.from_environment(own | {"SPLEETER_BUCKETS": "s3://songs"})
+    read = Settings.from_environment(own | {"SPLEETER_BUCKETS": "s3://other/{tenant}, ann=gs://songs"})
+    assert read.buckets == (BucketGrant("s3://other/{tenant}"), BucketGrant("gs://songs", "ann"))
 
 
 def test_a_required_scanner_needs_an_address() -> None:

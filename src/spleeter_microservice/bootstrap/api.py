@@ -25,6 +25,7 @@ from spleeter_microservice.bootstrap.shared import (
     needs_development_key,
     open_audit_log,
     open_object_store,
+    signed_urls,
     url_policy,
     webhook_secrets,
 )
@@ -40,6 +41,7 @@ from spleeter_microservice.jobs.worker_registry import WorkerRegistry
 from spleeter_microservice.outgoing.client import Outgoing
 from spleeter_microservice.sandbox.prober import Prober
 from spleeter_microservice.settings import Settings
+from spleeter_microservice.storage.buckets import Buckets
 from spleeter_microservice.web.services import ApiConfig, Services
 from spleeter_microservice.webhooks.deliveries import Deliveries
 
@@ -97,6 +99,8 @@ async def open_services(settings: Settings, fail: Callable[[Exception], None]) -
             workers=WorkerRegistry(database),
             outgoing=Outgoing(url_policy(settings)) if settings.source_urls else None,
             url_policy=url_policy(settings),
+            buckets=Buckets(settings.buckets),
+            signed_urls=signed_urls(settings),
             shares=Shares(bounds_of(settings, objects.storage.folder)),
             space=disk_space(settings, objects=objects.storage.folder, postgres=embedded),
             version=PROGRAM_VERSION,
@@ -126,6 +130,7 @@ def api_config(settings: Settings) -> ApiConfig:
         allowed_hosts=settings.allowed_hosts,
         cors_origins=settings.cors_origins,
         signing_webhooks=bool(webhook_secrets(settings)),
+        destination_urls=settings.destination_urls,
     )
 
 

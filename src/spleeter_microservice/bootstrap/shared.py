@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hmac
 import logging
 import os
 import secrets
 import tempfile
 from collections.abc import Callable
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 
 from spleeter_microservice.access import key_format
+from spleeter_microservice.access.signed_urls import SignedUrls
 from spleeter_microservice.audit.log import AuditLog
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import ConfigurationError
@@ -65,6 +68,16 @@ def audit_keys(settings: Settings) -> tuple[bytes, ...]:
     if not keys and not settings.database_url:
         keys = (_kept_secret(settings, "audit-key", secrets.token_hex, "SPLEETER_AUDIT_KEY"),)
     return tuple(key.encode() for key in keys)
+
+
+def signed_urls(settings: Settings) -> SignedUrls:
+    """Return the signing of addresses for downloads; without SPLEETER_SIGNING_KEY, its keys are derived."""
+    keys = [key.encode() for key in settings.signing_key]
+    keys = keys or [hmac.digest(key, b"signed addresses", "sha256") for key in audit_keys(settings)]
+    lifetime = timedelta(seconds=settings.signed_url_s)
+    if settings.signed_urls == "off":
+        return SignedUrls((), lifetime, by_store=False)
+    return SignedUrls(keys, lifetime, by_store=settings.signed_urls == "store")
 
 
 def open_audit_log(settings: Settings, database: Database) -> AuditLog:

@@ -35,8 +35,10 @@ from spleeter_microservice.sandbox.inference import InferenceSlot, Limits
 from spleeter_microservice.sandbox.messages import InferenceModel
 from spleeter_microservice.separation.device import available_cores
 from spleeter_microservice.settings import Settings
+from spleeter_microservice.storage.buckets import Buckets
 from spleeter_microservice.webhooks.sender import WebhookSender
 from spleeter_microservice.worker.attempt import Outcome
+from spleeter_microservice.worker.delivery import Deliverer
 from spleeter_microservice.worker.inventory import Inventory, report_models
 from spleeter_microservice.worker.outcomes import OutcomeRecorder
 from spleeter_microservice.worker.separate_job import JobLimits, JobSeparator
@@ -92,7 +94,9 @@ async def _run(
         audio_seconds=settings.max_duration_s,
         stored=bounds[Share.STORED_BYTES],
     )
-    separation = JobSeparator(objects, inventory, slots, limits)
+    putting = Outgoing(url_policy(settings)) if settings.destination_urls else None
+    deliverer = Deliverer(Buckets(settings.buckets), putting)
+    separation = JobSeparator(objects, inventory, slots, limits, deliverer)
     options = WorkerOptions(slots=settings.workers, grace=settings.grace_s)
     async with asyncio.TaskGroup() as group:
 

@@ -51,6 +51,8 @@ class JobOptions(SeparationOptions):
         stems: number of stems: 2, 4 or 5.
         metadata: texts of the client, which are stored and returned.
         callback_url: address that is called when the job ends.
+        destination_url: folder in a bucket that the stems are written to, or a pre-signed address for each
+            name, whose query is secret.
     """
 
     bandwidth: str = option(
@@ -63,6 +65,7 @@ class JobOptions(SeparationOptions):
     stems: int = 2
     metadata: Mapping[str, str] = field(default_factory=dict)
     callback_url: str | None = None
+    destination_url: str | Mapping[str, str] | None = None
 
     @property
     def separation(self) -> SeparationOptions:
@@ -80,9 +83,9 @@ class JobOptions(SeparationOptions):
         return cls(**{item.name: values[item.name] for item in fields(cls) if item.name in values})
 
     def digest(self, result_version: str) -> str:
-        """Return a hash of everything that decides the result: all but metadata and callback_url."""
+        """Return a hash of everything that decides the result: all but metadata and addresses."""
         deciding = self.to_json() | {"result_version": result_version, "only": sorted(self.only)}
-        del deciding["metadata"], deciding["callback_url"]
+        del deciding["metadata"], deciding["callback_url"], deciding["destination_url"]
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 

@@ -121,7 +121,7 @@ class JobRepository:
             if repeated:
                 return Created(Job.from_row(repeated), Origin.REPEATED)
             source = await transaction.first("find_result", **_values(new))
-            if source:
+            if source and new.options.destination_url is None:  # a worker has to write the stems there
                 await check_bounds(transaction, new.tenant, hooks)
                 row = await transaction.one("insert_reusing_job", source=source["id"], **_values(new))
                 return Created(Job.from_row(row), Origin.REUSED)

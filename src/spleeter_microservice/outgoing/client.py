@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 
 import httpx
@@ -148,12 +148,48 @@ class Outgoing:
             ForbiddenAddressError: if the URL is forbidden.
             UnreachableError: if the receiver does not respond, or not in time.
         """
+        limits = httpx.Timeout(total, connect=connect)
+        return await self._send("POST", url, body, headers, total, limits)
+
+    async def put(
+        self, url: str, chunks: AsyncIterable[bytes], headers: Mapping[str, str], *, total: float
+    ) -> None:
+        """Write a file to the URL of a server that takes it, such as a pre-signed one; follow no redirect.
+
+        Args:
+            url: URL of the file.
+            chunks: its bytes.
+            headers: headers with the length.
+            total: seconds for the whole request.
+
+        Raises:
+            ForbiddenAddressError: if the URL is forbidden.
+            UnreachableError: if the server does not take the file, or not in time.
+        """
+        limits = httpx.Timeout(20, connect=5)
+        answer = await self._send("PUT", url, chunks, headers, total, limits)
+        if not httpx.codes.is_success(answer.status):
+            raise UnreachableError(
+                f"The server responded with {answer.status}. Check that the URL has been signed for PUT, and "
+                "has not expired.",
+                answer.status,
+            )
+
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        body: bytes | AsyncIterable[bytes],
+        headers: Mapping[str, str],
+        total: float,
+        limits: httpx.Timeout,
+    ) -> WebhookResponse:
         checked = self._policy.check(url)
         limit = asyncio.timeout(total)
         try:
-            async with limit, self._client(httpx.Timeout(total, connect=connect)) as client:
+            async with limit, self._client(limits) as client:
                 with _translated():
-                    sending = client.stream("POST", checked, content=body, headers={**_WEB, **headers})
+                    sending = client.stream(method, checked, content=body, headers={**_WEB, **headers})
                     async with sending as response:
                         return await _read_response(response)
         except TimeoutError as error:

@@ -25,7 +25,7 @@ from spleeter_microservice.outgoing.inner_targets import Address, InnerTarget
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 """Returns the addresses of a host; raises ``OSError`` if it has none."""
 
-_MAXIMUM_URL = 2048  # characters
+_MAXIMUM_URL = 4096  # characters; pre-signed ones are long
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", re.ASCII)
 # Forms that the C library reads as an address: 127.1, 0x7f000001, 017700000001, 2130706433.

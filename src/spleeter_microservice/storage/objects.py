@@ -53,3 +53,14 @@ def checked_key(key: str) -> str:
     if len(key) > _LONGEST_KEY or not all(map(_SEGMENT.fullmatch, key.split("/"))):
         raise InvalidObjectKeyError(f"{key[:100]!r} is not a valid object key.")
     return key
+
+
+def foreign_key(key: str) -> str:
+    """Return a key that others have chosen if the client can send it unchanged.
+
+    Raises:
+        InvalidObjectKeyError: if it is empty, contains a segment like ``..``, or begins or ends with a slash.
+    """
+    if not {"", ".", ".."}.isdisjoint(key.split("/")) or not key.isprintable():
+        raise InvalidObjectKeyError(f"{key[:100]!r} is not a key that can be read or written here.")
+    return key

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import re
 import shutil
@@ -16,12 +17,13 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import obstore
 from obstore.exceptions import BaseError, PreconditionError
+from obstore.store import AzureStore, GCSStore, S3Store
 
 from spleeter_microservice.errors import (
     ObjectChangedError,
@@ -33,10 +35,14 @@ from spleeter_microservice.errors import (
 )
 from spleeter_microservice.files import replace_atomically
 from spleeter_microservice.storage.backends import Access, Backend, open_backend
-from spleeter_microservice.storage.objects import StoredObject, WrittenObject, checked_key
+from spleeter_microservice.storage.objects import StoredObject, WrittenObject, checked_key, foreign_key
 from spleeter_microservice.storage.streams import MeasuredStream, file_blocks, single_chunk
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
+SignedMethod = Literal["GET", "HEAD"]
+"""Method of a request to a signed address."""
 
 BLOCK_BYTES = 4 << 20
 """Default size of the blocks that a stream yields."""
@@ -100,22 +106,43 @@ class Storage:
     Attributes:
         name: name for messages and logs; contains no secret.
         folder: directory of the objects, if it is a local one.
+        rights: what the credentials of a bucket need for each kind of access.
         deadlines: how long the store may take to answer.
+
+    Args:
+        backend: an opened backend.
+        foreign: whether others choose the keys, so that the store writes no object on its own.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, *, foreign: bool = False) -> None:
         self.deadlines = Deadlines()
         self._threads = ThreadPoolExecutor(_THREADS, "store")
         self._written = -math.inf
         self.name = backend.name
         self._store = backend.store
         self.folder = backend.folder
-        self._rights = backend.rights
+        self.rights = backend.rights
+        self._foreign = foreign
+        self._checked = foreign_key if foreign else checked_key
 
-    async def put(self, key: str, chunks: AsyncIterable[bytes], *, max_bytes: int) -> WrittenObject:
+    async def put(
+        self,
+        key: str,
+        chunks: AsyncIterable[bytes],
+        *,
+        max_bytes: int,
+        attributes: Mapping[str, str] | None = None,
+    ) -> WrittenObject:
         """Write an object from a stream; it appears once complete, and replaces an earlier one.
 
         Errors of ``chunks`` are passed on. Nothing is written then, nor if the call is cancelled.
+
+        Args:
+            key: key of the object.
+            chunks: its bytes.
+            max_bytes: most bytes that it may have.
+            attributes: HTTP headers, such as ``Content-Type``, that a bucket keeps with the object and sends
+                to those who fetch it there; a directory has none.
 
         Raises:
             InvalidObjectKeyError: if the key is invalid.
@@ -123,12 +150,12 @@ class Storage:
             StorageFullError: if the store is full.
             StorageUnavailableError: if the store is unavailable, or refuses.
         """
-        path = checked_key(key)
+        path = self._checked(key)
         source = MeasuredStream(chunks, max_bytes)
         try:
             async with self._translated_errors(key, "write"):
                 await self._check_folder()
-                result = await self._put_uncancelled(path, source)
+                result = await self._put_uncancelled(path, source, attributes)
         except StorageError as error:
             if source.error is not None:
                 raise source.error from None
@@ -140,9 +167,12 @@ class Storage:
         digest, etag = source.digest.hexdigest(), _quoted(result["e_tag"])
         return WrittenObject(key, source.size, digest, etag, source.crc32)
 
-    async def _put_uncancelled(self, path: str, source: MeasuredStream) -> obstore.PutResult:
+    async def _put_uncancelled(
+        self, path: str, source: MeasuredStream, attributes: Mapping[str, str] | None
+    ) -> obstore.PutResult:
         """Write the stream; if cancelled, wait until the store has discarded the parts."""
-        sending = asyncio.ensure_future(self._put(path, source))
+        kept: Any = attributes if self.folder is None else None  # a directory refuses them
+        sending = asyncio.ensure_future(self._put(path, source, kept))
         taken, since = -1, 0.0
         try:
             while not sending.done():
@@ -160,7 +190,7 @@ class Storage:
                 sending.exception()  # retrieve it, or asyncio would report it
             raise
 
-    async def _put(self, path: str, source: MeasuredStream) -> obstore.PutResult:
+    async def _put(self, path: str, source: MeasuredStream, attributes: Any) -> obstore.PutResult:
         """Send a stream that fits into one part in one request, and a longer one in parts."""
         stream = aiter(source)
         beginning = bytearray()
@@ -169,7 +199,10 @@ class Storage:
             if len(beginning) > _PART_BYTES:
                 break
         else:
-            return await obstore.put_async(self._store, path, bytes(beginning), use_multipart=False)
+            content = bytes(beginning)
+            return await obstore.put_async(
+                self._store, path, content, attributes=attributes, use_multipart=False
+            )
 
         async def everything() -> AsyncIterator[bytes]:
             yield bytes(beginning)
@@ -178,17 +211,24 @@ class Storage:
                 yield chunk
 
         return await obstore.put_async(
-            self._store, path, everything(), chunk_size=_PART_BYTES, max_concurrency=_PARTS_AT_ONCE
+            self._store,
+            path,
+            everything(),
+            attributes=attributes,
+            chunk_size=_PART_BYTES,
+            max_concurrency=_PARTS_AT_ONCE,
         )
 
-    async def put_file(self, path: Path, key: str, *, max_bytes: int) -> WrittenObject:
+    async def put_file(
+        self, path: Path, key: str, *, max_bytes: int, attributes: Mapping[str, str] | None = None
+    ) -> WrittenObject:
         """Write an object from a local file.
 
         Raises:
             OSError: if the file cannot be read, or is not a regular file.
             StorageError: as for ``put``.
         """
-        return await self.put(key, file_blocks(path), max_bytes=max_bytes)
+        return await self.put(key, file_blocks(path), max_bytes=max_bytes, attributes=attributes)
 
     async def head(self, key: str) -> StoredObject:
         """Return the metadata of an object.
@@ -197,12 +237,12 @@ class Storage:
             ObjectNotFoundError: if it does not exist.
             InvalidObjectKeyError, StorageUnavailableError: as for ``put``.
         """
-        path = checked_key(key)
+        path = self._checked(key)
         try:
             async with self._translated_errors(key, "read", self.deadlines.answer):
                 return _described(await obstore.head_async(self._store, path))
         except StorageRefusedError as error:
-            if key == _MARKER:
+            if self._foreign or key == _MARKER:
                 raise
             await self.check()  # it may read, so what it may not know is that the object does not exist
             raise ObjectNotFoundError(f"{self.name} has no object {key}.") from error
@@ -246,7 +286,7 @@ class Storage:
 
     async def delete(self, key: str) -> None:
         """Delete an object if it exists."""
-        path = checked_key(key)
+        path = self._checked(key)
         async with self._translated_errors(key, "delete", self.deadlines.answer):
             await self._check_folder()
             with contextlib.suppress(FileNotFoundError):
@@ -269,6 +309,21 @@ class Storage:
         with contextlib.suppress(StorageRefusedError):
             keys |= {found.key async for found in self.list(prefix)}
         await asyncio.gather(*map(self.delete, keys))
+
+    async def sign(self, keys: Sequence[str], lifetime: timedelta, method: SignedMethod) -> list[str] | None:
+        """Return addresses at which anyone may fetch objects until the lifetime ends.
+
+        Returns:
+            None if this store cannot sign, such as a directory, or lacks the credentials to do so.
+        """
+        if not isinstance(self._store, S3Store | GCSStore | AzureStore):
+            return None
+        try:
+            async with asyncio.timeout(self.deadlines.answer):
+                return [*await obstore.sign_async(self._store, method, keys, lifetime)]
+        except (BaseError, OSError) as error:
+            logger.warning("the object store cannot sign addresses: %s", str(error).partition("\n")[0])
+            return None
 
     async def list(self, prefix: str | None = None) -> AsyncIterator[StoredObject]:
         """Yield the objects below a prefix, in no particular order."""
@@ -357,7 +412,7 @@ class Storage:
                     "SPLEETER_RETENTION_HOURS."
                 ) from error
             if _REFUSED.search(str(error)):
-                right = self._rights.get(access, "access to the directory")
+                right = self.rights.get(access, "access to the directory")
                 raise StorageRefusedError(
                     f"The object store {self.name} refuses to {access} objects ({reason}). Check its "
                     f"credentials; they need {right}."

@@ -12,6 +12,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from spleeter_microservice.observability.tracing import is_tracing, tracer_provider
 from spleeter_microservice.web import health, limits, metrics, models, page, problem_handler
 from spleeter_microservice.web.downloads import routes as downloads
+from spleeter_microservice.web.downloads import signed_routes
 from spleeter_microservice.web.health import Readiness
 from spleeter_microservice.web.middleware.allowed_hosts import Hosts
 from spleeter_microservice.web.middleware.body_limit import BodyLimitMiddleware, BodyLimits
@@ -84,7 +85,7 @@ def create_app(services: Services) -> FastAPI:
     for module in (separations, events, downloads, separate_now, uploads, models, limits):
         app.include_router(module.router, dependencies=keyed)
         app.include_router(heads_of(module.router), dependencies=keyed)
-    for module in (health, metrics, page):
+    for module in (signed_routes, health, metrics, page):
         app.include_router(module.router)
         app.include_router(heads_of(module.router))
     openapi.describe(app)

@@ -14,6 +14,7 @@ from fastapi import Depends, Request
 from spleeter_microservice.access.keys import ApiKeys
 from spleeter_microservice.access.rate_limit import RateLimiter
 from spleeter_microservice.access.shares import Shares
+from spleeter_microservice.access.signed_urls import SignedUrls
 from spleeter_microservice.access.tokens import TokenVerifier
 from spleeter_microservice.antivirus.scan import Scanner
 from spleeter_microservice.audit.log import AuditLog
@@ -28,6 +29,7 @@ from spleeter_microservice.outgoing.client import Outgoing
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.sandbox.prober import AudioFacts
 from spleeter_microservice.separation.options import SeparationOptions
+from spleeter_microservice.storage.buckets import Buckets
 from spleeter_microservice.storage.store import Storage
 from spleeter_microservice.webhooks.deliveries import WebhookDelivery
 
@@ -86,6 +88,7 @@ class ApiConfig:
         allowed_hosts: accepted values of the ``Host`` header; ``*`` accepts any.
         cors_origins: origins whose pages may call the API from a browser.
         signing_webhooks: whether a webhook secret is set, which ``callback_url`` requires.
+        destination_urls: whether stems are sent to pre-signed addresses.
         max_body_bytes: largest body of a request that is not an upload, in bytes.
         body_timeout: longest pause within a request's body, in seconds.
         sync_timeout: longest wait of ``POST /separate`` for its job, in seconds.
@@ -100,6 +103,7 @@ class ApiConfig:
     allowed_hosts: tuple[str, ...]
     cors_origins: tuple[str, ...]
     signing_webhooks: bool
+    destination_urls: bool = False
     root_path: str = ""
     trusted_proxies: tuple[str, ...] = ()
     max_body_bytes: int = 1 << 20
@@ -116,7 +120,9 @@ class Services:
         attempts: rate limit of each client address's failed authentications.
         shares: the shares of this process that tenants hold, and the bounds of all shares.
         outgoing: client that fetches ``source_url``; None while the operator has that off.
-        url_policy: policy for the addresses of webhooks.
+        url_policy: policy for the addresses of webhooks and for pre-signed ones.
+        buckets: buckets that callers may name.
+        signed_urls: signing of addresses at which stems can be downloaded without a key.
         space: space on the disks that new songs need.
     """
 
@@ -139,6 +145,8 @@ class Services:
     workers: Workers
     outgoing: Outgoing | None = None
     url_policy: UrlPolicy = field(default_factory=UrlPolicy)
+    buckets: Buckets = field(default_factory=Buckets)
+    signed_urls: SignedUrls = field(default_factory=SignedUrls)
     space: DiskSpace = field(default_factory=DiskSpace)
     version: str = ""
 

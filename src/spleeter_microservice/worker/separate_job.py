@@ -27,8 +27,11 @@ from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
 from spleeter_microservice.sandbox.inference import InferenceSlot
 from spleeter_microservice.sandbox.messages import InferenceModel, SeparationRequest
+from spleeter_microservice.separation.file_names import attachment, stem_name
 from spleeter_microservice.separation.result import SeparatedSong, Stem
+from spleeter_microservice.storage.buckets import Buckets
 from spleeter_microservice.storage.streams import single_chunk
+from spleeter_microservice.worker.delivery import Deliverer
 from spleeter_microservice.worker.inventory import Inventory
 from spleeter_microservice.worker.work_folder import empty
 
@@ -72,6 +75,7 @@ class JobSeparator:
         inventory: models of this machine.
         slots: open slots; this many jobs are separated at a time.
         limits: limits of each job.
+        deliverer: writer of stems to destinations.
     """
 
     def __init__(
@@ -80,9 +84,11 @@ class JobSeparator:
         inventory: Inventory,
         slots: Sequence[InferenceSlot],
         limits: JobLimits | None = None,
+        deliverer: Deliverer | None = None,
     ) -> None:
         self.limits = limits or JobLimits()
         self._objects = objects
+        self._deliverer = deliverer or Deliverer(Buckets(), None)
         self._storage = objects.storage
         self._inventory = inventory
         self._free: asyncio.Queue[InferenceSlot] = asyncio.Queue()
@@ -138,12 +144,15 @@ class JobSeparator:
         if warnings:
             logger.warning("separated with warnings", extra={"job_id": str(job.id), "warnings": warnings})
         stems = tuple([await self._store(job, name, stem) for name, stem in separation.outputs.items()])
+        delivery = await self._deliver(job, separation)
         report(1.0)
         return Result(
             stems=stems,
             model=model.name,
             quality=_measurements(separation),
-            details=_details(model, inference, separation, seconds) | {"version": self._inventory.version},
+            details=_details(model, inference, separation, seconds)
+            | {"version": self._inventory.version}
+            | delivery,
             warnings=warnings,
         )
 
@@ -195,11 +204,24 @@ class JobSeparator:
         peaks = peaks_document(stem)
         sizes = {key: stem.path.stat().st_size, peaks_key: len(peaks)}
         await self._patiently(lambda: self._objects.note(job.tenant, job.prefix, sizes))
+        kept = {
+            "Content-Type": codec.media_type,
+            "Content-Disposition": attachment(stem_name(job.input_name, name, key)),
+        }
         written = await self._patiently(
-            lambda: self._storage.put_file(stem.path, key, max_bytes=self.limits.file_size)
+            lambda: self._storage.put_file(stem.path, key, max_bytes=self.limits.file_size, attributes=kept)
         )
         await self._patiently(lambda: self._storage.put(peaks_key, single_chunk(peaks), max_bytes=len(peaks)))
         return StoredStem(name, key, written.size, written.sha256, codec.media_type, written.crc32)
+
+    async def _deliver(self, job: Job, separation: SeparatedSong) -> dict[str, Any]:
+        """Write the stems to the job's destination, and return what its details say about that."""
+        if job.options.destination_url is None:
+            return {}
+        files = {name: stem.path for name, stem in separation.outputs.items()}
+        media_type = CODECS[job.options.codec].media_type
+        error = await self._deliverer.deliver(job, files, media_type)
+        return {"delivered": error is None} | ({"delivery_error": error} if error else {})
 
     async def _patiently(self, action: Callable[[], Awaitable[T]]) -> T:
         """Carry out an action, again and again until what it needs is available or the time is over."""

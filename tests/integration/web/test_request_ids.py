@@ -109,6 +109,7 @@ async def test_a_request_s_id_is_in_every_line_about_it_and_at_the_receiver(
             "model": "2stems",
             "stems": ["vocals", "accompaniment"],
             "warnings": [],
+            "delivered": None,
             "error": None,
             "request_id": ID,
         }

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,20 @@ def test_a_development_key_is_created_only_where_no_caller_could_authenticate(
     settings: Settings, needed: bool
 ) -> None:
     assert shared.needs_development_key(settings) is needed
+
+
+def test_addresses_are_signed_with_keys_of_their_own_or_ones_derived_from_those_of_the_audit_log(
+    tmp_path: Path,
+) -> None:
+    settings = Settings(data_dir=tmp_path, signing_key=("new-key-of-the-test", "old-key-of-the-test"))
+    assert shared.signed_urls(settings).keys == [b"new-key-of-the-test", b"old-key-of-the-test"]
+    database = replace(settings, signing_key=(), database_url="postgresql://db.example/x")
+    assert not shared.signed_urls(database).keys
+    derived = shared.signed_urls(replace(database, audit_key=("key-of-the-audit-log",)))
+    assert len(derived.keys) == 1
+    assert b"key-of-the-audit-log" not in derived.keys
+    kept = shared.signed_urls(replace(settings, signing_key=()))
+    assert kept == shared.signed_urls(replace(settings, signing_key=()))
+    assert kept.keys
+    off = shared.signed_urls(replace(settings, signed_urls="off"))
+    assert (off.keys, off.by_store, shared.signed_urls(settings).by_store) == ((), False, True)

@@ -123,7 +123,7 @@ def test_addresses_in_unusual_spellings_are_refused(address: IPv4Address, data: 
         "HTTP\n://example.com",
         "http://exa mple.com/",
         "http://example.com/\r\nHost: x",
-        "http://" + "a" * 3000,
+        "http://" + "a" * 5000,
     ],
 )
 def test_only_plainly_public_web_addresses_are_accepted(url: str) -> None:

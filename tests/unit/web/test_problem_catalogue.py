@@ -46,6 +46,8 @@ SPEAKING = {
     errors.IdempotencyConflictError,
     errors.ForbiddenAddressError,
     errors.ResponseTooLargeError,
+    errors.BucketError,
+    *errors.error_classes(errors.SignedUrlError),
     errors.AuthenticationError,
     errors.InvalidKeyError,
     errors.InvalidTokenError,

@@ -12,10 +12,10 @@ from fastapi.responses import Response, StreamingResponse
 from spleeter_microservice.audit.record import Action
 from spleeter_microservice.errors import NoSuchStemError, NotReadyError, UnsatisfiableRangeError
 from spleeter_microservice.jobs.job import Job, Result, State, StoredStem
+from spleeter_microservice.separation.file_names import attachment, safe_name, stem_file, stem_name, title
 from spleeter_microservice.storage.store import Storage
 from spleeter_microservice.web.audit import record
 from spleeter_microservice.web.downloads.conditional import Part, is_known, requested_part
-from spleeter_microservice.web.downloads.file_names import attachment, safe_name, stem_file, stem_name, title
 from spleeter_microservice.web.downloads.zip_stream import Member, ZipStream
 
 # A slow client holds one block in memory, and little more than a piece in the server's buffer.

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response
 
 from spleeter_microservice.access.shares import Share
 from spleeter_microservice.audio.codecs import CODECS
+from spleeter_microservice.audit.record import Action
 from spleeter_microservice.errors import (
     InvalidFieldsError,
     NoSuchStemError,
@@ -21,15 +22,20 @@ from spleeter_microservice.errors import (
     UnsatisfiableRangeError,
 )
 from spleeter_microservice.jobs.job import Job
+from spleeter_microservice.storage.store import SignedMethod
+from spleeter_microservice.web.audit import record
 from spleeter_microservice.web.auth import CanRead
 from spleeter_microservice.web.downloads.results import (
     PLAIN_BYTES,
     archive_response,
     peaks_response,
+    result_of,
+    stem_of,
     stem_response,
 )
+from spleeter_microservice.web.downloads.signed_addresses import signed_addresses
 from spleeter_microservice.web.openapi.responses import Answers, keyed_responses
-from spleeter_microservice.web.services import ServicesDep
+from spleeter_microservice.web.services import Services, ServicesDep
 from spleeter_microservice.web.shares import holding
 
 router = APIRouter(tags=["results"], default_response_class=Response)
@@ -75,7 +81,8 @@ _NONE = (
     TooManyDownloadsError,
 )
 _HELD = [holding(Share.DOWNLOADS)]
-_NO_STEM = (*_NONE, NoSuchStemError)
+NO_STEM = (*_NONE, NoSuchStemError)
+"""Errors of downloads of a stem."""
 
 
 _REQUEST_HEADERS = {
@@ -91,7 +98,23 @@ def _with_headers(*names: str) -> dict[str, Any]:
     return {"parameters": [text | {"name": name, "description": _REQUEST_HEADERS[name]} for name in names]}
 
 
+RANGE_HEADERS = _with_headers("Range", "If-Range", "If-None-Match")
+"""Request headers of downloads of a stem, as the OpenAPI document describes them."""
+SENT = _NOT_MODIFIED | _WHOLE | _RANGE
+"""Responses with a stem, likewise."""
+_REDIRECTED: Answers = {
+    307: {
+        "description": "The signed address (`redirect`).",
+        "headers": {"Location": _TEXT, "Cache-Control": _TEXT},
+    }
+}
 StemName = Annotated[str, Path(description="Name of a stem.", examples=["vocals"], max_length=100)]
+
+
+Redirect = Annotated[
+    bool,
+    Query(description="Whether to redirect to a signed address, if the operator has not turned that off."),
+]
 
 
 async def find(services: ServicesDep, caller: CanRead, id: UUID) -> Job:  # noqa: A002  (the path's name for it)
@@ -107,19 +130,33 @@ Found = Annotated[Job, Depends(find)]
     operation_id="describeStem",
     summary="Head Stem",
     description="Get the headers of a download of the stem.",
-    responses=keyed_responses(*_NO_STEM) | _NOT_MODIFIED | _HEADERS,
+    responses=keyed_responses(*NO_STEM) | _NOT_MODIFIED | _HEADERS | _REDIRECTED,
     openapi_extra=_with_headers("If-None-Match"),
 )
 @router.get(
     "/v1/separations/{id}/stems/{stem}",
     operation_id="downloadStem",
-    responses=keyed_responses(*_NO_STEM, UnsatisfiableRangeError) | _NOT_MODIFIED | _WHOLE | _RANGE,
+    responses=keyed_responses(*NO_STEM, UnsatisfiableRangeError) | SENT | _REDIRECTED,
     dependencies=_HELD,
-    openapi_extra=_with_headers("Range", "If-Range", "If-None-Match"),
+    openapi_extra=RANGE_HEADERS,
 )
-async def get_stem(request: Request, services: ServicesDep, job: Found, stem: StemName) -> Response:
-    """Download a stem, or a part of it with `Range`."""
+async def get_stem(
+    request: Request, services: ServicesDep, job: Found, stem: StemName, redirect: Redirect = False
+) -> Response:
+    """Download a stem, or a part of it with `Range`; with `redirect`, from an address that needs no key."""
+    if redirect and (address := await _signed(request, services, job, stem)):
+        return Response(status_code=307, headers={"Location": address})
     return await stem_response(services.storage, request, job, stem)
+
+
+async def _signed(request: Request, services: Services, job: Job, name: str) -> str | None:
+    """Return a signed address of a stem; None if nothing is signed here."""
+    stem = stem_of(result_of(job), name)
+    method: SignedMethod = "HEAD" if request.method == "HEAD" else "GET"
+    address = (await signed_addresses(services, job, [stem], method)).get(name)
+    if address and "://" in address and method == "GET":  # another host sends it, and records nothing here
+        await record(request, Action.RESULT_DOWNLOADED, job=job.id, stem=name, redirected=True)
+    return address
 
 
 @router.head(
@@ -145,7 +182,7 @@ async def get_archive(request: Request, services: ServicesDep, job: Found) -> Re
 @router.get(
     "/v1/separations/{id}/peaks/{stem}",
     operation_id="getPeaks",
-    responses=keyed_responses(*_NO_STEM) | _NOT_MODIFIED | _DRAWN,
+    responses=keyed_responses(*NO_STEM) | _NOT_MODIFIED | _DRAWN,
     dependencies=_HELD,
     openapi_extra=_with_headers("If-None-Match"),
 )

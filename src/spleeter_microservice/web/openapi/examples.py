@@ -17,7 +17,13 @@ WAITING: dict[str, Any] = {
     "progress": 0.0,
     "input": {"name": "song.mp3", "sha256": _HASH, "seconds": 243.1},
     "options": {option.name: _OPTIONS[option.name] for option in HTTP_OPTIONS}
-    | {"stems": 2, "only": ["vocals"], "callback_url": None, "retention_hours": 24.0},
+    | {
+        "stems": 2,
+        "only": ["vocals"],
+        "callback_url": None,
+        "destination_url": None,
+        "retention_hours": 24.0,
+    },
     "metadata": {"order": "4711"},
     "url": _PATH,
     "events_url": f"{_PATH}/events",
@@ -28,6 +34,8 @@ WAITING: dict[str, Any] = {
     "model_quality": None,
     "experimental": None,
     "error": None,
+    "delivered": None,
+    "delivery_error": None,
     "waiting": None,
     "warnings": [],
     "request_id": "r-1",
@@ -45,6 +53,7 @@ WAITING: dict[str, Any] = {
 _VOCALS = {
     "name": "vocals",
     "url": f"{_PATH}/stems/vocals",
+    "signed_url": None,
     "peaks_url": f"{_PATH}/peaks/vocals",
     "size": 21443380,
     "sha256": _HASH,

@@ -12,6 +12,9 @@ from spleeter_microservice.web.middleware.proxies import ROOT_PATH
 from spleeter_microservice.web.separations import schemas
 from spleeter_microservice.webhooks.deliveries import WebhookDelivery
 
+_DELIVERY = ("delivered", "delivery_error")
+_OLD_WORKER = "The worker that separated the song is of a version that delivers nothing. Download the stems."
+
 
 def separation_path(job: Job) -> str:
     """Return the path of a separation, as the caller of the current request sees it."""
@@ -19,46 +22,56 @@ def separation_path(job: Job) -> str:
 
 
 def separation(
-    job: Job, position: Position | None, deliveries: Sequence[WebhookDelivery]
+    job: Job, position: Position | None, deliveries: Sequence[WebhookDelivery], signed: Mapping[str, str]
 ) -> schemas.Separation:
-    """Present a job in full."""
+    """Present a job in full, with signed addresses of its stems by their names."""
     result = job.result
     return schemas.Separation(
-        **_common(job),
+        **_common(job, signed),
         queue=None if position is None else _queue(position),
         measurements=_measurements(result.quality) if result else None,
-        details=dict(result.details) if result else None,
+        details={key: value for key, value in result.details.items() if key not in _DELIVERY}
+        if result
+        else None,
         deliveries=list(deliveries),
     )
 
 
 def summary(job: Job) -> schemas.SeparationSummary:
     """Present a job as in lists."""
-    return schemas.SeparationSummary(**_common(job))
+    return schemas.SeparationSummary(**_common(job, {}))
 
 
-def _common(job: Job) -> dict[str, Any]:
+def _common(job: Job, signed: Mapping[str, str]) -> dict[str, Any]:
     path, result = separation_path(job), job.result
     details, outputs = (result.details, result.stems) if result else ({}, ())
     mixes = job.options.mix_names
+    delivering = result is not None and job.options.destination_url is not None
+    delivered = details.get("delivered", False) if delivering else None
     return {
         "id": job.id,
         "state": job.state,
         "progress": job.progress,
         "input": schemas.Input(name=job.input_name, sha256=job.content_hash, seconds=job.audio_seconds),
         "options": schemas.SeparationOptions(
-            **vars(job.options), retention_hours=job.retention / timedelta(hours=1)
+            **vars(job.options)
+            | {
+                "destination_url": _unsigned(job.options.destination_url),
+                "retention_hours": job.retention / timedelta(hours=1),
+            }
         ),
         "metadata": dict(job.options.metadata),
         "url": path,
         "events_url": f"{path}/events",
         "archive_url": f"{path}/archive" if result else None,
-        "stems": [_stem(path, stem) for stem in outputs if stem.name not in mixes],
-        "mixes": [_stem(path, stem) for stem in outputs if stem.name in mixes],
+        "stems": [_stem(path, stem, signed) for stem in outputs if stem.name not in mixes],
+        "mixes": [_stem(path, stem, signed) for stem in outputs if stem.name in mixes],
         "model": result.model if result else None,
         "model_quality": details.get("model_quality"),
         "experimental": details.get("experimental"),
         "error": _error(job),
+        "delivered": delivered,
+        "delivery_error": None if delivered in (None, True) else details.get("delivery_error", _OLD_WORKER),
         "waiting": _waiting(job),
         "warnings": list(result.warnings) if result else [],
         "request_id": job.request_id,
@@ -79,10 +92,18 @@ def _renamed(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {name if key == "suspect" else key: value for key, value in values.items()}
 
 
-def _stem(path: str, stem: StoredStem) -> schemas.StemFile:
+def _unsigned(destination: str | Mapping[str, str] | None) -> str | dict[str, str] | None:
+    """Return a destination without the queries of its addresses, which permit to write there."""
+    if isinstance(destination, Mapping):
+        return {name: url.partition("?")[0] for name, url in destination.items()}
+    return destination
+
+
+def _stem(path: str, stem: StoredStem, signed: Mapping[str, str]) -> schemas.StemFile:
     return schemas.StemFile(
         name=stem.name,
         url=f"{path}/stems/{stem.name}",
+        signed_url=signed.get(stem.name),
         peaks_url=f"{path}/peaks/{stem.name}",
         size=stem.size,
         sha256=stem.sha256,

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
+from spleeter_microservice.access.principal import Principal, Scope
 from spleeter_microservice.audit.record import Action
 from spleeter_microservice.errors import InvalidCursorError, InvalidFieldsError, UnknownJobError
 from spleeter_microservice.jobs.job import Job, State
 from spleeter_microservice.jobs.repository import Origin
 from spleeter_microservice.web.audit import record
 from spleeter_microservice.web.auth import CanRead, CanSubmit
+from spleeter_microservice.web.downloads.signed_addresses import signed_addresses
 from spleeter_microservice.web.openapi.responses import (
     LOCATION,
     SUBMISSION_BODY,
@@ -90,7 +92,7 @@ async def create(
     response.headers["Location"] = separation_path(created.job)
     if created.origin is Origin.REPEATED:
         response.headers["Idempotent-Replayed"] = "true"
-    return await _described(services, created.job)
+    return await _described(services, caller, created.job)
 
 
 @router.get("/v1/separations", operation_id="listSeparations", responses=keyed_responses(*_LISTING))
@@ -111,7 +113,7 @@ async def list_(
 @router.get("/v1/separations/{id}", operation_id="getSeparation", responses=keyed_responses(*_ONE))
 async def get(services: ServicesDep, caller: CanRead, id: UUID) -> Separation:  # noqa: A002  (the path's name for it)
     """Get a separation."""
-    return await _described(services, await services.repository.get(caller.tenant, id, erasing=True))
+    return await _described(services, caller, await services.repository.get(caller.tenant, id, erasing=True))
 
 
 @router.delete(
@@ -153,11 +155,14 @@ async def erase(request: Request, services: Services, job: Job) -> bool:
     return await services.retention.erase(job.id)
 
 
-async def _described(services: Services, job: Job) -> Separation:
+async def _described(services: Services, caller: Principal, job: Job) -> Separation:
     position = None
     if job.state is State.QUEUED:
         position = await services.repository.position(job.tenant, job.id)
     deliveries: Sequence[WebhookDelivery] = ()
     if job.options.callback_url:
         deliveries = await services.deliveries.of_job(job.tenant, job.id)
-    return separation(job, position, deliveries)
+    signed: Mapping[str, str] = {}
+    if job.result and Scope.READ in caller.scopes:
+        signed = await signed_addresses(services, job, job.result.stems)
+    return separation(job, position, deliveries, signed)

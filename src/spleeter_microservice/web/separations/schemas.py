@@ -70,6 +70,9 @@ class SeparationOptions(_OptionFields):  # type: ignore[misc]  # a base class ma
 
     stems: int
     callback_url: str | None
+    destination_url: str | dict[str, str] | None = Field(
+        description="Where the stems are written, without what signs the addresses."
+    )
     retention_hours: float
 
 
@@ -78,6 +81,12 @@ class StemFile(BaseModel):
 
     name: str = Field(examples=["vocals"])
     url: str = Field(examples=["/v1/separations/0190c3f2-a1b8-7d3e-8f4b-5c6d7e8f9a0b/stems/vocals"])
+    signed_url: str | None = Field(
+        description="Address at which anyone can download it without a key for a while, relative to that of "
+        "the service unless it names a host. Null in lists, for keys that may not read, and if nothing is "
+        "signed here.",
+        examples=["/v1/signed/0190c3f2-a1b8-7d3e-8f4b-5c6d7e8f9a0b/vocals?tenant=ann&expires=…&signature=…"],
+    )
     peaks_url: str = Field(examples=["/v1/separations/0190c3f2-a1b8-7d3e-8f4b-5c6d7e8f9a0b/peaks/vocals"])
     size: int = Field(description="Size in bytes.", examples=[5292044])
     sha256: str
@@ -128,6 +137,10 @@ class SeparationSummary(BaseModel):
     )
     experimental: bool | None = Field(description="Whether a stem of the model is not yet reliable.")
     error: JobError | None
+    delivered: bool | None = Field(
+        description="Whether everything was written to `destination_url`; null without one, and until then."
+    )
+    delivery_error: str | None = Field(description="Why not, and what to do. The stems can be downloaded.")
     waiting: Waiting | None = Field(
         description="Why it was put back into the queue, if it was; null once it has ended."
     )

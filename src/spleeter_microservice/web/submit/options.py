@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -14,7 +14,9 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     TypeAdapter,
     ValidationError,
     WithJsonSchema,
@@ -40,6 +42,8 @@ from spleeter_microservice.separation.mixes import (
     read_mixes,
 )
 from spleeter_microservice.separation.options import Option, SeparationOptions
+from spleeter_microservice.storage.bucket_urls import is_bucket_url
+from spleeter_microservice.storage.buckets import Buckets
 from spleeter_microservice.web.problem_handler import invalid_fields
 from spleeter_microservice.web.separations.schemas import HTTP_OPTIONS
 from spleeter_microservice.web.services import ApiConfig
@@ -88,6 +92,13 @@ _Expression = Annotated[str, Field(min_length=1, max_length=LONGEST_EXPRESSION)]
 _Mixes = dict[Annotated[str, Field(pattern=MIX_NAME)], _Expression]
 _Upload = Annotated[str, Field(max_length=2048), AfterValidator(_canonical_upload)]
 _Url = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(printable)]
+_SignedUrl = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(printable)]
+_KINDS = ("<text>", "<object>")  # names that an error puts between the field and what is wrong in it
+_Destination = Annotated[
+    Annotated[_SignedUrl, Tag(_KINDS[0])]
+    | Annotated[dict[_Key, _SignedUrl], Field(min_length=1), Tag(_KINDS[1])],
+    Discriminator(lambda value: _KINDS[isinstance(value, dict)]),
+]
 
 
 def _text_of_number(value: Any) -> Any:
@@ -132,7 +143,7 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    source_url: _Url | None = Field(
+    source_url: _SignedUrl | None = Field(
         default=None,
         description="Address of the song, if the song is not sent along. Only public addresses are allowed, "
         "and only if the operator has enabled fetching.",
@@ -159,6 +170,12 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
         description="Address that receives a signed webhook when the job ends, whatever its outcome.",
         examples=["https://example.com/hooks/separated"],
     )
+    destination_url: _Destination | None = Field(
+        default=None,
+        description="Where the stems are written when they are done: a folder in a bucket that the operator "
+        "lists, or a pre-signed address for each name, in an object. They are kept here too.",
+        examples=["s3://bucket/separated/song", {"vocals": "https://bucket.s3.amazonaws.com/v.wav?X-Amz-…"}],
+    )
     retention_hours: float | None = Field(
         default=None,
         gt=0,
@@ -169,12 +186,12 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
         examples=[24],
     )
 
-    def check(self, config: ApiConfig, policy: UrlPolicy) -> None:
+    def check(self, config: ApiConfig, policy: UrlPolicy, buckets: Buckets, tenant: str) -> None:
         """Check the fields that depend on each other or on the operator's settings.
 
         Raises:
             InvalidFieldsError: naming the field that is refused.
-            ForbiddenAddressError: if ``callback_url`` is an address that is not called.
+            ForbiddenAddressError: if an address is one that is not called, or not for this tenant.
         """
         hours = config.max_retention / timedelta(hours=1)
         if self.retention_hours is not None and self.retention_hours > hours:
@@ -185,18 +202,26 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
             _ = chosen.output_format
         except ConfigurationError as error:
             raise InvalidFieldsError(error.fields) from error
-        if self.callback_url is None:
-            return
-        if not config.signing_webhooks:
+        if self.callback_url is not None and not config.signing_webhooks:
             _refuse(
                 "callback_url",
                 "Webhooks are disabled until the operator sets SPLEETER_WEBHOOK_SECRET. Poll instead.",
             )
-        try:
-            policy.check(self.callback_url)
-        except ForbiddenAddressError as error:
-            error.fields = {"callback_url": str(error)}
-            raise
+        destination = self.destination_url
+        is_bucket = isinstance(destination, str) and is_bucket_url(destination)
+        if destination is not None and not is_bucket and not config.destination_urls:
+            _refuse(
+                "destination_url",
+                "Only buckets are written to, such as s3://bucket/folder, until the operator sets "
+                "SPLEETER_DESTINATION_URLS. Name one, or download the stems.",
+            )
+        with _naming("callback_url"):
+            if self.callback_url is not None:
+                policy.check(self.callback_url)
+        with _naming("destination_url"):
+            for url in destination.values() if isinstance(destination, dict) else [destination]:
+                if url is not None:
+                    buckets.find(tenant, url) if is_bucket else policy.check(url)
 
     def retention(self, config: ApiConfig) -> timedelta:
         """Return how long everything is kept after the job's end."""
@@ -226,15 +251,42 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
             check_mixes(options.mixes, options.without)
             names = [*replace(options, only=()).outputs(model.stems)]
         with _refusing("only"):
-            options.outputs(model.stems)
+            outputs = [*options.outputs(model.stems)]
         wanted = tuple(name for name in names if name in options.only)
-        return replace(options, only=() if wanted == model.stems else wanted)
+        only = () if wanted == model.stems else wanted
+        return replace(options, only=only, destination_url=self._destination(outputs))
 
     @property
     def _chosen(self) -> dict[str, Any]:
         """The options that were sent."""
         sent = self.model_fields_set
         return {option.name: getattr(self, option.name) for option in HTTP_OPTIONS if option.name in sent}
+
+    def _destination(self, names: Sequence[str]) -> str | Mapping[str, str] | None:
+        """Return the destination, in which every address has the name of what is written there."""
+        destination = self.destination_url
+        if isinstance(destination, str) and not is_bucket_url(destination):
+            if len(names) > 1:
+                _refuse(
+                    "destination_url",
+                    f"One address takes one file, but there will be {', '.join(names)}. Send an object with "
+                    "an address for each, choose one with only, or name a folder in a bucket.",
+                )
+            return {names[0]: destination}
+        for name in destination if isinstance(destination, dict) else ():
+            if name not in names:
+                _refuse("destination_url", f"There will be {', '.join(names)}, but no {name}.")
+        return destination
+
+
+@contextmanager
+def _naming(field: str) -> Iterator[None]:
+    """Name the field whose address is refused."""
+    try:
+        yield
+    except ForbiddenAddressError as error:
+        error.fields = {field: str(error)}
+        raise
 
 
 def _canonical_bitrate(codec: str, bitrate: str | None) -> str | None:
@@ -292,6 +344,8 @@ def _reader(schema: Mapping[str, Any]) -> Callable[[str], Any]:
     It returns what it does not understand unchanged, for the validation to refuse.
     """
     kind = schema.get("anyOf", [schema])[0]
+    if "oneOf" in kind:  # a text or an object
+        return lambda text: _object(text) if text.startswith("{") else text
     if kind["type"] == "array":
         read = _reader(kind["items"])
         return lambda text: [read(part.strip()) for part in text.split(",") if part.strip()]
@@ -373,5 +427,8 @@ def _validated(values: Mapping[str, Any]) -> SubmissionForm:
     try:
         form: SubmissionForm = SubmissionForm.model_validate(values)
     except ValidationError as error:
-        raise invalid_fields(error.errors(include_url=False, include_input=False)) from error
+        found = error.errors(include_url=False, include_input=False)
+        for item in found:
+            item["loc"] = tuple(part for part in item["loc"] if part not in _KINDS)
+        raise invalid_fields(found) from error
     return form

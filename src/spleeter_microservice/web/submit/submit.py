@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from uuid import UUID
 
@@ -240,11 +241,24 @@ async def _record(request: Request, services: Services, created: Created) -> Non
     job = created.job
     action = Action.JOB_CREATED if created.origin is Origin.NEW else Action.JOB_REUSED
     try:
-        await record(request, action, job=job.id, stems=job.options.stems, seconds=job.audio_seconds)
+        await record(
+            request,
+            action,
+            job=job.id,
+            stems=job.options.stems,
+            seconds=job.audio_seconds,
+            destination=_destination(job.options),
+        )
     except AuditUnwritableError:
         await services.repository.delete(job.tenant, job.id)
         await services.retention.erase(job.id)
         raise
+
+
+def _destination(options: JobOptions) -> str | None:
+    """Return where the stems are written, for the audit log, which drops the queries of addresses."""
+    destination = options.destination_url
+    return " ".join(destination.values()) if isinstance(destination, Mapping) else destination
 
 
 async def record_refusal(request: Request, error: SpleeterError) -> None:

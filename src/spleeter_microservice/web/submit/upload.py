@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -14,8 +15,15 @@ from python_multipart.multipart import parse_options_header
 from spleeter_microservice.access.shares import Share
 from spleeter_microservice.audio.containers import ending_of, endings_of_format
 from spleeter_microservice.audit.record import Action
-from spleeter_microservice.errors import EmptyInputError, InvalidFieldsError, UnsupportedTypeError
-from spleeter_microservice.outgoing.client import Download, Outgoing, ResponseLimits
+from spleeter_microservice.errors import (
+    BucketError,
+    EmptyInputError,
+    InvalidFieldsError,
+    UnsupportedTypeError,
+)
+from spleeter_microservice.outgoing.client import Download, ResponseLimits
+from spleeter_microservice.storage.bucket_urls import is_bucket_url
+from spleeter_microservice.storage.buckets import BucketObject
 from spleeter_microservice.web.audit import record
 from spleeter_microservice.web.disconnection import while_connected
 from spleeter_microservice.web.services import ApiConfig, Services
@@ -26,6 +34,7 @@ from spleeter_microservice.web.submit.spool import SpooledFile
 from spleeter_microservice.web.uploads.headers import file_name
 
 FILE_FIELD = "file"
+_LONGEST_FETCH = 600.0  # seconds
 
 
 @dataclass
@@ -87,23 +96,29 @@ class Upload:
             self._check(form)
             await while_connected(self.request, self._copy(UUID(form.upload)))
             return form
-        outgoing, url = self.services.outgoing, form.source_url
-        if outgoing is None or url is None:
+        services, url = self.services, form.source_url or ""
+        source = services.buckets.find(self._tenant, url) if is_bucket_url(url) else None
+        if source is None and services.outgoing is None:
             raise InvalidFieldsError(
                 {"source_url": "This service does not fetch songs from URLs. Send the file in a form."}
             )
         self._check(form)
-        with self.services.shares.hold(Share.FETCHES, self.request.state.principal.tenant):
-            await while_connected(self.request, self._download(outgoing, url))
+        with services.shares.hold(Share.FETCHES, self._tenant):
+            await while_connected(self.request, self._read(source) if source else self._download(url))
         await record(self.request, Action.SOURCE_FETCHED, url=url, bytes=self.file.size)
         return form
 
+    @property
+    def _tenant(self) -> str:
+        tenant: str = self.request.state.principal.tenant
+        return tenant
+
     def _check(self, form: SubmissionForm) -> None:
-        form.check(self.services.config, self.services.url_policy)
+        form.check(self.services.config, self.services.url_policy, self.services.buckets, self._tenant)
 
     async def _copy(self, upload: UUID) -> None:
-        uploads, tenant = self.services.uploads, self.request.state.principal.tenant
-        found = await uploads.get(tenant, upload)
+        uploads = self.services.uploads
+        found = await uploads.get(self._tenant, upload)
         if found.received < found.length:
             reason = f"The upload is not complete: {found.received} of {found.length} bytes are stored."
             raise InvalidFieldsError({"upload": reason})
@@ -111,8 +126,19 @@ class Upload:
         async for block in uploads.read(found):
             await write(block)
 
-    async def _download(self, outgoing: Outgoing, url: str) -> None:
-        limits = ResponseLimits(self.services.config.max_file_bytes)
+    async def _read(self, source: BucketObject) -> None:
+        write = self._accept(source.name)
+        try:
+            async with asyncio.timeout(_LONGEST_FETCH):
+                async for chunk in source.chunks(self.services.config.max_file_bytes):
+                    await write(chunk)
+        except TimeoutError as error:
+            raise BucketError(f"Fetching took longer than {_LONGEST_FETCH:g} s.") from error
+
+    async def _download(self, url: str) -> None:
+        outgoing = self.services.outgoing
+        assert outgoing is not None
+        limits = ResponseLimits(self.services.config.max_file_bytes, total=_LONGEST_FETCH)
         async with outgoing.download(url, limits) as download:
             write = self._accept(_name_of(download))
             async for chunk in download.chunks():

@@ -68,6 +68,7 @@ async def test_a_new_separation_repeats_the_requested_options(ann: httpx.AsyncCl
         "tags": False,
         "bit_depth": None, "sample_rate": "source", "channels": "source",
         "level": "-14", "level_each": True,
+        "destination_url": None,
     }  # fmt: skip
     assert body["input"] == {
         "name": "song.wav", "sha256": hashlib.sha256(song(3.0)).hexdigest(), "seconds": 1.5,
@@ -127,7 +128,8 @@ async def test_a_song_becomes_stems(ann: httpx.AsyncClient, player: Player, serv
     content = b"music of vocals"
     assert body["stems"][0] == {
         "name": "vocals", "url": f"{path}/stems/vocals", "peaks_url": f"{path}/peaks/vocals",
-        "size": len(content), "sha256": hashlib.sha256(content).hexdigest(), "media_type": "audio/wav",
+        "signed_url": None, "size": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(), "media_type": "audio/wav",
     }  # fmt: skip
     assert [stem["name"] for stem in body["stems"]] == ["vocals", "accompaniment"]
     assert body["created_at"] < body["started_at"] < body["finished_at"] < body["expires_at"]
@@ -142,7 +144,8 @@ async def test_mixes_are_listed_and_served_like_stems(ann: httpx.AsyncClient, pl
     assert body["mixes"] == [
         {
             "name": "karaoke", "url": f"{path}/stems/karaoke", "peaks_url": f"{path}/peaks/karaoke",
-            "size": 16, "sha256": hashlib.sha256(b"music of karaoke").hexdigest(), "media_type": "audio/wav",
+            "signed_url": None, "size": 16, "sha256": hashlib.sha256(b"music of karaoke").hexdigest(),
+            "media_type": "audio/wav",
         }
     ]  # fmt: skip
     assert (await ann.get(body["mixes"][0]["url"])).content == b"music of karaoke"

@@ -19,6 +19,8 @@ from spleeter_microservice.jobs.job import JobOptions
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.settings import Settings
+from spleeter_microservice.storage.buckets import Buckets
+from spleeter_microservice.web.services import ApiConfig
 from spleeter_microservice.web.submit.options import SubmissionForm, from_form, from_json
 
 CONFIG = replace(api_config(Settings()), signing_webhooks=True)
@@ -53,12 +55,14 @@ def test_a_form_and_json_mean_the_same() -> None:
         ("mixes", "instrumental"), ("without", "drums"), ("without", "bass"),
         ("metadata", '{"title": "Süß"}'),
         ("callback_url", "https://example.com/hook"), ("retention_hours", "2"),
+        ("destination_url", "s3://songs/out"),
     ]  # fmt: skip
     values = {
         "stems": 4, "codec": "mp3", "bitrate": "192k", "offset": 1.5, "duration": 30, "mwf": True,
         "dither": True, "tags": False, "bandwidth": "16kHz", "only": ["bass", "vocals"],
         "metadata": {"title": "Süß"}, "mixes": mixes, "without": ["drums", "bass"],
         "callback_url": "https://example.com/hook", "retention_hours": 2,
+        "destination_url": "s3://songs/out",
     }  # fmt: skip
     sent = from_form(form)
     assert sent.model_copy(update={"source_url": URL}) == from_json(
@@ -68,6 +72,7 @@ def test_a_form_and_json_mean_the_same() -> None:
         stems=4, codec="mp3", bitrate="192k", offset=1.5, duration=30, bandwidth="16kHz", mwf=True,
         dither=True, tags=False, only=("vocals", "bass"), metadata={"title": "Süß"},
         callback_url="https://example.com/hook", mixes=mixes, without=("drums", "bass"),
+        destination_url="s3://songs/out",
     )  # fmt: skip
 
 
@@ -117,7 +122,7 @@ def test_numbers_are_taken_for_texts() -> None:
 )
 def test_options_that_do_not_go_together_are_refused_by_name(field: str, values: dict[str, Any]) -> None:
     with pytest.raises(InvalidFieldsError) as caught:
-        SubmissionForm(**values).check(CONFIG, UrlPolicy())
+        check(SubmissionForm(**values))
     assert list(caught.value.fields) == [field]
 
 
@@ -269,7 +274,7 @@ def test_any_form_is_taken_or_refused_with_reasons(fields: list[tuple[str, str]]
 
 def test_the_operator_bounds_how_long_things_are_kept() -> None:
     with pytest.raises(InvalidFieldsError, match="At most 168 hours"):
-        SubmissionForm(retention_hours=169).check(CONFIG, UrlPolicy())
+        check(SubmissionForm(retention_hours=169))
     assert SubmissionForm(retention_hours=168).retention(CONFIG) == timedelta(days=7)
     assert SubmissionForm().retention(CONFIG) == timedelta(hours=24)
     short = replace(CONFIG, max_retention=timedelta(hours=1))
@@ -282,11 +287,74 @@ def test_the_operator_bounds_how_long_things_are_kept() -> None:
 )
 def test_a_callback_must_be_an_address_that_is_called(url: str, reason: str) -> None:
     with pytest.raises(ForbiddenAddressError, match=reason) as caught:
-        SubmissionForm(callback_url=url).check(CONFIG, UrlPolicy())
+        check(SubmissionForm(callback_url=url))
     assert [*caught.value.fields] == ["callback_url"]
 
 
 def test_there_are_no_callbacks_without_a_secret_to_sign_them() -> None:
     with pytest.raises(InvalidFieldsError, match="SPLEETER_WEBHOOK_SECRET"):
-        SubmissionForm(callback_url="https://example.com/").check(api_config(Settings()), UrlPolicy())
-    SubmissionForm(callback_url="https://example.com/").check(CONFIG, UrlPolicy())
+        check(SubmissionForm(callback_url="https://example.com/"), api_config(Settings()))
+    check(SubmissionForm(callback_url="https://example.com/"))
+
+
+@pytest.mark.parametrize(
+    ("destination", "setting", "reason"),
+    [
+        ("s3://songs/ann", {}, "not in a bucket that you may use"),
+        ("s3://songs/ann/../bob", {"SPLEETER_BUCKETS": "s3://songs"}, "malformed"),
+        ("https://example.com/v.wav?sig=1", {}, "SPLEETER_DESTINATION_URLS"),
+        (
+            {"vocals": "https://example.com/v.wav"},
+            {"SPLEETER_BUCKETS": "s3://songs"},
+            "SPLEETER_DESTINATION_",
+        ),
+        ({"vocals": "http://10.0.0.1/"}, {"SPLEETER_DESTINATION_URLS": "on"}, "public"),
+        ({"vocals": "s3://songs/v.wav"}, {"SPLEETER_DESTINATION_URLS": "on"}, "must begin with http"),
+    ],
+)
+def test_a_destination_must_be_one_that_the_operator_allows(
+    destination: str | dict[str, str], setting: dict[str, str], reason: str
+) -> None:
+    settings = Settings.from_environment(setting)
+    with pytest.raises((InvalidFieldsError, ForbiddenAddressError), match=reason) as caught:
+        check(SubmissionForm(destination_url=destination), api_config(settings), Buckets(settings.buckets))
+    assert [*caught.value.fields] == ["destination_url"]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"destination_url": "s3://songs/out"}, "s3://songs/out"),
+        (
+            {"destination_url": "https://a.example/v?s=1", "only": ["vocals"]},
+            {"vocals": "https://a.example/v?s=1"},
+        ),
+        ({"destination_url": {"bass": "https://a.example/b"}}, {"bass": "https://a.example/b"}),
+        ({"destination_url": "https://a.example/v?s=1"}, "One address takes one file"),
+        ({"destination_url": {"banjo": "https://a.example/b"}}, "no banjo"),
+        ({"destination_url": {"bass": "https://a.example/b"}, "only": ["vocals"]}, "no bass"),
+        ({"destination_url": {}}, "at least 1"),
+        ({"destination_url": 5}, "destination_url"),
+    ],
+)
+def test_a_destination_has_an_address_for_each_file_or_is_a_folder(
+    values: dict[str, Any], expected: str | dict[str, str]
+) -> None:
+    body = json.dumps({"source_url": URL, "stems": 4} | values).encode()
+    if isinstance(expected, str) and not expected.startswith("s3://"):
+        with pytest.raises(InvalidFieldsError, match=expected) as caught:
+            from_json(body).job_options(MODEL)
+        assert [*caught.value.fields] == ["destination_url"]
+    else:
+        assert from_json(body).job_options(MODEL).destination_url == expected
+
+
+def test_a_form_has_a_destination_as_a_text_or_as_an_object() -> None:
+    assert from_form([("destination_url", "s3://songs/out")]).destination_url == "s3://songs/out"
+    assert from_form([("destination_url", '{"bass": "https://a.example/b"}')]).destination_url == {
+        "bass": "https://a.example/b"
+    }
+
+
+def check(form: SubmissionForm, config: ApiConfig = CONFIG, buckets: Buckets | None = None) -> None:
+    form.check(config, UrlPolicy(), buckets or Buckets(), "ann")

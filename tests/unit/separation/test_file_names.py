@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spleeter_microservice.web.downloads.file_names import attachment, safe_name, stem_file, stem_name, title
+from spleeter_microservice.separation.file_names import attachment, safe_name, stem_file, stem_name, title
 
 FORBIDDEN = set('<>:"/\\|?*%')
 
