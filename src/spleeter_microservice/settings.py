@@ -366,7 +366,10 @@ class Settings:
         parse=whole(),
     )
     max_queued: int = setting(
-        "SPLEETER_MAX_QUEUED", 1000, "Jobs that a tenant may have waiting.", parse=whole()
+        "SPLEETER_MAX_QUEUED",
+        1000,
+        "Jobs, and resumable uploads, that a tenant may have waiting.",
+        parse=whole(),
     )
     max_queued_hours: float = setting(
         "SPLEETER_MAX_QUEUED_HOURS", 100.0, "Hours of audio that a tenant may have waiting.", parse=positive()

@@ -38,7 +38,7 @@ from spleeter_microservice.settings import Settings
 from spleeter_microservice.web.downloads.conditional import is_known, requested_part
 from spleeter_microservice.web.submit.file_name import displayed_name
 from spleeter_microservice.web.submit.options import from_form, from_json
-from spleeter_microservice.web.uploads.headers import Checksum, file_name, partial_uploads
+from spleeter_microservice.web.uploads.headers import checksum, file_name, partial_uploads
 from tests.fuzz import seeds
 from tests.support import forms
 from tests.support.issuer import AUDIENCE, ISSUER, encoded
@@ -166,7 +166,7 @@ def _boxes(data: bytes) -> None:
 
 def _upload_headers(data: bytes) -> None:
     header = data.decode("latin-1")
-    for parse in (Checksum.parse, partial_uploads, lambda text: displayed_name(file_name(text)).encode()):
+    for parse in (checksum, partial_uploads, lambda text: displayed_name(file_name(text)).encode()):
         with suppress(MalformedRequestError):
             parse(header)
 

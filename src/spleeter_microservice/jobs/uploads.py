@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 from uuid import UUID
 
 from spleeter_microservice.access.shares import Bound
@@ -100,72 +100,46 @@ class ResumableUploads:
         self._kept = kept
 
     async def create(
-        self, tenant: str, length: int, metadata: str, concat: str, bounds: Sequence[Bound] = ()
-    ) -> ResumableUpload:
-        """Create an upload.
-
-        Raises:
-            ShareError: if the tenant holds as much of a share as it may.
-        """
-        async with self._database.transaction() as transaction:
-            await check_bounds(transaction, tenant, bounds)
-            row = await transaction.one(
-                "create_upload",
-                **self._new(tenant, metadata, concat),
-                length=length,
-                received=0,
-                partials=[],
-            )
-        return ResumableUpload.from_row(row)
-
-    async def concatenate(
         self,
         tenant: str,
-        partials: Sequence[UUID],
+        length: int | None,
+        most: int,
         metadata: str,
         concat: str,
-        most: int,
-        bounds: Sequence[Bound] = (),
+        partials: Sequence[UUID],
+        bounds: Sequence[Bound],
     ) -> ResumableUpload:
-        """Create an upload that consists of others, which are complete.
+        """Create an upload; one that consists of others is complete.
 
         Args:
-            tenant: owner of the uploads.
-            partials: the others, in order.
+            tenant: owner of the upload.
+            length: size of the file in bytes, unless the upload consists of others.
+            most: bytes that it may have.
             metadata: value of ``Upload-Metadata``.
             concat: value of ``Upload-Concat``.
-            most: bytes that it may have.
+            partials: the uploads that it consists of, in order.
             bounds: how much of the service's shares may be held.
 
         Raises:
-            InvalidFieldsError: if one of the others is unknown, not partial or not complete.
-            RequestTooLargeError: if they are too large together.
+            InvalidFieldsError: if the length is missing, or another upload is not a complete partial one.
+            RequestTooLargeError: if it is too large.
             ShareError: if the tenant holds as much of a share as it may.
         """
-        new = self._new(tenant, metadata, concat)
+        new = {"tenant": tenant, "metadata": metadata, "concat": concat, "partials": list(partials)}
         async with self._database.transaction() as transaction:
             await check_bounds(transaction, tenant, bounds)
-            rows = await transaction.rows("keep_partials", **new, partials=partials)
-            lengths = {row["id"]: row["length"] for row in rows if row["received"] == row["length"]}
-            if missing := [str(partial) for partial in partials if partial not in lengths]:
-                reason = f"{missing[0]} is not a partial upload that is complete. Complete it first."
-                raise InvalidFieldsError({"Upload-Concat": reason})
-            length = sum(lengths[partial] for partial in partials)
+            if partials:
+                rows = await transaction.rows("keep_partials", **new, kept=self._kept)
+                length = _total(partials, rows)
+            if length is None:
+                raise InvalidFieldsError({"Upload-Length": "Send the size of the whole song in bytes."})
             if length > most:
-                raise RequestTooLargeError(f"The uploads are larger than the limit of {most} bytes together.")
+                raise RequestTooLargeError(f"The file is larger than the limit of {most} bytes.")
+            received = length if partials else 0
             row = await transaction.one(
-                "create_upload", **new, length=length, received=length, partials=partials
+                "create_upload", **new, id=new_job_id(), length=length, received=received, kept=self._kept
             )
         return ResumableUpload.from_row(row)
-
-    def _new(self, tenant: str, metadata: str, concat: str) -> dict[str, Any]:
-        return {
-            "id": new_job_id(),
-            "tenant": tenant,
-            "metadata": metadata,
-            "concat": concat,
-            "kept": self._kept,
-        }
 
     async def get(self, tenant: str, upload: UUID) -> ResumableUpload:
         """Return an upload."""
@@ -309,6 +283,15 @@ class ResumableUploads:
             if await transaction.first("delete_upload", id=row["id"]):
                 details = {"upload": str(row["id"]), "bytes": row["received"]}
                 await audit.record(AuditEvent(Action.UPLOAD_EXPIRED, tenant=row["tenant"], details=details))
+
+
+def _total(partials: Sequence[UUID], rows: Sequence[Row]) -> int:
+    lengths = {row["id"]: row["length"] for row in rows if row["received"] == row["length"]}
+    for partial in partials:
+        if partial not in lengths:
+            reason = f"{partial} is not a partial upload that is complete. Complete it first."
+            raise InvalidFieldsError({"Upload-Concat": reason})
+    return sum(lengths[partial] for partial in partials)
 
 
 def _unknown(upload: UUID) -> UnknownUploadError:

@@ -38,7 +38,6 @@ _READABLE = [
     "Content-Range",
     "ETag",
     "Idempotent-Replayed",
-    "Location",
     "RateLimit",
     "RateLimit-Policy",
     "Retry-After",

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import format_datetime
 from typing import cast
@@ -27,19 +26,20 @@ SENDABLE_HEADERS = (
     "Upload-Offset",
 )
 """Headers of requests."""
-READABLE_HEADERS = (
-    "Tus-Checksum-Algorithm",
-    "Tus-Extension",
-    "Tus-Max-Size",
-    "Tus-Resumable",
-    "Tus-Version",
-    "Upload-Concat",
-    "Upload-Expires",
-    "Upload-Length",
-    "Upload-Metadata",
-    "Upload-Offset",
-)
-"""Headers of responses."""
+READABLE_HEADERS = {
+    "Location": "Address of the upload.",
+    "Tus-Checksum-Algorithm": "Algorithms for `Upload-Checksum`.",
+    "Tus-Extension": "Extensions of the protocol that the service supports.",
+    "Tus-Max-Size": "Largest size of a song in bytes.",
+    "Tus-Resumable": "Version of the protocol.",
+    "Tus-Version": "Versions of the protocol that the service supports.",
+    "Upload-Concat": "As it was sent, if it was.",
+    "Upload-Expires": "Time at which the upload is erased unless more arrives.",
+    "Upload-Length": "Size of the whole song in bytes.",
+    "Upload-Metadata": "As it was sent, if it was.",
+    "Upload-Offset": "Bytes that are stored.",
+}
+"""Headers of responses, and what they say."""
 
 _FINAL = "final;"
 _NAMES = ("filename", "name")  # under which clients send the name of the file
@@ -85,27 +85,19 @@ def upload_id(address: str) -> UUID | None:
     return UUID(found[1]) if found else None
 
 
-@dataclass(frozen=True)
-class Checksum:
-    """The checksum of a part: the name of its algorithm and its digest."""
+def checksum(header: str) -> tuple[str, bytes]:
+    """Return the name of the algorithm and the digest in ``Upload-Checksum``.
 
-    algorithm: str
-    digest: bytes
-
-    @classmethod
-    def parse(cls, header: str) -> Checksum:
-        """Return the checksum in ``Upload-Checksum``.
-
-        Raises:
-            MalformedRequestError: if the header is malformed, or the algorithm not one of those supported.
-        """
-        algorithm, _, value = header.partition(" ")
-        if algorithm not in CHECKSUM_ALGORITHMS:
-            raise _invalid("Upload-Checksum", f"Use one of: {', '.join(CHECKSUM_ALGORITHMS)}.")
-        digest = _decoded("Upload-Checksum", value)
-        if len(digest) != hashlib.new(algorithm, usedforsecurity=False).digest_size:
-            raise _invalid("Upload-Checksum", f"The value is not a {algorithm} digest in Base64.")
-        return cls(algorithm, digest)
+    Raises:
+        MalformedRequestError: if the header is malformed, or the algorithm not one of those supported.
+    """
+    algorithm, _, value = header.partition(" ")
+    if algorithm not in CHECKSUM_ALGORITHMS:
+        raise _invalid("Upload-Checksum", f"Use one of: {', '.join(CHECKSUM_ALGORITHMS)}.")
+    digest = _decoded("Upload-Checksum", value)
+    if len(digest) != hashlib.new(algorithm, usedforsecurity=False).digest_size:
+        raise _invalid("Upload-Checksum", f"The value is not a {algorithm} digest in Base64.")
+    return algorithm, digest
 
 
 def headers_of(upload: ResumableUpload) -> dict[str, str]:

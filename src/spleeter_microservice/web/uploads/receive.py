@@ -14,14 +14,13 @@ from spleeter_microservice.errors import ChecksumMismatchError, RequestError, Re
 from spleeter_microservice.jobs.uploads import ResumableUpload
 from spleeter_microservice.web.services import Services
 from spleeter_microservice.web.submit.spool import SpooledFile, spooled
-from spleeter_microservice.web.uploads.headers import Checksum
 
 STORED_AT_ONCE = 8 << 20
 """Bytes of a body that are stored at a time; a killed process loses less."""
 
 
 async def receive(
-    request: Request, services: Services, upload: ResumableUpload, checksum: Checksum | None
+    request: Request, services: Services, upload: ResumableUpload, checksum: tuple[str, bytes] | None
 ) -> ResumableUpload:
     """Add the body of a request to an upload whose lock is held, and return the longer upload.
 
@@ -52,9 +51,12 @@ async def receive(
     return upload
 
 
-async def _spool(body: AsyncIterator[bytes], file: SpooledFile, most: int, checksum: Checksum | None) -> bool:
+async def _spool(
+    body: AsyncIterator[bytes], file: SpooledFile, most: int, checksum: tuple[str, bytes] | None
+) -> bool:
     """Write the next part of a body to a file; return whether the body has ended."""
-    digest = checksum and hashlib.new(checksum.algorithm, usedforsecurity=False)
+    algorithm, expected = checksum or ("", b"")
+    digest = hashlib.new(algorithm, usedforsecurity=False) if algorithm else None
     async for chunk in body:
         if file.size + len(chunk) > most:
             raise RequestTooLargeError(f"The part is longer than the {most} bytes that the upload lacks.")
@@ -63,8 +65,6 @@ async def _spool(body: AsyncIterator[bytes], file: SpooledFile, most: int, check
         await file.write(chunk)
         if not digest and file.size >= STORED_AT_ONCE:
             return False
-    if checksum and digest and digest.digest() != checksum.digest:
-        raise ChecksumMismatchError(
-            f"The part does not have this {checksum.algorithm} checksum. Send it again."
-        )
+    if digest and digest.digest() != expected:
+        raise ChecksumMismatchError(f"The part does not have this {algorithm} checksum. Send it again.")
     return True

@@ -23,7 +23,8 @@ from spleeter_microservice.web.submit.upload import checked_name
 from spleeter_microservice.web.uploads.headers import (
     CHECKSUM_ALGORITHMS,
     LONGEST_HEADER,
-    Checksum,
+    READABLE_HEADERS,
+    checksum,
     file_name,
     headers_of,
     partial_uploads,
@@ -67,36 +68,17 @@ _ADDING = (
 )
 
 
-def _answer(status: int, description: str, **headers: str) -> Answers:
+def _answer(status: int, description: str, *headers: str) -> Answers:
     described = {
-        name.replace("_", "-"): {"description": text, "schema": {"type": "string"}}
-        for name, text in (headers | {"Tus_Resumable": "Version of the protocol."}).items()
+        name: {"description": READABLE_HEADERS[name], "schema": {"type": "string"}}
+        for name in ("Tus-Resumable", *headers)
     }
     return {status: {"description": description, "headers": described}}
 
 
-_MOVING = {
-    "Upload_Offset": "Bytes that are stored.",
-    "Upload_Expires": "Time at which the upload is erased unless more arrives.",
-}
-_OPTIONS = _answer(
-    204,
-    "What the service supports.",
-    Tus_Version="Versions of the protocol.",
-    Tus_Extension="Extensions of the protocol.",
-    Tus_Max_Size="Largest size of a song in bytes.",
-    Tus_Checksum_Algorithm="Algorithms for `Upload-Checksum`.",
-)
-_CREATED = _answer(201, "The upload was created.", Location="Address of the upload.", **_MOVING)
-_STATE = _answer(
-    200,
-    "The state of the upload.",
-    Upload_Length="Size of the whole song in bytes.",
-    Upload_Metadata="As it was sent, if it was.",
-    Upload_Concat="As it was sent, if it was.",
-    **_MOVING,
-)
-_ADDED = _answer(204, "The part is stored.", **_MOVING)
+_MOVING = ("Upload-Offset", "Upload-Expires")
+_STATE = ("Upload-Length", "Upload-Metadata", "Upload-Concat", *_MOVING)
+_SUPPORT = ("Tus-Version", "Tus-Extension", "Tus-Max-Size", "Tus-Checksum-Algorithm")
 
 _Checksum = Annotated[
     str | None,
@@ -110,24 +92,21 @@ _Checksum = Annotated[
     UPLOADS_PATH,
     status_code=204,
     operation_id="getUploadOptions",
-    responses=keyed_responses() | _OPTIONS,
+    responses=keyed_responses() | _answer(204, "What the service supports.", *_SUPPORT),
 )
 async def options(services: ServicesDep, _: Caller) -> Response:
     """Get what the service supports of the protocol."""
-    supported = {
-        "Tus-Version": PROTOCOL_VERSION,
-        "Tus-Extension": _EXTENSIONS,
-        "Tus-Max-Size": str(services.config.max_file_bytes),
-        "Tus-Checksum-Algorithm": ",".join(CHECKSUM_ALGORITHMS),
-    }
-    return Response(status_code=204, headers=supported)
+    size, algorithms = str(services.config.max_file_bytes), ",".join(CHECKSUM_ALGORITHMS)
+    values = (PROTOCOL_VERSION, _EXTENSIONS, size, algorithms)
+    return Response(status_code=204, headers=dict(zip(_SUPPORT, values, strict=True)))
 
 
 @router.post(
     UPLOADS_PATH,
     status_code=201,
     operation_id="createUpload",
-    responses=keyed_responses(*_ANY, *_ADDING, errors.UploadsPendingError) | _CREATED,
+    responses=keyed_responses(*_ANY, *_ADDING, errors.UploadsPendingError)
+    | _answer(201, "The upload was created.", "Location", *_MOVING),
     dependencies=_RECEIVING,
     openapi_extra={"requestBody": _BODY},
 )
@@ -154,15 +133,24 @@ async def create(
             description="`partial`, or `final;` and the addresses of the partial uploads that it has.",
         ),
     ] = "",
-    checksum: _Checksum = None,
+    given: _Checksum = None,
 ) -> Response:
     """Begin a resumable upload, with its first part in the body if you like.
 
     Without a body, continue with a part at offset 0. An upload that consists of others is complete at once.
     """
     try:
-        expected = Checksum.parse(checksum) if checksum else None
-        upload = await _create(services, caller.tenant, length, metadata, concat)
+        expected = checksum(given) if given else None
+        checked_name(file_name(metadata), services.config)
+        upload = await services.uploads.create(
+            caller.tenant,
+            length,
+            services.config.max_file_bytes,
+            metadata,
+            concat,
+            partial_uploads(concat),
+            [services.shares.bounds[share] for share in (Share.STORED_BYTES, Share.PENDING_UPLOADS)],
+        )
     except errors.SpleeterError as error:
         await record_refusal(request, error)
         raise
@@ -177,29 +165,10 @@ async def create(
     return Response(status_code=201, headers={"Location": location} | headers_of(upload))
 
 
-async def _create(
-    services: Services, tenant: str, length: int | None, metadata: str, concat: str
-) -> ResumableUpload:
-    config, bounds = services.config, services.shares.bounds
-    checked_name(file_name(metadata), config)
-    held = [bounds[Share.STORED_BYTES], bounds[Share.PENDING_UPLOADS]]
-    if partials := partial_uploads(concat):
-        return await services.uploads.concatenate(
-            tenant, partials, metadata, concat, config.max_file_bytes, held
-        )
-    if length is None:
-        raise errors.InvalidFieldsError({"Upload-Length": "Send the size of the whole song in bytes."})
-    if length > config.max_file_bytes:
-        raise errors.RequestTooLargeError(
-            f"The file is larger than the limit of {config.max_file_bytes} bytes."
-        )
-    return await services.uploads.create(tenant, length, metadata, concat, held)
-
-
 @router.head(
     f"{UPLOADS_PATH}/{{id}}",
     operation_id="getUpload",
-    responses=keyed_responses(*_ONE) | _STATE,
+    responses=keyed_responses(*_ONE) | _answer(200, "The state of the upload.", *_STATE),
     dependencies=_VERSIONED,
 )
 async def get(services: ServicesDep, caller: CanSubmit, id: UUID) -> Response:  # noqa: A002  (the path's name for it)
@@ -214,7 +183,8 @@ async def get(services: ServicesDep, caller: CanSubmit, id: UUID) -> Response:  
     f"{UPLOADS_PATH}/{{id}}",
     status_code=204,
     operation_id="continueUpload",
-    responses=keyed_responses(*_ONE, *_ADDING, errors.UploadOffsetError, errors.UploadFinalError) | _ADDED,
+    responses=keyed_responses(*_ONE, *_ADDING, errors.UploadOffsetError, errors.UploadFinalError)
+    | _answer(204, "The part is stored.", *_MOVING),
     dependencies=_RECEIVING,
     openapi_extra={"requestBody": _BODY | {"required": True}},
 )
@@ -226,14 +196,14 @@ async def append(
     offset: Annotated[
         int, Header(alias="Upload-Offset", ge=0, description="Position of the part: the upload's own offset.")
     ],
-    checksum: _Checksum = None,
+    given: _Checksum = None,
 ) -> Response:
     """Send a part of a resumable upload.
 
     If the connection breaks, what arrived is kept; ask for the offset and send the rest. With a checksum,
     a part is kept only if all of it arrives.
     """
-    expected = Checksum.parse(checksum) if checksum else None
+    expected = checksum(given) if given else None
     upload = await services.uploads.get(caller.tenant, id)
     return Response(
         status_code=204, headers=headers_of(await _add(request, services, upload, offset, expected))
@@ -245,7 +215,11 @@ def _has_part(request: Request) -> bool:
 
 
 async def _add(
-    request: Request, services: Services, upload: ResumableUpload, offset: int, checksum: Checksum | None
+    request: Request,
+    services: Services,
+    upload: ResumableUpload,
+    offset: int,
+    expected: tuple[str, bytes] | None,
 ) -> ResumableUpload:
     if not _has_part(request):
         raise errors.UnsupportedTypeError(f"Send a part of an upload as {PART_TYPE}.")
@@ -255,7 +229,7 @@ async def _add(
     async with services.uploads.locked(upload.tenant, upload.id) as locked:
         if offset != locked.received:
             raise errors.UploadOffsetError(f"The upload has {locked.received} bytes. Continue from there.")
-        return await receive(request, services, locked, checksum)
+        return await receive(request, services, locked, expected)
 
 
 @router.delete(

@@ -45,6 +45,15 @@ async def test_a_named_origin_may_call_and_read(stranger: httpx.AsyncClient, is_
     assert answer.status_code == 401
     assert answer.headers.get("access-control-allow-origin") == (OWN if is_open else None)
     assert ("X-Request-ID" in answer.headers.get("access-control-expose-headers", "")) == is_open
+    part = {
+        "Access-Control-Request-Method": "PATCH",
+        "Access-Control-Request-Headers": "tus-resumable,upload-offset,content-type,x-http-method-override",
+    }
+    before = await stranger.options("/v1/uploads/1", headers={"Origin": OWN} | part)
+    assert (
+        before.status_code,
+        "Upload-Offset" in answer.headers.get("access-control-expose-headers", ""),
+    ) == ((200, True) if is_open else (405, False))
 
 
 async def test_other_origins_may_not_and_none_may_send_cookies(stranger: httpx.AsyncClient) -> None:

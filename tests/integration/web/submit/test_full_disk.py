@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -20,6 +21,7 @@ from tests.support.web_service import build_services, served, song
 
 pytestmark = pytest.mark.asyncio
 
+PART = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
 WAL_SEGMENT_BYTES = 16 << 20
 FILL_TABLE = """
 INSERT INTO spleeter_objects (key, prefix)
@@ -51,11 +53,20 @@ async def test_a_full_disk_of_uploads_or_objects(database: Database, tmp_path: P
     with small_disk(tmp_path / place, megabytes=2) as disk:
         services = build_services(database, tmp_path)
         async with served(create_app(services)) as url, await client_of(services, url) as client:
+            begun = await client.post("/v1/uploads", headers=PART | {"Upload-Length": "400000"}, content=b"x")
+            part: dict[str, Any] = {
+                "url": begun.headers["Location"],
+                "headers": PART | {"Upload-Offset": "1"},
+            }
+            before = disk.files()
             for room in (0, 100_000):
                 disk.fill(room)
                 require_full(await send(client))
-                assert disk.files() == []
+                require_full(await client.patch(**part, content=bytes(399_999)))
+                assert disk.files() == before
                 disk.free()
+            assert (await client.patch(**part, content=bytes(399_999))).status_code == 204
+            assert (await client.delete(**part)).status_code == 204
             assert (await send(client)).status_code == 202
         assert len([path for path in (tmp_path / "objects").rglob("*") if path.is_file()]) == 1
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from spleeter_microservice.access.shares import Share
 from spleeter_microservice.audit.record import Action
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import (
+    DatabaseUnavailableError,
     InfectedError,
     StorageFullError,
     StorageUnavailableError,
@@ -26,12 +29,13 @@ from spleeter_microservice.errors import (
 from spleeter_microservice.jobs import uploads as module
 from spleeter_microservice.jobs.object_sweeper import ObjectSweeper
 from spleeter_microservice.jobs.objects import UPLOADS_PREFIX
+from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
 from spleeter_microservice.web.uploads import receive
-from tests.support.audit import audited
+from tests.support.audit import audited, make_unwritable
 from tests.support.raw_http import connected, request
 from tests.support.waiting import eventually
-from tests.support.web_service import shares, song
+from tests.support.web_service import served, shares, song
 
 pytestmark = pytest.mark.asyncio
 
@@ -286,11 +290,21 @@ async def test_a_broken_connection_keeps_what_arrived_and_the_lock_only_until_th
 
 
 @pytest.mark.parametrize(
-    ("error", "status"),
-    [(StorageFullError("No."), 507), (StorageUnavailableError("No."), 503)],
+    ("place", "method", "error", "status"),
+    [
+        ("storage", "put_file", StorageFullError("No."), 507),
+        ("storage", "put_file", StorageUnavailableError("No."), 503),
+        ("objects", "note", DatabaseUnavailableError("No."), 503),
+    ],
 )
-async def test_a_store_that_fails_loses_nothing(
-    ann: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
+async def test_a_store_or_database_that_fails_loses_nothing(
+    ann: httpx.AsyncClient,
+    services: Services,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    method: str,
+    error: Exception,
+    status: int,
 ) -> None:
     url = await create(ann)
     await send(ann, url, SONG[:100])
@@ -299,10 +313,10 @@ async def test_a_store_that_fails_loses_nothing(
         raise error
 
     with monkeypatch.context() as failing:
-        failing.setattr(services.storage, "put_file", fail)
+        failing.setattr(getattr(services, place), method, fail)
         answer = await send(ann, url, SONG[100:], 100)
         assert (answer.status_code, "Retry-After" in answer.headers) == (status, True)
-    assert (await services.repository.usage("ann"))[Share.STORED_BYTES] == len(SONG)
+    assert (await services.repository.usage("ann"))[Share.STORED_BYTES] in (100, len(SONG))
     assert (await send(ann, url, SONG[100:200], 100)).status_code == 204
     assert (await services.repository.usage("ann"))[Share.STORED_BYTES] == 200
     assert (await send(ann, url, SONG[200:], 200)).status_code == 204
@@ -372,12 +386,47 @@ async def test_what_is_deleted_infected_or_abandoned_is_erased(
     assert await services.uploads.sweep(services.audit) == 0
     sweeper = ObjectSweeper(services.database, services.objects, age=timedelta(0))
     assert await sweeper.sweep() == 0
+    async with services.database.statement() as statement:  # as workers of an older version ask
+        rows = await statement.rows("list_old_prefixes", before=datetime.now(UTC) + timedelta(hours=23))
+    assert rows == []
     await expire(services.database)
     assert (await ann.head(abandoned, headers=VERSION)).status_code == 404
-    assert await services.uploads.sweep(services.audit) == 1
-    assert stored() == []
+    monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.01)
+    sweeping = asyncio.create_task(services.uploads.run(services.audit))
+
+    async def swept() -> bool:
+        return not stored()
+
+    await eventually(swept)
+    sweeping.cancel()
     recorded = actions(services)
     assert [recorded.count(action) for action in (Action.UPLOAD_ERASED, Action.UPLOAD_EXPIRED)] == [1, 1]
+
+
+async def test_a_client_that_stops_sending_is_cut_off_and_what_it_sent_stays(
+    ann: httpx.AsyncClient, services: Services
+) -> None:
+    """A proxy serves the service under a path."""
+    config = replace(services.config, body_timeout=0.3, root_path="/stems")
+    async with served(create_app(replace(services, config=config))) as address:
+        headers = VERSION | {"Upload-Length": str(len(SONG))}
+        url = (await ann.post(f"{address}/v1/uploads", headers=headers)).headers["Location"]
+        assert url.startswith("/stems/v1/uploads/")
+        key = {"X-API-KEY": ann.headers["X-API-KEY"]}
+        headers = PART | key | {"Upload-Offset": "0", "Content-Length": str(len(SONG))}
+        async with connected(address) as connection:
+            await connection.send(request(f"PATCH {url}", **headers) + SONG[:700])
+            assert (await connection.answer())[0] == 408
+    assert await offset(ann, url.removeprefix("/stems")) == 700
+
+
+async def test_an_upload_that_cannot_be_recorded_is_not_begun(
+    ann: httpx.AsyncClient, services: Services
+) -> None:
+    make_unwritable(services.database.url)
+    answer = await ann.post("/v1/uploads", headers=VERSION | {"Upload-Length": "1"})
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/audit-unwritable")
+    assert (await services.repository.usage("ann"))[Share.PENDING_UPLOADS] == 0
 
 
 async def test_parts_without_an_upload_are_swept(
