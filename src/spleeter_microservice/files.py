@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 """Numbers of the errors by which a system says that no more can be written."""
@@ -25,7 +28,7 @@ def replace_atomically(path: Path, *, flush: bool = False) -> Iterator[Path]:
     Raises:
         OSError: if the file cannot be renamed.
     """
-    temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
+    temporary = temporary_path(path)
     try:
         yield temporary
         if flush:
@@ -36,6 +39,49 @@ def replace_atomically(path: Path, *, flush: bool = False) -> Iterator[Path]:
         raise
     if flush:
         flush_to_disk(path.parent)
+
+
+def temporary_path(path: Path) -> Path:
+    """Return a hidden path beside a file; its length does not depend on that of the file's name."""
+    return path.parent / f".{secrets.token_hex(8)}.part"
+
+
+def is_temporary(name: str) -> bool:
+    """Return whether a file's name is one of ``temporary_path``."""
+    return re.fullmatch(r"\.[0-9a-f]{16}\.part", name) is not None
+
+
+def lock(path: Path) -> BinaryIO | None:
+    """Lock a file until the result is closed; return None if another process has locked it.
+
+    On Windows, None is returned as well. It removes no open file, and renames none.
+
+    Raises:
+        OSError: if the file cannot be opened.
+    """
+    try:
+        import fcntl  # noqa: PLC0415  (which Windows lacks)
+    except ImportError:
+        return None
+    file = os.fdopen(os.open(path, os.O_RDWR), "r+b")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files of processes that were killed; those that are being written are locked."""
+    with suppress(OSError):
+        for path in [each for each in folder.iterdir() if is_temporary(each.name)]:
+            with suppress(OSError):
+                held = lock(path)
+                if held or os.name == "nt":
+                    path.unlink()
+                if held:
+                    held.close()
 
 
 def real_path(path: Path) -> Path:

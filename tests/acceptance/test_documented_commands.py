@@ -158,6 +158,8 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("songs")
     encode_kind(folder / "song.wav", noise(44100), "s16.wav")
     encode_kind(folder / "song.mp3", noise(44100), "mp3")
+    (folder / "music").mkdir()
+    shutil.copy(folder / "song.mp3", folder / "music")
     (folder / ".venv").symlink_to(sys.prefix)
     return folder
 

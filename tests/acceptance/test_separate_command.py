@@ -6,10 +6,7 @@ import pty
 import re
 import signal
 import subprocess
-import sys
 import termios
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,23 +19,9 @@ from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.audio.writer import AudioWriter
 from spleeter_microservice.cli.exit_statuses import SOME_FAILED
 from tests.support.films import check_deu, dubbed
-from tests.support.random_models import write_configured
+from tests.support.separate_command import Command, Run, files
 from tests.support.tagged_songs import SONG, put, seen
 from tests.support.waiting import wait_until
-
-Result = subprocess.CompletedProcess[str]
-Run = Callable[..., Result]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A configuration file in Spleeter's format, beside its checkpoint of random weights."""
-    return write_configured(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return os.environ | {"SPLEETER_MODELS_DIR": str(tmp_path_factory.mktemp("store"))}
 
 
 def song(
@@ -56,52 +39,6 @@ def song(
 def read(path: Path) -> NDArray[np.float32]:
     with AudioReader(path) as reader:
         return np.concatenate(list(reader.blocks(1 << 16)))
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
-
-
-class Command:
-    """Runs ``separate`` with the tiny model in a folder of its own."""
-
-    def __init__(self, model: Path, environment: dict[str, str], folder: Path) -> None:
-        self.folder, self.environment = folder, environment
-        self.words = [sys.executable, "-m", "spleeter_microservice", "separate", "-p", str(model)]
-
-    def __call__(self, *arguments: str | Path) -> Result:
-        return subprocess.run(
-            [*self.words, *map(str, arguments)],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    def start(self, *arguments: str | Path) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            [*self.words, *map(str, arguments)],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-
-@pytest.fixture
-def separate(model: Path, environment: dict[str, str], tmp_path: Path) -> Command:
-    return Command(model, environment, tmp_path)
-
-
-@pytest.fixture
-def here(separate: Command, inside: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command in this process, for what needs none of its own."""
-    monkeypatch.chdir(separate.folder)
-    store = separate.environment["SPLEETER_MODELS_DIR"]
-    return partial(inside, *separate.words[3:], SPLEETER_MODELS_DIR=store)
 
 
 STEMS = ["drums.wav", "other.wav", "vocals.wav"]
@@ -160,7 +97,7 @@ def test_what_lies_beside_songs_in_a_folder_is_skipped(here: Run, tmp_path: Path
         (album / name).write_bytes(content)
     result = here("-o", "out", album)
     assert result.returncode == 0, result.stderr
-    assert files(tmp_path / "out") == [f"...wav/{stem}" for stem in STEMS]
+    assert files(tmp_path / "out") == [f"...wav/{name}" for name in [".spleeter.json", *STEMS]]
     assert sorted(result.stderr.splitlines()) == [
         f"Skipped: {album / name} is not a song." for name in sorted(companions)
     ]
@@ -315,7 +252,7 @@ def test_one_bad_file_does_not_stop_the_others(here: Run, tmp_path: Path) -> Non
     songs = json.loads(result.stdout)["songs"]
     assert [s["state"] for s in songs] == ["failed", "failed", "succeeded"]
     assert [s["error"]["type"] for s in songs[:2]] == ["UnreadableInputError", "NotAudioError"]
-    assert files(tmp_path / "out") == [f"good/{stem}" for stem in STEMS]
+    assert files(tmp_path / "out") == [f"good/{name}" for name in [".spleeter.json", *STEMS]]
     assert result.stderr.count("Error: ") == 2
 
 

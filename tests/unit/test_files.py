@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from spleeter_microservice.files import replace_atomically
+from spleeter_microservice.files import lock, remove_abandoned, replace_atomically
 
 
 @pytest.mark.parametrize("flush", [False, True])
@@ -32,3 +32,20 @@ def test_a_long_name_leaves_room_for_the_temporary_one(tmp_path: Path) -> None:
     with replace_atomically(path) as new:
         new.write_text("new")
     assert path.read_text() == "new"
+
+
+def test_temporary_files_that_no_process_writes_are_removed(tmp_path: Path) -> None:
+    abandoned, written, other = (
+        tmp_path / name for name in (f".{16 * '0'}.part", f".{16 * '1'}.part", ".song.part")
+    )
+    for path in (abandoned, written, other):
+        path.touch()
+    held = lock(written)
+    assert held
+    with held:
+        assert lock(written) is None
+        remove_abandoned(tmp_path)
+        assert sorted(tmp_path.iterdir()) == [written, other]
+    remove_abandoned(tmp_path)
+    assert list(tmp_path.iterdir()) == [other]
+    remove_abandoned(tmp_path / "none")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 import threading
 import zlib
@@ -28,7 +27,7 @@ from spleeter_microservice.errors import (
     OutputError,
     UnwritableOutputError,
 )
-from spleeter_microservice.files import FULL
+from spleeter_microservice.files import FULL, lock, temporary_path
 
 _BUFFER_SIZE = 1 << 18  # bytes
 
@@ -65,9 +64,9 @@ class AudioWriter:
         self._muxer = output_format.encoder.muxer
         self._tags = tags
         self._folders: list[Path] = []
-        # Not derived from the path's name, which may already be as long as names can be.
-        self._temporary = path.parent / f".{secrets.token_hex(8)}.part"
+        self._temporary = temporary_path(path)
         self._file: _WatchedFile | None = None
+        self._lock: BinaryIO | None = None
         self._encoder: StemEncoder | None = None
         self._finished = False
         # As in a reader, nothing may be closed while another thread is encoding.
@@ -76,6 +75,7 @@ class AudioWriter:
             self._make_folders()
             self._check_name()
             self._file = _WatchedFile(self._temporary)
+            self._lock = lock(self._temporary)  # so that it does not look abandoned
             seed = zlib.crc32(os.fsencode(self._path.name))  # each time the same, but of each stem its own
             self._encoder = StemEncoder(self._file, output_format, sample_rate, frames, seed, tags)
 
@@ -131,6 +131,7 @@ class AudioWriter:
         with self._reporting():
             self._temporary.replace(self._path)
             self._folders.clear()
+            self._unlock()
 
     def discard(self) -> None:
         """Remove the temporary file and the directories created for it; do nothing after ``commit``.
@@ -144,10 +145,15 @@ class AudioWriter:
                 self._encoder.abandon()
             with suppress(OSError):
                 self._temporary.unlink(missing_ok=True)
+            self._unlock()
             with suppress(OSError):  # it holds another writer's file, perhaps until the next call
                 while self._folders:
                     self._folders[-1].rmdir()
                     self._folders.pop()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
 
     def _opened(self) -> StemEncoder:
         if self._encoder is None or self._finished or self._file is None or self._file.closed:

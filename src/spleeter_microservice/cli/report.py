@@ -6,10 +6,11 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from importlib.metadata import version
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,9 +133,52 @@ def write(path: Path, text: str) -> None:
     if is_standard_output(path):
         print(text, end="")
         return
+    with _reporting(path), nullcontext(path) if _is_special(path) else replace_atomically(path) as file:
+        file.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+class JsonLines:
+    """A file of one line of JSON for each song, written as soon as the song is done.
+
+    Args:
+        path: path of the file; None for none.
+        append: whether to keep the lines of the file.
+
+    Raises:
+        UnwritableOutputError: if the file cannot be opened.
+    """
+
+    def __init__(self, path: Path | None, *, append: bool) -> None:
+        self._path = path
+        self._file: FileIO | None = None
+        if path and not is_standard_output(path):
+            check_writable(path)
+            self._file = path.open("ab" if append else "wb", buffering=0)
+
+    def write(self, entry: Mapping[str, Any]) -> None:
+        """Append a line.
+
+        Raises:
+            DiskFullError: if no space is left.
+            UnwritableOutputError: if the file cannot be written for another reason.
+        """
+        line = json.dumps(entry) + "\n"
+        if self._file:
+            with _reporting(self._path):
+                self._file.write(line.encode())
+        elif self._path:
+            print(line, end="", flush=True)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file:
+            self._file.close()
+
+
+@contextmanager
+def _reporting(path: Path | None) -> Iterator[None]:
     try:
-        with nullcontext(path) if _is_special(path) else replace_atomically(path) as file:
-            file.write_text(text, encoding="utf-8", errors="backslashreplace")
+        yield
     except OSError as error:
         kind = DiskFullError if error.errno in FULL else UnwritableOutputError
         raise kind(f"The report {path} cannot be written: {error.strerror}.") from error

@@ -36,6 +36,29 @@ def load_configured(store: ModelStore, config_path: Path, model_path: Path | Non
         ModelNotInstalledError: if ``model_dir`` names a model that is not installed.
         UnwritableOutputError: if the store cannot be written.
     """
+    architecture, model_dir, folder = _read(config_path, model_path)
+    configured = _ConfiguredModel(store, config_path, architecture)
+    model = configured.from_name(model_dir) if folder is None else configured.from_folder(folder)
+    return replace(model, name=str(config_path), architecture=architecture, quality="own")
+
+
+def identify_configured(
+    store: ModelStore, config_path: Path, model_path: Path | None = None
+) -> tuple[UNetArchitecture, str]:
+    """Return the architecture and the hash of the weights of a configuration file, and write nothing.
+
+    Raises:
+        ConfigurationError, CheckpointError: as ``load_configured``.
+        UnknownModelError: if ``model_dir`` is neither a directory nor the name of a model.
+    """
+    architecture, model_dir, folder = _read(config_path, model_path)
+    if folder is None:
+        return architecture, store.catalogue.resolve(model_dir).entry.sha256
+    return architecture, data_sha256(find_prefix(folder))
+
+
+def _read(config_path: Path, model_path: Path | None) -> tuple[UNetArchitecture, str, Path | None]:
+    """Return the architecture, ``model_dir`` and the directory that it means, if it is one."""
     configuration = read_configuration(config_path)
     architecture = UNetArchitecture.from_configuration(configuration)
     model_dir = configuration.get("model_dir")
@@ -43,11 +66,8 @@ def load_configured(store: ModelStore, config_path: Path, model_path: Path | Non
         raise ConfigurationError(
             f"The configuration {config_path} lacks model_dir, the checkpoint's directory."
         )
-    configured = _ConfiguredModel(store, config_path, architecture)
     folders = _candidates(config_path, model_dir, model_path)
-    folder = next((folder for folder in folders if folder.is_dir()), None)
-    model = configured.from_name(model_dir) if folder is None else configured.from_folder(folder)
-    return replace(model, name=str(config_path), architecture=architecture, quality="own")
+    return architecture, model_dir, next((folder for folder in folders if folder.is_dir()), None)
 
 
 class _ConfiguredModel:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from spleeter_microservice.errors import DownloadError, ModelNotInstalledError
-from spleeter_microservice.models.custom import load_configured
+from spleeter_microservice.models.catalogue import ModelEntry
+from spleeter_microservice.models.custom import identify_configured, load_configured
 from spleeter_microservice.models.directory import InstalledModel
+from spleeter_microservice.models.installer import architecture_of
 from spleeter_microservice.models.store import ModelStore
+from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 
 
 def open_store(folder: Path, mirror: str | None = None) -> ModelStore:
@@ -49,8 +53,7 @@ def find_model(
     """
     if descriptor.endswith(".json"):
         return load_configured(store, Path(descriptor), checkpoints_dir)
-    replacement = store.catalogue.replacement(descriptor)
-    if replacement and descriptor not in store.present():
+    if replacement := _replacement(descriptor, store):
         announce(
             f"Deezer's {descriptor} is not installed: using the built-in {replacement.name}, whose stems are "
             f"approximate. To install Deezer's: spleeter-microservice models pull {descriptor}"
@@ -66,3 +69,26 @@ def find_model(
             return store.pull(descriptor)
         except DownloadError as error:
             raise ModelNotInstalledError(f"{missing}. Pulling it now failed: {error}") from error
+
+
+def identify_model(
+    descriptor: str, store: ModelStore, checkpoints_dir: Path | None = None
+) -> tuple[UNetArchitecture, str]:
+    """Return the architecture and the hash of the weights of the model that ``find_model`` would return.
+
+    Nothing is downloaded, verified or written.
+
+    Raises:
+        ModelError: if the model is unknown.
+        ConfigurationError: if the configuration file cannot be used.
+    """
+    if descriptor.endswith(".json"):
+        return identify_configured(store, Path(descriptor), checkpoints_dir)
+    replacement = _replacement(descriptor, store)
+    selection = store.catalogue.resolve(replacement.name if replacement else descriptor)
+    return replace(architecture_of(selection.entry), **selection.changes), selection.entry.sha256
+
+
+def _replacement(descriptor: str, store: ModelStore) -> ModelEntry | None:
+    """Return the built-in model that is used because Deezer's is not installed."""
+    return None if descriptor in store.present() else store.catalogue.replacement(descriptor)

@@ -68,7 +68,7 @@ class StemBlock:
 
 
 class StemSeparator(Protocol):
-    """A loaded model; it separates one song at a time."""
+    """A loaded model; several threads may separate a song each."""
 
     @property
     def stems(self) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from spleeter_microservice.errors import (
 from spleeter_microservice.models.catalogue import BUILTIN_FOLDER, CATALOGUE
 from spleeter_microservice.models.fetch import download, packages
 from spleeter_microservice.models.installer import load_builtin
-from spleeter_microservice.models.provide import find_model
+from spleeter_microservice.models.provide import find_model, identify_model
 from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.separator import load_separator
@@ -78,11 +78,13 @@ def test_a_built_in_model_replaces_deezers_until_that_is_installed(store: ModelS
     assert len(said) == 1
     assert "4stems-lite" in said[0]
     assert said[0].endswith("spleeter-microservice models pull 4stems")
+    assert identify_model("4stems", store) == (model.architecture, model.manifest.weights_sha256)
 
     install(store, "4stems", tmp_path / "official")
     said.clear()
     model = find_model("4stems", store, announce=said.append)
     assert (model.name, model.quality, said) == ("4stems", "official", [])
+    assert identify_model("4stems", store) == (model.architecture, model.manifest.weights_sha256)
 
 
 def test_a_name_with_the_prefix_means_deezers_model_and_nothing_else(

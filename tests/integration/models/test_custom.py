@@ -11,6 +11,7 @@ import pytest
 from spleeter_microservice.errors import CheckpointError, ConfigurationError, ModelNotInstalledError
 from spleeter_microservice.models.custom import load_configured
 from spleeter_microservice.models.installer import read_installed_weights
+from spleeter_microservice.models.provide import identify_model
 from spleeter_microservice.models.store import ModelStore
 from tests.support.tiny_store import ARCHITECTURE, NAME, archive, arrays, checkpoint, tiny_store
 
@@ -114,6 +115,7 @@ def test_the_name_of_a_model_means_its_installed_weights_with_these_settings(
     model = load_configured(store, path)
     assert model.folder == installed.folder
     assert model.architecture == replace(ARCHITECTURE, bins=512)
+    assert identify_model(str(path), store) == (model.architecture, model.manifest.weights_sha256)
     assert_weights(store, configuration(path, NAME, T=128))
     other = {"type": "unet.unet", "params": {"conv_n_filters": [2, 3, 4, 4, 4, 8]}}
     with pytest.raises(CheckpointError, match=r"weights of tiny do not fit .* is \(4,\), expected \(8,\)"):

@@ -21,12 +21,13 @@ def test_a_directory_stands_for_the_files_directly_in_it(tmp_path: Path) -> None
     for name in ("b.mp3", "a.mp3", "disc 2/c.mp3"):
         (tmp_path / "album" / name).touch()
     given = [tmp_path / "missing.mp3", tmp_path / "album", tmp_path / "empty"]
-    assert list(find_songs(given)) == [
+    expected = [
         tmp_path / "missing.mp3",
         tmp_path / "album" / "a.mp3",
         tmp_path / "album" / "b.mp3",
         tmp_path / "empty",
     ]
+    assert list(find_songs(given, tmp_path / "out")) == [(path, Path()) for path in expected]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -45,6 +46,7 @@ class OnnxNetworks:
     def __init__(self, folder: Path, architecture: UNetArchitecture, cores: int | None = None) -> None:
         cores = cores or available_cores()
         self.at_once = min(cores, _MOST_AT_ONCE)
+        self._running = threading.BoundedSemaphore(self.at_once)  # also for several songs
         _share_memory()
         self.threads = cores // self.at_once
         options = session_options(architecture, self.threads)
@@ -91,7 +93,7 @@ class OnnxNetworks:
         return self._call(position, {GRAPH_INPUT: magnitude})
 
     def _call(self, position: int, inputs: dict[str, Array]) -> Array:
-        with CALLS:
+        with self._running, CALLS:
             outputs: Sequence[Array] = self._sessions[position].run(None, inputs)
         return outputs[0]
 
