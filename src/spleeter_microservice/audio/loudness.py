@@ -53,6 +53,7 @@ class LoudnessMeter:
     def _read(self) -> None:
         try:
             while True:
-                self._loudness = float(self._graph.pull().metadata["lavfi.r128.I"])
+                metadata = self._graph.pull().metadata  # of 0.1 s; less, at the end, has none
+                self._loudness = float(metadata.get("lavfi.r128.I", self._loudness))
         except (av.BlockingIOError, av.EOFError):
             return

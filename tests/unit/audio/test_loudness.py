@@ -31,6 +31,7 @@ def measured(parts: list[tuple[float, float]], rate: int = 44100) -> float | Non
         pytest.param([(-36, 10), (-23, 60), (-36, 10)], -23, 44100, id="3"),
         pytest.param([(-72, 10), (-36, 10), (-23, 60), (-36, 10), (-72, 10)], -23, 44100, id="4"),
         pytest.param([(-26, 20), (-20, 20.1), (-26, 20)], -23, 44100, id="5"),
+        pytest.param([(-23, 1.234)], -23, 44100, id="not whole tenths of a second"),
     ],
 )
 def test_the_signals_of_ebu_tech_3341_have_the_stated_loudness(
