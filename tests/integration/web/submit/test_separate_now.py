@@ -76,12 +76,15 @@ async def test_all_stems_come_in_an_archive(
     assert kept.json()["state"] == "succeeded"
 
 
-async def test_one_stem_comes_by_itself(ann: httpx.AsyncClient, services: Services, player: Player) -> None:
-    async with sending(ann, "?stem=vocals", codec="flac") as answering:
+@pytest.mark.parametrize(("name", "fields"), [("vocals", {}), ("karaoke", {"mixes": "karaoke=vocals@-18"})])
+async def test_one_stem_or_mix_comes_by_itself(
+    ann: httpx.AsyncClient, services: Services, player: Player, name: str, fields: dict[str, str]
+) -> None:
+    async with sending(ann, f"?stem={name}", codec="flac", **fields) as answering:
         await player.publish(await the_claim(services, player))
         answer = await answering
-    assert (answer.status_code, answer.content) == (200, b"RIFF stem of vocals")
-    assert 'filename="My Song - vocals.flac"' in answer.headers["content-disposition"]
+    assert (answer.status_code, answer.content) == (200, b"RIFF stem of " + name.encode())
+    assert f'filename="My Song - {name}.flac"' in answer.headers["content-disposition"]
     assert answer.headers["location"]
 
 
@@ -98,7 +101,8 @@ async def test_what_was_separated_before_comes_at_once(
 
 
 @pytest.mark.parametrize(
-    ("query", "fields"), [("?stem=drums", {}), ("?stem=vocals", {"only": "accompaniment"}), ("?stem=x", {})]
+    ("query", "fields"),
+    [("?stem=drums", {}), ("?stem=vocals", {"only": "accompaniment"}), ("?stem=x", {}), ("?stem=a%20b", {})],
 )
 async def test_a_stem_that_will_not_be_there_is_refused_and_leaves_nothing(
     ann: httpx.AsyncClient, services: Services, query: str, fields: dict[str, str], tmp_path: Path
