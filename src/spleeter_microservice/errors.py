@@ -712,6 +712,10 @@ class NoSuchStemError(RequestError, code="unknown-stem", http=404):
     """The separation has no stem of this name."""
 
 
+class NoPreviewError(RequestError, code="no-preview", http=404):
+    """The separation has no previews, or its previews have no such segment."""
+
+
 class UnsatisfiableRangeError(RequestError, code="unsatisfiable-range", http=416):
     """The requested range begins beyond the end of the file.
 

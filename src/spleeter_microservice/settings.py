@@ -278,6 +278,12 @@ class Settings:
         "Seconds that requests, such as uploads, have to finish when the API stops.",
         parse=positive(),
     )
+    previews: bool = setting(
+        "SPLEETER_PREVIEWS",
+        default=True,
+        meaning="`off` makes no previews, which players need and which take some of a worker's time.",
+        parse=switch,
+    )
     source_urls: bool = setting(
         "SPLEETER_SOURCE_URLS",
         default=False,

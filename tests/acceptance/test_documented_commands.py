@@ -367,9 +367,8 @@ def test_the_answers_that_the_documents_show_are_those_of_the_service(
     schema = {"$ref": "#/components/schemas/Separation", "components": schemas}
     Draft202012Validator(schema).validate(sent | separation)
 
-    assert re.sub("id: [0-9]+", "id: N", events.text) in re.sub(
-        "id: [0-9]+", "id: N", shown_by(shown, "/events")
-    )
+    without_previews = re.sub(', "preview": {.*?}', "", shown_by(shown, "/events"))
+    assert re.sub("id: [0-9]+", "id: N", events.text) in re.sub("id: [0-9]+", "id: N", without_previews)
 
     with (songs / "song.mp3").open("rb") as song:
         wrong = service.client.post("/v1/separations", files={"file": song}, data={"stems": "3"})

@@ -129,7 +129,7 @@ def upload_headers() -> Iterator[bytes]:
 
 def messages() -> Iterator[bytes]:
     """Yield what an inference process sends."""
-    yield json.dumps({"type": "progress", "done": 5, "total": None, "steps": 7}).encode()
+    yield json.dumps({"type": "progress", "done": 5, "total": None, "steps": 7, "segments": 1}).encode()
     measurements = {
         "level": -20.5,
         "peak": 0.5,

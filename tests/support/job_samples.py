@@ -12,7 +12,16 @@ from uuid import UUID
 
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.jobs.claims import Claim, Claims
-from spleeter_microservice.jobs.job import Job, JobOptions, NewJob, Result, State, StoredStem, new_job_id
+from spleeter_microservice.jobs.job import (
+    Job,
+    JobOptions,
+    NewJob,
+    Preview,
+    Result,
+    State,
+    StoredStem,
+    new_job_id,
+)
 from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.worker.attempt import AttemptTimings
 from spleeter_microservice.worker.worker import Worker, WorkerOptions
@@ -28,6 +37,7 @@ RESULT = Result(
     quality={"residual": -100.5, "stems": {"vocals": {"level": None}}},
     warnings=tuple(WARNINGS),
 )
+PREVIEW = Preview(["vocals"], 2, 12.5, 10)
 QUICK = WorkerOptions(
     heartbeat=0.2,
     silence=1.0,

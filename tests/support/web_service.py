@@ -35,7 +35,7 @@ from spleeter_microservice.errors import (
     TruncatedInputError,
 )
 from spleeter_microservice.jobs.claims import Claim, Claims, Failure
-from spleeter_microservice.jobs.job import Job, Result, StoredStem
+from spleeter_microservice.jobs.job import Job, Preview, Result, StoredStem
 from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.jobs.retention import Retention
@@ -229,14 +229,18 @@ class Player:
         return claim.job
 
     async def publish(
-        self, claim: Claim, content: bytes = b"RIFF stem of ", warnings: Sequence[Mapping[str, Any]] = ()
+        self,
+        claim: Claim,
+        content: bytes = b"RIFF stem of ",
+        warnings: Sequence[Mapping[str, Any]] = (),
+        preview: Preview | None = None,
     ) -> None:
         """Publish a result of a claimed job."""
         options = claim.job.options
         names = options.outputs(STEMS[options.stems])
         stems = [await self._store(claim.job, name, content + name.encode()) for name in names]
         result = replace(_result(claim.job, tuple(stems)), warnings=warnings)
-        assert await self.claims.publish(claim, result)
+        assert await self.claims.publish(claim, result, preview)
 
     async def fail(self, claim: Claim, failure: Failure) -> None:
         """Mark a claimed job failed."""

@@ -96,7 +96,7 @@ async def _run(
     )
     putting = Outgoing(url_policy(settings)) if settings.destination_urls else None
     deliverer = Deliverer(Buckets(settings.buckets), putting)
-    separation = JobSeparator(objects, inventory, slots, limits, deliverer)
+    separation = JobSeparator(objects, inventory, slots, limits, deliverer, previews=settings.previews)
     options = WorkerOptions(slots=settings.workers, grace=settings.grace_s)
     async with asyncio.TaskGroup() as group:
 

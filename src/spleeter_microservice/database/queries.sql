@@ -70,12 +70,12 @@ RETURNING *;
 -- Create a job that reuses the result of another
 INSERT INTO spleeter_jobs (
     id, tenant, state, progress, options, options_hash, prefix, input_key, input_name, audio_seconds,
-    content_hash, result_version, result, warnings, retention, idempotency_key, body_hash, request_id, traceparent,
-    started_at, finished_at, expires_at)
+    content_hash, result_version, result, warnings, fence, preview, retention, idempotency_key, body_hash, request_id,
+    traceparent, started_at, finished_at, expires_at)
 SELECT
     %(id)s, tenant, state, 1, %(options)s, options_hash, prefix, input_key, %(input_name)s, audio_seconds,
-    content_hash, result_version, result, warnings, %(retention)s, %(idempotency_key)s, %(body_hash)s,
-    %(request_id)s, %(traceparent)s, now(), now(), now() + %(retention)s
+    content_hash, result_version, result, warnings, fence, preview, %(retention)s, %(idempotency_key)s,
+    %(body_hash)s, %(request_id)s, %(traceparent)s, now(), now(), now() + %(retention)s
 FROM spleeter_jobs WHERE id = %(source)s
 RETURNING *;
 
@@ -217,14 +217,15 @@ RETURNING *;
 
 -- record_progress --
 -- Record a job's progress, if it is still held under this fence
-UPDATE spleeter_jobs SET progress = %(progress)s
+UPDATE spleeter_jobs SET progress = %(progress)s, preview = %(preview)s
 WHERE id = %(job)s AND fence = %(fence)s AND state = 'running'
 RETURNING id;
 
 -- publish_result --
 -- Publish a job's result, if it is still held under this fence
 UPDATE spleeter_jobs
-SET state = 'succeeded', progress = 1, result = %(result)s, warnings = %(warnings)s, owner = NULL, entry_id = NULL,
+SET state = 'succeeded', progress = 1, result = %(result)s, warnings = %(warnings)s, preview = %(preview)s,
+    owner = NULL, entry_id = NULL,
     -- a file need not tell its length
     audio_seconds = coalesce((%(result)s::jsonb->'details'->>'duration')::double precision, audio_seconds),
     error_type = NULL, error_message = NULL, finished_at = now(), expires_at = now() + retention

@@ -6,7 +6,7 @@ even if the transaction was committed without the caller's knowledge.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from spleeter_microservice.database.connection import Database, Row, Transaction
 from spleeter_microservice.errors import InferenceCrashedError
-from spleeter_microservice.jobs.job import Job, Result, State
+from spleeter_microservice.jobs.job import Job, Preview, Result, State
 from spleeter_microservice.jobs.queue import Queue, entry_priority, virtual_cost
 
 _WAVE = 60.0
@@ -117,8 +117,8 @@ class Claims:
                     return Claim(Job.from_row(row), entry)
                 await self._queue.remove(transaction.connection, entry)  # its job is no longer queued
 
-    async def progress(self, claim: Claim, progress: float) -> bool:
-        """Record a job's progress; return False without a claim."""
+    async def progress(self, claim: Claim, progress: float, preview: Preview | None = None) -> bool:
+        """Record a job's progress, and how far its previews reach; return False without a claim."""
         async with self._database.statement() as transaction:
             return bool(
                 await transaction.do(
@@ -126,15 +126,20 @@ class Claims:
                     job=claim.job.id,
                     fence=claim.fence,
                     progress=min(1.0, max(0.0, progress)),
+                    preview=preview and Jsonb(asdict(preview)),
                 )
             )
 
-    async def publish(self, claim: Claim, result: Result) -> bool:
-        """Publish a job's result; return False, changing nothing, without a claim."""
+    async def publish(self, claim: Claim, result: Result, preview: Preview | None = None) -> bool:
+        """Publish a job's result and previews; return False, changing nothing, without a claim."""
         async with self._database.transaction() as transaction:
             await transaction.first("lock_entry", entry=claim.entry)
             values = {"job": claim.job.id, "fence": claim.fence}
-            found = {"result": Jsonb(result.to_json()), "warnings": Jsonb(list(result.warnings))}
+            found = {
+                "result": Jsonb(result.to_json()),
+                "warnings": Jsonb(list(result.warnings)),
+                "preview": preview and Jsonb(asdict(preview)),
+            }
             if await transaction.do("publish_result", **found, **values):
                 await self._queue.remove(transaction.connection, claim.entry)
                 return True

@@ -133,6 +133,23 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Preview:
+    """How far the stored previews of a job's outputs reach.
+
+    Attributes:
+        outputs: names of the stems and mixes.
+        segments: number of segments that each output has.
+        seconds: seconds of the song that they cover.
+        segment_seconds: seconds of each segment, of which the last one may have less.
+    """
+
+    outputs: list[str]
+    segments: int
+    seconds: float
+    segment_seconds: float
+
+
+@dataclass(frozen=True)
 class NewJob:
     """A job to be created.
 
@@ -176,7 +193,8 @@ class Job(NewJob):
 
     ``fence`` grows whenever the job changes hands; a holder with an older number can no longer change
     it. ``attempts`` counts the starts, ``crashes`` the attempts that ended with a crashed process.
-    ``started_at`` is the start of the last attempt. ``waiting_for`` is the code of the error for which the
+    ``started_at`` is the start of the last attempt. ``preview`` is about the previews that the attempt has
+    stored so far, under keys that name its fence. ``waiting_for`` is the code of the error for which the
     job was put back, if it was, and ``waiting_since`` the time when that happened first.
     """
 
@@ -191,6 +209,7 @@ class Job(NewJob):
     waiting_for: str | None
     waiting_since: datetime | None
     result: Result | None
+    preview: Preview | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -207,19 +226,29 @@ class Job(NewJob):
                 "state": State(values["state"]),
                 "options": JobOptions.from_json(values["options"]),
                 "result": Result.from_json(result, row["warnings"]) if result else None,
+                "preview": values["preview"] and Preview(**values["preview"]),
             }
         )
+
+    def preview_key(self, output: str, segment: int | None = None) -> str:
+        """Return the key of an output's preview, or of a segment of it."""
+        name = output if segment is None else f"{output}/{segment}"
+        return f"{self.prefix}/previews/{self.fence}/{name}.opus"
 
 
 @dataclass(frozen=True)
 class JobEvent:
-    """A change of a job; ``id`` grows with every event of a job, and only a success may have warnings."""
+    """A change of a job; ``id`` grows with every event of a job, and only a success may have warnings.
+
+    ``preview`` has the values of ``Preview``.
+    """
 
     id: int
     kind: Literal["state", "progress"]
     state: State
     progress: float
     warnings: Sequence[Mapping[str, Any]] = ()
+    preview: Mapping[str, Any] | None = None
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> JobEvent:

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -35,6 +36,7 @@ class Notice:
         job, state, progress: the job, as it is now.
         event: number of the change's event, if it has one.
         warned: whether the job has warnings.
+        preview: how far its previews reach, as the values of ``Preview``, if it has any.
     """
 
     job: UUID
@@ -42,6 +44,7 @@ class Notice:
     progress: float
     event: int | None
     warned: bool
+    preview: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -96,4 +99,5 @@ def parse_notice(payload: str) -> Notice:
     """Read the payload that the trigger of ``spleeter_jobs`` sends."""
     values = json.loads(payload)
     event, warned = values.get("event"), values.get("warned", False)
-    return Notice(UUID(values["job"]), values["state"], values["progress"], event, warned)
+    preview = values.get("preview")
+    return Notice(UUID(values["job"]), values["state"], values["progress"], event, warned, preview)

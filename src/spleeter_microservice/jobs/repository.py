@@ -259,7 +259,7 @@ async def _get(transaction: Transaction, tenant: str, job: UUID, *, erasing: boo
 def _shown(row: Row) -> Job:
     """Return a job as its tenant sees it."""
     job = Job.from_row(row)
-    return replace(job, state=State.ERASING, result=None) if row["deleted"] else job
+    return replace(job, state=State.ERASING, result=None, preview=None) if row["deleted"] else job
 
 
 async def _repeated(

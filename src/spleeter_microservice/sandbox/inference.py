@@ -34,8 +34,8 @@ from spleeter_microservice.separation.result import SeparatedSong
 
 logger = logging.getLogger(__name__)
 
-OnProgress = Callable[[int, int | None], None]
-"""Called with the number of samples done, and the number of all samples or None if that is unknown."""
+OnProgress = Callable[[int, int | None, int], None]
+"""Called with the numbers of samples done, of all samples or None if unknown, and of preview segments."""
 
 _CPU = "CPUExecutionProvider"
 _JOB = "The job"
@@ -303,10 +303,10 @@ class InferenceSlot:
                 raise self._reported(process, message, request)
             if message["type"] != "progress":
                 raise ProtocolError("it sends an unknown message")
-            done, total, steps = messages.progress(message)
-            pace.note((done, steps))
+            done, total, steps, segments = messages.progress(message)
+            pace.note((done, steps, segments))
             if on_progress:
-                on_progress(done, total)
+                on_progress(done, total, segments)
         raise AssertionError
 
     def _result(self, message: Message, request: SeparationRequest) -> SeparatedSong:

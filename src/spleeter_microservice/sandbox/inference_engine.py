@@ -15,6 +15,7 @@ from spleeter_microservice.audio.peaks import Peaks
 from spleeter_microservice.sandbox.channel import Channel, error_message
 from spleeter_microservice.sandbox.framing import Message
 from spleeter_microservice.sandbox.messages import SeparationRequest, decode_model
+from spleeter_microservice.sandbox.previews import Previews
 from spleeter_microservice.separation.result import SeparatedSong
 from spleeter_microservice.separation.separator import ModelFiles, StemSeparator, load_separator
 from spleeter_microservice.separation.song import separate_song
@@ -39,8 +40,9 @@ def run(channel: Channel, setup: Message, in_force: list[str]) -> None:
 class ProgressReporter:
     """Reports the progress of a separation: after each block, and at least twice a second."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, previews: Previews) -> None:
         self._channel = channel
+        self._previews = previews
         self._state: tuple[int, int | None] = (0, None)
         self._steps = 0
         self._sent = 0.0
@@ -60,7 +62,8 @@ class ProgressReporter:
     def _send(self) -> None:
         self._sent = time.monotonic()
         done, total = self._state
-        self._channel.send({"type": "progress", "done": done, "total": total, "steps": self._steps})
+        counts = {"done": done, "total": total, "steps": self._steps, "segments": self._previews.segments}
+        self._channel.send({"type": "progress", **counts})
 
     def _tick(self) -> None:
         while not self._finished.wait(_PROGRESS_SECONDS):
@@ -103,8 +106,12 @@ class Engine:
         def watch(waveforms: Mapping[str, Waveform]) -> None:
             for name, peak in peaks.items():
                 peak.add(waveforms[name])
+            previews.add(waveforms)
 
-        with ProgressReporter(self._channel) as reporter:
+        with (
+            Previews(request, separator.sample_rate) as previews,
+            ProgressReporter(self._channel, previews) as reporter,
+        ):
             song = separate_song(
                 separator,
                 request.source,
@@ -114,6 +121,7 @@ class Engine:
                 watch=watch,
                 check=reporter.step,
             )
+            previews.finish()
         return described(song, peaks)
 
 

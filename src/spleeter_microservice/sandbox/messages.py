@@ -64,6 +64,7 @@ class SeparationRequest:
         time_limit: longest time that the separation may take, in seconds.
         name: name of the file in messages, in place of its local path.
         model: model to use in place of the slot's own.
+        previews: whether to make a preview of each output, beside its path.
     """
 
     source: Path
@@ -72,6 +73,12 @@ class SeparationRequest:
     time_limit: float = 3600.0
     name: str | None = None
     model: InferenceModel | None = None
+    previews: bool = False
+
+    def preview_path(self, name: str, segment: int | None = None) -> Path:
+        """Return the path of an output's preview, or of a segment of it."""
+        suffix = ".preview.opus" if segment is None else f".{segment}.opus"
+        return self.paths[name].with_name(name + suffix)
 
     def to_message(self) -> Message:
         """Return what the inference process needs of the request."""
@@ -81,6 +88,7 @@ class SeparationRequest:
             "paths": {name: str(path.absolute()) for name, path in self.paths.items()},
             "options": asdict(self.options),
             "model": self.model and encode_model(self.model.files),
+            "previews": self.previews,
         }
 
     @classmethod
@@ -91,6 +99,7 @@ class SeparationRequest:
             paths={name: Path(path) for name, path in message["paths"].items()},
             options=SeparationOptions(**message["options"]),
             model=message["model"] and InferenceModel(decode_model(message["model"])),
+            previews=message["previews"],
         )
 
 
@@ -131,13 +140,14 @@ def separation(message: Message, request: SeparationRequest) -> SeparatedSong:
         raise ProtocolError("a result is incomplete") from error
 
 
-def progress(message: Message) -> tuple[int, int | None, int]:
-    """Read the numbers of samples done, of all samples or None if that is unknown, and of steps.
+def progress(message: Message) -> tuple[int, int | None, int, int]:
+    """Read the numbers of samples done, of all samples or None if unknown, of steps and of preview segments.
 
     Raises:
         ProtocolError: if these are not counts.
     """
-    return _count(message.get("done")), _maybe(_count, message.get("total")), _count(message.get("steps"))
+    counts = _count(message.get("steps")), _count(message.get("segments"))
+    return _count(message.get("done")), _maybe(_count, message.get("total")), *counts
 
 
 def text(value: object, longest: int = 2000) -> str:

@@ -20,7 +20,7 @@ from spleeter_microservice.errors import (
     StorageUnavailableError,
 )
 from spleeter_microservice.jobs.claims import Claim, Claims, Failure, crash_failure
-from spleeter_microservice.jobs.job import Job, Result
+from spleeter_microservice.jobs.job import Job, Preview, Result
 from spleeter_microservice.jobs.retention import Erase
 
 logger = logging.getLogger(__name__)
@@ -28,11 +28,19 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+class Report(Protocol):
+    """A function that takes the fraction done, 0 to 1, and how far the previews reach if that has changed."""
+
+    def __call__(self, progress: float, preview: Preview | None = None) -> None:
+        """Take both, and never block."""
+
+
 class Separate(Protocol):
     """A function that separates a job's song and stores the stems.
 
     It reads the input from the object store and writes the stems below the job's prefix. Each key depends
-    only on the job and the stem's name, so that a second attempt overwrites the remains of a first. It is
+    only on the job and the stem's name, so that a second attempt overwrites the remains of a first; keys of
+    previews, which are served before the job has ended, name the attempt. It is
     called for several jobs at once, one per slot. It is cancelled when the result is no longer wanted, and
     must then end within a second.
 
@@ -44,12 +52,12 @@ class Separate(Protocol):
         Exception: the job is retried as after a crash; the message is not shown to the client.
     """
 
-    async def __call__(self, job: Job, report_progress: Callable[[float], None]) -> Result:
+    async def __call__(self, job: Job, report_progress: Report) -> Result:
         """Separate a job's song.
 
         Args:
             job: job to run.
-            report_progress: takes the fraction done, 0 to 1; never blocks.
+            report_progress: takes the fraction done, 0 to 1, and how far the previews reach; never blocks.
         """
 
 
@@ -114,6 +122,7 @@ class Attempt:
         self._stopped = asyncio.Event()
         self._reason: Outcome | None = None
         self._progress = 0.0
+        self._preview: Preview | None = None
 
     def stop(self, reason: Outcome) -> None:
         """Stop the work; the first reason counts, except that any other replaces ``REQUEUED``."""
@@ -151,23 +160,25 @@ class Attempt:
             return None if self._reason else error
         raise error
 
-    def _report(self, progress: float) -> None:
+    def _report(self, progress: float, preview: Preview | None = None) -> None:
         self._progress = max(self._progress, progress)
+        self._preview = preview or self._preview
 
     async def _record_progress(self) -> None:
-        recorded = 0.0
+        recorded: tuple[float, Preview | None] = (0.0, None)
         while True:
             await asyncio.sleep(self._timings.progress)
-            if self._progress > recorded and self._reason is None:
+            reached = (self._progress, self._preview)
+            if reached != recorded and self._reason is None:
                 with contextlib.suppress(DatabaseUnavailableError):
-                    if not await self._claims.progress(self.claim, self._progress):
+                    if not await self._claims.progress(self.claim, *reached):
                         self.stop(Outcome.LOST)
-                    recorded = self._progress
+                    recorded = reached
 
     async def _end(self, outcome: Result | Exception | None) -> Outcome:
         if isinstance(outcome, Result):
             self.audio_seconds = outcome.details.get("duration", self.audio_seconds)
-            held = await self._insist(lambda: self._claims.publish(self.claim, outcome))
+            held = await self._insist(lambda: self._claims.publish(self.claim, outcome, self._preview))
             return Outcome.SUCCEEDED if held else await self._release()
         if isinstance(outcome, Exception):
             return await self._end_with(outcome)

@@ -7,8 +7,10 @@ import json
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import starmap
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,14 +33,15 @@ from spleeter_microservice.separation.file_names import attachment, stem_name
 from spleeter_microservice.separation.result import SeparatedSong, Stem
 from spleeter_microservice.storage.buckets import Buckets
 from spleeter_microservice.storage.streams import single_chunk
+from spleeter_microservice.worker.attempt import Report
 from spleeter_microservice.worker.delivery import Deliverer
 from spleeter_microservice.worker.inventory import Inventory
+from spleeter_microservice.worker.preview_upload import PreviewUpload
 from spleeter_microservice.worker.work_folder import empty
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Report = Callable[[float], None]
 
 _FETCHED, _SEPARATED = 0.02, 0.95  # progress when the song is fetched, and when it is separated
 _OVERRUN = 1.0  # seconds; encoders of inputs add some silence
@@ -76,6 +79,7 @@ class JobSeparator:
         slots: open slots; this many jobs are separated at a time.
         limits: limits of each job.
         deliverer: writer of stems to destinations.
+        previews: whether to make previews.
     """
 
     def __init__(
@@ -85,12 +89,15 @@ class JobSeparator:
         slots: Sequence[InferenceSlot],
         limits: JobLimits | None = None,
         deliverer: Deliverer | None = None,
+        *,
+        previews: bool = True,
     ) -> None:
         self.limits = limits or JobLimits()
         self._objects = objects
         self._deliverer = deliverer or Deliverer(Buckets(), None)
         self._storage = objects.storage
         self._inventory = inventory
+        self._previews = previews
         self._free: asyncio.Queue[InferenceSlot] = asyncio.Queue()
         self._stalled: list[InferenceSlot] = []
         for slot in slots:
@@ -133,17 +140,25 @@ class JobSeparator:
         await self._patiently(lambda: self._fetch(job.input_key, source))
         report(_FETCHED)
         request = self._request(slot, job, source, inference)
-        start = time.monotonic()
-        separation = await self._patiently(
-            lambda: slot.separate(request, _reporting(report, job.audio_seconds))
-        )
-        seconds = time.monotonic() - start
-        self._check_duration(separation.duration)
-        await self._patiently(lambda: self._check_size(job, separation))
+        previews = PreviewUpload(job, request, partial(self._store_files, job), partial(report, _FETCHED))
+        uploading = asyncio.create_task(previews.run())
+        try:
+            start = time.monotonic()
+            separation = await self._patiently(
+                lambda: slot.separate(request, _reporting(report, previews, job.audio_seconds))
+            )
+            seconds = time.monotonic() - start
+            previews.finish(separation.duration)
+            self._check_duration(separation.duration)
+            await self._patiently(lambda: self._check_size(job, separation))
+            stems = tuple([await self._store(job, name, stem) for name, stem in separation.outputs.items()])
+            await uploading
+        finally:
+            uploading.cancel()
+            await asyncio.gather(uploading, return_exceptions=True)
         warnings = tuple(asdict(warning) for warning in separation.warnings)
         if warnings:
             logger.warning("separated with warnings", extra={"job_id": str(job.id), "warnings": warnings})
-        stems = tuple([await self._store(job, name, stem) for name, stem in separation.outputs.items()])
         delivery = await self._deliver(job, separation)
         report(1.0)
         return Result(
@@ -182,6 +197,7 @@ class JobSeparator:
             time_limit=self.limits.seconds,
             name=job.input_name or "The file",
             model=inference,
+            previews=self._previews,
         )
 
     def _check_duration(self, separated: float) -> None:
@@ -213,6 +229,17 @@ class JobSeparator:
         )
         await self._patiently(lambda: self._storage.put(peaks_key, single_chunk(peaks), max_bytes=len(peaks)))
         return StoredStem(name, key, written.size, written.sha256, codec.media_type, written.crc32)
+
+    async def _store_files(self, job: Job, files: Mapping[str, Path]) -> None:
+        """Store files under keys, all at once."""
+        sizes = {key: path.stat().st_size for key, path in files.items()}
+        await self._patiently(lambda: self._objects.note(job.tenant, job.prefix, sizes))
+
+        async def store(key: str, path: Path) -> None:
+            put = partial(self._storage.put_file, path, key, max_bytes=self.limits.file_size)
+            await self._patiently(put)
+
+        await asyncio.gather(*starmap(store, files.items()))
 
     async def _deliver(self, job: Job, separation: SeparatedSong) -> dict[str, Any]:
         """Write the stems to the job's destination, and return what its details say about that."""
@@ -252,8 +279,11 @@ def peaks_document(stem: Stem) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode("ascii")
 
 
-def _reporting(report: Report, audio_seconds: float) -> Callable[[int, int | None], None]:
-    def on_progress(done: int, total: int | None) -> None:
+def _reporting(
+    report: Report, previews: PreviewUpload, audio_seconds: float
+) -> Callable[[int, int | None, int], None]:
+    def on_progress(done: int, total: int | None, segments: int) -> None:
+        previews.made(segments)
         share = done / (total or max(1.0, audio_seconds * 44100))
         report(_FETCHED + min(1.0, share) * (_SEPARATED - _FETCHED))
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
@@ -12,7 +13,7 @@ from spleeter_microservice.errors import UnknownJobError
 from spleeter_microservice.jobs.claims import Claims, Failure
 from spleeter_microservice.jobs.job import Job, State
 from spleeter_microservice.jobs.repository import JobRepository
-from tests.support.job_samples import RESULT, cancel, claimed, new_job
+from tests.support.job_samples import PREVIEW, RESULT, cancel, claimed, new_job
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio
@@ -113,6 +114,21 @@ async def test_a_worker_declared_dead_can_no_longer_change_its_jobs(bench: Bench
     assert await bench.entries() == ["doing"]
     assert await bench.claims.publish(new, RESULT)
     assert not await bench.claims.publish(old, RESULT)
+
+
+async def test_another_attempt_makes_previews_anew(bench: Bench) -> None:
+    waiting = await bench.waiting()
+    old = await claimed(bench.claims, bench.first)
+    assert await bench.claims.progress(old, 0.5, PREVIEW)
+    job = await bench.look(waiting)
+    assert (job.preview, job.preview_key("vocals", 2)) == (PREVIEW, f"{job.prefix}/previews/1/vocals/2.opus")
+    assert await bench.claims.requeue(old)
+    assert (await bench.look(waiting)).preview is None
+    new = await claimed(bench.claims, bench.second)
+    assert not await bench.claims.progress(old, 0.9, PREVIEW)
+    assert await bench.claims.publish(new, RESULT, replace(PREVIEW, segments=4))
+    job = await bench.look(waiting)
+    assert (job.preview, job.fence) == (replace(PREVIEW, segments=4), new.fence)
 
 
 async def test_jobs_of_a_live_worker_are_not_taken_over(bench: Bench) -> None:

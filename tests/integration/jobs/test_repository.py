@@ -1,7 +1,7 @@
 """Tenants see their own jobs and no others, in a real PostgreSQL."""
 
 import asyncio
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 
 import psycopg
@@ -18,7 +18,7 @@ from spleeter_microservice.jobs.claims import Claims, Failure
 from spleeter_microservice.jobs.job import JobOptions, NewJob, State, new_job_id
 from spleeter_microservice.jobs.queue import Queue
 from spleeter_microservice.jobs.repository import JobRepository, Load, Origin
-from tests.support.job_samples import RESULT, claimed, expire, new_job, succeed
+from tests.support.job_samples import PREVIEW, RESULT, claimed, expire, new_job, succeed
 
 pytestmark = pytest.mark.asyncio
 
@@ -252,10 +252,12 @@ async def test_events_report_every_change_of_state_and_can_be_resumed(
     claim = await claimed(claims, await claims.register("test", 1))
     for progress in (0.1, 0.2, 0.3):
         await claims.progress(claim, progress)
+    await claims.progress(claim, 0.3, PREVIEW)  # the previews alone reach further
     events = await repository.events("ann", job.id)
     assert [(e.kind, e.state, round(e.progress, 3)) for e in events] == [
         ("state", State.QUEUED, 0), ("state", State.RUNNING, 0), ("progress", State.RUNNING, 0.3),
     ]  # fmt: skip
+    assert [event.preview for event in events] == [None, None, asdict(PREVIEW)]
     await claims.fail(claim, Failure("NotAudioError", "no"))
     (event,) = await repository.events("ann", job.id, after=events[-1].id)
     assert event.state is State.FAILED

@@ -79,7 +79,7 @@ def linked(path: Path, folder: Path) -> Path:
 async def working(slot: InferenceSlot, request: SeparationRequest) -> tuple[asyncio.Task[SeparatedSong], int]:
     """Begin a job, wait until its process reports progress, and return both."""
     reported = asyncio.Event()
-    task = asyncio.create_task(slot.separate(request, lambda done, total: reported.set()))
+    task = asyncio.create_task(slot.separate(request, lambda *_: reported.set()))
     await reported.wait()
     assert slot.pid is not None
     return task, slot.pid
@@ -118,7 +118,7 @@ async def test_progress_is_reported_twice_a_second_and_with_every_segment(
     request = request_for(song(work, 60), tiny)
     begin = time.monotonic()
     result = await slot.separate(
-        request, lambda done, total: seen.append((time.monotonic() - begin, done, total))
+        request, lambda done, total, _: seen.append((time.monotonic() - begin, done, total))
     )
     times, done, totals = zip(*seen, strict=True)
     assert list(done) == sorted(done)
@@ -206,7 +206,7 @@ async def test_a_caller_that_disconnects_ends_its_job(
 async def test_a_failing_progress_callback_ends_the_job_and_not_the_slot(
     slot: InferenceSlot, tiny: InferenceModel, work: Path
 ) -> None:
-    def fail(done: int, total: int | None) -> None:
+    def fail(*_: object) -> None:
         raise LookupError("no such job")
 
     with pytest.raises(LookupError):

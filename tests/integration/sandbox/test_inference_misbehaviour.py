@@ -43,7 +43,7 @@ Channel.serve = serve
 """
 _FLOOD = """
     while True:
-        send(b'{"type": "progress", "done": 1, "total": 2, "steps": 3}')
+        send(b'{"type": "progress", "done": 1, "total": 2, "steps": 3, "segments": 0}')
 """
 _RESULT = (
     b'{"type": "result", "stems": {}, "measurements": {}, "stages": {}, "duration": 1, "samples": 1,'

@@ -21,7 +21,7 @@ from spleeter_microservice.errors import (
     StorageUnavailableError,
     StoredTooMuchError,
 )
-from spleeter_microservice.jobs.job import Job, JobOptions, Result, State
+from spleeter_microservice.jobs.job import Job, JobOptions, Preview, Result, State
 from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.sandbox.inference import InferenceSlot
 from spleeter_microservice.storage.backends import open_backend
@@ -108,9 +108,22 @@ async def stored(storage: Storage, job: Job, path: Path) -> Job:
     return job
 
 
+class Reports:
+    """What a separation has reported."""
+
+    def __init__(self) -> None:
+        self.progress: list[float] = []
+        self.previews: list[Preview] = []
+
+    def __call__(self, progress: float, preview: Preview | None = None) -> None:
+        """Note a report."""
+        self.progress.append(progress)
+        self.previews += [preview] if preview else []
+
+
 async def done(separation: JobSeparator, job: Job) -> tuple[Result, list[float]]:
-    seen: list[float] = []
-    return await separation(job, seen.append), seen
+    reports = Reports()
+    return await separation(job, reports), sorted(reports.progress)
 
 
 async def content(storage: Storage, key: str) -> bytes:
@@ -160,7 +173,7 @@ async def test_stems_that_are_much_larger_than_expected_are_refused_beyond_the_t
     separation.limits = JobLimits(stored=full)
     wav = int(3.1 * 4 * RATE)  # bytes of a stem, with what encoding the song has added
     job = await stored(storage, replace(job_of(), expected_bytes=STEMS * wav // 2 - RATE), song)
-    with pytest.raises(StoredTooMuchError, match="You have 0 bytes stored or expected"):
+    with pytest.raises(StoredTooMuchError, match=r"You have .* stored or expected"):
         await done(separation, job)
     await done(separation, replace(job, expected_bytes=STEMS * wav))
 
@@ -208,17 +221,49 @@ async def test_only_the_requested_stems_are_stored(
     result, _ = await done(separation, job)
     assert [stem.key for stem in result.stems] == [f"{job.prefix}/stems/drums.flac"]
     keys = {found.key async for found in storage.list(job.prefix)}
-    assert keys == {job.input_key, f"{job.prefix}/stems/drums.flac", f"{job.prefix}/peaks/drums.json"}
+    previews = {job.preview_key("drums"), job.preview_key("drums", 0)}
+    assert keys == previews | {
+        job.input_key, f"{job.prefix}/stems/drums.flac", f"{job.prefix}/peaks/drums.json"
+    }  # fmt: skip
+
+
+async def test_previews_are_stored_and_reported_segment_by_segment(
+    separation: JobSeparator, storage: Away, inventory: Inventory, slot: InferenceSlot, database_url: str,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    song = encode_kind(tmp_path / "song.wav", noise(21 * RATE), "s16.wav")
+    job = await stored(storage, replace(job_of(only=("drums", "vocals")), fence=7, audio_seconds=21.0), song)
+    reports = Reports()
+    await separation(job, reports)
+    outputs = ["vocals", "drums"]
+    assert reports.previews == [
+        Preview(outputs, 1, 10, 10),
+        Preview(outputs, 2, 20, 10),
+        Preview(outputs, 3, 21.0, 10),
+        Preview(outputs, 3, 21.0, 10),
+    ]
+    for name in outputs:
+        waveforms = []
+        for part in (0, 1, 2, None):
+            (tmp_path / "part.opus").write_bytes(await content(storage, job.preview_key(name, part)))
+            waveforms.append(read(tmp_path / "part.opus", sample_rate=48_000))
+        assert [len(waveform) / 48_000 for waveform in waveforms] == [10, 10, 1, 21]
+    async with Database(database_url) as database:
+        silent = JobSeparator(JobObjects(database, storage), inventory, [slot], previews=False)
+        other, reports = await stored(storage, job_of(), song), Reports()
+        await silent(other, reports)
+    assert reports.previews == []
+    assert [found.key async for found in storage.list(f"{other.prefix}/previews")] == []
 
 
 async def test_a_mix_is_stored_without_its_stems(separation: JobSeparator, storage: Away, song: Path) -> None:
     mixes: dict[str, Any] = {"only": ("half",), "mixes": {"half": "vocals@-6"}, "without": ("drums",)}
-    job = await stored(storage, job_of(**mixes, level="-9"), song)
+    job = await stored(storage, replace(job_of(**mixes, level="-9"), fence=1), song)
     result, _ = await done(separation, job)
     assert [stem.name for stem in result.stems] == ["half", "no_drums"]
     keys = {found.key async for found in storage.list(job.prefix)} - {job.input_key}
     assert keys == {f"{job.prefix}/{rest}" for name in ("half", "no_drums") for rest in (
-        f"stems/{name}.wav", f"peaks/{name}.json"
+        f"stems/{name}.wav", f"peaks/{name}.json", f"previews/1/{name}.opus", f"previews/1/{name}/0.opus",
     )}  # fmt: skip
     assert set(result.quality["mixes"]) == {"half", "no_drums"}
     assert len({mix["gain"] for mix in result.quality["mixes"].values()} - {0}) == 1
@@ -239,9 +284,9 @@ async def test_a_running_job_stops_within_a_second_and_leaves_a_working_slot(
     separation: JobSeparator, storage: Away, song: Path, tmp_path: Path, slot: InferenceSlot
 ) -> None:
     job = await stored(storage, job_of(), long_song(tmp_path))
-    seen = list[float]()
-    working = asyncio.create_task(separation(job, seen.append))
-    await eventually(lambda: seen and seen[-1] >= 0.03)
+    reports = Reports()
+    working = asyncio.create_task(separation(job, reports))
+    await eventually(lambda: reports.previews)
     working.cancel()
     start = asyncio.get_running_loop().time()
     with pytest.raises(asyncio.CancelledError):

@@ -58,6 +58,7 @@ SPEAKING = {
     errors.UnknownJobError,
     errors.NotReadyError,
     errors.NoSuchStemError,
+    errors.NoPreviewError,
     errors.NoSuchTrackError,  # raised by the prober, which removes the path
     errors.UnsatisfiableRangeError,
     errors.UnknownUploadError,

@@ -1,1 +1,1 @@
-"""Downloads: stems, archives and waveform peaks."""
+"""Downloads: stems, archives, waveform peaks and previews."""

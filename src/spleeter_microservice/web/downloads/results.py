@@ -1,16 +1,21 @@
-"""Responses with results: a stem or a part of it, an archive of all stems, or peaks."""
+"""Responses with results: a stem or a part of it, an archive of all stems, peaks, or previews."""
 
 from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Mapping
 
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 
 from spleeter_microservice.audit.record import Action
-from spleeter_microservice.errors import NoSuchStemError, NotReadyError, UnsatisfiableRangeError
+from spleeter_microservice.errors import (
+    NoPreviewError,
+    NoSuchStemError,
+    NotReadyError,
+    UnsatisfiableRangeError,
+)
 from spleeter_microservice.jobs.job import Job, Result, State, StoredStem
 from spleeter_microservice.separation.file_names import attachment, safe_name, stem_file, stem_name, title
 from spleeter_microservice.storage.store import Storage
@@ -44,25 +49,29 @@ async def stem_response(storage: Storage, request: Request, job: Job, name: str)
     if _is_known(request, etag):
         return Response(status_code=304, headers=headers)
     headers["Content-Disposition"] = attachment(stem_name(job.input_name, stem.name, stem.key))
-    part = _part(request, etag, stem.size)
-    if part is not None:
-        headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{stem.size}"
-    return await _sent(request, storage, job, stem, part or Part(0, stem.size), headers)
+    part = _part(request, stem.size, headers)
+    return await _sent(request, storage, job, stem, part, headers)
 
 
 def _is_known(request: Request, etag: str) -> bool:
     return request.method in ("GET", "HEAD") and is_known(request.headers.get("If-None-Match"), etag)
 
 
-def _part(request: Request, etag: str, size: int) -> Part | None:
+def _part(request: Request, size: int, headers: dict[str, str]) -> Part:
+    """Return the part of a file to send, and complete the headers of the response."""
+    whole = Part(0, size)
     if request.method != "GET":
-        return None  # ranges apply to GET only
+        return whole  # ranges apply to GET only
+    etag = headers["ETag"]
     part = requested_part(request.headers.get("Range"), request.headers.get("If-Range"), etag, size)
-    if part is not None and not part.size:
+    if part is None:
+        return whole
+    if not part.size:
         raise UnsatisfiableRangeError(
             f"The range lies beyond the end of the file, which has {size} bytes. Request less, or all of it.",
             size,
         )
+    headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
     return part
 
 
@@ -157,6 +166,46 @@ async def peaks_response(storage: Storage, request: Request, job: Job, name: str
     return Response(content, headers=headers, media_type="application/json")
 
 
+async def preview_response(
+    storage: Storage, request: Request, job: Job, name: str, segment: int | None = None
+) -> Response:
+    """Return a response with the preview of a stem, or with a segment of it.
+
+    Raises:
+        NotReadyError: if the separation has not come so far, or did not succeed.
+        NoSuchStemError, NoPreviewError: if there is nothing of this name or number.
+        UnsatisfiableRangeError: if the requested range lies beyond the end.
+        StorageError: before anything is sent.
+    """
+    _check_preview(job, name, segment)
+    stream = await storage.get(job.preview_key(name, segment), block_bytes=_BLOCK_BYTES)
+    headers = _CACHING | {"ETag": stream.info.etag, "Accept-Ranges": "bytes"}
+    if _is_known(request, stream.info.etag):
+        return Response(status_code=304, headers=headers)
+    part = _part(request, stream.info.size, headers)
+    stream.start, stream.stop = part.start, part.stop
+    headers["Content-Length"] = str(part.size)
+    status = 206 if "Content-Range" in headers else 200
+    return StreamingResponse(
+        _in_pieces(await _started(stream)), status, headers, _media_type(request, "audio/ogg")
+    )
+
+
+def _check_preview(job: Job, name: str, segment: int | None) -> None:
+    if segment is None or job.state.final:
+        result_of(job)
+    if job.preview is None and job.state.final:
+        raise NoPreviewError("The separation has no previews. Download its stems instead.")
+    if job.preview is None:
+        raise NotReadyError(f"The separation is {job.state} and has no previews yet. Try again soon.")
+    _check_name(name, job.preview.outputs)
+    if segment is not None and segment >= job.preview.segments:
+        reach = f"The previews reach {job.preview.seconds:g} s, up to segment {job.preview.segments - 1}."
+        if job.state.final:
+            raise NoPreviewError(f"Segment {segment} does not exist. {reach}")
+        raise NotReadyError(f"Segment {segment} does not exist yet. {reach} Try again soon.")
+
+
 def result_of(job: Job) -> Result:
     """Return the result of a job.
 
@@ -180,8 +229,11 @@ def stem_of(result: Result, name: str) -> StoredStem:
     Raises:
         NoSuchStemError: if no stem has this name.
     """
-    for stem in result.stems:
-        if stem.name == name:
-            return stem
-    names = ", ".join(stem.name for stem in result.stems)
-    raise NoSuchStemError(f"The separation has no stem {safe_name(name)!r}. It has {names}.")
+    stems = {stem.name: stem for stem in result.stems}
+    _check_name(name, stems)
+    return stems[name]
+
+
+def _check_name(name: str, names: Collection[str]) -> None:
+    if name not in names:
+        raise NoSuchStemError(f"The separation has no stem {safe_name(name)!r}. It has {', '.join(names)}.")

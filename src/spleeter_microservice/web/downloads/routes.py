@@ -1,4 +1,4 @@
-"""Downloads: stems, archives and waveform peaks."""
+"""Downloads: stems, archives, waveform peaks and previews."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from spleeter_microservice.audio.codecs import CODECS
 from spleeter_microservice.audit.record import Action
 from spleeter_microservice.errors import (
     InvalidFieldsError,
+    NoPreviewError,
     NoSuchStemError,
     NotReadyError,
     ObjectNotFoundError,
@@ -29,6 +30,7 @@ from spleeter_microservice.web.downloads.results import (
     PLAIN_BYTES,
     archive_response,
     peaks_response,
+    preview_response,
     result_of,
     stem_of,
     stem_response,
@@ -72,6 +74,11 @@ _HEADERS: Answers = {200: {"description": "The file exists.", "headers": _FILE}}
 _DRAWN: Answers = {
     200: {"description": "The peaks.", "content": {"application/json": _PEAKS}, "headers": _CACHED}
 }
+_OPUS = {"audio/ogg": _BYTES} | _ANY_FILE
+_HEARD: Answers = {
+    200: {"description": "The whole file.", "content": _OPUS, "headers": _CACHED},
+    206: {"description": "The requested range.", "content": _OPUS, "headers": _CACHED},
+}
 _NONE = (
     InvalidFieldsError,
     UnknownJobError,
@@ -83,6 +90,7 @@ _NONE = (
 _HELD = [holding(Share.DOWNLOADS)]
 NO_STEM = (*_NONE, NoSuchStemError)
 """Errors of downloads of a stem."""
+_NO_PREVIEW = (*NO_STEM, NoPreviewError, UnsatisfiableRangeError)
 
 
 _REQUEST_HEADERS = {
@@ -109,6 +117,10 @@ _REDIRECTED: Answers = {
     }
 }
 StemName = Annotated[str, Path(description="Name of a stem.", examples=["vocals"], max_length=100)]
+
+SegmentNumber = Annotated[
+    int, Path(description="Number of a segment, from 0.", examples=[0], ge=0, le=1_000_000)
+]
 
 
 Redirect = Annotated[
@@ -192,3 +204,33 @@ async def get_peaks(request: Request, services: ServicesDep, job: Found, stem: S
     The format is the JSON of `audiowaveform`.
     """
     return await peaks_response(services.storage, request, job, stem)
+
+
+@router.get(
+    "/v1/separations/{id}/preview/{stem}",
+    operation_id="playPreview",
+    responses=keyed_responses(*_NO_PREVIEW) | _NOT_MODIFIED | _HEARD,
+    dependencies=_HELD,
+    openapi_extra=RANGE_HEADERS,
+)
+async def get_preview(request: Request, services: ServicesDep, job: Found, stem: StemName) -> Response:
+    """Play a small Opus file of a stem, once the separation has succeeded."""
+    return await preview_response(services.storage, request, job, stem)
+
+
+@router.get(
+    "/v1/separations/{id}/preview/{stem}/{segment}",
+    operation_id="playPreviewSegment",
+    responses=keyed_responses(*_NO_PREVIEW) | _NOT_MODIFIED | _HEARD,
+    dependencies=_HELD,
+    openapi_extra=RANGE_HEADERS,
+)
+async def get_preview_segment(
+    request: Request, services: ServicesDep, job: Found, stem: StemName, segment: SegmentNumber
+) -> Response:
+    """Play a segment of a stem's preview, as soon as it is made.
+
+    Each segment is an Opus file of its own, which decodes to exactly its length. The decoded segments joined
+    together are the decoded whole.
+    """
+    return await preview_response(services.storage, request, job, stem, segment)

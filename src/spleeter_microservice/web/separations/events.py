@@ -41,8 +41,8 @@ data: {"state": "running", "progress": 0.42}
 """
 _FOLLOWED: Answers = {
     200: {
-        "description": "Events `state` and `progress`, each with the state and the progress; the event of a "
-        "success also has the warnings, if there are any.",
+        "description": "Events `state` and `progress`, each with the state and the progress, and how far the "
+        "previews reach, once there are any; the event of a success also has the warnings, if there are any.",
         "content": {"text/event-stream": {"example": _EXAMPLE}},
     },
     204: {"description": "The separation has ended, and you have all events: do not reconnect."},
@@ -149,7 +149,8 @@ class EventStream:
             return ()
         kind: Literal["state", "progress"] = "progress" if notice.state == self._state else "state"
         self.after, self._state = notice.event, notice.state
-        return (JobEvent(notice.event, kind, State(notice.state), notice.progress),)
+        state, progress = State(notice.state), notice.progress
+        return (JobEvent(notice.event, kind, state, progress, preview=notice.preview),)
 
     async def _look_up(self) -> Sequence[JobEvent]:
         """Return the events that the client lacks. The job is read first: it may have no new events."""
@@ -166,4 +167,6 @@ def _encode(event: JobEvent) -> bytes:
     data: dict[str, Any] = {"state": event.state, "progress": round(float(event.progress), 4)}
     if event.warnings:
         data["warnings"] = event.warnings
+    if event.preview:
+        data["preview"] = event.preview
     return format_sse_event(id=str(event.id), event=event.kind, data_str=json.dumps(data))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
-from spleeter_microservice.jobs.job import Job, StoredStem
+from spleeter_microservice.jobs.job import Job, Preview, StoredStem
 from spleeter_microservice.jobs.repository import Position
 from spleeter_microservice.web.middleware.proxies import ROOT_PATH
 from spleeter_microservice.web.separations import schemas
@@ -64,8 +65,9 @@ def _common(job: Job, signed: Mapping[str, str]) -> dict[str, Any]:
         "url": path,
         "events_url": f"{path}/events",
         "archive_url": f"{path}/archive" if result else None,
-        "stems": [_stem(path, stem, signed) for stem in outputs if stem.name not in mixes],
-        "mixes": [_stem(path, stem, signed) for stem in outputs if stem.name in mixes],
+        "stems": [_stem(path, stem, signed, job) for stem in outputs if stem.name not in mixes],
+        "mixes": [_stem(path, stem, signed, job) for stem in outputs if stem.name in mixes],
+        "preview": job.preview and _preview(path, job.preview, complete=result is not None),
         "model": result.model if result else None,
         "model_quality": details.get("model_quality"),
         "experimental": details.get("experimental"),
@@ -99,15 +101,22 @@ def _unsigned(destination: str | Mapping[str, str] | None) -> str | dict[str, st
     return destination
 
 
-def _stem(path: str, stem: StoredStem, signed: Mapping[str, str]) -> schemas.StemFile:
+def _stem(path: str, stem: StoredStem, signed: Mapping[str, str], job: Job) -> schemas.StemFile:
     return schemas.StemFile(
         name=stem.name,
         url=f"{path}/stems/{stem.name}",
         signed_url=signed.get(stem.name),
         peaks_url=f"{path}/peaks/{stem.name}",
+        preview_url=f"{path}/preview/{stem.name}" if job.preview else None,
         size=stem.size,
         sha256=stem.sha256,
         media_type=stem.media_type,
+    )
+
+
+def _preview(path: str, preview: Preview, *, complete: bool) -> schemas.Preview:
+    return schemas.Preview(
+        **asdict(preview), segment_url=f"{path}/preview/{{stem}}/{{segment}}", complete=complete
     )
 
 

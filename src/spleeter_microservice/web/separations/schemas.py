@@ -88,9 +88,31 @@ class StemFile(BaseModel):
         examples=["/v1/signed/0190c3f2-a1b8-7d3e-8f4b-5c6d7e8f9a0b/vocals?tenant=ann&expires=…&signature=…"],
     )
     peaks_url: str = Field(examples=["/v1/separations/0190c3f2-a1b8-7d3e-8f4b-5c6d7e8f9a0b/peaks/vocals"])
+    preview_url: str | None = Field(
+        description="Small Opus file for players; null if there are no previews.",
+        examples=["/v1/separations/0190c3f2-a1b8-7d3e-8f4b-5c6d7e8f9a0b/preview/vocals"],
+    )
     size: int = Field(description="Size in bytes.", examples=[5292044])
     sha256: str
     media_type: str = Field(examples=["audio/wav"])
+
+
+class Preview(BaseModel):
+    """Previews for players, which can be played while the song is still being separated."""
+
+    segment_url: str = Field(
+        description="Template of the address of a segment: an Opus file that decodes by itself.",
+        examples=["/v1/separations/0190c3f2-a1b8-7d3e-8f4b-5c6d7e8f9a0b/preview/{stem}/{segment}"],
+    )
+    outputs: list[str] = Field(
+        description="Names to put in place of `{stem}`.", examples=[["vocals", "accompaniment"]]
+    )
+    segments: int = Field(description="Number of segments so far; the first one is 0.", examples=[3])
+    segment_seconds: float = Field(
+        description="Seconds of each segment; the last one may have less.", examples=[10]
+    )
+    seconds: float = Field(description="Seconds of the song that the segments cover.", examples=[30.0])
+    complete: bool = Field(description="Whether all segments and the whole files exist.")
 
 
 class JobError(BaseModel):
@@ -131,6 +153,7 @@ class SeparationSummary(BaseModel):
     )
     stems: list[StemFile] = Field(description="Stems in the model's order; empty until it has succeeded.")
     mixes: list[StemFile] = Field(description="Mixes of stems; empty until it has succeeded.")
+    preview: Preview | None = Field(description="Previews; null until the first segments exist.")
     model: str | None = Field(description="Model that separated the song.", examples=["2stems"])
     model_quality: Literal["official", "approximate"] | None = Field(
         description="official: Deezer's weights. approximate: weights trained by this project."

@@ -53,6 +53,7 @@ from spleeter_microservice.web.submit.upload import Upload, check_content
 
 _BYTES_PER_SECOND = 16_000  # of recordings that do not state their length: 128 kbit/s
 _SAMPLE_RATE = 44100  # of stems, unless chosen otherwise
+_PREVIEW_BITS_PER_SECOND = 2 * 96_000  # whole and in segments
 _SCAN_RESULTS: dict[type[AntivirusError], str] = {
     InfectedError: "infected",
     ScanLimitError: "beyond-limit",
@@ -196,10 +197,11 @@ def _output_format(options: JobOptions, facts: AudioFacts) -> OutputFormat:
 
 
 def _expected_bytes(output_format: OutputFormat, seconds: float) -> int:
-    """Estimate the size of a stem; a lossless codec is expected to compress nothing."""
+    """Estimate the size of a stem and its preview; a lossless codec is expected to compress nothing."""
     depth = int((output_format.bit_depth or "16").removesuffix("f"))
     lossless = (output_format.sample_rate or _SAMPLE_RATE) * output_format.channels * depth
-    return int(seconds * (output_format.bits_per_second or lossless) / 8)
+    bits = output_format.bits_per_second or lossless
+    return int(seconds * (bits + _PREVIEW_BITS_PER_SECOND) / 8)
 
 
 def _keyed(new: NewJob, key: str, form: SubmissionForm) -> NewJob:

@@ -21,22 +21,27 @@ from spleeter_microservice.storage.store import BLOCK_BYTES
 from spleeter_microservice.web.downloads.results import _member
 from spleeter_microservice.web.services import Services
 from tests.support.audit import audited, make_unwritable
-from tests.support.job_samples import cancel, new_job
+from tests.support.job_samples import PREVIEW, cancel, new_job
 from tests.support.web_service import Player
 
 pytestmark = pytest.mark.asyncio
 
 CONTENT = b"RIFF stem of vocals"
 PEAKS = {"version": 1, "length": 2, "data": [-1, 1, -2, 2]}
-PATHS = ("stems/vocals", "archive", "peaks/vocals")
+OPUS = b"OggS preview"
+PATHS = ("stems/vocals", "archive", "peaks/vocals", "preview/vocals", "preview/vocals/1")
 
 
 @pytest_asyncio.fixture
 async def job(services: Services, player: Player) -> Job:
     """A finished job of Ann's, whose song has a name that is hard to write in a header."""
     await services.repository.create(new_job(input_name='Größe "1".mp3'))
-    job = await player.separate()
+    claim = await player.claim()
+    await player.publish(claim, preview=PREVIEW)
+    job = claim.job
     await put(services, f"{job.prefix}/peaks/vocals.json", json.dumps(PEAKS).encode())
+    for segment in (0, 1, None):
+        await put(services, job.preview_key("vocals", segment), OPUS)
     return await services.repository.get("ann", job.id)
 
 
@@ -178,6 +183,40 @@ async def test_peaks_are_returned_as_stored(ann: httpx.AsyncClient, job: Job) ->
     assert answer.headers["content-type"] == "application/json"
 
 
+async def test_a_preview_is_returned_as_stored_or_in_part(ann: httpx.AsyncClient, job: Job) -> None:
+    for rest in ("preview/vocals", "preview/vocals/1"):
+        answer = await ann.get(path(job, rest))
+        assert (answer.status_code, answer.content) == (200, OPUS)
+        assert answer.headers["content-type"] == "audio/ogg"
+        part = await ann.get(
+            path(job, rest), headers={"Range": "bytes=0-3", "If-Range": answer.headers["etag"]}
+        )
+        assert (part.status_code, part.content) == (206, b"OggS")
+        assert part.headers["content-range"] == f"bytes 0-3/{len(OPUS)}"
+
+
+async def test_segments_are_played_while_the_song_is_separated(
+    ann: httpx.AsyncClient, services: Services, player: Player
+) -> None:
+    await services.repository.create(new_job())
+    claim = await player.claim()
+    await put(services, claim.job.preview_key("vocals", 1), OPUS)
+    await player.claims.progress(claim, 0.5, PREVIEW)
+    assert (await ann.get(path(claim.job, "preview/vocals/1"))).content == OPUS
+    for rest, status, problem, detail in (
+        ("preview/vocals/2", 409, "not-ready", "The previews reach 12.5 s, up to segment 1. Try again soon."),
+        ("preview/vocals", 409, "not-ready", "Wait until it has succeeded."),
+        ("preview/drums/0", 404, "unknown-stem", "It has vocals."),
+        ("preview/vocals/-1", 422, "invalid-fields", "segment"),
+    ):
+        answer = await ann.get(path(claim.job, rest))
+        assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{problem}")
+        assert detail in answer.json()["detail"]
+    await player.publish(claim)  # as an older worker does, which stores no previews
+    answer = await ann.get(path(claim.job, "preview/vocals/1"))
+    assert (answer.status_code, answer.json()["type"]) == (404, "/problems/no-preview")
+
+
 async def test_results_shared_with_another_job_are_found(
     ann: httpx.AsyncClient, services: Services, job: Job
 ) -> None:
@@ -199,7 +238,9 @@ async def test_only_clients_that_may_read_a_job_get_its_results(
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/unknown-separation")
 
 
-@pytest.mark.parametrize("rest", ["stems/drums", "stems/%2e%2e%2finput", "peaks/drums", "stems/vocals.wav"])
+@pytest.mark.parametrize(
+    "rest", ["stems/drums", "stems/%2e%2e%2finput", "peaks/drums", "preview/drums", "stems/vocals.wav"]
+)
 async def test_an_unknown_stem_is_not_found(ann: httpx.AsyncClient, job: Job, rest: str) -> None:
     answer = await ann.get(path(job, rest))
     assert answer.status_code == 404
@@ -229,7 +270,7 @@ async def test_what_vanished_from_the_store_is_not_found(
     ann: httpx.AsyncClient, services: Services, job: Job, rest: str
 ) -> None:
     await services.storage.delete_prefix(job.prefix)
-    for method in ("GET", "HEAD") if rest != "peaks/vocals" else ("GET",):
+    for method in ("GET", "HEAD") if rest in ("stems/vocals", "archive") else ("GET",):
         answer = await ann.request(method, path(job, rest))
         assert answer.status_code == 404
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import httpx
@@ -20,7 +20,7 @@ from spleeter_microservice.jobs.job import State
 from spleeter_microservice.web.separations.events import EventStream
 from spleeter_microservice.web.separations.notifications import NotificationHub
 from spleeter_microservice.web.services import Services
-from tests.support.job_samples import WARNINGS, cancel, new_job
+from tests.support.job_samples import PREVIEW, WARNINGS, cancel, new_job
 from tests.support.waiting import eventually
 from tests.support.web_service import Player
 
@@ -37,6 +37,7 @@ class ReceivedEvent:
     state: str
     progress: float
     warnings: list[dict[str, Any]] | None = None
+    preview: dict[str, Any] | None = None
 
 
 class Events:
@@ -89,10 +90,11 @@ async def test_a_subscriber_receives_every_event_up_to_the_end(
         second = await events.next()
         assert second is not None
         assert (second.kind, second.state) == ("state", RUNNING)
-        await player.claims.progress(claim, 0.25)
+        await player.claims.progress(claim, 0.25, PREVIEW)
         third = await events.next()
         assert third is not None
         assert (third.kind, third.state, third.progress) == ("progress", RUNNING, 0.25)
+        assert third.preview == asdict(PREVIEW)
         await player.publish(claim)
         last = await events.next()
         assert last is not None

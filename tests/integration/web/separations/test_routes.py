@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from spleeter_microservice.jobs.claims import Failure
 from spleeter_microservice.web.services import Services
 from spleeter_microservice.webhooks.deliveries import WebhookDelivery
 from tests.support.audit import audited
-from tests.support.job_samples import WARNINGS
+from tests.support.job_samples import PREVIEW, WARNINGS
 from tests.support.waiting import eventually
 from tests.support.web_service import Player, WorkerRegistry, build_services, shares, song
 
@@ -93,7 +93,8 @@ async def test_depth_rate_and_channels_decide_how_much_is_expected(
     ann: httpx.AsyncClient, player: Player, fields: dict[str, str], expected: int
 ) -> None:
     await submit(ann, song(1.0, rate=8000), **fields)
-    assert (await player.claim()).job.expected_bytes == expected
+    previews = 2 * 2 * 12_000
+    assert (await player.claim()).job.expected_bytes == expected + previews
 
 
 async def test_a_codec_that_cannot_have_the_songs_rate_is_refused(ann: httpx.AsyncClient) -> None:
@@ -111,12 +112,15 @@ async def test_a_song_becomes_stems(ann: httpx.AsyncClient, player: Player, serv
     path = (await submit(ann)).headers["location"]
     claim = await player.claim()
     assert (await ann.get(path)).json()["state"] == "running"
-    await player.claims.progress(claim, 0.25)
+    await player.claims.progress(claim, 0.25, PREVIEW)
     running = (await ann.get(path)).json()
+    preview = asdict(PREVIEW) | {"segment_url": f"{path}/preview/{{stem}}/{{segment}}", "complete": False}
+    assert running["preview"] == preview
     assert (running["progress"], running["queue"]) == (0.25, None)
     assert running["warnings"] == []
-    await player.publish(claim, b"music of ", WARNINGS)
+    await player.publish(claim, b"music of ", WARNINGS, PREVIEW)
     body = (await ann.get(path)).json()
+    assert body["preview"] == preview | {"complete": True}
     assert body["warnings"] == (await ann.get("/v1/separations")).json()["items"][0]["warnings"] == WARNINGS
     assert (body["state"], body["progress"], body["archive_url"]) == ("succeeded", 1, f"{path}/archive")
     assert (body["model"], body["model_quality"], body["experimental"]) == ("2stems", "official", False)
@@ -128,7 +132,7 @@ async def test_a_song_becomes_stems(ann: httpx.AsyncClient, player: Player, serv
     content = b"music of vocals"
     assert body["stems"][0] == {
         "name": "vocals", "url": f"{path}/stems/vocals", "peaks_url": f"{path}/peaks/vocals",
-        "signed_url": None, "size": len(content),
+        "preview_url": f"{path}/preview/vocals", "signed_url": None, "size": len(content),
         "sha256": hashlib.sha256(content).hexdigest(), "media_type": "audio/wav",
     }  # fmt: skip
     assert [stem["name"] for stem in body["stems"]] == ["vocals", "accompaniment"]
@@ -144,8 +148,8 @@ async def test_mixes_are_listed_and_served_like_stems(ann: httpx.AsyncClient, pl
     assert body["mixes"] == [
         {
             "name": "karaoke", "url": f"{path}/stems/karaoke", "peaks_url": f"{path}/peaks/karaoke",
-            "signed_url": None, "size": 16, "sha256": hashlib.sha256(b"music of karaoke").hexdigest(),
-            "media_type": "audio/wav",
+            "preview_url": None, "signed_url": None, "size": 16,
+            "sha256": hashlib.sha256(b"music of karaoke").hexdigest(), "media_type": "audio/wav",
         }
     ]  # fmt: skip
     assert (await ann.get(body["mixes"][0]["url"])).content == b"music of karaoke"
