@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import termios
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -374,22 +375,28 @@ def test_an_interrupted_call_leaves_nothing_half_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_progress_bar_is_drawn_on_a_terminal_only(separate: Command, tmp_path: Path) -> None:
-    song(tmp_path / "song.wav", 1)
-    assert "%" not in separate("-o", "out", "song.wav").stderr
+def test_progress_bars_are_drawn_on_a_terminal_only(separate: Command, tmp_path: Path) -> None:
+    for name in ("song.wav", "other.wav"):
+        song(tmp_path / name, 0.2)
+    assert "%" not in separate("-o", "out", "song.wav", "other.wav").stderr
     controller, terminal = pty.openpty()
     termios.tcsetwinsize(terminal, (24, 80))
     process = subprocess.Popen(
-        [*separate.words, "-o", "out", "song.wav"],
+        [*separate.words, "-o", "out", "song.wav", "other.wav"],
         cwd=tmp_path,
         env=separate.environment,
         stdout=subprocess.DEVNULL,
         stderr=terminal,
     )
-    assert process.wait(timeout=60) == 0
-    assert b"song.wav: " in os.read(controller, 4096)
     os.close(terminal)
+    drawn = b""
+    with suppress(OSError):  # the command has closed the other end
+        while True:
+            drawn += os.read(controller, 4096)
     os.close(controller)
+    assert process.wait(timeout=60) == 0
+    for bar in (b"song.wav: ", b"other.wav: ", b"2 of 2 songs: 100%"):
+        assert bar in drawn
 
 
 def test_a_closed_output_pipe_is_not_an_error(separate: Command, tmp_path: Path) -> None:
