@@ -290,6 +290,8 @@ def test_one_bad_file_does_not_stop_the_others(here: Run, tmp_path: Path) -> Non
         (["-f", "{instrument", "song.wav"], errors.ConfigurationError, "{instrument}"),
         (["-o", "song.wav", "song.wav"], errors.UnwritableOutputError, "song.wav"),
         (["--report", "nowhere/report.json", "song.wav"], errors.UnwritableOutputError, "nowhere"),
+        (["s3://songs/../song.wav"], errors.ForbiddenAddressError, "s3://bucket/folder/song.mp3"),
+        (["--skip-existing", "song.wav", "-o", "s3://songs/out"], errors.ConfigurationError, "in a bucket"),
         (["-p", "7stems", "song.wav"], errors.UnknownModelError, "2stems"),
         (["-p", "missing.json", "song.wav"], errors.ConfigurationError, "missing.json"),
     ],

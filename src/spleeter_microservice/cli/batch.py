@@ -6,10 +6,11 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from spleeter_microservice.cli.buckets import in_bucket, nearby
 from spleeter_microservice.cli.official import separate_with_adapter
 from spleeter_microservice.cli.plan import Song, open_song
 from spleeter_microservice.cli.progress import Bars
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from spleeter_microservice.compat.audio.adapter import AudioAdapter
     from spleeter_microservice.models.directory import InstalledModel
     from spleeter_microservice.separation.options import SeparationOptions
-    from spleeter_microservice.separation.result import SeparatedSong
+    from spleeter_microservice.separation.result import SeparatedSong, Stem
     from spleeter_microservice.separation.separator import StemSeparator
 
 _logger = logging.getLogger(__name__)
@@ -175,15 +176,16 @@ class Batch:
         separate = partial(separate_with_adapter, loaded.adapter) if loaded.adapter else separate_song
         if record:
             record.remove()
-        with bars.song(song) as progress:
+        with nearby(song, self.options.codec, check) as local, bars.song(song) as progress:
             result = separate(
-                loaded.separator, song.file, song.paths, self.options, progress=progress, check=check
+                loaded.separator, local.file, local.paths, self.options, progress=progress, check=check
             )
         if record:
             record.add()
         for stage, seconds in result.stages.items():
             _logger.info("%s: %.2f s of processor time for %s", song.source, seconds, stage)
         source = str(song.source)
+        result = replace(result, stems=_named(result.stems, song), mixes=_named(result.mixes, song))
         entry = {**succeeded(result, loaded.model, asdict(self.options)), "source": source}
         warnings = [f"Warning: {source}, at {w.position:.2f} s: {w.message}" for w in result.warnings]
         anomalies = [f"Warning: {source}: {anomaly}." for anomaly in result.anomalies]
@@ -195,7 +197,11 @@ class Batch:
         It has the file's hash from before the separation: a file that changes meanwhile counts as changed.
         """
         record = Record({}, tuple(song.paths.values()))
-        if not song.paths or not (self.skip_existing or len(self.songs) > 1 or record.exists()):
+        if (
+            not song.paths
+            or in_bucket(song)
+            or not (self.skip_existing or len(self.songs) > 1 or record.exists())
+        ):
             return None
         try:
             # A pipe could be read only once.
@@ -203,6 +209,11 @@ class Batch:
         except OSError:  # which reading it as a song will report
             return None
         return Record({**self.made_from, "input": sha256}, record.paths) if sha256 else None
+
+
+def _named(files: Mapping[str, Stem], song: Song) -> dict[str, Stem]:
+    """Return files with the paths that the caller knows."""
+    return {name: replace(file, path=song.paths.get(name, file.path)) for name, file in files.items()}
 
 
 def _listed(song: Song, state: str) -> dict[str, Any]:

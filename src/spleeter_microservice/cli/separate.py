@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from spleeter_microservice.cli.batch import Batch, LoadedModel
+from spleeter_microservice.cli.buckets import BucketPath, named_path
 from spleeter_microservice.cli.exit_statuses import SOME_FAILED
 from spleeter_microservice.cli.models import find_or_pull
 from spleeter_microservice.cli.official import add_official_flags, read_official_flags
@@ -46,9 +47,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add(
         "files",
         nargs="*",
-        type=Path,
+        type=named_path,
         metavar="FILE",
-        help="audio files, directories or patterns of them, or - for standard input",
+        help="audio files, directories or patterns of them, URLs such as s3://bucket/song.mp3, or - for "
+        "standard input",
     )
     inputs_help = "deprecated: audio files; write them without a flag"
     add("-i", "--inputs", nargs="+", action="extend", type=Path, metavar="FILE", default=[], help=inputs_help)
@@ -68,9 +70,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--output-path",
         dest="output",
         metavar="DIR",
-        type=Path,
+        type=named_path,
         default=Path("separated_audio"),
-        help="directory to write to (default: %(default)s)",
+        help="directory to write to, or a URL such as s3://bucket/folder (default: %(default)s)",
     )
     add(
         "-f",
@@ -183,6 +185,12 @@ def _refuse_combinations(arguments: argparse.Namespace, songs: int) -> None:
         )
     if arguments.stdout and sys.stdout.isatty():
         raise ConfigurationError("Standard output is a terminal. Redirect the stem to a file or a program.")
+    buckets = [each for each in (*arguments.files, arguments.output) if isinstance(each, BucketPath)]
+    if buckets and (arguments.skip_existing or arguments.dry_run):
+        raise ConfigurationError(
+            f"{buckets[0]} is in a bucket, which is not searched for earlier stems. Leave out "
+            "--skip-existing (--continue) and --dry-run."
+        )
     if arguments.dry_run and (arguments.report or arguments.json_lines):
         raise ConfigurationError("--dry-run writes no report. Use --json, which prints it.")
 

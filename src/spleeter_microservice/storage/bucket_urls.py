@@ -73,9 +73,11 @@ class BucketGrant:
 
     def admits(self, tenant: str, place: str, key: str) -> bool:
         """Return whether a tenant may name an object or a folder."""
-        if self.tenant not in (None, tenant):
-            return False
-        return f"{place}/{key}/".startswith(self.url.replace(_TENANT, tenant) + "/")
+        return self.tenant in (None, tenant) and f"{place}/{key}/".startswith(f"{self.url_for(tenant)}/")
+
+    def url_for(self, tenant: str) -> str:
+        """Return the URL for a tenant."""
+        return self.url.replace(_TENANT, tenant)
 
     def overlaps(self, store: str) -> bool:
         """Return whether it may hold objects of the store at a URL, or that store some of its objects."""

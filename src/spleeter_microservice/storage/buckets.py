@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,6 +19,8 @@ from spleeter_microservice.storage.backends import Access, open_backend
 from spleeter_microservice.storage.bucket_urls import BucketGrant, split_bucket_url
 from spleeter_microservice.storage.store import Storage
 from spleeter_microservice.storage.streams import file_blocks
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class BucketObject:
     def _explained(self, error: StorageError, access: Access) -> BucketError:
         """Return an error for callers, who must not see addresses of the operator's network."""
         bucket = self.storage.name
+        logger.info("bucket: %s", error)
         if isinstance(error, ObjectNotFoundError):
             return BucketError(f"{bucket} has no object {self.key}. Check the bucket and the key.")
         if isinstance(error, StorageRefusedError):
@@ -98,6 +102,10 @@ class Buckets:
         self._grants = tuple(grants)
         places = {split_bucket_url(grant.url)[0] for grant in self._grants}
         self._opened = {place: open_bucket(place) for place in places}
+
+    def of(self, tenant: str) -> list[str]:
+        """Return the buckets and folders that a tenant may name."""
+        return [grant.url_for(tenant) for grant in self._grants if grant.tenant in (None, tenant)]
 
     def find(self, tenant: str, url: str) -> BucketObject:
         """Return an object or a folder that a tenant names; whether it exists is not checked.

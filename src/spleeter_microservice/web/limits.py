@@ -66,6 +66,11 @@ class Limits(BaseModel):
     codecs: list[str] = Field(description="Formats of stems.", examples=[["wav", "flac"]])
     models: list[str] = Field(description="Models that a running worker has.", examples=[["2stems"]])
     source_url: bool = Field(description="Whether the service fetches songs from URLs.")
+    destination_url: bool = Field(description="Whether the service sends stems to pre-signed addresses.")
+    buckets: list[str] = Field(
+        description="Buckets and folders that `source_url` and `destination_url` may name.",
+        examples=[["s3://songs/ann"]],
+    )
     callback_url: bool = Field(description="Whether the service sends webhooks.")
     scopes: list[str] = Field(description="What the key or token may do.", examples=[["read", "separate"]])
     retention_hours: RetentionHours
@@ -92,6 +97,8 @@ async def limits(request: Request, services: ServicesDep, caller: Caller) -> Lim
         codecs=list(CODECS),
         models=[model.name for model in await services.workers.list_models() if model.installed],
         source_url=services.outgoing is not None,
+        destination_url=config.destination_urls,
+        buckets=services.buckets.of(caller.tenant),
         callback_url=config.signing_webhooks,
         scopes=sorted(caller.scopes),
         retention_hours=RetentionHours(

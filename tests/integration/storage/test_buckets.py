@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -17,6 +19,7 @@ import pytest_asyncio
 from botocore.config import Config  # type: ignore[import-untyped]
 
 from spleeter_microservice.access.signed_urls import SignedUrls
+from spleeter_microservice.cli.exit_statuses import SOME_FAILED
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.jobs.retention import Retention
@@ -33,7 +36,9 @@ from spleeter_microservice.worker import delivery
 from tests.support.audit import audited
 from tests.support.http_servers import Handler, serving, status
 from tests.support.logs import logged
+from tests.support.random_models import write_configured
 from tests.support.s3_server import BUCKET, S3Server
+from tests.support.separate_command import Command
 from tests.support.tiny_fleet import ended, install, working
 from tests.support.web_service import ALL, build_services, served, song
 
@@ -157,6 +162,11 @@ async def test_tenants_name_only_their_own_folders(
         ({"source_url": "s3://gone/in.wav"}, "unreachable-bucket"),
         ({"source_url": "gs://other/in.wav"}, "forbidden-address"),
     ]
+    assert (await clients["ann"].get("/v1/limits")).json()["buckets"] == [f"s3://{BUCKET}/of/ann"]
+    assert (await clients["bob"].get("/v1/limits")).json()["buckets"] == [
+        f"s3://{BUCKET}/of/bob",
+        "s3://gone",
+    ]
     for body, kind in cases:
         answer = await clients["bob"].post("/v1/separations", json=body)
         assert (answer.status_code, answer.json()["type"]) == (422, f"/problems/{kind}"), answer.text
@@ -195,6 +205,28 @@ async def test_stems_are_sent_to_addresses_that_boto3_signs(
     for address in (*addresses.values(), *plain.values(), broken):
         assert address.partition("?")[0] in shown
         assert parse_qsl(urlsplit(address).query)[-1 if "X-Amz" in address else 1][1] not in shown
+
+
+async def test_the_command_line_separates_from_bucket_to_bucket(server: S3Server, tmp_path: Path) -> None:
+    server.administrator.put_object(Bucket=BUCKET, Key="cli/Größe 1.wav", Body=song(0.5))
+    environment = os.environ | server.environment | {"SPLEETER_MODELS_DIR": str(tmp_path / "store")}
+    (tmp_path / "model").mkdir()
+    command = Command(write_configured(tmp_path / "model"), environment, tmp_path)
+    sources = (f"s3://{BUCKET}/cli/Größe 1.wav", f"s3://{BUCKET}/cli/none.wav")
+    output = f"s3://{BUCKET}/cli/out"
+    done = await asyncio.to_thread(command, *sources, "-o", output, "-c", "flac")
+    assert (done.returncode, done.stderr) == (
+        SOME_FAILED,
+        f"Error: s3://{BUCKET} has no object cli/none.wav. Check the bucket and the key.\n",
+    )
+    assert f"{output}/Größe 1/vocals.flac  " in done.stdout
+    assert f"{sources[0]}: 0.5 s of audio" in done.stdout
+    listed = server.administrator.list_objects_v2(Bucket=BUCKET, Prefix="cli/out/")["Contents"]
+    keys = [item["Key"] for item in listed]
+    assert len(keys) == done.stdout.count(output)
+    stem = server.administrator.get_object(Bucket=BUCKET, Key=keys[0])
+    assert (stem["ContentType"], stem["Body"].read(4)) == ("audio/flac", b"fLaC")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "store"]
 
 
 async def test_a_delivery_is_tried_again_within_bounds(
