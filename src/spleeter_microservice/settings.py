@@ -293,8 +293,8 @@ class Settings:
     inner_targets: tuple[InnerTarget, ...] = setting(
         "SPLEETER_INNER_TARGETS",
         (),
-        "Hosts and networks inside your own network that `callback_url` and `source_url` may name, "
-        "comma-separated: `hooks.internal`, `*.svc.cluster.local`, `files.internal:8080`, `10.20.0.0/16`.",
+        "Hosts and networks inside your own network that callers' addresses may name, comma-separated: "
+        "`hooks.internal`, `*.svc.cluster.local`, `files.internal:8080`, `10.20.0.0/16`.",
         parse=listed(InnerTarget.parse),
         default_text="none: only public addresses",
     )

@@ -13,6 +13,7 @@ from spleeter_microservice.errors import (
     ObjectNotFoundError,
     ResponseTooLargeError,
     StorageError,
+    StorageFullError,
     StorageRefusedError,
 )
 from spleeter_microservice.storage.backends import Access, open_backend
@@ -83,6 +84,8 @@ class BucketObject:
                 f"{bucket} refuses to {access} {self.key or 'objects'}. Check that it exists, and that the "
                 f"credentials used here have {self.storage.rights[access]}."
             )
+        if isinstance(error, StorageFullError):
+            return BucketError(f"{bucket} has no space left. Free some, or use another.")
         return BucketError(
             f"{bucket} cannot be reached, or does not exist. Check its name, or try again.", temporary=True
         )

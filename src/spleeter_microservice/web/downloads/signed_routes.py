@@ -40,7 +40,7 @@ async def holder(
     services: ServicesDep,
     id: UUID,  # noqa: A002  (the path's name for it)
     stem: StemName,
-    tenant: Annotated[str, Query(max_length=1000, description="Tenant of the separation.")] = "",
+    tenant: Annotated[str, Query(max_length=4000, description="Tenant of the separation.")] = "",
     expires: Annotated[int, Query(ge=0, le=_LATEST, description="End, in seconds since 1970.")] = 0,
     signature: Annotated[str, Query(max_length=100, description="Signature of all this.")] = "",
 ) -> AsyncIterator[Principal]:

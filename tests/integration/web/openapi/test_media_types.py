@@ -50,7 +50,16 @@ async def test_each_kind_of_content_is_documented(paths: dict[str, Any]) -> None
         return set(paths[path][method]["responses"][status].get("content", {}))
 
     plain = "application/octet-stream"  # what generated clients can read
-    sounds = {plain, "audio/wav", "audio/flac", "audio/mpeg", "audio/mp4", "audio/ogg", "audio/x-ms-wma"}
+    sounds = {
+        plain,
+        "audio/aiff",
+        "audio/wav",
+        "audio/flac",
+        "audio/mpeg",
+        "audio/mp4",
+        "audio/ogg",
+        "audio/x-ms-wma",
+    }
     assert kinds(f"{JOB}/events") == {"text/event-stream"}
     assert kinds(f"{JOB}/stems/{{stem}}") == kinds(f"{JOB}/stems/{{stem}}", "206") == sounds
     assert kinds(f"{JOB}/archive") == {plain, "application/zip"}

@@ -15,10 +15,12 @@ import pytest
 
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.jobs.claims import Failure
+from spleeter_microservice.jobs.job import JobOptions
+from spleeter_microservice.jobs.repository import Origin
 from spleeter_microservice.web.services import Services
 from spleeter_microservice.webhooks.deliveries import WebhookDelivery
 from tests.support.audit import audited
-from tests.support.job_samples import PREVIEW, WARNINGS
+from tests.support.job_samples import PREVIEW, WARNINGS, new_job
 from tests.support.waiting import eventually
 from tests.support.web_service import Player, WorkerRegistry, build_services, shares, song
 
@@ -361,3 +363,19 @@ async def test_a_model_that_no_worker_has_creates_no_job(
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/model-not-installed")
     assert "/models." not in answer.text
     assert objects(services, tmp_path) == []
+
+
+async def test_a_destination_is_shown_unsigned_and_needs_a_worker_that_delivers(
+    ann: httpx.AsyncClient, player: Player, services: Services
+) -> None:
+    options = JobOptions(destination_url={"vocals": "https://a.example/v.wav?Signature=secret"})
+    first = new_job(options=options)
+    for number, job in enumerate([first, new_job(options=options, content_hash=first.content_hash)]):
+        assert (await services.repository.create(job)).origin is Origin.NEW, number
+        running = (await ann.get(f"/v1/separations/{job.id}")).json()
+        assert (running["delivered"], running["delivery_error"]) == (None, None)
+        await player.separate()  # as a worker of an older version
+        body = (await ann.get(f"/v1/separations/{job.id}")).json()
+        assert body["options"]["destination_url"] == {"vocals": "https://a.example/v.wav"}
+        assert (body["state"], body["delivered"]) == ("succeeded", False)
+        assert "delivers nothing" in body["delivery_error"]
