@@ -11,6 +11,7 @@ from av.filter import Graph
 from spleeter_microservice.arrays import Waveform
 
 _SILENCE = -70.0  # LUFS; quieter blocks do not count, and what has no others has this loudness
+_PIECE = 1 << 14  # samples at a time, since FFmpeg keeps several copies
 
 
 class LoudnessMeter:
@@ -37,12 +38,13 @@ class LoudnessMeter:
 
     def add(self, waveform: Waveform) -> None:
         """Add samples, of shape (samples, channels)."""
-        packed = np.ascontiguousarray(waveform).reshape(1, -1)
-        frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=self._layout)
-        frame.sample_rate, frame.time_base, frame.pts = self._rate, Fraction(1, self._rate), self._added
-        self._added += len(waveform)
-        self._graph.push(frame)
-        self._read()
+        for start in range(0, len(waveform), _PIECE):
+            piece = np.ascontiguousarray(waveform[start : start + _PIECE])
+            frame = av.AudioFrame.from_ndarray(piece.reshape(1, -1), format="flt", layout=self._layout)
+            frame.sample_rate, frame.time_base, frame.pts = self._rate, Fraction(1, self._rate), self._added
+            self._added += len(piece)
+            self._graph.push(frame)
+            self._read()
 
     def result(self) -> float | None:
         """Return the loudness of everything in LUFS; None for silence, and for less than 0.4 s."""

@@ -20,6 +20,7 @@ from spleeter_microservice.files import FULL
 from spleeter_microservice.separation.measurements import StemMeasurements
 from spleeter_microservice.separation.options import SeparationOptions
 
+_PIECE = 1 << 16  # samples
 _FULL_SCALE = 1 - 1e-6  # rounding may add a ten-millionth
 _SONG = ""  # in place of a name
 
@@ -49,7 +50,7 @@ class Leveller:
         measured = [] if options.loudness is None else paths if options.level_each else [_SONG]
         self._meters = {name: LoudnessMeter(sample_rate, channels) for name in measured}
         self._factors: dict[str, float] = {}
-        self._blocks: list[int] = []  # samples of each
+        self._samples = 0
         self._beyond = Counter[str]()
         self._files = {}
         try:
@@ -68,7 +69,7 @@ class Leveller:
         """
         for name, meter in self._meters.items():
             meter.add(outputs.get(name, song)[:, : self._channels])
-        self._blocks.append(len(song))
+        self._samples += len(song)
         for name, file in self._files.items():
             with self._reporting(name):
                 file.write(np.ascontiguousarray(outputs[name]).data)
@@ -101,7 +102,8 @@ class Leveller:
         for name, file in self._files.items():
             with self._reporting(name):
                 file.seek(0)
-        for samples in self._blocks:
+        for start in range(0, self._samples, _PIECE):
+            samples = min(_PIECE, self._samples - start)
             block = {}
             for name, file in self._files.items():
                 with self._reporting(name):
