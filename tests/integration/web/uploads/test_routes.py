@@ -243,6 +243,11 @@ async def test_parts_that_arrive_side_by_side_are_one_song(
         hashlib.sha256(SONG).hexdigest(),
     )
     assert {path.parent.name for path in stored()}.isdisjoint(half.rpartition("/")[2] for half in halves)
+    whole = await uploaded(ann, headers={"Upload-Concat": "partial"})
+    headers = VERSION | {"Upload-Concat": f"final;{whole}"}
+    lost = (await ann.post("/v1/uploads", headers=headers)).headers["Location"]
+    assert (await ann.delete(whole, headers=VERSION)).status_code == 204
+    assert (await separate(ann, lost)).json()["type"] == "/problems/unknown-upload"
 
 
 async def test_other_tenants_and_strangers_see_nothing(
