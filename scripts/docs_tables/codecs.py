@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from scripts.markdown import table
-from spleeter_microservice.audio.codecs import CODECS, DEFAULT_BITRATE, Codec
+from spleeter_microservice.audio.codecs import CODECS, Codec
 
 _COLUMNS = ("Codec", "Format", "Media type", "Bitrate", "Bit depth", "Sample rates in Hz")
 
@@ -19,7 +19,7 @@ def _row(codec: Codec) -> tuple[object, ...]:
     bitrate = "lossless"
     if codec.kilobits:
         low, high = codec.kilobits
-        bitrate = f"`{low}k` to `{high}k`, `{DEFAULT_BITRATE}` by default"
+        bitrate = f"`{low}k` to `{high}k`, `{codec.default_bitrate}` by default"
         if codec.steps:
             bitrate += f"; the nearest of {', '.join(map(str, codec.steps))}"
     return f"`{codec.name}`", codec.title, f"`{codec.media_type}`", bitrate, depths, codec.possible_rates

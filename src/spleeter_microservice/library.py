@@ -97,7 +97,7 @@ class Separator:
             ModelError: if the model cannot be used.
         """
         stereo = as_stereo_waveform(waveform)
-        options = SeparationOptions(**self._chosen)
+        options = SeparationOptions(**self._chosen | {"codec": "wav"})  # that of files does not matter
         with self._turn:
             _, separator = self._load()
             recipes = options.recipes(separator.stems)
@@ -119,7 +119,7 @@ class Separator:
         offset: float = 0.0,
         duration: float | None = None,
         codec: str = "wav",
-        bitrate: str | None = "128k",
+        bitrate: str | None = None,
         filename_format: str = FILENAME_FORMAT,
         synchronous: bool = True,
         **options: Any,
@@ -134,7 +134,7 @@ class Separator:
             duration: seconds of the song to separate; by default, unlike official Spleeter's 600 s,
                 everything to its end.
             codec: name of a codec, one of ``audio.codecs.CODECS``.
-            bitrate: bitrate of a lossy codec.
+            bitrate: bitrate of a lossy codec; None is the codec's default.
             filename_format: template with {filename}, {foldername}, {instrument}, {codec}.
             synchronous: accepted and ignored: the files are complete when the call returns.
             **options: more fields of ``SeparationOptions``, such as ``mixes``, for this song.
@@ -172,12 +172,16 @@ class Separator:
         filename_format: str = FILENAME_FORMAT,
         codec: str = "wav",
         audio_adapter: None = None,
-        bitrate: str | None = "128k",
+        bitrate: str | None = None,
         synchronous: bool = True,
     ) -> None:
         """Write the stems that ``separate`` returned; the arguments are those of ``separate_to_file``."""
         _refuse_adapter(audio_adapter)
         output_format = OutputFormat(str(codec), bitrate)
+        if output_format.tracks > 1:
+            raise ConfigurationError(
+                f"The codec {codec} needs the mix too. Use separate_to_file, or choose another codec."
+            )
         waveforms = {name: as_stereo_waveform(waveform) for name, waveform in sources.items()}
         paths = stem_paths(
             Path(audio_descriptor), waveforms, Path(destination), filename_format, output_format.codec

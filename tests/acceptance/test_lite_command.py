@@ -12,19 +12,20 @@ from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.writer import AudioWriter
 from spleeter_microservice.errors import ModelNotInstalledError
 from spleeter_microservice.settings import Settings
+from tests.support.audio_files import read
 
 _UNREACHABLE = "http://127.0.0.1:9"
 
 
-def separate(settings: Settings, folder: Path, model: str) -> subprocess.CompletedProcess[str]:
+def separate(settings: Settings, folder: Path, model: str, *options: str) -> subprocess.CompletedProcess[str]:
     noise = 0.1 * np.random.default_rng(0).standard_normal((44100, 2))
     with AudioWriter(folder / "song.wav", OutputFormat("wav")) as writer:
         writer.write(noise.astype(np.float32))
         writer.finish()
         writer.commit()
-    command = ["separate", "-p", model, "--json", "-o", str(folder / "stems"), str(folder / "song.wav")]
+    command = ["separate", "-p", model, "--json", "-o", str(folder / "stems"), *options]
     return subprocess.run(
-        [sys.executable, "-m", "spleeter_microservice", *command],
+        [sys.executable, "-m", "spleeter_microservice", *command, str(folder / "song.wav")],
         capture_output=True,
         text=True,
         check=False,
@@ -45,6 +46,18 @@ def test_4stems_are_the_built_in_models_where_deezers_is_not_installed(
     assert {path.stem for path in (tmp_path / "stems" / "song").iterdir()} == {
         *("vocals", "drums", "bass", "other")
     }
+
+
+def test_all_stems_are_written_into_one_file(model_settings: Settings, tmp_path: Path) -> None:
+    name = ("-f", "{filename}.{codec}")
+    result = separate(model_settings, tmp_path, "5stems", "-c", "stem.mp4", "--bit-depth", "16", *name)
+    assert result.returncode == 0, result.stderr
+    path = tmp_path / "stems" / "song.stem.mp4"
+    (song,) = json.loads(result.stdout)["songs"]
+    assert [stem["path"] for stem in song["stems"].values()] == [str(path)]
+    assert [*path.parent.iterdir()] == [path]
+    np.testing.assert_array_equal(read(path), read(tmp_path / "song.wav"))
+    assert len(read(path, track="5")) == 44100
 
 
 def test_deezers_4stems_by_their_full_name_are_not_replaced(model_settings: Settings, tmp_path: Path) -> None:

@@ -276,6 +276,8 @@ def test_one_bad_file_does_not_stop_the_others(here: Run, tmp_path: Path) -> Non
         (["--sample-rate", "fast", "song.wav"], errors.ConfigurationError, "Write it in Hz"),
         (["-c", "opus", "--sample-rate", "44100", "song.wav"], errors.ConfigurationError, "48000 Hz"),
         (["-c", "ogg", "--channels", "source", "song.wav"], errors.ConfigurationError, "or stereo"),
+        (["-c", "stem.mp4", "song.wav"], errors.ConfigurationError, "such as 4stems"),
+        (["-c", "stem.mp4", "--only", "drums", "song.wav"], errors.ConfigurationError, "into one file"),
         (["-c", "opus", "--sample-rate", "source", "song.wav"], errors.ConfigurationError, "48000 Hz"),
         ([], errors.ConfigurationError, "No file is named"),
         (["-a", "nowhere.Adapter", "song.wav"], errors.ConfigurationError, "nowhere.Adapter"),

@@ -11,10 +11,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
 from spleeter_microservice.settings import Settings
-from tests.support.audio_files import RATE, noise
+from tests.support.audio_files import RATE, noise, read
 from tests.support.descriptors import idle_connections, lowered
 from tests.support.films import check_deu, dubbed
 from tests.support.raw_http import request
@@ -122,6 +123,20 @@ def test_a_track_comes_at_its_own_rate_and_with_its_delay(service: Service, tmp_
     job = service.submit(dubbed(tmp_path), bit_depth="24", bandwidth="full", **options)
     stems = service.wait_for(job["id"])["stems"]
     check_deu(service.client.get(stem["url"]).content for stem in stems)
+
+
+def test_all_stems_of_a_song_come_in_one_file(service: Service, clip: Path, tmp_path: Path) -> None:
+    job = service.wait_for(service.submit(clip, stems=4, codec="stem.mp4", bit_depth="16")["id"])
+    assert (job["state"], job["mixes"]) == ("succeeded", [])
+    (file,) = job["stems"]
+    assert (file["name"], file["media_type"]) == ("stems", "audio/mp4")
+    answer = service.client.get(file["url"])
+    assert f"{clip.stem} - stems.stem.mp4" in answer.headers["content-disposition"]
+    path = tmp_path / "song.stem.mp4"
+    path.write_bytes(answer.content)
+    np.testing.assert_array_equal(read(path), read(clip))
+    assert len(read(path, track="5")) == len(read(clip))
+    assert service.client.get(file["peaks_url"]).json()["length"] > 100
 
 
 def test_idle_connections_do_not_stop_another_clients_upload(service: Service, clip: Path) -> None:

@@ -66,6 +66,9 @@ class Codec:
         extension: the extension of its files, by default the name.
         rates: sample rates in Hz, in ascending order.
         has_mono: whether a file may have a single channel.
+        default_bitrate: bitrate of a lossy codec if the caller does not choose one.
+        tracks: names of the stems that are tracks of a single file, behind the mix; empty if each stem has
+            a file.
     """
 
     name: str
@@ -77,6 +80,8 @@ class Codec:
     extension: str = ""
     rates: Sequence[int] = range(1000, 384_001)
     has_mono: bool = True
+    default_bitrate: str = DEFAULT_BITRATE
+    tracks: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Use the name as the extension by default."""
@@ -119,7 +124,7 @@ class Codec:
         Raises:
             ConfigurationError: if the text is not a bitrate, or not one that this codec can have.
         """
-        text = DEFAULT_BITRATE if bitrate is None else bitrate
+        text = self.default_bitrate if bitrate is None else bitrate
         bits = _parse_bitrate(text)
         if self.kilobits is None:
             return None
@@ -155,6 +160,11 @@ _OGG_PAGES = (("page_duration", "250000"),)
 # The edit list, which stores where the song begins and ends, counts in the time scale of the movie;
 # the usual scale of a millisecond would cut up to 44 frames.
 _MP4 = (("movie_timescale", "{rate}"),)
+_AAC = Encoder("ipod", "aac", container_options=_MP4, hides_start=True)
+_ALAC: Mapping[str | None, Encoder] = {
+    "16": Encoder("ipod", "alac", "s16p", bits=16, container_options=_MP4),
+    "24": Encoder("ipod", "alac", "s32p", bits=24, container_options=_MP4),
+}
 _AIFF_LIMIT = 1 << 32
 
 CODECS: Mapping[str, Codec] = {
@@ -193,10 +203,7 @@ CODECS: Mapping[str, Codec] = {
             "alac",
             "ALAC",
             "audio/mp4",
-            {
-                "16": Encoder("ipod", "alac", "s16p", bits=16, container_options=_MP4),
-                "24": Encoder("ipod", "alac", "s32p", bits=24, container_options=_MP4),
-            },
+            _ALAC,
             extension="m4a",
         ),
         # LAME's quality 5: in PyAV's wheels, FFmpeg's default of 3 takes half as long again.
@@ -214,9 +221,21 @@ CODECS: Mapping[str, Codec] = {
             "m4a",
             "AAC",
             "audio/mp4",
-            {None: Encoder("ipod", "aac", container_options=_MP4, hides_start=True)},
+            {None: _AAC},
             kilobits=(16, 512),
             rates=(7350, *_LOW_RATES, 64000, 88200, 96000),
+        ),
+        # The specification of Native Instruments wants this order of the tracks, and one of these rates.
+        Codec(
+            "stem.mp4",
+            "Stems of Native Instruments, in AAC or, with a bit depth, ALAC",
+            "audio/mp4",
+            {None: _AAC, **_ALAC},
+            kilobits=(16, 512),
+            rates=(44100, 48000),
+            has_mono=False,
+            default_bitrate="256k",
+            tracks=("drums", "bass", "other", "vocals"),
         ),
         # FFmpeg's own Vorbis encoder, the only one in PyAV's wheels. It has no bitrate, only a quality
         # (``encoder.vorbis_quality``): the bitrate selects the quality that gave it on a pop song, and
@@ -282,7 +301,7 @@ class OutputFormat:
     """
 
     codec: str = "wav"
-    bitrate: str | None = DEFAULT_BITRATE
+    bitrate: str | None = None
     bit_depth: str | None = None
     dither: bool = False
     sample_rate: int | None = None
@@ -308,8 +327,14 @@ class OutputFormat:
 
     @property
     def bits_per_second(self) -> int | None:
-        """Bitrate as a number, or None if the codec is lossless."""
-        return CODECS[self.codec].bits_per_second(self.bitrate)
+        """Bitrate as a number, or None if the encoder is lossless."""
+        bits = CODECS[self.codec].bits_per_second(self.bitrate)
+        return None if self.encoder.bits else bits
+
+    @property
+    def tracks(self) -> int:
+        """Number of sound tracks in a file."""
+        return 1 + len(CODECS[self.codec].tracks)
 
     @property
     def note(self) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import av
 import numpy as np
@@ -19,6 +20,8 @@ from spleeter_microservice.audio.tagging import add_to_header
 from spleeter_microservice.audio.tags import Tags
 from spleeter_microservice.errors import EncodingError
 
+_Packet: TypeAlias = "av.Packet[Any]"
+
 # Frames converted at a time: small enough for the caches of a core.
 CHUNK = 1 << 14
 
@@ -32,7 +35,7 @@ _VORBIS_KILOBITS = (73, 120, 154, 182, 206, 245, 261, 276, 301, 357, 396, 451, 4
 
 
 class StemEncoder:
-    """An encoder of one stream into a file-like object, which stays open.
+    """An encoder of one file, with one sound track or several, into a file-like object, which stays open.
 
     Args:
         file: the file-like object.
@@ -41,9 +44,6 @@ class StemEncoder:
         frames: length of the stem, or an estimate; 0 if it is unknown. See ``Encoder.hides_start``.
         seed: seed of the noise of dither, which should differ between the stems of a song.
         tags: tags of the stem; ``tagging.add_to_file`` writes those that FFmpeg cannot.
-
-    Attributes:
-        clipped_samples: number of samples, in all channels, that were beyond full scale and clamped.
     """
 
     def __init__(
@@ -55,46 +55,49 @@ class StemEncoder:
         seed: int = 0,
         tags: Tags | None = None,
     ) -> None:
-        self.clipped_samples = 0
         self._file = file
-        self._noise = np.random.default_rng(seed) if output_format.dither else None
         self._encoder = output_format.encoder
-        self._channels = output_format.channels
-        self._rate = output_format.sample_rate or CODECS[output_format.codec].nearest_rate(sample_rate)
+        rate = output_format.sample_rate or CODECS[output_format.codec].nearest_rate(sample_rate)
         self._container: OutputContainer = av.open(
             file,
             mode="w",
             format=self._encoder.muxer,
             container_options={
-                name: value.format(rate=self._rate) for name, value in self._encoder.container_options
+                name: value.format(rate=rate) for name, value in self._encoder.container_options
             },
         )
-        self._stream = self._add_stream(output_format)
+        self._tracks = [
+            _Track(self._container, output_format, sample_rate, rate, seed + number)
+            for number in range(output_format.tracks)
+        ]
+        for track, name in zip(self._tracks[1:], CODECS[output_format.codec].tracks, strict=True):
+            track.name(name)
         if tags:
             add_to_header(self._container, self._encoder.muxer, tags)
-        self._resampler = Resampler(sample_rate, self._rate, self._channels)
-        self._block = int(self._stream.codec_context.frame_size)  # frames that are encoded at once
-        self._sent = 0  # frames of the song sent to the encoder; negative before its start
-        self._end: int | None = None  # frames that belong into the file
-        self._send(self._silence(self._encoder.lead * self._block))
-        if self._encoder.hides_start and frames >= self._block:  # FFmpeg loses shorter songs
-            self._sent = -(-round(frames * self._rate / sample_rate) % self._block)
-            self._send(self._silence(-self._sent))
+        for track in self._tracks:
+            self._mux(track.begin(frames))
+
+    @property
+    def clipped_samples(self) -> int:
+        """Number of samples, in all channels, that were beyond full scale and clamped."""
+        return sum(track.clipped_samples for track in self._tracks)
 
     def write(self, waveform: Waveform) -> None:
-        """Encode the next frames, float32 of shape (frames, 2); mono is their first channel.
+        """Encode the next frames, float32 of shape (frames, 2 × tracks); mono is their first channel.
 
         Raises:
             FloatingPointError: if a sample is not finite.
             EncodingError: if the file would become larger than its container can state.
         """
-        if waveform.ndim != 2 or waveform.shape[1] != 2:
-            raise ValueError(f"A stem has the shape (frames, 2), not {waveform.shape}.")
-        for start in range(0, len(waveform), CHUNK):
-            for piece in self._resampler.push(
-                self._clamped(waveform[start : start + CHUNK, : self._channels])
-            ):
-                self._send(piece)
+        columns = 2 * len(self._tracks)
+        if waveform.ndim != 2 or waveform.shape[1] != columns:
+            raise ValueError(f"The file takes the shape (frames, {columns}), not {waveform.shape}.")
+        with ThreadPoolExecutor(len(self._tracks)) as threads:
+            write = threads.map if len(self._tracks) > 1 else map
+            for start in range(0, len(waveform), CHUNK):
+                parts = np.hsplit(waveform[start : start + CHUNK], len(self._tracks))
+                for packets in write(_Track.write, self._tracks, parts):
+                    self._mux(packets)
 
     def finish(self, frames: int | None = None) -> None:
         """Encode what is pending and complete the container.
@@ -102,11 +105,8 @@ class StemEncoder:
         Args:
             frames: length of the file in frames, if it is not that of everything written, rounded.
         """
-        for piece in self._resampler.finish(frames):
-            self._send(piece)
-        self._end = self._sent
-        self._send(self._silence(self._encoder.tail * self._block))
-        self._mux(self._stream.encode(None))
+        for track in self._tracks:
+            self._mux(track.finish(frames))
         self._container.start_encoding()  # writes the header, if nothing else was written
         self._container.close()
 
@@ -115,11 +115,76 @@ class StemEncoder:
         with suppress(Exception):  # the first error was reported already
             self._container.close()
 
-    def _add_stream(self, output_format: OutputFormat) -> AudioStream:
+    def _mux(self, packets: Iterable[_Packet]) -> None:
+        for packet in packets:
+            self._container.mux(packet)
+        largest = self._encoder.largest
+        if largest and self._file.tell() > largest - _CLOSING:
+            raise EncodingError(
+                f"{self._encoder.muxer.upper()} files cannot be larger than {largest >> 30} GiB. "
+                "Choose another codec, or a shorter part of the song."
+            )
+
+
+class _Track:
+    """One sound track of a file, whose packets it yields.
+
+    Args:
+        container: container to add it to.
+        output_format: format to encode in.
+        sample_rate: sample rate of what is written, in Hz.
+        rate: sample rate of the track in Hz.
+        seed: seed of the noise of dither.
+
+    Attributes:
+        clipped_samples: number of samples, in all channels, that were beyond full scale and clamped.
+    """
+
+    def __init__(
+        self, container: OutputContainer, output_format: OutputFormat, sample_rate: int, rate: int, seed: int
+    ) -> None:
+        self.clipped_samples = 0
+        self._noise = np.random.default_rng(seed) if output_format.dither else None
+        self._encoder = output_format.encoder
+        self._channels = output_format.channels
+        self._sample_rate, self._rate = sample_rate, rate
+        self._stream = self._add_stream(container, output_format)
+        self._resampler = Resampler(sample_rate, rate, self._channels)
+        self._block = int(self._stream.codec_context.frame_size)  # frames that are encoded at once
+        self._sent = 0  # frames of the song sent to the encoder; negative before its start
+
+    def name(self, name: str) -> None:
+        """Name the track for programs that do not know the manifest of a file of all stems."""
+        self._stream.metadata["handler_name"] = name
+
+    def begin(self, frames: float) -> Iterator[_Packet]:
+        """Encode the silence before the song, whose estimated length is 0 if it is unknown."""
+        yield from self._encoded(self._silence(self._encoder.lead * self._block))
+        if self._encoder.hides_start and frames >= self._block:  # FFmpeg loses shorter songs
+            self._sent = -(-round(frames * self._rate / self._sample_rate) % self._block)
+            yield from self._encoded(self._silence(-self._sent))
+
+    def write(self, samples: Waveform) -> list[_Packet]:
+        """Encode the next frames, of shape (frames, 2)."""
+        pieces = self._resampler.push(self._clamped(samples[:, : self._channels]))
+        return [packet for piece in pieces for packet in self._encoded(piece)]
+
+    def finish(self, frames: int | None) -> Iterator[_Packet]:
+        """Encode what is pending."""
+        for piece in self._resampler.finish(frames):
+            yield from self._encoded(piece)
+        end = self._sent
+        for packet in (
+            *self._encoded(self._silence(self._encoder.tail * self._block)),
+            *self._stream.encode(None),
+        ):
+            if self._is_needed(packet, end):
+                yield packet
+
+    def _add_stream(self, container: OutputContainer, output_format: OutputFormat) -> AudioStream:
         encoder = self._encoder
         stream = cast(
-            AudioStream,
-            self._container.add_stream(encoder.name, rate=self._rate, options=dict(encoder.options)),
+            AudioStream, container.add_stream(encoder.name, rate=self._rate, options=dict(encoder.options))
         )
         context = stream.codec_context
         context.layout = self._layout
@@ -151,9 +216,9 @@ class StemEncoder:
         self.clipped_samples += int(np.count_nonzero(np.abs(samples) > 1))
         return np.clip(samples, -1, 1)
 
-    def _send(self, samples: Waveform) -> None:
+    def _encoded(self, samples: Waveform) -> Iterable[_Packet]:
         if not len(samples):
-            return
+            return ()
         frame = av.AudioFrame.from_ndarray(
             _in_format(samples, self._encoder.sample_format, self._encoder.bits, self._noise),
             format=self._encoder.sample_format,
@@ -162,20 +227,9 @@ class StemEncoder:
         frame.sample_rate = self._rate
         frame.pts = self._sent
         self._sent += len(samples)
-        self._mux(self._stream.encode(frame))
+        return self._stream.encode(frame)
 
-    def _mux(self, packets: Iterable[av.Packet[Any]]) -> None:
-        for packet in packets:
-            if self._end is None or self._is_needed(packet, self._end):
-                self._container.mux(packet)
-        largest = self._encoder.largest
-        if largest and self._file.tell() > largest - _CLOSING:
-            raise EncodingError(
-                f"{self._encoder.muxer.upper()} files cannot be larger than {largest >> 30} GiB. "
-                "Choose another codec, or a shorter part of the song."
-            )
-
-    def _is_needed(self, packet: av.Packet[Any], end: int) -> bool:
+    def _is_needed(self, packet: _Packet, end: int) -> bool:
         """Return whether one of the last packets belongs to the song, and cut it to the song's end."""
         position = packet.pts or 0
         if self._encoder.cuts_end:

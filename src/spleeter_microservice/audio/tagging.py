@@ -11,7 +11,9 @@ import av
 from av.container import OutputContainer
 from av.stream import Disposition
 
+from spleeter_microservice.audio.codecs import CODECS, OutputFormat
 from spleeter_microservice.audio.mp4 import EditableFile, append_boxes, box
+from spleeter_microservice.audio.stem_mp4 import manifest
 from spleeter_microservice.audio.tags import FRONT, TEXTS_OF_MP4, Cover, Tags
 
 _ID3 = {"bpm": "TBPM", "key": "TKEY"}
@@ -53,12 +55,19 @@ def add_to_header(container: OutputContainer, muxer: str, tags: Tags) -> None:
         container.mux(packet)
 
 
-def add_to_file(file: EditableFile, muxer: str, tags: Tags) -> None:
-    """Add what FFmpeg cannot write to a finished file.
+def add_to_file(file: EditableFile, output_format: OutputFormat, tags: Tags | None) -> None:
+    """Add what FFmpeg cannot write to a finished file: tags, and the manifest of a file of all stems.
 
     Raises:
         OSError: if the file cannot be read or written.
     """
+    if tags:
+        _add_tags(file, output_format.encoder.muxer, tags)
+    if stems := CODECS[output_format.codec].tracks:
+        append_boxes(file, (b"moov", b"udta"), box(b"stem", manifest(stems)))
+
+
+def _add_tags(file: EditableFile, muxer: str, tags: Tags) -> None:
     if muxer in {"wav", "aiff"}:
         _append_chunk(file, _id3(tags))
     elif muxer == "ipod":

@@ -61,8 +61,7 @@ class AudioWriter:
         tags: Tags | None = None,
     ) -> None:
         self._path = path
-        self._muxer = output_format.encoder.muxer
-        self._tags = tags
+        self._format, self._tags = output_format, tags
         self._folders: list[Path] = []
         self._temporary = temporary_path(path)
         self._file: _WatchedFile | None = None
@@ -93,7 +92,7 @@ class AudioWriter:
         return self._encoder.clipped_samples if self._encoder else 0
 
     def write(self, waveform: NDArray[np.float32]) -> None:
-        """Encode the next frames, float32 of shape (frames, 2); any number of them.
+        """Encode the next frames, float32 of shape (frames, 2 × tracks); any number of them.
 
         Raises:
             EncodingError: if the encoder fails, or samples are not finite.
@@ -116,8 +115,8 @@ class AudioWriter:
             return
         with self._reporting():
             self._opened().finish(frames)
-            if self._tags and self._file and not self._file.error:
-                add_to_file(self._file, self._muxer, self._tags)
+            if self._file and not self._file.error:
+                add_to_file(self._file, self._format, self._tags)
             self._finished = True
             self._close_file()
 

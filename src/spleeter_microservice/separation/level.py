@@ -51,7 +51,9 @@ class Leveller:
         self._meters = {name: LoudnessMeter(sample_rate, channels) for name in measured}
         self._factors: dict[str, float] = {}
         self._samples = 0
+        self._columns: dict[str, int] = {}  # of each output
         self._beyond = Counter[str]()
+        self._peaks = dict.fromkeys(paths, 0.0)
         self._files = {}
         try:
             for name, path in paths.items():
@@ -64,6 +66,8 @@ class Leveller:
     def hold(self, song: Waveform, outputs: Mapping[str, Waveform]) -> None:
         """Measure and keep the next samples of the song and of its outputs, each of shape (samples, 2).
 
+        A file of all stems has more columns, of which the first two are its mix.
+
         Raises:
             DiskFullError, UnwritableOutputError: if they cannot be kept.
         """
@@ -71,10 +75,12 @@ class Leveller:
             meter.add(outputs.get(name, song)[:, : self._channels])
         self._samples += len(song)
         for name, file in self._files.items():
+            self._peaks[name] = max(self._peaks[name], float(np.abs(outputs[name]).max(initial=0)))
             with self._reporting(name):
                 file.write(np.ascontiguousarray(outputs[name]).data)
+        self._columns = {name: outputs[name].shape[1] for name in self._files}
 
-    def _chosen(self, measured: Mapping[str, StemMeasurements]) -> dict[str, float]:
+    def _chosen(self) -> dict[str, float]:
         if (target := self._options.loudness) is not None:
             found = {name: meter.result() for name, meter in self._meters.items()}
             factors = {
@@ -82,23 +88,21 @@ class Leveller:
                 for name, loudness in found.items()
             }
         else:
-            peaks = {name: measured[name].peak for name in self._paths}
             # The encoder reports samples that are not finite.
-            factors = {n: _FULL_SCALE / peak if 1 < peak < math.inf else 1.0 for n, peak in peaks.items()}
+            factors = {
+                name: _FULL_SCALE / peak if 1 < peak < math.inf else 1.0 for name, peak in self._peaks.items()
+            }
         if self._options.level_each:
             return factors
         return dict.fromkeys(self._paths, min(factors.values()))
 
-    def outputs(self, measured: Mapping[str, StemMeasurements]) -> Iterator[dict[str, Waveform]]:
+    def outputs(self) -> Iterator[dict[str, Waveform]]:
         """Yield everything that was held, at its new level.
-
-        Args:
-            measured: measurements of each output before.
 
         Raises:
             UnwritableOutputError: if a file cannot be read.
         """
-        self._factors = self._chosen(measured)
+        self._factors = self._chosen()
         for name, file in self._files.items():
             with self._reporting(name):
                 file.seek(0)
@@ -107,7 +111,8 @@ class Leveller:
             block = {}
             for name, file in self._files.items():
                 with self._reporting(name):
-                    held = np.frombuffer(file.read(8 * samples), np.float32).reshape(samples, 2)
+                    data = file.read(4 * self._columns[name] * samples)
+                held = np.frombuffer(data, np.float32).reshape(samples, self._columns[name])
                 block[name] = held * np.float32(self._factors[name])
                 heard = block[name][:, : self._channels]
                 self._beyond[name] += int(np.count_nonzero(np.abs(heard) > 1))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from spleeter_microservice.audio.codecs import refused
 from spleeter_microservice.errors import ConfigurationError
 
 MIX_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"
@@ -13,6 +14,9 @@ MIX_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"
 MOST_MIXES = 8
 LONGEST_EXPRESSION = 200
 """Characters of an expression."""
+
+ALL_STEMS = "stems"
+"""Name of a file with all stems, each in a track of its own."""
 
 Recipe = Mapping[str, float]
 """Factor of each stem in a mix."""
@@ -91,6 +95,19 @@ def recipes(mixes: Mapping[str, str], without: Collection[str], stems: Collectio
         if name.lower() in {stem.lower() for stem in stems}:
             raise ConfigurationError(f"The mix {name} has the name of a stem. Choose another name for it.")
     return made
+
+
+def track_recipes(tracks: Sequence[str], stems: Collection[str]) -> dict[str, Recipe]:
+    """Return what each track of a file of all stems holds: its stem, and ``other`` those without a track too.
+
+    Raises:
+        ConfigurationError: if a model with these stems does not have one for each track.
+    """
+    if not set(tracks) <= set(stems):
+        reason = f"The file needs the stems {', '.join(tracks)}, but the model has {', '.join(stems)}."
+        raise refused("codec", f"{reason} Choose a model that has them, such as 4stems, or another codec.")
+    rest = [stem for stem in stems if stem not in tracks]
+    return {track: dict.fromkeys([track, *(rest if track == "other" else [])], 1.0) for track in tracks}
 
 
 def refuse_unknown(names: Iterable[str], stems: Collection[str]) -> None:

@@ -16,6 +16,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from spleeter_microservice.audio.codecs import CODECS, DEFAULT_BITRATE, OutputFormat, refused
 from spleeter_microservice.errors import ConfigurationError
 from spleeter_microservice.separation.mixes import (
+    ALL_STEMS,
     MIX_NAME,
     Recipe,
     check_mixes,
@@ -24,6 +25,7 @@ from spleeter_microservice.separation.mixes import (
     read_names,
     recipes,
     refuse_unknown,
+    track_recipes,
 )
 
 _LOWEST_LOUDNESS = -70  # LUFS; EBU R 128 does not measure less
@@ -130,15 +132,17 @@ class SeparationOptions:
 
     codec: str = option("wav", "Format of the stems.", flags=("-c", "--codec"), choices=tuple(CODECS))
     bitrate: str | None = option(
-        DEFAULT_BITRATE,
-        "Bitrate of a lossy codec, in bits per second or, with k, in thousands of them.",
+        None,
+        f"Bitrate of a lossy codec, in bits per second or, with k, in thousands of them; by default "
+        f"{DEFAULT_BITRATE}, and {CODECS['stem.mp4'].default_bitrate} for stem.mp4.",
         flags=("-b", "--bitrate"),
         pattern=r"^[1-9][0-9]{0,6} ?[kK]?([bB][pP][sS]|[bB][iI][tT]/[sS])?$",
         example="192k",
     )
     bit_depth: str | None = option(
         None,
-        "Bits per sample of a lossless codec, 16 by default; 32f, floating point, is for WAV and AIFF.",
+        "Bits per sample of a lossless codec, 16 by default; 32f, floating point, is for WAV and AIFF. "
+        "stem.mp4 with a bit depth is lossless.",
         choices=tuple(dict.fromkeys(depth for codec in CODECS.values() for depth in codec.encoders if depth)),
         example="24",
     )
@@ -285,6 +289,12 @@ class SeparationOptions:
             raise refused(
                 "channels", f"The codec {self.codec} cannot have one channel. Choose another, or stereo."
             )
+        if CODECS[self.codec].tracks and (self.only or self.mixes or self.without):
+            raise refused(
+                "codec",
+                f"The codec {self.codec} writes the mix and all stems into one file. Leave out the choice of "
+                "stems and mixes, or choose another codec.",
+            )
         return OutputFormat(
             self.codec, self.bitrate, self.bit_depth, self.dither, int(rate) if rate else None
         )
@@ -351,8 +361,18 @@ class SeparationOptions:
         return (*self.mixes, *([name_without(self.without)] if self.without else []))
 
     def recipes(self, stems: Collection[str]) -> dict[str, Recipe]:
-        """Return the recipe of each mix of a model's stems; see ``mixes.recipes``."""
+        """Return the recipe of each mix of a model's stems; see ``mixes.recipes``.
+
+        A file of all stems is measured and played like their sum.
+        """
+        if self.track_recipes(stems):
+            return {ALL_STEMS: dict.fromkeys(stems, 1.0)}
         return recipes(self.mixes, self.without, stems)
+
+    def track_recipes(self, stems: Collection[str]) -> dict[str, Recipe]:
+        """Return the recipes of the tracks behind the mix, if a file has all stems; else there are none."""
+        tracks = CODECS[self.codec].tracks
+        return track_recipes(tracks, stems) if tracks else {}
 
     def outputs(self, stems: Collection[str]) -> tuple[str, ...]:
         """Return the names of the files to write: the chosen ones of a model's stems, then the mixes.
@@ -361,6 +381,8 @@ class SeparationOptions:
             ConfigurationError: if the model does not have a stem that is needed.
         """
         mixes = self.recipes(stems)
+        if self.track_recipes(stems):
+            return (*mixes,)
         refuse_unknown((name for name in self.only if name not in mixes), stems)
         return (*(stem for stem in stems if not self.only or stem in self.only), *mixes)
 

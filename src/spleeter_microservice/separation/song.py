@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, nullcontext, suppress
 from functools import partial
@@ -24,10 +24,10 @@ from spleeter_microservice.audio.writer import AudioWriter
 from spleeter_microservice.errors import InputError
 from spleeter_microservice.separation.level import Leveller
 from spleeter_microservice.separation.measurements import QUIET
-from spleeter_microservice.separation.mixes import Recipe
+from spleeter_microservice.separation.mixes import ALL_STEMS, Recipe
 from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.result import SeparatedSong, Stem
-from spleeter_microservice.separation.separator import NOTHING_AROUND, StemSeparator, Surroundings
+from spleeter_microservice.separation.separator import NOTHING_AROUND, StemBlock, StemSeparator, Surroundings
 from spleeter_microservice.separation.stage_timer import StageTimer
 
 _BLOCK = 1 << 16
@@ -68,7 +68,7 @@ def separate_song(
         ConfigurationError: if the options do not go together.
     """
     start = time.perf_counter()
-    recipes = options.recipes(separator.stems)
+    recipes, tracks = options.recipes(separator.stems), options.track_recipes(separator.stems)
     meter, stages = separator.meter(options), StageTimer()
     samples, first_block = 0, 0.0
     changes_level = options.level != "as-is" and paths
@@ -89,7 +89,7 @@ def separate_song(
         def write(waveforms: Mapping[str, Waveform]) -> None:
             stems.write(waveforms, stages)
             if watch:
-                watch(waveforms)
+                watch({name: waveform[:, :2] for name, waveform in waveforms.items()})
 
         around = song.surroundings() if options.quality == "best" else NOTHING_AROUND
         with closing(separator.separate_blocks(song.blocks, options, stages, around)) as blocks:
@@ -101,6 +101,8 @@ def separate_song(
                     meter.add(block.mix, block.stems, block.covered, block.expected, mixes)
                 if song.output_format.channels == 1:
                     waveforms = {name: _centred(stem) for name, stem in waveforms.items()}
+                if tracks:
+                    waveforms = {ALL_STEMS: _side_by_side(block, separator.stems, tracks)}
                 if leveller:
                     leveller.hold(block.mix.T, waveforms)
                 else:
@@ -112,7 +114,7 @@ def separate_song(
         found = zip((*separator.stems, *recipes), (*measurements.stems, *meter.mixes()), strict=True)
         measured = {name: values for name, values in found if name in paths}
         if leveller:
-            for waveforms in leveller.outputs(measured):
+            for waveforms in leveller.outputs():
                 check()
                 write(waveforms)
             measured = leveller.measured(measured)
@@ -126,8 +128,8 @@ def separate_song(
     }
     return SeparatedSong(
         source=source,
-        stems={name: output for name, output in outputs.items() if name not in recipes},
-        mixes={name: output for name, output in outputs.items() if name in recipes},
+        stems={name: output for name, output in outputs.items() if name not in options.mix_names},
+        mixes={name: output for name, output in outputs.items() if name in options.mix_names},
         measurements=measurements,
         duration=samples / rate,
         samples=samples,
@@ -158,6 +160,12 @@ def with_mixes(stems: Iterable[tuple[str, Waveform]], recipes: Mapping[str, Reci
         )
         waveforms[mix] = sum(parts, next(parts))
     return waveforms
+
+
+def _side_by_side(block: StemBlock, stems: Sequence[str], tracks: Mapping[str, Recipe]) -> Waveform:
+    """Return the tracks of a file of all stems, the mix first, in an array of shape (samples, 2 × tracks)."""
+    waveforms = with_mixes(zip(stems, block.stems, strict=True), tracks)
+    return np.concatenate([block.mix.T, *(waveforms[name] for name in tracks)], axis=1)
 
 
 def _quiet(level: float | None) -> list[AudioWarning]:
@@ -254,14 +262,14 @@ class Stems:
         self._writers: dict[str, AudioWriter] = {}
         with self._stack:
             for name, path in paths.items():
-                own = tags and tags.of_output(name)
+                own = tags.of_output(name) if tags and output_format.tracks == 1 else tags
                 writer = AudioWriter(path, output_format, sample_rate, frames, own)
                 self._writers[name] = self._stack.enter_context(writer)
             self._threads = self._stack.enter_context(ThreadPoolExecutor(len(paths) or 1))
             self._stack = self._stack.pop_all()
 
     def write(self, waveforms: Mapping[str, Waveform], stages: StageTimer | None = None) -> None:
-        """Append samples, of shape (samples, 2), to each stem."""
+        """Append samples, of shape (samples, 2), to each stem; a file of all stems has more columns."""
 
         def write(name: str, writer: AudioWriter) -> None:
             with stages.measure("encode") if stages else nullcontext():

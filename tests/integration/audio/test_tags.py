@@ -24,7 +24,7 @@ REPLAY_GAIN = {"REPLAYGAIN_TRACK_GAIN": "-7 dB", "comment": "ripped", "ISRC": "X
 
 def write(path: Path, codec: str, tags: Tags | None) -> Path:
     with AudioWriter(path, OutputFormat(codec), RATE, len(SOUND), tags) as writer:
-        writer.write(SOUND)
+        writer.write(np.tile(SOUND, OutputFormat(codec).tracks))
         writer.commit()
     return path
 
@@ -132,7 +132,7 @@ def test_a_chunk_is_added_to_rf64_but_not_to_wav_that_is_full(tmp_path: Path) ->
         with (tmp_path / "sparse.wav").open("w+b") as file:
             file.truncate(size)
             file.write(kind + b"\xff\xff\xff\xffWAVEds64" + bytes(28))
-            add_to_file(file, "wav", Tags(SONG))
+            add_to_file(file, OutputFormat("wav"), Tags(SONG))
             added = file.seek(0, os.SEEK_END) - size
             file.seek(0)
             head = file.read(28)

@@ -1,5 +1,6 @@
 """All stems of a song appear together, or none does and nothing is left."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.song import Stems, separate_song
 from spleeter_microservice.separation.spleeter.network import OnnxNetworks
 from spleeter_microservice.separation.spleeter.pipeline import SpleeterSeparator
-from tests.support.audio_files import encode_kind
+from tests.support.audio_files import encode_kind, read
 from tests.support.random_models import TINY, written
 from tests.support.tagged_songs import SONG, png, put, seen
 
@@ -82,6 +83,38 @@ def test_stems_get_the_songs_tags_unless_the_caller_does_not_want_them(tmp_path:
         assert seen(path) == SONG | {
             "title": f"Söng ({name})", "cover": (png(), "image/png", 3), "others": [],
         }  # fmt: skip
+
+
+@pytest.mark.parametrize("piano", [(), ("piano",)], ids=["4 stems", "5 stems"])
+def test_a_file_of_all_stems_has_the_mix_and_every_stem_in_its_track(
+    tmp_path: Path, piano: tuple[str, ...]
+) -> None:
+    stems = ("vocals", *piano, "drums", "bass", "other")
+    model = replace(TINY, stems=stems)
+    written(model, tmp_path / "tiny")
+    separator = SpleeterSeparator(model, OnnxNetworks(tmp_path / "tiny", model))
+    song = put(encode_kind(tmp_path / "song.wav", np.tile(NOISE, (5, 1)), "s16.wav"), SONG, png())
+    wanted = {name: tmp_path / f"{name}.wav" for name in stems}
+    separate_song(separator, song, wanted, SeparationOptions(bandwidth="full"))
+    options = SeparationOptions(codec="stem.mp4", bit_depth="16", bandwidth="full")
+    assert options.outputs(stems) == ("stems",)
+    path = tmp_path / "song.stem.mp4"
+    result = separate_song(separator, song, {"stems": path}, options)
+    assert (result.stems["stems"].path, result.mixes) == (path, {})
+    assert result.stems["stems"].measurements.level == pytest.approx(result.measurements.level, abs=0.1)
+    assert seen(path) == SONG | {"cover": (png(), "image/png", 3), "others": []}
+    mix, *tracks = (read(path, track=str(number)) for number in range(1, 6))
+    np.testing.assert_array_equal(mix, read(song))
+    np.testing.assert_allclose(sum(tracks), mix, atol=4 / 32768)
+    separated = {name: read(each) for name, each in wanted.items()}
+    separated["other"] = separated["other"] + separated.get("piano", np.float32(0))
+    for name, track in zip(("drums", "bass", "other", "vocals"), tracks, strict=True):
+        np.testing.assert_allclose(track, separated[name], atol=2 / 32768)
+    quieter = separate_song(separator, song, {"stems": path}, replace(options, level="-40"))
+    factor = 10 ** (quieter.stems["stems"].gain / 20)
+    assert factor < 0.5
+    for number, track in enumerate((mix, *tracks), 1):
+        np.testing.assert_allclose(read(path, track=str(number)), track * factor, atol=2 / 32768)
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ class SpleeterSeparator:
 
     def meter(self, options: SeparationOptions) -> Meter:
         """Return a meter that knows how exactly the stems add up."""
-        return Meter(len(self.stems), MWF_MARGIN if options.mwf else MARGIN, len(options.mix_names))
+        return Meter(len(self.stems), MWF_MARGIN if options.mwf else MARGIN, len(options.recipes(self.stems)))
 
     def separate_blocks(
         self,

@@ -304,7 +304,7 @@ def _refusing(field: str) -> Iterator[None]:
     try:
         yield
     except ConfigurationError as error:
-        _refuse(field, str(error))
+        raise InvalidFieldsError(error.fields or {field: str(error)}) from error
 
 
 def _refuse(field: str, reason: str) -> NoReturn:

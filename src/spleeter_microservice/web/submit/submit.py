@@ -197,10 +197,10 @@ def _output_format(options: JobOptions, facts: AudioFacts) -> OutputFormat:
 
 
 def _expected_bytes(output_format: OutputFormat, seconds: float) -> int:
-    """Estimate the size of a stem and its preview; a lossless codec is expected to compress nothing."""
+    """Estimate the size of a file and its preview; a lossless codec is expected to compress nothing."""
     depth = int((output_format.bit_depth or "16").removesuffix("f"))
     lossless = (output_format.sample_rate or _SAMPLE_RATE) * output_format.channels * depth
-    bits = output_format.bits_per_second or lossless
+    bits = output_format.tracks * (output_format.bits_per_second or lossless)
     return int(seconds * (bits + _PREVIEW_BITS_PER_SECOND) / 8)
 
 

@@ -89,13 +89,15 @@ async def test_a_new_separation_repeats_the_requested_options(ann: httpx.AsyncCl
         ({"bit_depth": "32f", "sample_rate": "96000"}, 2 * 96000 * 2 * 4),
         ({"codec": "flac", "bit_depth": "24", "sample_rate": "source", "channels": "source"}, 2 * 8000 * 3),
         ({"codec": "mp3", "sample_rate": "8000"}, 2 * 16000),
+        ({"codec": "stem.mp4", "stems": "4"}, 5 * 32000),
+        ({"codec": "stem.mp4", "stems": "4", "bit_depth": "24"}, 5 * 44100 * 2 * 3),
     ],
 )
 async def test_depth_rate_and_channels_decide_how_much_is_expected(
     ann: httpx.AsyncClient, player: Player, fields: dict[str, str], expected: int
 ) -> None:
     await submit(ann, song(1.0, rate=8000), **fields)
-    previews = 2 * 2 * 12_000
+    previews = (1 if fields.get("codec") == "stem.mp4" else 2) * 2 * 12_000
     assert (await player.claim()).job.expected_bytes == expected + previews
 
 

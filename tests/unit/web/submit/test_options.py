@@ -118,6 +118,9 @@ def test_numbers_are_taken_for_texts() -> None:
         ("bitrate", {"codec": "mp3", "bitrate": "9000k"}),
         ("level", {"level": "-71"}),
         ("level_each", {"level_each": True}),
+        ("codec", {"codec": "stem.mp4", "only": ["drums"]}),
+        ("codec", {"codec": "stem.mp4", "mixes": {"instrumental": "instrumental"}}),
+        ("channels", {"codec": "stem.mp4", "channels": "source"}),
     ],
 )
 def test_options_that_do_not_go_together_are_refused_by_name(field: str, values: dict[str, Any]) -> None:
@@ -226,6 +229,19 @@ def test_what_does_not_go_together_is_refused_by_its_field(field: str, value: An
     with pytest.raises(InvalidFieldsError) as caught:
         SubmissionForm(stems=4, **{field: value}).job_options(MODEL)
     assert [*caught.value.fields] == [field]
+
+
+def test_a_file_of_all_stems_needs_a_model_that_has_its_four() -> None:
+    form = SubmissionForm(stems=4, codec="stem.mp4")
+    assert form.job_options(MODEL).outputs(MODEL.stems) == ("stems",)
+    assert form.job_options(MODEL).bitrate == "256k"
+    with pytest.raises(
+        InvalidFieldsError, match=r"drums, bass, other, vocals, but .* such as 4stems"
+    ) as caught:
+        SubmissionForm(codec="stem.mp4").job_options(
+            RegisteredModel("2stems", ("vocals", "accompaniment"), True)
+        )
+    assert [*caught.value.fields] == ["codec"]
 
 
 def test_with_a_mix_in_place_of_stems_no_stem_is_asked_for() -> None:
