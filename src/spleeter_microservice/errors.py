@@ -160,10 +160,7 @@ class UnknownModelError(ModelError, exit_status=30):
 class ModelNotInstalledError(ModelError, code="model-not-installed", http=503, exit_status=31):
     """The model is known but not installed."""
 
-    public = (
-        "No worker has a model for this number of stems at the moment. "
-        "GET /v1/models lists the installed models."
-    )
+    public = "No worker has such a model at the moment. GET /v1/models lists the installed models."
     retry_after = 60
 
 

@@ -128,10 +128,10 @@ class WorkerRegistry:
         """Return the models."""
         return self.models
 
-    async def choose(self, stems: int, bandwidth: str) -> RegisteredModel:
-        """Return the installed model for a number of stems."""
+    async def choose(self, stems: int, bandwidth: str, name: str | None = None) -> RegisteredModel:
+        """Return the installed model for a number of stems, or the one with a name."""
         for model in self.models:
-            if model.installed and len(model.stems) == stems:
+            if model.installed and (model.name == name if name else len(model.stems) == stems):
                 return model
         raise ModelNotInstalledError(f"No model for {stems} stems is installed in /models.")
 

@@ -120,28 +120,36 @@ WHERE event.job_id = %(job)s AND job.tenant = %(tenant)s AND NOT job.deleted AND
   AND (job.expires_at IS NULL OR job.expires_at > now())
 ORDER BY event.id;
 
--- find_position --
--- Count the jobs, and the audio seconds, ahead of a queued job
-WITH mine AS (
-    SELECT entry.priority, entry.id
-    FROM spleeter_jobs AS job JOIN procrastinate_jobs AS entry ON entry.id = job.entry_id
-    WHERE job.id = %(job)s AND job.tenant = %(tenant)s AND job.state = 'queued')
-SELECT count(job.id) AS jobs_ahead, coalesce(sum(job.audio_seconds), 0) AS audio_seconds_ahead
-FROM mine
-LEFT JOIN procrastinate_jobs AS entry
-    ON entry.status = 'todo' AND (entry.priority, -entry.id) > (mine.priority, -mine.id)
-LEFT JOIN spleeter_jobs AS job ON job.entry_id = entry.id
-GROUP BY mine.id;
+-- find_place --
+-- Find the place of a queued job
+SELECT entry.priority, entry.id AS entry, job.audio_seconds, job.result_version
+FROM spleeter_jobs AS job JOIN procrastinate_jobs AS entry ON entry.id = job.entry_id
+WHERE job.id = %(job)s AND job.tenant = %(tenant)s AND job.state = 'queued';
 
--- measure_throughput --
--- Measure the running jobs, the slots, and the speed of the last jobs
-SELECT
-    (SELECT coalesce(sum(audio_seconds * (1 - progress)), 0) FROM spleeter_jobs WHERE state = 'running')
-        AS audio_seconds_running,
-    (SELECT coalesce(sum(slots), 0) FROM spleeter_workers) AS slots,
-    (SELECT sum(audio_seconds) / nullif(sum(extract(epoch FROM finished_at - started_at)), 0)
-     FROM (SELECT * FROM spleeter_jobs WHERE state = 'succeeded' AND attempts > 0
-           ORDER BY finished_at DESC LIMIT 50) AS last_jobs)::double precision AS speed;
+-- measure_ahead --
+-- Measure the running jobs and the queued ones before a place, and the time that they and a second of audio take.
+-- Each version of a model takes as long as in the last jobs, or as those of all models if it had none
+WITH last_jobs AS (
+    SELECT result_version, audio_seconds,
+           extract(epoch FROM finished_at - started_at)::double precision AS seconds
+    FROM spleeter_jobs WHERE state = 'succeeded' AND attempts > 0
+    ORDER BY finished_at DESC LIMIT 200),
+paces AS (
+    SELECT result_version, sum(seconds) / nullif(sum(audio_seconds), 0) AS pace
+    FROM last_jobs GROUP BY ROLLUP (result_version)),
+ahead AS (
+    SELECT job.state, job.audio_seconds * (1 - job.progress) AS audio_seconds, own.pace
+    FROM spleeter_jobs AS job JOIN procrastinate_jobs AS entry ON entry.id = job.entry_id
+    LEFT JOIN paces AS own USING (result_version)
+    WHERE job.state IN ('queued', 'running')
+      AND (job.state = 'running' OR (entry.priority, -entry.id) > (%(priority)s, -%(entry)s::bigint))),
+total AS (SELECT pace FROM paces WHERE result_version IS NULL)
+SELECT count(*) FILTER (WHERE state = 'queued') AS queued, count(state) AS jobs,
+       coalesce(sum(audio_seconds), 0) AS audio_seconds,
+       coalesce(sum(audio_seconds * coalesce(ahead.pace, total.pace)), 0) AS seconds,
+       coalesce((SELECT pace FROM paces WHERE result_version = %(result_version)s), max(total.pace)) AS pace,
+       (SELECT coalesce(sum(slots), 0) FROM spleeter_workers) AS slots
+FROM total LEFT JOIN ahead ON true;
 
 -- measure_queue --
 -- Measure the queue for the metrics

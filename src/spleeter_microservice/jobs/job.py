@@ -49,6 +49,7 @@ class JobOptions(SeparationOptions):
 
     Attributes:
         stems: number of stems: 2, 4 or 5.
+        model: name of the model; None for the best one with that many stems.
         metadata: texts of the client, which are stored and returned.
         callback_url: address that is called when the job ends.
         destination_url: folder in a bucket that the stems are written to, or a pre-signed address for each
@@ -63,6 +64,7 @@ class JobOptions(SeparationOptions):
         best="full",
     )
     stems: int = 2
+    model: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     callback_url: str | None = None
     destination_url: str | Mapping[str, str] | None = None
@@ -83,9 +85,9 @@ class JobOptions(SeparationOptions):
         return cls(**{item.name: values[item.name] for item in fields(cls) if item.name in values})
 
     def digest(self, result_version: str) -> str:
-        """Return a hash of everything that decides the result: all but metadata and addresses."""
+        """Return a hash of everything that decides the result; the version says which model does."""
         deciding = self.to_json() | {"result_version": result_version, "only": sorted(self.only)}
-        del deciding["metadata"], deciding["callback_url"], deciding["destination_url"]
+        del deciding["metadata"], deciding["callback_url"], deciding["destination_url"], deciding["model"]
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 

@@ -25,6 +25,7 @@ from spleeter_microservice.errors import (
 from spleeter_microservice.jobs.job import Job, JobEvent, NewJob, State
 from spleeter_microservice.jobs.queue import Queue, entry_priority, virtual_cost
 
+_NEWEST = 2**62  # larger than the number of any queue entry
 _AT_ONCE = 8  # tenants whose jobs this process creates or deletes at a time: half of its connections
 
 
@@ -187,11 +188,21 @@ class JobRepository:
     async def position(self, tenant: str, job: UUID) -> Position | None:
         """Return a job's position in the queue, or None if it is not queued."""
         async with self._database.transaction() as transaction:
-            ahead = await transaction.first("find_position", tenant=tenant, job=job)
-            if ahead is None:
-                return None
-            own = _found(await _get(transaction, tenant, job), job)
-            return _position(ahead, own["audio_seconds"], await transaction.one("measure_throughput"))
+            place = await transaction.first("find_place", tenant=tenant, job=job)
+            return await _position(transaction, **place) if place else None
+
+    async def forecast(self, tenant: str, audio_seconds: float, result_version: str) -> Position:
+        """Return the position that a new job of the tenant would have.
+
+        Args:
+            tenant: owner of the job.
+            audio_seconds: seconds of audio to separate.
+            result_version: version of the model.
+        """
+        async with self._database.transaction() as transaction:
+            row = await transaction.one("find_virtual_start", tenant=tenant)
+            priority = entry_priority(row["virtual_start"])
+            return await _position(transaction, priority, _NEWEST, audio_seconds, result_version)
 
     async def events(self, tenant: str, job: UUID, after: int = 0) -> list[JobEvent]:
         """Return a job's events after a given one, of which there are few; an unknown job has none."""
@@ -312,8 +323,13 @@ def _job_of_cursor(cursor: str) -> UUID:
         ) from error
 
 
-def _position(ahead: Row, audio_seconds: float, throughput: Row) -> Position:
-    waiting = ahead["audio_seconds_ahead"] + throughput["audio_seconds_running"]
-    speed, slots = throughput["speed"], max(1, throughput["slots"])
-    estimate = waiting / (speed * slots) + audio_seconds / speed if speed else None
-    return Position(ahead["jobs_ahead"] + 1, waiting, estimate)
+async def _position(
+    transaction: Transaction, priority: int, entry: int, audio_seconds: float, result_version: str
+) -> Position:
+    ahead = await transaction.one(
+        "measure_ahead", priority=priority, entry=entry, result_version=result_version
+    )
+    slots = max(1, ahead["slots"])
+    wait = ahead["seconds"] / slots if ahead["jobs"] >= slots else 0.0
+    estimate = None if ahead["pace"] is None else wait + audio_seconds * ahead["pace"]
+    return Position(ahead["queued"] + 1, ahead["audio_seconds"], estimate)

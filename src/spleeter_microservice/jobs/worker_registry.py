@@ -35,24 +35,32 @@ class RegisteredModel:
     licence: str = ""
 
 
-def best(models: Sequence[RegisteredModel], stems: int, bandwidth: str) -> RegisteredModel:
+def best(
+    models: Sequence[RegisteredModel], stems: int, bandwidth: str, name: str | None = None
+) -> RegisteredModel:
     """Return the best installed model: official ones before approximate ones before experimental ones.
 
     Args:
         models: models to choose from.
         stems: number of stems.
         bandwidth: option of the job; ``full`` needs a model of the bandwidth ``official``.
+        name: name of the only model to choose, whatever its stems and its bandwidth.
 
     Raises:
         ModelNotInstalledError: if none is installed; the message names the command that installs one.
     """
     band = "16kHz" if bandwidth == "16kHz" else "official"
-    fitting = [model for model in models if len(model.stems) == stems and model.bandwidth == band]
+    fitting = [
+        model
+        for model in models
+        if (len(model.stems) == stems and model.bandwidth == band if name is None else model.name == name)
+    ]
     installed = [model for model in fitting if model.installed]
     if not installed:
-        name = fitting[0].name if fitting else f"{stems}stems"
+        lacking = f"The model {name}" if name else f"A model for {stems} stems"
+        name = name or (fitting[0].name if fitting else f"{stems}stems")
         raise ModelNotInstalledError(
-            f"No model for {stems} stems is installed. An operator can install one: "
+            f"{lacking} is not installed. An operator can install one: "
             f"spleeter-microservice models pull {name}"
         )
     return min(installed, key=lambda model: (model.quality != "official", model.experimental, model.name))
@@ -85,13 +93,13 @@ class WorkerRegistry:
         async with self._database.statement() as statement:
             return [_model(row) for row in await statement.rows("list_models")]
 
-    async def choose(self, stems: int, bandwidth: str) -> RegisteredModel:
-        """Return the best installed model for a number of stems; see ``best``.
+    async def choose(self, stems: int, bandwidth: str, name: str | None = None) -> RegisteredModel:
+        """Return the best installed model for a number of stems, or one by its name; see ``best``.
 
         Raises:
             ModelNotInstalledError: if none is installed; the message names the command that installs one.
         """
-        return best(await self.list_models(), stems, bandwidth)
+        return best(await self.list_models(), stems, bandwidth, name)
 
     async def report(self, worker: int, models: Sequence[RegisteredModel]) -> None:
         """Record the models that a worker has, and the others that it knows."""

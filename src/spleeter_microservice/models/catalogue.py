@@ -122,6 +122,11 @@ class Catalogue:
         names = dict.fromkeys(stem for entry in self for stem in entry.stems)
         return tuple(sorted(names, key="other".__eq__))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all models and variants."""
+        return tuple(selection.name for entry in self for selection in entry.selections())
+
     def by_stem_count(self) -> dict[int, ModelEntry]:
         """Return the first entry for each number of stems, in the order of these numbers."""
         first = {len(entry.stems): entry for entry in reversed(self._entries)}

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
 from spleeter_microservice.access.rate_limit import Allowance
 from spleeter_microservice.access.shares import Bound, Share
-from spleeter_microservice.audio.codecs import CODECS
+from spleeter_microservice.audio.codecs import CODECS, DEFAULT_BITRATE, Codec
 from spleeter_microservice.audio.containers import AUDIO_ENDINGS
+from spleeter_microservice.errors import ModelNotInstalledError
 from spleeter_microservice.web.auth import Caller
 from spleeter_microservice.web.openapi.responses import keyed_responses
+from spleeter_microservice.web.separations import schemas
+from spleeter_microservice.web.separations.presenters import queue_of
 from spleeter_microservice.web.services import Services, ServicesDep
+from spleeter_microservice.web.submit.options import ModelName
 
 router = APIRouter(tags=["separations"])
 
@@ -54,6 +59,32 @@ class RetentionHours(BaseModel):
     maximum: float = Field(description="Largest `retention_hours`.", examples=[168])
 
 
+class Bitrates(BaseModel):
+    """The bitrates of a lossy codec."""
+
+    minimum: int = Field(description="Lowest bitrate in bits per second.", examples=[32000])
+    maximum: int = Field(description="Highest bitrate in bits per second.", examples=[320000])
+    default: str = Field(description="`bitrate` if you send none.", examples=[DEFAULT_BITRATE])
+    steps: list[int] = Field(description="The only bitrates; empty if all between are possible.")
+
+
+class Format(BaseModel):
+    """A format that stems can be written in."""
+
+    codec: str = Field(examples=["mp3"])
+    title: str = Field(description="Name that people know it by.", examples=["MP3"])
+    extension: str = Field(description="Ending of the files' names.", examples=["mp3"])
+    media_type: str = Field(examples=["audio/mpeg"])
+    bit_depths: list[str] = Field(description="Values of `bit_depth`, 16 being the default; empty if lossy.")
+    bitrates: Bitrates | None = Field(description="Null if lossless.")
+
+
+class Estimate(schemas.Queue):
+    """When a song would be done if you sent it now."""
+
+    done_at: datetime | None = Field(description="When it would be done; null if nothing was measured yet.")
+
+
 class Limits(BaseModel):
     """What the caller may send, and how much of it now."""
 
@@ -64,6 +95,7 @@ class Limits(BaseModel):
     )
     any_name: bool = Field(description="Whether files under any other name are accepted by their content.")
     codecs: list[str] = Field(description="Formats of stems.", examples=[["wav", "flac"]])
+    formats: list[Format] = Field(description="The same formats in detail.")
     models: list[str] = Field(description="Models that a running worker has.", examples=[["2stems"]])
     source_url: bool = Field(description="Whether the service fetches songs from URLs.")
     destination_url: bool = Field(description="Whether the service sends stems to pre-signed addresses.")
@@ -79,10 +111,27 @@ class Limits(BaseModel):
     shares: dict[Share, ShareLimit] = Field(
         description="Bounds of what you hold at a time. Beyond one, the response is 429 with `Retry-After`."
     )
+    estimate: Estimate | None = Field(
+        description="When a song of `seconds` would be done if you sent it now; null without `seconds`, and "
+        "if no worker has the model."
+    )
 
 
 @router.get("/v1/limits", operation_id="getLimits", responses=keyed_responses())
-async def limits(request: Request, services: ServicesDep, caller: Caller) -> Limits:
+async def limits(
+    request: Request,
+    services: ServicesDep,
+    caller: Caller,
+    seconds: Annotated[
+        float | None,
+        Query(
+            gt=0, le=1e6, allow_inf_nan=False, description="Seconds of a song to estimate.", examples=[240]
+        ),
+    ] = None,
+    model: Annotated[
+        ModelName | None, Query(description="Its model; by default, the one for two stems.")
+    ] = None,
+) -> Limits:
     """Get what you may send: sizes, durations, formats and models, and what is left of your rates."""
     config, rate = services.config, services.requests.rate
     allowance: Allowance = request.state.allowance
@@ -95,6 +144,7 @@ async def limits(request: Request, services: ServicesDep, caller: Caller) -> Lim
         extensions=sorted(config.allowed_extensions or AUDIO_ENDINGS),
         any_name=not config.allowed_extensions,
         codecs=list(CODECS),
+        formats=[_format(codec) for codec in CODECS.values()],
         models=[model.name for model in await services.workers.list_models() if model.installed],
         source_url=services.outgoing is not None,
         destination_url=config.destination_urls,
@@ -116,6 +166,38 @@ async def limits(request: Request, services: ServicesDep, caller: Caller) -> Lim
             )
             for share, bound in services.shares.bounds.items()
         },
+        estimate=await _estimate(services, caller.tenant, seconds, model),
+    )
+
+
+async def _estimate(
+    services: Services, tenant: str, seconds: float | None, model: str | None
+) -> Estimate | None:
+    if seconds is None:
+        return None
+    try:
+        chosen = await services.workers.choose(2, "official", model)
+    except ModelNotInstalledError:
+        return None
+    position = await services.repository.forecast(tenant, seconds, chosen.result_version)
+    wait = position.estimate
+    done_at = None if wait is None else datetime.now(UTC) + timedelta(seconds=wait)
+    return Estimate(**queue_of(position).model_dump(), done_at=done_at)
+
+
+def _format(codec: Codec) -> Format:
+    bitrates = None
+    if codec.kilobits:
+        low, high = (1000 * kilobits for kilobits in codec.kilobits)
+        steps = [1000 * step for step in codec.steps]
+        bitrates = Bitrates(minimum=low, maximum=high, default=DEFAULT_BITRATE, steps=steps)
+    return Format(
+        codec=codec.name,
+        title=codec.title,
+        extension=codec.extension,
+        media_type=codec.media_type,
+        bit_depths=[depth for depth in codec.encoders if depth],
+        bitrates=bitrates,
     )
 
 

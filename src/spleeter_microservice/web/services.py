@@ -54,8 +54,8 @@ class Workers(Protocol):
     async def list_models(self) -> Sequence[RegisteredModel]:
         """Return the installed models and those that can be installed."""
 
-    async def choose(self, stems: int, bandwidth: str) -> RegisteredModel:
-        """Return the best installed model for a number of stems.
+    async def choose(self, stems: int, bandwidth: str, name: str | None = None) -> RegisteredModel:
+        """Return the best installed model for a number of stems, or one by its name.
 
         Raises:
             ModelNotInstalledError: if none is installed; the message says how to install one.

@@ -41,15 +41,17 @@ class Inventory:
         """Return every model of the catalogue with its variants, installed or not."""
         return [model for entry in self.store.catalogue for model in self._registered(entry)]
 
-    def choose(self, result_version: str, stems: int, bandwidth: str) -> RegisteredModel:
-        """Return the installed model with a result version, or the best one for a number of stems.
+    def choose(
+        self, result_version: str, stems: int, bandwidth: str, name: str | None = None
+    ) -> RegisteredModel:
+        """Return the installed model with a result version, or else the one that ``best`` finds.
 
         Raises:
             ModelNotInstalledError: if none is installed.
         """
         models = [model for model in self.models() if model.installed]
         named = (model for model in models if model.result_version == result_version)
-        return next(named, None) or best(models, stems, bandwidth)
+        return next(named, None) or best(models, stems, bandwidth, name)
 
     def load(self, name: str) -> InferenceModel:
         """Return what a slot needs to run an installed model; verify its files only if it has changed.

@@ -181,7 +181,7 @@ class JobSeparator:
 
     def _find(self, job: Job) -> tuple[RegisteredModel, InferenceModel]:
         options = job.options
-        model = self._inventory.choose(job.result_version, options.stems, options.bandwidth)
+        model = self._inventory.choose(job.result_version, options.stems, options.bandwidth, options.model)
         return model, self._inventory.load(model.name)
 
     def _request(

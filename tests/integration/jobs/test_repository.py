@@ -183,26 +183,37 @@ async def test_the_position_counts_jobs_ahead_and_their_audio(repository: JobRep
     ]  # fmt: skip
 
 
-async def test_the_estimate_is_the_audio_ahead_divided_by_the_throughput(
+async def test_the_estimate_is_the_time_of_the_audio_ahead_at_the_measured_speeds(
     repository: JobRepository, database: Database
 ) -> None:
-    job = await succeed(database, new_job(audio_seconds=100.0))
+    await succeed(database, new_job(audio_seconds=100.0, result_version="fast"))
+    await succeed(database, new_job(audio_seconds=100.0, result_version="slow"))
     async with database.transaction() as transaction:
         await transaction.connection.execute(
-            "UPDATE spleeter_jobs SET started_at = finished_at - interval '10 s' WHERE id = %s", (job.id,)
+            "UPDATE spleeter_jobs SET started_at = finished_at - interval '10 s' * "
+            "CASE result_version WHEN 'slow' THEN 4 ELSE 1 END"
         )
-        await transaction.connection.execute("UPDATE spleeter_workers SET slots = 4")
+        await transaction.connection.execute("DELETE FROM spleeter_workers")
     claims = Claims(database)
-    await repository.create(new_job(audio_seconds=80.0))
+    await repository.create(new_job(audio_seconds=80.0, result_version="slow"))
     claim = await claimed(claims, await claims.register("test", 1))
     await claims.progress(claim, 0.5)
-    await repository.create(new_job(audio_seconds=60.0))
-    last = (await repository.create(new_job(audio_seconds=20.0))).job
+    await repository.create(new_job(audio_seconds=60.0, result_version="fast"))
+    forecast = await repository.forecast("ann", 20.0, "new")
+    last = (await repository.create(new_job(audio_seconds=20.0, result_version="new"))).job
+    await repository.create(new_job(audio_seconds=500.0, result_version="slow"))
+    position = await repository.position("ann", last.id)
+    assert position == forecast
+    assert (position.place, position.audio_seconds_ahead) == (2, 100)  # 40 of them running
+    assert position.estimate == pytest.approx(40 * 0.4 + 60 * 0.1 + 20 * 0.25)
+    assert await repository.position("ann", claim.job.id) is None
+    other = await repository.forecast("bob", 20.0, "fast")
+    assert other.place == 1  # fair to those who have nothing queued
+    assert other.estimate == pytest.approx(40 * 0.4 + 20 * 0.1)
+    await claims.register("more", 3)
     position = await repository.position("ann", last.id)
     assert position
-    assert (position.place, position.audio_seconds_ahead) == (2, 100)  # 40 of them running
-    assert position.estimate == pytest.approx(100 / (10 * 5) + 20 / 10)
-    assert await repository.position("ann", claim.job.id) is None
+    assert position.estimate == pytest.approx(20 * 0.25)  # a slot is free
 
 
 async def test_a_waiting_job_that_is_deleted_is_cancelled_and_leaves_the_queue(

@@ -59,6 +59,7 @@ async def test_the_bandwidth_chooses_the_variant(database: Database, fleet: Work
     await fleet.report(await worker(database), [TWO, WIDE])
     assert await fleet.choose(2, "16kHz") == WIDE
     assert await fleet.choose(2, "full") == TWO
+    assert await fleet.choose(4, "official", "2stems-16kHz") == WIDE
 
 
 async def test_a_missing_model_is_an_error_that_says_how_to_install_it(

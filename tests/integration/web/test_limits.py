@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -12,7 +13,7 @@ from spleeter_microservice.access.shares import Share
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
 from tests.support.memory_access import MemoryRateLimiter
-from tests.support.web_service import served, song
+from tests.support.web_service import Player, served, song
 
 pytestmark = pytest.mark.asyncio
 
@@ -42,6 +43,12 @@ async def test_limits_are_those_that_the_service_enforces(ann: httpx.AsyncClient
     assert limits["retention_hours"] == {"default": 24, "maximum": 168}
     assert (limits["source_url"], limits["callback_url"]) == (False, False)
     assert limits["scopes"] == ["read", "separate"]
+    formats = {each["codec"]: each for each in limits["formats"]}
+    assert list(formats) == limits["codecs"]
+    assert (formats["flac"]["bit_depths"], formats["flac"]["bitrates"]) == (["16", "24"], None)
+    bitrates = formats["opus"]["bitrates"]
+    assert bitrates == {"minimum": 6000, "maximum": 510_000, "default": "128k", "steps": []}
+    assert limits["estimate"] is None
 
 
 async def test_extensions_are_those_that_the_operator_allows(
@@ -51,3 +58,35 @@ async def test_extensions_are_those_that_the_operator_allows(
     async with served(create_app(strict)) as url:
         limits = (await ann.get(f"{url}/v1/limits")).json()
     assert (limits["extensions"], limits["any_name"]) == (["flac", "wav"], False)
+
+
+async def test_limits_say_when_a_song_would_be_done(ann: httpx.AsyncClient, services: Services) -> None:
+    query = {"seconds": "240", "model": "2stems"}
+    estimate = (await ann.get("/v1/limits", params=query)).json()["estimate"]
+    assert estimate == {
+        "position": 1, "audio_seconds_ahead": 0, "estimated_seconds": None, "done_at": None
+    }  # fmt: skip
+    await ann.post("/v1/separations", files={"file": ("a.wav", song())})
+    await Player(services).separate()
+    await ann.post("/v1/separations", files={"file": ("b.wav", song(seed=1))})
+    before = datetime.now(UTC)
+    estimate = (await ann.get("/v1/limits", params=query)).json()["estimate"]
+    assert (estimate["position"], estimate["audio_seconds_ahead"]) == (2, 1)
+    assert (await ann.get("/v1/limits?seconds=60&model=5stems")).json()["estimate"] is None
+    done = datetime.fromisoformat(estimate["done_at"]) - timedelta(seconds=estimate["estimated_seconds"])
+    assert before <= done <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"seconds": "0"}, "seconds"),
+        ({"seconds": "nan"}, "seconds"),
+        ({"seconds": "60", "model": "9stems"}, "model"),
+    ],
+)
+async def test_an_estimate_needs_seconds_and_a_model(
+    ann: httpx.AsyncClient, query: dict[str, str], field: str
+) -> None:
+    answer = await ann.get("/v1/limits", params=query)
+    assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (422, [field])

@@ -29,7 +29,7 @@ def separation(
     result = job.result
     return schemas.Separation(
         **_common(job, signed),
-        queue=None if position is None else _queue(position),
+        queue=None if position is None else queue_of(position),
         measurements=_measurements(result.quality) if result else None,
         details={key: value for key, value in result.details.items() if key not in _DELIVERY}
         if result
@@ -133,7 +133,8 @@ def _waiting(job: Job) -> schemas.Waiting | None:
     return schemas.Waiting(type=f"/problems/{job.waiting_for}", since=job.waiting_since)
 
 
-def _queue(position: Position) -> schemas.Queue:
+def queue_of(position: Position) -> schemas.Queue:
+    """Present a position in the queue."""
     return schemas.Queue(
         position=position.place,
         audio_seconds_ahead=position.audio_seconds_ahead,

@@ -69,6 +69,7 @@ class SeparationOptions(_OptionFields):  # type: ignore[misc]  # a base class ma
     """The requested options."""
 
     stems: int
+    model: str | None = Field(description="Requested model.")
     callback_url: str | None
     destination_url: str | dict[str, str] | None = Field(
         description="Where the stems are written, without what signs the addresses."

@@ -54,8 +54,10 @@ NOT_IN_FORMS = ("source_url", "upload")
 _BY_STEM_COUNT = CATALOGUE.by_stem_count()
 if TYPE_CHECKING:
     StemCount = int
+    ModelName = str
 else:
     StemCount = Literal[tuple(_BY_STEM_COUNT)]
+    ModelName = Literal[CATALOGUE.names]
 Output = Annotated[
     str,
     Field(pattern=MIX_NAME),
@@ -159,6 +161,12 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
         default=2,
         description=" ".join(f"{n}: {', '.join(entry.stems)}." for n, entry in _BY_STEM_COUNT.items()),
     )
+    model: ModelName | None = Field(
+        default=None,
+        description="Model to use instead of the best one with that many stems; GET /v1/models lists them. "
+        "It decides stems, so leave those out.",
+        examples=["2stems"],
+    )
     metadata: dict[_Key, _Value] = Field(
         default_factory=dict,
         max_length=50,
@@ -196,6 +204,7 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
         hours = config.max_retention / timedelta(hours=1)
         if self.retention_hours is not None and self.retention_hours > hours:
             _refuse("retention_hours", f"At most {hours:g} hours are allowed here.")
+        self._check_model()
         try:
             chosen = JobOptions(**self._chosen)
             chosen.check_level()
@@ -223,6 +232,15 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
                 if url is not None:
                     buckets.find(tenant, url) if is_bucket else policy.check(url)
 
+    def _check_model(self) -> None:
+        if self.model is None:
+            return
+        model, sent = CATALOGUE.resolve(self.model), self.model_fields_set
+        if "stems" in sent and self.stems != len(model.entry.stems):
+            _refuse("stems", f"The model {model.name} makes {len(model.entry.stems)} stems. Leave this out.")
+        if "bandwidth" in sent and {self.bandwidth, model.bandwidth} == {"official", "16kHz"}:
+            _refuse("bandwidth", f"The model {model.name} has another bandwidth. Leave this out.")
+
     def retention(self, config: ApiConfig) -> timedelta:
         """Return how long everything is kept after the job's end."""
         if self.retention_hours is None:
@@ -239,9 +257,13 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
         Raises:
             InvalidFieldsError: if they do not go together.
         """
+        chosen = self._chosen | {"bitrate": _canonical_bitrate(self.codec, self.bitrate)}
+        if self.model and model.bandwidth == "16kHz":
+            chosen.setdefault("bandwidth", "16kHz")
         options = JobOptions(
-            **self._chosen | {"bitrate": _canonical_bitrate(self.codec, self.bitrate)},
-            stems=self.stems,
+            **chosen,
+            stems=len(model.stems),
+            model=self.model,
             metadata=self.metadata,
             callback_url=self.callback_url,
         )

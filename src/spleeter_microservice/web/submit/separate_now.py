@@ -118,8 +118,9 @@ async def _check(services: Services, job: Job, stem: str | None) -> None:
     """Check before waiting that the requested stem will exist."""
     if stem is None:
         return
-    model = await services.workers.choose(job.options.stems, job.options.bandwidth)
-    names = job.options.outputs(model.stems)
+    options = job.options
+    model = await services.workers.choose(options.stems, options.bandwidth, options.model)
+    names = options.outputs(model.stems)
     if stem not in names:
         raise InvalidFieldsError(
             {"stem": f"The separation will have no stem {stem}; it will have {', '.join(names)}."}

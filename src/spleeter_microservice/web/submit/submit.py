@@ -144,7 +144,7 @@ async def _new_job(
     services: Services, caller: Principal, form: SubmissionForm, upload: Upload, facts: AudioFacts
 ) -> NewJob:
     seconds = _seconds(form, facts, upload.file.size, services.config.max_duration)
-    model = await services.workers.choose(form.stems, form.bandwidth)
+    model = await services.workers.choose(form.stems, form.bandwidth, form.model)
     options = form.job_options(model)
     output_format = _output_format(options, facts)
     job_id = new_job_id()

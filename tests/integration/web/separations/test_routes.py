@@ -63,9 +63,10 @@ async def test_a_new_separation_repeats_the_requested_options(ann: httpx.AsyncCl
     assert answer.status_code == 202
     assert answer.headers["location"] == body["url"] == f"/v1/separations/{body['id']}"
     assert body["options"] == {
-        "stems": 4, "codec": "mp3", "bitrate": "192k", "offset": 1.0, "duration": 1.5, "bandwidth": "16kHz",
-        "mwf": True, "quality": "best", "only": ["drums", "bass"], "callback_url": "https://example.com/hook",
-        "retention_hours": 2.0, "damaged": "refuse", "track": "eng", "keep_delay": True, "dither": True,
+        "stems": 4, "model": None, "codec": "mp3", "bitrate": "192k", "offset": 1.0, "duration": 1.5,
+        "bandwidth": "16kHz", "mwf": True, "quality": "best", "only": ["drums", "bass"],
+        "callback_url": "https://example.com/hook", "retention_hours": 2.0,
+        "damaged": "refuse", "track": "eng", "keep_delay": True, "dither": True,
         "mixes": {"karaoke": "instrumental+vocals@-18dB"}, "without": ["drums"],
         "tags": False,
         "bit_depth": None, "sample_rate": "source", "channels": "source",
@@ -110,6 +111,14 @@ async def test_a_codec_that_cannot_have_the_songs_rate_is_refused(ann: httpx.Asy
             "reason": "The codec opus cannot have the sample rate 8000. It can have 48000 Hz.",
         }
     ]
+
+
+async def test_a_separation_may_name_its_model(ann: httpx.AsyncClient) -> None:
+    options = (await submit(ann, model="4stems-lite")).json()["options"]
+    assert (options["model"], options["stems"]) == ("4stems-lite", 4)
+    refused = await submit(ann, model="4stems-lite", stems="2")
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "stems")
+    assert (await submit(ann, model="5stems")).status_code == 503
 
 
 async def test_a_song_becomes_stems(ann: httpx.AsyncClient, player: Player, services: Services) -> None:

@@ -103,7 +103,7 @@ def test_numbers_are_taken_for_texts() -> None:
     options = from_json(json.dumps({"source_url": URL} | values).encode()).job_options(MODEL)
     texts = {"codec": "flac", "bit_depth": "24", "sample_rate": "48000", "track": "2", "level": "-14.5"}
     assert options == from_form(list(texts.items())).job_options(MODEL)
-    assert options == JobOptions(bitrate=None, **values)  # type: ignore[arg-type]
+    assert options == JobOptions(bitrate=None, stems=4, **values)  # type: ignore[arg-type]
     assert wrong(bit_depth=True) == "bit_depth"
 
 
@@ -187,7 +187,8 @@ def test_all_stems_are_as_good_as_none_named() -> None:
         ("retention_hours", 0), ("retention_hours", True), ("callback_url", ""), ("callback_url", "x" * 2049),
         ("level", "loud"), ("level", "-100"), ("level", "3"), ("level", 14),
         ("mixes", ["acapella"]), ("mixes", {str(i): "vocals" for i in range(9)}), ("without", "drums"),
-        ("unknown", 1), ("file", "x"), ("source_url", 1), ("source_url", ""), ("source_url", None),
+        ("model", "3stems"), ("model", 4), ("unknown", 1), ("file", "x"), ("source_url", 1),
+        ("source_url", ""), ("source_url", None),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_refused_by_its_field(field: str, value: Any) -> None:
@@ -211,6 +212,32 @@ def test_so_they_are_in_metadata(text: str) -> None:
 @pytest.mark.parametrize("value", [1, None, {"a": "b"}, "x" * 1001])
 def test_metadata_are_texts(value: Any) -> None:
     assert wrong(metadata={"title": value}) == "metadata.title"
+
+
+def test_a_model_decides_the_stems_and_the_bandwidth() -> None:
+    wide = replace(MODEL, name="4stems-16kHz", bandwidth="16kHz")
+    form = from_form([("model", "4stems-16kHz"), ("stems", "4"), ("quality", "best")])
+    form.check(CONFIG, UrlPolicy())
+    options = form.job_options(wide)
+    assert (options.model, options.stems, options.bandwidth) == ("4stems-16kHz", 4, "16kHz")
+    assert options.digest("v1") == replace(options, model=None).digest("v1")
+    full = from_form([("model", "4stems-16kHz"), ("bandwidth", "full")])
+    full.check(CONFIG, UrlPolicy())
+    assert full.job_options(wide).bandwidth == "full"
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "text"),
+    [
+        ("4stems", "stems", "2"),
+        ("4stems", "bandwidth", "16kHz"),
+        ("4stems-16kHz", "bandwidth", "official"),
+    ],
+)
+def test_what_contradicts_the_model_is_refused(model: str, field: str, text: str) -> None:
+    with pytest.raises(InvalidFieldsError, match=f"model {model}") as caught:
+        from_form([("model", model), (field, text)]).check(CONFIG, UrlPolicy())
+    assert [*caught.value.fields] == [field]
 
 
 def test_a_stem_that_the_model_lacks_is_refused() -> None:
