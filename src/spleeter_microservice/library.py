@@ -20,6 +20,7 @@ from spleeter_microservice.errors import ConfigurationError, InvalidSamplesError
 from spleeter_microservice.models.directory import InstalledModel
 from spleeter_microservice.models.provide import find_model, open_store
 from spleeter_microservice.separation.options import SeparationOptions
+from spleeter_microservice.separation.presets import default_model, with_preset
 from spleeter_microservice.separation.result import SeparatedSong
 from spleeter_microservice.separation.separator import StemSeparator, load_separator
 from spleeter_microservice.separation.song import Stems, separate_song, with_mixes
@@ -43,7 +44,8 @@ class Separator:
     A forked process may use it too, and so may a process that it is sent to; each loads the model itself.
 
     Args:
-        model: ``spleeter:2stems``, ``2stems``, … or the path of a configuration file.
+        model: ``spleeter:2stems``, the default without a preset, ``2stems``, … or the path of a
+            configuration file.
         mwf: refine the stems with a multichannel Wiener filter.
         multiprocess: accepted and ignored: all cores are used in any case.
         MWF: official Spleeter's name for ``mwf``.
@@ -60,7 +62,7 @@ class Separator:
 
     def __init__(
         self,
-        model: str = "spleeter:2stems",
+        model: str | None = None,
         mwf: bool = False,
         multiprocess: bool = True,
         *,
@@ -69,9 +71,9 @@ class Separator:
         settings: Settings | None = None,
         **options: Any,
     ) -> None:
-        self._descriptor = model if params_descriptor is None else params_descriptor
         self._chosen = options | ({"mwf": True} if mwf or MWF else {})
-        SeparationOptions(**self._chosen).check()
+        self._options()
+        self._descriptor = params_descriptor or model or default_model(options.get("preset"))
         self._settings = settings or Settings.from_environment(os.environ)
         self._begin()
 
@@ -97,7 +99,7 @@ class Separator:
             ModelError: if the model cannot be used.
         """
         stereo = as_stereo_waveform(waveform)
-        options = SeparationOptions(**self._chosen | {"codec": "wav"})  # that of files does not matter
+        options = self._options(codec="wav")  # that of files does not matter
         with self._turn:
             _, separator = self._load()
             recipes = options.recipes(separator.stems)
@@ -118,7 +120,7 @@ class Separator:
         audio_adapter: None = None,
         offset: float = 0.0,
         duration: float | None = None,
-        codec: str = "wav",
+        codec: str | None = None,
         bitrate: str | None = None,
         filename_format: str = FILENAME_FORMAT,
         synchronous: bool = True,
@@ -133,8 +135,8 @@ class Separator:
             offset: seconds of the song to skip.
             duration: seconds of the song to separate; by default, unlike official Spleeter's 600 s,
                 everything to its end.
-            codec: name of a codec, one of ``audio.codecs.CODECS``.
-            bitrate: bitrate of a lossy codec; None is the codec's default.
+            codec: name of a codec, one of ``audio.codecs.CODECS``; by default ``wav``, or the preset's.
+            bitrate: bitrate of a lossy codec; by default the codec's, or the preset's.
             filename_format: template with {filename}, {foldername}, {instrument}, {codec}.
             synchronous: accepted and ignored: the files are complete when the call returns.
             **options: more fields of ``SeparationOptions``, such as ``mixes``, for this song.
@@ -151,9 +153,13 @@ class Separator:
             TypeError: if there is no option of a name.
         """
         _refuse_adapter(audio_adapter)
-        arguments = {"codec": str(codec), "bitrate": bitrate, "offset": offset, "duration": duration}
-        chosen = SeparationOptions(**self._chosen | arguments | options)
-        chosen.check()
+        encoding = {"codec": codec and str(codec), "bitrate": bitrate}
+        chosen = self._options(
+            offset=offset,
+            duration=duration,
+            **{name: value for name, value in encoding.items() if value is not None},
+            **options,
+        )
         source = Path(audio_descriptor)
         with self._turn:
             _, separator = self._load()
@@ -199,6 +205,14 @@ class Separator:
         """The model, loaded at the first use."""
         with self._turn:
             return self._load()[0]
+
+    def _options(self, **options: Any) -> SeparationOptions:
+        """Return the options of a call, which win over those of the separator, and these over a preset."""
+        chosen = with_preset(self._chosen | options)
+        chosen.pop("stems", None)
+        found = SeparationOptions(**chosen)
+        found.check()
+        return found
 
     def _load(self) -> tuple[InstalledModel, StemSeparator]:
         if self._loaded is None:

@@ -19,6 +19,7 @@ from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.audio.writer import AudioWriter
 from spleeter_microservice.cli.exit_statuses import SOME_FAILED
+from spleeter_microservice.separation.presets import PRESETS
 from tests.support.films import check_deu, dubbed
 from tests.support.separate_command import Command, Run, files
 from tests.support.tagged_songs import SONG, put, seen
@@ -236,6 +237,17 @@ def test_mixes_are_written_and_reported_and_impossible_ones_refused(here: Run, t
         assert refused.returncode == errors.ConfigurationError.exit_status
         assert reason in refused.stderr
     assert not (tmp_path / "none").exists()
+
+
+def test_a_preset_stands_for_options(here: Run, tmp_path: Path) -> None:
+    song(tmp_path / "song.wav", 0.1)
+    result = here("-o", "out", "--preset", "karaoke", "--report", "report.json", "song.wav")
+    assert result.returncode == 0, result.stderr
+    assert files(tmp_path / "out") == ["song/karaoke.mp3"]
+    (entry,) = json.loads((tmp_path / "report.json").read_text())["songs"]
+    assert (entry["parameters"]["preset"], entry["parameters"]["bitrate"]) == ("karaoke", "320k")
+    listed = here("--list-presets").stdout
+    assert [line.partition(":")[0] for line in listed.splitlines()[::2]] == [*PRESETS]
 
 
 def test_a_track_comes_at_its_own_rate_and_with_its_delay(here: Run, tmp_path: Path) -> None:

@@ -290,6 +290,19 @@ def test_options_of_a_separator_hold_for_every_song_unless_a_call_has_its_own(
     assert usual.path.stat().st_size > 1.4 * other.path.stat().st_size
 
 
+def test_a_preset_stands_for_options_and_for_a_model(
+    descriptor: str, settings: Settings, tmp_path: Path
+) -> None:
+    source = tmp_path / "song.wav"
+    with Separator(descriptor, settings=settings, preset="karaoke", codec="flac") as separator:
+        separator.save_to_file({"song": noise()}, "in.wav", tmp_path, "{instrument}.{codec}")
+        assert [*separator.separate(noise())] == ["karaoke"]
+        song = separator.separate_to_file(source, tmp_path)
+        own = separator.separate_to_file(source, tmp_path, codec="opus")
+    assert not song.stems
+    assert [found.mixes["karaoke"].path.name for found in (song, own)] == ["karaoke.flac", "karaoke.opus"]
+
+
 def test_best_quality_of_a_part_hears_what_is_around_it(separator: Separator, tmp_path: Path) -> None:
     source, rate = tmp_path / "song.wav", 44100
     separator.save_to_file({"song": noise(rate)}, "in.wav", tmp_path, "{instrument}.{codec}")

@@ -7,6 +7,21 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from spleeter_microservice.separation.options import Option, SeparationOptions, declared_options
+from spleeter_microservice.separation.presets import PRESETS, with_preset
+
+
+class ListPresets(argparse.Action):
+    """A flag that prints the presets and ends the program."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(nargs=0, **arguments)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Print the presets."""
+        for preset in PRESETS.values():
+            print(f"{preset.name}: {preset.purpose}")
+            print("  " + ", ".join(f"{name}: {value}" for name, value in preset.options.items()))
+        parser.exit()
 
 
 def add_options(parser: argparse.ArgumentParser, names: Collection[str] | None = None) -> None:
@@ -17,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser, names: Collection[str] | None =
             parser.add_argument(
                 *flags,
                 dest=option.name,
-                default=None if option.best is not None or option.default == () else option.default,
+                default=argparse.SUPPRESS,  # what is not chosen may come from a preset
                 help=_help(option),
                 **_value(option),
             )
@@ -30,7 +45,8 @@ def read_options(arguments: argparse.Namespace) -> SeparationOptions:
         ConfigurationError: if a value is impossible.
     """
     names = {option.name for option in declared_options()}
-    options = SeparationOptions(**{name: value for name, value in vars(arguments).items() if name in names})
+    chosen = with_preset({name: value for name, value in vars(arguments).items() if name in names})
+    options = SeparationOptions(**{name: value for name, value in chosen.items() if name in names})
     options.check()
     return options
 

@@ -17,7 +17,7 @@ from spleeter_microservice.cli.buckets import BucketPath, named_path
 from spleeter_microservice.cli.exit_statuses import SOME_FAILED
 from spleeter_microservice.cli.models import find_or_pull
 from spleeter_microservice.cli.official import add_official_flags, read_official_flags
-from spleeter_microservice.cli.options import add_options, read_options
+from spleeter_microservice.cli.options import ListPresets, add_options, read_options
 from spleeter_microservice.cli.pipes import STANDARD_INPUT, print_file, spool_standard_input
 from spleeter_microservice.cli.plan import Song, plan_songs
 from spleeter_microservice.cli.record import made_from
@@ -26,6 +26,7 @@ from spleeter_microservice.cli.song_files import find_songs
 from spleeter_microservice.errors import ConfigurationError, NotAudioError
 from spleeter_microservice.models.catalogue import CATALOGUE
 from spleeter_microservice.processes.interruption import interruptible
+from spleeter_microservice.separation.presets import default_model
 from spleeter_microservice.separation.stem_paths import FILENAME_FORMAT
 from spleeter_microservice.settings import Settings
 
@@ -60,9 +61,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--model",
         dest="model",
         metavar="MODEL",
-        default="spleeter:2stems",
         help=f"{', '.join(entry.name for entry in CATALOGUE)}, a variant from models list, any of Deezer's "
-        "behind spleeter:, or a configuration file in Spleeter's format (default: %(default)s)",
+        "behind spleeter:, or a configuration file in Spleeter's format (default: spleeter:2stems)",
     )
     add(
         "-o",
@@ -96,6 +96,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     stdout_help = "write this stem of a single song to standard output, and no other"
     add("--stdout", metavar="STEM", help=stdout_help)
     add_options(parser)
+    add("--list-presets", action=ListPresets, help="print the presets and their options")
     report_help = "write the measurements of each song to a file, as JSON; - is standard output, like --json"
     add("--report", metavar="FILE", type=Path, help=report_help)
     add("--json", action="store_true", help="print the report instead of text")
@@ -207,12 +208,12 @@ def _prepare(
     from spleeter_microservice.models.provide import identify_model, open_store
     from spleeter_microservice.separation.separator import load_separator
 
-    loaded = None
+    loaded, name = None, arguments.model or default_model(options.preset)
     if arguments.dry_run:
         store = open_store(settings.models_dir, settings.models_url)
-        architecture, weights_sha256 = identify_model(arguments.model, store, settings.checkpoints_dir)
+        architecture, weights_sha256 = identify_model(name, store, settings.checkpoints_dir)
     else:
-        model = find_or_pull(arguments.model, settings)
+        model = find_or_pull(name, settings)
         architecture, weights_sha256 = model.architecture, model.manifest.weights_sha256
         _logger.info("%s: %s, weights %s", model.name, model.folder, weights_sha256)
     names = options.outputs(architecture.stems)

@@ -87,7 +87,8 @@ class JobOptions(SeparationOptions):
     def digest(self, result_version: str) -> str:
         """Return a hash of everything that decides the result; the version says which model does."""
         deciding = self.to_json() | {"result_version": result_version, "only": sorted(self.only)}
-        del deciding["metadata"], deciding["callback_url"], deciding["destination_url"], deciding["model"]
+        for other in ("metadata", "callback_url", "destination_url", "model", "preset"):
+            del deciding[other]
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
 

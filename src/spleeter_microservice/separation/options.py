@@ -27,6 +27,7 @@ from spleeter_microservice.separation.mixes import (
     refuse_unknown,
     track_recipes,
 )
+from spleeter_microservice.separation.presets import PRESETS
 
 _LOWEST_LOUDNESS = -70  # LUFS; EBU R 128 does not measure less
 _SECONDS = 1e6  # far more than any song lasts, and still exact to a sample in double precision
@@ -130,6 +131,11 @@ def option(default: Any, help: str, **facts: Any) -> Any:  # noqa: A002  (what a
 class SeparationOptions:
     """What a caller can choose about the separation of one song."""
 
+    preset: str | None = option(
+        None,
+        "Options for a purpose; those that you choose yourself win.",
+        choices=tuple(PRESETS),
+    )
     codec: str = option("wav", "Format of the stems.", flags=("-c", "--codec"), choices=tuple(CODECS))
     bitrate: str | None = option(
         None,

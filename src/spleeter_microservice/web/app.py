@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from spleeter_microservice.observability.tracing import is_tracing, tracer_provider
-from spleeter_microservice.web import health, limits, metrics, models, page, problem_handler
+from spleeter_microservice.web import health, limits, metrics, models, page, presets, problem_handler
 from spleeter_microservice.web.downloads import routes as downloads
 from spleeter_microservice.web.downloads import signed_routes
 from spleeter_microservice.web.health import Readiness
@@ -81,7 +81,7 @@ def create_app(services: Services) -> FastAPI:
     problem_handler.install(app)
     _add_middleware(app, services.config)
     keyed = [Depends(refuse_unknown_query)]
-    for module in (separations, events, downloads, separate_now, uploads, models, limits):
+    for module in (separations, events, downloads, separate_now, uploads, models, limits, presets):
         app.include_router(module.router, dependencies=keyed)
         app.include_router(heads_of(module.router), dependencies=keyed)
     for module in (signed_routes, health, metrics, page):

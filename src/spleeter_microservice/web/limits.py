@@ -75,8 +75,8 @@ class Format(BaseModel):
     title: str = Field(description="Name that people know it by.", examples=["MP3"])
     extension: str = Field(description="Ending of the files' names.", examples=["mp3"])
     media_type: str = Field(examples=["audio/mpeg"])
-    bit_depths: list[str] = Field(description="Values of `bit_depth`, 16 being the default; empty if lossy.")
-    bitrates: Bitrates | None = Field(description="Null if lossless.")
+    bit_depths: list[str] = Field(description="Values of `bit_depth`; empty if always lossy.")
+    bitrates: Bitrates | None = Field(description="Null if always lossless.")
 
 
 class Estimate(schemas.Queue):
@@ -190,7 +190,7 @@ def _format(codec: Codec) -> Format:
     if codec.kilobits:
         low, high = (1000 * kilobits for kilobits in codec.kilobits)
         steps = [1000 * step for step in codec.steps]
-        bitrates = Bitrates(minimum=low, maximum=high, default=DEFAULT_BITRATE, steps=steps)
+        bitrates = Bitrates(minimum=low, maximum=high, default=codec.default_bitrate, steps=steps)
     return Format(
         codec=codec.name,
         title=codec.title,

@@ -10,6 +10,7 @@ import pytest
 
 from spleeter_microservice.access.rate_limit import Rate
 from spleeter_microservice.access.shares import Share
+from spleeter_microservice.separation.presets import PRESETS
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
 from tests.support.memory_access import MemoryRateLimiter
@@ -49,6 +50,17 @@ async def test_limits_are_those_that_the_service_enforces(ann: httpx.AsyncClient
     bitrates = formats["opus"]["bitrates"]
     assert bitrates == {"minimum": 6000, "maximum": 510_000, "default": "128k", "steps": []}
     assert limits["estimate"] is None
+
+
+async def test_presets_can_be_listed_and_chosen(ann: httpx.AsyncClient) -> None:
+    presets = (await ann.get("/v1/presets")).json()["presets"]
+    assert [preset["name"] for preset in presets] == [*PRESETS]
+    answer = await ann.post("/v1/separations", files={"file": ("a.wav", song())}, data={"preset": "karaoke"})
+    karaoke = presets[0]
+    assert karaoke["purpose"]
+    options = answer.json()["options"]
+    assert options["preset"] == "karaoke"
+    assert {name: options[name] for name in karaoke["options"]} == karaoke["options"]
 
 
 async def test_extensions_are_those_that_the_operator_allows(

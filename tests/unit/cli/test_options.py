@@ -45,6 +45,17 @@ def test_flags_of_several_values_can_be_repeated_or_have_lists() -> None:
     ) == (SeparationOptions(only=("vocals", "bass", "drums"), without=("bass",), mixes={"a": "b", "c": "c"}))
 
 
+def test_a_preset_stands_for_flags_and_gives_way_to_them() -> None:
+    assert parsed("--preset", "karaoke", "-b", "96k") == SeparationOptions(
+        preset="karaoke",
+        mixes={"karaoke": "instrumental"},
+        only=("karaoke",),
+        level="prevent-clipping",
+        codec="mp3",
+        bitrate="96k",
+    )
+
+
 def test_an_impossible_value_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="offset"):
         parsed("--offset", "-1")

@@ -19,6 +19,7 @@ WAITING: dict[str, Any] = {
     "options": {option.name: _OPTIONS[option.name] for option in HTTP_OPTIONS}
     | {
         "stems": 2,
+        "model": None,
         "only": ["vocals"],
         "callback_url": None,
         "destination_url": None,

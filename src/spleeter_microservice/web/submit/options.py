@@ -42,6 +42,7 @@ from spleeter_microservice.separation.mixes import (
     read_mixes,
 )
 from spleeter_microservice.separation.options import Option, SeparationOptions
+from spleeter_microservice.separation.presets import with_preset
 from spleeter_microservice.storage.bucket_urls import is_bucket_url
 from spleeter_microservice.storage.buckets import Buckets
 from spleeter_microservice.web.problem_handler import invalid_fields
@@ -447,7 +448,7 @@ def _no_number(name: str) -> NoReturn:
 
 def _validated(values: Mapping[str, Any]) -> SubmissionForm:
     try:
-        form: SubmissionForm = SubmissionForm.model_validate(values)
+        form: SubmissionForm = SubmissionForm.model_validate(with_preset(values))
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
         for item in found:

@@ -63,8 +63,8 @@ async def test_a_new_separation_repeats_the_requested_options(ann: httpx.AsyncCl
     assert answer.status_code == 202
     assert answer.headers["location"] == body["url"] == f"/v1/separations/{body['id']}"
     assert body["options"] == {
-        "stems": 4, "model": None, "codec": "mp3", "bitrate": "192k", "offset": 1.0, "duration": 1.5,
-        "bandwidth": "16kHz", "mwf": True, "quality": "best", "only": ["drums", "bass"],
+        "preset": None, "stems": 4, "model": None, "codec": "mp3", "bitrate": "192k", "offset": 1.0,
+        "duration": 1.5, "bandwidth": "16kHz", "mwf": True, "quality": "best", "only": ["drums", "bass"],
         "callback_url": "https://example.com/hook", "retention_hours": 2.0,
         "damaged": "refuse", "track": "eng", "keep_delay": True, "dither": True,
         "mixes": {"karaoke": "instrumental+vocals@-18dB"}, "without": ["drums"],

@@ -217,12 +217,12 @@ def test_metadata_are_texts(value: Any) -> None:
 def test_a_model_decides_the_stems_and_the_bandwidth() -> None:
     wide = replace(MODEL, name="4stems-16kHz", bandwidth="16kHz")
     form = from_form([("model", "4stems-16kHz"), ("stems", "4"), ("quality", "best")])
-    form.check(CONFIG, UrlPolicy())
+    check(form)
     options = form.job_options(wide)
     assert (options.model, options.stems, options.bandwidth) == ("4stems-16kHz", 4, "16kHz")
     assert options.digest("v1") == replace(options, model=None).digest("v1")
     full = from_form([("model", "4stems-16kHz"), ("bandwidth", "full")])
-    full.check(CONFIG, UrlPolicy())
+    check(full)
     assert full.job_options(wide).bandwidth == "full"
 
 
@@ -236,7 +236,7 @@ def test_a_model_decides_the_stems_and_the_bandwidth() -> None:
 )
 def test_what_contradicts_the_model_is_refused(model: str, field: str, text: str) -> None:
     with pytest.raises(InvalidFieldsError, match=f"model {model}") as caught:
-        from_form([("model", model), (field, text)]).check(CONFIG, UrlPolicy())
+        check(from_form([("model", model), (field, text)]))
     assert [*caught.value.fields] == [field]
 
 
