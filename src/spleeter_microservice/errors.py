@@ -129,6 +129,12 @@ class NoSuchTrackError(InputError, code="no-such-track", exit_status=18):
     public = ""  # the message lists the tracks that it has
 
 
+class NoPicturesError(InputError, code="no-pictures", exit_status=106):
+    """A film was asked for, but the input has no pictures, or only a cover."""
+
+    public = "The file is not a film: it has no pictures. Leave video out."
+
+
 class OutputError(AudioError):
     """The stems cannot be written."""
 

@@ -164,7 +164,7 @@ class Separator:
         with self._turn:
             _, separator = self._load()
             names = chosen.outputs(separator.stems)
-            paths = stem_paths(source, names, Path(destination), filename_format, chosen.codec)
+            paths = stem_paths(source, names, Path(destination), filename_format, chosen.codec, chosen.video)
             song = separate_song(separator, source, paths, chosen)
         for warning in song.warnings:
             logger.warning("%s, at %.2f s: %s", source, warning.position, warning.message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from spleeter_microservice.errors import ConfigurationError
 
@@ -282,6 +283,30 @@ CODECS: Mapping[str, Codec] = {
 }
 
 
+FILMS: Mapping[str, Codec] = {
+    film.name: film
+    for film in (
+        Codec(
+            "mp4",
+            "MP4",
+            "video/mp4",
+            {None: Encoder("mp4", "aac", container_options=_MP4)},
+            kilobits=CODECS["m4a"].kilobits,
+            rates=CODECS["m4a"].rates,
+        ),
+        # Many players of Matroska ignore how much of AAC's first blocks must be skipped.
+        Codec(
+            "mkv",
+            "Matroska",
+            "video/matroska",
+            {"16": Encoder("matroska", "flac", "s16", bits=16)},
+        ),
+    )
+}
+"""Containers of films with new sound, by name."""
+FILM_BITRATE = "256k"
+
+
 @dataclass(frozen=True)
 class OutputFormat:
     """The format that the stems of a song are written in.
@@ -306,13 +331,14 @@ class OutputFormat:
     dither: bool = False
     sample_rate: int | None = None
     channels: int = 2
+    codecs: ClassVar[Mapping[str, Codec]] = CODECS
 
     def __post_init__(self) -> None:
         """Refuse what no encoder can do."""
-        if self.codec not in CODECS:
+        if self.codec not in self.codecs:
             raise ConfigurationError(f"Unknown codec {self.codec!r}. Choose one of {', '.join(CODECS)}.")
         _ = self.encoder, self.bits_per_second
-        codec = CODECS[self.codec]
+        codec = self.kind
         if self.sample_rate is not None and self.sample_rate not in codec.rates:
             raise refused(
                 "sample_rate",
@@ -321,20 +347,25 @@ class OutputFormat:
             )
 
     @property
+    def kind(self) -> Codec:
+        """Codec of this format."""
+        return self.codecs[self.codec]
+
+    @property
     def encoder(self) -> Encoder:
         """Encoder of this format."""
-        return CODECS[self.codec].encoder(self.bit_depth)
+        return self.kind.encoder(self.bit_depth)
 
     @property
     def bits_per_second(self) -> int | None:
         """Bitrate as a number, or None if the encoder is lossless."""
-        bits = CODECS[self.codec].bits_per_second(self.bitrate)
+        bits = self.kind.bits_per_second(self.bitrate)
         return None if self.encoder.bits else bits
 
     @property
     def tracks(self) -> int:
         """Number of sound tracks in a file."""
-        return 1 + len(CODECS[self.codec].tracks)
+        return 1 + len(self.kind.tracks)
 
     @property
     def note(self) -> str:
@@ -343,3 +374,9 @@ class OutputFormat:
         if bits is None or self.bitrate is None or bits == _parse_bitrate(self.bitrate):
             return ""
         return f"{self.codec} cannot have the bitrate {self.bitrate}; {bits // 1000}k, the nearest, is used."
+
+
+class FilmFormat(OutputFormat):
+    """The format of a film whose pictures are copied; ``codec`` is one of ``FILMS``."""
+
+    codecs = FILMS

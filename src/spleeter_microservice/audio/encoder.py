@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,7 +15,8 @@ from av.container import OutputContainer
 from numpy.typing import NDArray
 
 from spleeter_microservice.arrays import Waveform
-from spleeter_microservice.audio.codecs import CODECS, OutputFormat
+from spleeter_microservice.audio.codecs import OutputFormat
+from spleeter_microservice.audio.film import Pictures
 from spleeter_microservice.audio.resampling import Resampler
 from spleeter_microservice.audio.tagging import add_to_header
 from spleeter_microservice.audio.tags import Tags
@@ -44,6 +46,7 @@ class StemEncoder:
         frames: length of the stem, or an estimate; 0 if it is unknown. See ``Encoder.hides_start``.
         seed: seed of the noise of dither, which should differ between the stems of a song.
         tags: tags of the stem; ``tagging.add_to_file`` writes those that FFmpeg cannot.
+        pictures: pictures to copy into the file, if it is a film.
     """
 
     def __init__(
@@ -54,10 +57,11 @@ class StemEncoder:
         frames: float = 0,
         seed: int = 0,
         tags: Tags | None = None,
+        pictures: Pictures | None = None,
     ) -> None:
         self._file = file
         self._encoder = output_format.encoder
-        rate = output_format.sample_rate or CODECS[output_format.codec].nearest_rate(sample_rate)
+        rate = output_format.sample_rate or output_format.kind.nearest_rate(sample_rate)
         self._container: OutputContainer = av.open(
             file,
             mode="w",
@@ -66,11 +70,15 @@ class StemEncoder:
                 name: value.format(rate=rate) for name, value in self._encoder.container_options
             },
         )
+        self._pictures = pictures
+        if pictures:
+            pictures.add_to(self._container)
+        late = pictures.late if pictures else 0.0
         self._tracks = [
-            _Track(self._container, output_format, sample_rate, rate, seed + number)
+            _Track(self._container, output_format, sample_rate, rate, seed + number, late)
             for number in range(output_format.tracks)
         ]
-        for track, name in zip(self._tracks[1:], CODECS[output_format.codec].tracks, strict=True):
+        for track, name in zip(self._tracks[1:], output_format.kind.tracks, strict=True):
             track.name(name)
         if tags:
             add_to_header(self._container, self._encoder.muxer, tags)
@@ -107,6 +115,8 @@ class StemEncoder:
         """
         for track in self._tracks:
             self._mux(track.finish(frames))
+        if self._pictures:
+            self._pictures.write_until(self._container, math.inf)
         self._container.start_encoding()  # writes the header, if nothing else was written
         self._container.close()
 
@@ -118,6 +128,8 @@ class StemEncoder:
     def _mux(self, packets: Iterable[_Packet]) -> None:
         for packet in packets:
             self._container.mux(packet)
+        if self._pictures:
+            self._pictures.write_until(self._container, self._tracks[0].seconds)
         largest = self._encoder.largest
         if largest and self._file.tell() > largest - _CLOSING:
             raise EncodingError(
@@ -135,23 +147,36 @@ class _Track:
         sample_rate: sample rate of what is written, in Hz.
         rate: sample rate of the track in Hz.
         seed: seed of the noise of dither.
+        late: seconds by which the song begins later than the file.
 
     Attributes:
         clipped_samples: number of samples, in all channels, that were beyond full scale and clamped.
     """
 
     def __init__(
-        self, container: OutputContainer, output_format: OutputFormat, sample_rate: int, rate: int, seed: int
+        self,
+        container: OutputContainer,
+        output_format: OutputFormat,
+        sample_rate: int,
+        rate: int,
+        seed: int,
+        late: float,
     ) -> None:
         self.clipped_samples = 0
         self._noise = np.random.default_rng(seed) if output_format.dither else None
         self._encoder = output_format.encoder
         self._channels = output_format.channels
         self._sample_rate, self._rate = sample_rate, rate
+        self._late = round(late * rate)
         self._stream = self._add_stream(container, output_format)
         self._resampler = Resampler(sample_rate, rate, self._channels)
         self._block = int(self._stream.codec_context.frame_size)  # frames that are encoded at once
         self._sent = 0  # frames of the song sent to the encoder; negative before its start
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of the song that were sent to the encoder."""
+        return self._sent / self._rate
 
     def name(self, name: str) -> None:
         """Name the track for programs that do not know the manifest of a file of all stems."""
@@ -225,7 +250,7 @@ class _Track:
             layout=self._layout,
         )
         frame.sample_rate = self._rate
-        frame.pts = self._sent
+        frame.pts = self._late + self._sent
         self._sent += len(samples)
         return self._stream.encode(frame)
 

@@ -62,8 +62,10 @@ class AudioReader:
         announced_duration: seconds that the file claims to last, sometimes an estimate, or None.
         expected_frames: estimated total length of the blocks in frames, or None if unknown.
         frames: number of frames in the blocks so far.
+        film: name of the container for the pictures, ``mp4`` or ``mkv``, or None if there are none.
         track: the sound track that is read.
         start_time: seconds by which the sound begins later than the rest of the file.
+        late: seconds by which the first block belongs later than the beginning of the file.
         tags: the tags that stems may have, or None.
         warnings: what was found to be odd so far; complete after the last block.
 
@@ -122,9 +124,11 @@ class AudioReader:
         self.source_channels = int(self._part.layout.nb_channels)
         self.codec_name = str(context.codec.name)
         self.format_name = str(self._part.container.format.name)
+        self.film = tracks.film_container(self._part.container)
         self.track = tracks.describe(self._part.container, self._part.stream)
         self.start_time = tracks.start_time(self._part.container, self._part.stream)
         self._delay = self.start_time if keep_delay else 0.0
+        self.late = self.start_time - self._delay
         self.expected_frames = self._expected_frames()
 
     def __enter__(self) -> Self:

@@ -14,6 +14,7 @@ from typing import BinaryIO, NoReturn
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from spleeter_microservice.audio import tracks
 from spleeter_microservice.audio.parts import Part, Structure
@@ -23,6 +24,7 @@ from spleeter_microservice.errors import (
     EmptyInputError,
     EncryptedInputError,
     InputError,
+    NoPicturesError,
     NotAudioError,
     TruncatedInputError,
     UnreadableInputError,
@@ -39,6 +41,7 @@ DEMUXERS = (
 _READ_SIZE = 1 << 16  # bytes
 _LARGEST_HEAD = 16 << 20  # bytes before an MP3's sound in which tags are looked for
 _NO_PICTURES = {"max_pixels": "1"}  # a small file may have pictures that take all memory once decoded
+_PICTURES = {"max_pixels": str(1 << 26)}  # some containers leave their size to the decoder
 
 
 class View:
@@ -184,6 +187,21 @@ class AudioFile:
             container.close()
             raise
 
+    def open_pictures(self) -> tuple[InputContainer, VideoStream]:
+        """Open the file for its pictures.
+
+        Raises:
+            NoPicturesError: if it has none but covers.
+            InputError: if it cannot be opened.
+        """
+        if len(self.structure.parts) == 1:
+            view = View(self._file, self.structure.parts[0])
+            container = _open_container(self._path, view, self.structure, "replace", pictures=True)
+            if stream := tracks.find_pictures(container):
+                return container, stream
+            container.close()
+        raise NoPicturesError(f"{self._path} is not a film: it has no pictures. Leave video out.")
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
@@ -216,9 +234,17 @@ def _refuse_encrypted(path: Path, structure: Structure) -> None:
 
 
 def _open_container(
-    path: Path, view: View, structure: Structure, invalid_text: str, container_format: str | None = None
+    path: Path,
+    view: View,
+    structure: Structure,
+    invalid_text: str,
+    container_format: str | None = None,
+    *,
+    pictures: bool = False,
 ) -> InputContainer:
     options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "", "err_detect": "crccheck"}
+    if pictures:
+        options["fflags"] = "+genpts"  # AVI has no times of display
     try:
         # FFmpeg does not see the path, which it might read as a URL, and `io_open` refuses every
         # other file that the container refers to.
@@ -226,7 +252,7 @@ def _open_container(
             view,
             mode="r",
             format=container_format,
-            options=_NO_PICTURES,
+            options=_PICTURES if pictures else _NO_PICTURES,
             container_options=options,
             metadata_errors=invalid_text,
             buffer_size=_READ_SIZE,

@@ -12,6 +12,9 @@ if TYPE_CHECKING:  # a worker needs the track's description, but not PyAV, which
     from av.audio.stream import AudioStream
     from av.container import InputContainer
     from av.stream import Stream
+    from av.video.stream import VideoStream
+
+_IN_MP4 = frozenset(("h264", "hevc", "libdav1d", "av1", "mpeg4", "vp9", "libvpx-vp9"))
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,35 @@ def describe(container: InputContainer, stream: AudioStream) -> AudioTrack:
 
 def start_time(container: InputContainer, stream: AudioStream) -> float:
     """Return the seconds by which a stream begins later than the first of all sounds and pictures."""
-    begins = [_begin(other) for other in (*container.streams.audio, *container.streams.video)]
-    return max(
-        0.0, (_begin(stream) or 0.0) - min((begin for begin in begins if begin is not None), default=0.0)
-    )
+    return max(0.0, (_begin(stream) or 0.0) - beginning(container))
+
+
+def beginning(container: InputContainer) -> float:
+    """Return the time of the first of all sounds and pictures, in seconds."""
+    begins = [_begin(stream) for stream in (*container.streams.audio, *container.streams.video)]
+    return min((begin for begin in begins if begin is not None), default=0.0)
+
+
+def find_pictures(container: InputContainer) -> VideoStream | None:
+    """Return the first stream of pictures that is not a cover."""
+    from av.stream import Disposition  # noqa: PLC0415
+
+    for stream in container.streams.video:
+        context: object = stream.codec_context  # None without a decoder, despite PyAV's type
+        if context is not None and not stream.disposition & Disposition.attached_pic:
+            return stream
+    return None
+
+
+def film_container(container: InputContainer) -> str | None:
+    """Return the name of the container that can hold a film's pictures, or None if there are none.
+
+    Whatever MP4 holds in a way that players understand stays there; Matroska holds everything.
+    """
+    if (stream := find_pictures(container)) is None:
+        return None
+    is_mp4 = container.format.name.startswith("mov,mp4") and stream.codec_context.name in _IN_MP4
+    return "mp4" if is_mp4 else "mkv"
 
 
 def _begin(stream: Stream) -> float | None:

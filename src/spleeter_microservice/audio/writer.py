@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.encoder import StemEncoder
+from spleeter_microservice.audio.film import Pictures
 from spleeter_microservice.audio.tagging import add_to_file
 from spleeter_microservice.audio.tags import Tags
 from spleeter_microservice.errors import (
@@ -45,6 +46,7 @@ class AudioWriter:
         sample_rate: sample rate of what is written, in Hz.
         frames: its length, or an estimate; 0 if it is unknown.
         tags: tags of the stem, if it has any.
+        pictures: pictures to copy into the file, if it is a film.
 
     Raises:
         UnwritableOutputError: if the directory cannot be created or written to, or the path is a directory.
@@ -59,6 +61,7 @@ class AudioWriter:
         sample_rate: int = 44100,
         frames: float = 0,
         tags: Tags | None = None,
+        pictures: Pictures | None = None,
     ) -> None:
         self._path = path
         self._format, self._tags = output_format, tags
@@ -76,7 +79,7 @@ class AudioWriter:
             self._file = _WatchedFile(self._temporary)
             self._lock = lock(self._temporary)  # so that it does not look abandoned
             seed = zlib.crc32(os.fsencode(self._path.name))  # each time the same, but of each stem its own
-            self._encoder = StemEncoder(self._file, output_format, sample_rate, frames, seed, tags)
+            self._encoder = StemEncoder(self._file, output_format, sample_rate, frames, seed, tags, pictures)
 
     def __enter__(self) -> Self:
         return self

@@ -59,7 +59,9 @@ def plan_songs(
     for position in sorted(range(len(found)), key=lambda position: not claims[position]):
         source, below = found[position]
         output = arguments.output / below
-        paths = stem_paths(files[position], names, output, arguments.filename_format, options.codec)
+        paths = stem_paths(
+            files[position], names, output, arguments.filename_format, options.codec, options.video
+        )
         song = Song(source, files[position], paths)
         conflict = next((path for path in paths.values() if real_path(path) in owners), None)
         if conflict and (claims[position] or _opens(song, options)):

@@ -115,10 +115,15 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """
     options = read_options(arguments)
     adapter = read_official_flags(arguments)
-    if adapter and (options.sample_rate or options.channels != "stereo" or options.output_format.tracks > 1):
+    if adapter and (
+        options.sample_rate
+        or options.channels != "stereo"
+        or options.output_format.tracks > 1
+        or options.video
+    ):
         raise ConfigurationError(
             "An audio adapter writes each stem in stereo at the model's sample rate. "
-            "Leave out --sample-rate, --channels and -c stem.mp4, or -a."
+            "Leave out --sample-rate, --channels, --video and -c stem.mp4, or -a."
         )
     found = _find(arguments)
     _refuse_combinations(arguments, len(found))

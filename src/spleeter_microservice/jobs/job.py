@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, Literal
 from uuid import UUID
 
+from spleeter_microservice.audio.codecs import CODECS, FILMS, Codec
 from spleeter_microservice.separation.options import SeparationOptions, option
 
 DEFAULT_RETENTION = timedelta(hours=24)
@@ -54,6 +55,7 @@ class JobOptions(SeparationOptions):
         callback_url: address that is called when the job ends.
         destination_url: folder in a bucket that the stems are written to, or a pre-signed address for each
             name, whose query is secret.
+        container: name of the container of films (``audio.codecs.FILMS``).
     """
 
     bandwidth: str = option(
@@ -68,6 +70,11 @@ class JobOptions(SeparationOptions):
     metadata: Mapping[str, str] = field(default_factory=dict)
     callback_url: str | None = None
     destination_url: str | Mapping[str, str] | None = None
+    container: str = "mp4"
+
+    def codec_of(self, output: str) -> Codec:
+        """Return what a stem, mix or film is written in."""
+        return FILMS[self.container] if output in self.video else CODECS[self.codec]
 
     @property
     def separation(self) -> SeparationOptions:

@@ -30,4 +30,5 @@ def _facts(request: Message) -> Message:
             "duration": None if frames is None else frames / reader.sample_rate,
             "sample_rate": reader.source_sample_rate,
             "channels": reader.source_channels,
+            "film": reader.film,
         }

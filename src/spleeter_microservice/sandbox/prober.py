@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from spleeter_microservice.access.shares import Turns
+from spleeter_microservice.audio.codecs import FILMS
 from spleeter_microservice.errors import (
     InferenceCrashedError,
     InferenceStalledError,
@@ -44,6 +45,7 @@ class AudioFacts:
         duration: duration in seconds, or None if only decoding everything would tell.
         sample_rate: sample rate in Hz.
         channels: number of channels.
+        film: name of the container for its pictures, if it is a film.
     """
 
     format: str
@@ -51,6 +53,7 @@ class AudioFacts:
     duration: float | None
     sample_rate: int
     channels: int
+    film: str | None = None
 
 
 @dataclass(frozen=True)
@@ -199,6 +202,7 @@ def _facts(process: InferenceProcess, reply: Message, path: Path) -> AudioFacts:
             duration=None if reply["duration"] is None else float(reply["duration"]),
             sample_rate=int(reply["sample_rate"]),
             channels=int(reply["channels"]),
+            film=reply["film"] and FILMS[reply["film"]].name,
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ProtocolError("the facts are incomplete") from error

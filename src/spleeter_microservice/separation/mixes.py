@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from spleeter_microservice.audio.codecs import refused
 from spleeter_microservice.errors import ConfigurationError
@@ -61,13 +62,15 @@ def name_without(stems: Iterable[str]) -> str:
     return "_".join(["no", *stems])
 
 
-def check_mixes(mixes: Mapping[str, str], without: Collection[str]) -> None:
+def check_mixes(
+    mixes: Mapping[str, str], without: Collection[str], video: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Raise an error if no model can make the mixes.
 
     Raises:
         ConfigurationError: if a name or an expression is malformed, or two mixes cannot both be files.
     """
-    names = [*mixes, *([name_without(without)] if without else [])]
+    names = [*mixes, *([name_without(without)] if without else []), *video]
     if len(names) > MOST_MIXES:
         raise ConfigurationError(f"{len(names)} mixes are requested. Ask for at most {MOST_MIXES}.")
     for name in names:
@@ -78,12 +81,17 @@ def check_mixes(mixes: Mapping[str, str], without: Collection[str]) -> None:
             )
     if len({name.lower() for name in names}) < len(names):
         raise ConfigurationError(f"Two of the mixes {', '.join(names)} have the same name. Rename one.")
-    for expression in mixes.values():
+    for expression in (*mixes.values(), *video.values()):
         _terms(expression)
 
 
-def recipes(mixes: Mapping[str, str], without: Collection[str], stems: Collection[str]) -> dict[str, Recipe]:
-    """Return the recipe of each mix that a model with these stems can make.
+def recipes(
+    mixes: Mapping[str, str],
+    without: Collection[str],
+    stems: Collection[str],
+    video: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Recipe]:
+    """Return the recipe of each mix, and of each film's sound, that a model with these stems can make.
 
     Raises:
         ConfigurationError: if a mix needs a stem that the model does not have, or has a stem's name.
@@ -91,6 +99,7 @@ def recipes(mixes: Mapping[str, str], without: Collection[str], stems: Collectio
     made = {name: _recipe(name, expression, stems) for name, expression in mixes.items()}
     if without:
         made[name_without(without)] = _all_but(without, stems)
+    made |= {name: made.get(mix) or _recipe(name, mix, stems) for name, mix in video.items()}
     for name in made:
         if name.lower() in {stem.lower() for stem in stems}:
             raise ConfigurationError(f"The mix {name} has the name of a stem. Choose another name for it.")

@@ -259,6 +259,13 @@ class SeparationOptions:
     level_each: bool = option(
         False, "Change the level of each file by a factor of its own, so that each has the loudness itself."
     )
+    video: Mapping[str, str] = option(
+        (),
+        "Film to write as well: the pictures of the input with a stem or a mix as their sound, such as "
+        "karaoke_film=instrumental. Can be repeated.",
+        unit="name=mix",
+        example={"karaoke_film": "instrumental"},
+    )
 
     def __post_init__(self) -> None:
         """Choose what depends on the quality and was left open, and read names, mixes and whole numbers.
@@ -270,6 +277,7 @@ class SeparationOptions:
             ("only", read_names),
             ("without", read_names),
             ("mixes", read_mixes),
+            ("video", read_mixes),
             ("level", str),
         ):
             object.__setattr__(self, name, read(getattr(self, name)))
@@ -295,7 +303,7 @@ class SeparationOptions:
             raise refused(
                 "channels", f"The codec {self.codec} cannot have one channel. Choose another, or stereo."
             )
-        if CODECS[self.codec].tracks and (self.only or self.mixes or self.without):
+        if CODECS[self.codec].tracks and (self.only or self.mixes or self.without or self.video):
             raise refused(
                 "codec",
                 f"The codec {self.codec} writes the mix and all stems into one file. Leave out the choice of "
@@ -329,9 +337,20 @@ class SeparationOptions:
         """
         for declared in declared_options(type(self)):
             declared.check(getattr(self, declared.name))
-        check_mixes(self.mixes, self.without)
+        check_mixes(self.mixes, self.without, self.video)
+        self.check_together()
+
+    def check_together(self) -> None:
+        """Raise an error if options do not go together, whatever the song and the model.
+
+        Raises:
+            ConfigurationError: whose ``fields`` has the name of the option.
+        """
         self.check_level()
         _ = self.output_format
+        if self.video and (self.offset or self.duration):
+            reason = "A film keeps all of its pictures. Leave out the offset and the duration, or the film."
+            raise refused("video", reason)
 
     @property
     def loudness(self) -> float | None:
@@ -363,17 +382,17 @@ class SeparationOptions:
 
     @property
     def mix_names(self) -> tuple[str, ...]:
-        """Names of the mixes, in the order of ``recipes``."""
-        return (*self.mixes, *([name_without(self.without)] if self.without else []))
+        """Names of the mixes and films, in the order of ``recipes``."""
+        return (*self.mixes, *([name_without(self.without)] if self.without else []), *self.video)
 
     def recipes(self, stems: Collection[str]) -> dict[str, Recipe]:
-        """Return the recipe of each mix of a model's stems; see ``mixes.recipes``.
+        """Return the recipe of each mix and film of a model's stems; see ``mixes.recipes``.
 
         A file of all stems is measured and played like their sum.
         """
         if self.track_recipes(stems):
             return {ALL_STEMS: dict.fromkeys(stems, 1.0)}
-        return recipes(self.mixes, self.without, stems)
+        return recipes(self.mixes, self.without, stems, self.video)
 
     def track_recipes(self, stems: Collection[str]) -> dict[str, Recipe]:
         """Return the recipes of the tracks behind the mix, if a file has all stems; else there are none."""

@@ -9,13 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, nullcontext, suppress
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 import numpy as np
 
 from spleeter_microservice.arrays import Waveform
-from spleeter_microservice.audio.codecs import OutputFormat
+from spleeter_microservice.audio.codecs import FILM_BITRATE, FilmFormat, OutputFormat
 from spleeter_microservice.audio.decoder import Check
+from spleeter_microservice.audio.film import Film
 from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.audio.resampling import Resampler
 from spleeter_microservice.audio.tags import Tags
@@ -80,6 +82,7 @@ def separate_song(
             separator.sample_rate,
             song.expected_samples,
             song.reader.tags,
+            song.films,
         ) as stems,
         Leveller(options, paths, separator.sample_rate, song.output_format.channels)
         if changes_level
@@ -186,6 +189,7 @@ class _Input:
     Attributes:
         reader: its latest pass.
         output_format: format of the stems.
+        films: the films to write, by name.
         expected_samples: estimated number of all samples for the model, or 0 if that is unknown.
     """
 
@@ -206,6 +210,8 @@ class _Input:
         except BaseException:
             self.reader.close()
             raise
+        film = FilmFormat(self.reader.film or "mp4", FILM_BITRATE, channels=self.output_format.channels)
+        self.films = {name: Film(path, self.reader.late, film) for name in options.video}
         self.expected_samples = (self.reader.expected_frames or 0) * sample_rate / self.reader.sample_rate
 
     def blocks(self) -> Iterator[Waveform]:
@@ -256,14 +262,19 @@ class Stems:
         sample_rate: int = 44100,
         frames: float = 0,
         tags: Tags | None = None,
+        films: Mapping[str, Film] = MappingProxyType({}),
     ) -> None:
         self._stack = ExitStack()
-        self._paths = paths
+        self._paths, self._films = paths, films
         self._writers: dict[str, AudioWriter] = {}
         with self._stack:
             for name, path in paths.items():
                 own = tags.of_output(name) if tags and output_format.tracks == 1 else tags
-                writer = AudioWriter(path, output_format, sample_rate, frames, own)
+                if film := films.get(name):
+                    pictures = self._stack.enter_context(closing(film.open()))
+                    writer = AudioWriter(path, film.format, sample_rate, frames, None, pictures)
+                else:
+                    writer = AudioWriter(path, output_format, sample_rate, frames, own)
                 self._writers[name] = self._stack.enter_context(writer)
             self._threads = self._stack.enter_context(ThreadPoolExecutor(len(paths) or 1))
             self._stack = self._stack.pop_all()
@@ -281,13 +292,13 @@ class Stems:
         """Complete all files, then rename them to their paths; if one fails, none keeps its path.
 
         Args:
-            frames: length of each file, if it is not that of what was written, rounded.
+            frames: length of each file but a film, if it is not that of what was written, rounded.
 
         Raises:
             OutputError: if a file cannot be completed or renamed.
         """
-        for writer in self._writers.values():
-            writer.finish(frames)
+        for name, writer in self._writers.items():
+            writer.finish(None if name in self._films else frames)
         with ExitStack() as undo:
             for name, writer in self._writers.items():
                 writer.commit()

@@ -14,7 +14,12 @@ FILENAME_FORMAT = "{filename}/{instrument}.{codec}"
 
 
 def stem_paths(
-    source: Path, names: Collection[str], destination: Path, filename_format: str, codec: str
+    source: Path,
+    names: Collection[str],
+    destination: Path,
+    filename_format: str,
+    codec: str,
+    films: Collection[str] = (),
 ) -> dict[str, Path]:
     """Return the path of each stem's file, which is always below the destination.
 
@@ -24,12 +29,14 @@ def stem_paths(
         destination: directory that the names are relative to.
         filename_format: template with ``{filename}``, ``{foldername}``, ``{instrument}``, ``{codec}``.
         codec: name of the codec; ``{codec}`` stands for the extension of its files.
+        films: names of films among these; ``{codec}`` stands for their container.
 
     Raises:
         ConfigurationError: if the template cannot be filled in, or leads out of the destination.
         ConflictingPathsError: if two stems get the same path, or one gets the input's.
     """
     extension = CODECS[codec].extension if codec in CODECS else codec  # an audio adapter may have others
+    container = film_container(source) if films else ""
     paths: dict[str, Path] = {}
     for instrument in names:
         try:
@@ -37,7 +44,7 @@ def stem_paths(
                 filename=_first_telling(source.stem, source.name, "song"),
                 foldername=_first_telling(real_path(source).parent.name, "folder"),
                 instrument=instrument,
-                codec=extension,
+                codec=container if instrument in films else extension,
             )
         except (KeyError, IndexError, ValueError, AttributeError) as error:
             raise ConfigurationError(
@@ -58,6 +65,13 @@ def stem_paths(
             raise ConflictingPathsError(f"The stem {instrument} would overwrite the input {source}.")
         paths[instrument] = path
     return paths
+
+
+def film_container(source: Path) -> str:
+    """Return the name of the container for a film's pictures, which is also the extension of its file."""
+    from spleeter_microservice.audio.film import container_of  # noqa: PLC0415  (a worker has no decoder)
+
+    return container_of(source)
 
 
 def _absolute(path: Path) -> Path:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from spleeter_microservice.access.shares import Bound
-from spleeter_microservice.audio.codecs import CODECS
 from spleeter_microservice.errors import (
     DatabaseUnavailableError,
     DiskFullError,
@@ -192,7 +191,7 @@ class JobSeparator:
         duration = min(options.duration or math.inf, self.limits.audio_seconds + _OVERRUN)
         return SeparationRequest(
             source=source,
-            paths={name: slot.work_folder / f"{name}.{CODECS[options.codec].extension}" for name in wanted},
+            paths={name: slot.work_folder / f"{name}.{options.codec_of(name).extension}" for name in wanted},
             options=replace(options.separation, duration=duration),
             time_limit=self.limits.seconds,
             name=job.input_name or "The file",
@@ -215,7 +214,7 @@ class JobSeparator:
             await self._objects.check(job.tenant, self.limits.stored)
 
     async def _store(self, job: Job, name: str, stem: Stem) -> StoredStem:
-        codec = CODECS[job.options.codec]
+        codec = job.options.codec_of(name)
         key, peaks_key = f"{job.prefix}/stems/{name}.{codec.extension}", f"{job.prefix}/peaks/{name}.json"
         peaks = peaks_document(stem)
         sizes = {key: stem.path.stat().st_size, peaks_key: len(peaks)}

@@ -158,6 +158,7 @@ FORM_BODY: dict[str, Any] = {
             "encoding": {
                 "metadata": {"contentType": "application/json"},
                 "mixes": {"contentType": "application/json"},
+                "video": {"contentType": "application/json"},
                 "file": {"headers": {"Content-Disposition": _FILE_NAME}},
             },
         }

@@ -207,9 +207,7 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
             _refuse("retention_hours", f"At most {hours:g} hours are allowed here.")
         self._check_model()
         try:
-            chosen = JobOptions(**self._chosen)
-            chosen.check_level()
-            _ = chosen.output_format
+            JobOptions(**self._chosen).check_together()
         except ConfigurationError as error:
             raise InvalidFieldsError(error.fields) from error
         if self.callback_url is not None and not config.signing_webhooks:
@@ -269,9 +267,12 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
             callback_url=self.callback_url,
         )
         with _refusing("without"):
-            replace(options, mixes={}, only=()).outputs(model.stems)
+            replace(options, mixes={}, video={}, only=()).outputs(model.stems)
         with _refusing("mixes"):
             check_mixes(options.mixes, options.without)
+            replace(options, video={}, only=()).outputs(model.stems)
+        with _refusing("video"):
+            check_mixes(options.mixes, options.without, options.video)
             names = [*replace(options, only=()).outputs(model.stems)]
         with _refusing("only"):
             outputs = [*options.outputs(model.stems)]
@@ -405,7 +406,7 @@ def _object(text: str) -> Any:
 
 _READERS = {
     name: _reader(schema) for name, schema in SubmissionForm.model_json_schema()["properties"].items()
-} | {"mixes": _mixes}
+} | {"mixes": _mixes, "video": _mixes}
 
 
 def from_form(fields: Iterable[tuple[str, str]]) -> SubmissionForm:
@@ -426,7 +427,11 @@ def from_form(fields: Iterable[tuple[str, str]]) -> SubmissionForm:
         value = _READERS.get(name, str)(text.strip())
         if isinstance(value, list) and isinstance(values.get(name), list):
             values[name] += value
-        elif name == "mixes" and isinstance(value, dict) and not value.keys() & values.get(name, {}).keys():
+        elif (
+            name in ("mixes", "video")
+            and isinstance(value, dict)
+            and not value.keys() & values.get(name, {}).keys()
+        ):
             values[name] = values.get(name, {}) | value
         elif name in values:
             _refuse(name, "The field is sent twice.")

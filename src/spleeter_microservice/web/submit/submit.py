@@ -18,7 +18,7 @@ from fastapi import Request
 
 from spleeter_microservice.access.principal import Principal
 from spleeter_microservice.access.shares import Share
-from spleeter_microservice.audio.codecs import OutputFormat
+from spleeter_microservice.audio.codecs import FILM_BITRATE, FilmFormat, OutputFormat
 from spleeter_microservice.audit.record import Action
 from spleeter_microservice.errors import (
     AntivirusError,
@@ -28,6 +28,7 @@ from spleeter_microservice.errors import (
     IdempotencyConflictError,
     InfectedError,
     InvalidFieldsError,
+    NoPicturesError,
     NoSamplesError,
     RequestError,
     ScanLimitError,
@@ -147,6 +148,13 @@ async def _new_job(
     model = await services.workers.choose(form.stems, form.bandwidth, form.model)
     options = form.job_options(model)
     output_format = _output_format(options, facts)
+    if options.video and not facts.film:
+        error = NoPicturesError("The file is not a film: it has no pictures.")
+        error.fields = {"video": "The file has no pictures. Leave this out, or send a film."}
+        raise error
+    options = replace(options, container=facts.film or options.container)
+    film = FilmFormat(options.container, FILM_BITRATE, channels=output_format.channels)
+    stems = set(options.outputs(model.stems)) - options.video.keys()
     job_id = new_job_id()
     prefix = f"separations/{job_id}"
     return NewJob(
@@ -156,7 +164,8 @@ async def _new_job(
         input_key=f"{prefix}/input",
         input_name=upload.name,
         audio_seconds=seconds,
-        expected_bytes=len(options.outputs(model.stems)) * _expected_bytes(output_format, seconds),
+        expected_bytes=len(stems) * _expected_bytes(output_format, seconds)
+        + len(options.video) * (upload.file.size + _expected_bytes(film, seconds)),
         content_hash=upload.file.sha256,
         options=options,
         result_version=model.result_version,
@@ -197,7 +206,7 @@ def _output_format(options: JobOptions, facts: AudioFacts) -> OutputFormat:
 
 
 def _expected_bytes(output_format: OutputFormat, seconds: float) -> int:
-    """Estimate the size of a file and its preview; a lossless codec is expected to compress nothing."""
+    """Estimate the size of a stem or a film's sound, with its preview; lossless codecs compress nothing."""
     depth = int((output_format.bit_depth or "16").removesuffix("f"))
     lossless = (output_format.sample_rate or _SAMPLE_RATE) * output_format.channels * depth
     bits = output_format.tracks * (output_format.bits_per_second or lossless)
