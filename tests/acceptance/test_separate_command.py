@@ -20,7 +20,7 @@ from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.audio.writer import AudioWriter
 from spleeter_microservice.cli.exit_statuses import SOME_FAILED
 from spleeter_microservice.separation.presets import PRESETS
-from tests.support.films import check_deu, dubbed
+from tests.support.films import check_deu, check_step, dubbed
 from tests.support.separate_command import Command, Run, files
 from tests.support.tagged_songs import SONG, put, seen
 from tests.support.waiting import wait_until
@@ -257,6 +257,15 @@ def test_a_track_comes_at_its_own_rate_and_with_its_delay(here: Run, tmp_path: P
     check_deu((tmp_path / "out" / "film" / stem).read_bytes() for stem in STEMS)
 
 
+def test_a_film_gets_a_mix_as_its_sound(here: Run, tmp_path: Path) -> None:
+    options = ("--track", "deu", "--bandwidth", "full", "--video", "whole=all")
+    mixes = ("--mix", "all=vocals+drums+other", "--only", "all")
+    result = here("-o", "out", *options, *mixes, dubbed(tmp_path))
+    assert result.returncode == 0, result.stderr
+    assert files(tmp_path / "out") == ["film/all.wav", "film/whole.mkv"]
+    check_step((tmp_path / "out" / "film" / "whole.mkv").read_bytes())
+
+
 def test_one_bad_file_does_not_stop_the_others(here: Run, tmp_path: Path) -> None:
     (tmp_path / "text.wav").write_text("not audio at all, but long enough to be looked at closely")
     song(tmp_path / "good.wav", 0.1)
@@ -291,6 +300,11 @@ def test_one_bad_file_does_not_stop_the_others(here: Run, tmp_path: Path) -> Non
         (["-c", "stem.mp4", "song.wav"], errors.ConfigurationError, "such as 4stems"),
         (["-c", "stem.mp4", "--only", "drums", "song.wav"], errors.ConfigurationError, "into one file"),
         (["-c", "opus", "--sample-rate", "source", "song.wav"], errors.ConfigurationError, "48000 Hz"),
+        (["--video", "film=instrumental", "song.wav"], errors.NoPicturesError, "song.wav is not a film"),
+        (["--video", "f=vocals", "-s", "1", "song.wav"], errors.ConfigurationError, "keeps all of its"),
+        (["--video", "f=vocals", "-"], errors.ConfigurationError, "Name its file"),
+        (["--video", "f=strings", "song.wav"], errors.ConfigurationError, "no strings"),
+        (["--video", "f=vocals", "--mix", "f=drums", "song.wav"], errors.ConfigurationError, "same name"),
         ([], errors.ConfigurationError, "No file is named"),
         (["-a", "nowhere.Adapter", "song.wav"], errors.ConfigurationError, "nowhere.Adapter"),
         (["song.wav", "song.wav"], errors.ConflictingPathsError, "belongs to song.wav"),

@@ -17,7 +17,7 @@ import pytest
 from spleeter_microservice.settings import Settings
 from tests.support.audio_files import RATE, noise, read
 from tests.support.descriptors import idle_connections, lowered
-from tests.support.films import check_deu, dubbed
+from tests.support.films import check_deu, check_step, dubbed
 from tests.support.raw_http import request
 from tests.support.service import KEY, Service, running, wait_until_gone
 from tests.support.tagged_songs import SONG, png, put, seen
@@ -118,11 +118,19 @@ def test_a_song_is_separated_over_http(service: Service, clip: Path, tmp_path: P
     assert seen(stem) == SONG | {"title": "Söng (vocals)", "cover": (png(), "image/png", 3), "others": []}
 
 
-def test_a_track_comes_at_its_own_rate_and_with_its_delay(service: Service, tmp_path: Path) -> None:
+def test_a_track_comes_at_its_own_rate_with_its_delay_and_in_its_film(
+    service: Service, tmp_path: Path
+) -> None:
     options = {"track": "deu", "keep_delay": "true", "sample_rate": "source", "channels": "source"}
-    job = service.submit(dubbed(tmp_path), bit_depth="24", bandwidth="full", **options)
-    stems = service.wait_for(job["id"])["stems"]
-    check_deu(service.client.get(stem["url"]).content for stem in stems)
+    video = '{"whole": "vocals+accompaniment"}'
+    job = service.submit(dubbed(tmp_path), bit_depth="24", bandwidth="full", video=video, **options)
+    ended = service.wait_for(job["id"])
+    check_deu(service.client.get(stem["url"]).content for stem in ended["stems"])
+    (film,) = ended["mixes"]
+    assert (film["name"], film["media_type"]) == ("whole", "video/matroska")
+    answer = service.client.get(film["url"])
+    assert (answer.headers["content-type"], len(answer.content)) == ("video/matroska", film["size"])
+    check_step(answer.content)
 
 
 def test_all_stems_of_a_song_come_in_one_file(service: Service, clip: Path, tmp_path: Path) -> None:

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 from av.audio.stream import AudioStream
 
 from tests.support.audio_files import Options, Waveform
 
 SOUND_RATE = 48_000
 PICTURES_PER_SECOND = 25
+FLASH = 0.76
+"""Seconds at which the pictures of a film are white."""
 _SIZE = 32
 
 
@@ -26,7 +29,7 @@ def film(
     video: str = "mpeg4",
     audio: str = "aac",
     pictures: int = 50,
-    flash: int | None = None,
+    early: int = 0,
     rotation: int = 0,
     container_options: Options | None = None,
 ) -> Path:
@@ -40,7 +43,7 @@ def film(
         video: FFmpeg's name of the pictures' encoder.
         audio: FFmpeg's name of the sound's encoder.
         pictures: number of pictures, at 25 per second.
-        flash: number of the only white picture.
+        early: number of pictures before the beginning, which players do not show.
         rotation: degrees by which players turn the pictures.
         container_options: options of the muxer.
     """
@@ -48,7 +51,7 @@ def film(
         screen = container.add_stream(video, rate=PICTURES_PER_SECOND)
         assert isinstance(screen, av.VideoStream)
         screen.width = screen.height = _SIZE
-        screen.pix_fmt = "yuv420p"
+        screen.pix_fmt = "yuv422p10le" if video == "prores" else "yuv420p"
         if rotation:
             screen.set_display_rotation(rotation)
         streams: list[AudioStream] = []
@@ -58,9 +61,10 @@ def film(
             stream.codec_context.layout = "mono" if sound.shape[1] == 1 else "stereo"
             stream.metadata["language"] = language
             streams.append(stream)
-        for number in range(pictures):
+        for number in range(-early, pictures):
             picture = av.VideoFrame(_SIZE, _SIZE, "yuv420p")
-            for plane, value in zip(picture.planes, (235 if number == flash else 16, 128, 128), strict=True):
+            is_white = number == round(FLASH * PICTURES_PER_SECOND)
+            for plane, value in zip(picture.planes, (235 if is_white else 16, 128, 128), strict=True):
                 plane.update(bytes([value]) * plane.buffer_size)
             picture.pts = number
             container.mux(screen.encode(picture))
@@ -79,9 +83,9 @@ def film(
 def dubbed(folder: Path) -> Path:
     """Write a film with two sound tracks, eng and the mono deu, that begin half a second after the pictures.
 
-    The one of deu lasts a second, and clicks a quarter of a second after its beginning.
+    The one of deu lasts a second, and clicks when the pictures flash.
     """
-    sounds = {"eng": click(0.7, 1.0), "deu": click(0.25, 1.0, channels=1)}
+    sounds = {"eng": click(0.7, 1.0), "deu": click(FLASH - 0.5, 1.0, channels=1)}
     return film(folder / "film.mkv", "matroska", sounds, late=0.5, audio="flac")
 
 
@@ -93,7 +97,21 @@ def check_deu(stems: Iterable[bytes]) -> None:
             context = container.streams.audio[0].codec_context
             assert (context.name, context.layout.name, context.rate) == ("pcm_s24le", "mono", SOUND_RATE)
             total += np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
-    assert np.abs(total).argmax() == SOUND_RATE * 3 // 4
+    assert np.abs(total).argmax() == round(SOUND_RATE * FLASH)
+
+
+def check_step(copy: bytes, rotation: int = 0) -> None:
+    """Check that a film clicks within 5 ms of its only white picture, and how players turn its pictures."""
+    with av.open(io.BytesIO(copy), "r") as container:
+        shown = [frame for frame in container.decode(video=0) if (frame.time or 0) >= 0]
+    (flash,) = (frame for frame in shown if np.asarray(frame.to_ndarray(format="gray")).mean() > 128)
+    assert flash.rotation % 360 == rotation
+    mono = av.AudioResampler("fltp", "mono")
+    with av.open(io.BytesIO(copy), "r") as container:
+        frames = [part for frame in container.decode(audio=0) for part in mono.resample(frame)]
+    loudest = max(frames, key=lambda frame: float(np.abs(frame.to_ndarray()).max()))
+    position = int(np.abs(loudest.to_ndarray()[0]).argmax())
+    assert flash.time == pytest.approx((loudest.time or 0) + position / loudest.sample_rate, abs=0.005)
 
 
 def click(at: float, seconds: float, channels: int = 2) -> Waveform:

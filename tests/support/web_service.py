@@ -80,6 +80,7 @@ class WavProber:
 
     def __init__(self) -> None:
         self.probed: list[Path] = []
+        self.film: str | None = None
 
     async def probe(
         self, path: Path, options: SeparationOptions | None = None, tenant: str = ""
@@ -93,7 +94,7 @@ class WavProber:
             if beginning.startswith(mark):
                 raise error(f"{path} is not taken.")
         try:
-            return _facts(path)
+            return replace(_facts(path), film=self.film)
         except EOFError as error:
             raise TruncatedInputError(f"{path} ends too early.") from error
         except wave.Error as error:

@@ -127,6 +127,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         )
     found = _find(arguments)
     _refuse_combinations(arguments, len(found))
+    if options.video and STANDARD_INPUT in (source for source, _ in found):
+        raise ConfigurationError("A film cannot be made of standard input. Name its file.")
     if is_standard_output(arguments.report):
         arguments.report, arguments.json = None, True
     if arguments.report:

@@ -36,7 +36,7 @@ class Deliverer:
         self._buckets = buckets
         self._outgoing = outgoing
 
-    async def deliver(self, job: Job, files: Mapping[str, Path], media_type: str) -> str | None:
+    async def deliver(self, job: Job, files: Mapping[str, Path]) -> str | None:
         """Write files, by their names, to the destination of a job.
 
         Returns:
@@ -48,7 +48,7 @@ class Deliverer:
         try:
             async with limit:
                 for name, path in files.items():
-                    await self._write_patiently(job, name, path, media_type)
+                    await self._write_patiently(job, name, path)
         except OutgoingError as error:
             reason = f"{name} was not delivered: {error}"
         except TimeoutError:
@@ -60,10 +60,10 @@ class Deliverer:
         logger.warning("stems not delivered", extra={"job_id": str(job.id), "reason": reason})
         return reason
 
-    async def _write_patiently(self, job: Job, name: str, path: Path, media_type: str) -> None:
+    async def _write_patiently(self, job: Job, name: str, path: Path) -> None:
         for pause in (*_PAUSES, None):
             try:
-                await self._write(job, name, path, media_type)
+                await self._write(job, name, path)
             except (BucketError, UnreachableError) as error:
                 if pause is None or not _is_temporary(error):
                     raise
@@ -71,8 +71,9 @@ class Deliverer:
             else:
                 return
 
-    async def _write(self, job: Job, name: str, path: Path, media_type: str) -> None:
+    async def _write(self, job: Job, name: str, path: Path) -> None:
         destination = job.options.destination_url
+        media_type = job.options.codec_of(name).media_type
         if isinstance(destination, str):
             folder = self._buckets.find(job.tenant, destination)
             await folder.put_file(path, path.name, {"Content-Type": media_type})

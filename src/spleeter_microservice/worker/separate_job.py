@@ -245,8 +245,7 @@ class JobSeparator:
         if job.options.destination_url is None:
             return {}
         files = {name: stem.path for name, stem in separation.outputs.items()}
-        media_type = CODECS[job.options.codec].media_type
-        error = await self._deliverer.deliver(job, files, media_type)
+        error = await self._deliverer.deliver(job, files)
         return {"delivered": error is None} | ({"delivery_error": error} if error else {})
 
     async def _patiently(self, action: Callable[[], Awaitable[T]]) -> T:

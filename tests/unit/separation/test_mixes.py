@@ -25,6 +25,14 @@ TWO = ("vocals", "accompaniment")
         ({"without": "drums"}, FOUR, {"no_drums": {"vocals": 1, "bass": 1, "other": 1}}),
         ({"without": ["drums", "bass, drums"]}, FOUR, {"no_drums_bass": {"vocals": 1, "other": 1}}),
         ({"only": "bass"}, FOUR, {}),
+        (
+            {"mixes": "k=bass@-20", "without": "vocals", "video": ["f=k", "g=no_vocals", "h=drums@-20"]},
+            ("vocals", "drums", "bass"),
+            {
+                "k": {"bass": 0.1}, "no_vocals": {"drums": 1, "bass": 1},
+                "f": {"bass": 0.1}, "g": {"drums": 1, "bass": 1}, "h": {"drums": 0.1},
+            },
+        ),
     ],
 )  # fmt: skip
 def test_an_expression_is_a_weighted_sum(options: Any, stems: tuple[str, ...], recipes: Any) -> None:

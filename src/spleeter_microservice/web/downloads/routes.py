@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response
 
 from spleeter_microservice.access.shares import Share
-from spleeter_microservice.audio.codecs import CODECS
+from spleeter_microservice.audio.codecs import CODECS, FILMS
 from spleeter_microservice.audit.record import Action
 from spleeter_microservice.errors import (
     InvalidFieldsError,
@@ -48,7 +48,7 @@ _FILE = _CACHED | {"Content-Disposition": _TEXT, "Content-Length": {"schema": {"
 _PART = _FILE | {"Content-Range": _TEXT}
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _ANY_FILE = {PLAIN_BYTES: _BYTES}
-SOUND = {codec.media_type: _BYTES for codec in CODECS.values()} | _ANY_FILE
+SOUND = {codec.media_type: _BYTES for codec in (*CODECS.values(), *FILMS.values())} | _ANY_FILE
 """Media types that a stem can have, as the OpenAPI document describes them."""
 ZIP = {"application/zip": _BYTES} | _ANY_FILE
 """Media types of an archive, likewise."""

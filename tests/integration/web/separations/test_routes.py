@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import httpx
@@ -22,7 +22,7 @@ from spleeter_microservice.webhooks.deliveries import WebhookDelivery
 from tests.support.audit import audited
 from tests.support.job_samples import PREVIEW, WARNINGS, new_job
 from tests.support.waiting import eventually
-from tests.support.web_service import Player, WorkerRegistry, build_services, shares, song
+from tests.support.web_service import Player, WavProber, WorkerRegistry, build_services, shares, song
 
 pytestmark = pytest.mark.asyncio
 
@@ -68,7 +68,7 @@ async def test_a_new_separation_repeats_the_requested_options(ann: httpx.AsyncCl
         "callback_url": "https://example.com/hook", "retention_hours": 2.0,
         "damaged": "refuse", "track": "eng", "keep_delay": True, "dither": True,
         "mixes": {"karaoke": "instrumental+vocals@-18dB"}, "without": ["drums"],
-        "tags": False,
+        "tags": False, "video": {},
         "bit_depth": None, "sample_rate": "source", "channels": "source",
         "level": "-14", "level_each": True,
         "destination_url": None,
@@ -119,6 +119,33 @@ async def test_a_separation_may_name_its_model(ann: httpx.AsyncClient) -> None:
     refused = await submit(ann, model="4stems-lite", stems="2")
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "stems")
     assert (await submit(ann, model="5stems")).status_code == 503
+
+
+async def test_a_film_is_expected_to_be_as_large_as_the_input_with_its_sound(
+    services: Services, ann: httpx.AsyncClient, player: Player
+) -> None:
+    cast("WavProber", services.prober).film = "mp4"
+    await submit(ann, song(1.0, rate=8000), codec="mp3", only="film", video="film=instrumental")
+    job = (await player.claim()).job
+    assert (job.expected_bytes, job.options.container) == (len(song(1.0, rate=8000)) + 32_000, "mp4")
+    assert job.options.codec_of("film").media_type == "video/mp4"
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        ({}, "no-pictures"),
+        ({"offset": "1"}, "invalid-fields"),
+        ({"video": "film=piano"}, "invalid-fields"),
+        ({"mixes": "film=vocals"}, "invalid-fields"),
+    ],
+)
+async def test_a_film_that_cannot_be_made_is_refused(
+    ann: httpx.AsyncClient, fields: dict[str, Any], kind: str
+) -> None:
+    answer = await submit(ann, **{"video": "film=instrumental"} | fields)
+    assert (answer.status_code, answer.json()["type"]) == (422, f"/problems/{kind}")
+    assert [problem["field"] for problem in answer.json()["errors"]] == ["video"]
 
 
 async def test_a_song_becomes_stems(ann: httpx.AsyncClient, player: Player, services: Services) -> None:
