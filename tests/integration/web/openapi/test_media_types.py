@@ -59,6 +59,8 @@ async def test_each_kind_of_content_is_documented(paths: dict[str, Any]) -> None
         "audio/mp4",
         "audio/ogg",
         "audio/x-ms-wma",
+        "video/matroska",
+        "video/mp4",
     }
     assert kinds(f"{JOB}/events") == {"text/event-stream"}
     assert kinds(f"{JOB}/stems/{{stem}}") == kinds(f"{JOB}/stems/{{stem}}", "206") == sounds
