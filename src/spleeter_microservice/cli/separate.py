@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -115,20 +115,9 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """
     options = read_options(arguments)
     adapter = read_official_flags(arguments)
-    if adapter and (
-        options.sample_rate
-        or options.channels != "stereo"
-        or options.output_format.tracks > 1
-        or options.video
-    ):
-        raise ConfigurationError(
-            "An audio adapter writes each stem in stereo at the model's sample rate. "
-            "Leave out --sample-rate, --channels, --video and -c stem.mp4, or -a."
-        )
     found = _find(arguments)
     _refuse_combinations(arguments, len(found))
-    if options.video and STANDARD_INPUT in (source for source, _ in found):
-        raise ConfigurationError("A film cannot be made of standard input. Name its file.")
+    _refuse_options(options, adapter, [source for source, _ in found])
     if is_standard_output(arguments.report):
         arguments.report, arguments.json = None, True
     if arguments.report:
@@ -165,6 +154,24 @@ def _find(arguments: argparse.Namespace) -> list[tuple[Path, Path]]:
     if not found:
         raise ConfigurationError("No file is named. Pass one or more audio files: separate FILE…")
     return found
+
+
+def _refuse_options(
+    options: SeparationOptions, adapter: AudioAdapter | None, sources: Collection[Path]
+) -> None:
+    """Raise an error for options that do not go with the adapter or the sources.
+
+    Raises:
+        ConfigurationError: if there are such options.
+    """
+    tracks = options.output_format.tracks
+    if adapter and (options.sample_rate or options.channels != "stereo" or tracks > 1 or options.video):
+        raise ConfigurationError(
+            "An audio adapter writes each stem in stereo at the model's sample rate. "
+            "Leave out --sample-rate, --channels, --video and -c stem.mp4, or -a."
+        )
+    if options.video and STANDARD_INPUT in sources:
+        raise ConfigurationError("A film cannot be made of standard input. Name its file.")
 
 
 def _refuse_combinations(arguments: argparse.Namespace, songs: int) -> None:
