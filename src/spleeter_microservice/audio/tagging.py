@@ -11,7 +11,7 @@ import av
 from av.container import OutputContainer
 from av.stream import Disposition
 
-from spleeter_microservice.audio.codecs import CODECS, OutputFormat
+from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.mp4 import EditableFile, append_boxes, box
 from spleeter_microservice.audio.stem_mp4 import manifest
 from spleeter_microservice.audio.tags import FRONT, TEXTS_OF_MP4, Cover, Tags
@@ -63,7 +63,7 @@ def add_to_file(file: EditableFile, output_format: OutputFormat, tags: Tags | No
     """
     if tags:
         _add_tags(file, output_format.encoder.muxer, tags)
-    if stems := CODECS[output_format.codec].tracks:
+    if stems := output_format.kind.tracks:
         append_boxes(file, (b"moov", b"udta"), box(b"stem", manifest(stems)))
 
 
