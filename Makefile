@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 NODE_PACKAGES := $(VENV)/openid/installed $(VENV)/tus/installed
+PAGE := src/spleeter_microservice/web/static/index.html
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-fast test-research coverage components check docs bench bench-service bench-crash bench-damage bench-siege fuzz image format lock clean
+.PHONY: help demo serve page test test-fast test-research coverage components check docs bench bench-service bench-crash bench-damage bench-siege fuzz image format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -14,10 +15,16 @@ help: ## show this list
 demo: $(VENV)/installed ## start the service, separate the example song through its API, stop
 	$(BIN)/python scripts/demo.py
 
-serve: $(VENV)/installed ## run the service; prints the page's address and a key
+serve: $(VENV)/installed $(PAGE) ## run the service; prints the page's address and a key
 	$(BIN)/spleeter-microservice serve
 
-test: $(VENV)/installed-train components $(NODE_PACKAGES) ## run every test of the package
+page: $(PAGE) ## build the page, with Node.js of the package index if this machine has none
+
+$(PAGE): page/package-lock.json page/index.html page/vite.config.ts $(shell find page/src -name '*.ts*' -o -name '*.css')
+	PYTHON=$(PYTHON) scripts/page.sh build
+	@touch $@
+
+test: $(VENV)/installed-train components $(NODE_PACKAGES) $(PAGE) ## run every test of the package
 	$(PYTEST) $(PYTEST_ARGS)
 
 test-fast: $(VENV)/installed-train ## run the unit tests, which need nothing else
@@ -26,7 +33,7 @@ test-fast: $(VENV)/installed-train ## run the unit tests, which need nothing els
 test-research: $(VENV)/installed-train components ## run the tests of research/lite, which synthesise music
 	$(PYTEST) research/lite/tests $(PYTEST_ARGS)
 
-coverage: $(VENV)/installed-train components $(NODE_PACKAGES) ## run every test of the package and report what they cover
+coverage: $(VENV)/installed-train components $(NODE_PACKAGES) $(PAGE) ## run every test of the package and report what they cover
 	$(PYTEST) --cov --cov-report=term-missing:skip-covered $(PYTEST_ARGS)
 
 # tests/conftest.py says how many processes; the tests of a file share its services, so one process runs them all.
@@ -44,6 +51,7 @@ check: $(VENV)/installed-dev ## lint, check types, imports, dead code and docume
 	$(BIN)/python -m scripts.generate_docs --check
 	$(BIN)/python -m pytest -q tests/unit/test_docs.py
 	$(BIN)/python scripts/audit_dependencies.py
+	PYTHON=$(PYTHON) scripts/page.sh check
 
 docs: $(VENV)/installed-dev ## rewrite the generated tables of the documents
 	$(BIN)/python -m scripts.generate_docs
@@ -101,6 +109,7 @@ lock: ## pin the requirements to their newest versions, with hashes
 	$(LOCK) pyproject.toml $(EXTRAS:%=--extra %) --group dev --output-file requirements-dev.txt
 	$(LOCK) pyproject.toml --extra service --extra tracing --constraints requirements-dev.txt --output-file requirements.txt
 	$(LOCK) --group build --constraints requirements-dev.txt --output-file requirements-build.txt
+	$(LOCK) --group page --output-file requirements-page.txt
 	echo torch==2.13.0 >$(VENV)-lock/torch.txt
 	$(LOCK) pyproject.toml --extra train --constraints requirements-dev.txt --constraints $(VENV)-lock/torch.txt \
 		--output-file $(VENV)-lock/train.txt
@@ -113,7 +122,7 @@ LOCK := $(VENV)-lock/bin/uv pip compile --quiet --universal --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
 clean: ## remove the files that the other targets made
-	rm -rf $(VENV) $(VENV)-lock .fuzz separated_audio
+	rm -rf $(VENV) $(VENV)-lock .venv-node page/node_modules $(dir $(PAGE)) .fuzz separated_audio
 
 $(VENV)/installed: requirements.txt requirements-build.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, for instance: make PYTHON=python3.12")'

@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-for program in buildah podman debootstrap crun; do
+for program in buildah podman debootstrap crun npm; do
     command -v "$program" > /dev/null || missing="${missing:-} $program"
 done
 if [ -n "${missing:-}" ]; then
@@ -49,7 +49,7 @@ if ! podman image exists "$BASE"; then
     rm -rf "$WORK/base"
 fi
 
-# Pass this machine's pip settings to the build as secrets, which do not become part of the image.
+# Pass this machine's settings of pip and npm to the build as secrets, which do not become part of the image.
 "${PYTHON:-python3}" - "$WORK" <<'END'
 import ast, pathlib, shutil, subprocess, sys
 
@@ -64,6 +64,8 @@ certificates = settings.get("cert")
 kept = {name: settings[name] for name in ("index-url", "trusted-host", "proxy", "default-timeout") if name in settings}
 if certificates:
     kept["cert"] = "/run/secrets/ca"
+registry = subprocess.run(["npm", "config", "get", "registry"], capture_output=True, text=True, check=True).stdout
+(work / "npmrc").write_text(f"registry={registry}" + ("cafile=/run/secrets/ca\n" if certificates else ""))
 (work / "pip.conf").write_text("[global]\n" + "".join(f"{name} = {value}\n" for name, value in kept.items()))
 END
 chmod 600 "$WORK/pip.conf"
@@ -72,8 +74,9 @@ limit=$(ulimit -Hn)
 IMAGE=localhost/spleeter-microservice
 buildah bud --isolation chroot --network host --ulimit "nofile=$limit:$limit" --format docker --layers \
     --secret "id=pip,src=$WORK/pip.conf" --secret "id=ca,src=$WORK/ca.pem" \
+    --secret "id=npm,src=$WORK/npmrc" \
     --build-arg BASE="$BASE" --build-arg MODELS="${MODELS-2stems}" --tag "$IMAGE" .
-rm "$WORK/pip.conf" "$WORK/ca.pem"
+rm "$WORK/pip.conf" "$WORK/ca.pem" "$WORK/npmrc"
 podman history --format '{{.Size}}	{{.CreatedBy}}' "$IMAGE" | grep -v '^0 B' | cut -c 1-100
 podman images --format '{{.Repository}} {{.Size}}' "$IMAGE"
 

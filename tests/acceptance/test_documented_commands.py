@@ -40,6 +40,7 @@ COLLECT = "--collect-only -q -n0 --ignore-glob=**/test_[!sw]*.py --ignore-glob=*
 QUICK = {
     "help": "",
     "demo": "",
+    "page": "",
     "test": "PYTEST_ARGS='-n0 tests/unit/test_workflows.py'",
     "coverage": "PYTEST_ARGS=--version",
     "docs": "",
@@ -141,6 +142,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
     (folder / ".venv").symlink_to(sys.prefix)
+    (folder / "page" / "node_modules").symlink_to(ROOT / "page" / "node_modules")
     return folder
 
 

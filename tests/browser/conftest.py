@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -26,3 +27,12 @@ def browser_session() -> Iterator[str]:
 async def browser(browser_session: str) -> AsyncIterator[Browser]:
     async with httpx.AsyncClient(base_url=browser_session, timeout=60, verify=False) as client:
         yield Browser(client)
+
+
+@pytest_asyncio.fixture
+async def downloads(browser: Browser, tmp_path: Path) -> Path:
+    """The folder that the browser saves files in."""
+    folder = tmp_path / "downloads"
+    folder.mkdir()
+    await browser.devtools("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+    return folder

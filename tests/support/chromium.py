@@ -94,6 +94,10 @@ class Browser:
         """Run JavaScript and return its result."""
         return await self._post("/execute/sync", {"script": script, "args": arguments})
 
+    async def run_async(self, script: str, *arguments: object) -> Any:
+        """Run JavaScript until it calls its last argument, and return what it passes on."""
+        return await self._post("/execute/async", {"script": script, "args": arguments})
+
     async def until(self, expression: str) -> Any:
         """Wait until an expression is true in the page."""
         try:
@@ -136,8 +140,9 @@ class Browser:
         await self.devtools(
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
         )
-        feature = {"name": "prefers-color-scheme", "value": scheme}
-        await self.devtools("Emulation.setEmulatedMedia", features=[feature])
+        wanted = {"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"}
+        features = [{"name": name, "value": value} for name, value in wanted.items()]
+        await self.devtools("Emulation.setEmulatedMedia", features=features)
 
     async def screenshot(self, path: Path) -> None:
         """Save a screenshot as PNG."""

@@ -43,7 +43,7 @@ def test_pre_commit_runs_what_make_check_runs() -> None:
     (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
     hooks = repository["hooks"]
     recipe = (ROOT / "Makefile").read_text(encoding="utf-8").partition("\ncheck:")[2].partition("\n\n")[0]
-    commands = re.findall(r"^\t\$\(BIN\)/(.+)$", recipe, re.MULTILINE)
+    commands = re.findall(r"^\t(?:\$\(BIN\)/|PYTHON=\S+ )(.+)$", recipe, re.MULTILINE)
     assert len(commands) > 5
     assert {words(hook["entry"].removeprefix(".venv/bin/")) for hook in hooks} == set(map(words, commands))
 

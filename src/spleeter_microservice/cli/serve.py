@@ -251,7 +251,10 @@ def _listen(settings: Settings, bound: socket.socket) -> None:
 
     bound.listen(_BACKLOG)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    print(f"Page and API: http://{host}:{settings.port}/")
+    address = f"http://{host}:{settings.port}/"
+    print(f"Page and API: {address}")
     if needs_development_key(settings):
-        print(f"Key: {development_key(settings)}")
+        key = development_key(settings)
+        print(f"Key: {key}")
+        print(f"Page with this key: {address}#key={key}")
     sys.stdout.flush()

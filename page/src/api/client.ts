@@ -1,0 +1,105 @@
+/** Calls to the API, each with the visitor's key. */
+
+import { computed, signal } from "@preact/signals";
+
+import { words } from "../text/language";
+
+const STORED = "stems-key";
+
+/** The visitor's key; empty until there is one. */
+export const key = signal("");
+
+/** Takes the key out of the address, where the service's first message puts it, or from where it was kept. */
+export function findKey(): void {
+  const fragment = new URLSearchParams(location.hash.slice(1));
+  const given = fragment.get("key");
+  if (given) {
+    fragment.delete("key");
+    const rest = fragment.toString();
+    history.replaceState(null, "", location.pathname + location.search + (rest && `#${rest}`));
+    keepKey(given, false);
+  } else key.value = sessionStorage.getItem(STORED) ?? localStorage.getItem(STORED) ?? "";
+}
+
+export function keepKey(text: string, remember: boolean): void {
+  key.value = text;
+  sessionStorage.setItem(STORED, text);
+  if (remember) localStorage.setItem(STORED, text);
+}
+
+export function forgetKey(): void {
+  key.value = "";
+  sessionStorage.removeItem(STORED);
+  localStorage.removeItem(STORED);
+}
+
+export const hasKey = computed(() => key.value !== "");
+
+export interface ProblemDocument {
+  type?: string;
+  title?: string;
+  detail?: string;
+  status?: number;
+  request_id?: string;
+}
+
+/** A refusal of the service, in its own words, or the lack of an answer (status 0). */
+export class Problem extends Error {
+  readonly status: number;
+  readonly type: string;
+  readonly document: ProblemDocument;
+
+  constructor(document: ProblemDocument) {
+    super(document.status === 401 ? words.value.key.wrong : (document.detail ?? document.title ?? words.value.problem.odd));
+    this.document = document;
+    this.status = document.status ?? 0;
+    this.type = document.type ?? "";
+  }
+
+  /** Whether the same call may succeed later. */
+  get passing(): boolean {
+    return this.status === 0 || this.status === 429 || this.status >= 500;
+  }
+}
+
+async function problemOf(response: Response): Promise<Problem> {
+  const document = (await response.json().catch(() => ({}))) as ProblemDocument;
+  return new Problem({ ...document, status: response.status });
+}
+
+/** Calls the API and returns a successful response. */
+export async function call(path: string, options: RequestInit = {}): Promise<Response> {
+  const headers = new Headers(options.headers);
+  if (key.value) headers.set("X-API-KEY", key.value);
+  let response: Response;
+  try {
+    response = await fetch(path, { ...options, headers });
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new Problem({ status: 0, detail: words.value.problem.unreachable });
+  }
+  if (!response.ok) throw await problemOf(response);
+  return response;
+}
+
+export const getJson = async <T>(path: string, options: RequestInit = {}): Promise<T> =>
+  (await (await call(path, options)).json()) as T;
+
+export const postJson = <T>(path: string, body: unknown): Promise<T> =>
+  getJson<T>(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+
+/** Saves what a path serves under the name that the service gives it. */
+export async function download(path: string): Promise<void> {
+  const response = await call(path);
+  const disposition = response.headers.get("Content-Disposition") ?? "";
+  const name = /filename\*=UTF-8''([^;]+)/.exec(disposition)?.[1];
+  save(await response.blob(), name ? decodeURIComponent(name) : "download");
+}
+
+export function save(blob: Blob, name: string): void {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}

@@ -1,0 +1,128 @@
+/** The page: bring a song, wait a moment, play with it. */
+
+import { signal, useSignal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import type { JSX } from "preact";
+
+import { forgetKey, hasKey, keepKey } from "./api/client";
+import { Bring } from "./bring/bring";
+import { health, state } from "./bring/service";
+import { Icon, IconButton } from "./look/icons";
+import { theme, THEMES, type Theme } from "./look/theme";
+import { press } from "./player/keyboard";
+import { stemsOf } from "./player/player";
+import { SongView } from "./player/song-view";
+import { SongList } from "./songs/list";
+import { deleted, failure, shown, undo } from "./songs/songs";
+import { choose, language, LANGUAGES, words, type Language } from "./text/language";
+
+const helping = signal(false);
+
+export function App(): JSX.Element {
+  useEffect(() => {
+    const key = (event: KeyboardEvent): void => {
+      const song = shown.value;
+      if (press(event, song?.preview ?? null, () => (helping.value = true))) event.preventDefault();
+    };
+    addEventListener("keydown", key);
+    return () => removeEventListener("keydown", key);
+  }, []);
+  useEffect(() => {
+    document.title = shown.value?.state === "running" ? `${Math.round(100 * shown.value.progress)} % · ${words.value.title}` : words.value.title;
+  }, [shown.value, language.value]);
+  const song = shown.value;
+  const warnings = health.value?.warnings ?? [];
+  return (
+    <>
+      <Header />
+      {warnings.length > 0 && <p class="notice" id="unsafe" role="status">{words.value.unsafe(warnings.join(" "))}</p>}
+      {failure.value && (
+        <p class="notice bad" id="problem" role="alert">
+          {failure.value.message}
+          <IconButton name="close" label={words.value.help.close} onClick={() => (failure.value = null)} />
+        </p>
+      )}
+      {hasKey.value ? (
+        <main class={song ? "with-song" : ""}>
+          <div class="left">
+            <Bring />
+            <SongList />
+          </div>
+          {song && stemsOf(song).length > 0 && <SongView song={song} />}
+        </main>
+      ) : (
+        <main><KeyForm /></main>
+      )}
+      {deleted.value.length > 0 && (
+        <p class="toast" role="status" title={words.value.songs.undoNote}>
+          {words.value.songs.deleted(deleted.value.length)} <button type="button" onClick={undo}>{words.value.songs.undo}</button>
+        </p>
+      )}
+      <Help />
+    </>
+  );
+}
+
+function Header(): JSX.Element {
+  const says = words.value;
+  return (
+    <header class="top">
+      <h1>{says.title}</h1>
+      <p class="tagline">{says.tagline}</p>
+      <p class="service" data-state={state.value} role="status"><span class="dot" aria-hidden="true" /> {says.state[state.value]}</p>
+      <label>
+        <span class="hidden">{says.language}</span>
+        <select id="language" value={language.value} onChange={(event) => choose(event.currentTarget.value as Language)}>
+          {Object.entries(LANGUAGES).map(([name, { name: title }]) => <option key={name} value={name} lang={name}>{title}</option>)}
+        </select>
+      </label>
+      <label>
+        <span class="hidden">{says.theme.label}</span>
+        <select id="theme" value={theme.value} onChange={(event) => (theme.value = event.currentTarget.value as Theme)}>
+          {THEMES.map((name) => <option key={name} value={name}>{says.theme[name]}</option>)}
+        </select>
+      </label>
+      <IconButton name="help" label={says.help.title} onClick={() => (helping.value = true)} />
+      {hasKey.value && <IconButton name="key" label={says.key.change} onClick={forgetKey} />}
+    </header>
+  );
+}
+
+function KeyForm(): JSX.Element {
+  const says = words.value.key;
+  const [text, remember] = [useSignal(""), useSignal(false)];
+  return (
+    <form
+      class="key"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (text.value.trim()) keepKey(text.value.trim(), remember.value);
+      }}
+    >
+      <label for="key"><h2>{says.ask}</h2></label>
+      <p>{says.why}</p>
+      <input id="key" type="password" autocomplete="off" spellcheck={false} value={text.value} onInput={(event) => (text.value = event.currentTarget.value)} />
+      <label class="check">
+        <input type="checkbox" checked={remember.value} onChange={(event) => (remember.value = event.currentTarget.checked)} /> {says.remember}
+      </label>
+      <small>{!remember.value && says.forgotten}</small>
+      <button type="submit" class="primary"><Icon name="key" /> {says.use}</button>
+    </form>
+  );
+}
+
+function Help(): JSX.Element {
+  const says = words.value.help;
+  const dialog = useRef<HTMLDialogElement>(null);
+  const open = helping.value;
+  useEffect(() => {
+    if (open) dialog.current?.showModal();
+  }, [open]);
+  return (
+    <dialog ref={dialog} onClose={() => (helping.value = false)} aria-labelledby="help-title">
+      <h2 id="help-title">{says.title}</h2>
+      <dl>{says.keys.map(([keys, meaning]) => <div key={keys}><dt>{keys}</dt><dd>{meaning}</dd></div>)}</dl>
+      <button type="button" onClick={() => dialog.current?.close()}>{says.close}</button>
+    </dialog>
+  );
+}

@@ -1,0 +1,164 @@
+/** Where songs come in: the drop zone, an address, and the choices about them. */
+
+import { useSignal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import type { JSX } from "preact";
+
+import { hasKey, Problem } from "../api/client";
+import { failure } from "../songs/songs";
+import { stemName, words } from "../text/language";
+import { bring, fetchFrom } from "../upload/uploads";
+import { choices, choose, LOSSY } from "./choices";
+import { byCount, limits, models, presets } from "./service";
+
+export function Bring(): JSX.Element {
+  const says = words.value.bring;
+  const over = useSignal(false);
+  const input = useRef<HTMLInputElement>(null);
+  const take = (files: Iterable<File> | null | undefined): void => void (files && bring([...files]));
+  useEffect(() => {
+    const paste = (event: ClipboardEvent): void => take(event.clipboardData?.files);
+    addEventListener("paste", paste);
+    return () => removeEventListener("paste", paste);
+  }, []);
+  return (
+    <section class="bring" aria-label={says.title}>
+      <label
+        class={over.value ? "zone over" : "zone"}
+        onDragOver={(event) => {
+          event.preventDefault();
+          over.value = true;
+        }}
+        onDragLeave={() => (over.value = false)}
+        onDrop={(event) => {
+          event.preventDefault();
+          over.value = false;
+          take(event.dataTransfer?.files);
+        }}
+      >
+        <input
+          ref={input}
+          id="file"
+          type="file"
+          multiple
+          disabled={!hasKey.value}
+          onChange={(event) => {
+            take(event.currentTarget.files);
+            event.currentTarget.value = "";
+          }}
+        />
+        <strong>{over.value ? says.now : says.zone}</strong>
+        <small>{limits.value && says.kept(limits.value.retention_hours.default)}</small>
+      </label>
+      {limits.value?.source_url && <Address />}
+      <Choices />
+    </section>
+  );
+}
+
+function Address(): JSX.Element {
+  const says = words.value.bring;
+  const address = useSignal("");
+  const busy = useSignal(false);
+  const go = async (event: SubmitEvent): Promise<void> => {
+    event.preventDefault();
+    busy.value = true;
+    try {
+      await fetchFrom(address.value.trim());
+      address.value = "";
+    } catch (error) {
+      failure.value = error instanceof Problem ? error : null;
+    } finally {
+      busy.value = false;
+    }
+  };
+  return (
+    <form class="address" onSubmit={(event) => void go(event)}>
+      <input type="url" required placeholder={says.address} aria-label={says.address} value={address.value} onInput={(event) => (address.value = event.currentTarget.value)} />
+      <button type="submit" disabled={busy.value}>{says.fetch}</button>
+    </form>
+  );
+}
+
+function Choices(): JSX.Element {
+  const says = words.value.bring;
+  const chosen = choices.value;
+  return (
+    <div class="choices">
+      <fieldset class="presets">
+        <legend>{says.purpose}</legend>
+        {presets.value.map(({ name, purpose }) => (
+          <PresetCard key={name} name={name} {...(says.presets[name] ?? { title: name, purpose })} />
+        ))}
+        <PresetCard name={null} {...says.custom} />
+      </fieldset>
+      {chosen.preset === null && <Custom />}
+      <label class="check">
+        <input type="checkbox" checked={chosen.first} onChange={(event) => choose({ first: event.currentTarget.checked })} /> {says.first}
+      </label>
+    </div>
+  );
+}
+
+function PresetCard({ name, title, purpose }: { name: string | null; title: string; purpose: string }): JSX.Element {
+  return (
+    <label class="card">
+      <input type="radio" name="preset" value={name ?? ""} checked={choices.value.preset === name} onChange={() => choose({ preset: name })} />
+      <span>
+        <strong>{title}</strong> <small>{purpose}</small>
+      </span>
+    </label>
+  );
+}
+
+function Custom(): JSX.Element {
+  const says = words.value.bring;
+  const chosen = choices.value;
+  return (
+    <>
+      <fieldset>
+        <legend>{says.model}</legend>
+        {byCount(models.value).map(({ count, model, stems }) => (
+          <label key={count} class="card" data-count={count}>
+            <input type="radio" name="stems" value={count} checked={chosen.stems === count} disabled={!model} onChange={() => choose({ stems: count })} />
+            <span>
+              <strong>{count}</strong> {stems.map(stemName).join(", ")}
+              {!model && <small class="label">{says.notInstalled}</small>}
+              {model?.quality === "approximate" && <small class="label">{says.approximate}</small>}
+            </span>
+          </label>
+        ))}
+      </fieldset>
+      <details>
+        <summary>{says.more}</summary>
+        <div class="more">
+          <label>
+            {says.quality}
+            <select value={chosen.quality} onChange={(event) => choose({ quality: event.currentTarget.value as "official" | "best" })}>
+              <option value="official">{says.official}</option>
+              <option value="best">{says.best}</option>
+            </select>
+          </label>
+          <label>
+            {says.format}
+            <select id="codec" value={chosen.codec} onChange={(event) => choose({ codec: event.currentTarget.value })}>
+              {(limits.value?.codecs ?? ["wav"]).map((codec) => (
+                <option key={codec} value={codec}>{codec.toUpperCase()}</option>
+              ))}
+            </select>
+          </label>
+          {LOSSY.has(chosen.codec) && (
+            <label>
+              {says.bitrate}
+              <select value={chosen.bitrate} onChange={(event) => choose({ bitrate: event.currentTarget.value })}>
+                {["128k", "192k", "256k", "320k"].map((rate) => (
+                  <option key={rate} value={rate}>{rate.replace("k", " kbit/s")}</option>
+                ))}
+              </select>
+            </label>
+          )}
+        </div>
+      </details>
+    </>
+  );
+}

@@ -1,0 +1,24 @@
+import { render } from "preact";
+
+import { findKey } from "./api/client";
+import { App } from "./app";
+import { watchService } from "./bring/service";
+import "./look/page.css";
+import { Engine } from "./player/engine";
+import { engine } from "./player/player";
+import { followKey, onDone } from "./songs/songs";
+import { words } from "./text/language";
+import { goOn } from "./upload/uploads";
+
+findKey();
+watchService();
+followKey();
+void goOn();
+onDone((song) => {
+  if (document.hidden && "Notification" in window && Notification.permission === "granted") new Notification(words.value.work.done(song.input.name));
+});
+
+Object.assign(window, { stems: { Engine, engine } }); // for the tests, and for the curious
+
+const page = document.getElementById("page");
+if (page) render(<App />, page);

@@ -1,0 +1,147 @@
+/** The selected song: its stems on one time axis, and everything that can be done with them. */
+
+import { useSignal } from "@preact/signals";
+import { useEffect, useState } from "preact/hooks";
+import type { JSX } from "preact";
+
+import { download, getJson, Problem } from "../api/client";
+import type { Measurements, Separation, StemFile } from "../api/types";
+import { models } from "../bring/service";
+import { Icon } from "../look/icons";
+import { failure, put, remove, type Song } from "../songs/songs";
+import { bytes, clock, percent, stemName, when, words } from "../text/language";
+import { announce } from "./media-session";
+import { expression } from "./mixer";
+import { begin, duration, names, stemsOf, strips, view } from "./player";
+import { described, mixable, saveMix } from "./save-mix";
+import { StemRow } from "./stem-row";
+import { Bends, Transport } from "./transport";
+
+export function SongView({ song }: { song: Song }): JSX.Element {
+  const says = words.value.player;
+  const preview = song.preview ?? null;
+  useEffect(() => begin(song), [song.id, stemsOf(song).join()]);
+  useEffect(() => announce(song.input.name, preview), [song.id]);
+  useEffect(() => {
+    if (song.measurements === undefined) void getJson<Separation>(song.url).then(put, () => undefined);
+  }, [song.id, song.measurements]);
+  const measured = song.measurements as Measurements | null | undefined;
+  const files = [...song.stems, ...song.mixes];
+  const size = files.reduce((sum, stem) => sum + stem.size, 0);
+  const saving = (path: string): void => void download(path).catch((error: unknown) => (failure.value = error instanceof Problem ? error : null));
+  return (
+    <section class="song" aria-labelledby="song-title">
+      <header>
+        <h2 id="song-title" tabIndex={-1}>{song.input.name}</h2>
+        <p class="facts">
+          <span>{clock(duration.value)}</span>
+          <ModelNote song={song} />
+          {song.expires_at && <span>{says.keptUntil(when(song.expires_at))}</span>}
+        </p>
+      </header>
+      {measured?.anomalies && measured.anomalies.length > 0 && <p class="notice">{says.unusual(measured.anomalies.join("; "))}</p>}
+      {song.warnings.length > 0 && (
+        <ul class="notice" id="warnings">
+          {song.warnings.map((warning) => (
+            <li key={`${warning.code}${warning.position}`}>{says.at(clock(warning.position), warning.message)}</li>
+          ))}
+        </ul>
+      )}
+      {!preview && song.state === "succeeded" && <p class="notice">{says.noPreview}</p>}
+      <div class="axis">
+        <Ruler />
+        <ol class="stems">
+          {names.value.map((name, index) => (
+            <StemRow key={name} name={name} file={files.find((file) => file.name === name)} index={index} estimate={measured?.stems?.[name]?.estimated_quality} />
+          ))}
+        </ol>
+        {song.mixes.length > 0 && song.stems.length > 0 && <Mixes files={song.mixes} />}
+      </div>
+      <Transport preview={preview} />
+      <Bends />
+      <p class="actions">
+        <SaveMix song={song} />
+        {song.archive_url !== null && (
+          <button type="button" id="archive" onClick={() => saving(song.archive_url ?? "")}>
+            <Icon name="download" /> {says.all(bytes(size))}
+          </button>
+        )}
+        <button type="button" id="delete" class="quiet" onClick={() => remove([song])}>
+          <Icon name="delete" /> {says.delete}
+        </button>
+      </p>
+    </section>
+  );
+}
+
+/** The mixes that were ordered with the stems, to download. */
+function Mixes({ files }: { files: readonly StemFile[] }): JSX.Element {
+  const says = words.value.player;
+  return (
+    <ul class="mixes">
+      {files.map((file) => (
+        <li key={file.name}>
+          <button type="button" onClick={() => void download(file.url).catch((error: unknown) => (failure.value = error instanceof Problem ? error : null))}>
+            <Icon name="download" /> {says.download(stemName(file.name))} <small>{bytes(file.size)}</small>
+          </button>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function SaveMix({ song }: { song: Song }): JSX.Element {
+  const says = words.value.player;
+  const share = useSignal<number | null>(null);
+  const heard = expression(strips.value) !== null;
+  const possible = mixable(song.stems) && heard;
+  const act = async (): Promise<void> => {
+    const title = song.input.name.replace(/\.[^.]+$/, "");
+    share.value = 0;
+    try {
+      const name = `${title} – ${described(strips.value, stemName, says.without, says.mix)}.wav`;
+      await saveMix(song.stems, strips.value, name, (done) => (share.value = done));
+    } catch (error) {
+      failure.value = error instanceof Problem ? error : null;
+    } finally {
+      share.value = null;
+    }
+  };
+  return (
+    <button type="button" id="save-mix" class="primary" disabled={!possible || share.value !== null} title={possible ? "" : heard ? says.onlyWav : says.nothing} onClick={() => void act()}>
+      <Icon name="download" /> {share.value === null ? says.save : says.saving(percent(share.value))}
+    </button>
+  );
+}
+
+function ModelNote({ song }: { song: Song }): JSX.Element | null {
+  const says = words.value;
+  if (!song.model) return null;
+  const licence = models.value.find((model) => model.name === song.model)?.licence ?? "";
+  return (
+    <>
+      <span id="model">{says.player.model(song.model, licence)}</span>
+      {song.model_quality === "approximate" && <span class="label">{says.bring.approximate}</span>}
+      {song.experimental && <span class="label">{says.player.experimental}</span>}
+    </>
+  );
+}
+
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600]; // seconds between marks
+
+function Ruler(): JSX.Element {
+  const [marks, setMarks] = useState<number[]>([]);
+  const { from, to } = view.value;
+  useEffect(() => {
+    const step = STEPS.find((one) => (to - from) / one <= 10) ?? 1200;
+    const first = Math.ceil(from / step) * step;
+    setMarks(Array.from({ length: Math.floor((to - first) / step) + 1 }, (_, k) => first + k * step));
+  }, [from, to]);
+  return (
+    <div class="ruler" aria-hidden="true">
+      {marks.map((mark) => (
+        <span key={mark} style={{ left: `${(100 * (mark - from)) / (to - from)}%` }}>{clock(mark)}</span>
+      ))}
+    </div>
+  );
+}

@@ -1,0 +1,141 @@
+/** The list of songs: those being sent, then the key's separations; only the rows in sight exist. */
+
+import { signal, useComputed, useSignal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import type { JSX } from "preact";
+
+import { IconButton } from "../look/icons";
+import { ago, duration, percent, words } from "../text/language";
+import { cancel, pause, resume, uploads, type Upload } from "../upload/uploads";
+import { connected, isOpen, remove, selected, songs, type Song } from "./songs";
+import { windowOf } from "./window";
+
+const ROW = 64; // pixels
+const search = signal("");
+const clock = signal(Date.now());
+setInterval(() => (clock.value = Date.now()), 20_000);
+
+/** Returns what a separation is doing, in words. */
+export function stateOf(song: Song): string {
+  const says = words.value.work;
+  switch (song.state) {
+    case "queued":
+      return song.waiting ? says.waitingFor : says.queued((song.queue?.position ?? 1) - 1);
+    case "running":
+      return [says.separating(percent(song.progress)), left(song)].filter(Boolean).join(" · ");
+    case "succeeded":
+      return says.ready;
+    case "failed":
+      return song.error?.message ?? says.failed;
+    case "cancelled":
+      return says.cancelled;
+    default:
+      return says.erasing;
+  }
+}
+
+/** Returns the time left from the rate so far, once there is one. */
+function left(song: Song): string {
+  const seconds = song.started_at ? (clock.value - Date.parse(song.started_at)) / 1000 : 0;
+  if (song.progress < 0.1 || seconds < 2) return "";
+  return words.value.work.left(duration((seconds * (1 - song.progress)) / song.progress));
+}
+
+export function SongList(): JSX.Element {
+  const says = words.value.songs;
+  const found = useComputed(() => {
+    const text = search.value.trim().toLowerCase();
+    return text ? songs.value.filter((song) => song.input.name.toLowerCase().includes(text)) : songs.value;
+  });
+  const box = useRef<HTMLDivElement>(null);
+  const scrolled = useSignal({ top: 0, height: 640 });
+  const look = (): void => {
+    const element = box.current;
+    if (element) scrolled.value = { top: element.scrollTop, height: element.clientHeight };
+  };
+  useEffect(look, [songs.value.length > 0]);
+  const part = windowOf(found.value.length, ROW, scrolled.value.top, scrolled.value.height);
+  return (
+    <section class="songs" aria-labelledby="songs-title">
+      <header>
+        <h2 id="songs-title">{says.title}</h2>
+        <small>{songs.value.length > 0 && says.found(found.value.length)}</small>
+        {songs.value.length > 5 && (
+          <input type="search" aria-label={says.search} placeholder={says.search} value={search.value} onInput={(event) => (search.value = event.currentTarget.value)} />
+        )}
+        {songs.value.length > 1 && (
+          <button type="button" class="quiet" onClick={() => remove(songs.value)}>{says.deleteAll}</button>
+        )}
+      </header>
+      {!connected.value && songs.value.some(isOpen) && <p class="notice" role="status">{words.value.work.lost}</p>}
+      {uploads.value.length > 0 && (
+        <ul class="uploads">{uploads.value.map((upload) => <UploadRow key={upload.id} upload={upload} />)}</ul>
+      )}
+      {songs.value.length === 0 && uploads.value.length === 0 && <p class="empty">{says.none}</p>}
+      <div class="scroll" ref={box} onScroll={look}>
+        <ul style={{ height: `${found.value.length * ROW}px` }}>
+          {found.value.slice(part.first, part.after).map((song, k) => (
+            <SongRow key={song.id} song={song} top={(part.first + k) * ROW} />
+          ))}
+        </ul>
+      </div>
+    </section>
+  );
+}
+
+function SongRow({ song, top }: { song: Song; top: number }): JSX.Element {
+  const [says, text] = [words.value, stateOf(song)];
+  return (
+    <li style={{ top: `${top}px` }} class={selected.value === song.id ? "row selected" : "row"} data-state={song.state}>
+      <button type="button" class="pick" aria-current={selected.value === song.id} onClick={() => (selected.value = song.id)}>
+        <strong>{song.input.name}</strong>
+        <span class="status">{text}</span>
+        {isOpen(song) && <progress max="1" value={song.state === "queued" ? undefined : song.progress} aria-label={text} />}
+      </button>
+      <small title={song.created_at}>{ago(song.created_at, clock.value)}</small>
+      <IconButton name={isOpen(song) ? "close" : "delete"} label={isOpen(song) ? says.work.cancel : says.songs.delete(song.input.name)} onClick={() => remove([song])} />
+    </li>
+  );
+}
+
+function UploadRow({ upload }: { upload: Upload }): JSX.Element {
+  const says = words.value.work;
+  const texts = {
+    waiting: says.waitingToSend,
+    sending: says.sending(percent(upload.share)),
+    paused: says.paused,
+    offline: says.offline,
+    checking: says.checking,
+    failed: upload.problem ?? says.failed,
+  };
+  return (
+    <li class="row upload" data-state={upload.state}>
+      <div class="pick">
+        <strong>{upload.file.name}</strong>
+        <span class="status" role="status">{texts[upload.state]}</span>
+        {upload.state !== "failed" && <progress max="1" value={upload.share} aria-label={texts[upload.state]} />}
+        {upload.details && <Details upload={upload} />}
+      </div>
+      {upload.state === "sending" && <IconButton name="pause" label={says.pause} onClick={() => pause(upload.id)} />}
+      {(upload.state === "paused" || upload.state === "failed" || upload.state === "offline") && (
+        <button type="button" class="quiet" onClick={() => resume(upload.id)}>{upload.state === "failed" ? says.retry : says.resume}</button>
+      )}
+      <IconButton name="close" label={says.cancel} onClick={() => cancel(upload.id)} />
+    </li>
+  );
+}
+
+function Details({ upload }: { upload: Upload }): JSX.Element {
+  const says = words.value.work;
+  const copied = useSignal(false);
+  const text = JSON.stringify(upload.details, null, 1);
+  return (
+    <details>
+      <summary>{says.details}</summary>
+      <pre>{text}</pre>
+      <button type="button" onClick={() => void navigator.clipboard.writeText(text).then(() => (copied.value = true))}>
+        {copied.value ? says.copied : says.copy}
+      </button>
+    </details>
+  );
+}

@@ -1,0 +1,174 @@
+"""The page plays what a real service separates: in step, from previews, while the work still goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytest_asyncio
+import soundfile
+
+from spleeter_microservice.settings import Settings
+from tests.support.audio_files import RATE, noise
+from tests.support.chromium import PATIENCE, Browser
+from tests.support.service import KEY, Service, running
+from tests.support.waiting import eventually
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(300)]
+
+SECONDS = 25
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, model_settings: Settings) -> Iterator[Service]:
+    with running(tmp_path_factory.mktemp("serve"), model_settings.models_dir) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a song in which loud and quiet halves of a second alternate."""
+    path = tmp_path_factory.mktemp("songs") / "Beats.wav"
+    samples = noise(SECONDS * RATE, seed=3)
+    samples[(np.arange(len(samples)) // (RATE // 2)) % 2 == 1] *= 0.05
+    soundfile.write(path, samples, RATE, subtype="PCM_16")
+    return path
+
+
+@pytest_asyncio.fixture
+async def page(browser: Browser, service: Service) -> AsyncIterator[Browser]:
+    """The page of the service with its key; at the end the console has said nothing bad."""
+    await browser.look(1440)
+    await browser.open("about:blank")
+    await browser.open(f"{service.url}/#key={KEY}")
+    await browser.shows("[data-count='2']", "Vocals, Accompaniment")
+    yield browser
+    assert [line for line in await browser.console() if "ERR_" not in line and " 503 " not in line] == []
+
+
+async def place(page: Browser) -> float:
+    return float(await page.run("return stems.engine.value.place"))
+
+
+async def press(page: Browser, **event: object) -> None:
+    await page.run(
+        "document.body.dispatchEvent(new KeyboardEvent('keydown', { bubbles: true, ...arguments[0] }))", event
+    )
+
+
+async def opened(page: Browser, service: Service, song: Path) -> str:
+    """Send the song, or find it again, and wait until it can be played."""
+    listed = service.client.get("/v1/separations").json()["items"]
+    if not listed:
+        await page.type("#file", str(song))
+    else:
+        await page.click(".row .pick")
+    await page.shows("#song-title", song.name)
+    await page.until("document.querySelector('#play')?.disabled === false")
+    return str(service.client.get("/v1/separations").json()["items"][0]["id"])
+
+
+async def test_a_song_plays_as_soon_as_its_first_segments_are_made(
+    page: Browser, service: Service, song: Path
+) -> None:
+    number = await opened(page, service, song)
+    await page.click("#play")
+    await page.until("stems.engine.value?.place > 0.3 && stems.engine.value.level() > 0.01")
+    began = await place(page)
+    await page.until(f"stems.engine.value.place > {began} + 1")
+    await page.run("stems.engine.value.seek(12)")
+    await page.until("stems.engine.value.place > 12.2 && stems.engine.value.level() > 0.01")
+    await page.click("#play")
+    await page.until("!stems.engine.value.playing")
+    stopped = await place(page)
+    await asyncio.sleep(0.3)
+    assert await place(page) == stopped
+    service.wait_for(number, "succeeded")
+
+
+async def test_mute_and_solo_change_what_is_heard_and_keys_do_the_same(
+    page: Browser, service: Service, song: Path
+) -> None:
+    await opened(page, service, song)
+    await page.click("#play")
+    await page.until("stems.engine.value?.level('accompaniment') > 0.001")
+    await page.click(".stem:nth-child(2) .mark:nth-child(1)")
+    await page.until("stems.engine.value.level('accompaniment') === 0")
+    await press(page, key="2", code="Digit2")
+    await page.until("stems.engine.value.level('accompaniment') > 0.001")
+    await press(page, key="!", code="Digit1", shiftKey=True)
+    await page.until("stems.engine.value.level('accompaniment') === 0")
+    await press(page, key=" ")
+    await page.until("!stems.engine.value.playing")
+
+
+async def test_a_loop_repeats_and_speed_and_pitch_are_independent(
+    page: Browser, service: Service, song: Path
+) -> None:
+    await opened(page, service, song)
+    await page.click("#play")
+    await page.until("stems.engine.value?.playing")
+    await page.run("stems.engine.value.loop({ from: 9.8, to: 10.3 })")
+    places = []
+    for _ in range(20):
+        places.append(await place(page))
+        await asyncio.sleep(0.1)
+    assert all(9.75 <= one <= 10.3 for one in places)
+    assert sum(after < before for before, after in itertools.pairwise(places)) >= 2
+    await page.run("stems.engine.value.loop(null)")
+    await page.run_async("stems.engine.value.bend(0.5, 3).then(() => arguments[0]())")
+    began, clock = await place(page), await page.run("return stems.engine.value.context.currentTime")
+    await page.until(f"stems.engine.value.place > {began} + 1")
+    elapsed = await page.run("return stems.engine.value.context.currentTime") - clock
+    assert (await place(page) - began) / elapsed == pytest.approx(0.5, abs=0.15)
+    await page.until("stems.engine.value.level() > 0.01")
+
+
+async def test_stems_stay_in_step_over_ten_minutes(page: Browser, service: Service, song: Path) -> None:
+    number = await opened(page, service, song)
+    segment = f"/v1/separations/{number}/preview/accompaniment/0"
+    # Both stems of a song of ten minutes have one sound: so their meters must see the same at the same time.
+    await page.run(
+        """const [path, key] = arguments;
+        const begin = async () => {
+            const data = await (await fetch(path, { headers: { 'X-API-KEY': key } })).arrayBuffer();
+            const song = { duration: 600, segmentSeconds: 10 };
+            const engine = new stems.Engine(song, ['a', 'b'], async () => data.slice(0), Infinity, () => {});
+            await engine.play();
+            window.twins = engine;
+        };
+        begin()""",
+        segment,
+        KEY,
+    )
+    await page.until("window.twins?.level('a') > 0.001")
+    for start in (0, 299.5, 589):
+        await page.run(f"twins.seek({start})")
+        await page.until(f"twins.place > {start} + 0.6 && twins.level('a') > 0.001")
+        assert await page.run("return twins.level('a') === twins.level('b')")
+    await page.run("twins.close()")
+
+
+async def test_a_saved_mix_equals_the_service_s(
+    page: Browser, service: Service, song: Path, downloads: Path
+) -> None:
+    await opened(page, service, song)
+    await page.run(
+        "const slider = document.querySelector('.stem:nth-child(1) input[type=range]');"
+        "slider.value = -6; slider.dispatchEvent(new Event('input', { bubbles: true }))"
+    )
+    await page.click("#save-mix")
+    path = downloads / "Beats – mix.wav"
+    await eventually(path.exists, within=PATIENCE)
+    found, rate = soundfile.read(path, dtype="int16")
+    job = service.submit(song, only="ours", mixes='{"ours": "vocals@-6dB+accompaniment"}')
+    done = service.wait_for(job["id"])
+    (downloads / "ours.wav").write_bytes(service.client.get(done["mixes"][0]["url"]).content)
+    wanted, _ = soundfile.read(downloads / "ours.wav", dtype="int16")
+    assert rate == RATE
+    assert found.shape == wanted.shape
+    assert np.abs(found.astype(int) - wanted).max() <= 2  # each stem was rounded before
