@@ -9,6 +9,6 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     target: "es2022",
   },
-  test: { setupFiles: "src/browser-of-tests.ts" },
+  test: { setupFiles: "src/browser-of-tests.ts", css: true },
   server: { proxy: { "/v1": "http://127.0.0.1:8000", "/health": "http://127.0.0.1:8000" } },
 });
