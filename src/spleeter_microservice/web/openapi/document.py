@@ -87,6 +87,10 @@ def _document(app: FastAPI) -> dict[str, Any]:
 
 def _add_headers(operation: dict[str, Any]) -> None:
     """Add the headers of every response, and those of responses to callers with a key."""
+    for parameter in operation.get("parameters", ()):
+        if parameter["name"] == "Tus-Resumable":  # whose lack is a problem of its own, not a missing field
+            parameter |= {"required": True, "schema": parameter["schema"]["anyOf"][0] | parameter["schema"]}
+            del parameter["schema"]["anyOf"]
     names = [name for name in _HEADERS if name == "X-Request-ID" or operation.get("security")]
     references = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
     for response in operation["responses"].values():

@@ -38,7 +38,11 @@ async def check_version(
     _: Caller,
     version: Annotated[
         str | None,
-        Header(alias="Tus-Resumable", description=f"`{PROTOCOL_VERSION}`, the protocol's version."),
+        Header(
+            alias="Tus-Resumable",
+            description="The protocol's version.",
+            json_schema_extra={"enum": [PROTOCOL_VERSION]},
+        ),
     ] = None,
 ) -> None:
     """Check the version of the protocol.
