@@ -4,7 +4,7 @@ import { signal, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { JSX } from "preact";
 
-import { forgetKey, hasKey, keepKey } from "./api/client";
+import { forgetKey, hasKey, keepKey, refused } from "./api/client";
 import { Bring } from "./bring/bring";
 import { health, state } from "./bring/service";
 import { Icon, IconButton } from "./look/icons";
@@ -36,7 +36,7 @@ export function App(): JSX.Element {
     <>
       <Header />
       {warnings.length > 0 && <p class="notice" id="unsafe" role="status">{words.value.unsafe(warnings.join(" "))}</p>}
-      {failure.value && (
+      {failure.value && hasKey.value && (
         <p class="notice bad" id="problem" role="alert">
           {failure.value.message}
           <IconButton name="close" label={words.value.help.close} onClick={() => (failure.value = null)} />
@@ -99,6 +99,7 @@ function KeyForm(): JSX.Element {
         if (text.value.trim()) keepKey(text.value.trim(), remember.value);
       }}
     >
+      {refused.value && <p class="notice bad" id="problem" role="alert">{says.wrong}</p>}
       <label for="key"><h2>{says.ask}</h2></label>
       <p>{says.why}</p>
       <input id="key" type="password" autocomplete="off" spellcheck={false} value={text.value} onInput={(event) => (text.value = event.currentTarget.value)} />

@@ -9,10 +9,12 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from spleeter_microservice.web.services import Services
 from tests.integration.conftest import database
 from tests.integration.web.conftest import address, fleet, player, services
 from tests.support import chromium
 from tests.support.chromium import Browser
+from tests.support.web_service import ALL
 
 __all__ = ["address", "database", "fleet", "player", "services"]
 
@@ -36,3 +38,22 @@ async def downloads(browser: Browser, tmp_path: Path) -> Path:
     folder.mkdir()
     await browser.devtools("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
     return folder
+
+
+@pytest_asyncio.fixture
+async def key(services: Services) -> str:
+    key, _ = await services.keys.create("ann", ALL)
+    return key
+
+
+@pytest_asyncio.fixture
+async def page(browser: Browser, address: str, key: str) -> AsyncIterator[Browser]:
+    """The page, with a key; at the end the console has said nothing bad."""
+    await browser.look(1440)
+    await browser.open(address)
+    await browser.run("localStorage.clear(); sessionStorage.clear()")
+    await browser.open("about:blank")
+    await browser.open(f"{address}/#key={key}")
+    await browser.shows("[data-count='2']", "Vocals, Accompaniment")
+    yield browser
+    assert [line for line in await browser.console() if " 4" not in line and "ERR_" not in line] == []

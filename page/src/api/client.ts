@@ -8,6 +8,8 @@ const STORED = "stems-key";
 
 /** The visitor's key; empty until there is one. */
 export const key = signal("");
+/** Whether the service did not accept the last key. */
+export const refused = signal(false);
 
 /** Takes the key out of the address, where the service's first message puts it, or from where it was kept. */
 export function findKey(): void {
@@ -22,6 +24,7 @@ export function findKey(): void {
 }
 
 export function keepKey(text: string, remember: boolean): void {
+  refused.value = false;
   key.value = text;
   sessionStorage.setItem(STORED, text);
   if (remember) localStorage.setItem(STORED, text);
@@ -31,6 +34,13 @@ export function forgetKey(): void {
   key.value = "";
   sessionStorage.removeItem(STORED);
   localStorage.removeItem(STORED);
+}
+
+/** Asks for another key, unless that has already happened. */
+export function refuse(used: string): void {
+  if (used !== key.value) return;
+  forgetKey();
+  refused.value = true;
 }
 
 export const hasKey = computed(() => key.value !== "");
@@ -48,12 +58,14 @@ export class Problem extends Error {
   readonly status: number;
   readonly type: string;
   readonly document: ProblemDocument;
+  readonly wait: number; // seconds before the same call may succeed, if the service knows
 
-  constructor(document: ProblemDocument) {
+  constructor(document: ProblemDocument, wait: string | null | undefined = null) {
     super(document.status === 401 ? words.value.key.wrong : (document.detail ?? document.title ?? words.value.problem.odd));
     this.document = document;
     this.status = document.status ?? 0;
     this.type = document.type ?? "";
+    this.wait = Number(wait ?? 0) || 0;
   }
 
   /** Whether the same call may succeed later. */
@@ -64,13 +76,14 @@ export class Problem extends Error {
 
 async function problemOf(response: Response): Promise<Problem> {
   const document = (await response.json().catch(() => ({}))) as ProblemDocument;
-  return new Problem({ ...document, status: response.status });
+  return new Problem({ ...document, status: response.status }, response.headers.get("Retry-After"));
 }
 
 /** Calls the API and returns a successful response. */
 export async function call(path: string, options: RequestInit = {}): Promise<Response> {
   const headers = new Headers(options.headers);
-  if (key.value) headers.set("X-API-KEY", key.value);
+  const used = key.value;
+  if (used) headers.set("X-API-KEY", used);
   let response: Response;
   try {
     response = await fetch(path, { ...options, headers });
@@ -78,6 +91,7 @@ export async function call(path: string, options: RequestInit = {}): Promise<Res
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new Problem({ status: 0, detail: words.value.problem.unreachable });
   }
+  if (response.status === 401) refuse(used);
   if (!response.ok) throw await problemOf(response);
   return response;
 }
@@ -85,8 +99,8 @@ export async function call(path: string, options: RequestInit = {}): Promise<Res
 export const getJson = async <T>(path: string, options: RequestInit = {}): Promise<T> =>
   (await (await call(path, options)).json()) as T;
 
-export const postJson = <T>(path: string, body: unknown): Promise<T> =>
-  getJson<T>(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+export const postJson = <T>(path: string, body: unknown, headers: Record<string, string> = {}): Promise<T> =>
+  getJson<T>(path, { method: "POST", headers: { "Content-Type": "application/json", ...headers }, body: JSON.stringify(body) });
 
 /** Saves what a path serves under the name that the service gives it. */
 export async function download(path: string): Promise<void> {

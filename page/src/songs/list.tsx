@@ -105,6 +105,7 @@ function UploadRow({ upload }: { upload: Upload }): JSX.Element {
     sending: says.sending(percent(upload.share)),
     paused: says.paused,
     offline: says.offline,
+    held: says.held(upload.problem ?? ""),
     checking: says.checking,
     failed: upload.problem ?? says.failed,
   };
@@ -117,7 +118,7 @@ function UploadRow({ upload }: { upload: Upload }): JSX.Element {
         {upload.details && <Details upload={upload} />}
       </div>
       {upload.state === "sending" && <IconButton name="pause" label={says.pause} onClick={() => pause(upload.id)} />}
-      {(upload.state === "paused" || upload.state === "failed" || upload.state === "offline") && (
+      {["paused", "failed", "offline", "held"].includes(upload.state) && (
         <button type="button" class="quiet" onClick={() => resume(upload.id)}>{upload.state === "failed" ? says.retry : says.resume}</button>
       )}
       <IconButton name="close" label={says.cancel} onClick={() => cancel(upload.id)} />

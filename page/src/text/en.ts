@@ -59,6 +59,7 @@ export const en = {
     sending: (percent: string) => `Sending: ${percent}`,
     paused: "Paused",
     offline: "Connection lost. Sending goes on by itself once it is back.",
+    held: (reason: string) => `${reason} Sending goes on by itself.`,
     checking: "Checking the file",
     queued: (before: number) =>
       before === 0 ? "Waiting: yours is next" : `Waiting: ${before} ${plural(before, "song", "songs")} before yours`,

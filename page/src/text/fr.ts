@@ -61,6 +61,7 @@ export const fr: Words = {
     sending: (percent) => `Envoi : ${percent}`,
     paused: "En pause",
     offline: "Connexion perdue. L’envoi reprendra de lui-même.",
+    held: (reason: string) => `${reason} L’envoi reprendra de lui-même.`,
     checking: "Vérification du fichier",
     queued: (before) =>
       before === 0

@@ -8,6 +8,7 @@ export interface StoredUpload {
   readonly choices: Choices;
   readonly seconds: number | null;
   readonly url: string | null; // of the upload, once the service has made it
+  readonly sent: boolean; // whether the service has all of it
 }
 
 const NAME = "uploads";

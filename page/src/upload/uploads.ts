@@ -1,17 +1,18 @@
 /** Songs on their way to the service: sent in resumable pieces, two at a time, then turned into separations. */
 
-import { signal } from "@preact/signals";
+import { effect, signal, untracked } from "@preact/signals";
 import { DetailedError, Upload as Tus } from "tus-js-client";
 
-import { key, postJson, Problem, type ProblemDocument } from "../api/client";
+import { hasKey, key, postJson, Problem, refuse, type ProblemDocument } from "../api/client";
 import type { Separation } from "../api/types";
 import { lengthOf, refusal } from "../bring/check";
 import { choices, fields, type Choices } from "../bring/choices";
 import { limits } from "../bring/service";
 import { put, selected } from "../songs/songs";
+import { words } from "../text/language";
 import { all, forget, keep, type StoredUpload } from "./stored";
 
-export type UploadState = "waiting" | "sending" | "paused" | "offline" | "checking" | "failed";
+export type UploadState = "waiting" | "sending" | "paused" | "offline" | "held" | "checking" | "failed";
 
 export interface Upload extends StoredUpload {
   readonly state: UploadState;
@@ -22,7 +23,8 @@ export interface Upload extends StoredUpload {
 
 const AT_ONCE = 2;
 const PIECE = 8 << 20; // bytes of a request: little to send again after a break
-const RETRIES = [0, 1000, 3000, 5000, 10_000]; // milliseconds
+const RETRIES = [0, 1000, 3000]; // milliseconds before a cancelled upload is removed again
+const PAUSE = 3; // seconds before sending goes on after a break
 
 export const uploads = signal<readonly Upload[]>([]);
 const running = new Map<string, Tus>();
@@ -30,6 +32,8 @@ const running = new Map<string, Tus>();
 function change(id: string, values: Partial<Upload>): void {
   uploads.value = uploads.value.map((upload) => (upload.id === id ? { ...upload, ...values } : upload));
 }
+
+const find = (id: string): Upload | undefined => uploads.value.find((upload) => upload.id === id);
 
 const added = (stored: StoredUpload): Upload => ({ ...stored, state: "waiting", share: 0, problem: null, details: null });
 
@@ -39,7 +43,7 @@ export async function bring(files: readonly File[]): Promise<void> {
     const seconds = await lengthOf(file);
     const chosen = choices.value;
     const reason = refusal(file, seconds, limits.value, chosen.first);
-    const stored = { id: crypto.randomUUID(), file, choices: chosen, seconds, url: null };
+    const stored = { id: crypto.randomUUID(), file, choices: chosen, seconds, url: null, sent: false };
     uploads.value = [...uploads.value, { ...added(stored), ...(reason ? { state: "failed", problem: reason } : {}) }];
     if (!reason) void keep(stored);
   }
@@ -55,77 +59,96 @@ export async function goOn(): Promise<void> {
 
 function next(): void {
   for (const upload of uploads.value) {
-    if (running.size >= AT_ONCE) return;
+    if (running.size >= AT_ONCE || !key.value) return;
     if (upload.state === "waiting") send(upload);
   }
 }
 
+effect(() => {
+  if (hasKey.value) untracked(next);
+});
+
 function send(upload: Upload): void {
   const { id, file } = upload;
-  change(id, { state: "sending", problem: null, details: null });
+  const used = key.value;
+  const note = (values: Pick<StoredUpload, "url" | "sent">): void => {
+    change(id, values);
+    void keep({ id, file, choices: upload.choices, seconds: upload.seconds, ...values });
+  };
   const tus = new Tus(file, {
     endpoint: "v1/uploads",
     ...(upload.url ? { uploadUrl: upload.url } : {}),
-    headers: { "X-API-KEY": key.value },
+    headers: { "X-API-KEY": used },
     chunkSize: PIECE,
-    retryDelays: RETRIES,
+    retryDelays: null, // ``fail`` goes on
     metadata: { filename: file.name },
     storeFingerprintForResuming: false, // ``stored`` keeps the file and its address
-    onUploadUrlAvailable: () => {
-      const url = tus.url;
-      change(id, { url });
-      void keep({ id, file, choices: upload.choices, seconds: upload.seconds, url });
-    },
+    onUploadUrlAvailable: () => note({ url: tus.url, sent: false }),
     onProgress: (sent, size) => change(id, { share: sent / (size || 1), state: "sending" }),
-    onShouldRetry: (error) => {
-      const status = error.originalResponse?.getStatus() ?? 0;
-      if (!status) change(id, { state: "offline" });
-      return status === 0 || status === 409 || status === 423 || status === 429 || status >= 500;
-    },
     onError: (error) => {
-      running.delete(id);
-      const lost = error instanceof DetailedError && !error.originalResponse;
-      if (lost) change(id, { state: "offline" });
-      else fail(id, problemOf(error));
-      next();
+      const problem = problemOf(error);
+      if (problem.status === 401) refuse(used);
+      fail(id, problem);
     },
-    onSuccess: () => void submit(id),
+    onSuccess: () => {
+      note({ url: tus.url, sent: true });
+      void submit(id);
+    },
   });
   running.set(id, tus);
-  tus.start();
+  if (upload.sent) void submit(id);
+  else {
+    change(id, { state: "sending", problem: null, details: null });
+    tus.start();
+  }
 }
 
 function problemOf(error: Error): Problem {
   const response = error instanceof DetailedError ? error.originalResponse : null;
+  if (!(error instanceof DetailedError)) return new Problem({ detail: error.message, status: 400 });
+  if (!response || response.getStatus() < 400) return new Problem({ detail: words.value.problem.unreachable }); // or half an answer
   let document: ProblemDocument = { detail: error.message };
   try {
-    document = JSON.parse(response?.getBody() ?? "") as ProblemDocument;
+    document = JSON.parse(response.getBody()) as ProblemDocument;
   } catch {
     // it is not a problem document
   }
-  return new Problem({ ...document, status: response?.getStatus() ?? 0 });
+  return new Problem({ ...document, status: response.getStatus() }, response.getHeader("Retry-After"));
 }
 
 async function submit(id: string): Promise<void> {
-  const upload = uploads.value.find((one) => one.id === id);
+  const upload = find(id);
   if (!upload) return;
   change(id, { state: "checking", share: 1 });
   try {
-    const url = running.get(id)?.url ?? upload.url;
-    const job = await postJson<Separation>("v1/separations", { upload: url?.split("/").at(-1), ...fields(upload.choices) });
+    const body = { upload: upload.url?.split("/").at(-1), ...fields(upload.choices) };
+    const job = await postJson<Separation>("v1/separations", body, { "Idempotency-Key": id });
     put(job);
     selected.value ??= job.id;
+    running.delete(id);
     discard(id);
+    next();
   } catch (error) {
     fail(id, error instanceof Problem ? error : new Problem({ detail: String(error) }));
-  } finally {
-    running.delete(id);
-    next();
   }
 }
 
+const BUSY = new Set([409, 423]); // the service still holds the part that was broken off
+
+/** Goes on by itself after what passes, with the next key after a refused one; the rest is the visitor's to decide. */
 function fail(id: string, problem: Problem): void {
-  change(id, { state: "failed", problem: problem.message, details: problem.document });
+  running.delete(id);
+  if (problem.status === 401) change(id, { state: "waiting" });
+  else if (problem.passing || BUSY.has(problem.status)) {
+    change(id, { state: problem.status === 0 || BUSY.has(problem.status) ? "offline" : "held", problem: problem.message });
+    window.setTimeout(() => goOnWith(id), 1000 * (problem.wait || PAUSE));
+  } else change(id, { state: "failed", problem: problem.message, details: problem.document });
+  next();
+}
+
+function goOnWith(id: string): void {
+  const state = find(id)?.state;
+  if (state === "offline" || state === "held") resume(id);
 }
 
 /** Fetches a song from an address by the service. */
@@ -143,13 +166,16 @@ export function pause(id: string): void {
 }
 
 export function resume(id: string): void {
-  change(id, { state: "waiting", problem: null });
+  const failed = find(id)?.state === "failed"; // then the service may have lost what it had
+  change(id, { state: "waiting", problem: null, ...(failed ? { sent: false } : {}) });
   next();
 }
 
 /** Stops sending a song, and removes what the service has of it. */
 export function cancel(id: string): void {
-  running.get(id)?.abort(true).catch(() => undefined);
+  const url = running.get(id)?.url ?? find(id)?.url;
+  const end = (): Promise<void> | undefined => (url ? Tus.terminate(url, { headers: { "X-API-KEY": key.value }, retryDelays: RETRIES }) : undefined);
+  void Promise.resolve(running.get(id)?.abort()).then(end).catch(() => undefined); // it expires otherwise
   running.delete(id);
   discard(id);
   next();
@@ -160,8 +186,6 @@ function discard(id: string): void {
   void forget(id);
 }
 
-addEventListener("online", () => {
-  for (const upload of uploads.value) if (upload.state === "offline" && !running.has(upload.id)) resume(upload.id);
-});
+addEventListener("online", () => uploads.value.forEach(({ id }) => goOnWith(id)));
 
 export type { Choices };
