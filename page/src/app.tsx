@@ -14,6 +14,7 @@ import { stemsOf } from "./player/player";
 import { SongView } from "./player/song-view";
 import { SongList } from "./songs/list";
 import { deleted, failure, shown, undo } from "./songs/songs";
+import { Work } from "./songs/work";
 import { choose, language, LANGUAGES, words, type Language } from "./text/language";
 
 const helping = signal(false);
@@ -45,10 +46,10 @@ export function App(): JSX.Element {
       {hasKey.value ? (
         <main class={song ? "with-song" : ""}>
           <div class="left">
-            <Bring />
+            <Bring small={song !== null} />
             <SongList />
           </div>
-          {song && stemsOf(song).length > 0 && <SongView song={song} />}
+          {song && (stemsOf(song).length > 0 ? <SongView song={song} /> : <Work song={song} />)}
         </main>
       ) : (
         <main><KeyForm /></main>

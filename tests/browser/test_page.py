@@ -171,13 +171,19 @@ async def test_anomalies_and_warnings_are_shown_for_what_they_are(
     odd = replace(
         result,
         model="4stems-lite",
-        quality={"suspect": ["vocals: silent", "bass: equals the mix"]},
+        quality={"suspect": ["bass: the stem equals the mix", "the stems do not sum to the mix"]},
         details={"model_quality": "approximate", "experimental": True},
     )
     await change_result(services, claim, odd)
     await page.run("location.reload()")
-    await page.shows(".song .notice", "Unusual: vocals: silent; bass: equals the mix. This finds failures")
-    await page.shows(".song .facts", "Approximate model: fine for practice, not for release")
+    await page.shows(
+        ".song .notice",
+        "Unusual: Bass: this stem is the whole song; the stems together are not the song. This",
+    )
+    await page.shows(
+        "#warnings li:nth-child(2)", "At 0:00: Part of the song is missing; silence takes its place."
+    )
+    await page.shows(".song .labels", "Approximate model: fine for practice, not for release")
     await picture(page, "unusual")
 
 
@@ -222,6 +228,7 @@ async def test_a_refused_song_says_what_to_do_and_is_tried_again(
     await send(page, song_file)
     await player.fail(await the_claim(services, player), Failure("truncated-audio", "It ends too early."))
     await page.shows(".row .status", "It ends too early.")
+    await page.shows(".work", "No stems were made. Send the song again, or try another copy of it.")
 
 
 async def test_a_wrong_key_is_reported_and_a_right_one_is_taken(

@@ -5,14 +5,17 @@ import { useEffect, useRef } from "preact/hooks";
 import type { JSX } from "preact";
 
 import { hasKey, Problem } from "../api/client";
+import { Icon } from "../look/icons";
 import { failure } from "../songs/songs";
-import { stemName, words } from "../text/language";
+import { duration, stemName, words } from "../text/language";
 import { bring, fetchFrom } from "../upload/uploads";
 import { choices, choose, LOSSY } from "./choices";
 import { byCount, limits, models, presets } from "./service";
 
-export function Bring(): JSX.Element {
+/** `small` while a song is shown: the choices stay folded until they are wanted. */
+export function Bring({ small }: { small: boolean }): JSX.Element {
   const says = words.value.bring;
+  const seconds = limits.value?.estimate?.estimated_seconds;
   const over = useSignal(false);
   const input = useRef<HTMLInputElement>(null);
   const take = (files: Iterable<File> | null | undefined): void => void (files && bring([...files]));
@@ -47,11 +50,13 @@ export function Bring(): JSX.Element {
             event.currentTarget.value = "";
           }}
         />
+        <Icon name="add" />
         <strong>{over.value ? says.now : says.zone}</strong>
+        <small>{seconds ? says.speed(duration(seconds)) : ""}</small>
         <small>{limits.value && says.kept(limits.value.retention_hours.default)}</small>
       </label>
       {limits.value?.source_url && <Address />}
-      <Choices />
+      <Choices small={small} />
     </section>
   );
 }
@@ -80,13 +85,16 @@ function Address(): JSX.Element {
   );
 }
 
-function Choices(): JSX.Element {
+function Choices({ small }: { small: boolean }): JSX.Element {
   const says = words.value.bring;
   const chosen = choices.value;
+  const title = (chosen.preset === null ? says.custom : says.presets[chosen.preset])?.title ?? chosen.preset;
   return (
-    <div class="choices">
-      <fieldset class="presets">
-        <legend>{says.purpose}</legend>
+    <details class="choices" open={!small}>
+      <summary>
+        {says.purpose} <small>{title}</small>
+      </summary>
+      <fieldset class="presets" aria-label={says.purpose}>
         {presets.value.map(({ name, purpose }) => (
           <PresetCard key={name} name={name} {...(says.presets[name] ?? { title: name, purpose })} />
         ))}
@@ -96,7 +104,7 @@ function Choices(): JSX.Element {
       <label class="check">
         <input type="checkbox" checked={chosen.first} onChange={(event) => choose({ first: event.currentTarget.checked })} /> {says.first}
       </label>
-    </div>
+    </details>
   );
 }
 
@@ -104,9 +112,9 @@ function PresetCard({ name, title, purpose }: { name: string | null; title: stri
   return (
     <label class="card">
       <input type="radio" name="preset" value={name ?? ""} checked={choices.value.preset === name} onChange={() => choose({ preset: name })} />
-      <span>
-        <strong>{title}</strong> <small>{purpose}</small>
-      </span>
+      <strong>{title}</strong>
+      <small>{purpose}</small>
+      <Icon name="check" />
     </label>
   );
 }
@@ -116,16 +124,15 @@ function Custom(): JSX.Element {
   const chosen = choices.value;
   return (
     <>
-      <fieldset>
-        <legend>{says.model}</legend>
+      <fieldset class="counts" aria-label={says.model}>
         {byCount(models.value).map(({ count, model, stems }) => (
           <label key={count} class="card" data-count={count}>
             <input type="radio" name="stems" value={count} checked={chosen.stems === count} disabled={!model} onChange={() => choose({ stems: count })} />
-            <span>
-              <strong>{count}</strong> {stems.map(stemName).join(", ")}
-              {!model && <small class="label">{says.notInstalled}</small>}
-              {model?.quality === "approximate" && <small class="label">{says.approximate}</small>}
-            </span>
+            <strong>{says.stems(count)}</strong>
+            <span>{stems.map(stemName).join(", ")}</span>
+            {!model && <small class="label">{says.notInstalled}</small>}
+            {model?.quality === "approximate" && <small class="label">{says.approximate}</small>}
+            <Icon name="check" />
           </label>
         ))}
       </fieldset>

@@ -11,6 +11,8 @@ export const limits = signal<Limits | null>(null);
 export const models = signal<readonly Model[]>([]);
 export const presets = signal<readonly Preset[]>([]);
 
+const USUAL = 240; // seconds of the song whose time the page tells
+
 export const state = computed<"ready" | "starting" | "down">(() => {
   if (!health.value) return "starting";
   return health.value.status === "unavailable" ? "down" : "ready";
@@ -30,7 +32,7 @@ export function watchService(): void {
   effect(() => {
     if (!hasKey.value) return;
     const list = getJson<{ models: Model[] }>("v1/models");
-    Promise.all([getJson<Limits>("v1/limits"), list, getJson<{ presets: Preset[] }>("v1/presets")]).then(
+    Promise.all([getJson<Limits>(`v1/limits?seconds=${USUAL}`), list, getJson<{ presets: Preset[] }>("v1/presets")]).then(
       ([found, { models: known }, { presets: offered }]) => ([limits.value, models.value, presets.value] = [found, known, offered]),
       (error: unknown) => error instanceof Problem && (failure.value = error),
     );

@@ -8,8 +8,9 @@ import { download, getJson, Problem } from "../api/client";
 import type { Measurements, Separation, StemFile } from "../api/types";
 import { models } from "../bring/service";
 import { Icon } from "../look/icons";
-import { failure, put, remove, type Song } from "../songs/songs";
-import { bytes, clock, percent, stemName, when, words } from "../text/language";
+import { failure, isOpen, put, remove, type Song } from "../songs/songs";
+import { Progress } from "../songs/work";
+import { bytes, clock, percent, stemName, until, words } from "../text/language";
 import { announce } from "./media-session";
 import { expression } from "./mixer";
 import { begin, duration, names, stemsOf, strips, view } from "./player";
@@ -36,17 +37,12 @@ export function SongView({ song }: { song: Song }): JSX.Element {
         <p class="facts">
           <span>{clock(duration.value)}</span>
           <ModelNote song={song} />
-          {song.expires_at && <span>{says.keptUntil(when(song.expires_at))}</span>}
+          {song.expires_at && <span>{says.keptUntil(...until(song.expires_at, Date.now()))}</span>}
         </p>
+        <Labels song={song} />
+        {isOpen(song) && <Progress song={song} />}
       </header>
-      {measured?.anomalies && measured.anomalies.length > 0 && <p class="notice">{says.unusual(measured.anomalies.join("; "))}</p>}
-      {song.warnings.length > 0 && (
-        <ul class="notice" id="warnings">
-          {song.warnings.map((warning) => (
-            <li key={`${warning.code}${warning.position}`}>{says.at(clock(warning.position), warning.message)}</li>
-          ))}
-        </ul>
-      )}
+      <Notices song={song} anomalies={measured?.anomalies ?? []} />
       {!preview && song.state === "succeeded" && <p class="notice">{says.noPreview}</p>}
       <div class="axis">
         <Ruler />
@@ -108,7 +104,7 @@ function SaveMix({ song }: { song: Song }): JSX.Element {
     }
   };
   return (
-    <button type="button" id="save-mix" class="primary" disabled={!possible || share.value !== null} title={possible ? "" : heard ? says.onlyWav : says.nothing} onClick={() => void act()}>
+    <button type="button" id="save-mix" class="primary" disabled={!possible || share.value !== null} title={possible || isOpen(song) ? "" : heard ? says.onlyWav : says.nothing} onClick={() => void act()}>
       <Icon name="download" /> {share.value === null ? says.save : says.saving(percent(share.value))}
     </button>
   );
@@ -118,13 +114,40 @@ function ModelNote({ song }: { song: Song }): JSX.Element | null {
   const says = words.value;
   if (!song.model) return null;
   const licence = models.value.find((model) => model.name === song.model)?.licence ?? "";
+  return <span id="model">{says.player.model(song.model, licence)}</span>;
+}
+
+function Labels({ song }: { song: Song }): JSX.Element | null {
+  const says = words.value;
+  if (song.model_quality !== "approximate" && !song.experimental) return null;
   return (
-    <>
-      <span id="model">{says.player.model(song.model, licence)}</span>
+    <p class="labels">
       {song.model_quality === "approximate" && <span class="label">{says.bring.approximate}</span>}
       {song.experimental && <span class="label">{says.player.experimental}</span>}
-    </>
+    </p>
   );
+}
+
+/** What the service noticed about the file and its stems, in the page's words. */
+function Notices({ song, anomalies }: { song: Song; anomalies: readonly string[] }): JSX.Element | null {
+  const says = words.value.player;
+  if (song.warnings.length + anomalies.length === 0) return null;
+  return (
+    <ul class="notice" id="warnings">
+      {anomalies.length > 0 && <li>{says.unusual(anomalies.map(anomaly).join(says.separator))}</li>}
+      {song.warnings.map(({ code, message, position }) => {
+        const text = says.warnings[code] ?? message;
+        return <li key={`${code}${position}`} title={message}>{position > 0 ? says.at(clock(position), text) : text}</li>;
+      })}
+    </ul>
+  );
+}
+
+/** Returns an anomaly of the API, "bass: the stem equals the mix", in the page's words. */
+function anomaly(found: string): string {
+  const [, name, text = ""] = /^(?:(\w+): )?(.*)$/s.exec(found) ?? [];
+  const said = words.value.player.anomalies[text] ?? text;
+  return name ? words.value.player.of(stemName(name), said) : said;
 }
 
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600]; // seconds between marks

@@ -45,7 +45,7 @@ export function StemRow({ name, file, index, estimate }: RowProps): JSX.Element 
           <span class="swatch" aria-hidden="true" />
           {title}
         </h3>
-        <div class="buttons">
+        <div class="marks">
           <button type="button" class="mark" aria-pressed={strip.muted} aria-label={says.mute(title)} title={says.mute(title)} onClick={() => mute(name)}>
             M
           </button>
@@ -59,18 +59,6 @@ export function StemRow({ name, file, index, estimate }: RowProps): JSX.Element 
           >
             S
           </button>
-          {file && (
-            <button
-              type="button"
-              class="quiet"
-              title={says.download(title)}
-              onClick={() => void download(file.url).catch((error: unknown) => (failure.value = error instanceof Problem ? error : null))}
-            >
-              <Icon name="download" />
-              <span class="hidden">{says.download(title)}</span>
-              <small>{bytes(file.size)}</small>
-            </button>
-          )}
         </div>
         <label class="slider">
           <input
@@ -94,15 +82,30 @@ export function StemRow({ name, file, index, estimate }: RowProps): JSX.Element 
             step="0.05"
             value={strip.pan}
             aria-label={says.pan(title)}
+            aria-valuetext={says.panned(Math.round(100 * strip.pan))}
             onInput={(event) => set(name, { pan: event.currentTarget.valueAsNumber })}
             onDblClick={() => set(name, { pan: 0 })}
           />
-          <output>{strip.pan === 0 ? "C" : `${strip.pan < 0 ? "L" : "R"}${Math.round(100 * Math.abs(strip.pan))}`}</output>
+          <output>{says.panned(Math.round(100 * strip.pan))}</output>
         </label>
-        {estimate && <small class="estimate">{says.estimate[estimate]}</small>}
+        <small class="estimate">{estimate && says.estimate[estimate]}</small>
       </div>
       <Waveform url={file?.peaks_url ?? null} silent={silent} />
       <Meter track={name} />
+      <div class="file">
+        {file && (
+          <button
+            type="button"
+            class="quiet"
+            title={says.download(title)}
+            onClick={() => void download(file.url).catch((error: unknown) => (failure.value = error instanceof Problem ? error : null))}
+          >
+            <Icon name="download" />
+            <span class="hidden">{says.download(title)}</span>
+            <small>{bytes(file.size)}</small>
+          </button>
+        )}
+      </div>
     </li>
   );
 }

@@ -4,7 +4,7 @@ import { useEffect } from "preact/hooks";
 import type { JSX } from "preact";
 
 import { IconButton, Icon } from "../look/icons";
-import { clock, words } from "../text/language";
+import { clock, percent, words } from "../text/language";
 import { LOUDEST, SILENT } from "./mixer";
 import {
   bend, duration, engine, looping, markLoop, master, place, playing, seek, semitones, speed, toggle, toggleLoop, waiting, zoom,
@@ -26,24 +26,26 @@ export function Transport({ preview }: { preview: Preview | null }): JSX.Element
     return () => cancelAnimationFrame(frame);
   }, [on]);
   return (
-    <div class="transport" role="group" aria-label={says.label}>
-      <input type="range" id="place" class="place" min="0" max={duration.value} step="0.01" value={place.value} aria-label={says.place}
-        aria-valuetext={clock(place.value)} onInput={(event) => seek(event.currentTarget.valueAsNumber)} />
-      <IconButton name="start" label={says.start} onClick={() => seek(0)} />
-      <button type="button" class="primary round" id="play" disabled={!preview} aria-label={on ? says.pause : says.play} onClick={() => preview && toggle(preview)}>
-        <Icon name={on ? "pause" : "play"} />
-      </button>
-      <IconButton name="loop" label={says.loop} aria-pressed={looping.value} onClick={toggleLoop} />
-      <span class="ends">
+    <div class="controls">
+      <div class="transport" role="group" aria-label={says.label}>
+        <input type="range" id="place" class="place" min="0" max={duration.value} step="0.01" value={place.value} aria-label={says.place}
+          aria-valuetext={clock(place.value)} onInput={(event) => seek(event.currentTarget.valueAsNumber)} />
+        <IconButton name="start" label={says.start} onClick={() => seek(0)} />
+        <button type="button" class="primary round" id="play" disabled={!preview} aria-label={on ? says.pause : says.play} onClick={() => preview && toggle(preview)}>
+          <Icon name={on ? "pause" : "play"} />
+        </button>
+        <IconButton name="loop" label={says.loop} aria-pressed={looping.value} onClick={toggleLoop} />
+        <span class="time" id="time">
+          {clock(place.value)} / {clock(duration.value)}
+        </span>
+        <small role="status">{waiting.value && says.loading}</small>
+      </div>
+      <div class="tools">
         <button type="button" class="quiet" aria-label={says.loopFrom} title={says.loopFrom} onClick={() => markLoop("from")}>[</button>
         <button type="button" class="quiet" aria-label={says.loopTo} title={says.loopTo} onClick={() => markLoop("to")}>]</button>
-      </span>
-      <span class="time" id="time">
-        {clock(place.value)} / {clock(duration.value)}
-      </span>
-      {waiting.value && <small role="status">{says.loading}</small>}
-      <IconButton name="minus" label={says.zoomOut} onClick={() => zoom(2)} />
-      <IconButton name="add" label={says.zoomIn} onClick={() => zoom(0.5)} />
+        <IconButton name="minus" label={says.zoomOut} onClick={() => zoom(2)} />
+        <IconButton name="add" label={says.zoomIn} onClick={() => zoom(0.5)} />
+      </div>
     </div>
   );
 }
@@ -55,9 +57,9 @@ export function Bends(): JSX.Element {
     <div class="bends">
       <label class="slider">
         <span>{says.speed}</span>
-        <input type="range" id="speed" min="0.25" max="2" step="0.05" value={speed.value} aria-valuetext={`${Math.round(100 * speed.value)} %`}
+        <input type="range" id="speed" min="0.25" max="2" step="0.05" value={speed.value} aria-valuetext={percent(speed.value)}
           onInput={(event) => bend(event.currentTarget.valueAsNumber, semitones.value)} onDblClick={() => bend(1, semitones.value)} />
-        <output>{Math.round(100 * speed.value)} %</output>
+        <output>{percent(speed.value)}</output>
       </label>
       <label class="slider">
         <span>{says.pitch}</span>
@@ -65,13 +67,15 @@ export function Bends(): JSX.Element {
           onInput={(event) => bend(speed.value, event.currentTarget.valueAsNumber)} onDblClick={() => bend(speed.value, 0)} />
         <output>{says.semitones(semitones.value)}</output>
       </label>
-      <label class="slider">
-        <span>{says.master}</span>
-        <input type="range" min={SILENT} max={LOUDEST} step="0.5" value={master.value} aria-valuetext={loudness(master.value)}
-          onInput={(event) => (master.value = event.currentTarget.valueAsNumber)} onDblClick={() => (master.value = 0)} />
-        <output>{loudness(master.value)}</output>
-      </label>
-      <Meter />
+      <div class="level">
+        <label class="slider">
+          <span>{says.master}</span>
+          <input type="range" min={SILENT} max={LOUDEST} step="0.5" value={master.value} aria-valuetext={loudness(master.value)}
+            onInput={(event) => (master.value = event.currentTarget.valueAsNumber)} onDblClick={() => (master.value = 0)} />
+          <output>{loudness(master.value)}</output>
+        </label>
+        <Meter />
+      </div>
     </div>
   );
 }

@@ -5,47 +5,24 @@ import { useEffect, useRef } from "preact/hooks";
 import type { JSX } from "preact";
 
 import { IconButton } from "../look/icons";
-import { ago, duration, percent, words } from "../text/language";
+import { ago, duration, language, percent, when, words } from "../text/language";
 import { cancel, pause, resume, uploads, type Upload } from "../upload/uploads";
 import { connected, isOpen, remove, selected, songs, type Song } from "./songs";
 import { windowOf } from "./window";
+import { clock, Details, joined, stateOf } from "./work";
 
 const ROW = 64; // pixels
+const MANY = 5; // songs that are found without search
 const search = signal("");
-const clock = signal(Date.now());
-setInterval(() => (clock.value = Date.now()), 20_000);
-
-/** Returns what a separation is doing, in words. */
-export function stateOf(song: Song): string {
-  const says = words.value.work;
-  switch (song.state) {
-    case "queued":
-      return song.waiting ? says.waitingFor : says.queued((song.queue?.position ?? 1) - 1);
-    case "running":
-      return [says.separating(percent(song.progress)), left(song)].filter(Boolean).join(" · ");
-    case "succeeded":
-      return says.ready;
-    case "failed":
-      return song.error?.message ?? says.failed;
-    case "cancelled":
-      return says.cancelled;
-    default:
-      return says.erasing;
-  }
-}
-
-/** Returns the time left from the rate so far, once there is one. */
-function left(song: Song): string {
-  const seconds = song.started_at ? (clock.value - Date.parse(song.started_at)) / 1000 : 0;
-  if (song.progress < 0.1 || seconds < 2) return "";
-  return words.value.work.left(duration((seconds * (1 - song.progress)) / song.progress));
-}
+const order = signal<"newest" | "name">("newest");
 
 export function SongList(): JSX.Element {
   const says = words.value.songs;
   const found = useComputed(() => {
     const text = search.value.trim().toLowerCase();
-    return text ? songs.value.filter((song) => song.input.name.toLowerCase().includes(text)) : songs.value;
+    const fitting = text ? songs.value.filter((song) => song.input.name.toLowerCase().includes(text)) : songs.value;
+    const { compare } = new Intl.Collator(language.value, { numeric: true });
+    return order.value === "name" ? fitting.toSorted((a, b) => compare(a.input.name, b.input.name)) : fitting;
   });
   const box = useRef<HTMLDivElement>(null);
   const scrolled = useSignal({ top: 0, height: 640 });
@@ -60,13 +37,19 @@ export function SongList(): JSX.Element {
       <header>
         <h2 id="songs-title">{says.title}</h2>
         <small>{songs.value.length > 0 && says.found(found.value.length)}</small>
-        {songs.value.length > 5 && (
-          <input type="search" aria-label={says.search} placeholder={says.search} value={search.value} onInput={(event) => (search.value = event.currentTarget.value)} />
-        )}
         {songs.value.length > 1 && (
           <button type="button" class="quiet" onClick={() => remove(songs.value)}>{says.deleteAll}</button>
         )}
       </header>
+      {songs.value.length > MANY && (
+        <div class="find">
+          <input type="search" aria-label={says.search} placeholder={says.search} value={search.value} onInput={(event) => (search.value = event.currentTarget.value)} />
+          <select id="order" aria-label={says.sort} value={order.value} onChange={(event) => (order.value = event.currentTarget.value as "newest" | "name")}>
+            <option value="newest">{says.newest}</option>
+            <option value="name">{says.byName}</option>
+          </select>
+        </div>
+      )}
       {!connected.value && songs.value.some(isOpen) && <p class="notice" role="status">{words.value.work.lost}</p>}
       {uploads.value.length > 0 && (
         <ul class="uploads">{uploads.value.map((upload) => <UploadRow key={upload.id} upload={upload} />)}</ul>
@@ -83,16 +66,21 @@ export function SongList(): JSX.Element {
   );
 }
 
+/** Returns when a song came, and how long it is still kept. */
+const ages = (song: Song): string[] => [
+  ago(song.created_at, clock.value),
+  song.expires_at ? words.value.songs.rest(duration((Date.parse(song.expires_at) - clock.value) / 1000)) : "",
+];
+
 function SongRow({ song, top }: { song: Song; top: number }): JSX.Element {
   const [says, text] = [words.value, stateOf(song)];
   return (
     <li style={{ top: `${top}px` }} class={selected.value === song.id ? "row selected" : "row"} data-state={song.state}>
       <button type="button" class="pick" aria-current={selected.value === song.id} onClick={() => (selected.value = song.id)}>
         <strong>{song.input.name}</strong>
-        <span class="status">{text}</span>
+        <span class="status" title={when(song.created_at, clock.value)}>{isOpen(song) || song.state === "failed" ? text : joined(text, ...ages(song))}</span>
         {isOpen(song) && <progress max="1" value={song.state === "queued" ? undefined : song.progress} aria-label={text} />}
       </button>
-      <small title={song.created_at}>{ago(song.created_at, clock.value)}</small>
       <IconButton name={isOpen(song) ? "close" : "delete"} label={isOpen(song) ? says.work.cancel : says.songs.delete(song.input.name)} onClick={() => remove([song])} />
     </li>
   );
@@ -115,7 +103,7 @@ function UploadRow({ upload }: { upload: Upload }): JSX.Element {
         <strong>{upload.file.name}</strong>
         <span class="status" role="status">{texts[upload.state]}</span>
         {upload.state !== "failed" && <progress max="1" value={upload.share} aria-label={texts[upload.state]} />}
-        {upload.details && <Details upload={upload} />}
+        {upload.details && <Details about={upload.details} />}
       </div>
       {upload.state === "sending" && <IconButton name="pause" label={says.pause} onClick={() => pause(upload.id)} />}
       {["paused", "failed", "offline", "held"].includes(upload.state) && (
@@ -123,20 +111,5 @@ function UploadRow({ upload }: { upload: Upload }): JSX.Element {
       )}
       <IconButton name="close" label={says.cancel} onClick={() => cancel(upload.id)} />
     </li>
-  );
-}
-
-function Details({ upload }: { upload: Upload }): JSX.Element {
-  const says = words.value.work;
-  const copied = useSignal(false);
-  const text = JSON.stringify(upload.details, null, 1);
-  return (
-    <details>
-      <summary>{says.details}</summary>
-      <pre>{text}</pre>
-      <button type="button" onClick={() => void navigator.clipboard.writeText(text).then(() => (copied.value = true))}>
-        {copied.value ? says.copied : says.copy}
-      </button>
-    </details>
   );
 }

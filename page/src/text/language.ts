@@ -75,9 +75,16 @@ export function ago(time: string, now: number): string {
   return format.format(Math.round(seconds / 86_400), "day");
 }
 
-/** Returns a time as people say it: with the weekday if it is near. */
-export function when(time: string): string {
-  return new Intl.DateTimeFormat(language.value, { weekday: "long", day: "numeric", month: "long", hour: "numeric", minute: "2-digit" }).format(
-    Date.parse(time),
-  );
+/** Returns a time as people say it, "tomorrow, 18:40", and whether its day is near enough to have such a name. */
+export function until(time: string, now: number): [when: string, near: boolean] {
+  const then = new Date(time);
+  const days = Math.round((new Date(then).setHours(0, 0, 0, 0) - new Date(now).setHours(0, 0, 0, 0)) / 86_400_000);
+  const near = Math.abs(days) < 2;
+  const day = near
+    ? new Intl.RelativeTimeFormat(language.value, { numeric: "auto" }).format(days, "day")
+    : new Intl.DateTimeFormat(language.value, { weekday: "long", day: "numeric", month: "long" }).format(then);
+  const hour = new Intl.DateTimeFormat(language.value, { hour: "numeric", minute: "2-digit" }).format(then);
+  return [`${day}, ${words.value.hour(hour)}`, near];
 }
+
+export const when = (time: string, now: number): string => until(time, now)[0];
