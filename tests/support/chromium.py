@@ -26,6 +26,7 @@ _ARGUMENTS = (
     "--autoplay-policy=no-user-gesture-required",
     "--mute-audio",
 )
+TAB, ENTER, SHIFT, ESCAPE = "\ue004", "\ue007", "\ue008", "\ue00c"
 PATIENCE = 30.0  # seconds, on a busy machine
 
 
@@ -126,6 +127,12 @@ class Browser:
     async def type(self, selector: str, text: str) -> None:
         """Type into an element; a file input takes the file's path."""
         await self._post(f"/element/{await self._find(selector)}/value", {"text": text})
+
+    async def press(self, *keys: str) -> None:
+        """Press keys at the same time, and release them; WebDriver has characters for those without one."""
+        events = [{"type": "keyDown", "value": key} for key in keys]
+        events += [{"type": "keyUp", "value": key} for key in reversed(keys)]
+        await self._post("/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": events}]})
 
     async def _find(self, selector: str) -> str:
         found = await self._post("/element", {"using": "css selector", "value": selector})

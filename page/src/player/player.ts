@@ -60,6 +60,12 @@ export function begin(song: Song): void {
 }
 
 effect(() => {
+  if (shown.value) return;
+  void engine.peek()?.close(); // the song was deleted, or its key is gone
+  batch(() => ([engine.value, playing.value, waiting.value, current.value] = [null, false, false, null]));
+});
+
+effect(() => {
   if (!shown.value || shown.value.id !== current.value) return;
   const values = {
     mix: written(strips.value),

@@ -22,7 +22,7 @@ export function SongView({ song }: { song: Song }): JSX.Element {
   const says = words.value.player;
   const preview = song.preview ?? null;
   useEffect(() => begin(song), [song.id, stemsOf(song).join()]);
-  useEffect(() => announce(song.input.name, preview), [song.id]);
+  useEffect(() => announce(song.input.name, preview), [song.id, preview === null]);
   useEffect(() => {
     if (song.measurements === undefined) void getJson<Separation>(song.url).then(put, () => undefined);
   }, [song.id, song.measurements]);
