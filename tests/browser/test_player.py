@@ -131,7 +131,7 @@ async def test_a_loop_repeats_and_speed_and_pitch_are_independent(
 async def test_sound_starts_within_a_second_of_the_click_and_ends_with_the_song(
     page: Browser, service: Service, song: Path
 ) -> None:
-    times = []
+    times: list[float] = []
     while len(times) < 3 and min(times, default=2000) >= 1000:  # a busy machine may need another try
         await page.run("location.reload()")
         await opened(page, service, song)
@@ -179,7 +179,7 @@ async def test_everything_is_reached_by_the_tab_key_in_order_and_seen(
     await page.run("document.querySelector('#language').focus()")
     await page.press(TAB)
     await page.press(SHIFT, TAB)
-    seen = []
+    seen: list[list[object]] = []
     while (found := await page.run(FOCUS)) and len(seen) < 200:
         seen.append(found)
         await page.press(TAB)
