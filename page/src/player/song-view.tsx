@@ -156,9 +156,9 @@ function Ruler(): JSX.Element {
   const [marks, setMarks] = useState<number[]>([]);
   const { from, to } = view.value;
   useEffect(() => {
-    const step = STEPS.find((one) => (to - from) / one <= 10) ?? 1200;
+    const step = STEPS.find((one) => (to - from) / one <= 7) ?? 1200;
     const first = Math.ceil(from / step) * step;
-    setMarks(Array.from({ length: Math.floor((to - first) / step) + 1 }, (_, k) => first + k * step));
+    setMarks(Array.from({ length: Math.ceil((to - first) / step) }, (_, k) => first + k * step));
   }, [from, to]);
   return (
     <div class="ruler" aria-hidden="true">

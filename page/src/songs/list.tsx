@@ -66,10 +66,11 @@ export function SongList(): JSX.Element {
   );
 }
 
-/** Returns when a song came, and how long it is still kept. */
-const ages = (song: Song): string[] => [
+/** Returns how many stems a song has, when it came, and how long it is still kept. */
+const facts = (song: Song): string[] => [
+  song.stems.length > 0 ? words.value.bring.stems(song.stems.length) : "",
   ago(song.created_at, clock.value),
-  song.expires_at ? words.value.songs.rest(duration((Date.parse(song.expires_at) - clock.value) / 1000)) : "",
+  song.expires_at ? words.value.songs.rest(duration((Date.parse(song.expires_at) - clock.value) / 1000, "short")) : "",
 ];
 
 function SongRow({ song, top }: { song: Song; top: number }): JSX.Element {
@@ -78,7 +79,7 @@ function SongRow({ song, top }: { song: Song; top: number }): JSX.Element {
     <li style={{ top: `${top}px` }} class={selected.value === song.id ? "row selected" : "row"} data-state={song.state}>
       <button type="button" class="pick" aria-current={selected.value === song.id} onClick={() => (selected.value = song.id)}>
         <strong>{song.input.name}</strong>
-        <span class="status" title={when(song.created_at, clock.value)}>{isOpen(song) || song.state === "failed" ? text : joined(text, ...ages(song))}</span>
+        <span class="status" title={when(song.created_at, clock.value)}>{isOpen(song) || song.state === "failed" ? text : joined(text, ...facts(song))}</span>
         {isOpen(song) && <progress max="1" value={song.state === "queued" ? undefined : song.progress} aria-label={text} />}
       </button>
       <IconButton name={isOpen(song) ? "close" : "delete"} label={isOpen(song) ? says.work.cancel : says.songs.delete(song.input.name)} onClick={() => remove([song])} />

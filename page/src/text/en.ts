@@ -150,7 +150,7 @@ export const en = {
     sort: "Order",
     newest: "Newest first",
     byName: "By name",
-    rest: (time: string) => `kept for ${time}`,
+    rest: (time: string) => `${time} left`,
     found: (n: number) => `${n} ${plural(n, "song", "songs")}`,
     delete: (name: string) => `Delete ${name}`,
     deleteAll: "Delete all",

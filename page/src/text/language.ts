@@ -57,9 +57,9 @@ export function clock(seconds: number): string {
 }
 
 /** Returns a duration in words, rounded as one would say it. */
-export function duration(seconds: number): string {
+export function duration(seconds: number, display: "long" | "short" = "long"): string {
   const spoken = (value: number, unit: string): string =>
-    new Intl.NumberFormat(language.value, { style: "unit", unit, unitDisplay: "long" }).format(value);
+    new Intl.NumberFormat(language.value, { style: "unit", unit, unitDisplay: display }).format(value);
   if (seconds < 90) return spoken(Math.max(1, Math.round(seconds)), "second");
   return seconds < 5400 ? spoken(Math.round(seconds / 60), "minute") : spoken(Math.round(seconds / 3600), "hour");
 }
