@@ -69,6 +69,7 @@ def separate_song(
         AudioError: if the input cannot be read or the stems cannot be written.
         ConfigurationError: if the options do not go together.
     """
+    options.check()
     start = time.perf_counter()
     recipes, tracks = options.recipes(separator.stems), options.track_recipes(separator.stems)
     meter, stages = separator.meter(options), StageTimer()

@@ -294,11 +294,11 @@ async def test_progress_does_not_wait_for_the_offset(
     tiny: InferenceModel, work: Path, long: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is decoded before the selection counts; the selection itself has some ten steps."""
-    noted = set[tuple[int, int]]()
+    noted = set[tuple[int, int, int]]()
     monkeypatch.setattr(inference_process.Pace, "note", lambda _, position: noted.add(position))
     async with InferenceSlot(tiny, work) as slot:
         await slot.separate(request_for(linked(long, work), tiny, offset=599.0))
-    assert max(steps for _, steps in noted) > 100
+    assert max(steps for _, steps, *_ in noted) > 100
 
 
 async def test_files_outside_the_work_folder_are_refused(

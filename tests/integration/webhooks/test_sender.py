@@ -97,6 +97,7 @@ async def test_a_success_is_sent_signed_with_the_request_s_id(database: Database
         "stems": ["vocals", "other"],
         "warnings": WARNINGS,
         "error": None,
+        "delivered": None,
         "request_id": "r-1",
     }
     assert (delivery.attempts, delivery.last_status, delivery.next_attempt_at) == (1, 204, None)
