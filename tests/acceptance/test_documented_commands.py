@@ -125,7 +125,9 @@ def calls(block: Block, *documents: str) -> bool:
     return block.document in documents and "curl" in script(block)
 
 
-SHELL_BLOCKS = blocks(language="sh")
+SHELL_BLOCKS = [
+    block for block in blocks(language="sh") if block.document != "README.fr.md"
+]  # has README.md's
 OF_THE_API = [block for block in SHELL_BLOCKS if calls(block, "docs/api.md", "README.md")]
 PROVIDERS = sorted({block.section for block in SHELL_BLOCKS if calls(block, "docs/identity.md")})
 OTHERS = [block for block in SHELL_BLOCKS if script(block) and "curl" not in script(block)]

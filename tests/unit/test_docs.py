@@ -25,6 +25,7 @@ ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 BLOCKS = {
     ("CONTRIBUTING.md", "python"): (5, "compared below"),
     ("README.md", "python"): (1, "run by tests/acceptance/test_documented_commands.py"),
+    ("README.fr.md", "python"): (1, "compared below"),
     ("docs/api.md", "http"): (1, "compared by tests/acceptance/test_documented_commands.py"),
     ("docs/api.md", "js"): (1, "run by tests/integration/web/uploads/test_clients.py"),
     ("docs/api.md", "json"): (3, "compared by tests/acceptance/test_documented_commands.py"),
@@ -90,6 +91,14 @@ def test_the_configurations_of_other_programs_fit_this_one() -> None:
 def test_the_example_of_a_list_of_songs_has_the_columns_that_are_read(tmp_path: Path) -> None:
     (example,) = blocks("docs/training.md", "csv")
     assert example.text.splitlines()[0] == write_list(tmp_path / "list.csv", []).read_text().strip()
+
+
+def test_the_french_readme_has_the_sections_and_examples_of_the_english_one() -> None:
+    english, french = [(ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.fr.md")]
+    levels = re.compile(r"^#+(?= )", re.MULTILINE)
+    assert levels.findall(french) == levels.findall(english)
+    examples = [[block.text for block in blocks(name)] for name in ("README.md", "README.fr.md")]
+    assert examples[0] == examples[1]
 
 
 def test_every_command_in_the_text_has_the_flags_that_it_names() -> None:
