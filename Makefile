@@ -7,7 +7,7 @@ NODE_PACKAGES := $(VENV)/openid/installed $(VENV)/tus/installed
 PAGE := src/spleeter_microservice/web/static/index.html
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve page test test-fast test-research coverage components check docs bench bench-service bench-crash bench-damage bench-siege fuzz image format lock clean
+.PHONY: help demo serve page test test-fast test-research coverage components check docs bench bench-service bench-crash bench-damage bench-siege fuzz wheel image format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -96,6 +96,9 @@ SYNTHESIS := mma fluidsynth fluid-soundfont-gm timgm6mb-soundfont musescore-gene
 	csound-soundfont opl3-soundfont avldrums.lv2-soundfont timidity freepats flite \
 	hydrogen-drumkits hydrogen-data lmms-common sonic-pi-samples
 
+wheel: $(VENV)/installed $(PAGE) ## build the wheel, which has the page in it, into dist
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
 image: ## build and try the image with buildah and podman, as root on Debian; with Docker: docker build .
 	PYTHON=$(PYTHON) scripts/image_proof.sh
 
@@ -122,7 +125,7 @@ LOCK := $(VENV)-lock/bin/uv pip compile --quiet --universal --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
 clean: ## remove the files that the other targets made
-	rm -rf $(VENV) $(VENV)-lock .venv-node page/node_modules $(dir $(PAGE)) .fuzz separated_audio
+	rm -rf $(VENV) $(VENV)-lock .venv-node page/node_modules $(dir $(PAGE)) dist .fuzz separated_audio
 
 $(VENV)/installed: requirements.txt requirements-build.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, for instance: make PYTHON=python3.12")'

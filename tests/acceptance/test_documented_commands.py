@@ -41,6 +41,7 @@ QUICK = {
     "help": "",
     "demo": "",
     "page": "",
+    "wheel": "",
     "test": "PYTEST_ARGS='-n0 tests/unit/test_workflows.py'",
     "coverage": "PYTEST_ARGS=--version",
     "docs": "",
