@@ -13,6 +13,7 @@ import pytest_asyncio
 import soundfile
 
 from spleeter_microservice.settings import Settings
+from tests.support import firefox
 from tests.support.audio_files import RATE, noise
 from tests.support.chromium import ENTER, ESCAPE, PATIENCE, SHIFT, TAB, Browser
 from tests.support.service import KEY, Service, running
@@ -266,6 +267,37 @@ async def test_a_saved_mix_equals_the_service_s(
     assert rate == RATE
     assert found.shape == wanted.shape
     assert np.abs(found.astype(int) - wanted).max() <= 2  # each stem was rounded before
+
+
+DECODED = """
+(async () => {
+    const headers = { 'X-API-KEY': sessionStorage.getItem('stems-key') };
+    const context = new OfflineAudioContext(2, 1, 48000);
+    const segments = await Promise.all([0, 1].map(async number => {
+        const answer = await fetch(`v1/separations/${id}/preview/accompaniment/${number}`, { headers });
+        return (await context.decodeAudioData(await answer.arrayBuffer())).getChannelData(0);
+    }));
+    const heard = samples => samples.some(value => Math.abs(value) > 0.01);
+    return segments.map(samples => `${samples.length} ${heard(samples)}`).join();
+})()
+"""
+
+
+async def test_firefox_sends_a_song_shows_it_and_decodes_its_stems(service: Service, tmp_path: Path) -> None:
+    path = tmp_path / "Fox.wav"
+    soundfile.write(path, noise(12 * RATE, seed=5), RATE, subtype="PCM_16")
+    async with firefox.running() as page:
+        await page.open(f"{service.url}/#key={KEY}")
+        await page.until("document.querySelector('#file')?.disabled === false")
+        await page.choose("#file", path)
+        await page.until("document.querySelector('.row[data-state]')?.innerText.includes('Fox.wav')")
+        await page.run("document.querySelector('.row .pick').click()")
+        await page.until("document.querySelector('#play')?.disabled === false")
+        await page.until("document.querySelector('.row').dataset.state === 'succeeded'")
+        await page.run("window.id = new URLSearchParams(location.hash.slice(1)).get('song')")
+        assert await page.run(DECODED) == "480000 true,96000 true"
+        await page.run("document.querySelector('#play').click()")
+        await page.until("stems.engine.value?.context.sampleRate === 48000")
 
 
 async def test_a_song_is_followed_through_a_restart_of_the_service(
