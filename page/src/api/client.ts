@@ -61,7 +61,7 @@ export class Problem extends Error {
   readonly wait: number; // seconds before the same call may succeed, if the service knows
 
   constructor(document: ProblemDocument, wait: string | null | undefined = null) {
-    super(document.status === 401 ? words.value.key.wrong : (document.detail ?? document.title ?? words.value.problem.odd));
+    super(document.status === 401 ? words.value.key.wrong : words.value.problem.told(document.type ?? "", document.detail ?? document.title ?? words.value.problem.odd));
     this.document = document;
     this.status = document.status ?? 0;
     this.type = document.type ?? "";

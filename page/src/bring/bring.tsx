@@ -7,9 +7,9 @@ import type { JSX } from "preact";
 import { hasKey, Problem } from "../api/client";
 import { Icon } from "../look/icons";
 import { failure } from "../songs/songs";
-import { duration, stemName, words } from "../text/language";
+import { duration, kilohertz, stemName, words } from "../text/language";
 import { bring, fetchFrom } from "../upload/uploads";
-import { choices, choose, LOSSY } from "./choices";
+import { choices, choose, fitting, LEVELS, LOSSY, RATES } from "./choices";
 import { byCount, limits, models, presets } from "./service";
 
 /** `small` while a song is shown: the choices stay folded until they are wanted. */
@@ -149,7 +149,7 @@ function Custom(): JSX.Element {
           <label>
             {says.format}
             <select id="codec" value={chosen.codec} onChange={(event) => choose({ codec: event.currentTarget.value })}>
-              {(limits.value?.codecs ?? ["wav"]).map((codec) => (
+              {(limits.value?.codecs ?? ["wav"]).filter((codec) => fitting(codec, chosen.stems)).map((codec) => (
                 <option key={codec} value={codec}>{codec.toUpperCase()}</option>
               ))}
             </select>
@@ -164,6 +164,18 @@ function Custom(): JSX.Element {
               </select>
             </label>
           )}
+          <label>
+            {says.level}
+            <select id="level" value={chosen.level} onChange={(event) => choose({ level: event.currentTarget.value })}>
+              {LEVELS.map((level) => <option key={level} value={level}>{says.levels[level]}</option>)}
+            </select>
+          </label>
+          <label>
+            {says.rate}
+            <select id="rate" value={chosen.rate} onChange={(event) => choose({ rate: event.currentTarget.value })}>
+              {RATES.map((rate) => <option key={rate} value={rate}>{rate === "source" ? says.ownRate : kilohertz(Number(rate))}</option>)}
+            </select>
+          </label>
         </div>
       </details>
     </>

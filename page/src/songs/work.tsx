@@ -21,7 +21,7 @@ export function stateOf(song: Song): string {
     case "succeeded":
       return says.ready;
     case "failed":
-      return song.error?.message ?? says.failed;
+      return song.error ? words.value.problem.told(song.error.type, song.error.message) : says.failed;
     case "cancelled":
       return says.cancelled;
     default:

@@ -12,7 +12,6 @@ export const en = {
   language: "Language",
   theme: { label: "Theme", auto: "Automatic", light: "Light", dark: "Dark" },
   key: {
-    label: "Key",
     ask: "Enter your key to begin",
     why: "The person who runs this service gave it to you.",
     remember: "Remember on this device",
@@ -47,6 +46,10 @@ export const en = {
     best: "Best, in twice the time",
     format: "Format",
     bitrate: "Bitrate",
+    level: "Loudness",
+    levels: { "as-is": "As in the song", "prevent-clipping": "Without clipping", "-14": "−14 LUFS" } as Record<string, string>,
+    rate: "Sample rate",
+    ownRate: "As in the song",
     approximate: "Approximate model: fine for practice, not for release",
     notInstalled: "not installed here",
   },
@@ -174,9 +177,9 @@ export const en = {
     ],
   },
   problem: {
+    told: ((_, message) => message) as (type: string, message: string) => string, // the service speaks English
     unreachable: "The service cannot be reached. Your songs are safe; check your connection.",
     odd: "The service sent an unexpected response.",
-    page: "This page has failed. Reload it; your songs are safe.",
   },
   stems: {
     vocals: "Vocals",

@@ -4,6 +4,31 @@ import type { Words } from "./en";
 
 const pluriel = (n: number, un: string, autres: string): string => (Math.abs(n) < 2 ? un : autres);
 
+/** What the service says in English, by the last part of its type; what is missing here is shown as it comes. */
+const problems: Record<string, string> = {
+  "disk-full": "Le service n’a plus de place. Réessayez plus tard.",
+  "empty-file": "Le fichier est vide. Choisissez-en un autre.",
+  "encrypted-audio": "Le morceau est protégé contre la copie. Envoyez un fichier sans protection.",
+  "forbidden-address": "Le service n’appelle pas cette adresse. Envoyez plutôt le fichier.",
+  "infected-file": "L’antivirus a trouvé un virus dans ce fichier.",
+  "memory-limit": "Ce fichier demande trop de mémoire. Convertissez-le en WAV ou en FLAC.",
+  "missing-scope": "Votre clé ne permet pas cela. Demandez à la personne qui gère ce service.",
+  "model-not-installed": "Ce modèle n’est pas installé ici. Choisissez un autre nombre de pistes.",
+  "no-samples": "Le passage choisi ne contient aucun son.",
+  "no-sound": "Ce fichier n’a pas de son. Envoyez un morceau.",
+  "not-audio": "Ce fichier n’est pas d’un format audio connu. Envoyez du WAV, FLAC, MP3, M4A, Ogg ou Opus.",
+  "queue-full": "Trop de vos morceaux attendent déjà. Réessayez quand l’un d’eux est prêt.",
+  "queue-too-long": "Trop de vos morceaux attendent déjà. Réessayez quand l’un d’eux est prêt.",
+  "stored-too-much": "Vos morceaux occupent toute la place permise. Supprimez-en, puis réessayez.",
+  "time-limit": "Ce fichier demande trop de temps. Convertissez-le en WAV ou en FLAC.",
+  "too-large": "Le fichier est trop gros pour ce service.",
+  "too-long": "Le morceau est trop long pour ce service. Essayez-en 30 secondes.",
+  "too-many-requests": "Trop de demandes à la fois. Réessayez dans un instant.",
+  "truncated-audio": "Le fichier est abîmé ou s’arrête trop tôt. Essayez-en une autre copie.",
+  "unreachable-source": "Cette adresse ne répond pas. Vérifiez-la, ou envoyez le fichier.",
+  "unsupported-type": "Les fichiers de ce type ne sont pas acceptés ici.",
+};
+
 export const fr: Words = {
   name: "Français",
   title: "Pistes",
@@ -14,7 +39,6 @@ export const fr: Words = {
   language: "Langue",
   theme: { label: "Thème", auto: "Automatique", light: "Clair", dark: "Sombre" },
   key: {
-    label: "Clé",
     ask: "Saisissez votre clé pour commencer",
     why: "La personne qui gère ce service vous l’a donnée.",
     remember: "Retenir sur cet appareil",
@@ -49,6 +73,10 @@ export const fr: Words = {
     best: "Meilleure, en deux fois plus de temps",
     format: "Format",
     bitrate: "Débit",
+    level: "Niveau sonore",
+    levels: { "as-is": "Comme le morceau", "prevent-clipping": "Sans saturation", "-14": "−14 LUFS" },
+    rate: "Fréquence d’échantillonnage",
+    ownRate: "Comme le morceau",
     approximate: "Modèle approximatif : parfait pour répéter, pas pour publier",
     notInstalled: "pas installé ici",
   },
@@ -178,9 +206,9 @@ export const fr: Words = {
     ],
   },
   problem: {
+    told: (type, message) => problems[type.split("/").at(-1) ?? ""] ?? message,
     unreachable: "Le service est injoignable. Vos morceaux sont en sécurité ; vérifiez votre connexion.",
     odd: "Le service a envoyé une réponse inattendue.",
-    page: "Cette page a échoué. Rechargez-la ; vos morceaux sont en sécurité.",
   },
   stems: {
     vocals: "Voix",

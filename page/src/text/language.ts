@@ -39,6 +39,8 @@ export const percent = (share: number): string =>
 export const decibels = (volume: number): string =>
   `${new Intl.NumberFormat(language.value, { minimumFractionDigits: 1, maximumFractionDigits: 1, signDisplay: "exceptZero" }).format(volume)} dB`;
 
+export const kilohertz = (rate: number): string => `${new Intl.NumberFormat(language.value).format(rate / 1000)} kHz`;
+
 /** Returns a size in bytes as people read it. */
 export function bytes(size: number): string {
   const units = ["byte", "kilobyte", "megabyte", "gigabyte"];
