@@ -1,7 +1,8 @@
 /** The page: bring a song, wait a moment, play with it. */
 
-import { signal, useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useSignal } from "@preact/signals";
+import { createRef } from "preact";
+import { useEffect } from "preact/hooks";
 import type { JSX } from "preact";
 
 import { forgetKey, hasKey, keepKey, refused } from "./api/client";
@@ -17,13 +18,17 @@ import { deleted, failure, shown, undo } from "./songs/songs";
 import { Work } from "./songs/work";
 import { choose, language, LANGUAGES, words, type Language } from "./text/language";
 
-const helping = signal(false);
+const help = createRef<HTMLDialogElement>();
+
+function showHelp(): void {
+  if (help.current?.open === false) help.current.showModal();
+}
 
 export function App(): JSX.Element {
   useEffect(() => {
     const key = (event: KeyboardEvent): void => {
       const song = shown.value;
-      if (press(event, song?.preview ?? null, () => (helping.value = true))) event.preventDefault();
+      if (press(event, song?.preview ?? null, showHelp)) event.preventDefault();
     };
     addEventListener("keydown", key);
     return () => removeEventListener("keydown", key);
@@ -83,7 +88,7 @@ function Header(): JSX.Element {
           {THEMES.map((name) => <option key={name} value={name}>{says.theme[name]}</option>)}
         </select>
       </label>
-      <IconButton name="help" label={says.help.title} onClick={() => (helping.value = true)} />
+      <IconButton name="help" label={says.help.title} onClick={showHelp} />
       {hasKey.value && <IconButton name="key" label={says.key.change} onClick={forgetKey} />}
     </header>
   );
@@ -115,16 +120,11 @@ function KeyForm(): JSX.Element {
 
 function Help(): JSX.Element {
   const says = words.value.help;
-  const dialog = useRef<HTMLDialogElement>(null);
-  const open = helping.value;
-  useEffect(() => {
-    if (open) dialog.current?.showModal();
-  }, [open]);
   return (
-    <dialog ref={dialog} onClose={() => (helping.value = false)} aria-labelledby="help-title">
+    <dialog ref={help} aria-labelledby="help-title">
       <h2 id="help-title">{says.title}</h2>
       <dl>{says.keys.map(([keys, meaning]) => <div key={keys}><dt>{keys}</dt><dd>{meaning}</dd></div>)}</dl>
-      <button type="button" onClick={() => dialog.current?.close()}>{says.close}</button>
+      <button type="button" onClick={() => help.current?.close()}>{says.close}</button>
     </dialog>
   );
 }

@@ -63,14 +63,28 @@ async def press(page: Browser, **event: object) -> None:
 
 async def opened(page: Browser, service: Service, song: Path) -> str:
     """Send the song, or find it again, and wait until it can be played."""
-    listed = service.client.get("/v1/separations").json()["items"]
-    if not listed:
+    if not numbers(service, song):
         await page.type("#file", str(song))
-    else:
-        await page.click(".row .pick")
+    row = row_of(song)
+    await page.until(row)
+    await page.run(f"{row}.click()")
     await page.shows("#song-title", song.name)
     await page.until("document.querySelector('#play')?.disabled === false")
-    return str(service.client.get("/v1/separations").json()["items"][0]["id"])
+    return numbers(service, song)[-1]
+
+
+def row_of(song: Path) -> str:
+    """Return the expression of the row of a song's first separation."""
+    return (
+        "[...document.querySelectorAll('button.pick')]"
+        f".findLast(one => one.innerText.includes({song.name!r}))"
+    )
+
+
+def numbers(service: Service, song: Path) -> list[str]:
+    """Return the numbers of the separations of a song, the newest first."""
+    items = service.client.get("/v1/separations").json()["items"]
+    return [item["id"] for item in items if item["input"]["name"] == song.name]
 
 
 async def test_a_song_plays_as_soon_as_its_first_segments_are_made(
@@ -289,10 +303,10 @@ async def test_firefox_sends_a_song_shows_it_and_decodes_its_stems(service: Serv
         await page.open(f"{service.url}/#key={KEY}")
         await page.until("document.querySelector('#file')?.disabled === false")
         await page.choose("#file", path)
-        await page.until("document.querySelector('.row[data-state]')?.innerText.includes('Fox.wav')")
-        await page.run("document.querySelector('.row .pick').click()")
+        await page.until(row_of(path))
+        await page.run(f"{row_of(path)}.click()")
         await page.until("document.querySelector('#play')?.disabled === false")
-        await page.until("document.querySelector('.row').dataset.state === 'succeeded'")
+        await page.until(f"{row_of(path)}.closest('.row').dataset.state === 'succeeded'")
         await page.run("window.id = new URLSearchParams(location.hash.slice(1)).get('song')")
         assert await page.run(DECODED) == "480000 true,96000 true"
         await page.run("document.querySelector('#play').click()")
