@@ -264,6 +264,7 @@ async def test_a_saved_mix_equals_the_service_s(
         "const slider = document.querySelector('.stem:nth-child(1) input[type=range]');"
         "slider.value = -6; slider.dispatchEvent(new Event('input', { bubbles: true }))"
     )
+    await page.until("document.querySelector('#save-mix').disabled === false")  # once all is separated
     await page.click("#save-mix")
     await page.click(".stem:nth-child(1) [title^=Download]")
     path = downloads / "Beats – mix.wav"

@@ -18,15 +18,20 @@ export function refusal(file: { name: string; size: number }, seconds: number | 
   return null;
 }
 
+const PATIENCE = 5000; // milliseconds: a busy browser may never say
+
 /** Returns the length of a file in seconds, if the browser can read it. */
 export function lengthOf(file: File): Promise<number | null> {
   return new Promise((resolve) => {
     const audio = new Audio();
     const address = URL.createObjectURL(file);
     const end = (seconds: number | null): void => {
+      window.clearTimeout(timer);
+      audio.removeAttribute("src");
       URL.revokeObjectURL(address);
       resolve(seconds !== null && Number.isFinite(seconds) ? seconds : null);
     };
+    const timer = window.setTimeout(() => end(null), PATIENCE);
     audio.preload = "metadata";
     audio.onloadedmetadata = () => end(audio.duration);
     audio.onerror = () => end(null);
