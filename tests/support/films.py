@@ -97,7 +97,12 @@ def check_deu(stems: Iterable[bytes]) -> None:
             context = container.streams.audio[0].codec_context
             assert (context.name, context.layout.name, context.rate) == ("pcm_s24le", "mono", SOUND_RATE)
             total += np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
-    assert np.abs(total).argmax() == round(SOUND_RATE * FLASH)
+    found = np.abs(total)
+    assert found.argmax() == round(SOUND_RATE * FLASH), (
+        found.argmax(),
+        found.max(),
+        found[round(SOUND_RATE * FLASH)],
+    )
 
 
 def check_step(copy: bytes, rotation: int = 0) -> None:

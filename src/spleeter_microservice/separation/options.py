@@ -299,6 +299,9 @@ class SeparationOptions:
         rate = self.sample_rate if self.sample_rate != "source" else None
         if rate and not rate.isdecimal():
             raise ConfigurationError(f"Invalid sample rate {rate!r}. Write it in Hz, like 48000, or source.")
+        found = OutputFormat(
+            self.codec, self.bitrate, self.bit_depth, self.dither, int(rate) if rate else None
+        )
         if self.channels == "source" and not CODECS[self.codec].has_mono:
             raise refused(
                 "channels", f"The codec {self.codec} cannot have one channel. Choose another, or stereo."
@@ -309,9 +312,7 @@ class SeparationOptions:
                 f"The codec {self.codec} writes the mix and all stems into one file. Leave out the choice of "
                 "stems and mixes, or choose another codec.",
             )
-        return OutputFormat(
-            self.codec, self.bitrate, self.bit_depth, self.dither, int(rate) if rate else None
-        )
+        return found
 
     def output_format_of(self, sample_rate: int, channels: int) -> OutputFormat:
         """Return the format of the stems' files for a song with a sample rate in Hz and a number of channels.

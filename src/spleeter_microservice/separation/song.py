@@ -69,7 +69,7 @@ def separate_song(
         AudioError: if the input cannot be read or the stems cannot be written.
         ConfigurationError: if the options do not go together.
     """
-    options.check()
+    _ = options.output_format  # which refuses what does not go together before any file is made
     start = time.perf_counter()
     recipes, tracks = options.recipes(separator.stems), options.track_recipes(separator.stems)
     meter, stages = separator.meter(options), StageTimer()
