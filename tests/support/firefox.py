@@ -1,6 +1,6 @@
 """A real Firefox without a window, driven by W3C's WebDriver BiDi, which it speaks without a driver.
 
-On a machine without a sound card, its sound does not start: there is no clock.
+On a machine without a sound card, its ``AudioContext`` stays suspended, so nothing plays.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ const STREAMS = 3; // browsers open six connections to a host, and the player ne
 export const songs = signal<readonly Song[]>([]);
 /** Path of the song that is shown, which stays in the address. */
 export const selected = signal<string | null>(new URLSearchParams(location.hash.slice(1)).get("song"));
-/** Whether the service can be heard; false while songs are followed in vain. */
+/** Whether the service answers; false while the connection to follow songs is lost. */
 export const connected = signal(true);
 export const complete = signal(false);
 export const deleted = signal<readonly Song[]>([]);

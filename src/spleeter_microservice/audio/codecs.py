@@ -35,7 +35,7 @@ class Encoder:
         drops_padding: whether a last packet of nothing but padding must be dropped, because the header
             would not count all of it.
         clamps: whether samples beyond full scale must be clamped.
-        largest: largest size of a file in bytes that the container can state; None if there is no limit.
+        largest: size of the largest file that the container supports, in bytes; None for no limit.
     """
 
     muxer: str

@@ -1,5 +1,5 @@
 -- How far the previews of a job's outputs reach, as JSON: what the current attempt, or the one that succeeded, has
--- stored. Another attempt makes them anew, so that they count for nothing once the fence moves.
+-- stored. Every attempt makes its own, so this is cleared when the fence moves.
 
 ALTER TABLE spleeter_jobs ADD COLUMN preview jsonb;
 ALTER TABLE spleeter_events ADD COLUMN preview jsonb;
