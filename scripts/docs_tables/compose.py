@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 
-from spleeter_microservice.settings import Settings
+from spleeter_microservice.settings import variables
 
 _SET_ELSEWHERE = {
     "SPLEETER_API_KEY",
@@ -21,7 +20,7 @@ _SET_ELSEWHERE = {
 
 
 def _settings() -> Iterator[str]:
-    names = {field.metadata["variable"].name for field in fields(Settings)}
+    names = {variable.name for variable in variables()}
     return (f"  {name}:" for name in sorted(names - _SET_ELSEWHERE))
 
 

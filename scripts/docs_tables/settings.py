@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 
 from scripts.markdown import table
-from spleeter_microservice.settings import Settings, Variable
+from spleeter_microservice.settings import variables
 
 
 def _settings() -> Iterator[str]:
@@ -14,9 +13,8 @@ def _settings() -> Iterator[str]:
 
 
 def _rows() -> Iterator[tuple[str, str, str]]:
-    for field in fields(Settings):
-        variable: Variable = field.metadata["variable"]
-        yield f"`{variable.name}`", variable.meaning, variable.default or _shown(field.default)
+    for variable in variables():
+        yield f"`{variable.name}`", variable.meaning, variable.default or _shown(variable.value)
 
 
 def _shown(value: object) -> str:

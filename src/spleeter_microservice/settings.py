@@ -1,7 +1,7 @@
 """Settings, which the operator makes through environment variables.
 
-A setting is one field of ``Settings``; nothing else needs an edit to add one. Only ``cli``, ``bootstrap``
-and ``library`` read settings.
+A setting is one field of ``Settings``; nothing else needs an edit to add one. Its variable is ``SPLEETER_``
+and the name of the field in capitals. Only ``cli``, ``bootstrap`` and ``library`` read settings.
 """
 
 from __future__ import annotations
@@ -72,34 +72,38 @@ class Variable:
     """The environment variable of a setting.
 
     Attributes:
-        name: name of the variable.
+        field: name of the field of ``Settings``.
+        value: default of the setting.
         meaning: what the setting decides; Markdown, for the documents.
         parse: function that turns the variable's text into the value, or raises a ``ValueError`` that
             says how to write it.
         secret: whether the value may hold a secret, such as a password in a URL, and must not appear in
             messages.
         default: description of the default, for the documents; empty if the value says enough.
+        name: name of the variable.
     """
 
-    name: str
+    field: str
+    value: Any
     meaning: str
     parse: Callable[[str], Any]
-    secret: bool = False
-    default: str = ""
+    secret: bool
+    default: str
+    name: str
 
 
 def setting(
-    name: str,
-    default: T,
+    value: T,
     meaning: str,
     *,
     parse: Callable[[str], T] = str,  # type: ignore[assignment]  # only for settings that are texts
     secret: bool = False,
-    default_text: str = "",
+    default: str = "",
+    name: str = "",
 ) -> T:
-    """Return a field of ``Settings`` that a variable sets; the arguments are those of ``Variable``."""
-    variable = Variable(name, meaning, parse, secret, default_text)
-    made: T = field(default=default, repr=not secret, metadata={"variable": variable})
+    """Return a field of ``Settings``; the arguments are those of ``Variable``."""
+    about = {"meaning": meaning, "parse": parse, "secret": secret, "default": default, "name": name}
+    made: T = field(default=value, repr=not secret, metadata=about)
     return made
 
 
@@ -126,359 +130,258 @@ class Settings:
     """Settings of one process, each described where it is defined."""
 
     models_dir: Path = setting(
-        "SPLEETER_MODELS_DIR",
         _user_data() / "models",
         "Folder where models are installed.",
         parse=folder,
-        default_text="`models` in `SPLEETER_DATA_DIR` if that is set, else in the user's data folder",
+        default="`models` in `SPLEETER_DATA_DIR` if that is set, else in the user's data folder",
     )
     models_url: str | None = setting(
-        "SPLEETER_MODELS_URL",
         None,
         "Mirror of Deezer's release; `4stems.tar.gz` and the others are downloaded from below it.",
-        default_text="Deezer's release on GitHub",
+        default="Deezer's release on GitHub",
         parse=http_url,
         secret=True,
     )
     checkpoints_dir: Path | None = setting(
-        "MODEL_PATH",
         None,
         "Folder in which `model_dir` of a configuration file is looked up, as in official Spleeter.",
         parse=Path,
+        name="MODEL_PATH",
     )
-    data_dir: Path = setting(
-        "SPLEETER_DATA_DIR",
-        _DATA,
-        "Folder for everything that the service stores locally.",
-        parse=folder,
-    )
+    data_dir: Path = setting(_DATA, "Folder for everything that the service stores locally.", parse=folder)
     env: Environment = setting(
-        "SPLEETER_ENV",
         "development",
         "`development`, or `production`, which does not start without authentication.",
         parse=one_of(*get_args(Environment)),
     )
     log_level: LogLevel = setting(
-        "SPLEETER_LOG_LEVEL",
         "info",
         "Least severe level that is logged: `debug`, `info`, `warning`, `error` or `critical`.",
         parse=one_of(*get_args(LogLevel)),
     )
     api_key: str | None = setting(
-        "SPLEETER_API_KEY",
         None,
         "API keys of the tenant `default`, comma-separated.",
         secret=True,
-        default_text="in `development`, a key is created, kept and printed",
+        default="in `development`, a key is created, kept and printed",
         parse=checked(parse_configured),
     )
     database_direct_url: str | None = setting(
-        "SPLEETER_DATABASE_DIRECT_URL",
         None,
         "The same database past a connection pooler such as PgBouncer, for migrations and notifications.",
         secret=True,
-        default_text="`SPLEETER_DATABASE_URL`; behind a pooler, changes are then polled",
+        default="`SPLEETER_DATABASE_URL`; behind a pooler, changes are then polled",
         parse=database_url,
     )
     database_url: str | None = setting(
-        "SPLEETER_DATABASE_URL",
         None,
         "PostgreSQL database, `postgresql://…`; needed by more than one machine.",
         secret=True,
-        default_text="an embedded database in the data folder",
+        default="an embedded database in the data folder",
         parse=database_url,
     )
     storage_url: str | None = setting(
-        "SPLEETER_STORAGE_URL",
         None,
         "Object store: a folder, `s3://…`, `gs://…` or `az://…`; shared by all machines.",
         secret=True,
-        default_text="`objects` in the data folder",
+        default="`objects` in the data folder",
         parse=storage_url,
     )
     min_free_mb: int | None = setting(
-        "SPLEETER_MIN_FREE_MB",
         None,
         "Free space in MiB (2^20 bytes) below which a disk counts as full, and new songs are refused.",
         parse=whole(minimum=0),
-        default_text="a twentieth of the disk, at most 1024",
+        default="a twentieth of the disk, at most 1024",
     )
-    workers: int = setting(
-        "SPLEETER_WORKERS", 1, "Jobs that a worker process separates at a time.", parse=whole(maximum=256)
-    )
+    workers: int = setting(1, "Jobs that a worker process separates at a time.", parse=whole(maximum=256))
     retention_hours: float = setting(
-        "SPLEETER_RETENTION_HOURS",
-        24.0,
-        "Hours that songs and stems are kept after a job.",
-        parse=positive(LONGEST_RETENTION),
+        24.0, "Hours that songs and stems are kept after a job.", parse=positive(LONGEST_RETENTION)
     )
     max_retention_hours: float = setting(
-        "SPLEETER_MAX_RETENTION_HOURS",
-        168.0,
-        "Longest retention that a caller may request, in hours.",
-        parse=positive(LONGEST_RETENTION),
+        168.0, "Longest retention that a caller may request, in hours.", parse=positive(LONGEST_RETENTION)
     )
     host: str = setting(
-        "SPLEETER_HOST",
         "127.0.0.1",
         "Address that the API and the metrics of a stand-alone `worker` listen on.",
         parse=listening_host,
     )
-    port: int = setting("SPLEETER_PORT", 8000, "Port that the API listens on.", parse=whole(maximum=65535))
-    api_processes: int = setting(
-        "SPLEETER_API_PROCESSES", 1, "Number of API processes.", parse=whole(maximum=256)
-    )
-    max_file_size_mb: int = setting(
-        "SPLEETER_MAX_FILE_SIZE_MB", 500, "Largest upload, in MiB (2^20 bytes).", parse=whole()
-    )
-    max_duration_s: float = setting(
-        "SPLEETER_MAX_DURATION_S", 3600.0, "Longest selection of a song, in seconds.", parse=positive()
-    )
+    port: int = setting(8000, "Port that the API listens on.", parse=whole(maximum=65535))
+    api_processes: int = setting(1, "Number of API processes.", parse=whole(maximum=256))
+    max_file_size_mb: int = setting(500, "Largest upload, in MiB (2^20 bytes).", parse=whole())
+    max_duration_s: float = setting(3600.0, "Longest selection of a song, in seconds.", parse=positive())
     allowed_extensions: tuple[str, ...] = setting(
-        "SPLEETER_ALLOWED_EXTENSIONS",
         (),
         "Accepted file extensions, comma-separated. A file whose name has none is judged by its content.",
         parse=listed(extension),
-        default_text="every format that can be read, under any name",
+        default="every format that can be read, under any name",
     )
     allowed_hosts: tuple[str, ...] = setting(
-        "SPLEETER_ALLOWED_HOSTS",
         ("*",),
         "Accepted values of the `Host` header, comma-separated; health and metrics accept any.",
         parse=listed(served_host),
     )
     cors_origins: tuple[str, ...] = setting(
-        "SPLEETER_CORS_ORIGINS",
         (),
         "Origins that may call the API from browsers, comma-separated, as in `https://example.com`.",
         parse=listed(origin),
     )
     trusted_proxies: tuple[str, ...] = setting(
-        "SPLEETER_TRUSTED_PROXIES",
         (),
         "Proxies whose `X-Forwarded-For`, `-Proto` and `-Prefix` are trusted: IP addresses and networks, "
         "comma-separated.",
         parse=listed(proxy),
     )
     root_path: str = setting(
-        "SPLEETER_ROOT_PATH",
-        "",
-        "Path under which a proxy serves the service, such as `/stems`.",
-        parse=path_prefix,
+        "", "Path under which a proxy serves the service, such as `/stems`.", parse=path_prefix
     )
     keep_alive_s: int = setting(
-        "SPLEETER_KEEP_ALIVE_S",
         75,
         "Seconds that an idle connection stays open; longer than a load balancer keeps its own.",
         parse=whole(maximum=3600),
     )
     api_grace_s: float = setting(
-        "SPLEETER_API_GRACE_S",
-        600.0,
-        "Seconds that requests, such as uploads, have to finish when the API stops.",
-        parse=positive(),
+        600.0, "Seconds that requests, such as uploads, have to finish when the API stops.", parse=positive()
     )
     previews: bool = setting(
-        "SPLEETER_PREVIEWS",
-        default=True,
-        meaning="`off` makes no previews, which players need and which take some of a worker's time.",
+        True,
+        "`off` makes no previews, which players need and which take some of a worker's time.",
         parse=switch,
     )
     source_urls: bool = setting(
-        "SPLEETER_SOURCE_URLS",
-        default=False,
-        meaning="`on` lets callers submit the address of a song instead of a file.",
-        parse=switch,
+        False, "`on` lets callers submit the address of a song instead of a file.", parse=switch
     )
     inner_targets: tuple[InnerTarget, ...] = setting(
-        "SPLEETER_INNER_TARGETS",
         (),
         "Hosts and networks inside your own network that callers' addresses may name, comma-separated: "
         "`hooks.internal`, `*.svc.cluster.local`, `files.internal:8080`, `10.20.0.0/16`.",
         parse=listed(InnerTarget.parse),
-        default_text="none: only public addresses",
+        default="none: only public addresses",
     )
     buckets: tuple[BucketGrant, ...] = setting(
-        "SPLEETER_BUCKETS",
         (),
         "Buckets, or folders of them, that `source_url` and `destination_url` may name, comma-separated: "
         "`s3://songs`, `gs://songs/{tenant}` for a folder of each tenant, `ann=az://songs` for one tenant.",
         parse=listed(BucketGrant.parse),
-        default_text="none",
+        default="none",
     )
     destination_urls: bool = setting(
-        "SPLEETER_DESTINATION_URLS",
-        default=False,
-        meaning="`on` lets callers have stems sent to pre-signed addresses (`destination_url`).",
-        parse=switch,
+        False, "`on` lets callers have stems sent to pre-signed addresses (`destination_url`).", parse=switch
     )
     signed_urls: SignedBy = setting(
-        "SPLEETER_SIGNED_URLS",
         "store",
         "Who signs addresses at which stems can be downloaded without a key: `store` for the bucket, or the "
         "service if that cannot sign; `service`; or `off`.",
         parse=one_of(*get_args(SignedBy)),
     )
-    signed_url_s: int = setting(
-        "SPLEETER_SIGNED_URL_S", 900, "Seconds that a signed address is valid.", parse=whole(maximum=604_800)
-    )
+    signed_url_s: int = setting(900, "Seconds that a signed address is valid.", parse=whole(maximum=604_800))
     signing_key: tuple[str, ...] = setting(
-        "SPLEETER_SIGNING_KEY",
         (),
         "Keys with which the service signs addresses, comma-separated: the first one signs, and older ones "
         "are accepted.",
         parse=secret_keys,
         secret=True,
-        default_text="derived from `SPLEETER_AUDIT_KEY` or its default",
+        default="derived from `SPLEETER_AUDIT_KEY` or its default",
     )
     webhook_secret: str | None = setting(
-        "SPLEETER_WEBHOOK_SECRET",
         None,
         "Secrets that sign webhooks, `whsec_…`; separate two by a comma while one replaces the other.",
         secret=True,
-        default_text="none: `callback_url` is refused",
+        default="none: `callback_url` is refused",
         parse=checked(parse_secrets),
     )
     audit_key: tuple[str, ...] = setting(
-        "SPLEETER_AUDIT_KEY",
         (),
         "Keys that seal the audit log, comma-separated: the first one seals, and older ones are accepted.",
         parse=secret_keys,
         secret=True,
-        default_text="a key in the data folder for the embedded database, none for another",
+        default="a key in the data folder for the embedded database, none for another",
     )
     max_uploads: int = setting(
-        "SPLEETER_MAX_UPLOADS",
-        64,
-        "Songs of a tenant that an API process receives and checks at a time.",
-        parse=whole(),
+        64, "Songs of a tenant that an API process receives and checks at a time.", parse=whole()
     )
     max_fetches: int = setting(
-        "SPLEETER_MAX_FETCHES",
-        32,
-        "Songs of a tenant that an API process fetches from `source_url` at a time.",
-        parse=whole(),
+        32, "Songs of a tenant that an API process fetches from `source_url` at a time.", parse=whole()
     )
     max_downloads: int = setting(
-        "SPLEETER_MAX_DOWNLOADS",
         64,
         "Downloads, and calls of `POST /separate`, of a tenant that an API process serves at a time.",
         parse=whole(),
     )
     max_event_streams: int = setting(
-        "SPLEETER_MAX_EVENT_STREAMS",
-        1000,
-        "Event streams of a tenant that an API process serves at a time.",
-        parse=whole(),
+        1000, "Event streams of a tenant that an API process serves at a time.", parse=whole()
     )
     max_queued: int = setting(
-        "SPLEETER_MAX_QUEUED",
-        1000,
-        "Jobs, and resumable uploads, that a tenant may have waiting.",
-        parse=whole(),
+        1000, "Jobs, and resumable uploads, that a tenant may have waiting.", parse=whole()
     )
     max_queued_hours: float = setting(
-        "SPLEETER_MAX_QUEUED_HOURS", 100.0, "Hours of audio that a tenant may have waiting.", parse=positive()
+        100.0, "Hours of audio that a tenant may have waiting.", parse=positive()
     )
     max_stored_gb: float = setting(
-        "SPLEETER_MAX_STORED_GB",
         1000.0,
         "Gigabytes (10^9 bytes) of songs and stems that a tenant may have stored or expect; never more than "
         "80% of the disk, if the store is a folder.",
         parse=positive(),
     )
     max_pending_webhooks: int = setting(
-        "SPLEETER_MAX_PENDING_WEBHOOKS",
-        10_000,
-        "Webhooks of a tenant that are to be delivered, now or when jobs end.",
-        parse=whole(),
+        10_000, "Webhooks of a tenant that are to be delivered, now or when jobs end.", parse=whole()
     )
-    requests_per_minute: int = setting(
-        "SPLEETER_REQUESTS_PER_MINUTE", 600, "Requests that a tenant may make per minute.", parse=whole()
-    )
+    requests_per_minute: int = setting(600, "Requests that a tenant may make per minute.", parse=whole())
     failed_attempts_per_minute: int = setting(
-        "SPLEETER_FAILED_ATTEMPTS_PER_MINUTE",
-        20,
-        "Failed authentications allowed per client address and minute.",
-        parse=whole(),
+        20, "Failed authentications allowed per client address and minute.", parse=whole()
     )
     jwt_issuer: tuple[str, ...] = setting(
-        "SPLEETER_JWT_ISSUER",
         (),
         "Expected `iss` of bearer tokens; several, comma-separated, if they use the same keys.",
         parse=names,
-        default_text="none: tokens are refused",
+        default="none: tokens are refused",
     )
     jwt_audience: tuple[str, ...] = setting(
-        "SPLEETER_JWT_AUDIENCE",
         (),
         "Expected `aud` of bearer tokens, or `client_id` of Cognito's; several are comma-separated.",
         parse=names,
     )
     jwt_jwks_url: str | None = setting(
-        "SPLEETER_JWT_JWKS_URL",
-        None,
-        "Address of the token issuer's public keys.",
-        parse=key_set_url,
-        secret=True,
+        None, "Address of the token issuer's public keys.", parse=key_set_url, secret=True
     )
     jwt_tenant_claim: str = setting(
-        "SPLEETER_JWT_TENANT_CLAIM",
-        "sub",
-        "Claim of a bearer token that names the tenant.",
-        parse=parse_tenant_claim,
+        "sub", "Claim of a bearer token that names the tenant.", parse=parse_tenant_claim
     )
-    jwt_scope_prefix: str = setting(
-        "SPLEETER_JWT_SCOPE_PREFIX", "", "Prefix that the token issuer puts before scopes."
-    )
+    jwt_scope_prefix: str = setting("", "Prefix that the token issuer puts before scopes.")
     jwt_grants: tuple[Grant, ...] = setting(
-        "SPLEETER_JWT_GRANTS",
         (),
         "Scopes of bearer tokens that have certain claims, such as `separate read if "
         "repository=ann/songs ref=refs/heads/main`; several are comma-separated.",
         parse=listed(parse_grant),
     )
     clamd_url: str | None = setting(
-        "SPLEETER_CLAMD_URL",
-        None,
-        "Address of clamd: `tcp://host:3310` or `unix:///path`.",
-        parse=checked(_clamd),
-        secret=True,
+        None, "Address of clamd: `tcp://host:3310` or `unix:///path`.", parse=checked(_clamd), secret=True
     )
     antivirus: str = setting(
-        "SPLEETER_ANTIVIRUS",
         "off",
         "`required` accepts only uploads that clamd finds clean; `package.module:function` asks a scanner of "
         "your own.",
         parse=_antivirus,
     )
-    job_time_limit_s: float = setting(
-        "SPLEETER_JOB_TIME_LIMIT_S", 3600.0, "Longest attempt at a job, in seconds.", parse=positive()
-    )
+    job_time_limit_s: float = setting(3600.0, "Longest attempt at a job, in seconds.", parse=positive())
     job_memory_mb: int = setting(
-        "SPLEETER_JOB_MEMORY_MB",
-        3072,
-        "Memory limit of a job's process, in MiB (2^20 bytes).",
-        parse=whole(minimum=512),
+        3072, "Memory limit of a job's process, in MiB (2^20 bytes).", parse=whole(minimum=512)
     )
     grace_s: float = setting(
-        "SPLEETER_GRACE_S",
         30.0,
         "Seconds that running jobs have to finish when a worker stops; then they are requeued.",
         parse=positive(),
     )
     metrics_port: int | None = setting(
-        "SPLEETER_METRICS_PORT",
         None,
         "Port for the metrics of a stand-alone `worker`; 0 for none.",
         parse=whole(minimum=0, maximum=65535),
     )
     otlp_endpoint: str | None = setting(
-        "OTEL_EXPORTER_OTLP_ENDPOINT",
         None,
         "OpenTelemetry collector that receives traces; needs the extra `tracing`.",
         parse=http_url,
         secret=True,
+        name="OTEL_EXPORTER_OTLP_ENDPOINT",
     )
 
     @classmethod
@@ -491,15 +394,14 @@ class Settings:
         """
         values: dict[str, Any] = {}
         problems: dict[str, str] = {}
-        for item in fields(cls):
-            variable: Variable = item.metadata["variable"]
+        for variable in variables():
             name = variable.name
             text = environ.get(name, "").strip()
             if "\0" in text or "\n" in text:
                 problems[name] = f"{name} contains a line break or a NUL byte. Write it in one line."
             elif text and not _is_service_link(name, text):
                 try:
-                    values[item.name] = variable.parse(text)
+                    values[variable.field] = variable.parse(text)
                 except ValueError as error:
                     problems[name] = f"{name} is {'invalid' if variable.secret else repr(text)}. {error}"
         if "data_dir" in values:
@@ -567,12 +469,20 @@ class Settings:
         return bool(self.jwt_issuer)
 
 
+def variables() -> Iterator[Variable]:
+    """Yield the variables of all settings."""
+    for item in fields(Settings):
+        about = dict(item.metadata)
+        about["name"] = about["name"] or _PREFIX + item.name.upper()
+        yield Variable(item.name, item.default, **about)
+
+
 def misspelt_variables(environ: Mapping[str, str]) -> Iterator[str]:
     """Yield a warning for each variable that looks like a setting but is not one."""
-    known = [item.metadata["variable"].name for item in fields(Settings)]
+    known = [variable.name for variable in variables()]
     for name, text in sorted(environ.items()):
         if name.upper().startswith(_PREFIX) and name not in known and not _is_service_link(name, text):
-            bare = [setting.removeprefix(_PREFIX) for setting in known]
+            bare = [one.removeprefix(_PREFIX) for one in known]
             nearest = get_close_matches(name.upper().removeprefix(_PREFIX), bare, n=1)
             hint = f" Did you mean {_PREFIX}{nearest[0]}?" if nearest else ""
             yield f"{name} is not a setting and has no effect.{hint}"

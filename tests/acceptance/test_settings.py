@@ -6,13 +6,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from spleeter_microservice.settings import Settings
+from spleeter_microservice.settings import variables
 from tests.support.service import Service, free_port, mentioning, running
 
 CANARY = "canary-0123456789-abcdefghij"
@@ -22,7 +21,7 @@ TOKENS = {
     "SPLEETER_JWT_JWKS_URL": "https://h/k",
 }
 ENCODED = base64.b64encode(CANARY.encode()).decode()
-SECRET = [field.metadata["variable"].name for field in fields(Settings) if field.metadata["variable"].secret]
+SECRET = [variable.name for variable in variables() if variable.secret]
 """Every setting that is declared to hold a secret; new ones get the canary itself, unless they are below."""
 FORMS = {
     "SPLEETER_MODELS_URL": f"http://user:{CANARY}@127.0.0.1:9/models",

@@ -6,7 +6,7 @@ import io
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -34,7 +34,7 @@ from spleeter_microservice.models.tensorflow.sorted_table import read_table
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.sandbox import framing, messages
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture, read_configuration
-from spleeter_microservice.settings import Settings
+from spleeter_microservice.settings import Settings, variables
 from spleeter_microservice.web.downloads.conditional import is_known, requested_part
 from spleeter_microservice.web.submit.file_name import displayed_name
 from spleeter_microservice.web.submit.options import from_form, from_json
@@ -51,7 +51,7 @@ LONGEST = 3.0
 _KEY = Ed25519PrivateKey.generate()
 _REQUEST = messages.SeparationRequest(Path("song"), {"vocals": Path("vocals.wav")})
 # The name of a scanner's function would be imported.
-_VARIABLES = sorted({item.metadata["variable"].name for item in fields(Settings)} - {"SPLEETER_ANTIVIRUS"})
+_VARIABLES = sorted({variable.name for variable in variables()} - {"SPLEETER_ANTIVIRUS"})
 
 
 @dataclass(frozen=True)

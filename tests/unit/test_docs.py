@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from spleeter_microservice.cli.main import make_parser
-from spleeter_microservice.settings import Settings
+from spleeter_microservice.settings import Settings, variables
 from spleeter_microservice.training.configuration import KNOWN_KEYS, TrainingConfiguration
 from tests.support.documents import DOCUMENTS, ROOT, blocks
 from tests.support.training_songs import write_list
@@ -135,7 +135,7 @@ def test_every_variable_in_the_text_exists() -> None:
         "SPLEETER_DATABASE_PASSWORD",
         "SPLEETER_MEMORY_LIMIT",
     }  # of compose.yaml
-    known = {field.metadata["variable"].name for field in fields(Settings)} | outside
+    known = {variable.name for variable in variables()} | outside
     for path in DOCUMENTS:
         if path.name != "CHANGELOG.md":  # which names what there was
             named = set(re.findall(r"SPLEETER_[A-Z_]*[A-Z]", path.read_text(encoding="utf-8")))

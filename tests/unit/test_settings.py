@@ -1,14 +1,13 @@
 """Settings come from the environment, are checked, and do not show secrets."""
 
 import traceback
-from dataclasses import fields
 from pathlib import Path
 
 import platformdirs
 import pytest
 
 from spleeter_microservice.errors import ConfigurationError
-from spleeter_microservice.settings import Settings, misspelt_variables
+from spleeter_microservice.settings import Settings, misspelt_variables, variables
 from spleeter_microservice.storage.bucket_urls import BucketGrant
 
 
@@ -100,7 +99,7 @@ def test_a_required_scanner_needs_an_address() -> None:
 
 
 def test_all_invalid_values_are_reported_together_one_a_line_without_secrets() -> None:
-    wrong = {item.metadata["variable"].name: "\x01" for item in fields(Settings)}
+    wrong = {variable.name: "\x01" for variable in variables()}
     free = {"MODEL_PATH", "SPLEETER_DATA_DIR", "SPLEETER_MODELS_DIR", "SPLEETER_STORAGE_URL"}  # any path
     free |= {name for name in wrong if name.startswith("SPLEETER_JWT_") and not name.endswith("_URL")}
     with pytest.raises(ConfigurationError) as caught:
@@ -112,7 +111,7 @@ def test_all_invalid_values_are_reported_together_one_a_line_without_secrets() -
 
 def test_no_secret_appears_in_printed_settings_or_errors_whatever_form_it_has() -> None:
     """A new setting that may hold a secret is covered by being declared as one."""
-    secret = [item.metadata["variable"] for item in fields(Settings) if item.metadata["variable"].secret]
+    secret = [variable for variable in variables() if variable.secret]
     forms = "{} {}{} {}, http://u:{}@h/{} ://{}@ postgresql://u:{}%@h postgresql://{}@{}@h s3://{}:{}@h tcp://{}@h"
     for form in forms.split():
         text = form.replace("{}", "sesame")
