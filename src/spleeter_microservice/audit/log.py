@@ -19,6 +19,7 @@ from typing import Any
 
 import psycopg
 
+from spleeter_microservice import errors
 from spleeter_microservice.audit.record import (
     BEGINNING,
     Action,
@@ -29,12 +30,6 @@ from spleeter_microservice.audit.record import (
     head_of,
 )
 from spleeter_microservice.database.connection import Database, Row
-from spleeter_microservice.errors import (
-    AuditDiskFullError,
-    AuditUnwritableError,
-    DatabaseFullError,
-    DatabaseUnavailableError,
-)
 
 logger = logging.getLogger(__name__)
 
@@ -104,10 +99,10 @@ class AuditLog:
 
     @staticmethod
     def _fail(batch: Sequence[_Waiting], error: Exception) -> None:
-        if isinstance(error, DatabaseFullError):
-            error = AuditDiskFullError(str(error))
-        elif isinstance(error, DatabaseUnavailableError | psycopg.Error):
-            error = AuditUnwritableError(f"The audit log cannot be written: {error}")
+        if isinstance(error, errors.DatabaseFullError):
+            error = errors.AuditDiskFullError(str(error))
+        elif isinstance(error, errors.DatabaseUnavailableError | psycopg.Error):
+            error = errors.AuditUnwritableError(f"The audit log cannot be written: {error}")
         for waiting in batch:
             if not waiting.recorded.done():
                 waiting.recorded.set_exception(error)
@@ -117,7 +112,9 @@ class AuditLog:
             while True:
                 row = await statement.first("get_audit_head")
                 if row is None:
-                    raise AuditUnwritableError("The audit log has lost its head. Restore it from a backup.")
+                    raise errors.AuditUnwritableError(
+                        "The audit log has lost its head. Restore it from a backup."
+                    )
                 records = self._chain(batch, row)
                 head = head_of(records[-1])
                 if await statement.do(
@@ -145,7 +142,7 @@ class AuditLog:
 
     def _is_trusted(self, row: Row) -> bool:
         if row["seal"] and not self._keys:
-            raise AuditUnwritableError(
+            raise errors.AuditUnwritableError(
                 "The audit log is sealed with a key that this process does not have. Set "
                 "SPLEETER_AUDIT_KEY to the key of the other processes."
             )

@@ -13,14 +13,9 @@ import structlog
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
+from spleeter_microservice import errors
 from spleeter_microservice.access.principal import Principal, Scope
 from spleeter_microservice.audit.record import Action
-from spleeter_microservice.errors import (
-    AuthenticationError,
-    CredentialsError,
-    InvalidTokenError,
-    MissingScopeError,
-)
 from spleeter_microservice.web import rate_fields
 from spleeter_microservice.web.audit import LONGEST_PATH, client_of, record
 from spleeter_microservice.web.services import Services, ServicesDep
@@ -57,7 +52,7 @@ async def authenticate(
     text = _credentials(request, bearer)
     try:
         principal = await _verify(services, text, is_bearer=key is None)
-    except AuthenticationError as error:
+    except errors.AuthenticationError as error:
         await _count_failure(request, services, error)
         raise
     request.state.principal = principal
@@ -68,9 +63,11 @@ async def authenticate(
 def _credentials(request: Request, bearer: HTTPAuthorizationCredentials | None) -> str:
     given = {*request.headers.getlist("X-API-KEY")} | ({bearer.credentials} if bearer else set())
     if not given:
-        raise CredentialsError("The request has no key. Send one as X-API-KEY, or as Authorization: Bearer.")
+        raise errors.CredentialsError(
+            "The request has no key. Send one as X-API-KEY, or as Authorization: Bearer."
+        )
     if len(given) > 1:
-        raise CredentialsError("The request has several credentials that differ. Send one.")
+        raise errors.CredentialsError("The request has several credentials that differ. Send one.")
     return given.pop()
 
 
@@ -80,9 +77,9 @@ async def _verify(services: Services, text: str, *, is_bearer: bool) -> Principa
     return await services.keys.verify(text)
 
 
-async def _count_failure(request: Request, services: Services, error: AuthenticationError) -> None:
+async def _count_failure(request: Request, services: Services, error: errors.AuthenticationError) -> None:
     await rate_fields.take(request, services.attempts, client_of(request))
-    if isinstance(error, InvalidTokenError):
+    if isinstance(error, errors.InvalidTokenError):
         logger.warning("token refused", problem=error.problem)
     reason = getattr(error, "reason", "")
     await record(request, Action.AUTHENTICATION_FAILED, "refused", reason=reason, path=_path(request))
@@ -104,7 +101,7 @@ def needing(scope: Scope) -> Callable[..., Awaitable[Principal]]:
         if scope not in caller.scopes:
             denied = {"scope": str(scope), "path": _path(request)}
             await record(request, Action.ACCESS_DENIED, "refused", **denied)
-            raise MissingScopeError(
+            raise errors.MissingScopeError(
                 f"These credentials lack the scope '{scope}'. Use a key or token that has it.", scope
             )
         return caller

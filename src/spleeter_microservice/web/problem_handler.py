@@ -14,16 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
-from spleeter_microservice.errors import (
-    AuthenticationError,
-    CredentialsError,
-    InvalidFieldsError,
-    InvalidTokenError,
-    MissingScopeError,
-    SeparationFailedError,
-    SpleeterError,
-    StoppingError,
-)
+from spleeter_microservice import errors
 from spleeter_microservice.observability.metrics import ERRORS
 from spleeter_microservice.web.problem_catalogue import HTTP_PROBLEMS, Problem, problem_of, problem_of_failure
 
@@ -42,18 +33,18 @@ def problem_response(scope: Scope, error: Exception) -> ProblemResponse:
     """Return the response to a failed request, count the error, and log it if the service is at fault."""
     problem = _problem(error)
     ERRORS.labels(problem.code).inc()
-    if problem.http >= 500 and not isinstance(error, StoppingError):
-        unexpected = error if problem.code == SpleeterError.code else None
+    if problem.http >= 500 and not isinstance(error, errors.StoppingError):
+        unexpected = error if problem.code == errors.SpleeterError.code else None
         logger.error("request failed", problem=problem.code, reason=str(error), exc_info=unexpected)
     return ProblemResponse(_document(scope, problem, error), problem.http, _headers(problem, error))
 
 
 def _problem(error: Exception) -> Problem:
-    if isinstance(error, SeparationFailedError):
+    if isinstance(error, errors.SeparationFailedError):
         return problem_of_failure(error.type)
     if isinstance(error, HTTPException) and error.status_code in HTTP_PROBLEMS:
         return HTTP_PROBLEMS[error.status_code]
-    return problem_of(type(error) if isinstance(error, SpleeterError) else SpleeterError)
+    return problem_of(type(error) if isinstance(error, errors.SpleeterError) else errors.SpleeterError)
 
 
 def _document(scope: Scope, problem: Problem, error: Exception) -> dict[str, Any]:
@@ -65,7 +56,7 @@ def _document(scope: Scope, problem: Problem, error: Exception) -> dict[str, Any
         "instance": scope.get("root_path", "") + scope["path"],
         "request_id": scope.get("state", {}).get("request_id", ""),
     }
-    if isinstance(error, SpleeterError) and error.fields:
+    if isinstance(error, errors.SpleeterError) and error.fields:
         document["errors"] = [{"field": field, "reason": reason} for field, reason in error.fields.items()]
     return document
 
@@ -82,18 +73,18 @@ def _headers(problem: Problem, error: Exception) -> dict[str, str]:
 def _challenge(error: Exception) -> str | None:
     """Return the challenge that names the expected credentials (RFC 6750, section 3), if any are missing."""
     bearer = 'Bearer realm="spleeter-microservice"'
-    if isinstance(error, MissingScopeError):
+    if isinstance(error, errors.MissingScopeError):
         return f'{bearer}, error="insufficient_scope", scope="{error.scope}"'
-    if isinstance(error, InvalidTokenError):
+    if isinstance(error, errors.InvalidTokenError):
         return f'{bearer}, error="invalid_token"'
-    if isinstance(error, AuthenticationError | CredentialsError):
+    if isinstance(error, errors.AuthenticationError | errors.CredentialsError):
         return f'{bearer}, ApiKey header="X-API-KEY"'
     return None
 
 
 def install(app: FastAPI) -> None:
     """Make an application respond to errors with problem documents."""
-    app.add_exception_handler(SpleeterError, _handle)
+    app.add_exception_handler(errors.SpleeterError, _handle)
     app.add_exception_handler(HTTPException, _handle)
     app.add_exception_handler(RequestValidationError, _handle_invalid)
 
@@ -123,9 +114,9 @@ async def _handle_invalid(request: Request, error: Exception) -> ProblemResponse
     return problem_response(request.scope, invalid_fields(within))
 
 
-def invalid_fields(found: Iterable[Mapping[str, Any]]) -> InvalidFieldsError:
+def invalid_fields(found: Iterable[Mapping[str, Any]]) -> errors.InvalidFieldsError:
     """Return the error for what Pydantic found wrong, without any of the values."""
-    return InvalidFieldsError({".".join(map(str, item["loc"])): _reason(item) for item in found})
+    return errors.InvalidFieldsError({".".join(map(str, item["loc"])): _reason(item) for item in found})
 
 
 def _reason(item: Mapping[str, Any]) -> str:

@@ -17,16 +17,10 @@ from typing import Any
 import structlog
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
+from spleeter_microservice import errors
 from spleeter_microservice.audit.log import AuditLog
 from spleeter_microservice.audit.record import Action, AuditEvent
 from spleeter_microservice.database.connection import Database, Row
-from spleeter_microservice.errors import (
-    AuditUnwritableError,
-    DatabaseUnavailableError,
-    ForbiddenAddressError,
-    OutgoingError,
-    UnreachableError,
-)
 from spleeter_microservice.observability.tracing import span
 from spleeter_microservice.outgoing.client import Outgoing, WebhookResponse
 from spleeter_microservice.webhooks import signature
@@ -110,7 +104,7 @@ class WebhookSender:
         try:
             async with self._database.transaction() as transaction:
                 webhook = await transaction.first("claim_webhook", lease=self.options.lease, busy=busy)
-        except DatabaseUnavailableError:
+        except errors.DatabaseUnavailableError:
             return None
         if webhook:
             self._under_way[webhook["tenant"]] += 1
@@ -133,7 +127,7 @@ class WebhookSender:
                 if outcome.state != "delivered":
                     attempt_span.set_status(StatusCode.ERROR, outcome.state)
                 await self._record(webhook, outcome)
-        except DatabaseUnavailableError:
+        except errors.DatabaseUnavailableError:
             logger.warning("webhook will be sent again: its outcome could not be recorded", extra=described)
         except Exception:  # an unexpected error must not stop the other deliveries
             logger.exception("unexpected error in a webhook", extra=described)
@@ -146,10 +140,10 @@ class WebhookSender:
         start = time.monotonic()
         try:
             answer = await self._post(webhook)
-        except ForbiddenAddressError as error:
+        except errors.ForbiddenAddressError as error:
             outcome = _Outcome("failed", error=str(error))
-        except OutgoingError as error:
-            status = error.status if isinstance(error, UnreachableError) else None
+        except errors.OutgoingError as error:
+            status = error.status if isinstance(error, errors.UnreachableError) else None
             outcome = _retry(webhook, _Outcome("pending", status, str(error)))
         else:
             outcome = _outcome_of(webhook, answer)
@@ -178,7 +172,7 @@ class WebhookSender:
         if self._audit:
             try:
                 await self._audit.record(_event(webhook, outcome))
-            except AuditUnwritableError:
+            except errors.AuditUnwritableError:
                 logger.exception("webhook not recorded in the audit log")
         async with self._database.transaction() as transaction:
             await transaction.do(

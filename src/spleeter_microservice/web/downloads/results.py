@@ -9,13 +9,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Collection, Mapping
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 
+from spleeter_microservice import errors
 from spleeter_microservice.audit.record import Action
-from spleeter_microservice.errors import (
-    NoPreviewError,
-    NoSuchStemError,
-    NotReadyError,
-    UnsatisfiableRangeError,
-)
 from spleeter_microservice.jobs.job import Job, Result, State, StoredStem
 from spleeter_microservice.separation.file_names import attachment, safe_name, stem_file, stem_name, title
 from spleeter_microservice.storage.store import Storage
@@ -67,7 +62,7 @@ def _part(request: Request, size: int, headers: dict[str, str]) -> Part:
     if part is None:
         return whole
     if not part.size:
-        raise UnsatisfiableRangeError(
+        raise errors.UnsatisfiableRangeError(
             f"The range lies beyond the end of the file, which has {size} bytes. Request less, or all of it.",
             size,
         )
@@ -195,15 +190,15 @@ def _check_preview(job: Job, name: str, segment: int | None) -> None:
     if segment is None or job.state.final:
         result_of(job)
     if job.preview is None and job.state.final:
-        raise NoPreviewError("The separation has no previews. Download its stems instead.")
+        raise errors.NoPreviewError("The separation has no previews. Download its stems instead.")
     if job.preview is None:
-        raise NotReadyError(f"The separation is {job.state} and has no previews yet. Try again soon.")
+        raise errors.NotReadyError(f"The separation is {job.state} and has no previews yet. Try again soon.")
     _check_name(name, job.preview.outputs)
     if segment is not None and segment >= job.preview.segments:
         reach = f"The previews reach {job.preview.seconds:g} s, up to segment {job.preview.segments - 1}."
         if job.state.final:
-            raise NoPreviewError(f"Segment {segment} does not exist. {reach}")
-        raise NotReadyError(f"Segment {segment} does not exist yet. {reach} Try again soon.")
+            raise errors.NoPreviewError(f"Segment {segment} does not exist. {reach}")
+        raise errors.NotReadyError(f"Segment {segment} does not exist yet. {reach} Try again soon.")
 
 
 def result_of(job: Job) -> Result:
@@ -215,12 +210,12 @@ def result_of(job: Job) -> Result:
     if job.result is not None:
         return job.result
     if not job.state.final:
-        raise NotReadyError(
+        raise errors.NotReadyError(
             f"The separation is {job.state}, at {job.progress:.0%}. Wait until it has succeeded."
         )
     if job.state is State.FAILED:
-        raise NotReadyError(f"The separation failed, so there are no stems: {job.error_message}")
-    raise NotReadyError("The separation was cancelled, so there are no stems.")
+        raise errors.NotReadyError(f"The separation failed, so there are no stems: {job.error_message}")
+    raise errors.NotReadyError("The separation was cancelled, so there are no stems.")
 
 
 def stem_of(result: Result, name: str) -> StoredStem:
@@ -236,4 +231,6 @@ def stem_of(result: Result, name: str) -> StoredStem:
 
 def _check_name(name: str, names: Collection[str]) -> None:
     if name not in names:
-        raise NoSuchStemError(f"The separation has no stem {safe_name(name)!r}. It has {', '.join(names)}.")
+        raise errors.NoSuchStemError(
+            f"The separation has no stem {safe_name(name)!r}. It has {', '.join(names)}."
+        )

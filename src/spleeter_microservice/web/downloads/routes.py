@@ -8,20 +8,10 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response
 
+from spleeter_microservice import errors
 from spleeter_microservice.access.shares import Share
 from spleeter_microservice.audio.codecs import CODECS, FILMS
 from spleeter_microservice.audit.record import Action
-from spleeter_microservice.errors import (
-    InvalidFieldsError,
-    NoPreviewError,
-    NoSuchStemError,
-    NotReadyError,
-    ObjectNotFoundError,
-    StorageUnavailableError,
-    TooManyDownloadsError,
-    UnknownJobError,
-    UnsatisfiableRangeError,
-)
 from spleeter_microservice.jobs.job import Job
 from spleeter_microservice.storage.store import SignedMethod
 from spleeter_microservice.web.audit import record
@@ -80,17 +70,17 @@ _HEARD: Answers = {
     206: {"description": "The requested range.", "content": _OPUS, "headers": _CACHED},
 }
 _NONE = (
-    InvalidFieldsError,
-    UnknownJobError,
-    NotReadyError,
-    ObjectNotFoundError,
-    StorageUnavailableError,
-    TooManyDownloadsError,
+    errors.InvalidFieldsError,
+    errors.UnknownJobError,
+    errors.NotReadyError,
+    errors.ObjectNotFoundError,
+    errors.StorageUnavailableError,
+    errors.TooManyDownloadsError,
 )
 _HELD = [holding(Share.DOWNLOADS)]
-NO_STEM = (*_NONE, NoSuchStemError)
+NO_STEM = (*_NONE, errors.NoSuchStemError)
 """Errors of downloads of a stem."""
-_NO_PREVIEW = (*NO_STEM, NoPreviewError, UnsatisfiableRangeError)
+_NO_PREVIEW = (*NO_STEM, errors.NoPreviewError, errors.UnsatisfiableRangeError)
 
 
 _REQUEST_HEADERS = {
@@ -148,7 +138,7 @@ Found = Annotated[Job, Depends(find)]
 @router.get(
     "/v1/separations/{id}/stems/{stem}",
     operation_id="downloadStem",
-    responses=keyed_responses(*NO_STEM, UnsatisfiableRangeError) | SENT | _REDIRECTED,
+    responses=keyed_responses(*NO_STEM, errors.UnsatisfiableRangeError) | SENT | _REDIRECTED,
     dependencies=_HELD,
     openapi_extra=RANGE_HEADERS,
 )

@@ -9,18 +9,10 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
+from spleeter_microservice import errors
 from spleeter_microservice.access.principal import Principal, Scope
 from spleeter_microservice.access.shares import Share
 from spleeter_microservice.audit.record import Action
-from spleeter_microservice.errors import (
-    AuditUnwritableError,
-    DatabaseUnavailableError,
-    ExpiredUrlError,
-    InvalidFieldsError,
-    RateLimitError,
-    SignedUrlError,
-    UnsatisfiableRangeError,
-)
 from spleeter_microservice.web import rate_fields
 from spleeter_microservice.web.audit import client_of, record
 from spleeter_microservice.web.downloads.results import stem_response
@@ -52,9 +44,9 @@ async def holder(
     """
     try:
         services.signed_urls.verify(tenant, id, stem, expires, signature)
-    except ExpiredUrlError:
+    except errors.ExpiredUrlError:
         raise
-    except SignedUrlError:
+    except errors.SignedUrlError:
         await rate_fields.take(request, services.attempts, client_of(request))
         await record(request, Action.AUTHENTICATION_FAILED, "refused", job=id, reason="signed address")
         raise
@@ -69,13 +61,13 @@ async def holder(
     operation_id="downloadSignedStem",
     responses=open_to_all(
         *NO_STEM,
-        SignedUrlError,
-        ExpiredUrlError,
-        InvalidFieldsError,
-        RateLimitError,
-        UnsatisfiableRangeError,
-        DatabaseUnavailableError,
-        AuditUnwritableError,
+        errors.SignedUrlError,
+        errors.ExpiredUrlError,
+        errors.InvalidFieldsError,
+        errors.RateLimitError,
+        errors.UnsatisfiableRangeError,
+        errors.DatabaseUnavailableError,
+        errors.AuditUnwritableError,
     )
     | SENT,
     openapi_extra=RANGE_HEADERS,

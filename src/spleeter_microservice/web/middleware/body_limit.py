@@ -15,12 +15,7 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from spleeter_microservice.errors import (
-    MalformedRequestError,
-    RequestError,
-    RequestTooLargeError,
-    RequestTooSlowError,
-)
+from spleeter_microservice import errors
 from spleeter_microservice.web.middleware.resumable import PART_TYPE, is_resumable
 from spleeter_microservice.web.problem_handler import problem_response
 
@@ -95,10 +90,12 @@ class _Body:
         self._waited = 0.0
         self.complete = self._length == "0" and "Transfer-Encoding" not in headers
 
-    def problem(self) -> RequestError | None:
+    def problem(self) -> errors.RequestError | None:
         """Return what is wrong with the announced length, if anything."""
         if not (self._length.isascii() and self._length.isdecimal()):
-            return MalformedRequestError("Content-Length is not a number. Send the body's length in bytes.")
+            return errors.MalformedRequestError(
+                "Content-Length is not a number. Send the body's length in bytes."
+            )
         return self._too_large() if self._announced > self._largest else None
 
     @property
@@ -128,7 +125,7 @@ class _Body:
             async with asyncio.timeout(min(limits.timeout, left)):
                 return await self._receive()
         except TimeoutError:
-            raise RequestTooSlowError(
+            raise errors.RequestTooSlowError(
                 "The rest of the request did not arrive in time. Send it again over a faster connection."
             ) from None
         finally:
@@ -147,8 +144,8 @@ class _Body:
             message = await self._receive()
             self.complete = not message.get("more_body", False)
 
-    def _too_large(self) -> RequestTooLargeError:
-        return RequestTooLargeError(f"The request is larger than the limit of {self._largest} bytes.")
+    def _too_large(self) -> errors.RequestTooLargeError:
+        return errors.RequestTooLargeError(f"The request is larger than the limit of {self._largest} bytes.")
 
 
 class _Response:

@@ -13,13 +13,8 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import Response, StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
+from spleeter_microservice import errors
 from spleeter_microservice.access.shares import Share
-from spleeter_microservice.errors import (
-    DatabaseUnavailableError,
-    InvalidFieldsError,
-    TooManyStreamsError,
-    UnknownJobError,
-)
 from spleeter_microservice.jobs.job import JobEvent, State
 from spleeter_microservice.jobs.notifications import DELETED, Notice
 from spleeter_microservice.jobs.repository import JobRepository
@@ -63,7 +58,8 @@ LastEventId = Annotated[
 @router.get(
     "/v1/separations/{id}/events",
     operation_id="followSeparation",
-    responses=keyed_responses(InvalidFieldsError, UnknownJobError, TooManyStreamsError) | _FOLLOWED,
+    responses=keyed_responses(errors.InvalidFieldsError, errors.UnknownJobError, errors.TooManyStreamsError)
+    | _FOLLOWED,
     dependencies=[holding(Share.EVENT_STREAMS)],
     response_class=StreamingResponse,
 )
@@ -136,9 +132,9 @@ class EventStream:
         try:
             async with self.hub.querying:
                 return await self._look_up()
-        except UnknownJobError:
+        except errors.UnknownJobError:
             self._over = True
-        except DatabaseUnavailableError:
+        except errors.DatabaseUnavailableError:
             await asyncio.sleep(self.hub.pause)
             subscription.look_again()
         return ()

@@ -23,13 +23,8 @@ from pydantic import (
     create_model,
 )
 
+from spleeter_microservice import errors
 from spleeter_microservice.audio.codecs import CODECS
-from spleeter_microservice.errors import (
-    ConfigurationError,
-    ForbiddenAddressError,
-    InvalidFieldsError,
-    MalformedRequestError,
-)
 from spleeter_microservice.jobs.job import JobOptions
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
 from spleeter_microservice.models.catalogue import CATALOGUE
@@ -208,8 +203,8 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
         self._check_model()
         try:
             JobOptions(**self._chosen).check_together()
-        except ConfigurationError as error:
-            raise InvalidFieldsError(error.fields) from error
+        except errors.ConfigurationError as error:
+            raise errors.InvalidFieldsError(error.fields) from error
         if self.callback_url is not None and not config.signing_webhooks:
             _refuse(
                 "callback_url",
@@ -308,7 +303,7 @@ def _naming(field: str) -> Iterator[None]:
     """Name the field whose address is refused."""
     try:
         yield
-    except ForbiddenAddressError as error:
+    except errors.ForbiddenAddressError as error:
         error.fields = {field: str(error)}
         raise
 
@@ -327,12 +322,12 @@ def _refusing(field: str) -> Iterator[None]:
     """Report what is wrong with an option as a problem of its field."""
     try:
         yield
-    except ConfigurationError as error:
-        raise InvalidFieldsError(error.fields or {field: str(error)}) from error
+    except errors.ConfigurationError as error:
+        raise errors.InvalidFieldsError(error.fields or {field: str(error)}) from error
 
 
 def _refuse(field: str, reason: str) -> NoReturn:
-    raise InvalidFieldsError({field: reason})
+    raise errors.InvalidFieldsError({field: reason})
 
 
 def from_json(body: bytes) -> SubmissionForm:
@@ -344,7 +339,7 @@ def from_json(body: bytes) -> SubmissionForm:
     """
     values = _parsed(body)
     if not isinstance(values, dict):
-        raise MalformedRequestError("The body must be a JSON object.")
+        raise errors.MalformedRequestError("The body must be a JSON object.")
     named = [name for name in NOT_IN_FORMS if values.get(name) is not None]
     if not named:
         _refuse(
@@ -400,7 +395,7 @@ def _mixes(text: str) -> Any:
 def _object(text: str) -> Any:
     try:
         return _parsed(text)
-    except MalformedRequestError:
+    except errors.MalformedRequestError:
         return text
 
 
@@ -444,7 +439,7 @@ def _parsed(text: str | bytes) -> Any:
     try:
         return json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        raise MalformedRequestError("The body is not JSON.") from error
+        raise errors.MalformedRequestError("The body is not JSON.") from error
 
 
 def _no_number(name: str) -> NoReturn:

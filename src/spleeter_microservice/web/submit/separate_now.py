@@ -9,17 +9,8 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
 
+from spleeter_microservice import errors
 from spleeter_microservice.access.shares import Share
-from spleeter_microservice.errors import (
-    InvalidFieldsError,
-    NotReadyError,
-    ObjectNotFoundError,
-    SeparationFailedError,
-    StoppingError,
-    TooManyDownloadsError,
-    UnknownJobError,
-    WaitedTooLongError,
-)
 from spleeter_microservice.jobs.job import Job, State
 from spleeter_microservice.jobs.repository import JobRepository, Origin
 from spleeter_microservice.web.auth import CanRead, CanSubmit
@@ -61,13 +52,13 @@ _SEPARATED: Answers = {
 }
 _REFUSALS = (
     *SUBMITTING,
-    UnknownJobError,
-    NotReadyError,
-    ObjectNotFoundError,
-    SeparationFailedError,
-    StoppingError,
-    TooManyDownloadsError,
-    WaitedTooLongError,
+    errors.UnknownJobError,
+    errors.NotReadyError,
+    errors.ObjectNotFoundError,
+    errors.SeparationFailedError,
+    errors.StoppingError,
+    errors.TooManyDownloadsError,
+    errors.WaitedTooLongError,
 )
 OneStem = Annotated[Output | None, Query(description="Return this stem or mix only, not the archive.")]
 
@@ -100,7 +91,7 @@ async def separate(
     try:
         await _check(services, job, stem)
         job = await _ended(request, services, hub, job)
-    except InvalidFieldsError:
+    except errors.InvalidFieldsError:
         if not is_repeated:
             await erase(request, services, job)
         raise
@@ -122,7 +113,7 @@ async def _check(services: Services, job: Job, stem: str | None) -> None:
     model = await services.workers.choose(options.stems, options.bandwidth, options.model)
     names = options.outputs(model.stems)
     if stem not in names:
-        raise InvalidFieldsError(
+        raise errors.InvalidFieldsError(
             {"stem": f"The separation will have no stem {stem}; it will have {', '.join(names)}."}
         )
 
@@ -141,7 +132,7 @@ async def _ended(request: Request, services: Services, hub: NotificationHub, job
         async with asyncio.timeout(timeout):
             return await while_connected(request, _wait(services.repository, hub, job))
     except TimeoutError:
-        raise WaitedTooLongError(
+        raise errors.WaitedTooLongError(
             f"The separation takes longer than {timeout:g} s and is still running: see Location. Send long "
             "songs to /v1/separations, which does not wait.",
             separation_path(job),
@@ -152,7 +143,7 @@ async def _wait(repository: JobRepository, hub: NotificationHub, job: Job) -> Jo
     async for _ in EventStream(repository, hub, job.tenant, job.id):
         pass
     if hub.closed:
-        raise StoppingError(
+        raise errors.StoppingError(
             "The service is stopping. The separation continues once it is running again: see Location.",
             separation_path(job),
         )
@@ -161,7 +152,9 @@ async def _wait(repository: JobRepository, hub: NotificationHub, job: Job) -> Jo
 
 async def _delivered(request: Request, services: Services, job: Job, stem: str | None) -> Response:
     if job.state is State.FAILED:
-        raise SeparationFailedError(job.error_message or "The separation failed.", job.error_type or "")
+        raise errors.SeparationFailedError(
+            job.error_message or "The separation failed.", job.error_type or ""
+        )
     if stem is None:
         response = await archive_response(services.storage, request, job)
     else:

@@ -16,29 +16,11 @@ from uuid import UUID
 import structlog
 from fastapi import Request
 
+from spleeter_microservice import errors
 from spleeter_microservice.access.principal import Principal
 from spleeter_microservice.access.shares import Share
 from spleeter_microservice.audio.codecs import FILM_BITRATE, FilmFormat, OutputFormat
 from spleeter_microservice.audit.record import Action
-from spleeter_microservice.errors import (
-    AntivirusError,
-    AuditUnwritableError,
-    ConfigurationError,
-    DatabaseUnavailableError,
-    IdempotencyConflictError,
-    InfectedError,
-    InvalidFieldsError,
-    NoPicturesError,
-    NoSamplesError,
-    RequestError,
-    ScanLimitError,
-    ScannerUnavailableError,
-    ShareError,
-    SongTooLongError,
-    SpleeterError,
-    StorageError,
-    UnknownUploadError,
-)
 from spleeter_microservice.jobs.job import JobOptions, NewJob, new_job_id
 from spleeter_microservice.jobs.repository import Created, Origin
 from spleeter_microservice.observability.metrics import ANTIVIRUS_SCANS, UPLOADS_REJECTED
@@ -55,10 +37,10 @@ from spleeter_microservice.web.submit.upload import Upload, check_content
 _BYTES_PER_SECOND = 16_000  # of recordings that do not state their length: 128 kbit/s
 _SAMPLE_RATE = 44100  # of stems, unless chosen otherwise
 _PREVIEW_BITS_PER_SECOND = 2 * 96_000  # whole and in segments
-_SCAN_RESULTS: dict[type[AntivirusError], str] = {
-    InfectedError: "infected",
-    ScanLimitError: "beyond-limit",
-    ScannerUnavailableError: "unavailable",
+_SCAN_RESULTS: dict[type[errors.AntivirusError], str] = {
+    errors.InfectedError: "infected",
+    errors.ScanLimitError: "beyond-limit",
+    errors.ScannerUnavailableError: "unavailable",
 }
 
 logger = structlog.get_logger(__name__)
@@ -75,7 +57,7 @@ async def submit_song(
     try:
         with services.shares.hold(Share.UPLOADS, caller.tenant):
             return await _submit(request, services, caller, idempotency_key)
-    except SpleeterError as error:
+    except errors.SpleeterError as error:
         await record_refusal(request, error)
         raise
 
@@ -89,7 +71,7 @@ async def _submit(
         upload = Upload(request, services, file)
         try:
             form = await upload.receive()
-        except UnknownUploadError:  # it may have been used by an earlier try of the same request
+        except errors.UnknownUploadError:  # it may have been used by an earlier try of the same request
             if idempotency_key is None or upload.form is None:
                 raise
             digest = _body_hash(upload.form, None)
@@ -99,7 +81,7 @@ async def _submit(
             return repeated
         try:
             facts = await while_connected(request, _inspect(services, caller, file, form))
-        except InfectedError:
+        except errors.InfectedError:
             await _use_up(services, caller, form)
             raise
         check_content(upload.name, facts.format, config)
@@ -117,7 +99,7 @@ async def _use_up(services: Services, caller: Principal, form: SubmissionForm) -
         return
     try:
         await services.uploads.erase(caller.tenant, UUID(form.upload))
-    except (RequestError, StorageError, DatabaseUnavailableError):
+    except (errors.RequestError, errors.StorageError, errors.DatabaseUnavailableError):
         logger.warning("cannot erase a used upload; it will expire", upload=form.upload, exc_info=True)
 
 
@@ -135,7 +117,7 @@ async def _scan(services: Services, caller: Principal, file: SpooledFile) -> Non
     try:
         async with services.shares.scans.take(caller.tenant):
             await services.scanner.scan(file_blocks(file.path))
-    except AntivirusError as error:
+    except errors.AntivirusError as error:
         ANTIVIRUS_SCANS.labels(_SCAN_RESULTS[type(error)]).inc()
         raise
     ANTIVIRUS_SCANS.labels("clean").inc()
@@ -149,7 +131,7 @@ async def _new_job(
     options = form.job_options(model)
     output_format = _output_format(options, facts)
     if options.video and not facts.film:
-        error = NoPicturesError("The file is not a film: it has no pictures.")
+        error = errors.NoPicturesError("The file is not a film: it has no pictures.")
         error.fields = {"video": "The file has no pictures. Leave this out, or send a film."}
         raise error
     options = replace(options, container=facts.film or options.container)
@@ -181,12 +163,12 @@ def _seconds(form: SubmissionForm, facts: AudioFacts, size: int, limit: float) -
         return min(size / _BYTES_PER_SECOND, form.duration or limit, limit)
     left = facts.duration - form.offset
     if left <= 0:
-        error = NoSamplesError("The offset is beyond the end of the song.")
+        error = errors.NoSamplesError("The offset is beyond the end of the song.")
         error.fields = {"offset": f"The song is only {facts.duration:.9g} s long."}
         raise error
     seconds: float = left if form.duration is None else min(left, form.duration)
     if seconds > limit:
-        raise SongTooLongError(
+        raise errors.SongTooLongError(
             f"The selection is {seconds:g} s long; the limit is {limit:g} s. Send the song in parts, or "
             "select a part of it (offset, duration)."
         )
@@ -201,8 +183,8 @@ def _output_format(options: JobOptions, facts: AudioFacts) -> OutputFormat:
     """
     try:
         return options.output_format_of(facts.sample_rate, facts.channels)
-    except ConfigurationError as error:
-        raise InvalidFieldsError(error.fields) from error
+    except errors.ConfigurationError as error:
+        raise errors.InvalidFieldsError(error.fields) from error
 
 
 def _expected_bytes(output_format: OutputFormat, seconds: float) -> int:
@@ -230,7 +212,7 @@ async def _create(request: Request, services: Services, file: SpooledFile, new: 
     await services.storage.put_file(file.path, new.input_key, max_bytes=file.size)
     try:
         created = await services.repository.create(new, bounds=services.shares.of_service)
-    except (IdempotencyConflictError, ShareError):
+    except (errors.IdempotencyConflictError, errors.ShareError):
         await _erase(services, new.prefix)
         raise
     if created.origin is not Origin.NEW:
@@ -243,7 +225,7 @@ async def _create(request: Request, services: Services, file: SpooledFile, new: 
 async def _erase(services: Services, prefix: str) -> None:
     try:
         await services.objects.erase(prefix)
-    except (StorageError, DatabaseUnavailableError):
+    except (errors.StorageError, errors.DatabaseUnavailableError):
         logger.warning("cannot erase an upload; leaving it to the sweeper", prefix=prefix, exc_info=True)
 
 
@@ -260,7 +242,7 @@ async def _record(request: Request, services: Services, created: Created) -> Non
             seconds=job.audio_seconds,
             destination=_destination(job.options),
         )
-    except AuditUnwritableError:
+    except errors.AuditUnwritableError:
         await services.repository.delete(job.tenant, job.id)
         await services.retention.erase(job.id)
         raise
@@ -272,12 +254,12 @@ def _destination(options: JobOptions) -> str | None:
     return " ".join(destination.values()) if isinstance(destination, Mapping) else destination
 
 
-async def record_refusal(request: Request, error: SpleeterError) -> None:
+async def record_refusal(request: Request, error: errors.SpleeterError) -> None:
     """Count and record that an upload was refused."""
     UPLOADS_REJECTED.labels(error.code).inc()
-    if isinstance(error, ShareError | AuditUnwritableError | DatabaseUnavailableError):
+    if isinstance(error, errors.ShareError | errors.AuditUnwritableError | errors.DatabaseUnavailableError):
         return  # it is like a request beyond its rate, or could not be recorded either
     action, virus = Action.UPLOAD_REFUSED, None
-    if isinstance(error, InfectedError):
+    if isinstance(error, errors.InfectedError):
         action, virus = Action.UPLOAD_INFECTED, error.signature
     await record(request, action, "refused", problem=error.code, virus=virus)

@@ -12,15 +12,10 @@ from uuid import UUID
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
 
+from spleeter_microservice import errors
 from spleeter_microservice.access.shares import Share
 from spleeter_microservice.audio.containers import ending_of, endings_of_format
 from spleeter_microservice.audit.record import Action
-from spleeter_microservice.errors import (
-    BucketError,
-    EmptyInputError,
-    InvalidFieldsError,
-    UnsupportedTypeError,
-)
 from spleeter_microservice.outgoing.client import Download, ResponseLimits
 from spleeter_microservice.storage.bucket_urls import is_bucket_url
 from spleeter_microservice.storage.buckets import BucketObject
@@ -72,12 +67,12 @@ class Upload:
         elif kind == "application/json":
             form = await self._fetch()
         else:
-            raise UnsupportedTypeError(
+            raise errors.UnsupportedTypeError(
                 "Send the song in a multipart/form-data body, or its URL in application/json."
             )
         await self.file.finish()
         if self.file.size == 0:
-            raise EmptyInputError("The file is empty.")
+            raise errors.EmptyInputError("The file is empty.")
         return form
 
     async def _receive_form(self, content_type: str) -> SubmissionForm:
@@ -99,7 +94,7 @@ class Upload:
         services, url = self.services, form.source_url or ""
         source = services.buckets.find(self._tenant, url) if is_bucket_url(url) else None
         if source is None and services.outgoing is None:
-            raise InvalidFieldsError(
+            raise errors.InvalidFieldsError(
                 {"source_url": "This service does not fetch songs from URLs. Send the file in a form."}
             )
         self._check(form)
@@ -121,7 +116,7 @@ class Upload:
         found = await uploads.get(self._tenant, upload)
         if found.received < found.length:
             reason = f"The upload is not complete: {found.received} of {found.length} bytes are stored."
-            raise InvalidFieldsError({"upload": reason})
+            raise errors.InvalidFieldsError({"upload": reason})
         write = self._accept(file_name(found.metadata))
         async for block in uploads.read(found):
             await write(block)
@@ -133,7 +128,7 @@ class Upload:
                 async for chunk in source.chunks(self.services.config.max_file_bytes):
                     await write(chunk)
         except TimeoutError as error:
-            raise BucketError(f"Fetching took longer than {_LONGEST_FETCH:g} s.") from error
+            raise errors.BucketError(f"Fetching took longer than {_LONGEST_FETCH:g} s.") from error
 
     async def _download(self, url: str) -> None:
         outgoing = self.services.outgoing
@@ -182,6 +177,6 @@ def check_content(name: str, container: str, config: ApiConfig) -> None:
 def _check_ending(endings: Collection[str], config: ApiConfig) -> None:
     if config.allowed_extensions and config.allowed_extensions.isdisjoint(endings):
         allowed = ", ".join(sorted(config.allowed_extensions))
-        raise UnsupportedTypeError(
+        raise errors.UnsupportedTypeError(
             f"Files of the type {' or '.join(sorted(endings))} are not accepted. Send one of: {allowed}."
         )
