@@ -18,7 +18,7 @@ from bench.network import matrix_product_rate, operations
 from bench.process import Cost, middle, run
 from bench.songs import difference, looped
 from bench.tables import row
-from spleeter_microservice.models.installer import EXAMPLE_SONG
+from spleeter_microservice.models.example import EXAMPLE_SONG
 from spleeter_microservice.models.provide import find_model, open_store
 from spleeter_microservice.separation.device import available_cores
 from spleeter_microservice.settings import Settings

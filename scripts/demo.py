@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from spleeter_microservice.access import key_format
-from spleeter_microservice.models.installer import EXAMPLE_SONG
+from spleeter_microservice.models.example import EXAMPLE_SONG
 from spleeter_microservice.models.provide import find_model, open_store
 from spleeter_microservice.settings import Settings
 

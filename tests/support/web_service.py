@@ -158,7 +158,7 @@ def build_services(
     (folder / "spool").mkdir(exist_ok=True)
     objects = JobObjects(database, open_storage(str(folder / "objects")))
     services = Services(
-        config=api_config(Settings(data_dir=folder)),
+        config=api_config(Settings(data_dir=folder, models_dir=folder / "models")),
         database=database,
         repository=JobRepository(database),
         retention=Retention(database, objects.erase),

@@ -120,6 +120,7 @@ def api_config(settings: Settings) -> ApiConfig:
     """Return the configuration of the API."""
     return ApiConfig(
         spool=settings.data_dir.absolute() / "spool",
+        models=settings.models_dir,
         max_file_bytes=settings.max_file_size_mb << 20,
         max_duration=settings.max_duration_s,
         allowed_extensions=frozenset(settings.allowed_extensions),

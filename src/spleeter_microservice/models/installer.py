@@ -10,6 +10,7 @@ from pathlib import Path
 from spleeter_microservice.errors import ModelError
 from spleeter_microservice.models.catalogue import BUILTIN_FOLDER, ModelEntry
 from spleeter_microservice.models.directory import InstalledModel, ModelDirectory
+from spleeter_microservice.models.example import EXAMPLE_SONG
 from spleeter_microservice.models.manifest import FileRecord, Manifest, verify_files
 from spleeter_microservice.models.weights import Weights
 from spleeter_microservice.separation.spleeter.architecture import (
@@ -17,8 +18,6 @@ from spleeter_microservice.separation.spleeter.architecture import (
     GRAPH_VERSION,
     UNetArchitecture,
 )
-
-EXAMPLE_SONG = "example.mp3"
 
 
 def architecture_of(entry: ModelEntry) -> UNetArchitecture:

@@ -14,6 +14,7 @@ from spleeter_microservice.access.shares import Bound, Share
 from spleeter_microservice.audio.codecs import CODECS, DEFAULT_BITRATE, Codec
 from spleeter_microservice.audio.containers import AUDIO_ENDINGS
 from spleeter_microservice.errors import ModelNotInstalledError
+from spleeter_microservice.models.example import find_example
 from spleeter_microservice.web.auth import Caller
 from spleeter_microservice.web.openapi.responses import keyed_responses
 from spleeter_microservice.web.separations import schemas
@@ -98,6 +99,7 @@ class Limits(BaseModel):
     formats: list[Format] = Field(description="The same formats in detail.")
     models: list[str] = Field(description="Models that a running worker has.", examples=[["2stems"]])
     source_url: bool = Field(description="Whether the service fetches songs from URLs.")
+    example: bool = Field(description="Whether the service has an example song.")
     destination_url: bool = Field(description="Whether the service sends stems to pre-signed addresses.")
     buckets: list[str] = Field(
         description="Buckets and folders that `source_url` and `destination_url` may name.",
@@ -147,6 +149,7 @@ async def limits(
         formats=[_format(codec) for codec in CODECS.values()],
         models=[model.name for model in await services.workers.list_models() if model.installed],
         source_url=services.outgoing is not None,
+        example=find_example(config.models) is not None,
         destination_url=config.destination_urls,
         buckets=services.buckets.of(caller.tenant),
         callback_url=config.signing_webhooks,

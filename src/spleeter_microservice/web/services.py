@@ -78,6 +78,7 @@ class ApiConfig:
 
     Attributes:
         spool: folder for uploads until they are checked and stored.
+        models: folder of models, one of which may have come with an example song.
         max_file_bytes: largest upload, in bytes.
         max_duration: longest selection of a song, in seconds.
         allowed_extensions: accepted file extensions, in lower case and without the dot; none accepts all.
@@ -95,6 +96,7 @@ class ApiConfig:
     """
 
     spool: Path
+    models: Path
     max_file_bytes: int
     max_duration: float
     allowed_extensions: frozenset[str]

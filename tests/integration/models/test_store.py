@@ -26,8 +26,9 @@ from spleeter_microservice.errors import (
 )
 from spleeter_microservice.models.catalogue import Catalogue, Release
 from spleeter_microservice.models.directory import InstalledModel, ModelDirectory
+from spleeter_microservice.models.example import EXAMPLE_SONG
 from spleeter_microservice.models.fetch import packages
-from spleeter_microservice.models.installer import EXAMPLE_SONG, read_installed_weights
+from spleeter_microservice.models.installer import read_installed_weights
 from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.models.torch_weights import WHEEL_SHA256
 from spleeter_microservice.models.weights import Weights

@@ -34,6 +34,8 @@ SUBMITTING = (
     errors.InvalidFieldsError,
     errors.IdempotencyConflictError,
     errors.UnknownUploadError,
+    errors.UnknownJobError,
+    errors.ObjectNotFoundError,
     errors.UnsupportedTypeError,
     *errors.error_classes(errors.InputError),
     *errors.error_classes(errors.InferenceError),
@@ -146,7 +148,7 @@ _FILE_NAME = {
 _OPTIONS = {name: value for name, value in _properties().items() if name not in NOT_IN_FORMS}
 BODIES: dict[str, Any] = {
     "SeparationForm": _body("A song that is uploaded.", {"file": _FILE} | _OPTIONS, "file"),
-    "SeparationRequest": _body("A song that the service fetches, or has received in parts.", _properties()),
+    "SeparationRequest": _body("A song that the service fetches or already has.", _properties()),
 }
 """Schemas of the bodies that routes parse themselves."""
 
@@ -174,6 +176,7 @@ SUBMISSION_BODY: dict[str, Any] = {
             "examples": {
                 "fetched": {"value": {"source_url": "https://example.com/song.mp3", "stems": 4}},
                 "uploaded": {"value": {"upload": f"/v1/uploads/{_EXAMPLE_UPLOAD}", "stems": 4}},
+                "again": {"value": {"separation": _EXAMPLE_UPLOAD, "stems": 4}},
             },
         }
     },

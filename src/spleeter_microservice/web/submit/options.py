@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from uuid import UUID
 
 from pydantic import (
     AfterValidator,
@@ -45,7 +46,7 @@ from spleeter_microservice.web.separations.schemas import HTTP_OPTIONS
 from spleeter_microservice.web.services import ApiConfig
 from spleeter_microservice.web.uploads.headers import upload_id
 
-NOT_IN_FORMS = ("source_url", "upload")
+NOT_IN_FORMS = ("source_url", "upload", "separation", "example")
 """Fields that name the song, instead of a file in a form."""
 _BY_STEM_COUNT = CATALOGUE.by_stem_count()
 if TYPE_CHECKING:
@@ -84,11 +85,19 @@ def _canonical_upload(text: str) -> str:
     return str(found)
 
 
+def _canonical_id(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError as error:
+        raise ValueError("This is not the id of a separation") from error
+
+
 _Key = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(printable)]
 _Value = Annotated[str, Field(max_length=1000), AfterValidator(printable)]
 _Expression = Annotated[str, Field(min_length=1, max_length=LONGEST_EXPRESSION)]
 _Mixes = dict[Annotated[str, Field(pattern=MIX_NAME)], _Expression]
 _Upload = Annotated[str, Field(max_length=2048), AfterValidator(_canonical_upload)]
+_Id = Annotated[str, AfterValidator(_canonical_id)]
 _Url = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(printable)]
 _SignedUrl = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(printable)]
 _KINDS = ("<text>", "<object>")  # names that an error puts between the field and what is wrong in it
@@ -152,6 +161,17 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
         description="Id or address of a complete resumable upload that is the song. It is erased once the "
         "separation exists.",
         examples=["/v1/uploads/0190c3f2-a1b8-7d3e-8f4b-5c6d7e8f9a0b"],
+    )
+    separation: _Id | None = Field(
+        default=None,
+        description="Id of a separation of yours that is still kept, whatever became of it: its song is "
+        "separated again, with the options of this request.",
+        examples=["0190c3f2-a1b8-7d3e-8f4b-5c6d7e8f9a0b"],
+    )
+    example: bool = Field(
+        default=False,
+        description="Separate the example song of the service, if GET /v1/limits says that it has one.",
+        examples=[True],
     )
     stems: StemCount = Field(
         default=2,
@@ -340,15 +360,15 @@ def from_json(body: bytes) -> SubmissionForm:
     values = _parsed(body)
     if not isinstance(values, dict):
         raise errors.MalformedRequestError("The body must be a JSON object.")
-    named = [name for name in NOT_IN_FORMS if values.get(name) is not None]
+    named = [name for name in NOT_IN_FORMS if values.get(name) not in (None, False)]
     if not named:
         _refuse(
             "source_url",
-            "Set this to the song's address, or upload to that of a resumable upload, or send the song in a "
-            "multipart form.",
+            "Set this to the song's address, upload to that of a resumable upload or separation to the id of "
+            "an earlier one, or send the song in a multipart form.",
         )
     if len(named) > 1:
-        _refuse("upload", "Send either source_url or upload.")
+        _refuse(named[1], f"Send only one of {', '.join(NOT_IN_FORMS)}.")
     return _validated(values)
 
 

@@ -71,7 +71,7 @@ async def _submit(
         upload = Upload(request, services, file)
         try:
             form = await upload.receive()
-        except errors.UnknownUploadError:  # it may have been used by an earlier try of the same request
+        except (errors.UnknownUploadError, errors.UnknownJobError):  # used up by an earlier try, or erased
             if idempotency_key is None or upload.form is None:
                 raise
             digest = _body_hash(upload.form, None)
@@ -198,7 +198,7 @@ def _expected_bytes(output_format: OutputFormat, seconds: float) -> int:
 def _keyed(new: NewJob, key: str, form: SubmissionForm) -> NewJob:
     """Bind a job to an idempotency key and a hash of the request."""
     # The content behind a URL may change while the request stays the same.
-    content = None if form.source_url or form.upload else new.content_hash
+    content = None if form.source_url or form.upload or form.separation else new.content_hash
     return replace(new, idempotency_key=key, body_hash=_body_hash(form, content))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import AsyncIterable, Collection
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -16,9 +16,11 @@ from spleeter_microservice import errors
 from spleeter_microservice.access.shares import Share
 from spleeter_microservice.audio.containers import ending_of, endings_of_format
 from spleeter_microservice.audit.record import Action
+from spleeter_microservice.models.example import find_example
 from spleeter_microservice.outgoing.client import Download, ResponseLimits
 from spleeter_microservice.storage.bucket_urls import is_bucket_url
 from spleeter_microservice.storage.buckets import BucketObject
+from spleeter_microservice.storage.streams import file_blocks
 from spleeter_microservice.web.audit import record
 from spleeter_microservice.web.disconnection import while_connected
 from spleeter_microservice.web.services import ApiConfig, Services
@@ -57,7 +59,7 @@ class Upload:
             RequestError: if the request is wrong.
             OutgoingError: if the URL is forbidden or cannot be fetched.
             EmptyInputError: if the song is empty.
-            UnknownUploadError: if the tenant has no such resumable upload.
+            UnknownUploadError, UnknownJobError: if the tenant has no such resumable upload or separation.
             DiskFullError: if the disk is full.
         """
         content_type = self.request.headers.get("Content-Type", "")
@@ -87,11 +89,11 @@ class Upload:
 
     async def _fetch(self) -> SubmissionForm:
         form = self.form = from_json(await self.request.body())
-        if form.upload is not None:
+        if form.source_url is None:
             self._check(form)
-            await while_connected(self.request, self._copy(UUID(form.upload)))
+            await while_connected(self.request, self._copy(form))
             return form
-        services, url = self.services, form.source_url or ""
+        services, url = self.services, form.source_url
         source = services.buckets.find(self._tenant, url) if is_bucket_url(url) else None
         if source is None and services.outgoing is None:
             raise errors.InvalidFieldsError(
@@ -111,14 +113,30 @@ class Upload:
     def _check(self, form: SubmissionForm) -> None:
         form.check(self.services.config, self.services.url_policy, self.services.buckets, self._tenant)
 
-    async def _copy(self, upload: UUID) -> None:
-        uploads = self.services.uploads
-        found = await uploads.get(self._tenant, upload)
-        if found.received < found.length:
-            reason = f"The upload is not complete: {found.received} of {found.length} bytes are stored."
-            raise errors.InvalidFieldsError({"upload": reason})
-        write = self._accept(file_name(found.metadata))
-        async for block in uploads.read(found):
+    async def _copy(self, form: SubmissionForm) -> None:
+        """Copy a song that the service has: an upload, that of another separation, or the example."""
+        services = self.services
+        blocks: AsyncIterable[bytes]
+        if form.upload is not None:
+            upload = await services.uploads.get(self._tenant, UUID(form.upload))
+            if upload.received < upload.length:
+                reason = f"The upload is not complete: {upload.received} of {upload.length} bytes are stored."
+                raise errors.InvalidFieldsError({"upload": reason})
+            name, blocks = file_name(upload.metadata), services.uploads.read(upload)
+        elif form.separation is not None:
+            job = await services.repository.get(self._tenant, UUID(form.separation))
+            name, blocks = job.input_name, await services.storage.get(job.input_key)
+        else:
+            example = find_example(services.config.models)
+            if example is None:
+                reason = (
+                    "This service has no example song. Its operator can install one: "
+                    "spleeter-microservice models pull 2stems"
+                )
+                raise errors.InvalidFieldsError({"example": reason})
+            name, blocks = example.name, file_blocks(example)
+        write = self._accept(name)
+        async for block in blocks:
             await write(block)
 
     async def _read(self, source: BucketObject) -> None:

@@ -81,6 +81,60 @@ async def test_a_new_separation_repeats_the_requested_options(ann: httpx.AsyncCl
     assert body["request_id"] == answer.headers["x-request-id"]
     assert (body["stems"], body["archive_url"], body["measurements"], body["error"]) == ([], None, None, None)
     assert UUID(body["id"]).version == 7
+    sent = {name: value for name, value in body["options"].items() if value is not None}
+    again = await ann.post("/v1/separations", json={"separation": body["id"], **sent})
+    assert (again.status_code, again.json()["options"]) == (202, body["options"])
+    assert again.json()["input"] == body["input"]
+
+
+async def test_a_kept_song_is_separated_again_by_its_owner(
+    ann: httpx.AsyncClient, bob: httpx.AsyncClient, player: Player
+) -> None:
+    failed = (await submit(ann)).json()
+    await player.fail(await player.claim(), Failure("time-limit", "It takes too long."))
+    wanted, key = {"separation": failed["id"]}, {"Idempotency-Key": "again"}
+    again = await ann.post("/v1/separations", json=wanted, headers=key)
+    assert (again.status_code, again.json()["input"]) == (202, failed["input"])
+    await player.separate()
+    assert (await ann.delete(failed["url"])).status_code == 204
+    repeated = await ann.post("/v1/separations", json=wanted, headers=key)
+    assert (repeated.headers["Idempotent-Replayed"], repeated.json()["id"]) == ("true", again.json()["id"])
+    reused = await ann.post("/v1/separations", json={"separation": again.json()["id"]})
+    assert (reused.status_code, reused.json()["state"]) == (200, "succeeded")
+    for client, other in ((ann, failed["id"]), (bob, again.json()["id"])):
+        answer = await client.post("/v1/separations", json={"separation": other})
+        assert (answer.status_code, answer.json()["type"]) == (404, "/problems/unknown-separation")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"separation": "first"}, "separation"),
+        ({"separation": "1" * 32, "example": True}, "example"),
+        ({"example": False}, "source_url"),
+        ({"example": True}, "example"),  # without one
+    ],
+)
+async def test_a_song_of_the_service_is_named_in_one_way(
+    ann: httpx.AsyncClient, body: dict[str, Any], field: str
+) -> None:
+    answer = await ann.post("/v1/separations", json=body)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
+
+
+async def test_the_example_is_separated_once(
+    ann: httpx.AsyncClient, services: Services, player: Player
+) -> None:
+    assert (await ann.get("/v1/limits")).json()["example"] is False
+    folder = services.config.models / "2stems" / "files-1"
+    folder.mkdir(parents=True)
+    (folder / "example.mp3").write_bytes(song())
+    assert (await ann.get("/v1/limits")).json()["example"] is True
+    created = await ann.post("/v1/separations", json={"example": True})
+    assert (created.status_code, created.json()["input"]["name"]) == (202, "example.mp3")
+    await player.separate()
+    again = await ann.post("/v1/separations", json={"example": True})
+    assert (again.status_code, again.json()["state"]) == (200, "succeeded")
 
 
 @pytest.mark.parametrize(
