@@ -11,7 +11,7 @@ import pytest
 
 from spleeter_microservice.settings import Settings
 from tests.support.audio_files import RATE, encode_kind, noise
-from tests.support.service import Service, running
+from tests.support.service import START_SECONDS, Service, running
 from tests.support.small_disk import SmallDisk, small_disk
 from tests.support.waiting import wait_until
 
@@ -66,10 +66,17 @@ def full(
     service: Service, disks: dict[str, SmallDisk], *fills: Callable[[SmallDisk], None]
 ) -> Iterator[None]:
     """Fill disks, and free them at the end."""
+    assert service.process
     try:
-        for disk in disks.values():
-            for fill in fills:
-                fill(disk)
+        # While disks are being filled, the supervisor must not release the database's reserve, which would be
+        # filled as well.
+        service.process.send_signal(signal.SIGSTOP)
+        try:
+            for disk in disks.values():
+                for fill in fills:
+                    fill(disk)
+        finally:
+            service.process.send_signal(signal.SIGCONT)
         if "postgres" in disks:
             reserve = service.folder / "postgres" / "reserve"
             wait_until(lambda: not list(reserve.iterdir()))
@@ -152,7 +159,8 @@ def test_what_is_killed_while_all_disks_are_full_comes_back(
             parts = service.client.get("/health/ready").json()["parts"]
             assert {name for name, part in parts.items() if part["state"] == "unavailable"} >= {"disk"}
         wait_until(
-            lambda: service.readiness() and len(service.client.get(stem["url"]).content) == stem["size"]
+            lambda: service.readiness() and len(service.client.get(stem["url"]).content) == stem["size"],
+            START_SECONDS,
         )
     healed(service, kept)
     service.wait_until_ready(within=HEALED_SECONDS)

@@ -61,6 +61,9 @@ dynamic_shared_memory_type = mmap  # /dev/shm is small in containers
 max_wal_size = 256MB
 min_wal_size = 32MB
 {sync}
+# Let its owner start it again. PostgreSQL itself would wait forever for a checkpointer that exits as soon as
+# a short recovery ends, as it does on a full disk.
+restart_after_crash = off
 jit = off
 log_min_messages = warning
 logging_collector = on

@@ -211,6 +211,10 @@ def test_it_can_be_started_again_after_a_crash(folder: Path) -> None:
         os.kill(main_process(folder), signal.SIGQUIT)
         wait_until(lambda: not server.answers())
         assert server.ensure_running()
+        with psycopg.connect(server.url) as client:
+            os.kill(client.info.backend_pid, signal.SIGKILL)
+        wait_until(lambda: not server.lives())  # it leaves its restart to its owner
+        assert server.ensure_running()
         assert value(server.url, "SELECT 1") == 1
         method = "syncfs" if sys.platform == "linux" else "fsync"
         assert value(server.url, "SHOW recovery_init_sync_method") == method
