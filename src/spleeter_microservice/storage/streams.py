@@ -80,10 +80,19 @@ async def file_blocks(path: Path) -> AsyncIterator[bytes]:
     Raises:
         OSError: if it cannot be read, or is not a regular file.
     """
-    # A link or pipe put in the file's place is neither followed nor waited for.
+    position = 0
+    while block := await asyncio.to_thread(_read_block, path, position):
+        yield block
+        position += len(block)
+
+
+def _read_block(path: Path, position: int) -> bytes:
+    # Opened for each block, since a consumer that stops early would leave it open, as when a store fails. A
+    # link or pipe put in the file's place is neither followed nor waited for.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with open(descriptor, "rb") as file:  # noqa: PTH123  (a descriptor)
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(f"{path} is not a regular file")
-        while block := await asyncio.to_thread(file.read, _FILE_BLOCK_BYTES):
-            yield block
+        return os.pread(descriptor, _FILE_BLOCK_BYTES, position)
+    finally:
+        os.close(descriptor)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -250,6 +250,12 @@ async def test_an_invalid_key_is_refused(storage: Storage, key: str, tmp_path: P
         await storage.get_file(key, tmp_path / "x")
 
 
+def open_files() -> Iterator[Path]:
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # a thread has closed it
+            yield descriptor.readlink()
+
+
 async def test_files_can_be_stored_and_fetched(storage: Storage, tmp_path: Path) -> None:
     source, copy = tmp_path / "in.wav", tmp_path / "out.wav"
     source.write_bytes(os.urandom(6 * MEGABYTE))
@@ -259,6 +265,7 @@ async def test_files_can_be_stored_and_fetched(storage: Storage, tmp_path: Path)
     assert copy.read_bytes() == source.read_bytes()
     with pytest.raises(ObjectTooLargeError):
         await storage.put_file(source, "a/again.wav", max_bytes=6 * MEGABYTE - 1)
+    assert source not in open_files()
 
 
 async def test_a_link_is_not_followed_into_the_store(storage: Storage, tmp_path: Path) -> None:
