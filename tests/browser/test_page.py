@@ -188,8 +188,8 @@ async def test_anomalies_and_warnings_are_shown_for_what_they_are(
 
 
 async def change_result(services: Services, claim: Claim, result: Result) -> None:
-    async with services.database.statement() as statement:
-        await statement.connection.execute(
+    async with services.database.transaction() as transaction:
+        await transaction.connection.execute(
             "UPDATE spleeter_jobs SET result = %s, warnings = %s WHERE id = %s",
             (json.dumps(result.to_json()), json.dumps(WARNINGS), claim.job.id),
         )
@@ -291,9 +291,9 @@ async def test_the_page_warns_of_a_guessable_key(
 async def test_ten_thousand_songs_are_listed_searched_and_scrolled(page: Browser, services: Services) -> None:
     first = (await services.repository.create(new_job(tenant="ann", input_name="Song 0.wav"))).job
     for begin in range(1, 10_000, 1111):
-        async with services.database.statement() as statement:
-            await statement.connection.execute("SET session_replication_role = replica")  # no triggers
-            await statement.connection.execute(
+        async with services.database.transaction() as transaction:
+            await transaction.connection.execute("SET session_replication_role = replica")  # no triggers
+            await transaction.connection.execute(
                 "INSERT INTO spleeter_jobs SELECT (jsonb_populate_record(j, jsonb_build_object("
                 "'id', gen_random_uuid(), 'input_name', 'Song ' || n || '.wav', 'entry_id', -n, "
                 "'state', 'cancelled'))).* "

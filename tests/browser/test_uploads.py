@@ -93,8 +93,8 @@ async def arrived(page: Browser, services: Services, path: Path) -> None:
 
 
 async def uploads(services: Services) -> int:
-    async with services.database.statement() as statement:
-        cursor = await statement.connection.execute("SELECT count(*) AS n FROM spleeter_uploads")
+    async with services.database.transaction() as transaction:
+        cursor = await transaction.connection.execute("SELECT count(*) AS n FROM spleeter_uploads")
         row = await cursor.fetchone()
     assert row is not None
     return int(row["n"])

@@ -71,14 +71,13 @@ def killing_job(tenant: str = "ann") -> NewJob:
 
 async def cancel(database: Database, job: Job) -> None:
     """Cancel a job without deleting it."""
-    async with database.statement() as statement:
-        await statement.do("cancel_job", tenant=job.tenant, job=job.id)
+    await database.do("cancel_job", tenant=job.tenant, job=job.id)
 
 
 async def expire(database: Database, job: Job) -> None:
     """End the retention of a job now."""
-    async with database.statement() as statement:
-        await statement.connection.execute(
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(
             "UPDATE spleeter_jobs SET expires_at = now() WHERE id = %s", [job.id]
         )
 

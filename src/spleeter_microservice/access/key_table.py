@@ -24,33 +24,28 @@ class KeyTable:
 
     async def add(self, record: KeyRecord) -> None:
         """Add a record."""
-        async with self._database.statement() as statement:
-            await statement.do("add_key", **asdict(record) | {"scopes": sorted(record.scopes)})
+        await self._database.do("add_key", **asdict(record) | {"scopes": sorted(record.scopes)})
 
     async def find(self, digest: str) -> KeyRecord | None:
         """Return the record with a digest."""
-        async with self._database.statement() as statement:
-            row = await statement.first("find_key", digest=digest)
+        row = await self._database.first("find_key", digest=digest)
         return _record(row) if row else None
 
     async def list(self, tenant: str | None = None) -> list[KeyRecord]:
         """Return all records, or those of one tenant."""
-        async with self._database.statement() as statement:
-            rows = await statement.rows("list_keys", tenant=tenant)
+        rows = await self._database.rows("list_keys", tenant=tenant)
         return [_record(row) for row in rows]
 
     async def revoke(self, key_id: str, at: datetime) -> KeyRecord:
         """Mark a key as revoked."""
-        async with self._database.statement() as statement:
-            row = await statement.first("revoke_key", key_id=key_id, at=at)
+        row = await self._database.first("revoke_key", key_id=key_id, at=at)
         if row is None:
             raise unknown(key_id)
         return _record(row)
 
     async def touch(self, key_id: str, at: datetime) -> None:
         """Record the time of a use."""
-        async with self._database.statement() as statement:
-            await statement.do("touch_key", key_id=key_id, at=at)
+        await self._database.do("touch_key", key_id=key_id, at=at)
 
 
 def _record(row: Row) -> KeyRecord:

@@ -78,14 +78,13 @@ class DatabaseRateLimiter:
 
     async def _query(self, name: str, count: int) -> Row:
         """Take ``count`` if allowed; return the seconds until that, and until all are allowed."""
-        async with self._database.statement() as single:
-            return await single.one(
-                "take_rate",
-                name=f"{self.kind}:{name}",
-                now=self._now(),
-                interval=self.rate.interval * count,
-                period=self.rate.period * (1 + 1e-9),  # for rounding
-            )
+        return await self._database.one(
+            "take_rate",
+            name=f"{self.kind}:{name}",
+            now=self._now(),
+            interval=self.rate.interval * count,
+            period=self.rate.period * (1 + 1e-9),  # for rounding
+        )
 
 
 def _bound(*caches: dict[str, Any]) -> None:
@@ -97,5 +96,4 @@ def _bound(*caches: dict[str, Any]) -> None:
 
 async def prune_rates(database: Database) -> int:
     """Delete names whose allowance is full again, and return how many."""
-    async with database.statement() as statement:
-        return await statement.do("prune_rates")
+    return await database.do("prune_rates")

@@ -108,26 +108,25 @@ class AuditLog:
                 waiting.recorded.set_exception(error)
 
     async def _append(self, batch: Sequence[_Waiting]) -> list[dict[str, Any]]:
-        async with self._database.statement() as statement:
-            while True:
-                row = await statement.first("get_audit_head")
-                if row is None:
-                    raise errors.AuditUnwritableError(
-                        "The audit log has lost its head. Restore it from a backup."
-                    )
-                records = self._chain(batch, row)
-                head = head_of(records[-1])
-                if await statement.do(
-                    "append_audit",
-                    after=row["sequence"],
-                    previous=row["hash"],
-                    records=[canonical(record).decode("ascii") for record in records],
-                    sequence=head.sequence,
-                    hash=head.hash,
-                    seal=seal(head, self._keys[0]) if self._keys else "",
-                ):
-                    self._newest = head
-                    return records
+        while True:
+            row = await self._database.first("get_audit_head")
+            if row is None:
+                raise errors.AuditUnwritableError(
+                    "The audit log has lost its head. Restore it from a backup."
+                )
+            records = self._chain(batch, row)
+            head = head_of(records[-1])
+            if await self._database.do(
+                "append_audit",
+                after=row["sequence"],
+                previous=row["hash"],
+                records=[canonical(record).decode("ascii") for record in records],
+                sequence=head.sequence,
+                hash=head.hash,
+                seal=seal(head, self._keys[0]) if self._keys else "",
+            ):
+                self._newest = head
+                return records
 
     def _chain(self, batch: Sequence[_Waiting], row: Row) -> list[dict[str, Any]]:
         """Return the records of some events as they follow the head."""

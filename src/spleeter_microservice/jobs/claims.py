@@ -6,16 +6,20 @@ even if the transaction was committed without the caller's knowledge.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from spleeter_microservice.database.connection import Database, Row, Transaction
+from spleeter_microservice.database.connection import Database, Statements, Transaction
 from spleeter_microservice.errors import InferenceCrashedError
+from spleeter_microservice.jobs import queue
 from spleeter_microservice.jobs.job import Job, Preview, Result, State
-from spleeter_microservice.jobs.queue import Queue, entry_priority, virtual_cost
+from spleeter_microservice.jobs.queue import entry_priority, virtual_cost
 
 _WAVE = 60.0
 """Seconds; crashes of other jobs' processes within this time suggest a common cause."""
@@ -30,9 +34,9 @@ class Claim:
     entry: int
 
     @property
-    def fence(self) -> int:
-        """The number that every change to the job is checked against."""
-        return self.job.fence
+    def key(self) -> dict[str, Any]:
+        """What statements that need the claim are given: the job's id and its fence."""
+        return {"job": self.job.id, "fence": self.job.fence}
 
 
 @dataclass(frozen=True)
@@ -65,28 +69,29 @@ class Claims:
 
     Args:
         database: an open database.
+
+    Attributes:
         crashes: number of crashes after which a job fails.
         most_crashes: number of crashes after which a job fails even if other jobs' processes crash too,
             which suggests another cause.
     """
 
-    def __init__(self, database: Database, *, crashes: int = 3, most_crashes: int = 10) -> None:
+    crashes = 3
+    most_crashes = 10
+
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._queue = Queue()
-        self.crashes = crashes
-        self.most_crashes = most_crashes
 
     async def register(self, name: str, slots: int) -> int:
         """Register a worker and return its number."""
         async with self._database.transaction() as transaction:
-            worker = await self._queue.register(transaction.connection)
+            worker: int = (await transaction.one("procrastinate.register_worker"))["worker_id"]
             await transaction.do("register_worker", worker=worker, name=name, slots=slots)
             return worker
 
     async def unregister(self, worker: int) -> None:
         """Remove a worker that no longer holds a job."""
-        async with self._database.transaction() as transaction:
-            await self._queue.unregister(transaction.connection, worker)
+        await self._database.do("procrastinate.unregister_worker", worker_id=worker)
 
     async def beat(self, worker: int, *, ready: bool = True) -> list[HeldJob] | None:
         """Record a worker's heartbeat, and whether it is ready.
@@ -95,7 +100,7 @@ class Claims:
             the jobs that it holds, or None if it was declared dead and must register again.
         """
         async with self._database.transaction() as transaction:
-            await self._queue.beat(transaction.connection, worker)
+            await transaction.do("procrastinate.update_heartbeat", worker_id=worker)
             if not await transaction.first("lock_worker", worker=worker):
                 return None
             await transaction.do("note_readiness", worker=worker, ready=ready)
@@ -108,48 +113,37 @@ class Claims:
             async with self._database.transaction() as transaction:
                 if not await transaction.first("lock_worker", worker=worker):
                     return None
-                taken = await self._queue.take(transaction.connection, worker)
+                taken = await queue.take(transaction, worker)
                 if taken is None:
                     return None
                 entry, job = taken
                 row = await transaction.first("claim_job", job=job, entry=entry, worker=worker)
                 if row:
                     return Claim(Job.from_row(row), entry)
-                await self._queue.remove(transaction.connection, entry)  # its job is no longer queued
+                await queue.remove(transaction, entry)  # its job is no longer queued
 
     async def progress(self, claim: Claim, progress: float, preview: Preview | None = None) -> bool:
         """Record a job's progress, and how far its previews reach; return False without a claim."""
-        async with self._database.statement() as transaction:
-            return bool(
-                await transaction.do(
-                    "record_progress",
-                    job=claim.job.id,
-                    fence=claim.fence,
-                    progress=min(1.0, max(0.0, progress)),
-                    preview=preview and Jsonb(asdict(preview)),
-                )
-            )
+        found = {"progress": min(1.0, max(0.0, progress)), "preview": preview and Jsonb(asdict(preview))}
+        return bool(await self._database.do("record_progress", **claim.key, **found))
 
     async def publish(self, claim: Claim, result: Result, preview: Preview | None = None) -> bool:
         """Publish a job's result and previews; return False, changing nothing, without a claim."""
-        async with self._database.transaction() as transaction:
-            await transaction.first("lock_entry", entry=claim.entry)
-            values = {"job": claim.job.id, "fence": claim.fence}
-            found = {
-                "result": Jsonb(result.to_json()),
-                "warnings": Jsonb(list(result.warnings)),
-                "preview": preview and Jsonb(asdict(preview)),
-            }
-            if await transaction.do("publish_result", **found, **values):
-                await self._queue.remove(transaction.connection, claim.entry)
+        found = {
+            "result": Jsonb(result.to_json()),
+            "warnings": Jsonb(list(result.warnings)),
+            "preview": preview and Jsonb(asdict(preview)),
+        }
+        async with self._locked(claim) as transaction:
+            if await transaction.do("publish_result", **claim.key, **found):
+                await queue.remove(transaction, claim.entry)
                 return True
-            return await transaction.first("find_published", **values) is not None
+            return await transaction.first("find_published", **claim.key) is not None
 
     async def fail(self, claim: Claim, failure: Failure, *, crashed: bool = False) -> bool:
         """Mark a job failed; return False without a claim."""
-        async with self._database.transaction() as transaction:
-            await transaction.first("lock_entry", entry=claim.entry)
-            return await self._fail(transaction, claim, failure, crashed)
+        async with self._locked(claim) as transaction:
+            return await _fail(transaction, claim, failure, crashed)
 
     async def requeue(self, claim: Claim, *, crashed: bool = False, delay: float = 0.0) -> bool:
         """Requeue a job in its old place; return False without a claim.
@@ -159,9 +153,8 @@ class Claims:
             crashed: count the attempt as a crash.
             delay: seconds before the job may be claimed again.
         """
-        async with self._database.transaction() as transaction:
-            await transaction.first("lock_entry", entry=claim.entry)
-            return await self._requeue(transaction, claim, crashed, delay)
+        async with self._locked(claim) as transaction:
+            return await _requeue(transaction, claim, crashed, delay)
 
     async def put_back(self, claim: Claim, lacking: str, delay: float) -> bool:
         """Requeue a job like a new one, for lack of something, so that others have their turns first.
@@ -177,20 +170,18 @@ class Claims:
         job = claim.job
         async with self._database.transaction() as transaction:
             await transaction.do("lock_tenant", tenant=job.tenant)
-            await transaction.first("lock_entry", entry=claim.entry)
+            await transaction.do("lock_entry", entry=claim.entry)
             start = (await transaction.one("find_virtual_start", tenant=job.tenant))["virtual_start"]
-            finish = start + virtual_cost(job.audio_seconds)
-            values = {"start": start, "finish": finish, "lacking": lacking}
-            if not await transaction.do("put_back_job", job=job.id, fence=claim.fence, **values):
+            values = {"start": start, "finish": start + virtual_cost(job.audio_seconds), "lacking": lacking}
+            if not await transaction.do("put_back_job", **claim.key, **values):
                 return False
-            await self._return_entry(transaction, claim, delay, entry_priority(start))
+            await queue.return_entry(transaction, claim.entry, _in(delay), entry_priority(start))
             return True
 
     async def release(self, claim: Claim) -> bool:
         """Release a cancelled job; return False without a claim."""
-        async with self._database.transaction() as transaction:
-            await transaction.first("lock_entry", entry=claim.entry)
-            return await self._release(transaction, claim)
+        async with self._locked(claim) as transaction:
+            return await _release(transaction, claim)
 
     async def requeue_unknown(self, held: HeldJob) -> bool:
         """Requeue a job whose worker does not know that it holds it; return False if it is not held.
@@ -203,32 +194,32 @@ class Claims:
                 return False
             row = await transaction.one("find_job_of_entry", entry=entry["id"])
             claim = Claim(Job.from_row(row), entry["id"])
-            return claim.fence == held.fence and (
-                await self._release(transaction, claim)
-                or await self._requeue(transaction, claim, crashed=False)
+            return claim.job.fence == held.fence and (
+                await _release(transaction, claim) or await _requeue(transaction, claim, crashed=False)
             )
 
     async def is_gone(self, claim: Claim) -> bool:
         """Return whether the job's row was erased."""
-        async with self._database.statement() as transaction:
-            return await transaction.first("exists_job", job=claim.job.id) is None
+        return await self._database.first("exists_job", job=claim.job.id) is None
 
     async def take_over(self, silence: float) -> list[Takeover]:
         """Requeue the jobs of workers without a heartbeat for this many seconds.
 
         A job with ``too_many_crashes`` fails instead.
         """
-        async with self._database.transaction() as transaction:
-            stalled = await self._queue.stalled(transaction.connection, silence)
-        taken = [await self._take_over(entry, worker) for entry, worker in stalled]
-        async with self._database.transaction() as transaction:
-            await self._queue.forget_silent(transaction.connection, silence)
+        stalled = await self._database.rows(
+            "procrastinate.select_stalled_jobs_by_heartbeat",
+            queue=queue.QUEUE,
+            task_name=queue.TASK,
+            seconds_since_heartbeat=silence,
+        )
+        taken = [await self._take_over(row["id"], row["worker_id"]) for row in stalled]
+        await self._database.do("procrastinate.prune_stalled_workers", seconds_since_heartbeat=silence)
         return [takeover for takeover in taken if takeover]
 
     async def requeue_jobs_of(self, name: str) -> list[Takeover]:
         """Requeue at once the jobs of a worker that is known to have exited, as ``take_over`` does."""
-        async with self._database.transaction() as transaction:
-            await transaction.do("expire_worker", name=name)
+        await self._database.do("expire_worker", name=name)
         return await self.take_over(_EXPIRED)
 
     async def _take_over(self, entry: int, worker: int | None) -> Takeover | None:
@@ -237,65 +228,62 @@ class Claims:
                 return None
             row = await transaction.first("find_job_of_entry", entry=entry)
             if row is None:
-                await self._queue.remove(transaction.connection, entry)
+                await queue.remove(transaction, entry)
                 return None
-            return await self._take_over_job(transaction, Claim(Job.from_row(row), entry))
-
-    async def _take_over_job(self, transaction: Transaction, claim: Claim) -> Takeover | None:
-        if await self._release(transaction, claim):
-            return None
-        failed = await self._too_many_crashes(transaction, claim.job)
-        if failed:
-            await self._fail(transaction, claim, crash_failure(claim.job.crashes + 1), crashed=True)
-        else:
-            await self._requeue(transaction, claim, crashed=True)
-        return Takeover(claim.job, failed)
+            claim = Claim(Job.from_row(row), entry)
+            if await _release(transaction, claim):
+                return None
+            failed = await self._too_many_crashes(transaction, claim.job)
+            if failed:
+                await _fail(transaction, claim, crash_failure(claim.job.crashes + 1), crashed=True)
+            else:
+                await _requeue(transaction, claim, crashed=True)
+            return Takeover(claim.job, failed)
 
     async def too_many_crashes(self, claim: Claim) -> bool:
         """Return whether a job whose process has just crashed again is probably the cause."""
-        async with self._database.transaction() as transaction:
-            return await self._too_many_crashes(transaction, claim.job)
+        return await self._too_many_crashes(self._database, claim.job)
 
-    async def _too_many_crashes(self, transaction: Transaction, job: Job) -> bool:
+    async def _too_many_crashes(self, statements: Statements, job: Job) -> bool:
         crashes = job.crashes + 1
         if crashes < self.crashes or crashes >= self.most_crashes:
             return crashes >= self.crashes
-        others = await transaction.one("count_other_crashes", job=job.id, seconds=_WAVE)
+        others = await statements.one("count_other_crashes", job=job.id, seconds=_WAVE)
         return not others["jobs"]
 
-    async def _fail(self, transaction: Transaction, claim: Claim, failure: Failure, crashed: bool) -> bool:
-        row: Row | None = await transaction.first(
-            "fail_job",
-            job=claim.job.id,
-            fence=claim.fence,
-            error_type=failure.type,
-            error_message=failure.message,
-            crashed=int(crashed),
-        )
-        if row:
-            await self._queue.remove(transaction.connection, claim.entry)
-        return row is not None
+    @asynccontextmanager
+    async def _locked(self, claim: Claim) -> AsyncIterator[Transaction]:
+        """Open a transaction that no other one with the job's queue entry runs beside."""
+        async with self._database.transaction() as transaction:
+            await transaction.do("lock_entry", entry=claim.entry)
+            yield transaction
 
-    async def _requeue(
-        self, transaction: Transaction, claim: Claim, crashed: bool, delay: float = 0.0
-    ) -> bool:
-        values = {"job": claim.job.id, "fence": claim.fence, "crashed": int(crashed)}
-        if not await transaction.do("requeue_job", **values):
-            return False
-        await self._return_entry(transaction, claim, delay)
-        return True
 
-    async def _return_entry(
-        self, transaction: Transaction, claim: Claim, delay: float, priority: int | None = None
-    ) -> None:
-        at = datetime.now(UTC) + timedelta(seconds=delay) if delay else None
-        await self._queue.return_entry(transaction.connection, claim.entry, at, priority)
+async def _fail(transaction: Transaction, claim: Claim, failure: Failure, crashed: bool) -> bool:
+    values = {"error_type": failure.type, "error_message": failure.message, "crashed": int(crashed)}
+    failed = await transaction.do("fail_job", **claim.key, **values)
+    if failed:
+        await queue.remove(transaction, claim.entry)
+    return bool(failed)
 
-    async def _release(self, transaction: Transaction, claim: Claim) -> bool:
-        if not await transaction.do("release_job", job=claim.job.id, fence=claim.fence):
-            return False
-        await self._queue.remove(transaction.connection, claim.entry)
-        return True
+
+async def _requeue(transaction: Transaction, claim: Claim, crashed: bool, delay: float = 0.0) -> bool:
+    requeued = await transaction.do("requeue_job", **claim.key, crashed=int(crashed))
+    if requeued:
+        await queue.return_entry(transaction, claim.entry, _in(delay))
+    return bool(requeued)
+
+
+async def _release(transaction: Transaction, claim: Claim) -> bool:
+    released = await transaction.do("release_job", **claim.key)
+    if released:
+        await queue.remove(transaction, claim.entry)
+    return bool(released)
+
+
+def _in(seconds: float) -> datetime | None:
+    """Return the time after a delay, or None without one."""
+    return datetime.now(UTC) + timedelta(seconds=seconds) if seconds else None
 
 
 def crash_failure(crashes: int) -> Failure:

@@ -46,10 +46,9 @@ class ObjectSweeper:
 
     async def sweep_if_due(self) -> int | None:
         """Sweep unless a worker did so within the period; return what ``sweep`` returns, or None."""
-        async with self.database.transaction() as transaction:
-            if not await transaction.first("claim_chore", name="leftovers", period=self.period):
-                return None
-        return await self.sweep()
+        if await self.database.first("claim_chore", name="leftovers", period=self.period):
+            return await self.sweep()
+        return None
 
     async def sweep(self) -> int:
         """Erase every prefix without a job, and incomplete files.

@@ -42,10 +42,9 @@ class JobObjects:
             kept: time for which no sweeper erases them, even one that does not know their owner.
         """
         keys, counts = [*sizes], [*sizes.values()]
-        async with self._database.statement() as statement:
-            await statement.do(
-                "note_objects", tenant=tenant, prefix=prefix, keys=keys, sizes=counts, kept=kept
-            )
+        await self._database.do(
+            "note_objects", tenant=tenant, prefix=prefix, keys=keys, sizes=counts, kept=kept
+        )
 
     async def check(self, tenant: str, bound: Bound) -> None:
         """Check that a tenant may store more.
@@ -53,8 +52,7 @@ class JobObjects:
         Raises:
             ShareError: if not.
         """
-        async with self._database.statement() as statement:
-            used = await statement.one("measure_usage", tenant=tenant)
+        used = await self._database.one("measure_usage", tenant=tenant)
         bound.check(used[bound.share], used[f"all_{bound.share}"])
 
     async def erase(self, prefix: str) -> None:
@@ -63,11 +61,9 @@ class JobObjects:
         Raises:
             StorageUnavailableError: if the object store is unavailable, or refuses.
         """
-        async with self._database.statement() as statement:
-            noted = [row["key"] for row in await statement.rows("list_objects", prefix=prefix)]
+        noted = [row["key"] for row in await self._database.rows("list_objects", prefix=prefix)]
         await self.storage.delete_prefix(prefix, noted)
-        async with self._database.statement() as statement:
-            await statement.do("forget_objects", prefix=prefix)
+        await self._database.do("forget_objects", prefix=prefix)
 
     async def old_prefixes(self, before: datetime) -> list[str]:
         """Return the prefixes whose objects all date from before a time.
@@ -75,8 +71,7 @@ class JobObjects:
         Raises:
             StorageUnavailableError: if the object store is unavailable.
         """
-        async with self._database.statement() as statement:
-            noted = {row["prefix"] for row in await statement.rows("list_old_prefixes", before=before)}
+        noted = {row["prefix"] for row in await self._database.rows("list_old_prefixes", before=before)}
         newest: dict[str, datetime] = {}
         try:
             for root in (JOBS_PREFIX, UPLOADS_PREFIX):

@@ -16,14 +16,15 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from spleeter_microservice.access.shares import Bound, Share, Turns
-from spleeter_microservice.database.connection import Database, Row, Transaction
+from spleeter_microservice.database.connection import Database, Row, Statements, Transaction
 from spleeter_microservice.errors import (
     IdempotencyConflictError,
     InvalidCursorError,
     UnknownJobError,
 )
+from spleeter_microservice.jobs import queue
 from spleeter_microservice.jobs.job import Job, JobEvent, NewJob, State
-from spleeter_microservice.jobs.queue import Queue, entry_priority, virtual_cost
+from spleeter_microservice.jobs.queue import entry_priority, virtual_cost
 
 _NEWEST = 2**62  # larger than the number of any queue entry
 _AT_ONCE = 8  # tenants whose jobs this process creates or deletes at a time: half of its connections
@@ -89,7 +90,6 @@ class JobRepository:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._queue = Queue()
         # Those of a tenant run one after another anyway, and would wait for that with a connection each.
         self._turns = Turns(1, _AT_ONCE)
 
@@ -141,7 +141,7 @@ class JobRepository:
     async def _insert(self, transaction: Transaction, new: NewJob, bounds: Sequence[Bound]) -> Job:
         row = await transaction.one("find_virtual_start", tenant=new.tenant)
         start: int = row["virtual_start"]
-        entry = await self._queue.put(transaction.connection, new.id, entry_priority(start))
+        entry = await queue.put(transaction, new.id, entry_priority(start))
         finish = start + virtual_cost(new.audio_seconds)
         await check_bounds(transaction, new.tenant, bounds)  # late, since all others then wait for the commit
         job = await transaction.one(
@@ -160,8 +160,7 @@ class JobRepository:
         Raises:
             UnknownJobError: if the tenant has no such job.
         """
-        async with self._database.statement() as statement:
-            return _shown(_found(await _get(statement, tenant, job, erasing=erasing), job))
+        return _shown(await _get(self._database, tenant, job, erasing=erasing))
 
     async def page(
         self, tenant: str, *, cursor: str | None = None, limit: int = 50, state: State | None = None
@@ -178,10 +177,9 @@ class JobRepository:
             InvalidCursorError: if the cursor did not come from a page.
         """
         before = None if cursor is None else _job_of_cursor(cursor)
-        async with self._database.statement() as statement:
-            rows = await statement.rows(
-                "list_jobs", tenant=tenant, before=before, limit=limit + 1, state=state
-            )
+        rows = await self._database.rows(
+            "list_jobs", tenant=tenant, before=before, limit=limit + 1, state=state
+        )
         jobs = tuple(map(_shown, rows[:limit]))
         return Page(jobs, str(jobs[-1].id) if len(rows) > limit else None)
 
@@ -206,8 +204,7 @@ class JobRepository:
 
     async def events(self, tenant: str, job: UUID, after: int = 0) -> list[JobEvent]:
         """Return a job's events after a given one, of which there are few; an unknown job has none."""
-        async with self._database.statement() as statement:
-            rows = await statement.rows("list_events", tenant=tenant, job=job, after=after)
+        rows = await self._database.rows("list_events", tenant=tenant, job=job, after=after)
         return [JobEvent.from_row(row) for row in rows]
 
     async def delete(self, tenant: str, job: UUID) -> Job:
@@ -220,7 +217,12 @@ class JobRepository:
         """
         async with self._locked(tenant) as transaction:
             await transaction.do("drop_webhooks", job=job)
-            await self._cancel(transaction, tenant, job)
+            entry = await transaction.first("lock_entry_of_job", tenant=tenant, job=job)
+            cancelled = await transaction.first("cancel_job", tenant=tenant, job=job)
+            if cancelled is None:
+                await _get(transaction, tenant, job)  # raises an error unless it has ended
+            elif entry and cancelled["entry_id"] is None:
+                await queue.remove(transaction, entry["id"])
             return Job.from_row(await transaction.one("delete_job", tenant=tenant, job=job))
 
     async def expire(self, tenant: str, job: UUID, record: Callable[[Job], Awaitable[None]]) -> None:
@@ -237,34 +239,25 @@ class JobRepository:
                 await transaction.do("drop_webhooks", job=job)
                 await record(Job.from_row(row))
 
-    async def _cancel(self, transaction: Transaction, tenant: str, job: UUID) -> Row:
-        entry = await transaction.first("lock_entry_of_job", tenant=tenant, job=job)
-        cancelled = await transaction.first("cancel_job", tenant=tenant, job=job)
-        if cancelled is None:
-            return _found(await _get(transaction, tenant, job), job)
-        if entry and cancelled["entry_id"] is None:
-            await self._queue.remove(transaction.connection, entry["id"])
-        return cancelled
-
     async def usage(self, tenant: str) -> Row:
         """Return how much the tenant holds of each of the service's shares, by the share's name."""
-        async with self._database.statement() as statement:
-            return await statement.one("measure_usage", tenant=tenant)
+        return await self._database.one("measure_usage", tenant=tenant)
 
     async def load(self) -> Load:
         """Measure the queued and running jobs, for the metrics."""
-        async with self._database.statement() as statement:
-            return Load(**await statement.one("measure_queue"))
+        return Load(**await self._database.one("measure_queue"))
 
     async def known_prefixes(self, prefixes: Iterable[str]) -> set[str]:
         """Return those of some object prefixes that belong to a job or an upload."""
-        async with self._database.statement() as statement:
-            rows = await statement.rows("list_known_prefixes", prefixes=[*prefixes])
+        rows = await self._database.rows("list_known_prefixes", prefixes=[*prefixes])
         return {row["prefix"] for row in rows}
 
 
-async def _get(transaction: Transaction, tenant: str, job: UUID, *, erasing: bool = False) -> Row | None:
-    return await transaction.first("get_job", tenant=tenant, job=job, erasing=erasing)
+async def _get(statements: Statements, tenant: str, job: UUID, *, erasing: bool = False) -> Row:
+    row = await statements.first("get_job", tenant=tenant, job=job, erasing=erasing)
+    if row is None:
+        raise UnknownJobError(f"Job {job} does not exist. It may have been deleted or have expired.")
+    return row
 
 
 def _shown(row: Row) -> Job:
@@ -306,12 +299,6 @@ def _values(new: NewJob) -> dict[str, Any]:
         "options": Jsonb(new.options.to_json()),
         "options_hash": new.options.digest(new.result_version),
     }
-
-
-def _found(row: Row | None, job: UUID) -> Row:
-    if row is None:
-        raise UnknownJobError(f"Job {job} does not exist. It may have been deleted or have expired.")
-    return row
 
 
 def _job_of_cursor(cursor: str) -> UUID:

@@ -53,16 +53,14 @@ class Retention:
         erased = 0
         while True:
             await self._expire()
-            jobs = await self._erasable(None)
+            jobs = await self._database.rows("list_erasable", job=None, limit=_BATCH)
             done = await self._erase_each(jobs)
             erased += done
             if not done or len(jobs) < _BATCH:
                 return erased
 
     async def _expire(self) -> None:
-        async with self._database.transaction() as transaction:
-            expired = await transaction.rows("list_expired", limit=_BATCH)
-        for row in expired:
+        for row in await self._database.rows("list_expired", limit=_BATCH):
             try:
                 await self._repository.expire(row["tenant"], row["id"], self._record)
             except AuditUnwritableError:
@@ -89,22 +87,14 @@ class Retention:
         """
         try:
             async with asyncio.timeout(timeout):
-                while not (erasable := await self._erasable(job)):
-                    if await self._is_erased(job):
+                while not (row := await self._database.first("list_erasable", job=job, limit=1)):
+                    if await self._database.first("exists_job", job=job) is None:
                         return True
                     await asyncio.sleep(0.05)
-                return await self._erase_one(erasable[0])
+                return await self._erase_one(row)
         except (TimeoutError, StorageUnavailableError) as error:
             logger.warning("erasing a job later: %r", error, extra={"job_id": str(job)})
             return False
-
-    async def _is_erased(self, job: UUID) -> bool:
-        async with self._database.transaction() as transaction:
-            return await transaction.first("exists_job", job=job) is None
-
-    async def _erasable(self, job: UUID | None) -> list[Row]:
-        async with self._database.transaction() as transaction:
-            return await transaction.rows("list_erasable", job=job, limit=_BATCH)
 
     async def _erase_one(self, row: Row) -> bool:
         if not row["shared"]:

@@ -143,8 +143,7 @@ class ResumableUploads:
 
     async def get(self, tenant: str, upload: UUID) -> ResumableUpload:
         """Return an upload."""
-        async with self._database.statement() as statement:
-            row = await statement.first("get_upload", id=upload, tenant=tenant)
+        row = await self._database.first("get_upload", id=upload, tenant=tenant)
         if row is None:
             raise _unknown(upload)
         return ResumableUpload.from_row(row)
@@ -163,13 +162,11 @@ class ResumableUploads:
         finally:
             keeping.cancel()
             with contextlib.suppress(DatabaseUnavailableError):
-                async with self._database.statement() as statement:
-                    await statement.do("unlock_upload", id=locked.id, fence=locked.fence)
+                await self._database.do("unlock_upload", id=locked.id, fence=locked.fence)
 
     async def _lock(self, tenant: str, upload: UUID) -> ResumableUpload:
         for _ in range(_LOCK_TRIES):
-            async with self._database.statement() as statement:
-                row = await statement.first("lock_upload", id=upload, tenant=tenant, lease=_LEASE)
+            row = await self._database.first("lock_upload", id=upload, tenant=tenant, lease=_LEASE)
             if row:
                 return ResumableUpload.from_row(row)
             await self.get(tenant, upload)
@@ -180,10 +177,9 @@ class ResumableUploads:
         while True:
             await asyncio.sleep(_LEASE / 3)
             with contextlib.suppress(DatabaseUnavailableError):
-                async with self._database.statement() as statement:
-                    await statement.do(
-                        "keep_upload", id=upload.id, fence=upload.fence, lease=_LEASE, kept=self._kept
-                    )
+                await self._database.do(
+                    "keep_upload", id=upload.id, fence=upload.fence, lease=_LEASE, kept=self._kept
+                )
 
     async def add(self, upload: ResumableUpload, path: Path, size: int, stored: Bound) -> ResumableUpload:
         """Store a file as the next part of an upload whose lock is held, and return the longer upload.
@@ -208,10 +204,9 @@ class ResumableUploads:
         key = f"{upload.prefix}/{upload.received:015}-{upload.fence}"
         await self._objects.note(upload.tenant, upload.prefix, {key: size}, self._kept)
         await self._objects.storage.put_file(path, key, max_bytes=size)
-        async with self._database.statement() as statement:
-            row = await statement.first(
-                "add_part", id=upload.id, fence=upload.fence, key=key, size=size, kept=self._kept
-            )
+        row = await self._database.first(
+            "add_part", id=upload.id, fence=upload.fence, key=key, size=size, kept=self._kept
+        )
         if row is None:
             await self._objects.storage.delete(key)
             raise UploadLockedError("Another request has changed this upload. Ask for its offset.")
@@ -223,8 +218,7 @@ class ResumableUploads:
         Raises:
             StorageError: if they cannot be read.
         """
-        async with self._database.statement() as statement:
-            rows = await statement.rows("list_parts", uploads=upload.partials or [upload.id])
+        rows = await self._database.rows("list_parts", uploads=upload.partials or [upload.id])
         left = upload.length
         for row in rows:
             async for block in await self._objects.storage.get(row["key"]):
@@ -245,11 +239,9 @@ class ResumableUploads:
                 await self._erase(part)
 
     async def _erase(self, upload: UUID) -> None:
-        async with self._database.statement() as statement:
-            await statement.do("delete_upload", id=upload)
+        await self._database.do("delete_upload", id=upload)
         await self._objects.erase(f"{UPLOADS_PREFIX}/{upload}")
-        async with self._database.statement() as statement:
-            await statement.do("forget_upload", id=upload)
+        await self._database.do("forget_upload", id=upload)
 
     async def run(self, audit: AuditLog) -> None:
         """Sweep from time to time, until cancelled."""
@@ -269,8 +261,7 @@ class ResumableUploads:
         """
         erased = 0
         while True:
-            async with self._database.statement() as statement:
-                rows = await statement.rows("list_expired_uploads", limit=_BATCH)
+            rows = await self._database.rows("list_expired_uploads", limit=_BATCH)
             for row in rows:
                 await self._expire(row, audit)
                 await self._erase(row["id"])

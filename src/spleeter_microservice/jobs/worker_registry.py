@@ -85,13 +85,11 @@ class WorkerRegistry:
 
         Each of them has passed the self-check with the reference clip.
         """
-        async with self._database.statement() as statement:
-            return int((await statement.one("count_workers", silence=self._silence))["workers"])
+        return int((await self._database.one("count_workers", silence=self._silence))["workers"])
 
     async def list_models(self) -> Sequence[RegisteredModel]:
         """Return the models that are installed or can be."""
-        async with self._database.statement() as statement:
-            return [_model(row) for row in await statement.rows("list_models")]
+        return [_model(row) for row in await self._database.rows("list_models")]
 
     async def choose(self, stems: int, bandwidth: str, name: str | None = None) -> RegisteredModel:
         """Return the best installed model for a number of stems, or one by its name; see ``best``.

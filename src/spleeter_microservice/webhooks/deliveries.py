@@ -41,8 +41,7 @@ class Deliveries:
         Raises:
             DatabaseUnavailableError: if the database cannot be reached.
         """
-        async with self._database.statement() as statement:
-            rows = await statement.rows("list_webhooks", tenant=tenant, job=job)
+        rows = await self._database.rows("list_webhooks", tenant=tenant, job=job)
         return [
             WebhookDelivery(**{item.name: row[item.name] for item in fields(WebhookDelivery)}) for row in rows
         ]

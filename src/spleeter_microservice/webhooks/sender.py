@@ -102,8 +102,7 @@ class WebhookSender:
         limit = self.options.at_once_per_tenant
         busy = [tenant for tenant, attempts in self._under_way.items() if attempts >= limit]
         try:
-            async with self._database.transaction() as transaction:
-                webhook = await transaction.first("claim_webhook", lease=self.options.lease, busy=busy)
+            webhook = await self._database.first("claim_webhook", lease=self.options.lease, busy=busy)
         except errors.DatabaseUnavailableError:
             return None
         if webhook:
@@ -174,16 +173,15 @@ class WebhookSender:
                 await self._audit.record(_event(webhook, outcome))
             except errors.AuditUnwritableError:
                 logger.exception("webhook not recorded in the audit log")
-        async with self._database.transaction() as transaction:
-            await transaction.do(
-                "note_webhook",
-                id=webhook["id"],
-                attempts=webhook["attempts"],
-                state=outcome.state,
-                status=outcome.status,
-                error=outcome.error,
-                wait=outcome.wait,
-            )
+        await self._database.do(
+            "note_webhook",
+            id=webhook["id"],
+            attempts=webhook["attempts"],
+            state=outcome.state,
+            status=outcome.status,
+            error=outcome.error,
+            wait=outcome.wait,
+        )
 
 
 def body_of(event: dict[str, Any]) -> bytes:

@@ -257,7 +257,7 @@ class Worker:
             self.number, held = None, []
         running = {one.job: one.fence for one in held if one.running}
         for job, attempt in attempts.items():
-            if running.get(job) != attempt.claim.fence:
+            if running.get(job) != attempt.claim.job.fence:
                 attempt.stop(Outcome.LOST)
         await self._requeue_unknown({one for one in held if one.job not in self._attempts})
 

@@ -128,7 +128,7 @@ async def test_another_attempt_makes_previews_anew(bench: Bench) -> None:
     assert not await bench.claims.progress(old, 0.9, PREVIEW)
     assert await bench.claims.publish(new, RESULT, replace(PREVIEW, segments=4))
     job = await bench.look(waiting)
-    assert (job.preview, job.fence) == (replace(PREVIEW, segments=4), new.fence)
+    assert (job.preview, job.fence) == (replace(PREVIEW, segments=4), new.job.fence)
 
 
 async def test_jobs_of_a_live_worker_are_not_taken_over(bench: Bench) -> None:
@@ -175,9 +175,9 @@ async def test_a_heartbeat_returns_the_jobs_still_held(bench: Bench) -> None:
     known = await bench.claims.beat(bench.first)
     assert known is not None
     assert {one.job: (one.fence, one.running) for one in known} == {
-        held[0].job.id: (held[0].fence, False),
-        held[1].job.id: (held[1].fence, False),
-        held[2].job.id: (held[2].fence, True),
+        held[0].job.id: (held[0].job.fence, False),
+        held[1].job.id: (held[1].job.fence, False),
+        held[2].job.id: (held[2].job.fence, True),
     }
 
 
@@ -207,7 +207,8 @@ async def test_the_third_crash_fails_the_job_with_the_reason(bench: Bench) -> No
 
 async def test_a_job_is_not_blamed_while_other_processes_crash_too_up_to_a_limit(bench: Bench) -> None:
     jobs = [await bench.waiting() for _ in range(2)]
-    claims = Claims(bench.database, most_crashes=5)
+    claims = Claims(bench.database)
+    claims.most_crashes = 5
     for crashes in range(1, 6):
         worker = await claims.register("short-lived", 2)
         for _ in jobs:

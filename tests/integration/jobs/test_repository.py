@@ -14,9 +14,9 @@ from spleeter_microservice.errors import (
     InvalidCursorError,
     UnknownJobError,
 )
+from spleeter_microservice.jobs import queue
 from spleeter_microservice.jobs.claims import Claims, Failure
 from spleeter_microservice.jobs.job import JobOptions, NewJob, State, new_job_id
-from spleeter_microservice.jobs.queue import Queue
 from spleeter_microservice.jobs.repository import JobRepository, Load, Origin
 from tests.support.job_samples import PREVIEW, RESULT, claimed, expire, new_job, succeed
 
@@ -48,13 +48,13 @@ async def test_a_new_job_is_queued_with_the_requested_options(
 async def test_a_job_that_cannot_be_enqueued_is_not_created(
     repository: JobRepository, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put = Queue.put
+    put = queue.put
 
     async def put_and_fail(*arguments: object) -> int:
         await put(*arguments)  # type: ignore[arg-type]
         raise OSError
 
-    monkeypatch.setattr(Queue, "put", put_and_fail)
+    monkeypatch.setattr(queue, "put", put_and_fail)
     with pytest.raises(OSError):  # noqa: PT011 - raised above
         await repository.create(new_job())
     assert (await count(database, "procrastinate_jobs"), await count(database, "spleeter_jobs")) == (0, 0)

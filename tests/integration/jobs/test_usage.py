@@ -37,8 +37,8 @@ UNIT = dict(zip(BOUNDS, (1, 10, 10_000, 1), strict=True))  # what a job of SIZE 
 async def usage(repository: JobRepository, database: Database) -> tuple[int, ...]:
     """Return what the tenant ``ann`` uses, without the bytes of options, which must be counted, too."""
     used = await repository.usage("ann")
-    async with database.statement() as statement:
-        cursor = await statement.connection.execute(
+    async with database.transaction() as transaction:
+        cursor = await transaction.connection.execute(
             "SELECT coalesce(sum(octet_length(options::text)), 0)::bigint AS bytes FROM spleeter_jobs"
             " WHERE tenant = 'ann'"
         )
@@ -113,17 +113,17 @@ async def test_what_a_job_uses_is_counted_until_it_is_erased(
     await delete(repository, new, database)
     await Retention(database, objects.erase).sweep()
     assert await usage(repository, database) == (0, 0, 0, 0)
-    async with database.statement() as statement:
-        cursor = await statement.connection.execute("SELECT * FROM spleeter_usage")
+    async with database.transaction() as transaction:
+        cursor = await transaction.connection.execute("SELECT * FROM spleeter_usage")
         assert await cursor.fetchall() == []
 
 
 async def delete(repository: JobRepository, new: NewJob, database: Database) -> None:
     """Delete a job, as if its worker had released it and its webhook were delivered."""
     await repository.delete("ann", new.id)
-    async with database.statement() as statement:
-        await statement.connection.execute("UPDATE spleeter_jobs SET entry_id = NULL")
-        await statement.connection.execute("UPDATE spleeter_webhooks SET state = 'delivered'")
+    async with database.transaction() as transaction:
+        await transaction.connection.execute("UPDATE spleeter_jobs SET entry_id = NULL")
+        await transaction.connection.execute("UPDATE spleeter_webhooks SET state = 'delivered'")
 
 
 async def test_a_shared_result_is_stored_once_until_the_last_job_goes(

@@ -135,8 +135,8 @@ async def test_a_job_waits_for_what_the_service_lacks_for_a_day(
         assert (waiting.waiting_for, waiting.state.final) == (error.code, False)
         await eventually(lambda: songs.begun.count(one.id) > 6)
         assert (await repository.get("ann", one.id)).waiting_since == waiting.waiting_since
-        async with database.statement() as statement:
-            await statement.connection.execute(
+        async with database.transaction() as transaction:
+            await transaction.connection.execute(
                 "UPDATE spleeter_jobs SET waiting_since = now() - interval '1 day' WHERE id = %s", [two.id]
             )
         failed = await until(repository, two.id, State.FAILED)

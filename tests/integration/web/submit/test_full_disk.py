@@ -72,8 +72,8 @@ async def test_a_full_disk_of_uploads_or_objects(database: Database, tmp_path: P
 
 
 async def fill_table(database: Database) -> None:
-    async with database.statement() as statement:
-        await statement.connection.execute(FILL_TABLE)
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(FILL_TABLE)
 
 
 async def end_server(database: Database) -> None:

@@ -345,8 +345,8 @@ async def test_a_holder_that_lost_its_lock_adds_nothing(
 
 async def test_the_lock_of_a_killed_process_ends(ann: httpx.AsyncClient, services: Services) -> None:
     url = await create(ann)
-    async with services.database.statement() as statement:
-        await statement.connection.execute(
+    async with services.database.transaction() as transaction:
+        await transaction.connection.execute(
             "UPDATE spleeter_uploads SET fence = 1, locked_until = now() + interval '0.3 s'"
         )
     assert (await send(ann, url, SONG)).status_code == 204
@@ -391,8 +391,8 @@ async def test_what_is_deleted_infected_or_abandoned_is_erased(
     assert await services.uploads.sweep(services.audit) == 0
     sweeper = ObjectSweeper(services.database, services.objects, age=timedelta(0))
     assert await sweeper.sweep() == 0
-    async with services.database.statement() as statement:  # as workers of an older version ask
-        rows = await statement.rows("list_old_prefixes", before=datetime.now(UTC) + timedelta(hours=23))
+    # as workers of an older version ask
+    rows = await services.database.rows("list_old_prefixes", before=datetime.now(UTC) + timedelta(hours=23))
     assert rows == []
     await expire(services.database)
     assert (await ann.head(abandoned, headers=VERSION)).status_code == 404
@@ -438,8 +438,8 @@ async def test_parts_without_an_upload_are_swept(
     ann: httpx.AsyncClient, services: Services, stored: Callable[[], list[Path]]
 ) -> None:
     await uploaded(ann)
-    async with services.database.statement() as statement:
-        await statement.connection.execute("DELETE FROM spleeter_uploads")
+    async with services.database.transaction() as transaction:
+        await transaction.connection.execute("DELETE FROM spleeter_uploads")
     assert await ObjectSweeper(services.database, services.objects, age=timedelta(0)).sweep() == 1
     assert stored() == []
 
@@ -466,8 +466,10 @@ async def test_an_erasure_that_fails_is_done_later(
 
 
 async def expire(database: Database) -> None:
-    async with database.statement() as statement:
-        await statement.connection.execute("UPDATE spleeter_uploads SET expires_at = now() - interval '1 s'")
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(
+            "UPDATE spleeter_uploads SET expires_at = now() - interval '1 s'"
+        )
 
 
 def _id(url: str) -> UUID:
