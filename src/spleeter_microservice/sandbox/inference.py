@@ -25,7 +25,7 @@ from spleeter_microservice.errors import (
     SpleeterError,
 )
 from spleeter_microservice.observability.metrics import WORKER_RESTARTS
-from spleeter_microservice.sandbox import messages, self_check
+from spleeter_microservice.sandbox import messages, self_check, untrusted
 from spleeter_microservice.sandbox.confinement.policy import MEASURES
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
 from spleeter_microservice.sandbox.inference_process import HARMLESS, InferenceProcess, Pace, memory_error
@@ -255,7 +255,7 @@ class InferenceSlot:
             if message["type"] != "ready" or not isinstance(message.get("in_force"), list):
                 raise ProtocolError("it did not report that it is ready")
             self.in_force = [measure for measure in MEASURES if measure in message["in_force"]]
-            self._provider = messages.text(message.get("provider"), 50)
+            self._provider = untrusted.text(message.get("provider"), 50)
         self._start_took = time.monotonic() - begin
         missing = [measure for measure in MEASURES if measure not in self.in_force]
         logger.log(

@@ -16,7 +16,7 @@ from spleeter_microservice.sandbox.channel import Channel, error_message
 from spleeter_microservice.sandbox.framing import Message
 from spleeter_microservice.sandbox.messages import SeparationRequest, decode_model
 from spleeter_microservice.sandbox.previews import Previews
-from spleeter_microservice.separation.result import SeparatedSong
+from spleeter_microservice.separation.result import SeparatedSong, Stem
 from spleeter_microservice.separation.separator import ModelFiles, StemSeparator, load_separator
 from spleeter_microservice.separation.song import separate_song
 
@@ -126,36 +126,25 @@ class Engine:
 
 
 def described(song: SeparatedSong, peaks: Mapping[str, Peaks]) -> Message:
-    """Return a result as a message; infinities and NaN become finite, because JSON has neither."""
-    return {
-        "type": "result",
-        "outputs": {
-            name: {
-                "clipped_samples": stem.clipped_samples,
-                "measurements": _finite(vars(stem.measurements)),
-                "gain": stem.gain,
-                "samples_per_pixel": peaks[name].samples_per_pixel,
-                "peaks": peaks[name].data(),
-            }
-            for name, stem in song.outputs.items()
-        },
-        "measurements": _finite({**vars(song.measurements), "stems": None}),
-        "stages": _finite(song.stages),
-        "provider": song.provider,
-        "duration": song.duration,
-        "samples": song.samples,
-        "elapsed": song.elapsed,
-        "first_block": song.first_block,
-        "track": asdict(song.track),
-        "start_time": song.start_time,
-        "warnings": [asdict(warning) for warning in song.warnings],
-    }
+    """Return a result as a message."""
+
+    def files(stems: Mapping[str, Stem]) -> Message:
+        return {
+            name: asdict(stem)
+            | {"path": None, "samples_per_pixel": peaks[name].samples_per_pixel, "peaks": peaks[name].data()}
+            for name, stem in stems.items()
+        }
+
+    whole = asdict(song) | {"source": None, "stems": files(song.stems), "mixes": files(song.mixes)}
+    return {"type": "result", **_finite(whole)}
 
 
-def _finite(values: Any) -> Message:
-    def finite(value: object) -> object:
-        if not isinstance(value, float) or math.isfinite(value):
-            return value
+def _finite(value: Any) -> Any:
+    """Return a value whose infinities and NaN become finite, because JSON has neither."""
+    if isinstance(value, Mapping):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [*map(_finite, value)]
+    if isinstance(value, float) and not math.isfinite(value):
         return 0.0 if math.isnan(value) else math.copysign(_LARGEST, value)
-
-    return {name: finite(value) for name, value in values.items()}
+    return value

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 from spleeter_microservice.audio.tracks import AudioTrack
 from spleeter_microservice.audio.warnings import WARNINGS, AudioWarning
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
+from spleeter_microservice.sandbox.untrusted import count, number, read, text
 from spleeter_microservice.separation.measurements import Measurements, StemMeasurements
 from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.result import SeparatedSong, Stem
 from spleeter_microservice.separation.separator import ModelFiles
-
-T = TypeVar("T")
 
 _MOST_PEAKS = 10_000
 _MOST_WARNINGS = 100
@@ -114,29 +111,22 @@ def separation(message: Message, request: SeparationRequest) -> SeparatedSong:
         ProtocolError: if anything is missing or of another type.
     """
     try:
-        whole = message["measurements"]
-        outputs = {name: _stem(message["outputs"][name], path) for name, path in request.paths.items()}
+        sent = {**message["stems"], **message["mixes"]}
+        outputs = {name: _stem(sent[name], path) for name, path in request.paths.items()}
         mixes = {name: outputs.pop(name) for name in request.options.mix_names if name in outputs}
-        measurements = Measurements(
-            stems=[stem.measurements for stem in outputs.values()],
-            level=_maybe(_number, whole["level"]),
-            residual=_maybe(_number, whole["residual"]),
-            expected_residual=_maybe(_number, whole["expected_residual"]),
-            anomaly=_maybe(text, whole["anomaly"]),
-        )
-        return SeparatedSong(
+        measured = [stem.measurements for stem in outputs.values()]
+        return read(
+            SeparatedSong,
+            message,
             source=request.source,
             stems=outputs,
             mixes=mixes,
-            measurements=measurements,
-            samples=_count(message["samples"]),
-            stages={text(name): _number(value) for name, value in list(message["stages"].items())[:50]},
-            provider=text(message["provider"], 50),
-            track=AudioTrack(_count(message["track"]["number"]), _maybe(text, message["track"]["language"])),
+            measurements=read(Measurements, message["measurements"], stems=measured),
+            stages={text(name): number(value) for name, value in list(message["stages"].items())[:50]},
+            track=read(AudioTrack, message["track"]),
             warnings=_warnings(message["warnings"]),
-            **{name: _number(message[name]) for name in ("duration", "elapsed", "first_block", "start_time")},
         )
-    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ProtocolError("a result is incomplete") from error
 
 
@@ -146,30 +136,14 @@ def progress(message: Message) -> tuple[int, int | None, int, int]:
     Raises:
         ProtocolError: if these are not counts.
     """
-    counts = _count(message.get("steps")), _count(message.get("segments"))
-    return _count(message.get("done")), _maybe(_count, message.get("total")), *counts
-
-
-def text(value: object, longest: int = 2000) -> str:
-    """Return a text, cut to a length in characters.
-
-    Raises:
-        ProtocolError: if the value is not a text.
-    """
-    if not isinstance(value, str):
-        raise ProtocolError("a text is expected")
-    return value[:longest]
+    total = message.get("total")
+    done, steps, segments = (count(message.get(name)) for name in ("done", "steps", "segments"))
+    return done, None if total is None else count(total), steps, segments
 
 
 def _stem(values: Message, path: Path) -> Stem:
-    return Stem(
-        path,
-        _count(values["clipped_samples"]),
-        _stem_measurements(values["measurements"]),
-        _number(values["gain"]),
-        _count(values["samples_per_pixel"]),
-        _peaks(values["peaks"]),
-    )
+    measurements = read(StemMeasurements, values["measurements"])
+    return read(Stem, values, path=path, measurements=measurements, peaks=_peaks(values["peaks"]))
 
 
 def _peaks(values: object) -> list[int]:
@@ -180,38 +154,7 @@ def _peaks(values: object) -> list[int]:
     return values
 
 
-def _stem_measurements(values: Message) -> StemMeasurements:
-    return StemMeasurements(
-        level=_maybe(_number, values["level"]),
-        peak=_number(values["peak"]),
-        beyond_full_scale=_count(values["beyond_full_scale"]),
-        energy_share=_number(values["energy_share"]),
-        correlation=_number(values["correlation"]),
-        anomaly=_maybe(text, values["anomaly"]),
-        estimated_sdr=_maybe(_number, values["estimated_sdr"]),
-    )
-
-
 def _warnings(values: Sequence[Message]) -> tuple[AudioWarning, ...]:
     if len(values) > _MOST_WARNINGS or any(value["code"] not in WARNINGS for value in values):
         raise ProtocolError("a few warnings with known codes are expected")
-    return tuple(
-        AudioWarning(value["code"], text(value["message"], 500), _number(value["position"]))
-        for value in values
-    )
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ProtocolError("a number is expected")
-    return float(value)
-
-
-def _maybe(read: Callable[[object], T], value: object) -> T | None:
-    return None if value is None else read(value)
-
-
-def _count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 53:
-        raise ProtocolError("a count is expected")
-    return value
+    return tuple(read(AudioWarning, value) for value in values)

@@ -26,6 +26,7 @@ from spleeter_microservice.errors import (
 )
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
 from spleeter_microservice.sandbox.inference_process import InferenceProcess, Pace
+from spleeter_microservice.sandbox.untrusted import read
 from spleeter_microservice.separation.options import SeparationOptions
 
 logger = logging.getLogger(__name__)
@@ -195,23 +196,9 @@ def _facts(process: InferenceProcess, reply: Message, path: Path) -> AudioFacts:
     if reply["type"] == "error":
         names = dict.fromkeys((str(path.resolve()), str(path)), "The file")
         raise process.reported_error(reply, InputError, names)
-    try:
-        facts = AudioFacts(
-            format=_word(reply["format"]),
-            codec=_word(reply["codec"]),
-            duration=None if reply["duration"] is None else float(reply["duration"]),
-            sample_rate=int(reply["sample_rate"]),
-            channels=int(reply["channels"]),
-            film=reply["film"] and FILMS[reply["film"]].name,
-        )
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ProtocolError("the facts are incomplete") from error
+    facts = read(AudioFacts, reply)
+    if facts.film not in (None, *FILMS):
+        raise ProtocolError("the container is unknown")
     if facts.duration is not None and not 0 <= facts.duration < 1 << 40:
         raise ProtocolError("the duration is impossible")
     return facts
-
-
-def _word(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value[:50]
