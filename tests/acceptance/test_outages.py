@@ -208,11 +208,11 @@ def test_a_short_database_outage_is_waited_out(
         answer = service.client.get(f"/v1/separations/{job}")
         assert (answer.status_code, answer.json()["type"]) == (503, "/problems/database-unavailable")
         assert int(answer.headers["retry-after"]) > 0
-        service.wait_until_ready(503, within=20)
+        service.wait_until_ready(503)
         service.wait_for_log("database unavailable")
     finally:
         database.start()
-    service.wait_until_ready(within=30)
+    service.wait_until_ready()
     ended = service.wait_for(job, within=120)
     assert ended["state"] == "succeeded", ended["error"]
     assert attempts(service, job) == [1]  # it continued and was not restarted
@@ -225,7 +225,7 @@ def test_a_short_object_store_outage_is_waited_out(service: Service, long: Path,
     objects, aside = service.folder / "objects", service.folder / "objects-aside"
     objects.rename(aside)
     try:
-        service.wait_until_ready(503, within=20)
+        service.wait_until_ready(503)
         answer = service.client.post(
             "/v1/separations", files={"file": ("a.wav", clip(tmp_path).read_bytes())}
         )
@@ -235,7 +235,7 @@ def test_a_short_object_store_outage_is_waited_out(service: Service, long: Path,
         assert not objects.exists()  # no new one was created
     finally:
         aside.rename(objects)
-    service.wait_until_ready(within=30)
+    service.wait_until_ready()
     for job in (first, second):
         ended = service.wait_for(job, within=120)
         assert ended["state"] == "succeeded", ended["error"]

@@ -11,11 +11,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, overload
 
 _INTERVAL = 0.01  # seconds
+_PATIENCE = 60.0  # seconds; a machine that runs several test processes is slow, not wrong
 
 Value = TypeVar("Value")
 
 
-def wait_until(condition: Callable[[], Value | None], within: float = 30.0) -> Value:
+def wait_until(condition: Callable[[], Value | None], within: float = _PATIENCE) -> Value:
     """Wait until a function returns something true, and return that.
 
     Raises:
@@ -32,7 +33,7 @@ def wait_until(condition: Callable[[], Value | None], within: float = 30.0) -> V
 async def eventually(condition: Callable[[], Awaitable[Value | None]], within: float = ...) -> Value: ...
 @overload
 async def eventually(condition: Callable[[], Value | None], within: float = ...) -> Value: ...
-async def eventually(condition: Callable[[], Any], within: float = 30.0) -> Any:
+async def eventually(condition: Callable[[], Any], within: float = _PATIENCE) -> Any:
     """Wait until a function, or the coroutine that it returns, gives something true, and return that.
 
     Raises:

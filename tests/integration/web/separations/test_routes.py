@@ -435,7 +435,7 @@ async def test_deleting_a_running_separation_stops_and_erases_it(
     async def stopped() -> bool:
         return not await player.claims.progress(claim, 0.5)
 
-    await eventually(stopped, within=5)
+    await eventually(stopped)
     await player.claims.release(claim)
     assert (await deleting).status_code == 204
     assert objects(services, tmp_path) == []
