@@ -239,7 +239,7 @@ class Siege:
         async with Database(self._fleet.postgres.url) as database:
             repository = JobRepository(database)
             for state in (State.QUEUED, State.RUNNING, State.SUCCEEDED, State.FAILED):
-                while jobs := (await repository.page(tenant, limit=100, state=state)).jobs:
+                while jobs := (await repository.page(tenant, limit=100, states=[state])).jobs:
                     for job in jobs:
                         with contextlib.suppress(UnknownJobError):
                             await repository.delete(tenant, job.id)

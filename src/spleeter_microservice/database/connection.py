@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
@@ -61,11 +61,17 @@ def _unavailable(error: BaseException, disk: Path | None) -> DatabaseUnavailable
     )
 
 
+def _complete(statement: str, parts: Mapping[str, str] | None) -> str:
+    return STATEMENTS[statement].format(**parts) if parts else STATEMENTS[statement]
+
+
 class Statements:
     """Statements that are run by their names in ``STATEMENTS``."""
 
-    async def run(self, statement: str, **arguments: Any) -> psycopg.AsyncCursor[DictRow]:
-        """Run a statement and return its result."""
+    async def run(
+        self, statement: str, parts: Mapping[str, str] | None = None, /, **arguments: Any
+    ) -> psycopg.AsyncCursor[DictRow]:
+        """Run a statement and return its result; ``parts`` are SQL for its names in braces."""
         raise NotImplementedError
 
     async def do(self, statement: str, **arguments: Any) -> int:
@@ -82,9 +88,11 @@ class Statements:
         assert row is not None, statement
         return row
 
-    async def rows(self, statement: str, **arguments: Any) -> list[Row]:
+    async def rows(
+        self, statement: str, parts: Mapping[str, str] | None = None, /, **arguments: Any
+    ) -> list[Row]:
         """Return all rows."""
-        return await (await self.run(statement, **arguments)).fetchall()
+        return await (await self.run(statement, parts, **arguments)).fetchall()
 
 
 class Transaction(Statements):
@@ -93,9 +101,11 @@ class Transaction(Statements):
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
-    async def run(self, statement: str, **arguments: Any) -> psycopg.AsyncCursor[DictRow]:
+    async def run(
+        self, statement: str, parts: Mapping[str, str] | None = None, /, **arguments: Any
+    ) -> psycopg.AsyncCursor[DictRow]:
         """Run a statement in the transaction."""
-        return await self.connection.execute(STATEMENTS[statement], arguments)
+        return await self.connection.execute(_complete(statement, parts), arguments)
 
     async def stream(self, statement: str, **arguments: Any) -> AsyncIterator[Row]:
         """Yield the rows as the server sends them, which needs a transaction."""
@@ -232,10 +242,12 @@ class Database(Statements):
         async with self._connection() as connection, connection.transaction():
             yield Transaction(connection)
 
-    async def run(self, statement: str, **arguments: Any) -> psycopg.AsyncCursor[DictRow]:
+    async def run(
+        self, statement: str, parts: Mapping[str, str] | None = None, /, **arguments: Any
+    ) -> psycopg.AsyncCursor[DictRow]:
         """Run a statement as a transaction of its own."""
         async with self._connection() as connection:
-            return await connection.execute(STATEMENTS[statement], arguments)
+            return await connection.execute(_complete(statement, parts), arguments)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[PatientConnection]:

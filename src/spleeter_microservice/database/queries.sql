@@ -86,13 +86,24 @@ WHERE id = %(job)s AND tenant = %(tenant)s
   AND CASE WHEN deleted THEN %(erasing)s AND NOT erased ELSE expires_at IS NULL OR expires_at > now() END;
 
 -- list_jobs --
--- List a tenant's jobs, newest first, starting after a cursor
-SELECT * FROM spleeter_jobs
+-- List a tenant's jobs that fit, in an order, from after a cursor; only the index of the order is read for those that
+-- do not fit or are skipped
+WITH page AS MATERIALIZED (
+    SELECT id FROM spleeter_jobs
+    WHERE tenant = %(tenant)s
+      AND CASE WHEN deleted THEN NOT erased ELSE expires_at IS NULL OR expires_at > now() END
+      AND (%(states)s::text[] = '{{}}' OR CASE WHEN deleted THEN 'erasing' ELSE state END = ANY(%(states)s))
+      AND (%(search)s = '' OR strpos(search_name, spleeter_fold(%(search)s)) > 0) {after}
+    ORDER BY {order} LIMIT %(limit)s OFFSET %(offset)s)
+SELECT job.* FROM page JOIN spleeter_jobs AS job USING (id) ORDER BY {order};
+
+-- count_jobs --
+-- Count a tenant's jobs that fit
+SELECT count(*) AS jobs FROM spleeter_jobs
 WHERE tenant = %(tenant)s
   AND CASE WHEN deleted THEN NOT erased ELSE expires_at IS NULL OR expires_at > now() END
-  AND (%(before)s::uuid IS NULL OR id < %(before)s)
-  AND (%(state)s::text IS NULL OR %(state)s = CASE WHEN deleted THEN 'erasing' ELSE state END)
-ORDER BY id DESC LIMIT %(limit)s;
+  AND (%(states)s::text[] = '{}' OR CASE WHEN deleted THEN 'erasing' ELSE state END = ANY(%(states)s))
+  AND (%(search)s = '' OR strpos(search_name, spleeter_fold(%(search)s)) > 0);
 
 -- lock_usage --
 -- Allow one transaction at a time to check what all tenants use and to use more

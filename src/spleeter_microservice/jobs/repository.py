@@ -17,13 +17,10 @@ from psycopg.types.json import Jsonb
 
 from spleeter_microservice.access.shares import Bound, Share, Turns
 from spleeter_microservice.database.connection import Database, Row, Statements, Transaction
-from spleeter_microservice.errors import (
-    IdempotencyConflictError,
-    InvalidCursorError,
-    UnknownJobError,
-)
+from spleeter_microservice.errors import IdempotencyConflictError, UnknownJobError
 from spleeter_microservice.jobs import queue
 from spleeter_microservice.jobs.job import Job, JobEvent, NewJob, State
+from spleeter_microservice.jobs.listing import Sort
 from spleeter_microservice.jobs.queue import entry_priority, virtual_cost
 
 _NEWEST = 2**62  # larger than the number of any queue entry
@@ -50,7 +47,7 @@ class Created:
 
 @dataclass(frozen=True)
 class Page:
-    """A page of jobs, newest first, and the cursor of the next page, or None on the last page."""
+    """A page of jobs, and the cursor of the next page, or None on the last page."""
 
     jobs: tuple[Job, ...]
     cursor: str | None
@@ -163,25 +160,48 @@ class JobRepository:
         return _shown(await _get(self._database, tenant, job, erasing=erasing))
 
     async def page(
-        self, tenant: str, *, cursor: str | None = None, limit: int = 50, state: State | None = None
+        self,
+        tenant: str,
+        *,
+        sort: Sort = Sort.NEWEST,
+        cursor: str | None = None,
+        offset: int = 0,
+        limit: int = 50,
+        states: Sequence[State] = (),
+        search: str = "",
     ) -> Page:
-        """Return a page of the tenant's jobs, newest first.
+        """Return a page of the tenant's jobs.
 
         Args:
             tenant: owner of the jobs.
-            cursor: cursor from the previous page; None for the first page.
+            sort: what they are sorted by.
+            cursor: cursor from an earlier page; None for the beginning.
+            offset: number of jobs to skip from there.
             limit: maximum number of jobs.
-            state: return only jobs in this state.
+            states: return only jobs in these states; empty for any.
+            search: return only jobs with this text in the song's name, in any case and with any accents.
 
         Raises:
-            InvalidCursorError: if the cursor did not come from a page.
+            InvalidCursorError: if the cursor did not come from a page in this order.
         """
-        before = None if cursor is None else _job_of_cursor(cursor)
+        after, values = sort.after(cursor)
         rows = await self._database.rows(
-            "list_jobs", tenant=tenant, before=before, limit=limit + 1, state=state
+            "list_jobs",
+            {"after": after, "order": sort.order},
+            tenant=tenant,
+            states=[*states],
+            search=search,
+            offset=offset,
+            limit=limit + 1,
+            **values,
         )
         jobs = tuple(map(_shown, rows[:limit]))
-        return Page(jobs, str(jobs[-1].id) if len(rows) > limit else None)
+        return Page(jobs, sort.cursor(rows[limit - 1]) if len(rows) > limit else None)
+
+    async def count(self, tenant: str, *, states: Sequence[State] = (), search: str = "") -> int:
+        """Return the number of the tenant's jobs on all pages."""
+        row = await self._database.one("count_jobs", tenant=tenant, states=[*states], search=search)
+        return int(row["jobs"])
 
     async def position(self, tenant: str, job: UUID) -> Position | None:
         """Return a job's position in the queue, or None if it is not queued."""
@@ -299,15 +319,6 @@ def _values(new: NewJob) -> dict[str, Any]:
         "options": Jsonb(new.options.to_json()),
         "options_hash": new.options.digest(new.result_version),
     }
-
-
-def _job_of_cursor(cursor: str) -> UUID:
-    try:
-        return UUID(cursor)
-    except ValueError as error:
-        raise InvalidCursorError(
-            "The cursor did not come from a page of separations. Leave it out to start with the newest."
-        ) from error
 
 
 async def _position(

@@ -17,6 +17,7 @@ from spleeter_microservice.errors import (
 from spleeter_microservice.jobs import queue
 from spleeter_microservice.jobs.claims import Claims, Failure
 from spleeter_microservice.jobs.job import JobOptions, NewJob, State, new_job_id
+from spleeter_microservice.jobs.listing import Sort
 from spleeter_microservice.jobs.repository import JobRepository, Load, Origin
 from tests.support.job_samples import PREVIEW, RESULT, claimed, expire, new_job, succeed
 
@@ -153,10 +154,27 @@ async def test_pages_have_every_job_once_newest_first(repository: JobRepository)
     assert last.cursor is None
 
 
+@pytest.mark.parametrize("sort", Sort)
+async def test_a_page_follows_its_cursor_whatever_is_created_and_erased_meanwhile(
+    repository: JobRepository, database: Database, sort: Sort
+) -> None:
+    jobs = [(await repository.create(new_job(input_name="same"))).job.id for _ in range(4)]
+    first = await repository.page("ann", sort=sort, limit=2)
+    assert first.cursor is not None
+    async with database.transaction() as transaction:
+        await transaction.connection.execute(
+            "DELETE FROM spleeter_jobs WHERE id = ANY(%s)", ([job.id for job in first.jobs],)
+        )
+    jobs.append((await repository.create(new_job(input_name="same"))).job.id)
+    rest = await repository.page("ann", sort=sort, cursor=first.cursor)
+    wanted = jobs[2:] if not sort.startswith("-") else jobs[1::-1]
+    assert [job.id for job in rest.jobs] == wanted
+
+
 async def test_pages_can_be_limited_to_one_state(repository: JobRepository, database: Database) -> None:
     done = await succeed(database, new_job())
     await repository.create(new_job())
-    assert [job.id for job in (await repository.page("ann", state=State.SUCCEEDED)).jobs] == [done.id]
+    assert [job.id for job in (await repository.page("ann", states=[State.SUCCEEDED])).jobs] == [done.id]
 
 
 async def test_a_made_up_cursor_is_refused(repository: JobRepository) -> None:

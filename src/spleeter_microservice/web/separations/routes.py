@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -13,6 +13,7 @@ from spleeter_microservice.access.principal import Principal, Scope
 from spleeter_microservice.audit.record import Action
 from spleeter_microservice.errors import InvalidCursorError, InvalidFieldsError, UnknownJobError
 from spleeter_microservice.jobs.job import Job, State
+from spleeter_microservice.jobs.listing import Sort
 from spleeter_microservice.jobs.repository import Origin
 from spleeter_microservice.web.audit import record
 from spleeter_microservice.web.auth import CanRead, CanSubmit
@@ -97,17 +98,45 @@ async def create(
 
 @router.get("/v1/separations", operation_id="listSeparations", responses=keyed_responses(*_LISTING))
 async def list_(
+    *,
     services: ServicesDep,
     caller: CanRead,
     cursor: Annotated[
-        str | None, Query(max_length=100, description="`next_cursor` of the previous page.")
+        str | None, Query(max_length=1000, description="`next_cursor` of an earlier page in the same order.")
     ] = None,
+    offset: Annotated[
+        int, Query(ge=0, le=10**6, description="Number to skip, from the cursor if there is one.")
+    ] = 0,
     limit: Annotated[int, Query(ge=1, le=100, description="Maximum number of separations.")] = 50,
-    state: Annotated[State | None, Query(description="Return only separations in this state.")] = None,
+    sort: Annotated[
+        Sort,
+        Query(
+            description="What they are sorted by. Names are sorted without case and accents, with their "
+            "numbers by value. A minus reverses the order."
+        ),
+    ] = Sort.NEWEST,
+    search: Annotated[
+        str,
+        Query(
+            max_length=255,
+            pattern=r"^[^\x00]*$",
+            description="Return only separations with this text in the song's name, in any case and with any "
+            "accents.",
+        ),
+    ] = "",
+    state: Annotated[
+        list[State] | None,
+        Query(max_length=len(State), description="Return only those in this state; repeat it for several."),
+    ] = None,
+    count: Annotated[bool, Query(description="Whether to count those on all pages, in `total`.")] = False,
 ) -> SeparationPage:
-    """List the tenant's separations, newest first."""
-    page = await services.repository.page(caller.tenant, cursor=cursor, limit=limit, state=state)
-    return SeparationPage(items=[summary(job) for job in page.jobs], next_cursor=page.cursor)
+    """List the tenant's separations, newest first unless sorted otherwise."""
+    fitting: Mapping[str, Any] = {"states": state or (), "search": search}
+    page = await services.repository.page(
+        caller.tenant, sort=sort, cursor=cursor, offset=offset, limit=limit, **fitting
+    )
+    total = await services.repository.count(caller.tenant, **fitting) if count else None
+    return SeparationPage(items=[summary(job) for job in page.jobs], next_cursor=page.cursor, total=total)
 
 
 @router.get("/v1/separations/{id}", operation_id="getSeparation", responses=keyed_responses(*_ONE))

@@ -193,10 +193,11 @@ class Separation(SeparationSummary):
 
 
 class SeparationPage(BaseModel):
-    """A page of separations, newest first."""
+    """A page of separations."""
 
     items: list[SeparationSummary]
     next_cursor: str | None = Field(description="Cursor of the next page; null on the last page.")
+    total: int | None = Field(description="Number of separations on all pages; null unless `count` is set.")
 
 
 class ModelInfo(BaseModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -370,6 +371,59 @@ async def test_separations_are_listed_newest_first_in_pages(ann: httpx.AsyncClie
     assert [len(item["stems"]) for item in done] == [2]
 
 
+NAMES = ("Track 10.wav", "Étude.wav", "track 2.wav", "100 %.wav")
+SORTED = {
+    "name": [3, 1, 2, 0],
+    "-name": [0, 2, 1, 3],
+    "created_at": [0, 1, 2, 3],
+    "-created_at": [3, 2, 1, 0],
+    "seconds": [0, 1, 2, 3],
+    "-seconds": [3, 2, 1, 0],
+    "expires_at": [0, 1, 2, 3],  # the first has ended; the others, which are kept longer, by age
+    "-expires_at": [3, 2, 1, 0],
+}
+
+
+async def test_separations_are_searched_sorted_counted_and_skipped(
+    ann: httpx.AsyncClient, player: Player
+) -> None:
+    for number, name in enumerate(NAMES):
+        files = {"file": (name, song(1 + number / 8, seed=number))}
+        assert (await ann.post("/v1/separations", files=files)).status_code == 202
+        if not number:
+            await player.separate()
+
+    async def listed(**query: Any) -> list[int]:
+        """Return the songs on all pages, each of which is asked for by the cursor of the one before."""
+        found: list[int] = []
+        while True:
+            body = (await ann.get("/v1/separations", params=query)).json()
+            found += [NAMES.index(item["input"]["name"]) for item in body["items"]]
+            if body["next_cursor"] is None:
+                return found
+            query = {**query, "offset": 0, "cursor": body["next_cursor"]}
+
+    for sort, order in SORTED.items():
+        assert await listed(sort=sort, limit=1) == order
+        assert await listed(sort=sort, offset=3) == order[3:]
+    assert await listed(search="ETU") == [1]
+    assert await listed(search="é") == [1]
+    assert await listed(search="%") == [3]
+    assert await listed(search="track", sort="name", limit=1) == [2, 0]
+    assert await listed(state=["queued", "running"], sort="name") == [3, 1, 2]
+    for query, total in (({}, 4), ({"search": "track"}, 2), ({"state": "succeeded", "search": "é"}, 0)):
+        counted: dict[str, Any] = {"limit": 1, "count": True, **query}
+        assert (await ann.get("/v1/separations", params=counted)).json()["total"] == total
+    by_name = (await ann.get("/v1/separations", params={"limit": 1, "sort": "name"})).json()["next_cursor"]
+    for sort in ("name", "-name", "seconds", "created_at"):
+        answer = await ann.get("/v1/separations", params={"sort": sort, "cursor": by_name})
+        assert answer.status_code == (200 if sort == "name" else 422)
+
+
+def cursor_of(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
 @pytest.mark.parametrize(
     ("query", "kind"),
     [
@@ -377,16 +431,26 @@ async def test_separations_are_listed_newest_first_in_pages(ann: httpx.AsyncClie
         ("limit=101", "invalid-fields"),
         ("limit=x", "invalid-fields"),
         ("state=done", "invalid-fields"),
+        ("state=queued" + 7 * "&state=queued", "invalid-fields"),
+        ("offset=-1", "invalid-fields"),
+        ("sort=size", "invalid-fields"),
+        ("search=%00", "invalid-fields"),
+        ("search=" + "x" * 256, "invalid-fields"),
         ("cursor=x", "invalid-cursor"),
         ("cursor=%00", "invalid-cursor"),
-        ("cursor=" + "x" * 101, "invalid-fields"),
+        ("cursor=" + "x" * 1001, "invalid-fields"),
+        ("sort=name&cursor=" + cursor_of(f"name {UUID(int=1)} a\0b"), "invalid-cursor"),
+        ("sort=seconds&cursor=" + cursor_of(f"seconds {UUID(int=1)} long"), "invalid-cursor"),
+        ("sort=expires_at&cursor=" + cursor_of(f"expires_at {UUID(int=1)} soon"), "invalid-cursor"),
+        ("sort=name&cursor=" + cursor_of("name 1"), "invalid-cursor"),
+        ("sort=name&cursor=%C3%A9", "invalid-cursor"),
     ],
 )
 async def test_an_impossible_page_is_refused(ann: httpx.AsyncClient, query: str, kind: str) -> None:
     answer = await ann.get(f"/v1/separations?{query}")
     assert (answer.status_code, answer.json()["type"]) == (422, f"/problems/{kind}")
     if kind == "invalid-fields":
-        assert answer.json()["errors"][0]["field"] == query.partition("=")[0]
+        assert answer.json()["errors"][0]["field"].split(".")[0] == query.partition("=")[0]
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
