@@ -179,6 +179,12 @@ SET state = 'cancelled', finished_at = now(), expires_at = now() + retention,
 WHERE id = %(job)s AND tenant = %(tenant)s AND NOT deleted AND state IN ('queued', 'running')
 RETURNING *;
 
+-- end_retention --
+-- Have some of a tenant's jobs expire now that have ended
+UPDATE spleeter_jobs SET expires_at = now() WHERE id IN (
+    SELECT id FROM spleeter_jobs
+    WHERE tenant = %(tenant)s AND id <= %(until)s AND NOT deleted AND expires_at > now() LIMIT 1000);
+
 -- drop_webhooks --
 -- Drop the webhooks of a job that were not delivered
 DELETE FROM spleeter_webhooks WHERE job_id = %(job)s AND state = 'pending';

@@ -245,6 +245,13 @@ class JobRepository:
                 await queue.remove(transaction, entry["id"])
             return Job.from_row(await transaction.one("delete_job", tenant=tenant, job=job))
 
+    async def end_retention(self, tenant: str, until: UUID) -> None:
+        """Have the tenant's jobs expire now, up to one of them, that have ended."""
+        expired = 1
+        while expired:  # in batches, since no statement may take long
+            async with self._locked(tenant) as transaction:
+                expired = await transaction.do("end_retention", tenant=tenant, until=until)
+
     async def expire(self, tenant: str, job: UUID, record: Callable[[Job], Awaitable[None]]) -> None:
         """Hide a job that has expired, unless it is hidden already; ``Retention`` erases it later.
 

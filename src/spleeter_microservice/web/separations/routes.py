@@ -174,14 +174,51 @@ async def delete(
     return None
 
 
+@router.delete(
+    "/v1/separations",
+    status_code=202,
+    operation_id="deleteSeparations",
+    responses=keyed_responses(InvalidFieldsError),
+    response_class=Response,
+)
+async def delete_all(
+    request: Request,
+    services: ServicesDep,
+    caller: CanSubmit,
+    until: Annotated[UUID, Query(description="Id of the newest to delete; later ones stay.")],
+) -> None:
+    """Delete the tenant's separations: cancel those that have not ended, and hide all at once.
+
+    All are erased within minutes.
+    """
+    await record(request, Action.JOB_ERASED, until=str(until))
+    cursor = None
+    while True:
+        page = await services.repository.page(
+            caller.tenant, sort=Sort.OLDEST, cursor=cursor, states=[State.QUEUED, State.RUNNING]
+        )
+        for job in page.jobs:
+            if job.id <= until:
+                with suppress(UnknownJobError):  # unless another process has erased it since
+                    await _hide(request, services, job)
+        cursor = page.cursor
+        if cursor is None:
+            break
+    await services.repository.end_retention(caller.tenant, until)
+
+
 async def erase(request: Request, services: Services, job: Job) -> bool:
     """Cancel a job if it has not ended, and erase everything about it; return False if that has to wait."""
     if job.state is not State.ERASING:
-        if not job.state.final:
-            await record(request, Action.JOB_CANCELLED, job=job.id)
-        await record(request, Action.JOB_ERASED, job=job.id)
-        await services.repository.delete(job.tenant, job.id)
+        await _hide(request, services, job)
     return await services.retention.erase(job.id)
+
+
+async def _hide(request: Request, services: Services, job: Job) -> None:
+    if not job.state.final:
+        await record(request, Action.JOB_CANCELLED, job=job.id)
+    await record(request, Action.JOB_ERASED, job=job.id)
+    await services.repository.delete(job.tenant, job.id)
 
 
 async def _described(services: Services, caller: Principal, job: Job) -> Separation:

@@ -479,6 +479,25 @@ async def test_deleting_erases_everything(
     assert (await submit(ann)).json()["state"] == "queued"
 
 
+async def test_all_separations_until_a_time_are_deleted(
+    ann: httpx.AsyncClient, services: Services, player: Player, tmp_path: Path
+) -> None:
+    await submit(ann, song(seed=0))
+    await player.separate()
+    last = (await submit(ann, song(seed=1))).json()
+    newer = (await submit(ann, song(seed=2))).json()
+    for path in ("/v1/separations", "/v1/separations/"):  # without an id, nothing is deleted
+        assert (await ann.delete(path, follow_redirects=True)).status_code >= 400
+    answer = await ann.delete("/v1/separations", params={"until": last["id"]})
+    assert (answer.status_code, answer.content) == (202, b"")
+    assert await services.retention.sweep() == 2
+    listed = (await ann.get("/v1/separations")).json()["items"]
+    assert [item["id"] for item in listed] == [newer["id"]]
+    assert objects(services, tmp_path) == ["input"]
+    assert actions(services)[-3:] == ["job.erased", "job.cancelled", "job.erased"]
+    assert (await services.repository.load()).queued == 1
+
+
 async def test_deleting_a_queued_separation_removes_it_from_the_queue(
     ann: httpx.AsyncClient, services: Services, tmp_path: Path
 ) -> None:
