@@ -56,6 +56,8 @@ def _document(scope: Scope, problem: Problem, error: Exception) -> dict[str, Any
         "instance": scope.get("root_path", "") + scope["path"],
         "request_id": scope.get("state", {}).get("request_id", ""),
     }
+    if isinstance(error, errors.InvalidKeyError):
+        document["reason"] = error.reason
     if isinstance(error, errors.SpleeterError) and error.fields:
         document["errors"] = [{"field": field, "reason": reason} for field, reason in error.fields.items()]
     return document

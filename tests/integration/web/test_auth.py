@@ -114,6 +114,7 @@ async def test_an_expired_or_revoked_key_is_refused(
         answer = await stranger.get("/v1/models", headers={"X-API-KEY": key})
         assert answer.status_code == 401
         assert word in answer.json()["detail"]
+        assert answer.json()["reason"] == word
     assert [entry["details"]["reason"] for entry in recorded(services)] == ["revoked", "expired"]
 
 

@@ -44,6 +44,9 @@ class ProblemDocument(BaseModel):
         description="Id of the request in the logs.", examples=["0190c3f2a1b87d3e8f4b5c6d7e8f9a0b"]
     )
     errors: list[FieldProblem] | None = Field(default=None, description="All invalid fields.")
+    reason: Literal["malformed", "mistyped", "unknown", "expired", "revoked"] | None = Field(
+        default=None, description="Why an API key is not accepted."
+    )
 
 
 class Queue(BaseModel):
