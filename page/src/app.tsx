@@ -5,7 +5,7 @@ import { createRef } from "preact";
 import { useEffect } from "preact/hooks";
 import type { JSX } from "preact";
 
-import { forgetKey, hasKey, keepKey, refused } from "./api/client";
+import { forgetKey, hasKey, keepKey, refused, waits } from "./api/client";
 import { Bring } from "./bring/bring";
 import { health, state } from "./bring/service";
 import { Icon, IconButton } from "./look/icons";
@@ -14,9 +14,9 @@ import { press } from "./player/keyboard";
 import { stemsOf } from "./player/player";
 import { SongView } from "./player/song-view";
 import { SongList } from "./songs/list";
-import { deleted, failure, shown, undo } from "./songs/songs";
+import { connected, deleted, failure, isOpen, shown, songs, undo } from "./songs/songs";
 import { Work } from "./songs/work";
-import { choose, language, LANGUAGES, words, type Language } from "./text/language";
+import { choose, duration, language, LANGUAGES, words, type Language } from "./text/language";
 
 const help = createRef<HTMLDialogElement>();
 
@@ -42,6 +42,7 @@ export function App(): JSX.Element {
     <>
       <Header />
       {warnings.length > 0 && <p class="notice" id="unsafe" role="status">{words.value.unsafe(warnings.join(" "))}</p>}
+      <Waits />
       {failure.value && hasKey.value && (
         <p class="notice bad" id="problem" role="alert">
           {failure.value.message}
@@ -59,9 +60,9 @@ export function App(): JSX.Element {
       ) : (
         <main><KeyForm /></main>
       )}
-      {deleted.value.length > 0 && (
+      {deleted.value && (
         <p class="toast" role="status" title={words.value.songs.undoNote}>
-          {words.value.songs.deleted(deleted.value.length)} <button type="button" onClick={undo}>{words.value.songs.undo}</button>
+          {deleted.value.until ? words.value.songs.deletedAll : words.value.songs.deleted} <button type="button" onClick={undo}>{words.value.songs.undo}</button>
         </p>
       )}
       <Help />
@@ -94,6 +95,27 @@ function Header(): JSX.Element {
   );
 }
 
+/** What the page waits for before it goes on by itself. */
+function Waits(): JSX.Element | null {
+  const says = words.value.waits;
+  const now = useSignal(Date.now());
+  const last = waits.value.at(-1);
+  const lost = waits.value.some((one) => one.status === 0);
+  useEffect(() => {
+    if (!last) return undefined;
+    const timer = setInterval(() => (now.value = Date.now()), 1000);
+    return () => clearInterval(timer);
+  }, [last === undefined]);
+  if (!connected.value && songs.value.some(isOpen)) return <p class="notice" id="waits" role="status">{words.value.work.lost}</p>;
+  if (!last) return null;
+  const left = Math.ceil(last.wait - (Math.max(now.value, last.at) - last.at) / 1000);
+  return (
+    <p class="notice" id="waits" role="status">
+      {lost ? says.lost : last.status === 429 ? says.busy : says.away} {left > 1 && <span aria-hidden="true">{says.left(duration(left))}</span>}
+    </p>
+  );
+}
+
 function KeyForm(): JSX.Element {
   const says = words.value.key;
   const [text, remember] = [useSignal(""), useSignal(false)];
@@ -105,7 +127,7 @@ function KeyForm(): JSX.Element {
         if (text.value.trim()) keepKey(text.value.trim(), remember.value);
       }}
     >
-      {refused.value && <p class="notice bad" id="problem" role="alert">{says.wrong}</p>}
+      {refused.value !== null && <p class="notice bad" id="problem" role="alert">{says.refused[refused.value] ?? says.wrong}</p>}
       <label for="key"><h2>{says.ask}</h2></label>
       <p>{says.why}</p>
       <input id="key" type="password" autocomplete="off" spellcheck={false} value={text.value} onInput={(event) => (text.value = event.currentTarget.value)} />

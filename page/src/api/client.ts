@@ -8,8 +8,13 @@ const STORED = "stems-key";
 
 /** The visitor's key; empty until there is one. */
 export const key = signal("");
-/** Whether the service did not accept the last key. */
-export const refused = signal(false);
+/** Why the service did not accept the last key; null if it did. */
+export const refused = signal<string | null>(null);
+/** What calls wait for that go on by themselves. */
+export const waits = signal<readonly Problem[]>([]);
+
+const BREAK = 3000; // milliseconds before a call goes on, if the service does not say
+const PASSING = new Set([0, 502, 503, 504]);
 
 /** Takes the key out of the address, where the service's first message puts it, or from where it was kept. */
 export function findKey(): void {
@@ -24,7 +29,7 @@ export function findKey(): void {
 }
 
 export function keepKey(text: string, remember: boolean): void {
-  refused.value = false;
+  refused.value = null;
   key.value = text;
   sessionStorage.setItem(STORED, text);
   if (remember) localStorage.setItem(STORED, text);
@@ -37,10 +42,10 @@ export function forgetKey(): void {
 }
 
 /** Asks for another key, unless that has already happened. */
-export function refuse(used: string): void {
+export function refuse(used: string, { reason = "" }: ProblemDocument): void {
   if (used !== key.value) return;
   forgetKey();
-  refused.value = true;
+  refused.value = reason;
 }
 
 export const hasKey = computed(() => key.value !== "");
@@ -51,6 +56,7 @@ export interface ProblemDocument {
   detail?: string;
   status?: number;
   request_id?: string;
+  reason?: string;
 }
 
 /** A refusal of the service, in its own words, or the lack of an answer (status 0). */
@@ -59,6 +65,7 @@ export class Problem extends Error {
   readonly type: string;
   readonly document: ProblemDocument;
   readonly wait: number; // seconds before the same call may succeed, if the service knows
+  readonly at = Date.now();
 
   constructor(document: ProblemDocument, wait: string | null | undefined = null) {
     super(document.status === 401 ? words.value.key.wrong : words.value.problem.told(document.type ?? "", document.detail ?? document.title ?? words.value.problem.odd));
@@ -91,20 +98,60 @@ export async function call(path: string, options: RequestInit = {}): Promise<Res
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new Problem({ status: 0, detail: words.value.problem.unreachable });
   }
-  if (response.status === 401) refuse(used);
-  if (!response.ok) throw await problemOf(response);
-  return response;
+  if (response.ok) return response;
+  const problem = await problemOf(response);
+  if (response.status === 401) refuse(used, problem.document);
+  throw problem;
 }
 
+/** Calls the API until nothing that passes is in the way: too many requests, a lost connection, a restart. */
+export async function patiently(path: string, options: RequestInit = {}): Promise<Response> {
+  let last: Problem | null = null;
+  const wait = (next: Problem | null): void => {
+    waits.value = [...waits.value.filter((one) => one !== last), ...(next ? [next] : [])];
+    last = next;
+  };
+  try {
+    for (;;) {
+      try {
+        return await call(path, options);
+      } catch (error) {
+        if (!(error instanceof Problem) || !passes(error, options.method)) throw error;
+        wait(error);
+        await pause(error, options.signal);
+      }
+    }
+  } finally {
+    wait(null);
+  }
+}
+
+/** Returns whether a call is made again: always if it was not looked at, else unless it may have been carried out. */
+const passes = (problem: Problem, method = "GET"): boolean =>
+  problem.type === "/problems/too-many-requests" || (method !== "POST" && PASSING.has(problem.status));
+
+/** Waits as long as the service asks for, or until the network is back. */
+const pause = (problem: Problem, stop?: AbortSignal | null): Promise<void> =>
+  new Promise((resolve) => {
+    const goOn = (): void => {
+      clearTimeout(timer);
+      removeEventListener("online", goOn);
+      resolve();
+    };
+    const timer = setTimeout(goOn, 1000 * problem.wait || BREAK);
+    if (problem.status === 0) addEventListener("online", goOn);
+    stop?.addEventListener("abort", goOn);
+  });
+
 export const getJson = async <T>(path: string, options: RequestInit = {}): Promise<T> =>
-  (await (await call(path, options)).json()) as T;
+  (await (await patiently(path, options)).json()) as T;
 
 export const postJson = <T>(path: string, body: unknown, headers: Record<string, string> = {}): Promise<T> =>
   getJson<T>(path, { method: "POST", headers: { "Content-Type": "application/json", ...headers }, body: JSON.stringify(body) });
 
 /** Saves what a path serves under the name that the service gives it. */
 export async function download(path: string): Promise<void> {
-  const response = await call(path);
+  const response = await patiently(path);
   const disposition = response.headers.get("Content-Disposition") ?? "";
   const name = /filename\*=UTF-8''([^;]+)/.exec(disposition)?.[1];
   save(await response.blob(), name ? decodeURIComponent(name) : "download");

@@ -4,6 +4,7 @@ import type { components } from "./schema";
 
 type Schemas = components["schemas"];
 export type Separation = Schemas["Separation"];
+export type SeparationPage = Schemas["SeparationPage"];
 export type Summary = Schemas["SeparationSummary"];
 export type StemFile = Schemas["StemFile"];
 export type Limits = Schemas["Limits"];

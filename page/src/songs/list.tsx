@@ -1,64 +1,68 @@
 /** The list of songs: those being sent, then the key's separations; only the rows in sight exist. */
 
-import { signal, useComputed, useSignal } from "@preact/signals";
+import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { JSX } from "preact";
 
 import { IconButton } from "../look/icons";
-import { ago, duration, language, percent, when, words } from "../text/language";
+import { ago, duration, percent, when, words } from "../text/language";
 import { cancel, pause, resume, uploads, type Upload } from "../upload/uploads";
-import { connected, isOpen, remove, selected, songs, type Song } from "./songs";
+import { filter, isWhole, places, search, sort, SORTS, total, type Filter, type Sort } from "./listing";
+import { again, byId, isOpen, remove, removeAll, report, selected, show, type Song } from "./songs";
 import { windowOf } from "./window";
 import { clock, Details, joined, stateOf } from "./work";
 
 const ROW = 64; // pixels
 const MANY = 5; // songs that are found without search
-const search = signal("");
-const order = signal<"newest" | "name">("newest");
+const PAUSE = 200; // milliseconds without typing before the service searches
 
 export function SongList(): JSX.Element {
   const says = words.value.songs;
-  const found = useComputed(() => {
-    const text = search.value.trim().toLowerCase();
-    const fitting = text ? songs.value.filter((song) => song.input.name.toLowerCase().includes(text)) : songs.value;
-    const { compare } = new Intl.Collator(language.value, { numeric: true });
-    return order.value === "name" ? fitting.toSorted((a, b) => compare(a.input.name, b.input.name)) : fitting;
-  });
   const box = useRef<HTMLDivElement>(null);
   const scrolled = useSignal({ top: 0, height: 640 });
   const look = (): void => {
     const element = box.current;
     if (element) scrolled.value = { top: element.scrollTop, height: element.clientHeight };
   };
-  useEffect(look, [songs.value.length > 0]);
-  const part = windowOf(found.value.length, ROW, scrolled.value.top, scrolled.value.height);
+  const count = total.value ?? 0;
+  const { first, after } = windowOf(count, ROW, scrolled.value.top, scrolled.value.height);
+  useEffect(look, [count > 0]);
+  useEffect(() => show(first, after), [first, after]);
+  const whole = isWhole();
+  const chosen = `${search.value.trim()}\n${filter.value}\n${sort.value}`;
+  const last = useRef(chosen);
+  useEffect(() => {
+    if (chosen === last.current) return undefined;
+    const timer = setTimeout(() => {
+      last.current = chosen;
+      box.current?.scrollTo(0, 0);
+      again();
+    }, PAUSE);
+    return () => clearTimeout(timer);
+  }, [chosen]);
   return (
     <section class="songs" aria-labelledby="songs-title">
       <header>
         <h2 id="songs-title">{says.title}</h2>
-        <small>{songs.value.length > 0 && says.found(found.value.length)}</small>
-        {songs.value.length > 1 && (
-          <button type="button" class="quiet" onClick={() => remove(songs.value)}>{says.deleteAll}</button>
+        <small role="status">{(count > 0 || !whole) && says.found(count)}</small>
+        {count > 1 && whole && (
+          <button type="button" class="quiet" onClick={() => void removeAll().catch(report)}>{says.deleteAll}</button>
         )}
       </header>
-      {songs.value.length > MANY && (
-        <div class="find">
-          <input type="search" aria-label={says.search} placeholder={says.search} value={search.value} onInput={(event) => (search.value = event.currentTarget.value)} />
-          <select id="order" aria-label={says.sort} value={order.value} onChange={(event) => (order.value = event.currentTarget.value as "newest" | "name")}>
-            <option value="newest">{says.newest}</option>
-            <option value="name">{says.byName}</option>
-          </select>
-        </div>
-      )}
-      {!connected.value && songs.value.some(isOpen) && <p class="notice" role="status">{words.value.work.lost}</p>}
+      {(count > MANY || !whole || sort.value !== "-created_at") && <Find />}
       {uploads.value.length > 0 && (
         <ul class="uploads">{uploads.value.map((upload) => <UploadRow key={upload.id} upload={upload} />)}</ul>
       )}
-      {songs.value.length === 0 && uploads.value.length === 0 && <p class="empty">{says.none}</p>}
+      {total.value === 0 && uploads.value.length === 0 && (
+        <p class="empty">
+          {whole ? says.none : says.nothing}
+          {!whole && <button type="button" onClick={reset}>{says.reset}</button>}
+        </p>
+      )}
       <div class="scroll" ref={box} onScroll={look}>
-        <ul style={{ height: `${found.value.length * ROW}px` }}>
-          {found.value.slice(part.first, part.after).map((song, k) => (
-            <SongRow key={song.id} song={song} top={(part.first + k) * ROW} />
+        <ul style={{ height: `${count * ROW}px` }} aria-busy={total.value === null}>
+          {Array.from({ length: after - first }, (_, k) => (
+            <SongRow key={first + k} place={first + k} count={count} />
           ))}
         </ul>
       </div>
@@ -66,20 +70,48 @@ export function SongList(): JSX.Element {
   );
 }
 
-/** Returns how many stems a song has, when it came, and how long it is still kept. */
+function reset(): void {
+  [search.value, filter.value] = ["", "any"];
+}
+
+/** Search, filter and order, which the service carries out. */
+function Find(): JSX.Element {
+  const says = words.value.songs;
+  return (
+    <div class="find" role="search">
+      <input type="search" aria-label={says.search} placeholder={says.search} maxLength={255} value={search.value} onInput={(event) => (search.value = event.currentTarget.value)} />
+      <select id="filter" aria-label={says.filter} value={filter.value} onChange={(event) => (filter.value = event.currentTarget.value as Filter)}>
+        {Object.entries(says.filters).map(([name, text]) => <option key={name} value={name}>{text}</option>)}
+      </select>
+      <select id="order" aria-label={says.sort} value={sort.value} onChange={(event) => (sort.value = event.currentTarget.value as Sort)}>
+        {SORTS.map((name) => <option key={name} value={name}>{says.sorts[name]}</option>)}
+      </select>
+    </div>
+  );
+}
+
+/** Returns how many stems a song has, what was noticed about it, and when it came. */
 const facts = (song: Song): string[] => [
   song.stems.length > 0 ? words.value.bring.stems(song.stems.length) : "",
+  song.model_quality === "approximate" ? words.value.songs.approximate : "",
+  song.warnings.length > 0 ? words.value.songs.noticed(song.warnings.length) : "",
   ago(song.created_at, clock.value),
-  song.expires_at ? words.value.songs.rest(duration((Date.parse(song.expires_at) - clock.value) / 1000, "short")) : "",
 ];
 
-function SongRow({ song, top }: { song: Song; top: number }): JSX.Element {
+function SongRow({ place, count }: { place: number; count: number }): JSX.Element {
+  const song = byId.value.get(places.value.get(place) ?? "");
+  const style = { top: `${place * ROW}px` };
+  const position = { "aria-setsize": count, "aria-posinset": place + 1 };
+  if (!song) return <li class="row" style={style} {...position} aria-label={words.value.songs.loading} />;
   const [says, text] = [words.value, stateOf(song)];
   return (
-    <li style={{ top: `${top}px` }} class={selected.value === song.id ? "row selected" : "row"} data-state={song.state}>
+    <li style={style} {...position} class={selected.value === song.id ? "row selected" : "row"} data-state={song.state}>
       <button type="button" class="pick" aria-current={selected.value === song.id} onClick={() => (selected.value = song.id)}>
-        <strong>{song.input.name}</strong>
-        <span class="status" title={when(song.created_at, clock.value)}>{isOpen(song) || song.state === "failed" ? text : joined(text, ...facts(song))}</span>
+        <strong title={song.input.name}>{song.input.name}</strong>
+        <span class="status" title={when(song.created_at, clock.value)}>
+          <span>{isOpen(song) || song.state === "failed" ? text : joined(text, ...facts(song))}</span>
+          {song.expires_at && <span class="rest">{says.songs.rest(duration((Date.parse(song.expires_at) - clock.value) / 1000, "short"))}</span>}
+        </span>
         {isOpen(song) && <progress max="1" value={song.state === "queued" ? undefined : song.progress} aria-label={text} />}
       </button>
       <IconButton name={isOpen(song) ? "close" : "delete"} label={isOpen(song) ? says.work.cancel : says.songs.delete(song.input.name)} onClick={() => remove([song])} />

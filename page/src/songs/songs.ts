@@ -1,66 +1,94 @@
 /** The key's separations, kept up to date. */
 
-import { computed, effect, signal } from "@preact/signals";
+import { computed, effect, signal, untracked } from "@preact/signals";
 
-import { call, getJson, hasKey, key, Problem } from "../api/client";
+import { getJson, hasKey, key, patiently, Problem } from "../api/client";
 import { follow } from "../api/events";
-import type { Separation, Summary } from "../api/types";
+import type { Separation, SeparationPage, Summary } from "../api/types";
+import { clear, insert, leave, need, renew, total } from "./listing";
 
 export type Song = Summary & Partial<Separation>;
+
+/** Songs that are hidden, and will be erased; with `until`, that one and all that are older. */
+interface Deleted {
+  readonly songs: readonly Song[];
+  readonly until: string | null;
+}
 
 const UNDO = 10_000; // milliseconds before what was deleted is erased
 const QUEUE = 5000; // milliseconds between looks at the queue
 const STREAMS = 3; // browsers open six connections to a host, and the player needs some
 
+/** The songs that the page knows: those that were in sight, are worked on, or are shown. */
 export const songs = signal<readonly Song[]>([]);
 /** Path of the song that is shown, which stays in the address. */
 export const selected = signal<string | null>(new URLSearchParams(location.hash.slice(1)).get("song"));
 /** Whether the service answers; false while the connection to follow songs is lost. */
 export const connected = signal(true);
-export const complete = signal(false);
-export const deleted = signal<readonly Song[]>([]);
+/** What was deleted last, until it cannot be undone any more. */
+export const deleted = signal<Deleted | null>(null);
 export const failure = signal<Problem | null>(null);
 
-export const shown = computed(() => songs.value.find((song) => song.id === selected.value) ?? null);
+export const byId = computed(() => new Map(songs.value.map((song) => [song.id, song])));
+
+const find = (id: string | null): Song | undefined => byId.value.get(id ?? "");
+
+export const shown = computed(() => find(selected.value) ?? null);
 
 export const isOpen = (song: Song): boolean => song.state === "queued" || song.state === "running";
 
-/** Adds a song at its place, or changes it. */
+const going = new Set<Deleted>();
+
+/** Returns whether a song is hidden until it is erased. */
+const isDeleted = (id: string): boolean =>
+  [...going, ...(deleted.value ? [deleted.value] : [])].some(
+    ({ songs, until }) => songs.some((song) => song.id === id) || (until !== null && until >= id), // ids sort by time
+  );
+
+/** Adds a song, or changes it. */
 export function put(song: Song): void {
-  const others = songs.value.filter((one) => one.id !== song.id);
-  const old = songs.value.find((one) => one.id === song.id);
-  songs.value = [...others, { ...old, ...song }].sort((a, b) => (a.id < b.id ? 1 : -1)); // ids sort by time
-  if (isOpen(song)) watch(song);
+  if (isDeleted(song.id)) return;
+  if (!find(song.id)) {
+    insert(song.id);
+    again();
+  }
+  know([song]);
+}
+
+/** Takes what the service says of songs, and returns those that are shown. */
+function know(found: readonly Song[]): readonly Song[] {
+  const fresh = found.filter((song) => !isDeleted(song.id));
+  const known = new Map(byId.value);
+  fresh.forEach((song) => known.set(song.id, { ...known.get(song.id), ...song }));
+  songs.value = [...known.values()];
+  fresh.filter(isOpen).forEach(watch);
+  return fresh;
 }
 
 function drop(id: string): void {
+  leave(id);
   songs.value = songs.value.filter((song) => song.id !== id);
   if (selected.value === id) selected.value = null;
 }
 
-interface Page {
-  readonly items: Summary[];
-  readonly next_cursor: string | null;
+let sight = { first: 0, after: 0 };
+
+/** Loads the songs at some places of the list. */
+export function show(first: number, after: number): void {
+  sight = { first, after };
+  if (!key.value || deleted.value?.until) return; // nothing is left to show
+  need(first, after, know).catch(report);
 }
 
-let loading = new AbortController();
+/** Loads anew what is in sight. */
+export function again(): void {
+  renew();
+  show(sight.first, sight.after);
+}
 
-/** Loads all songs of the key, page by page. */
-export async function load(): Promise<void> {
-  loading.abort();
-  const mine = (loading = new AbortController());
-  [songs.value, complete.value] = [[], false];
-  let cursor: string | null = null;
-  do {
-    const query: string = cursor ? `&cursor=${encodeURIComponent(cursor)}` : "";
-    const page: Page = await getJson<Page>(`v1/separations?limit=100${query}`, { signal: mine.signal });
-    if (mine.signal.aborted) return;
-    const known = new Set(songs.value.map((song) => song.id));
-    songs.value = [...songs.value, ...page.items.filter((song) => !known.has(song.id))];
-    page.items.filter(isOpen).forEach(watch);
-    cursor = page.next_cursor;
-  } while (cursor);
-  complete.value = true;
+/** Shows what went wrong. */
+export function report(error: unknown): void {
+  if (error instanceof Problem) failure.value = error;
 }
 
 /** Gets what only the song itself says: its place in the queue, its measurements. */
@@ -75,7 +103,7 @@ function watch(song: Song): void {
   const stop = new AbortController();
   watched.set(song.id, stop);
   const look = window.setInterval(() => {
-    if (songs.value.find((one) => one.id === song.id)?.state === "queued") void refresh(song.id).catch(() => undefined);
+    if (find(song.id)?.state === "queued") void refresh(song.id).catch(() => undefined);
   }, QUEUE);
   follow(
     song.events_url,
@@ -104,7 +132,7 @@ function change(id: string, state: Song["state"], progress: number): void {
 
 /** Notes how far the previews reach; what they are called is asked for once. */
 function reach(id: string, preview: { readonly segments: number; readonly seconds: number }): void {
-  const song = songs.value.find((one) => one.id === id);
+  const song = find(id);
   if (!song) return;
   if (!song.preview) {
     void refresh(id).catch(() => undefined);
@@ -114,15 +142,16 @@ function reach(id: string, preview: { readonly segments: number; readonly second
   songs.value = songs.value.map((one) => (one.id === id ? { ...one, preview: reached } : one));
 }
 
-/** Looks at the songs that are not followed. */
-function lookAtOthers(): void {
-  if (!songs.value.some((song) => isOpen(song) && !watched.has(song.id))) return;
-  getJson<Page>("v1/separations?limit=100").then(
-    ({ items }) => items.filter((song) => songs.value.some((one) => one.id === song.id && isOpen(one))).forEach(put),
-    () => undefined, // the next look may succeed
-  );
+/** Looks at the songs that are not followed: those of other pages too. */
+async function lookAtOthers(): Promise<void> {
+  const { items } = await getJson<SeparationPage>("v1/separations?limit=100&state=queued&state=running");
+  know(items);
+  const ended = songs.value.filter((song) => isOpen(song) && !watched.has(song.id) && !items.some(({ id }) => id === song.id));
+  await Promise.all(ended.slice(0, STREAMS).map(({ id }) => refresh(id).then(() => done(id))));
 }
-setInterval(lookAtOthers, QUEUE);
+setInterval(() => {
+  if (songs.value.some((song) => isOpen(song) && !watched.has(song.id))) void lookAtOthers().catch(() => undefined); // the next look may succeed
+}, QUEUE);
 
 type Listener = (song: Song) => void;
 const listeners = new Set<Listener>();
@@ -133,40 +162,56 @@ export function onDone(listener: Listener): void {
 }
 
 function done(id: string): void {
-  const song = songs.value.find((one) => one.id === id);
+  again();
+  const song = find(id);
   if (song) listeners.forEach((listener) => listener(song));
 }
 
 let erasing = 0;
 
 /** Hides songs at once, and erases them after ten seconds unless that is undone. */
-export function remove(gone: readonly Song[]): void {
-  eraseNow();
-  deleted.value = gone;
-  gone.forEach((song) => drop(song.id));
-  erasing = window.setTimeout(eraseNow, UNDO);
+export function remove(gone: readonly Song[], until: string | null = null): void {
+  void eraseNow();
+  deleted.value = { songs: gone, until };
+  if (until) {
+    clear();
+    [total.value, songs.value, selected.value] = [0, [], null];
+  } else gone.forEach((song) => drop(song.id));
+  erasing = window.setTimeout(() => void eraseNow(), UNDO);
+}
+
+/** Hides all songs up to the newest, and erases them like others. */
+export async function removeAll(): Promise<void> {
+  const { items } = await getJson<SeparationPage>("v1/separations?limit=1");
+  if (items[0]) remove(songs.value, items[0].id);
 }
 
 export function undo(): void {
   window.clearTimeout(erasing);
-  deleted.value.forEach(put);
-  deleted.value = [];
+  const back = deleted.value?.songs ?? [];
+  deleted.value = null;
+  know(back);
+  again();
 }
 
-function eraseNow(): void {
+async function eraseNow(): Promise<void> {
   window.clearTimeout(erasing);
-  for (const song of deleted.value) {
-    watched.get(song.id)?.abort();
-    call(song.url, { method: "DELETE", keepalive: true }).catch((error: unknown) => {
-      if (!(error instanceof Problem) || error.status === 404) return;
-      put(song);
-      failure.value = error;
-    });
+  const gone = deleted.value;
+  if (!gone) return;
+  deleted.value = null;
+  going.add(gone);
+  gone.songs.forEach((song) => watched.get(song.id)?.abort());
+  const paths = gone.until ? [`v1/separations?until=${gone.until}`] : gone.songs.map((song) => song.url);
+  try {
+    await Promise.all(paths.map((path) => patiently(path, { method: "DELETE", keepalive: true })));
+  } catch (error) {
+    if (!(error instanceof Problem && error.status === 404)) report(error);
   }
-  deleted.value = [];
+  going.delete(gone);
+  again();
 }
 
-addEventListener("pagehide", eraseNow);
+addEventListener("pagehide", () => void eraseNow());
 
 effect(() => {
   const fragment = new URLSearchParams(location.hash.slice(1));
@@ -179,14 +224,16 @@ effect(() => {
 /** Loads the songs of each key that is entered. */
 export function followKey(): void {
   effect(() => {
-    watched.forEach((stop) => stop.abort());
-    failure.value = null;
-    if (!hasKey.value || !key.value) {
-      songs.value = [];
-      return;
-    }
-    load().catch((error: unknown) => {
-      if (error instanceof Problem) failure.value = error;
+    const has = hasKey.value && key.value;
+    untracked(() => {
+      watched.forEach((stop) => stop.abort());
+      clear();
+      [failure.value, songs.value] = [null, []];
+      if (!has) return;
+      again();
+      void lookAtOthers().catch(report);
+      const open = selected.value;
+      if (open) refresh(open).catch((error: unknown) => (error instanceof Problem && error.status === 404 ? drop(open) : report(error)));
     });
   });
 }

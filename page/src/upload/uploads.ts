@@ -87,7 +87,7 @@ function send(upload: Upload): void {
     onProgress: (sent, size) => change(id, { share: sent / (size || 1), state: "sending" }),
     onError: (error) => {
       const problem = problemOf(error);
-      if (problem.status === 401) refuse(used);
+      if (problem.status === 401) refuse(used, problem.document);
       fail(id, problem);
     },
     onSuccess: () => {
