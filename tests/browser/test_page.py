@@ -14,11 +14,11 @@ from starlette.types import Receive, Scope, Send
 
 from spleeter_microservice.access.keys import ApiKeys
 from spleeter_microservice.jobs.claims import Claim, Failure
-from spleeter_microservice.jobs.job import Result
+from spleeter_microservice.jobs.job import JobOptions, Result
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
 from tests.support.chromium import PATIENCE, Browser
-from tests.support.job_samples import WARNINGS, new_job
+from tests.support.job_samples import WARNINGS
 from tests.support.waiting import eventually
 from tests.support.web_service import Player, WorkerRegistry, served, song
 
@@ -288,24 +288,65 @@ async def test_the_page_warns_of_a_guessable_key(
     await browser.shows("#unsafe", "Key 1 can be guessed.")
 
 
-async def test_ten_thousand_songs_are_listed_searched_and_scrolled(page: Browser, services: Services) -> None:
-    first = (await services.repository.create(new_job(tenant="ann", input_name="Song 0.wav"))).job
-    for begin in range(1, 10_000, 1111):
-        async with services.database.transaction() as transaction:
-            await transaction.connection.execute("SET session_replication_role = replica")  # no triggers
-            await transaction.connection.execute(
-                "INSERT INTO spleeter_jobs SELECT (jsonb_populate_record(j, jsonb_build_object("
-                "'id', gen_random_uuid(), 'input_name', 'Song ' || n || '.wav', 'entry_id', -n, "
-                "'state', 'cancelled'))).* "
-                "FROM spleeter_jobs j, generate_series(%s::int, %s) n WHERE j.id = %s",
-                (begin, begin + 1110, first.id),
-            )
+async def test_ten_thousand_songs_are_scrolled_found_sorted_and_deleted(
+    page: Browser, services: Services
+) -> None:
+    await insert_songs(services, 10_000)
     await page.run("location.reload()")
     await page.shows(".songs header", "10000 songs")
+    await page.shows(".scroll .row", "Song 10000.wav")
     assert await page.run("return document.querySelectorAll('.scroll .row').length") < 40
-    await page.type("[type=search]", "Song 4711")
-    await page.shows(".songs header", "1 song")
-    await page.shows(".scroll .row", "Song 4711.wav")
+    await page.run("document.querySelector('.scroll').scrollTop = 1e9")
+    await page.shows("[aria-posinset='10000']", "Song 1.wav")
+    assert await page.run(f"return {LISTS}") <= 3  # the first, one to reach the end, and perhaps one between
+    await choose(page, "#order", "name")
+    await page.shows("[aria-posinset='2']", "Song 2.wav")
+    await choose(page, "#order", "expires_at")
+    await page.shows(".scroll .row", "24 hr left")
+    await choose(page, "#filter", "failed")
+    await page.shows(".songs header", "1000 songs")
+    await page.type("[type=search]", "SONG 471")
+    await page.shows(".songs header", "1 song")  # 4710, since 471 has not failed
+    await page.type("[type=search]", "x")
+    await page.shows(".empty", "No song fits.")
+    await page.click(".empty button")
+    await page.shows(".songs header", "10000 songs")
+    await page.click(".songs header button")
+    await page.shows(".toast", "All songs deleted.")
+    await page.shows(".empty", "Your songs appear here.")
+    await page.click(".toast button")
+    await page.shows(".songs header", "10000 songs")
+    await page.click(".songs header button")
+    await page.shows(".toast", "All songs deleted.")
+    await page.open("about:blank")
+    await eventually(lambda: no_jobs(services), within=PATIENCE)
+
+
+LISTS = "performance.getEntriesByType('resource').filter(one => one.name.includes('count=true')).length"
+"""How often the page has asked for songs of the list."""
+
+
+async def choose(page: Browser, selector: str, value: str) -> None:
+    await page.run(
+        "const list = document.querySelector(arguments[0]); list.value = arguments[1];"
+        "list.dispatchEvent(new Event('change', { bubbles: true }))",
+        selector,
+        value,
+    )
+
+
+async def insert_songs(services: Services, count: int) -> None:
+    """Insert songs, the last of which is the newest; every tenth has failed, and all are kept for a day."""
+    async with services.database.transaction() as transaction:
+        await transaction.connection.execute("SET LOCAL session_replication_role = replica")  # no triggers
+        await transaction.connection.execute(
+            "INSERT INTO spleeter_jobs (id, tenant, state, options, options_hash, prefix, input_key,"
+            " input_name, audio_seconds, content_hash, retention, finished_at, expires_at) "
+            "SELECT overlay(gen_random_uuid()::text placing lpad(to_hex(n), 8, '0') from 1)::uuid, 'ann',"
+            " CASE WHEN n %% 10 = 0 THEN 'failed' ELSE 'succeeded' END, %s, '', n::text, '',"
+            " 'Song ' || n || '.wav', n, '', '24h', now(), now() + '24h' FROM generate_series(1, %s) n",
+            (json.dumps(JobOptions().to_json()), count),
+        )
 
 
 async def test_the_page_loads_nothing_from_other_hosts_and_runs_nothing_inline(

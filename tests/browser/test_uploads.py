@@ -191,7 +191,7 @@ async def test_a_revoked_key_is_asked_for_again_and_the_song_goes_on_with_the_ne
     (record,) = await services.keys.list("ann")
     await services.keys.revoke(record.key_id)
     gate.opened.set()
-    await page.shows("#problem", "This key is not accepted.")
+    await page.shows("#problem", "This key was withdrawn.")
     key, _ = await services.keys.create("ann", ALL)
     await page.type("#key", key)
     await page.click("form.key [type=submit]")
