@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import structlog
 import uvicorn
@@ -41,14 +40,14 @@ from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.jobs.retention import Retention
 from spleeter_microservice.jobs.uploads import ResumableUploads
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
+from spleeter_microservice.jobs.worker_registry import WorkerRegistry as RealRegistry
 from spleeter_microservice.models.catalogue import CATALOGUE
-from spleeter_microservice.sandbox.prober import AudioFacts
+from spleeter_microservice.sandbox.prober import AudioFacts, Prober
 from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.storage.store import open_storage
 from spleeter_microservice.web.server import UVICORN_OPTIONS
 from spleeter_microservice.web.services import Services
-from spleeter_microservice.webhooks.deliveries import WebhookDelivery
 from tests.support.memory_access import MemoryKeyStore, MemoryRateLimiter
 
 # Structlog's default shows whole tracebacks with all variables, which takes seconds.
@@ -70,7 +69,7 @@ def song(seconds: float = 1.0, *, rate: int = 8000, seed: int = 0) -> bytes:
     return file.getvalue()
 
 
-class WavProber:
+class WavProber(Prober):
     """A fake prober that knows WAV files, and marks that stand for other kinds of files."""
 
     MARKS = (
@@ -78,7 +77,7 @@ class WavProber:
         (b"encrypted", EncryptedInputError),
     )
 
-    def __init__(self) -> None:
+    def __init__(self) -> None:  # without processes
         self.probed: list[Path] = []
         self.film: str | None = None
 
@@ -110,8 +109,8 @@ def _facts(path: Path) -> AudioFacts:
 
 
 @dataclass
-class WorkerRegistry:
-    """Fake models, workers and webhooks, as a test defines them."""
+class WorkerRegistry(RealRegistry):
+    """Fake models and workers, as a test defines them."""
 
     models: list[RegisteredModel] = field(
         default_factory=lambda: [
@@ -123,7 +122,6 @@ class WorkerRegistry:
         ]
     )
     live: int = 1
-    deliveries: dict[UUID, list[WebhookDelivery]] = field(default_factory=dict)
 
     async def list_models(self) -> Sequence[RegisteredModel]:
         """Return the models."""
@@ -139,10 +137,6 @@ class WorkerRegistry:
     async def ready(self) -> int:
         """Return the number of ready workers."""
         return self.live
-
-    async def of_job(self, tenant: str, job: UUID) -> Sequence[WebhookDelivery]:
-        """Return a job's webhook deliveries."""
-        return self.deliveries.get(job, [])
 
 
 def shares(**settings: Any) -> Shares:
@@ -173,7 +167,6 @@ def build_services(
         scanner=None,
         audit=AuditLog(database),
         prober=WavProber(),
-        deliveries=fleet,
         workers=fleet,
         version="1.2.3",
     )

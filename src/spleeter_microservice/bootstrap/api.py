@@ -43,7 +43,6 @@ from spleeter_microservice.sandbox.prober import Prober
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.storage.buckets import Buckets
 from spleeter_microservice.web.services import ApiConfig, Services
-from spleeter_microservice.webhooks.deliveries import Deliveries
 
 _CONNECTIONS = 16
 
@@ -95,7 +94,6 @@ async def open_services(settings: Settings, fail: Callable[[Exception], None]) -
             scanner=open_scanner(settings),
             audit=open_audit_log(settings, database),
             prober=await stack.enter_async_context(Prober(config.spool)),
-            deliveries=Deliveries(database),
             workers=WorkerRegistry(database),
             outgoing=Outgoing(url_policy(settings)) if settings.source_urls else None,
             url_policy=url_policy(settings),

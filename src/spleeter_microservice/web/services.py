@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Protocol, cast
-from uuid import UUID
+from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
@@ -24,52 +22,12 @@ from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.jobs.retention import Retention
 from spleeter_microservice.jobs.uploads import ResumableUploads
-from spleeter_microservice.jobs.worker_registry import RegisteredModel
+from spleeter_microservice.jobs.worker_registry import WorkerRegistry
 from spleeter_microservice.outgoing.client import Outgoing
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
-from spleeter_microservice.sandbox.prober import AudioFacts
-from spleeter_microservice.separation.options import SeparationOptions
+from spleeter_microservice.sandbox.prober import Prober
 from spleeter_microservice.storage.buckets import Buckets
 from spleeter_microservice.storage.store import Storage
-from spleeter_microservice.webhooks.deliveries import WebhookDelivery
-
-
-class Prober(Protocol):
-    """The inspection of uploaded files, in a confined process."""
-
-    async def probe(
-        self, path: Path, options: SeparationOptions | None = None, tenant: str = ""
-    ) -> AudioFacts:
-        """Return a file's format and duration as it would be separated, one of a tenant's files at a time.
-
-        Raises:
-            InputError: if the file cannot be separated; the subclass states why.
-            InferenceError: if the confined process cannot inspect it.
-        """
-
-
-class Workers(Protocol):
-    """The workers that share the queue, and the models that they report."""
-
-    async def list_models(self) -> Sequence[RegisteredModel]:
-        """Return the installed models and those that can be installed."""
-
-    async def choose(self, stems: int, bandwidth: str, name: str | None = None) -> RegisteredModel:
-        """Return the best installed model for a number of stems, or one by its name.
-
-        Raises:
-            ModelNotInstalledError: if none is installed; the message says how to install one.
-        """
-
-    async def ready(self) -> int:
-        """Return the number of live workers that passed their self-check."""
-
-
-class Deliveries(Protocol):
-    """The webhooks of jobs."""
-
-    async def of_job(self, tenant: str, job: UUID) -> Sequence[WebhookDelivery]:
-        """Return a job's deliveries; none for an unknown job."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +101,7 @@ class Services:
     scanner: Scanner | None
     audit: AuditLog
     prober: Prober
-    deliveries: Deliveries
-    workers: Workers
+    workers: WorkerRegistry
     outgoing: Outgoing | None = None
     url_policy: UrlPolicy = field(default_factory=UrlPolicy)
     buckets: Buckets = field(default_factory=Buckets)

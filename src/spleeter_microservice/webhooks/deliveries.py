@@ -25,23 +25,12 @@ class WebhookDelivery:
     delivered_at: datetime | None
 
 
-class Deliveries:
-    """The webhooks of jobs.
+async def deliveries_of(database: Database, tenant: str, job: UUID) -> Sequence[WebhookDelivery]:
+    """Return the webhooks of a job; none for an unknown job.
 
-    Args:
-        database: an open database.
+    Raises:
+        DatabaseUnavailableError: if the database cannot be reached.
     """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def of_job(self, tenant: str, job: UUID) -> Sequence[WebhookDelivery]:
-        """Return a job's deliveries; none for an unknown job.
-
-        Raises:
-            DatabaseUnavailableError: if the database cannot be reached.
-        """
-        rows = await self._database.rows("list_webhooks", tenant=tenant, job=job)
-        return [
-            WebhookDelivery(**{item.name: row[item.name] for item in fields(WebhookDelivery)}) for row in rows
-        ]
+    rows = await database.rows("list_webhooks", tenant=tenant, job=job)
+    names = [item.name for item in fields(WebhookDelivery)]
+    return [WebhookDelivery(**{name: row[name] for name in names}) for row in rows]

@@ -11,12 +11,10 @@ import pytest_asyncio
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import EmptyInputError, ModelNotInstalledError, NotAudioError
 from spleeter_microservice.jobs.claims import Claims
-from spleeter_microservice.jobs.job import new_job_id
-from spleeter_microservice.jobs.worker_registry import WorkerRegistry as RealFleet
-from spleeter_microservice.sandbox.prober import Prober as RealProber
-from spleeter_microservice.web.services import Deliveries, Prober, Workers
-from spleeter_microservice.webhooks.deliveries import Deliveries as RealDeliveries
-from tests.support.web_service import WavProber, WorkerRegistry, song
+from spleeter_microservice.jobs.worker_registry import WorkerRegistry
+from spleeter_microservice.sandbox.prober import Prober
+from tests.support.web_service import WavProber, song
+from tests.support.web_service import WorkerRegistry as FakeRegistry
 
 pytestmark = pytest.mark.asyncio
 
@@ -31,7 +29,7 @@ async def prober(kind: str, tmp_path: Path) -> AsyncIterator[Prober]:
     if kind == "played":
         yield WavProber()
         return
-    async with RealProber(tmp_path) as real:
+    async with Prober(tmp_path) as real:
         yield real
 
 
@@ -64,33 +62,29 @@ class TestProbers:
 
 class TestFleets:
     @pytest_asyncio.fixture
-    async def fleet(self, kind: str, database: Database) -> RealFleet | WorkerRegistry:
-        played = WorkerRegistry()
+    async def fleet(self, kind: str, database: Database) -> WorkerRegistry:
+        played = FakeRegistry()
         if kind == "played":
             return played
         worker = await Claims(database).register("worker", 1)
-        real = RealFleet(database)
+        real = WorkerRegistry(database)
         await real.report(worker, played.models)
         return real
 
-    async def test_models_are_listed_with_those_that_are_missing(self, fleet: Workers) -> None:
+    async def test_models_are_listed_with_those_that_are_missing(self, fleet: WorkerRegistry) -> None:
         models = {model.name: model for model in await fleet.list_models()}
         assert models["2stems"].installed
         assert not models["5stems"].installed
         assert models["2stems"].stems == ("vocals", "accompaniment")
 
-    async def test_the_model_for_a_number_of_stems_is_an_installed_one(self, fleet: Workers) -> None:
+    async def test_the_model_for_a_number_of_stems_is_an_installed_one(self, fleet: WorkerRegistry) -> None:
         assert (await fleet.choose(2, "official")).name == "2stems"
         assert (await fleet.choose(4, "official")).name == "4stems-lite"
         assert (await fleet.choose(2, "official")).result_version
 
-    async def test_no_model_is_said_to_be_missing(self, fleet: Workers) -> None:
+    async def test_no_model_is_said_to_be_missing(self, fleet: WorkerRegistry) -> None:
         with pytest.raises(ModelNotInstalledError):
             await fleet.choose(5, "official")
 
-    async def test_workers_that_are_ready_are_counted(self, fleet: Workers) -> None:
+    async def test_workers_that_are_ready_are_counted(self, fleet: WorkerRegistry) -> None:
         assert await fleet.ready() == 1
-
-    async def test_an_unknown_job_has_no_deliveries(self, kind: str, database: Database) -> None:
-        deliveries: Deliveries = WorkerRegistry() if kind == "played" else RealDeliveries(database)
-        assert [*await deliveries.of_job("ann", new_job_id())] == []

@@ -21,7 +21,6 @@ from spleeter_microservice.outgoing.client import Outgoing
 from spleeter_microservice.outgoing.inner_targets import InnerTarget
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.web.services import Services
-from spleeter_microservice.webhooks.deliveries import Deliveries
 from spleeter_microservice.webhooks.sender import SenderOptions, WebhookSender
 from tests.support.http_servers import Server, serving, status
 from tests.support.logs import logged
@@ -67,12 +66,12 @@ async def services(
     """The services, told that this machine may be called, and sending webhooks."""
     policy = UrlPolicy(frozenset({receiver.server_port}), (InnerTarget(IPv4Network("127.0.0.1/32")),))
     config = replace(services.config, signing_webhooks=True)
-    fleet, deliveries = WorkerRegistry(services.database), Deliveries(services.database)
+    fleet = WorkerRegistry(services.database)
     sender = WebhookSender(
         services.database, Outgoing(policy), (SECRET,), services.audit, SenderOptions(poll=0.05)
     )
     sending = asyncio.create_task(sender.run())
-    yield replace(services, config=config, url_policy=policy, workers=fleet, deliveries=deliveries)
+    yield replace(services, config=config, url_policy=policy, workers=fleet)
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
 

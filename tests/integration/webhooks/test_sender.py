@@ -22,7 +22,7 @@ from spleeter_microservice.outgoing.client import Outgoing, WebhookResponse
 from spleeter_microservice.outgoing.inner_targets import InnerTarget
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.webhooks import signature
-from spleeter_microservice.webhooks.deliveries import Deliveries, WebhookDelivery
+from spleeter_microservice.webhooks.deliveries import WebhookDelivery, deliveries_of
 from spleeter_microservice.webhooks.sender import SenderOptions, WebhookSender
 from tests.support.audit import audited
 from tests.support.http_servers import Server, serving, stall, status
@@ -58,7 +58,7 @@ async def sent(
 
     async def wanted() -> WebhookDelivery | None:
         assert not running.done()
-        found = [await Deliveries(database).of_job(one.tenant, one.id) for one in (job, *others)]
+        found = [await deliveries_of(database, one.tenant, one.id) for one in (job, *others)]
         return found[0][0] if all(until(delivery) for (delivery,) in found) else None
 
     running = asyncio.create_task(sending.run())
@@ -156,7 +156,7 @@ async def test_a_cancellation_is_sent_after_the_song_is_erased_and_then_forgotte
 
 async def test_a_job_without_a_callback_url_sends_no_webhook(database: Database) -> None:
     job = await succeed(database, new_job())
-    assert await Deliveries(database).of_job("ann", job.id) == []
+    assert await deliveries_of(database, "ann", job.id) == []
 
 
 async def test_a_failed_attempt_is_retried_under_the_same_id(database: Database) -> None:
@@ -248,7 +248,7 @@ async def test_two_senders_share_the_webhooks_and_send_none_twice(database: Data
         senders = [asyncio.create_task(sender(database, server).run()) for _ in range(2)]
 
         async def all_delivered() -> bool:
-            return all([delivered((await Deliveries(database).of_job("ann", job.id))[0]) for job in jobs])
+            return all([delivered((await deliveries_of(database, "ann", job.id))[0]) for job in jobs])
 
         await eventually(all_delivered)
         for task in senders:
@@ -262,7 +262,7 @@ async def test_deliveries_of_another_tenant_and_of_a_deleted_job_are_hidden(
 ) -> None:
     with serving(status(200)) as server:
         job = await succeed(database, telling(server))
-        assert await Deliveries(database).of_job("bob", job.id) == []
+        assert await deliveries_of(database, "bob", job.id) == []
         await JobRepository(database).delete("ann", job.id)
         async with database.transaction() as transaction:
             assert await transaction.first("claim_webhook", busy=[], lease=1.0) is None

@@ -29,7 +29,7 @@ from spleeter_microservice.web.separations.presenters import separation, separat
 from spleeter_microservice.web.separations.schemas import Separation, SeparationPage
 from spleeter_microservice.web.services import Services, ServicesDep
 from spleeter_microservice.web.submit.submit import submit_song
-from spleeter_microservice.webhooks.deliveries import WebhookDelivery
+from spleeter_microservice.webhooks.deliveries import WebhookDelivery, deliveries_of
 
 router = APIRouter(tags=["separations"])
 
@@ -227,7 +227,7 @@ async def _described(services: Services, caller: Principal, job: Job) -> Separat
         position = await services.repository.position(job.tenant, job.id)
     deliveries: Sequence[WebhookDelivery] = ()
     if job.options.callback_url:
-        deliveries = await services.deliveries.of_job(job.tenant, job.id)
+        deliveries = await deliveries_of(services.database, job.tenant, job.id)
     signed: Mapping[str, str] = {}
     if job.result and Scope.READ in caller.scopes:
         signed = await signed_addresses(services, job, job.result.stems)

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import hashlib
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -19,7 +18,6 @@ from spleeter_microservice.jobs.claims import Failure
 from spleeter_microservice.jobs.job import JobOptions
 from spleeter_microservice.jobs.repository import Origin
 from spleeter_microservice.web.services import Services
-from spleeter_microservice.webhooks.deliveries import WebhookDelivery
 from tests.support.audit import audited
 from tests.support.job_samples import PREVIEW, WARNINGS, new_job
 from tests.support.waiting import eventually
@@ -260,19 +258,12 @@ async def test_a_failure_says_why(ann: httpx.AsyncClient, player: Player) -> Non
     assert body["error"] == {"type": "/problems/truncated-audio", "message": "It ends too early."}
 
 
-async def test_webhooks_are_shown(ann: httpx.AsyncClient, fleet: WorkerRegistry) -> None:
-    body = (await submit(ann, callback_url="https://example.com/")).json()
-    delivery = WebhookDelivery(
-        "msg_1", "https://example.com/", "pending", 2, 500, "It answered 500.", datetime.now(UTC), None
-    )
-    fleet.deliveries[UUID(body["id"])] = [delivery]
-    (shown,) = (await ann.get(body["url"])).json()["deliveries"]
-    assert (shown["id"], shown["state"], shown["attempts"], shown["last_status"]) == (
-        "msg_1",
-        "pending",
-        2,
-        500,
-    )
+async def test_webhooks_are_shown(ann: httpx.AsyncClient, player: Player) -> None:
+    path = (await submit(ann, callback_url="https://example.com/")).headers["location"]
+    assert (await ann.get(path)).json()["deliveries"] == []
+    await player.separate()
+    (shown,) = (await ann.get(path)).json()["deliveries"]
+    assert (shown["url"], shown["state"], shown["attempts"]) == ("https://example.com/", "pending", 0)
 
 
 async def test_the_same_key_and_body_return_the_same_separation(
