@@ -188,7 +188,7 @@ async def test_a_revoked_key_is_asked_for_again_and_the_song_goes_on_with_the_ne
     page: Browser, services: Services, gate: Gate, long_song: Path
 ) -> None:
     await half_sent(page, gate, long_song)
-    (record,) = await services.keys.list("ann")
+    (record,) = await services.keys.store.list("ann")
     await services.keys.revoke(record.key_id)
     gate.opened.set()
     await page.shows("#problem", "This key was withdrawn.")

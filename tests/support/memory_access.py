@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from spleeter_microservice.access.key_store import KeyRecord, unknown
-from spleeter_microservice.access.rate_limit import Allowance, Rate, limited
+from spleeter_microservice.access.key_table import KeyTable
+from spleeter_microservice.access.keys import KeyRecord
+from spleeter_microservice.access.rate_limit import Allowance, Rate, RateLimiter, limited
+from spleeter_microservice.errors import UnknownKeyError
 
 
-class MemoryKeyStore:
-    """A ``KeyStore`` that keeps its records as long as the process lives."""
+class MemoryKeyStore(KeyTable):
+    """A ``KeyTable`` that keeps its records as long as the process lives."""
 
     def __init__(self) -> None:
         self._records: dict[str, KeyRecord] = {}
@@ -30,7 +32,7 @@ class MemoryKeyStore:
     async def revoke(self, key_id: str, at: datetime) -> KeyRecord:
         record = self._records.get(key_id)
         if record is None:
-            raise unknown(key_id)
+            raise UnknownKeyError("It is not in keys list.")
         self._records[key_id] = replace(record, revoked_at=record.revoked_at or at)
         return self._records[key_id]
 
@@ -40,21 +42,21 @@ class MemoryKeyStore:
             self._records[key_id] = replace(record, last_used_at=at)
 
 
-class MemoryRateLimiter:
-    """A ``RateLimiter`` that counts within one process, by the algorithm of ``DatabaseRateLimiter``."""
+class MemoryRateLimiter(RateLimiter):
+    """A ``RateLimiter`` that counts within one process, by the same algorithm."""
 
     def __init__(self, rate: Rate, now: Callable[[], float] = time.monotonic, kind: str = "requests") -> None:
         self.rate = rate
         self.kind = kind
-        self._now = now
+        self._time = now
         self._full_at: dict[str, float] = {}
 
     async def take(self, name: str) -> Allowance:
         self._full_at[name] = self._next(name)
-        return self.rate.allowance(self._full_at[name] - self._now())
+        return self.rate.allowance(self._full_at[name] - self._time())
 
     def _next(self, name: str) -> float:
-        now = self._now()
+        now = self._time()
         full_at = max(self._full_at.get(name, now), now) + self.rate.interval
         # A billionth of the period for rounding: ten tenths of a minute are one minute.
         wait = full_at - now - self.rate.period * (1 + 1e-9)

@@ -8,11 +8,14 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from spleeter_microservice.access import key_format
-from spleeter_microservice.access.key_store import KeyRecord, KeyStore
 from spleeter_microservice.access.principal import DEFAULT_TENANT, Principal, Scope, is_tenant
 from spleeter_microservice.errors import ConfigurationError, InvalidKeyError
+
+if TYPE_CHECKING:  # settings are read without the database
+    from spleeter_microservice.access.key_table import KeyTable
 
 MINIMUM_LENGTH = 8
 """Characters that a key in the configuration must have."""
@@ -95,17 +98,46 @@ def _weakness(key: str) -> str | None:
     return None
 
 
+@dataclass(frozen=True)
+class KeyRecord:
+    """What is stored of an API key; the key itself is not.
+
+    Attributes:
+        key_id: name of the key in lists, logs and ``keys revoke``; it reveals nothing about the key.
+        digest: SHA-256 of the key; see ``key_format.digest``.
+        tenant: owner of the separations that the key gives access to.
+        scopes: what the key may be used for.
+        name: its owner's name for it.
+        created_at, expires_at, last_used_at, revoked_at: times with a time zone; ``None`` for never.
+    """
+
+    key_id: str
+    digest: str
+    tenant: str
+    scopes: frozenset[Scope]
+    name: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    @property
+    def principal(self) -> Principal:
+        """The caller who presents this key."""
+        return Principal(self.tenant, self.scopes, self.key_id)
+
+
 @dataclass
 class ApiKeys:
     """The API keys of this service.
 
     Attributes:
-        store: store of the keys that were created.
+        store: table of the keys that were created.
         configured: keys of the configuration; their tenant is ``default``.
         now: clock; it returns times with a time zone.
     """
 
-    store: KeyStore
+    store: KeyTable
     configured: Sequence[ConfiguredKey] = ()
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -145,10 +177,6 @@ class ApiKeys:
         )
         await self.store.add(record)
         return text, record
-
-    async def list(self, tenant: str | None = None) -> list[KeyRecord]:
-        """Return the records of all created keys, or of one tenant's."""
-        return await self.store.list(tenant)
 
     async def revoke(self, key_id: str) -> KeyRecord:
         """Revoke a created key from now on.

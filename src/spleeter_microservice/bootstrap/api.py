@@ -11,8 +11,7 @@ from datetime import timedelta
 
 from spleeter_microservice.access.key_table import KeyTable
 from spleeter_microservice.access.keys import ApiKeys, parse_configured
-from spleeter_microservice.access.rate_limit import Rate
-from spleeter_microservice.access.rate_table import DatabaseRateLimiter
+from spleeter_microservice.access.rate_limit import Rate, RateLimiter
 from spleeter_microservice.access.shares import Shares
 from spleeter_microservice.antivirus.clamd import Clamd
 from spleeter_microservice.antivirus.scan import ClamAv, Scanner, ScannerPlugin, import_function
@@ -89,8 +88,8 @@ async def open_services(settings: Settings, fail: Callable[[Exception], None]) -
             uploads=ResumableUploads(database, objects, config.default_retention),
             keys=_keys(settings, database),
             tokens=token_verifier(settings),
-            requests=DatabaseRateLimiter(database, Rate(settings.requests_per_minute), "requests"),
-            attempts=DatabaseRateLimiter(database, Rate(settings.failed_attempts_per_minute), "attempts"),
+            requests=RateLimiter(database, Rate(settings.requests_per_minute), "requests"),
+            attempts=RateLimiter(database, Rate(settings.failed_attempts_per_minute), "attempts"),
             scanner=open_scanner(settings),
             audit=open_audit_log(settings, database),
             prober=await stack.enter_async_context(Prober(config.spool)),

@@ -12,8 +12,7 @@ from spleeter_microservice.cli.table import table
 from spleeter_microservice.settings import Settings
 
 if TYPE_CHECKING:
-    from spleeter_microservice.access.key_store import KeyRecord
-    from spleeter_microservice.access.keys import ApiKeys
+    from spleeter_microservice.access.keys import ApiKeys, KeyRecord
     from spleeter_microservice.audit.log import AuditLog
     from spleeter_microservice.audit.record import Action, AuditEvent
     from spleeter_microservice.database.connection import Database
@@ -68,7 +67,7 @@ def create_key(options: argparse.Namespace, settings: Settings) -> int:
 
 def list_keys(options: argparse.Namespace, settings: Settings) -> int:
     """List keys."""
-    records = _with_keys(settings, lambda keys, _: keys.list(options.tenant))
+    records = _with_keys(settings, lambda keys, _: keys.store.list(options.tenant))
     rows = [_described(record) for record in records]
     if options.json:
         print(json.dumps(rows, indent=2))

@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from spleeter_microservice.access.rate_table import prune_rates
+from spleeter_microservice.access.rate_limit import prune_rates
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import DatabaseUnavailableError, StorageUnavailableError
 from spleeter_microservice.jobs.objects import JobObjects

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spleeter_microservice.access.key_store import KeyStore
+from spleeter_microservice.access.key_table import KeyTable
 from spleeter_microservice.access.rate_limit import RateLimiter
 from tests.contract.access.key_store import KeyStoreContract
 from tests.contract.access.rate_limiter import RATE, Clock, RateLimiterContract
@@ -11,7 +11,7 @@ from tests.support.memory_access import MemoryKeyStore, MemoryRateLimiter
 
 class TestMemoryKeyStore(KeyStoreContract):
     @pytest.fixture
-    def store(self) -> KeyStore:
+    def store(self) -> KeyTable:
         return MemoryKeyStore()
 
 
