@@ -8,17 +8,12 @@ from collections.abc import Iterator
 from scripts.markdown import table
 from spleeter_microservice.audio.warnings import WARNINGS
 from spleeter_microservice.errors import SpleeterError, error_classes
-from spleeter_microservice.web.problem_catalogue import HTTP_PROBLEMS
 
 _COLUMNS = ("Code", "HTTP status", "Exit status", "Class", "Meaning")
 
 
 def _errors() -> Iterator[str]:
-    rows = [_row(kind) for kind in error_classes()]
-    known = {kind.code for kind in error_classes()}
-    framework = [problem for problem in HTTP_PROBLEMS.values() if problem.code not in known]
-    rows += [(f"`{problem.code}`", problem.http, "", "", problem.public) for problem in framework]
-    return table(_COLUMNS, rows)
+    return table(_COLUMNS, map(_row, error_classes()))
 
 
 def _row(kind: type[SpleeterError]) -> tuple[object, ...]:

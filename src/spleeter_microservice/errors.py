@@ -559,6 +559,14 @@ class MalformedRequestError(RequestError, code="malformed-request", http=400):
     """The request cannot be parsed: its form, its JSON or its headers are malformed."""
 
 
+class UnknownPathError(RequestError, code="not-found", http=404):
+    """Nothing exists at the path of the request."""
+
+
+class MethodNotAllowedError(RequestError, code="method-not-allowed", http=405):
+    """The path does not allow the method of the request; ``Allow`` lists those that it allows."""
+
+
 class InvalidFieldsError(RequestError, code="invalid-fields", http=422):
     """Fields of the request are missing, unknown or wrong."""
 
@@ -703,7 +711,6 @@ class ChecksumMismatchError(RequestError, code="checksum-mismatch", http=460):
 class ProtocolVersionError(RequestError, code="unsupported-tus-version", http=412):
     """The request has no ``Tus-Resumable``, or another version of the protocol."""
 
-    title = "Unsupported tus version"
     headers: Mapping[str, str] = MappingProxyType({"Tus-Version": "1.0.0"})
 
 
@@ -734,13 +741,17 @@ class UnsatisfiableRangeError(RequestError, code="unsatisfiable-range", http=416
 class SeparationFailedError(RequestError, code="separation-failed"):
     """The separation that the caller waited for failed.
 
-    Attributes:
-        type: problem type of the job's error.
+    It has the code of the job's error, and its status too if the song or a full disk is at fault.
     """
+
+    title = "Separation failed"
 
     def __init__(self, message: str, type: str) -> None:  # noqa: A002 - the job's own word
         super().__init__(message)
-        self.type = type
+        self.code = type.removeprefix("/problems/") or self.code
+        kind = {kind.code: kind for kind in error_classes()}.get(self.code, SpleeterError)
+        if kind.http < 500 or issubclass(kind, _Full):
+            self.http, self.title, self.retry_after = kind.http, kind.title, kind.retry_after
 
 
 class StillRunningError(RequestError):

@@ -11,7 +11,7 @@ from spleeter_microservice.errors import (
     TruncatedInputError,
     error_classes,
 )
-from spleeter_microservice.web.problem_catalogue import problem_of
+from spleeter_microservice.web.problem_handler import title_of
 
 
 def package_errors() -> list[type[SpleeterError]]:
@@ -31,20 +31,23 @@ def test_every_error_that_the_command_line_can_raise_has_an_exit_status_of_its_o
 def test_one_code_has_one_http_status_and_one_title() -> None:
     by_code = defaultdict(set)
     for kind in package_errors():
-        by_code[kind.code].add((kind.http, problem_of(kind).title))
+        by_code[kind.code].add((kind.http, title_of(kind)))
     assert {code: found for code, found in by_code.items() if len(found) > 1} == {}
 
 
 def test_a_title_is_made_of_the_words_of_the_code_unless_it_is_named() -> None:
-    assert problem_of(NotAudioError).title == "Not audio"
-    assert problem_of(ScanLimitError).title == "Beyond what is scanned"
+    assert title_of(NotAudioError) == "Not audio"
+    assert title_of(ScanLimitError) == "Beyond what is scanned"
 
 
 def test_an_error_without_attributes_has_those_of_the_class_above() -> None:
     class NewInputError(TruncatedInputError):
         pass
 
-    assert problem_of(NewInputError) == problem_of(TruncatedInputError)
+    names = ("code", "http", "exit_status", "public", "title", "retry_after")
+    assert [getattr(NewInputError, name) for name in names] == [
+        getattr(TruncatedInputError, name) for name in names
+    ]
 
 
 def test_every_meaning_is_one_sentence_on_one_line() -> None:

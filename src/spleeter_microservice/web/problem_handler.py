@@ -16,7 +16,6 @@ from starlette.types import Scope
 
 from spleeter_microservice import errors
 from spleeter_microservice.observability.metrics import ERRORS
-from spleeter_microservice.web.problem_catalogue import HTTP_PROBLEMS, Problem, problem_of, problem_of_failure
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 MEDIA_TYPE = "application/problem+json"
@@ -29,47 +28,57 @@ class ProblemResponse(JSONResponse):
     media_type = MEDIA_TYPE
 
 
+_OF_FRAMEWORK: Mapping[int, errors.SpleeterError] = {
+    400: errors.MalformedRequestError("The request cannot be parsed."),
+    404: errors.UnknownPathError("Nothing exists at this path. Check the path."),
+    405: errors.MethodNotAllowedError("The path does not allow this method. See Allow."),
+    413: errors.RequestTooLargeError("The request has more bytes than the limit."),
+    415: errors.UnsupportedTypeError("The body has a type that is not accepted."),
+}
+"""What the web framework itself refuses, by HTTP status."""
+
+
+def title_of(error: errors.SpleeterError | type[errors.SpleeterError]) -> str:
+    """Return the words that are the same for every occurrence of an error."""
+    return error.title or error.code.replace("-", " ").capitalize()
+
+
 def problem_response(scope: Scope, error: Exception) -> ProblemResponse:
     """Return the response to a failed request, count the error, and log it if the service is at fault."""
-    problem = _problem(error)
-    ERRORS.labels(problem.code).inc()
-    if problem.http >= 500 and not isinstance(error, errors.StoppingError):
-        unexpected = error if problem.code == errors.SpleeterError.code else None
-        logger.error("request failed", problem=problem.code, reason=str(error), exc_info=unexpected)
-    return ProblemResponse(_document(scope, problem, error), problem.http, _headers(problem, error))
+    known = _known(error)
+    ERRORS.labels(known.code).inc()
+    if known.http >= 500 and not isinstance(known, errors.StoppingError):
+        unexpected = error if known.code == errors.SpleeterError.code else None
+        logger.error("request failed", problem=known.code, reason=str(error), exc_info=unexpected)
+    headers = dict(getattr(error, "headers", None) or {})
+    if known.retry_after:
+        headers["Retry-After"] = str(known.retry_after)
+    if challenge := _challenge(known):
+        headers["WWW-Authenticate"] = challenge
+    return ProblemResponse(_document(scope, known), known.http, headers)
 
 
-def _problem(error: Exception) -> Problem:
-    if isinstance(error, errors.SeparationFailedError):
-        return problem_of_failure(error.type)
-    if isinstance(error, HTTPException) and error.status_code in HTTP_PROBLEMS:
-        return HTTP_PROBLEMS[error.status_code]
-    return problem_of(type(error) if isinstance(error, errors.SpleeterError) else errors.SpleeterError)
+def _known(error: Exception) -> errors.SpleeterError:
+    if isinstance(error, errors.SpleeterError):
+        return error
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    return _OF_FRAMEWORK.get(status, errors.SpleeterError())
 
 
-def _document(scope: Scope, problem: Problem, error: Exception) -> dict[str, Any]:
+def _document(scope: Scope, error: errors.SpleeterError) -> dict[str, Any]:
     document = {
-        "type": problem.type,
-        "title": problem.title,
-        "status": problem.http,
-        "detail": problem.public or str(error),
+        "type": f"/problems/{error.code}",
+        "title": title_of(error),
+        "status": error.http,
+        "detail": error.public or str(error),
         "instance": scope.get("root_path", "") + scope["path"],
         "request_id": scope.get("state", {}).get("request_id", ""),
     }
     if isinstance(error, errors.InvalidKeyError):
         document["reason"] = error.reason
-    if isinstance(error, errors.SpleeterError) and error.fields:
+    if error.fields:
         document["errors"] = [{"field": field, "reason": reason} for field, reason in error.fields.items()]
     return document
-
-
-def _headers(problem: Problem, error: Exception) -> dict[str, str]:
-    headers = dict(getattr(error, "headers", None) or {})
-    retry_after = getattr(error, "retry_after", 0) or problem.retry_after
-    if retry_after:
-        headers["Retry-After"] = str(retry_after)
-    challenge = _challenge(error)
-    return headers | ({"WWW-Authenticate": challenge} if challenge else {})
 
 
 def _challenge(error: Exception) -> str | None:

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from spleeter_microservice import errors
-from spleeter_microservice.web.problem_catalogue import Problem, problem_of
-from spleeter_microservice.web.problem_handler import MEDIA_TYPE
+from spleeter_microservice.web.problem_handler import MEDIA_TYPE, title_of
 from spleeter_microservice.web.submit.options import NOT_IN_FORMS, SubmissionForm
 
 Answers = dict[int | str, dict[str, Any]]
@@ -85,28 +84,28 @@ def keyed_responses(*kinds: type[errors.SpleeterError]) -> Answers:
 
 
 def _answers(kinds: Iterable[type[errors.SpleeterError]]) -> Answers:
-    by_status: dict[int, list[Problem]] = {}
-    for problem in {kind.code: problem_of(kind) for kind in kinds}.values():
-        by_status.setdefault(problem.http, []).append(problem)
-    return {status: _answer(problems) for status, problems in sorted(by_status.items())}
+    by_status: dict[int, list[type[errors.SpleeterError]]] = {}
+    for kind in {kind.code: kind for kind in kinds}.values():
+        by_status.setdefault(kind.http, []).append(kind)
+    return {status: _answer(kinds) for status, kinds in sorted(by_status.items())}
 
 
-def _answer(problems: list[Problem]) -> dict[str, Any]:
-    examples = {each.code: {"summary": each.title, "value": _example(each)} for each in problems}
+def _answer(kinds: list[type[errors.SpleeterError]]) -> dict[str, Any]:
+    examples = {kind.code: {"summary": title_of(kind), "value": _example(kind)} for kind in kinds}
     answer: dict[str, Any] = {
-        "description": "; ".join(each.title for each in problems) + ".",
+        "description": "; ".join(map(title_of, kinds)) + ".",
         "content": {MEDIA_TYPE: {"schema": _PROBLEM, "examples": examples}},
     }
-    headers = _HEADERS.get(problems[0].http)
+    headers = _HEADERS.get(kinds[0].http)
     return answer | ({"headers": headers} if headers else {})
 
 
-def _example(problem: Problem) -> dict[str, Any]:
+def _example(kind: type[errors.SpleeterError]) -> dict[str, Any]:
     return {
-        "type": problem.type,
-        "title": problem.title,
-        "status": problem.http,
-        "detail": problem.public or "What is wrong, and what to do about it.",
+        "type": f"/problems/{kind.code}",
+        "title": title_of(kind),
+        "status": kind.http,
+        "detail": kind.public or "What is wrong, and what to do about it.",
         "instance": "/v1/separations",
         "request_id": _EXAMPLE_ID,
     }

@@ -39,6 +39,8 @@ SPEAKING = {
     errors.RequestTooLargeError,
     errors.UnsupportedTypeError,
     errors.MalformedRequestError,
+    errors.UnknownPathError,
+    errors.MethodNotAllowedError,
     errors.InvalidFieldsError,
     errors.InvalidCursorError,
     errors.WrongHostError,
