@@ -2,88 +2,58 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
-from spleeter_microservice.jobs.job import JobOptions
-from spleeter_microservice.web.separations.schemas import HTTP_OPTIONS
+from spleeter_microservice.jobs.job import (
+    DEFAULT_RETENTION,
+    Job,
+    JobOptions,
+    Preview,
+    Result,
+    State,
+    StoredStem,
+)
+from spleeter_microservice.jobs.repository import Position
+from spleeter_microservice.web.separations.presenters import separation
 
-_PATH = "/v1/separations/0190c3f2-a1b8-7d3e-8f4b-5c6d7e8f9a0b"
 _HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-_OPTIONS = JobOptions(codec="flac", bitrate=None).to_json()
-
-WAITING: dict[str, Any] = {
-    "id": "0190c3f2-a1b8-7d3e-8f4b-5c6d7e8f9a0b",
-    "state": "queued",
-    "progress": 0.0,
-    "input": {"name": "song.mp3", "sha256": _HASH, "seconds": 243.1},
-    "options": {option.name: _OPTIONS[option.name] for option in HTTP_OPTIONS}
+_NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+_UNSET: dict[str, Any] = dict.fromkeys(item.name for item in fields(Job))
+_QUEUED = Job(
+    **_UNSET
     | {
-        "stems": 2,
-        "model": None,
-        "only": ["vocals"],
-        "callback_url": None,
-        "destination_url": None,
-        "retention_hours": 24.0,
-    },
-    "metadata": {"order": "4711"},
-    "url": _PATH,
-    "events_url": f"{_PATH}/events",
-    "archive_url": None,
-    "stems": [],
-    "mixes": [],
-    "model": None,
-    "model_quality": None,
-    "experimental": None,
-    "error": None,
-    "delivered": None,
-    "delivery_error": None,
-    "waiting": None,
-    "warnings": [],
-    "request_id": "r-1",
-    "created_at": "2030-01-01T12:00:00Z",
-    "started_at": None,
-    "finished_at": None,
-    "expires_at": None,
-    "queue": {"position": 3, "audio_seconds_ahead": 412.5, "estimated_seconds": 21.4},
-    "preview": None,
-    "measurements": None,
-    "details": None,
-    "deliveries": [],
-}
+        "id": UUID("0190c3f2-a1b8-7d3e-8f4b-5c6d7e8f9a0b"),
+        "input_name": "song.mp3",
+        "audio_seconds": 243.1,
+        "content_hash": _HASH,
+        "options": JobOptions(codec="flac", bitrate=None, only=("vocals",), metadata={"order": "4711"}),
+        "retention": DEFAULT_RETENTION,
+        "request_id": "r-1",
+        "state": State.QUEUED,
+        "progress": 0.0,
+        "created_at": _NOON,
+    }
+)
+_SUCCEEDED = replace(
+    _QUEUED,
+    state=State.SUCCEEDED,
+    progress=1.0,
+    result=Result(
+        (StoredStem("vocals", "", 21_443_380, _HASH, "audio/flac"),),
+        model="2stems",
+        quality={"suspect": [], "level": -14.2, "residual": -28.4, "expected_residual": -28.4},
+        details={"model_quality": "official", "experimental": False, "seconds": 8.1, "realtime_factor": 30.0},
+    ),
+    preview=Preview(["vocals"], segments=25, seconds=243.1, segment_seconds=10),
+    started_at=_NOON + timedelta(seconds=1),
+    finished_at=_NOON + timedelta(seconds=9),
+    expires_at=_NOON + timedelta(days=1, seconds=9),
+)
+
+WAITING = separation(_QUEUED, Position(3, 412.5, 21.4), (), {}).model_dump(mode="json")
 """A queued separation."""
-
-_VOCALS = {
-    "name": "vocals",
-    "url": f"{_PATH}/stems/vocals",
-    "signed_url": None,
-    "peaks_url": f"{_PATH}/peaks/vocals",
-    "preview_url": f"{_PATH}/preview/vocals",
-    "size": 21443380,
-    "sha256": _HASH,
-    "media_type": "audio/flac",
-}
-
-SUCCEEDED: dict[str, Any] = WAITING | {
-    "state": "succeeded",
-    "progress": 1.0,
-    "archive_url": f"{_PATH}/archive",
-    "stems": [_VOCALS],
-    "preview": {
-        "segment_url": f"{_PATH}/preview/{{stem}}/{{segment}}",
-        "outputs": ["vocals"],
-        "segments": 25,
-        "segment_seconds": 10,
-        "seconds": 243.1,
-        "complete": True,
-    },
-    "model": "2stems",
-    "model_quality": "official",
-    "experimental": False,
-    "started_at": "2030-01-01T12:00:01Z",
-    "finished_at": "2030-01-01T12:00:09Z",
-    "expires_at": "2030-01-02T12:00:09Z",
-    "queue": None,
-    "measurements": {"anomalies": [], "level": -14.2, "residual": -28.4, "expected_residual": -28.4},
-    "details": {"seconds": 8.1, "realtime_factor": 30.0},
-}
+SUCCEEDED = separation(_SUCCEEDED, None, (), {}).model_dump(mode="json")
 """A separation whose stems can be downloaded."""
