@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from spleeter_microservice.access.jwks import parse_keys
+from spleeter_microservice.access.jwks import Jwks, parse_keys
 from spleeter_microservice.access.token_rules import TokenRules, parse_grant
 from spleeter_microservice.access.tokens import TokenVerifier
 from spleeter_microservice.audio.mp4 import find_boxes
@@ -77,7 +77,7 @@ class Target:
         assert seconds < LONGEST, f"took {seconds:.1f} s"
 
 
-class _Keys:
+class _Keys(Jwks):
     """The only key of an issuer."""
 
     async def find(self, key_id: str | None, algorithm: str) -> Ed25519PublicKey | None:
@@ -85,7 +85,7 @@ class _Keys:
 
 
 _VERIFIER = TokenVerifier(
-    TokenRules((ISSUER,), (AUDIENCE,), grants=(parse_grant("read if groups=x admin=true"),)), _Keys()
+    TokenRules((ISSUER,), (AUDIENCE,), grants=(parse_grant("read if groups=x admin=true"),)), _Keys("")
 )
 
 

@@ -9,12 +9,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 from urllib.parse import quote
 
 import jwt
 
-from spleeter_microservice.access.jwks import ALGORITHMS, PublicKey
+from spleeter_microservice.access.jwks import ALGORITHMS, Jwks
 from spleeter_microservice.access.principal import Principal, Scope
 from spleeter_microservice.access.token_rules import TokenRules
 from spleeter_microservice.errors import InvalidTokenError, SpleeterError, TokenKeysUnavailableError
@@ -32,17 +32,6 @@ _LACKING = "it lacks one of the claims exp, iss, aud, sub"
 _NO_CLAIMS: Any = {f"verify_{claim}": False for claim in ("exp", "nbf", "iat", "iss", "aud", "sub", "jti")}
 _MAXIMUM_NAME = 256
 _SHOWN = 100  # characters of a value in the log
-
-
-class KeySource(Protocol):
-    """A source of an issuer's public keys, such as ``jwks.Jwks``."""
-
-    async def find(self, key_id: str | None, algorithm: str) -> PublicKey | None:
-        """Return a key, or ``None`` if the issuer has no such key.
-
-        Raises:
-            TokenKeysUnavailableError: if the issuer's keys are not available.
-        """
 
 
 @dataclass(frozen=True)
@@ -85,10 +74,10 @@ class TokenVerifier:
 
     Args:
         rules: which tokens are accepted.
-        keys: source of the issuer's keys.
+        keys: the issuer's keys.
     """
 
-    def __init__(self, rules: TokenRules, keys: KeySource) -> None:
+    def __init__(self, rules: TokenRules, keys: Jwks) -> None:
         self.rules = rules
         self._keys = keys
 

@@ -19,6 +19,8 @@ from spleeter_microservice.outgoing.url_policy import UrlPolicy
 
 USER_AGENT = "spleeter-microservice"
 
+_CONNECT = 5.0  # seconds for a connection
+_STALL = 20.0  # seconds for the next bytes
 _MAXIMUM_TRIED = 4  # addresses of a host
 _BODY_BYTES = 4096  # maximum part of a webhook response that is read
 _WEB = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": USER_AGENT}
@@ -34,8 +36,8 @@ class ResponseLimits:
 
     maximum_bytes: int
     total: float = 600
-    connect: float = 5
-    read: float = 20
+    connect: float = _CONNECT
+    read: float = _STALL
     redirects: int = 3
 
     @property
@@ -49,21 +51,16 @@ class Download:
 
     Attributes:
         url: final URL, after redirects.
-        content_type: type that the server claims, or empty.
         disposition: ``Content-Disposition`` of the server, decoded as Latin-1, or empty.
-        length: size in bytes that the server announces, or None.
     """
 
     def __init__(self, response: httpx.Response, limits: ResponseLimits) -> None:
-        length = response.headers.get("Content-Length", "")
         self.url = str(response.url)
-        self.content_type: str = response.headers.get("Content-Type", "")
         disposition: str = response.headers.get("Content-Disposition", "")
         self.disposition = disposition.encode(response.headers.encoding).decode("latin-1")
-        self.length = int(length) if length.isascii() and length.isdecimal() and len(length) < 20 else None
         self._response = response
         self._maximum_bytes = limits.maximum_bytes
-        if self.length is not None and self.length > self._maximum_bytes:
+        if (_whole(response.headers.get("Content-Length", "")) or 0) > self._maximum_bytes:
             raise _too_large(self._maximum_bytes)
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -133,7 +130,7 @@ class Outgoing:
             raise UnreachableError(f"Fetching took longer than {limits.total:g} s.") from error
 
     async def post(
-        self, url: str, body: bytes, headers: Mapping[str, str], *, total: float = 15, connect: float = 5
+        self, url: str, body: bytes, headers: Mapping[str, str], *, total: float = 15
     ) -> WebhookResponse:
         """Send a webhook; a redirect is returned and not followed.
 
@@ -142,14 +139,12 @@ class Outgoing:
             body: body to send.
             headers: headers with the content type and signature.
             total: seconds for the whole request.
-            connect: seconds for the connection.
 
         Raises:
             ForbiddenAddressError: if the URL is forbidden.
             UnreachableError: if the receiver does not respond, or not in time.
         """
-        limits = httpx.Timeout(total, connect=connect)
-        return await self._send("POST", url, body, headers, total, limits)
+        return await self._send("POST", url, body, headers, total)
 
     async def put(
         self, url: str, chunks: AsyncIterable[bytes], headers: Mapping[str, str], *, total: float
@@ -166,8 +161,7 @@ class Outgoing:
             ForbiddenAddressError: if the URL is forbidden.
             UnreachableError: if the server does not take the file, or not in time.
         """
-        limits = httpx.Timeout(20, connect=5)
-        answer = await self._send("PUT", url, chunks, headers, total, limits)
+        answer = await self._send("PUT", url, chunks, headers, total)
         if not httpx.codes.is_success(answer.status):
             raise UnreachableError(
                 f"The server responded with {answer.status}. Check that the URL has been signed for PUT, and "
@@ -182,12 +176,10 @@ class Outgoing:
         body: bytes | AsyncIterable[bytes],
         headers: Mapping[str, str],
         total: float,
-        limits: httpx.Timeout,
     ) -> WebhookResponse:
-        checked = self._policy.check(url)
-        limit = asyncio.timeout(total)
+        checked, timeout = self._policy.check(url), httpx.Timeout(_STALL, connect=_CONNECT)
         try:
-            async with limit, self._client(limits) as client:
+            async with asyncio.timeout(total), self._client(timeout) as client:
                 with _translated():
                     sending = client.stream(method, checked, content=body, headers={**_WEB, **headers})
                     async with sending as response:
@@ -282,9 +274,11 @@ async def _read_response(response: httpx.Response) -> WebhookResponse:
     async for chunk in response.aiter_raw(_BODY_BYTES):
         body = chunk
         break
-    wait = response.headers.get("Retry-After", "")
-    seconds = float(wait) if wait.isascii() and wait.isdecimal() and len(wait) < 10 else None
-    return WebhookResponse(response.status_code, body, seconds)
+    return WebhookResponse(response.status_code, body, _whole(response.headers.get("Retry-After", "")))
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else None
 
 
 @contextlib.contextmanager

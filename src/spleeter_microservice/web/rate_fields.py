@@ -27,7 +27,7 @@ async def take(request: Request, limiter: RateLimiter, name: str) -> Allowance:
 
 def _describe(request: Request, limiter: RateLimiter, allowance: Allowance) -> None:
     name, rate = limiter.kind, limiter.rate
-    request.state.headers = {
+    request.state.headers |= {
         "RateLimit-Policy": f'"{name}";q={rate.limit};w={math.ceil(rate.period)}',
         "RateLimit": f'"{name}";r={allowance.remaining};t={math.ceil(allowance.wait)}',
     }

@@ -172,11 +172,11 @@ async def test_edwards_curves_are_accepted_under_both_names(name: str) -> None:
 async def check_algorithm(signer: Signer, *, named: bool) -> None:
     keys = parse_keys(KeySet([EC.jwk(), signer.jwk(**{} if named else {"alg": None})]).document())
 
-    class Published:
+    class Published(Jwks):
         async def find(self, key_id: str | None, algorithm: str) -> Any:
             return keys.get((key_id, algorithm))
 
-    verifier = TokenVerifier(RULES, Published())
+    verifier = TokenVerifier(RULES, Published(""))
     assert (await verifier.verify(signer.token())).key_id == "token:someone"
     assert "signature is wrong" in await refusal(verifier, f"{signer.token()[:-8]}AAAAAAAA")
     assert "not signed with a key" in await refusal(verifier, signer.token({"alg": "ES256"}))
@@ -243,11 +243,13 @@ async def test_text_that_is_not_a_token_is_refused(verifier: TokenVerifier, toke
     signature=st.binary(max_size=300),
 )
 async def test_random_tokens_are_refused(header: dict[str, Any], payload: bytes, signature: bytes) -> None:
-    class Fixed:
+    class Fixed(Jwks):
         async def find(self, key_id: str | None, algorithm: str) -> Any:
             return (RSA if algorithm == "RS256" else EC).private.public_key()
 
-    await refusal(TokenVerifier(RULES, Fixed()), f"{encoded(header)}.{encoded(payload)}.{encoded(signature)}")
+    await refusal(
+        TokenVerifier(RULES, Fixed("")), f"{encoded(header)}.{encoded(payload)}.{encoded(signature)}"
+    )
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ logger = structlog.get_logger(__name__)
 class RequestLog:
     """Middleware that logs and measures requests, and answers uncaught errors with a problem document.
 
+    What is inside adds headers to the response in ``scope["state"]["headers"]``.
+
     Args:
         app: the application inside.
     """
@@ -42,36 +44,34 @@ class RequestLog:
             await self.app(scope, receive, send)
             return
         request_id = _request_id(scope)
-        scope.setdefault("state", {})["request_id"] = request_id
+        scope.setdefault("state", {}).update(request_id=request_id, headers={"X-Request-ID": request_id})
         with structlog.contextvars.bound_contextvars(**name_request(request_id)):
-            await self._handle(scope, receive, send, request_id)
+            await self._handle(scope, receive, send)
 
-    async def _handle(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         status = 0
 
-        async def send_with_id(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
-                headers.update(scope["state"].get("headers", {}))
+                MutableHeaders(scope=message).update(scope["state"]["headers"])
             await send(message)
 
         try:
-            await self.app(scope, receive, send_with_id)
+            await self.app(scope, receive, send_with_headers)
         except ClientDisconnect:
             status = status or CLIENT_CLOSED_REQUEST
         except asyncio.CancelledError:  # by the server, which is stopping and has waited for the grace period
             if not status:
                 error = StoppingError("The service is stopping. Send the request again.")
-                await problem_response(scope, error)(scope, receive, send_with_id)
+                await problem_response(scope, error)(scope, receive, send_with_headers)
         except Exception as error:
             if status:
                 logger.exception("response interrupted")
                 raise  # a started response cannot be replaced; the server closes the connection
-            await problem_response(scope, error)(scope, receive, send_with_id)
+            await problem_response(scope, error)(scope, receive, send_with_headers)
         finally:
             _note(scope, status, time.perf_counter() - started)
 

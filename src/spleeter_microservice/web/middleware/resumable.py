@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 UPLOADS_PATH = "/v1/uploads"
 PROTOCOL_VERSION = "1.0.0"
@@ -32,14 +32,7 @@ class ResumableProtocol:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request; other paths, and the lifespan, pass through."""
-        if scope["type"] != "http" or not is_resumable(scope):
-            await self.app(scope, receive, send)
-            return
-
-        async def send_with_version(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["Tus-Resumable"] = PROTOCOL_VERSION
-            await send(message)
-
-        scope["method"] = Headers(scope=scope).get(METHOD_OVERRIDE, scope["method"]).upper()
-        await self.app(scope, receive, send_with_version)
+        if scope["type"] == "http" and is_resumable(scope):
+            scope["state"]["headers"]["Tus-Resumable"] = PROTOCOL_VERSION
+            scope["method"] = Headers(scope=scope).get(METHOD_OVERRIDE, scope["method"]).upper()
+        await self.app(scope, receive, send)
