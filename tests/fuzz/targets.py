@@ -36,8 +36,8 @@ from spleeter_microservice.sandbox import framing, messages
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture, read_configuration
 from spleeter_microservice.settings import Settings, variables
 from spleeter_microservice.web.downloads.conditional import is_known, requested_part
+from spleeter_microservice.web.submit.bodies import from_form, from_json
 from spleeter_microservice.web.submit.file_name import displayed_name
-from spleeter_microservice.web.submit.options import from_form, from_json
 from spleeter_microservice.web.uploads.headers import checksum, file_name, partial_uploads
 from tests.fuzz import seeds
 from tests.support import forms

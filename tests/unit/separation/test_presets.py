@@ -15,7 +15,7 @@ from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.presets import PRESETS, with_preset
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.storage.buckets import Buckets
-from spleeter_microservice.web.submit.options import from_json
+from spleeter_microservice.web.submit.bodies import from_json
 
 
 def sent(**values: Any) -> dict[str, Any]:

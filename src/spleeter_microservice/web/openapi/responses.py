@@ -7,7 +7,8 @@ from typing import Any
 
 from spleeter_microservice import errors
 from spleeter_microservice.web.problem_handler import MEDIA_TYPE, title_of
-from spleeter_microservice.web.submit.options import NOT_IN_FORMS, SubmissionForm
+from spleeter_microservice.web.submit.bodies import NOT_IN_FORMS
+from spleeter_microservice.web.submit.options import SubmissionForm
 
 Answers = dict[int | str, dict[str, Any]]
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -18,7 +16,6 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
-    TypeAdapter,
     ValidationError,
     WithJsonSchema,
     create_model,
@@ -35,7 +32,6 @@ from spleeter_microservice.separation.mixes import (
     MIX_NAME,
     MOST_MIXES,
     check_mixes,
-    read_mixes,
 )
 from spleeter_microservice.separation.options import Option, SeparationOptions
 from spleeter_microservice.separation.presets import with_preset
@@ -46,8 +42,6 @@ from spleeter_microservice.web.separations.schemas import HTTP_OPTIONS
 from spleeter_microservice.web.services import ApiConfig
 from spleeter_microservice.web.uploads.headers import upload_id
 
-NOT_IN_FORMS = ("source_url", "upload", "separation", "example")
-"""Fields that name the song, instead of a file in a form."""
 _BY_STEM_COUNT = CATALOGUE.by_stem_count()
 if TYPE_CHECKING:
     StemCount = int
@@ -210,6 +204,22 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
         examples=[24],
     )
 
+    @classmethod
+    def validated(cls, values: Mapping[str, Any]) -> SubmissionForm:
+        """Return the submission with these fields, and with those that its preset stands for.
+
+        Raises:
+            InvalidFieldsError: if fields are unknown or wrong.
+        """
+        try:
+            form: SubmissionForm = cls.model_validate(with_preset(values))
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False)
+            for item in found:
+                item["loc"] = tuple(part for part in item["loc"] if part not in _KINDS)
+            raise invalid_fields(found) from error
+        return form
+
     def check(self, config: ApiConfig, policy: UrlPolicy, buckets: Buckets, tenant: str) -> None:
         """Check the fields that depend on each other or on the operator's settings.
 
@@ -219,21 +229,21 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
         """
         hours = config.max_retention / timedelta(hours=1)
         if self.retention_hours is not None and self.retention_hours > hours:
-            _refuse("retention_hours", f"At most {hours:g} hours are allowed here.")
+            refuse("retention_hours", f"At most {hours:g} hours are allowed here.")
         self._check_model()
         try:
             JobOptions(**self._chosen).check_together()
         except errors.ConfigurationError as error:
             raise errors.InvalidFieldsError(error.fields) from error
         if self.callback_url is not None and not config.signing_webhooks:
-            _refuse(
+            refuse(
                 "callback_url",
                 "Webhooks are disabled until the operator sets SPLEETER_WEBHOOK_SECRET. Poll instead.",
             )
         destination = self.destination_url
         is_bucket = isinstance(destination, str) and is_bucket_url(destination)
         if destination is not None and not is_bucket and not config.destination_urls:
-            _refuse(
+            refuse(
                 "destination_url",
                 "Only buckets are written to, such as s3://bucket/folder, until the operator sets "
                 "SPLEETER_DESTINATION_URLS. Name one, or download the stems.",
@@ -251,9 +261,9 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
             return
         model, sent = CATALOGUE.resolve(self.model), self.model_fields_set
         if "stems" in sent and self.stems != len(model.entry.stems):
-            _refuse("stems", f"The model {model.name} makes {len(model.entry.stems)} stems. Leave this out.")
+            refuse("stems", f"The model {model.name} makes {len(model.entry.stems)} stems. Leave this out.")
         if "bandwidth" in sent and {self.bandwidth, model.bandwidth} == {"official", "16kHz"}:
-            _refuse("bandwidth", f"The model {model.name} has another bandwidth. Leave this out.")
+            refuse("bandwidth", f"The model {model.name} has another bandwidth. Leave this out.")
 
     def retention(self, config: ApiConfig) -> timedelta:
         """Return how long everything is kept after the job's end."""
@@ -306,7 +316,7 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
         destination = self.destination_url
         if isinstance(destination, str) and not is_bucket_url(destination):
             if len(names) > 1:
-                _refuse(
+                refuse(
                     "destination_url",
                     f"One address takes one file, but there will be {', '.join(names)}. Send an object with "
                     "an address for each, choose one with only, or name a folder in a bucket.",
@@ -314,7 +324,7 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
             return {names[0]: destination}
         for name in destination if isinstance(destination, dict) else ():
             if name not in names:
-                _refuse("destination_url", f"There will be {', '.join(names)}, but no {name}.")
+                refuse("destination_url", f"There will be {', '.join(names)}, but no {name}.")
         return destination
 
 
@@ -346,132 +356,10 @@ def _refusing(field: str) -> Iterator[None]:
         raise errors.InvalidFieldsError(error.fields or {field: str(error)}) from error
 
 
-def _refuse(field: str, reason: str) -> NoReturn:
+def refuse(field: str, reason: str) -> NoReturn:
+    """Refuse a field.
+
+    Raises:
+        InvalidFieldsError: always.
+    """
     raise errors.InvalidFieldsError({field: reason})
-
-
-def from_json(body: bytes) -> SubmissionForm:
-    """Read a submission in JSON, which has the address of the song or of a resumable upload.
-
-    Raises:
-        MalformedRequestError: if it is not a JSON object.
-        InvalidFieldsError: if fields are missing, unknown or wrong.
-    """
-    values = _parsed(body)
-    if not isinstance(values, dict):
-        raise errors.MalformedRequestError("The body must be a JSON object.")
-    named = [name for name in NOT_IN_FORMS if values.get(name) not in (None, False)]
-    if not named:
-        _refuse(
-            "source_url",
-            "Set this to the song's address, upload to that of a resumable upload or separation to the id of "
-            "an earlier one, or send the song in a multipart form.",
-        )
-    if len(named) > 1:
-        _refuse(named[1], f"Send only one of {', '.join(NOT_IN_FORMS)}.")
-    return _validated(values)
-
-
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
-_SWITCH = TypeAdapter(bool)
-_OMITTED = ("", "null")  # what pages send for an empty control, and scripts for a missing value
-
-
-def _reader(schema: Mapping[str, Any]) -> Callable[[str], Any]:
-    """Return a function that reads the text of a field in the spellings of plain HTML forms.
-
-    It returns what it does not understand unchanged, for the validation to refuse.
-    """
-    kind = schema.get("anyOf", [schema])[0]
-    if "oneOf" in kind:  # a text or an object
-        return lambda text: _object(text) if text.startswith("{") else text
-    if kind["type"] == "array":
-        read = _reader(kind["items"])
-        return lambda text: [read(part.strip()) for part in text.split(",") if part.strip()]
-    if kind["type"] == "string":
-        choices = {choice.lower(): choice for choice in kind.get("enum", ())}
-        return lambda text: choices.get(text.lower(), text)
-    return {"boolean": _switch, "integer": _number, "number": _number, "object": _object}[kind["type"]]
-
-
-def _switch(text: str) -> bool | str:
-    try:
-        return _SWITCH.validate_python(text)
-    except ValidationError:
-        return text
-
-
-def _number(text: str) -> float | str:
-    if not _NUMBER.fullmatch(text):
-        return text
-    number = float(text)
-    return int(number) if number.is_integer() else number
-
-
-def _mixes(text: str) -> Any:
-    return _object(text) if text.startswith("{") else read_mixes(text)
-
-
-def _object(text: str) -> Any:
-    try:
-        return _parsed(text)
-    except errors.MalformedRequestError:
-        return text
-
-
-_READERS = {
-    name: _reader(schema) for name, schema in SubmissionForm.model_json_schema()["properties"].items()
-} | {"mixes": _mixes, "video": _mixes}
-
-
-def from_form(fields: Iterable[tuple[str, str]]) -> SubmissionForm:
-    """Read a submission from the fields of a form; empty fields count as left out.
-
-    Args:
-        fields: names and texts of all fields but the file.
-
-    Raises:
-        InvalidFieldsError: if fields are unknown, wrong or duplicate.
-    """
-    values: dict[str, Any] = {}
-    for name, text in fields:
-        if name in NOT_IN_FORMS:
-            _refuse(name, "Send either a file in a form, or this as JSON.")
-        if text.strip() in _OMITTED:
-            continue
-        value = _READERS.get(name, str)(text.strip())
-        if isinstance(value, list) and isinstance(values.get(name), list):
-            values[name] += value
-        elif (
-            name in ("mixes", "video")
-            and isinstance(value, dict)
-            and not value.keys() & values.get(name, {}).keys()
-        ):
-            values[name] = values.get(name, {}) | value
-        elif name in values:
-            _refuse(name, "The field is sent twice.")
-        else:
-            values[name] = value
-    return _validated(values)
-
-
-def _parsed(text: str | bytes) -> Any:
-    try:
-        return json.loads(text, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        raise errors.MalformedRequestError("The body is not JSON.") from error
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _validated(values: Mapping[str, Any]) -> SubmissionForm:
-    try:
-        form: SubmissionForm = SubmissionForm.model_validate(with_preset(values))
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
-        for item in found:
-            item["loc"] = tuple(part for part in item["loc"] if part not in _KINDS)
-        raise invalid_fields(found) from error
-    return form

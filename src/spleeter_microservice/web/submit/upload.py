@@ -24,9 +24,10 @@ from spleeter_microservice.storage.streams import file_blocks
 from spleeter_microservice.web.audit import record
 from spleeter_microservice.web.disconnection import while_connected
 from spleeter_microservice.web.services import ApiConfig, Services
+from spleeter_microservice.web.submit.bodies import from_form, from_json
 from spleeter_microservice.web.submit.file_name import best_name, displayed_name
 from spleeter_microservice.web.submit.multipart import Write, read_form
-from spleeter_microservice.web.submit.options import SubmissionForm, from_form, from_json
+from spleeter_microservice.web.submit.options import SubmissionForm
 from spleeter_microservice.web.submit.spool import SpooledFile
 from spleeter_microservice.web.uploads.headers import file_name
 

@@ -21,7 +21,8 @@ from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.storage.buckets import Buckets
 from spleeter_microservice.web.services import ApiConfig
-from spleeter_microservice.web.submit.options import SubmissionForm, from_form, from_json
+from spleeter_microservice.web.submit.bodies import from_form, from_json
+from spleeter_microservice.web.submit.options import SubmissionForm
 
 CONFIG = replace(api_config(Settings()), signing_webhooks=True)
 MODEL = RegisteredModel("4stems", ("vocals", "drums", "bass", "other"), True)
