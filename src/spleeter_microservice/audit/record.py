@@ -20,8 +20,8 @@ MAXIMUM_TEXT = 500  # characters; longer texts are cut
 MAXIMUM_LINE = 256 << 10  # bytes; no record is as long
 
 
-class DescribedEnum(StrEnum):
-    """An enumeration of strings, each with its meaning."""
+class Action(StrEnum):
+    """Something that was done or attempted, with its meaning."""
 
     meaning: str
 
@@ -31,10 +31,6 @@ class DescribedEnum(StrEnum):
         member._value_ = value
         member.meaning = meaning
         return member
-
-
-class Action(DescribedEnum):
-    """Something that was done or attempted."""
 
     SERVICE_STARTED = "service.started", "`serve` started the service on a machine."
     SERVICE_STOPPED = "service.stopped", "`serve` stopped the service on a machine."
