@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-NODE_PACKAGES := $(VENV)/openid/installed $(VENV)/tus/installed
+NODE_PACKAGES := $(VENV)/azurite/installed $(VENV)/openid/installed $(VENV)/tus/installed
 PAGE := src/spleeter_microservice/web/static/index.html
 
 .DEFAULT_GOAL := help

@@ -234,6 +234,7 @@ def make(target: str, arguments: str = "") -> list[str]:
         ".venv/installed",
         ".venv/installed-dev",
         ".venv/installed-train",
+        ".venv/azurite/installed",
         ".venv/openid/installed",
         ".venv/tus/installed",
     )

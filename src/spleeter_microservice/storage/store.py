@@ -7,6 +7,7 @@ their size. Keys are paths without a leading slash, ``separations/ID/vocals.wav`
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import logging
 import math
@@ -62,6 +63,8 @@ _FULL = re.compile(
 # The cause of a failed connection is only in the error's details: UnknownIssuer, "Connection refused".
 _CAUSE = re.compile(r'(?:message|error): "(.+)"|InvalidCertificate\(\s*(\w+)')
 _STAGED = re.compile(r".+#\d+")  # temporary name of a file that LocalStore is writing
+# Before Python 3.13, a thread of the client that is about to finish a request aborts a process that ends.
+atexit.register(time.sleep, 0.05)
 
 
 class ObjectStream:
@@ -318,6 +321,8 @@ class Storage:
         """
         if not isinstance(self._store, S3Store | GCSStore | AzureStore):
             return None
+        if isinstance(self._store, AzureStore):
+            method = "GET"  # it allows HEAD, too; for HEAD alone, the client signs no right at all
         try:
             async with asyncio.timeout(self.deadlines.answer):
                 return [*await obstore.sign_async(self._store, method, keys, lifetime)]
@@ -336,7 +341,11 @@ class Storage:
                 yield _described(found)
             async with self._translated_errors(prefix or "", "list", self.deadlines.answer):
                 await self._check_folder()
-                batch = await anext(batches, None)
+                # A list dropped before its answer panics the client's threads, which then refuse requests.
+                answer = asyncio.ensure_future(anext(batches, None))
+                answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+                await asyncio.wait({answer})
+                batch = answer.result()
 
     async def remove_unfinished(self, before: datetime) -> int:
         """Remove files that killed writers left in a local directory, if unchanged since ``before``.
