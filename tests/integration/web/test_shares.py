@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from spleeter_microservice.access.shares import Share
+from spleeter_microservice.access.signed_urls import SignedUrls
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.outgoing.client import Outgoing
 from spleeter_microservice.outgoing.inner_targets import InnerTarget
@@ -35,7 +36,10 @@ ENOUGH = bytes(16 << 20)  # more than the system's buffers hold
 def services(database: Database, fleet: WorkerRegistry, tmp_path: Path) -> Services:
     policy = UrlPolicy(ports=frozenset(range(1, 65536)), inner=(InnerTarget(ip_network("127.0.0.1")),))
     few = shares(max_uploads=3, max_fetches=2, max_downloads=2, max_event_streams=2)
-    plain = build_services(database, tmp_path, fleet, outgoing=Outgoing(policy), url_policy=policy)
+    signing = SignedUrls([b"a key of this test, and of no other one"])
+    plain = build_services(
+        database, tmp_path, fleet, outgoing=Outgoing(policy), url_policy=policy, signed_urls=signing
+    )
     return replace(plain, shares=few)
 
 
@@ -47,6 +51,7 @@ def services(database: Database, fleet: WorkerRegistry, tmp_path: Path) -> Servi
         (Share.EVENT_STREAMS, "GET {queued}/events", "too-many-streams"),
         (Share.DOWNLOADS, "GET {done}/stems/vocals", "too-many-downloads"),
         (Share.DOWNLOADS, "GET {done}/archive", "too-many-downloads"),
+        (Share.DOWNLOADS, "GET {signed}", "too-many-downloads"),
         (Share.DOWNLOADS, "POST /separate", "too-many-downloads"),
     ],
 )
@@ -73,12 +78,13 @@ async def test_a_tenant_has_no_more_than_its_share(
 
     paths = {"done": await submit(ann, 1)}
     await player.separate(ENOUGH)
+    paths["signed"] = (await ann.get(paths["done"])).json()["stems"][0]["signed_url"]
     paths["queued"] = await submit(ann, 2)
     released = Event()
     with serving(stall(song(), released)) as origin:
         url = json.dumps({"source_url": origin.url}).encode()
         body = b""
-        fields: dict[str, object] = {"X_API_KEY": ann.headers["x-api-key"]}
+        fields: dict[str, object] = {"X_API_KEY": ann.headers["x-api-key"]} if "signed" not in call else {}
         if share is Share.FETCHES:
             body, fields = url, fields | {"Content_Type": "application/json", "Content_Length": len(url)}
         elif call.startswith("POST"):
