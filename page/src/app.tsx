@@ -16,7 +16,8 @@ import { SongView } from "./player/song-view";
 import { SongList } from "./songs/list";
 import { connected, deleted, failure, isOpen, shown, songs, undo } from "./songs/songs";
 import { Work } from "./songs/work";
-import { choose, duration, language, LANGUAGES, words, type Language } from "./text/language";
+import { choose, duration, language, LANGUAGES, percent, words, type Language } from "./text/language";
+import { uploads } from "./upload/uploads";
 
 const help = createRef<HTMLDialogElement>();
 
@@ -34,8 +35,9 @@ export function App(): JSX.Element {
     return () => removeEventListener("keydown", key);
   }, []);
   useEffect(() => {
-    document.title = shown.value?.state === "running" ? `${Math.round(100 * shown.value.progress)} % · ${words.value.title}` : words.value.title;
-  }, [shown.value, language.value]);
+    const share = shown.value?.state === "running" ? shown.value.progress : uploads.value.find(({ state }) => state === "sending")?.share;
+    document.title = share === undefined ? words.value.title : `${percent(share)} · ${words.value.title}`;
+  }, [shown.value, uploads.value, language.value]);
   const song = shown.value;
   const warnings = health.value?.warnings ?? [];
   return (
@@ -45,7 +47,7 @@ export function App(): JSX.Element {
       <Waits />
       {failure.value && hasKey.value && (
         <p class="notice bad" id="problem" role="alert">
-          {failure.value.message}
+          {failure.value.text}
           <IconButton name="close" label={words.value.help.close} onClick={() => (failure.value = null)} />
         </p>
       )}

@@ -2,6 +2,7 @@ import { render } from "preact";
 
 import { findKey } from "./api/client";
 import { App } from "./app";
+import { watchLimits } from "./bring/choices";
 import { watchService } from "./bring/service";
 import "./look/page.css";
 import { Engine } from "./player/engine";
@@ -12,6 +13,7 @@ import { goOn } from "./upload/uploads";
 
 findKey();
 watchService();
+watchLimits();
 followKey();
 void goOn();
 onDone((song) => {

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from spleeter_microservice.access import principal
 from spleeter_microservice.access.keys import ApiKeys
 from spleeter_microservice.jobs.claims import Claim, Failure
 from spleeter_microservice.jobs.job import JobOptions, Result
@@ -75,6 +76,10 @@ async def any_jobs(services: Services) -> bool:
     return bool((await services.repository.page("ann")).jobs)
 
 
+async def one_job(services: Services) -> bool:
+    return len((await services.repository.page("ann")).jobs) == 1
+
+
 async def no_jobs(services: Services) -> bool:
     return not await any_jobs(services)
 
@@ -111,8 +116,9 @@ async def test_a_song_is_uploaded_followed_and_saved(
     claim = await the_claim(services, player)
     await player.claims.progress(claim, 0.42)
     await page.shows(".row .status", "Separating: 42%")
-    assert await page.run("return document.querySelector('.row progress').value") == pytest.approx(0.42)
-    assert await page.run("return document.title") == "42 % · Stems"
+    bar = await page.run("return [...document.querySelectorAll('.row progress')].map(one => one.value)")
+    assert bar == [1, pytest.approx(0.42), pytest.approx(1 + 2 * 0.42)]  # sent, separated, and both
+    assert await page.run("return document.title") == "42% · Stems"
     await finish(services, player, claim)
     await page.shows("#song-title", "My Song.wav")
     await page.shows("#model", "Separated by 2stems")
@@ -158,6 +164,58 @@ async def test_a_preset_chooses_everything_at_once(
     options = (await services.repository.page("ann")).jobs[0].options
     assert options.preset == "karaoke"
     assert options.mixes == {"karaoke": "instrumental"}
+
+
+async def test_mixes_are_checked_ordered_and_listed(
+    page: Browser, services: Services, player: Player, song_file: Path
+) -> None:
+    await page.click("input[name=stems][value='4']")
+    await page.click(".choices details summary")
+    await page.click(".chip:nth-child(2)")
+    await page.type("#own-mix", "sing=instrumental+vocalz@-9dB")
+    await page.shows("#own-mix-note", "There is no stem called vocalz. There are vocals, drums, bass, other.")
+    assert await page.run("return document.querySelector('.extra button').disabled")
+    await picture(page, "mixes")
+    await page.run("document.querySelector('#own-mix').value = ''")
+    await page.type("#own-mix", "sing=instrumental+vocals@-9dB")
+    await page.click(".extra button")
+    await page.shows(".chip:last-child", "Sing")
+    await send(page, song_file)
+    await page.shows(".row .status", "Waiting: yours is next")
+    claim = await the_claim(services, player)
+    assert claim.job.options.mixes == {"no_drums": "vocals+bass+other", "sing": "instrumental+vocals@-9dB"}
+    await player.publish(claim)
+    await page.shows(".mixes", "Without drums")
+
+
+async def test_the_example_is_brought_by_the_service_and_only_once(
+    browser: Browser, services: Services, address: str, key: str, player: Player
+) -> None:
+    folder = services.config.models / "2stems" / "files-1"
+    folder.mkdir(parents=True)
+    (folder / "example.mp3").write_bytes(song(1))
+    await browser.look(1440)
+    await browser.open("about:blank")
+    await browser.open(f"{address}/#key={key}")
+    for again in (False, True):
+        await browser.shows("#example", "No song at hand? Hear an example")
+        await browser.click("#example")
+        await browser.until("document.querySelector('.row.selected')")
+        if not again:
+            await player.separate()
+        await browser.shows("#song-title", "example.mp3")
+        assert await browser.run("return document.querySelectorAll('.row').length") == 1
+        await browser.run("history.replaceState(null, '', location.pathname); location.reload()")
+
+
+async def test_a_key_that_may_only_read_cannot_bring_songs(
+    browser: Browser, services: Services, address: str
+) -> None:
+    key, _ = await services.keys.create("ann", frozenset({principal.Scope.READ}))
+    await browser.open("about:blank")
+    await browser.open(f"{address}/#key={key}")
+    await browser.shows(".zone", "Your key may listen, but not bring songs.")
+    assert await browser.run("return document.querySelector('#file').disabled")
 
 
 async def test_anomalies_and_warnings_are_shown_for_what_they_are(
@@ -216,19 +274,27 @@ async def test_a_refused_song_says_what_to_do_and_is_tried_again(
     page: Browser, services: Services, player: Player, song_file: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "text.wav").write_bytes(b"not a song " * 20)
-    (tmp_path / "empty.wav").write_bytes(b"")
-    await send(page, tmp_path / "text.wav", tmp_path / "empty.wav")
+    (tmp_path / "notes.txt").write_bytes(b"no song")
+    await send(page, tmp_path / "text.wav", tmp_path / "notes.txt")
     await page.shows(".upload:nth-child(1) .status", "not in a known audio format")
-    await page.shows(".upload:nth-child(2) .status", "The file is empty. Choose another one.")
+    await page.shows(
+        ".upload:nth-child(2) .status", "This does not look like sound. Choose a song or a film."
+    )
     await page.click(".upload:nth-child(1) summary")
     await page.shows(".upload:nth-child(1) pre", "/problems/")
     await picture(page, "refused")
-    await page.click(".upload:nth-child(2) [aria-label=Cancel]")
-    await page.click(".upload:nth-child(1) [aria-label=Cancel]")
+    await page.click(".upload:nth-child(2) [aria-label='Remove from the list']")
+    await page.click(".upload:nth-child(1) [aria-label='Remove from the list']")
     await send(page, song_file)
     await player.fail(await the_claim(services, player), Failure("truncated-audio", "It ends too early."))
     await page.shows(".row .status", "It ends too early.")
-    await page.shows(".work", "No stems were made. Send the song again, or try another copy of it.")
+    await page.shows(".work", "No stems were made. Try again, or bring another copy of the song.")
+    await page.click("#again")
+    await page.shows(".row .status", "Waiting: yours is next")
+    await eventually(lambda: one_job(services), within=PATIENCE)
+    await finish(services, player, await player.claim())
+    await page.shows("#song-title", "My Song.wav")
+    assert await page.run("return document.querySelectorAll('.row').length") == 1
 
 
 async def test_a_wrong_key_is_reported_and_a_right_one_is_taken(

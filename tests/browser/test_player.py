@@ -283,6 +283,12 @@ async def test_a_saved_mix_equals_the_service_s(
     assert np.abs(found.astype(int) - wanted).max() <= 2  # each stem was rounded before
 
 
+async def test_the_example_plays_by_itself(page: Browser) -> None:
+    await page.click("#example")
+    await page.until("stems.engine.value?.playing && stems.engine.value.level() > 0.001")
+    await page.shows("#song-title", "example.mp3")
+
+
 DECODED = """
 (async () => {
     const headers = { 'X-API-KEY': sessionStorage.getItem('stems-key') };

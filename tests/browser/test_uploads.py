@@ -22,6 +22,11 @@ from tests.support.web_service import ALL, served, song
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
+DRAWN = """(() => {
+    const { width, height } = document.querySelector('.sketch');
+    const colours = document.querySelector('.sketch').getContext('2d').getImageData(0, 0, width, height).data;
+    return colours.some(value => value > 0);
+})()"""
 PIECE = 8 << 20
 """Bytes that the page sends with a request."""
 
@@ -121,7 +126,9 @@ async def test_a_song_goes_on_after_a_pause_and_after_a_reload(
     await half_sent(page, gate, long_song)
     await page.click(".upload [aria-label=Pause]")
     await page.shows(".upload .status", "Paused")
-    await page.click(".upload button.quiet")
+    await page.shows(".upload small", "1:00 · 9 MB")
+    await page.until(DRAWN)
+    await page.click(".upload [aria-label='Go on']")
     await second_piece(gate, 2)
     await page.run("location.reload()")
     await second_piece(gate, 3)
@@ -176,9 +183,10 @@ async def test_a_song_waits_until_the_rate_of_requests_allows_it(
 async def test_a_song_that_has_become_too_large_is_refused_with_the_limit(
     page: Browser, services: Services, gate: Gate, long_song: Path
 ) -> None:
+    await half_sent(page, gate, long_song)
     config = replace(services.config, max_file_bytes=1 << 20)
     gate.app.state.services = replace(services, config=config)
-    await page.type("#file", str(long_song))
+    gate.opened.set()
     await page.shows(".upload .status", "The file is larger than the limit of 1048576 bytes.")
     await page.click(".upload summary")
     await page.shows(".upload pre", "413")

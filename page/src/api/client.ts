@@ -68,11 +68,18 @@ export class Problem extends Error {
   readonly at = Date.now();
 
   constructor(document: ProblemDocument, wait: string | null | undefined = null) {
-    super(document.status === 401 ? words.value.key.wrong : words.value.problem.told(document.type ?? "", document.detail ?? document.title ?? words.value.problem.odd));
+    super(document.detail ?? document.title);
     this.document = document;
     this.status = document.status ?? 0;
     this.type = document.type ?? "";
     this.wait = Number(wait ?? 0) || 0;
+  }
+
+  /** What is wrong, in the page's language as far as it knows the problem. */
+  get text(): string {
+    const says = words.value.problem;
+    if (this.status === 0) return says.unreachable;
+    return this.status === 401 ? words.value.key.wrong : says.told(this.type, this.message || says.odd);
   }
 
   /** Whether the same call may succeed later. */
@@ -96,7 +103,7 @@ export async function call(path: string, options: RequestInit = {}): Promise<Res
     response = await fetch(path, { ...options, headers });
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new Problem({ status: 0, detail: words.value.problem.unreachable });
+    throw new Problem({});
   }
   if (response.ok) return response;
   const problem = await problemOf(response);

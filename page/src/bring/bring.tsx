@@ -8,17 +8,19 @@ import { hasKey, Problem } from "../api/client";
 import { Icon } from "../look/icons";
 import { failure } from "../songs/songs";
 import { duration, kilohertz, stemName, words } from "../text/language";
-import { bring, fetchFrom } from "../upload/uploads";
-import { choices, choose, fitting, LEVELS, LOSSY, RATES } from "./choices";
+import { bring, fetchFrom, hearExample } from "../upload/uploads";
+import { bitrates, choices, choose, fitting, LEVELS, mixing, model, RATES } from "./choices";
+import { MixChoice } from "./mix-choice";
 import { byCount, limits, models, presets } from "./service";
 
 /** `small` while a song is shown: the choices stay folded until they are wanted. */
 export function Bring({ small }: { small: boolean }): JSX.Element {
   const says = words.value.bring;
-  const seconds = limits.value?.estimate?.estimated_seconds;
+  const seconds = limits.value ? (limits.value.estimate?.estimated_seconds ?? null) : undefined; // null if nothing was measured
   const over = useSignal(false);
   const input = useRef<HTMLInputElement>(null);
-  const take = (files: Iterable<File> | null | undefined): void => void (files && bring([...files]));
+  const allowed = hasKey.value && (limits.value?.scopes.includes("separate") ?? true);
+  const take = (files: Iterable<File> | null | undefined): void => void (files && allowed && bring([...files]));
   useEffect(() => {
     const paste = (event: ClipboardEvent): void => take(event.clipboardData?.files);
     addEventListener("paste", paste);
@@ -44,7 +46,7 @@ export function Bring({ small }: { small: boolean }): JSX.Element {
           id="file"
           type="file"
           multiple
-          disabled={!hasKey.value}
+          disabled={!allowed}
           onChange={(event) => {
             take(event.currentTarget.files);
             event.currentTarget.value = "";
@@ -52,12 +54,34 @@ export function Bring({ small }: { small: boolean }): JSX.Element {
         />
         <Icon name="add" />
         <strong>{over.value ? says.now : says.zone}</strong>
-        <small>{seconds ? says.speed(duration(seconds)) : ""}</small>
+        {!allowed && <small>{says.notAllowed}</small>}
+        {allowed && seconds !== null && <small>{seconds && says.speed(duration(seconds))}</small>}
         <small>{limits.value && says.kept(limits.value.retention_hours.default)}</small>
       </label>
+      {limits.value?.example && allowed && !small && <Example />}
       {limits.value?.source_url && <Address />}
       <Choices small={small} />
     </section>
+  );
+}
+
+/** The song that the service brings itself, to hear what this page does. */
+function Example(): JSX.Element {
+  const busy = useSignal(false);
+  const go = async (): Promise<void> => {
+    busy.value = true;
+    try {
+      await hearExample();
+    } catch (error) {
+      failure.value = error instanceof Problem ? error : null;
+    } finally {
+      busy.value = false;
+    }
+  };
+  return (
+    <button type="button" id="example" class="quiet" disabled={busy.value} onClick={() => void go()}>
+      <Icon name="play" /> {words.value.bring.example}
+    </button>
   );
 }
 
@@ -122,12 +146,15 @@ function PresetCard({ name, title, purpose }: { name: string | null; title: stri
 function Custom(): JSX.Element {
   const says = words.value.bring;
   const chosen = choices.value;
+  const formats = (limits.value?.formats ?? []).filter(({ codec }) => fitting(codec, chosen.stems));
+  const format = formats.find(({ codec }) => codec === chosen.codec) ?? formats[0];
+  const rates = bitrates(format);
   return (
     <>
       <fieldset class="counts" aria-label={says.model}>
         {byCount(models.value).map(({ count, model, stems }) => (
           <label key={count} class="card" data-count={count}>
-            <input type="radio" name="stems" value={count} checked={chosen.stems === count} disabled={!model} onChange={() => choose({ stems: count })} />
+            <input type="radio" name="stems" value={count} checked={chosen.stems === count} disabled={!model} onChange={() => choose({ stems: count, mixes: {} })} />
             <strong>{says.stems(count)}</strong>
             <span>{stems.map(stemName).join(", ")}</span>
             {!model && <small class="label">{says.notInstalled}</small>}
@@ -148,19 +175,15 @@ function Custom(): JSX.Element {
           </label>
           <label>
             {says.format}
-            <select id="codec" value={chosen.codec} onChange={(event) => choose({ codec: event.currentTarget.value })}>
-              {(limits.value?.codecs ?? ["wav"]).filter((codec) => fitting(codec, chosen.stems)).map((codec) => (
-                <option key={codec} value={codec}>{codec.toUpperCase()}</option>
-              ))}
+            <select id="codec" value={format?.codec} onChange={(event) => choose({ codec: event.currentTarget.value, bitrate: null })}>
+              {formats.map(({ codec, title }) => <option key={codec} value={codec}>{title}</option>)}
             </select>
           </label>
-          {LOSSY.has(chosen.codec) && (
+          {rates.length > 0 && (
             <label>
               {says.bitrate}
-              <select value={chosen.bitrate} onChange={(event) => choose({ bitrate: event.currentTarget.value })}>
-                {["128k", "192k", "256k", "320k"].map((rate) => (
-                  <option key={rate} value={rate}>{rate.replace("k", " kbit/s")}</option>
-                ))}
+              <select id="bitrate" value={chosen.bitrate ?? format?.bitrates?.default} onChange={(event) => choose({ bitrate: event.currentTarget.value })}>
+                {rates.map((rate) => <option key={rate} value={`${rate}k`}>{rate} kbit/s</option>)}
               </select>
             </label>
           )}
@@ -177,6 +200,7 @@ function Custom(): JSX.Element {
             </select>
           </label>
         </div>
+        {model.value && mixing(chosen.codec) && <MixChoice stems={model.value.stems} />}
       </details>
     </>
   );

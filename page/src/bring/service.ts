@@ -2,7 +2,7 @@
 
 import { computed, effect, signal } from "@preact/signals";
 
-import { getJson, hasKey, Problem } from "../api/client";
+import { getJson, hasKey, patiently, Problem } from "../api/client";
 import type { Health, Limits, Model, Preset } from "../api/types";
 import { failure } from "../songs/songs";
 
@@ -18,7 +18,16 @@ export const state = computed<"ready" | "starting" | "down">(() => {
   return health.value.status === "unavailable" ? "down" : "ready";
 });
 
-/** Looks at the service now and then, and at the key's limits whenever there is a key. */
+let [asked, answered] = [0, 0];
+
+/** Asks what the key may send, and how long a model takes. */
+export async function loadLimits(model?: string, ask = patiently): Promise<void> {
+  const mine = (asked += 1);
+  const found = (await (await ask(`v1/limits?seconds=${USUAL}${model ? `&model=${encodeURIComponent(model)}` : ""}`)).json()) as Limits;
+  if (mine > answered) [answered, limits.value] = [mine, found];
+}
+
+/** Looks at the service now and then, and at its models and presets whenever there is a key. */
 export function watchService(): void {
   const look = async (): Promise<void> => {
     try {
@@ -31,9 +40,8 @@ export function watchService(): void {
   window.setInterval(() => void look(), 30_000);
   effect(() => {
     if (!hasKey.value) return;
-    const list = getJson<{ models: Model[] }>("v1/models");
-    Promise.all([getJson<Limits>(`v1/limits?seconds=${USUAL}`), list, getJson<{ presets: Preset[] }>("v1/presets")]).then(
-      ([found, { models: known }, { presets: offered }]) => ([limits.value, models.value, presets.value] = [found, known, offered]),
+    Promise.all([getJson<{ models: Model[] }>("v1/models"), getJson<{ presets: Preset[] }>("v1/presets")]).then(
+      ([{ models: known }, { presets: offered }]) => ([models.value, presets.value] = [known, offered]),
       (error: unknown) => error instanceof Problem && (failure.value = error),
     );
   });

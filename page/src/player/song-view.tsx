@@ -8,12 +8,12 @@ import { download, getJson, Problem } from "../api/client";
 import type { Measurements, Separation, StemFile } from "../api/types";
 import { models } from "../bring/service";
 import { Icon } from "../look/icons";
-import { failure, isOpen, put, remove, type Song } from "../songs/songs";
+import { failure, isOpen, put, remove, startsWith, type Song } from "../songs/songs";
 import { Progress } from "../songs/work";
 import { bytes, clock, percent, stemName, until, words } from "../text/language";
 import { announce } from "./media-session";
 import { expression } from "./mixer";
-import { begin, duration, names, stemsOf, strips, view } from "./player";
+import { begin, duration, names, stemsOf, strips, toggle, view } from "./player";
 import { described, mixable, saveMix } from "./save-mix";
 import { StemRow } from "./stem-row";
 import { Bends, Transport } from "./transport";
@@ -22,6 +22,11 @@ export function SongView({ song }: { song: Song }): JSX.Element {
   const says = words.value.player;
   const preview = song.preview ?? null;
   useEffect(() => begin(song), [song.id, stemsOf(song).join()]);
+  useEffect(() => {
+    if (!preview || startsWith.value !== song.id) return;
+    startsWith.value = null;
+    toggle(preview);
+  }, [song.id, preview === null]);
   useEffect(() => announce(song.input.name, preview), [song.id, preview === null]);
   useEffect(() => {
     if (song.measurements === undefined) void getJson<Separation>(song.url).then(put, () => undefined);

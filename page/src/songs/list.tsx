@@ -5,12 +5,13 @@ import { useEffect, useRef } from "preact/hooks";
 import type { JSX } from "preact";
 
 import { IconButton } from "../look/icons";
-import { ago, duration, percent, when, words } from "../text/language";
-import { cancel, pause, resume, uploads, type Upload } from "../upload/uploads";
+import { ago, duration, when, words } from "../text/language";
+import { UploadRow } from "../upload/upload-row";
+import { uploads } from "../upload/uploads";
 import { filter, isWhole, places, search, sort, SORTS, total, type Filter, type Sort } from "./listing";
 import { again, byId, isOpen, remove, removeAll, report, selected, show, type Song } from "./songs";
 import { windowOf } from "./window";
-import { clock, Details, joined, stateOf } from "./work";
+import { Bar, clock, joined, stateOf } from "./work";
 
 const ROW = 64; // pixels
 const MANY = 5; // songs that are found without search
@@ -112,37 +113,9 @@ function SongRow({ place, count }: { place: number; count: number }): JSX.Elemen
           <span>{isOpen(song) || song.state === "failed" ? text : joined(text, ...facts(song))}</span>
           {song.expires_at && <span class="rest">{says.songs.rest(duration((Date.parse(song.expires_at) - clock.value) / 1000, "short"))}</span>}
         </span>
-        {isOpen(song) && <progress max="1" value={song.state === "queued" ? undefined : song.progress} aria-label={text} />}
+        {isOpen(song) && <Bar sent={1} done={song.progress} label={text} />}
       </button>
       <IconButton name={isOpen(song) ? "close" : "delete"} label={isOpen(song) ? says.work.cancel : says.songs.delete(song.input.name)} onClick={() => remove([song])} />
-    </li>
-  );
-}
-
-function UploadRow({ upload }: { upload: Upload }): JSX.Element {
-  const says = words.value.work;
-  const texts = {
-    waiting: says.waitingToSend,
-    sending: says.sending(percent(upload.share)),
-    paused: says.paused,
-    offline: says.offline,
-    held: says.held(upload.problem ?? ""),
-    checking: says.checking,
-    failed: upload.problem ?? says.failed,
-  };
-  return (
-    <li class="row upload" data-state={upload.state}>
-      <div class="pick">
-        <strong>{upload.file.name}</strong>
-        <span class="status" role="status">{texts[upload.state]}</span>
-        {upload.state !== "failed" && <progress max="1" value={upload.share} aria-label={texts[upload.state]} />}
-        {upload.details && <Details about={upload.details} />}
-      </div>
-      {upload.state === "sending" && <IconButton name="pause" label={says.pause} onClick={() => pause(upload.id)} />}
-      {["paused", "failed", "offline", "held"].includes(upload.state) && (
-        <button type="button" class="quiet" onClick={() => resume(upload.id)}>{upload.state === "failed" ? says.retry : says.resume}</button>
-      )}
-      <IconButton name="close" label={says.cancel} onClick={() => cancel(upload.id)} />
     </li>
   );
 }

@@ -23,6 +23,8 @@ const STREAMS = 3; // browsers open six connections to a host, and the player ne
 export const songs = signal<readonly Song[]>([]);
 /** Path of the song that is shown, which stays in the address. */
 export const selected = signal<string | null>(new URLSearchParams(location.hash.slice(1)).get("song"));
+/** Id of the song that plays as soon as it can be heard. */
+export const startsWith = signal<string | null>(null);
 /** Whether the service answers; false while the connection to follow songs is lost. */
 export const connected = signal(true);
 /** What was deleted last, until it cannot be undone any more. */
@@ -197,8 +199,17 @@ export function undo(): void {
 async function eraseNow(): Promise<void> {
   window.clearTimeout(erasing);
   const gone = deleted.value;
-  if (!gone) return;
   deleted.value = null;
+  if (gone) await erase(gone);
+}
+
+/** Erases a song that nothing is lost with, at once. */
+export function discard(song: Song): void {
+  drop(song.id);
+  void erase({ songs: [song], until: null });
+}
+
+async function erase(gone: Deleted): Promise<void> {
   going.add(gone);
   gone.songs.forEach((song) => watched.get(song.id)?.abort());
   const paths = gone.until ? [`v1/separations?until=${gone.until}`] : gone.songs.map((song) => song.url);

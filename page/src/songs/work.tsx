@@ -3,9 +3,11 @@
 import { signal, useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 
+import { Problem } from "../api/client";
 import { Icon } from "../look/icons";
 import { duration, percent, words } from "../text/language";
-import { isOpen, remove, type Song } from "./songs";
+import { tryAgain } from "../upload/uploads";
+import { failure, isOpen, remove, type Song } from "./songs";
 
 export const clock = signal(Date.now());
 setInterval(() => (clock.value = Date.now()), 20_000);
@@ -31,7 +33,7 @@ export function stateOf(song: Song): string {
 
 export const joined = (...texts: string[]): string => texts.filter(Boolean).join(" · ");
 
-const left = (seconds: number | null): string => (seconds === null ? "" : words.value.work.left(duration(seconds)));
+export const left = (seconds: number | null): string => (seconds === null ? "" : words.value.work.left(duration(seconds)));
 
 /** Returns the seconds left by the rate so far, once there is one. */
 function rest(song: Song): number | null {
@@ -39,13 +41,22 @@ function rest(song: Song): number | null {
   return song.progress < 0.1 || seconds < 2 ? null : (seconds * (1 - song.progress)) / song.progress;
 }
 
+/** One bar for all of the way of a song: its first part fills while it is sent, the rest while it is separated. */
+export const Bar = ({ sent, done, label }: { sent: number; done: number; label: string }): JSX.Element => (
+  <div class="bar">
+    <progress max="1" value={sent} aria-hidden="true" />
+    <progress max="1" value={done} aria-hidden="true" />
+    <progress class="hidden" max="3" value={sent + 2 * done} aria-label={label} />
+  </div>
+);
+
 /** How far a song is, and what its owner can do meanwhile. */
 export function Progress({ song }: { song: Song }): JSX.Element {
   const [says, text] = [words.value.work, stateOf(song)];
   return (
     <div class="progress">
       <p role="status">{text}</p>
-      <progress max="1" value={song.state === "queued" ? undefined : song.progress} aria-label={text} />
+      <Bar sent={1} done={song.progress} label={text} />
       <p>
         <small>{says.leave}</small> <Notify />
       </p>
@@ -74,11 +85,32 @@ export function Work({ song }: { song: Song }): JSX.Element {
       {song.state === "failed" && <p>{says.work.again}</p>}
       {song.error && <Details about={{ id: song.id, ...song.error }} />}
       <p class="actions">
+        {song.state === "failed" && <TryAgain song={song} />}
         <button type="button" class="quiet" onClick={() => remove([song])}>
           <Icon name={isOpen(song) ? "close" : "delete"} /> {isOpen(song) ? says.work.cancel : says.player.delete}
         </button>
       </p>
     </section>
+  );
+}
+
+/** Separates a song again, which the service still has. */
+function TryAgain({ song }: { song: Song }): JSX.Element {
+  const busy = useSignal(false);
+  const act = async (): Promise<void> => {
+    busy.value = true;
+    try {
+      await tryAgain(song);
+    } catch (error) {
+      failure.value = error instanceof Problem ? error : null;
+    } finally {
+      busy.value = false;
+    }
+  };
+  return (
+    <button type="button" id="again" class="primary" disabled={busy.value} onClick={() => void act()}>
+      <Icon name="again" /> {words.value.work.retry}
+    </button>
   );
 }
 

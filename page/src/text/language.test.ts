@@ -34,7 +34,7 @@ describe("the languages", () => {
 
   it("say sizes and times as their readers do", () => {
     choose("en");
-    expect([bytes(999), bytes(5_292_044), clock(3725), duration(8.4), duration(200)]).toEqual(["999 byte", "5.3 MB", "1:02:05", "8 seconds", "3 minutes"]);
+    expect([bytes(999), bytes(5_292_044), clock(3725), duration(8.4), duration(200)]).toEqual(["999 bytes", "5.3 MB", "1:02:05", "8 seconds", "3 minutes"]);
     choose("fr");
     expect(until("2026-03-02T18:40", Date.parse("2026-03-01T09:00"))).toEqual(["demain, 18\u00a0h\u00a040", true]);
     expect(until("2026-03-07T18:40", Date.parse("2026-03-01T09:00"))).toEqual(["samedi 7 mars, 18\u00a0h\u00a040", false]);

@@ -29,8 +29,15 @@ effect(() => {
   document.documentElement.lang = language.value;
 });
 
-export const stemName = (name: string): string =>
-  words.value.stems[name] ?? name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
+/** Returns the title of a stem, or of a mix such as ``no_drums``. */
+export function stemName(name: string): string {
+  const [, kind = "", stem = ""] = /^([a-z]+)_(.+)$/.exec(name) ?? [];
+  const mixed = words.value.mixed[kind];
+  if (mixed && stem in words.value.stems) return capital(mixed(stemName(stem).toLocaleLowerCase(language.value)));
+  return words.value.stems[name] ?? capital(name.replaceAll("_", " "));
+}
+
+const capital = (text: string): string => text.charAt(0).toLocaleUpperCase(language.value) + text.slice(1);
 
 export const percent = (share: number): string =>
   new Intl.NumberFormat(language.value, { style: "percent", maximumFractionDigits: 0 }).format(share);
@@ -45,7 +52,7 @@ export const kilohertz = (rate: number): string => `${new Intl.NumberFormat(lang
 export function bytes(size: number): string {
   const units = ["byte", "kilobyte", "megabyte", "gigabyte"];
   const step = Math.min(3, Math.floor(Math.log10(Math.max(1, size)) / 3));
-  const options = { style: "unit", unit: units[step] ?? "byte", unitDisplay: "short" } as const;
+  const options = { style: "unit", unit: units[step] ?? "byte", unitDisplay: step === 0 ? "long" : "short" } as const;
   const digits = step > 1 ? 1 : 0;
   return new Intl.NumberFormat(language.value, { ...options, maximumFractionDigits: digits }).format(size / 1000 ** step);
 }

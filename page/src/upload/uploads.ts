@@ -3,21 +3,21 @@
 import { effect, signal, untracked } from "@preact/signals";
 import { DetailedError, Upload as Tus } from "tus-js-client";
 
-import { hasKey, key, postJson, Problem, refuse, type ProblemDocument } from "../api/client";
+import { call, hasKey, key, postJson, Problem, refuse, type ProblemDocument } from "../api/client";
 import type { Separation } from "../api/types";
 import { lengthOf, refusal } from "../bring/check";
-import { choices, fields, type Choices } from "../bring/choices";
-import { limits } from "../bring/service";
-import { put, selected } from "../songs/songs";
-import { words } from "../text/language";
+import { choices, fields, modelName, type Choices } from "../bring/choices";
+import { limits, loadLimits } from "../bring/service";
+import { discard as discardSong, put, selected, startsWith, type Song } from "../songs/songs";
 import { all, forget, keep, type StoredUpload } from "./stored";
 
-export type UploadState = "waiting" | "sending" | "paused" | "offline" | "held" | "checking" | "failed";
+export type UploadState = "reading" | "refused" | "waiting" | "sending" | "paused" | "offline" | "held" | "checking" | "failed";
 
 export interface Upload extends StoredUpload {
   readonly state: UploadState;
   readonly share: number;
-  readonly problem: string | null;
+  readonly rest: number | null; // seconds until all is sent, by the rate so far
+  readonly problem: (() => string) | null; // in the language of the page
   readonly details: ProblemDocument | null;
 }
 
@@ -35,20 +35,28 @@ function change(id: string, values: Partial<Upload>): void {
 
 const find = (id: string): Upload | undefined => uploads.value.find((upload) => upload.id === id);
 
-const added = (stored: StoredUpload): Upload => ({ ...stored, state: "waiting", share: 0, problem: null, details: null });
+const added = (stored: StoredUpload): Upload => ({ ...stored, state: "waiting", share: 0, rest: null, problem: null, details: null });
 
 /** Queues files; those that the service would refuse are shown with the reason. */
 export async function bring(files: readonly File[]): Promise<void> {
-  for (const file of files) {
-    const seconds = await lengthOf(file);
-    const chosen = choices.value;
-    const reason = refusal(file, seconds, limits.value, chosen.first);
-    const stored = { id: crypto.randomUUID(), file, choices: chosen, seconds, url: null, sent: false };
-    uploads.value = [...uploads.value, { ...added(stored), ...(reason ? { state: "failed", problem: reason } : {}) }];
-    if (!reason) void keep(stored);
+  const brought = files.map((file) => ({ id: crypto.randomUUID(), file, choices: choices.value, seconds: null, url: null, sent: false }));
+  uploads.value = [...uploads.value, ...brought.map((one) => ({ ...added(one), state: "reading" as const }))];
+  await loadLimits(modelName.peek(), call).catch(() => undefined); // then the service checks
+  for (const one of brought) {
+    const seconds = await lengthOf(one.file);
+    if (!find(one.id)) continue; // cancelled
+    const reason = refusal(one.file, seconds, limits.value, one.choices.first, onTheWay(one.id));
+    change(one.id, { seconds, ...(reason ? { state: "refused", problem: reason } : { state: "waiting" }) });
+    if (!reason) void keep({ ...one, seconds });
+    next();
   }
-  next();
 }
+
+/** Returns how many bytes of other songs will still be sent. */
+const onTheWay = (id: string): number =>
+  uploads.value
+    .filter((upload) => upload.id !== id && !["reading", "refused", "failed"].includes(upload.state))
+    .reduce((sum, { file, share }) => sum + file.size * (1 - share), 0);
 
 /** Goes on with what was being sent before a reload. */
 export async function goOn(): Promise<void> {
@@ -71,6 +79,7 @@ effect(() => {
 function send(upload: Upload): void {
   const { id, file } = upload;
   const used = key.value;
+  let begun: [time: number, sent: number] | null = null;
   const note = (values: Pick<StoredUpload, "url" | "sent">): void => {
     change(id, values);
     void keep({ id, file, choices: upload.choices, seconds: upload.seconds, ...values });
@@ -84,7 +93,12 @@ function send(upload: Upload): void {
     metadata: { filename: file.name },
     storeFingerprintForResuming: false, // ``stored`` keeps the file and its address
     onUploadUrlAvailable: () => note({ url: tus.url, sent: false }),
-    onProgress: (sent, size) => change(id, { share: sent / (size || 1), state: "sending" }),
+    onProgress: (sent, size) => {
+      begun ??= [Date.now(), sent];
+      const seconds = (Date.now() - begun[0]) / 1000;
+      const rest = seconds < 2 ? null : (seconds * (size - sent)) / (sent - begun[1]);
+      change(id, { share: sent / (size || 1), rest: rest !== null && Number.isFinite(rest) ? rest : null, state: "sending" });
+    },
     onError: (error) => {
       const problem = problemOf(error);
       if (problem.status === 401) refuse(used, problem.document);
@@ -106,7 +120,7 @@ function send(upload: Upload): void {
 function problemOf(error: Error): Problem {
   const response = error instanceof DetailedError ? error.originalResponse : null;
   if (!(error instanceof DetailedError)) return new Problem({ detail: error.message, status: 400 });
-  if (!response || response.getStatus() < 400) return new Problem({ detail: words.value.problem.unreachable }); // or half an answer
+  if (!response || response.getStatus() < 400) return new Problem({}); // or half an answer
   let document: ProblemDocument = { detail: error.message };
   try {
     document = JSON.parse(response.getBody()) as ProblemDocument;
@@ -140,9 +154,9 @@ function fail(id: string, problem: Problem): void {
   running.delete(id);
   if (problem.status === 401) change(id, { state: "waiting" });
   else if (problem.passing || BUSY.has(problem.status)) {
-    change(id, { state: problem.status === 0 || BUSY.has(problem.status) ? "offline" : "held", problem: problem.message });
+    change(id, { state: problem.status === 0 || BUSY.has(problem.status) ? "offline" : "held", problem: () => problem.text });
     window.setTimeout(() => goOnWith(id), 1000 * (problem.wait || PAUSE));
-  } else change(id, { state: "failed", problem: problem.message, details: problem.document });
+  } else change(id, { state: "failed", problem: () => problem.text, details: problem.document });
   next();
 }
 
@@ -153,9 +167,28 @@ function goOnWith(id: string): void {
 
 /** Fetches a song from an address by the service. */
 export async function fetchFrom(address: string): Promise<void> {
-  const job = await postJson<Separation>("v1/separations", { source_url: address, ...fields(choices.value) });
+  await begin({ source_url: address, ...fields(choices.value) });
+}
+
+/** Separates the service's example, which plays as soon as it can be heard. */
+export async function hearExample(): Promise<void> {
+  startsWith.value = (await begin({ example: true }, { "Idempotency-Key": "example" })).id; // the same one while it is kept
+}
+
+/** Separates a song that the service still has once more, with the same options. */
+export async function tryAgain(song: Song): Promise<void> {
+  const { destination_url: destination, ...options } = song.options;
+  const wanted = Object.entries({ ...options, metadata: song.metadata }).filter(([, value]) => value !== null);
+  const folder = typeof destination === "string" ? { destination_url: destination } : {}; // signatures are not shown
+  await begin({ separation: song.id, ...Object.fromEntries(wanted), ...folder }, { "Idempotency-Key": `again-${song.id}` });
+  discardSong(song);
+}
+
+async function begin(body: object, headers = {}): Promise<Separation> {
+  const job = await postJson<Separation>("v1/separations", body, headers);
   put(job);
   selected.value = job.id;
+  return job;
 }
 
 export function pause(id: string): void {

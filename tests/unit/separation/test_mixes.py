@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,8 @@ from spleeter_microservice.separation.options import SeparationOptions
 
 FOUR = ("vocals", "drums", "bass", "other")
 TWO = ("vocals", "accompaniment")
+CASES = json.loads(Path(__file__).with_name("mix_cases.json").read_text(encoding="utf-8"))
+"""A mix beside ``taken=vocals`` of two stems, and whether it is possible; the page's tests read them too."""
 
 
 @pytest.mark.parametrize(
@@ -101,3 +106,11 @@ def test_what_cannot_be_mixed_is_refused(options: Any, message: str) -> None:
 def test_a_model_without_vocals_has_neither_an_instrumental_nor_an_acapella(name: str) -> None:
     with pytest.raises(ConfigurationError, match="The model has the stems speech, noise, but no vocals"):
         SeparationOptions(mixes={name: name}).outputs(("speech", "noise"))
+
+
+@pytest.mark.parametrize(("name", "expression", "possible"), CASES)
+def test_what_the_page_checks_is_what_is_refused(name: str, expression: str, possible: bool) -> None:
+    chosen = SeparationOptions(mixes={"taken": "vocals", name: expression})
+    with nullcontext() if possible else pytest.raises(ConfigurationError):
+        chosen.check()
+        chosen.recipes(TWO)
