@@ -167,6 +167,7 @@ export const en = {
       "wrong-header": "The file contradicts itself about its format; check how the stems sound.",
       "unread-data": "Other data follow the song in the file; they were left out.",
       quiet: "This song is very quiet; stems may be less clean. “Best” quality handles this.",
+      "no-cover": "The stems have no cover: the song's is too large, or neither a JPEG nor a PNG.",
       "more-warnings": "The file has more places like these.",
     } as Record<string, string>,
     unusual: (what: string) => `Unusual: ${what}. This finds failures, not how good the stems sound.`,

@@ -196,6 +196,7 @@ export const fr: Words = {
       "wrong-header": "Le fichier se contredit sur son format ; vérifiez le son des pistes.",
       "unread-data": "D’autres données suivent le morceau dans le fichier ; elles ont été laissées de côté.",
       quiet: "Ce morceau est très faible ; les pistes peuvent être moins nettes. La qualité « Meilleure » en tient compte.",
+      "no-cover": "Les pistes n’ont pas de pochette : celle du morceau est trop lourde, ou n’est ni un JPEG ni un PNG.",
       "more-warnings": "Le fichier a d’autres endroits de ce genre.",
     },
     unusual: (what) => `Inhabituel : ${what}. Cela révèle des échecs, pas la qualité du son.`,

@@ -14,7 +14,7 @@ from av.stream import Disposition
 from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.mp4 import EditableFile, append_boxes, box
 from spleeter_microservice.audio.stem_mp4 import manifest
-from spleeter_microservice.audio.tags import FRONT, TEXTS_OF_MP4, Cover, Tags
+from spleeter_microservice.audio.tags import FRONT, TEXTS_OF_MP4, Cover, Tags, too_large
 
 _ID3 = {"bpm": "TBPM", "key": "TKEY"}
 _VORBIS = {"bpm": "BPM", "key": "INITIALKEY"}
@@ -31,6 +31,13 @@ _NAMES: Mapping[str, Mapping[str, str]] = {
 _LARGEST_RIFF = (1 << 32) - 1
 _LARGEST_IN_ASF = 65_000  # bytes of a cover; the length of a value has 16 bits
 _HEAD_OF_ASF = 1 << 17  # bytes that hold all texts
+
+
+def why_no_cover(tags: Tags, muxer: str) -> str:
+    """Return why files have no cover although the song has a picture, or an empty text."""
+    if tags.cover and muxer == "asf" and len(tags.cover.data) > _LARGEST_IN_ASF:
+        return too_large(len(tags.cover.data), _LARGEST_IN_ASF)
+    return tags.no_cover
 
 
 def add_to_header(container: OutputContainer, muxer: str, tags: Tags) -> None:

@@ -79,10 +79,12 @@ class Tags:
     Attributes:
         texts: texts by their names: those of FFmpeg, ``bpm`` and ``key``.
         cover: the cover, if there is one.
+        no_cover: why there is none although the song has a picture, or an empty text.
     """
 
     texts: Mapping[str, str]
     cover: Cover | None = None
+    no_cover: str = ""
 
     def of_output(self, name: str) -> Tags:
         """Return the tags of a stem or mix, whose title ends with its name."""
@@ -107,8 +109,8 @@ def read_tags(container: InputContainer, file: ReadableFile) -> Tags | None:
         name, text = _SPELLINGS.get(spelling.lower()), _in_one_line(value)
         if name and text and (name != "bpm" or _BPM.fullmatch(text)):
             texts.setdefault(name, text)
-    cover = _cover(container)
-    return Tags(texts, cover) if texts or cover else None
+    cover, no_cover = _cover(container)
+    return Tags(texts, cover, no_cover) if texts or cover or no_cover else None
 
 
 def _tempo_of_mp4(file: ReadableFile) -> str:
@@ -130,21 +132,32 @@ def _in_one_line(value: str) -> str:
     return _CONTROL.sub(" ", text).strip()
 
 
-def _cover(container: InputContainer) -> Cover | None:
-    """Return the front among the pictures of a file, or the first of the others."""
+def _cover(container: InputContainer) -> tuple[Cover | None, str]:
+    """Return the front among the pictures of a file, or the first of the others, or why none is taken."""
     covers: list[Cover] = []
+    no_cover = ""
     for stream in container.streams:
         stream.discard = type(stream.discard).default
     # FFmpeg has them ready before the sound.
     for packet in islice(container.demux(), _MOST_PICTURES):
         if not packet.stream.disposition & Disposition.attached_pic:
             break
-        data = bytes(packet) if packet.size <= LARGEST_COVER else b""
+        if packet.size > LARGEST_COVER:
+            no_cover = too_large(packet.size, LARGEST_COVER)
+            continue
+        data = bytes(packet)
         width, height = picture_size(data)
-        if width and height:
+        if not (width and height):
+            no_cover = "it is neither a JPEG nor a PNG"
+        else:
             front = packet.stream.metadata.get("comment") == "Cover (front)"
             covers.insert(0 if front else len(covers), Cover(data, width, height))
-    return covers[0] if covers else None
+    return (covers[0], "") if covers else (None, no_cover)
+
+
+def too_large(size: int, most: int) -> str:
+    """Return why a cover with so many bytes is left out."""
+    return f"it has {size} bytes, and only {most} are allowed"
 
 
 def picture_size(data: bytes) -> tuple[int, int]:

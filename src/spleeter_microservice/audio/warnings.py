@@ -23,6 +23,7 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
         "wrong-header": "A header contradicts itself; what follows from its other numbers is used.",
         "unread-data": "Data that are not part of this file follow its sound; they are left out.",
         "quiet": "The song is quiet, so it is separated worse. Choose best quality, or raise its level.",
+        "no-cover": "The stems have no cover, because the song's is too large, or neither a JPEG nor a PNG.",
         "more-warnings": "The file has more such places than are listed.",
     }
 )

@@ -20,6 +20,7 @@ from spleeter_microservice.audio.decoder import Check
 from spleeter_microservice.audio.film import Film
 from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.audio.resampling import Resampler
+from spleeter_microservice.audio.tagging import why_no_cover
 from spleeter_microservice.audio.tags import Tags
 from spleeter_microservice.audio.warnings import AudioWarning
 from spleeter_microservice.audio.writer import AudioWriter
@@ -146,6 +147,7 @@ def separate_song(
         warnings=[
             *song.reader.warnings,
             *([] if separator.raises_quiet_songs(options) else _quiet(measurements.level)),
+            *(_coverless(song.reader.tags, song.output_format) if paths and song.reader.tags else []),
         ],
     )
 
@@ -177,6 +179,12 @@ def _quiet(level: float | None) -> list[AudioWarning]:
         return []
     text = f"The song is quiet ({level:.1f} dB relative to full scale), so it is separated worse."
     return [AudioWarning("quiet", f"{text} Choose best quality, or raise its level.", 0.0)]
+
+
+def _coverless(tags: Tags, output_format: OutputFormat) -> list[AudioWarning]:
+    reason = why_no_cover(tags, output_format.encoder.muxer)
+    text = f"The stems have no cover, because the song's cannot be copied: {reason}."
+    return [AudioWarning("no-cover", text, 0.0)] if reason else []
 
 
 def _centred(waveform: Waveform) -> Waveform:

@@ -97,15 +97,20 @@ def test_hostile_texts_are_cut_and_cleaned(
 @pytest.mark.parametrize("kind", ["flac", "mp3", "m4a", "ogg", "wma"])
 def test_a_cover_must_be_a_picture_of_moderate_size(tmp_path: Path, kind: str) -> None:
     small, large = png(padding=60_000), png(padding=LARGEST_COVER)
-    for number, (pictures, cover) in enumerate(
+    for number, (pictures, cover, reason) in enumerate(
         [
-            ((large, jpeg()), Cover(jpeg(), 4, 3)),
-            ((b"GIF89a" + bytes(100), b"<svg/>", png()[:20], png(0, 0)), None),
-            ((small,), Cover(small, 4, 3)),
+            ((large, jpeg()), Cover(jpeg(), 4, 3), ""),
+            ((b"GIF89a" + bytes(100), b"<svg/>", png()[:20], png(0, 0)), None, "neither a JPEG nor a PNG"),
+            ((large,), None, f"it has {len(large)} bytes"),
+            ((small,), Cover(small, 4, 3), ""),
         ]
     ):
         path = put(encode_kind(tmp_path / f"{number}.{kind}", SOUND, kind), {"title": "a"}, *pictures)
-        assert tags_of(path) == Tags({"title": "a"}, cover)
+        tags = tags_of(path)
+        assert tags
+        assert tags == Tags({"title": "a"}, cover, tags.no_cover)
+        assert reason in tags.no_cover
+        assert bool(reason) == bool(tags.no_cover)
         again = write(tmp_path / f"again.{kind}", kind, Tags({"title": "a"}, cover))
         assert tags_of(again) == Tags({"title": "a"}, cover)
 

@@ -8,6 +8,7 @@ import pytest
 
 from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.reader import AudioReader
+from spleeter_microservice.audio.tags import LARGEST_COVER
 from spleeter_microservice.audio.writer import AudioWriter
 from spleeter_microservice.errors import ConfigurationError, EncodingError, UnwritableOutputError
 from spleeter_microservice.separation.options import SeparationOptions
@@ -115,6 +116,21 @@ def test_a_file_of_all_stems_has_the_mix_and_every_stem_in_its_track(
     assert factor < 0.5
     for number, track in enumerate((mix, *tracks), 1):
         np.testing.assert_allclose(read(path, track=str(number)), track * factor, atol=2 / 32768)
+
+
+@pytest.mark.parametrize(
+    ("codec", "padding", "left_out"),
+    [("wav", LARGEST_COVER, True), ("wma", 70_000, True), ("wav", 70_000, False)],
+)
+def test_a_cover_that_stems_cannot_have_is_left_out_with_a_warning(
+    tmp_path: Path, tiny: SpleeterSeparator, codec: str, padding: int, left_out: bool
+) -> None:
+    song = put(encode_kind(tmp_path / "song.flac", NOISE[:20_000], "flac"), {}, png(padding=padding))
+    paths = {"vocals": tmp_path / f"vocals.{codec}"}
+    result = separate_song(tiny, song, paths, SeparationOptions(codec=codec, damaged="refuse"))
+    messages = [warning.message for warning in result.warnings if warning.code == "no-cover"]
+    assert len(messages) == left_out
+    assert all(f"it has {len(png(padding=padding))} bytes" in message for message in messages)
 
 
 @pytest.mark.parametrize(
