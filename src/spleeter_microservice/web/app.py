@@ -18,7 +18,7 @@ from spleeter_microservice.web.middleware.allowed_hosts import Hosts
 from spleeter_microservice.web.middleware.body_limit import BodyLimitMiddleware, BodyLimits
 from spleeter_microservice.web.middleware.proxies import Proxies
 from spleeter_microservice.web.middleware.request_log import RequestLog
-from spleeter_microservice.web.middleware.resumable import METHOD_OVERRIDE, ResumableProtocol
+from spleeter_microservice.web.middleware.resumable import ResumableProtocol
 from spleeter_microservice.web.middleware.security_headers import SecurityHeaders
 from spleeter_microservice.web.middleware.turns import RequestTurns
 from spleeter_microservice.web.openapi import document as openapi
@@ -30,7 +30,7 @@ from spleeter_microservice.web.services import ApiConfig, Services
 from spleeter_microservice.web.submit import separate_now
 from spleeter_microservice.web.submit.spool import remove_leftovers
 from spleeter_microservice.web.uploads import routes as uploads
-from spleeter_microservice.web.uploads.headers import READABLE_HEADERS, SENDABLE_HEADERS
+from spleeter_microservice.web.uploads.headers import READABLE_HEADERS
 
 _READABLE = [
     "Accept-Ranges",
@@ -45,17 +45,7 @@ _READABLE = [
     "X-Request-ID",
     *READABLE_HEADERS,
 ]
-_SENDABLE = [
-    "Authorization",
-    "Content-Type",
-    "Idempotency-Key",
-    "If-None-Match",
-    "If-Range",
-    "Last-Event-ID",
-    "Range",
-    METHOD_OVERRIDE,
-    *SENDABLE_HEADERS,
-]
+"""Headers of responses that pages of other origins may read."""
 
 
 def create_app(services: Services) -> FastAPI:
@@ -112,7 +102,7 @@ def _add_middleware(app: FastAPI, config: ApiConfig) -> None:
             CORSMiddleware,
             allow_origins=config.cors_origins,
             allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
-            allow_headers=[*_SENDABLE, "X-API-KEY", "X-Request-ID"],
+            allow_headers=["*"],
             expose_headers=_READABLE,
         )
     app.add_middleware(RequestLog)

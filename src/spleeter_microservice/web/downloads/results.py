@@ -13,9 +13,9 @@ from spleeter_microservice import errors
 from spleeter_microservice.audit.record import Action
 from spleeter_microservice.jobs.job import Job, Result, State, StoredStem
 from spleeter_microservice.separation.file_names import attachment, safe_name, stem_file, stem_name, title
-from spleeter_microservice.storage.store import Storage
+from spleeter_microservice.storage.store import ObjectStream, Storage
 from spleeter_microservice.web.audit import record
-from spleeter_microservice.web.downloads.conditional import Part, is_known, requested_part
+from spleeter_microservice.web.downloads.conditional import is_known, requested_part
 from spleeter_microservice.web.downloads.zip_stream import Member, ZipStream
 
 # A slow client holds one block in memory, and little more than a piece in the server's buffer.
@@ -44,44 +44,38 @@ async def stem_response(storage: Storage, request: Request, job: Job, name: str)
     if _is_known(request, etag):
         return Response(status_code=304, headers=headers)
     headers["Content-Disposition"] = attachment(stem_name(job.input_name, stem.name, stem.key))
-    part = _part(request, stem.size, headers)
-    return await _sent(request, storage, job, stem, part, headers)
+    stream = await storage.get(stem.key, block_bytes=_BLOCK_BYTES)
+    response = await _ranged(request, stream, headers, stem.media_type)
+    if request.method != "HEAD" and stream.start == 0:  # otherwise it continues a download that was recorded
+        await record(request, Action.RESULT_DOWNLOADED, job=job.id, stem=stem.name)
+    return response
 
 
 def _is_known(request: Request, etag: str) -> bool:
     return request.method in ("GET", "HEAD") and is_known(request.headers.get("If-None-Match"), etag)
 
 
-def _part(request: Request, size: int, headers: dict[str, str]) -> Part:
-    """Return the part of a file to send, and complete the headers of the response."""
-    whole = Part(0, size)
-    if request.method != "GET":
-        return whole  # ranges apply to GET only
-    etag = headers["ETag"]
-    part = requested_part(request.headers.get("Range"), request.headers.get("If-Range"), etag, size)
-    if part is None:
-        return whole
-    if not part.size:
-        raise errors.UnsatisfiableRangeError(
-            f"The range lies beyond the end of the file, which has {size} bytes. Request less, or all of it.",
-            size,
-        )
-    headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
-    return part
-
-
-async def _sent(
-    request: Request, storage: Storage, job: Job, stem: StoredStem, part: Part, headers: Mapping[str, str]
+async def _ranged(
+    request: Request, stream: ObjectStream, headers: Mapping[str, str], media_type: str
 ) -> Response:
-    stream = await storage.get(stem.key, part.start, part.stop, block_bytes=_BLOCK_BYTES)
-    headers = {**headers, "Content-Length": str(part.size)}
+    """Return a response with a file, or with the part of it that is requested."""
+    size, status, headers = stream.info.size, 200, {**headers}
+    asked = (request.headers.get("Range"), request.headers.get("If-Range"), headers["ETag"], size)
+    part = requested_part(*asked) if request.method == "GET" else None  # ranges apply to GET only
+    if part is not None:
+        if not part.size:
+            raise errors.UnsatisfiableRangeError(
+                f"The range lies beyond the end of the file, which has {size} bytes. Request less, or all of "
+                "it.",
+                size,
+            )
+        stream.start, stream.stop, status = part.start, part.stop, 206
+        headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
+    headers["Content-Length"] = str(stream.stop - stream.start)
+    media_type = _media_type(request, media_type)
     if request.method == "HEAD":
-        return Response(headers=headers, media_type=_media_type(request, stem.media_type))
-    blocks = await _started(stream)
-    if part.start == 0:  # otherwise it continues a download that was recorded
-        await record(request, Action.RESULT_DOWNLOADED, job=job.id, stem=stem.name)
-    status = 206 if "Content-Range" in headers else 200
-    return StreamingResponse(_in_pieces(blocks), status, headers, _media_type(request, stem.media_type))
+        return Response(headers=headers, media_type=media_type)
+    return StreamingResponse(_in_pieces(await _started(stream)), status, headers, media_type)
 
 
 def _media_type(request: Request, precise: str) -> str:
@@ -177,13 +171,7 @@ async def preview_response(
     headers = _CACHING | {"ETag": stream.info.etag, "Accept-Ranges": "bytes"}
     if _is_known(request, stream.info.etag):
         return Response(status_code=304, headers=headers)
-    part = _part(request, stream.info.size, headers)
-    stream.start, stream.stop = part.start, part.stop
-    headers["Content-Length"] = str(part.size)
-    status = 206 if "Content-Range" in headers else 200
-    return StreamingResponse(
-        _in_pieces(await _started(stream)), status, headers, _media_type(request, "audio/ogg")
-    )
+    return await _ranged(request, stream, headers, "audio/ogg")
 
 
 def _check_preview(job: Job, name: str, segment: int | None) -> None:

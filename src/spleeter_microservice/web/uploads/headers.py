@@ -17,15 +17,6 @@ from spleeter_microservice.jobs.uploads import PARTIAL, ResumableUpload
 LONGEST_HEADER = 8192
 """Most characters of ``Upload-Metadata`` and of ``Upload-Concat``, which are stored."""
 CHECKSUM_ALGORITHMS = ("sha1", "sha256")
-SENDABLE_HEADERS = (
-    "Tus-Resumable",
-    "Upload-Checksum",
-    "Upload-Concat",
-    "Upload-Length",
-    "Upload-Metadata",
-    "Upload-Offset",
-)
-"""Headers of requests."""
 READABLE_HEADERS = {
     "Location": "Address of the upload.",
     "Tus-Checksum-Algorithm": "Algorithms for `Upload-Checksum`.",
