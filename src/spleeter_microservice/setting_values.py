@@ -119,15 +119,14 @@ def extension(text: str) -> str:
     return bare
 
 
-def checked(check: Callable[[str], object]) -> Callable[[str], str]:
-    """Return a parser that accepts every text for which ``check`` raises no ``ConfigurationError``."""
+def checked(read: Callable[[str], T]) -> Callable[[str], T]:
+    """Return a parser that does the same as ``read``, which raises a ``ConfigurationError`` instead."""
 
-    def parse(text: str) -> str:
+    def parse(text: str) -> T:
         try:
-            check(text)
+            return read(text)
         except ConfigurationError as error:
             raise ValueError(str(error)) from None
-        return text
 
     return parse
 

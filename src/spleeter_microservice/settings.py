@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import platformdirs
 
-from spleeter_microservice.access.keys import parse_configured
+from spleeter_microservice.access.keys import ConfiguredKey, parse_configured
 from spleeter_microservice.access.token_rules import Grant, parse_grant, parse_tenant_claim
 from spleeter_microservice.errors import ConfigurationError
 from spleeter_microservice.outgoing.inner_targets import InnerTarget
@@ -43,6 +43,9 @@ from spleeter_microservice.setting_values import (
 )
 from spleeter_microservice.storage.bucket_urls import BucketGrant
 from spleeter_microservice.webhooks.signature import parse_secrets
+
+if TYPE_CHECKING:
+    from spleeter_microservice.antivirus.clamd import Clamd
 
 Environment = Literal["development", "production"]
 SignedBy = Literal["store", "service", "off"]
@@ -107,8 +110,8 @@ def setting(
     return made
 
 
-def _clamd(url: str) -> object:
-    """Check an address of clamd; imported lazily, since asyncio takes a third of a command's start."""
+def _clamd(url: str) -> Clamd:
+    """Parse an address of clamd; imported lazily, since asyncio takes a third of a command's start."""
     from spleeter_microservice.antivirus.clamd import Clamd  # noqa: PLC0415
 
     return Clamd.from_url(url)
@@ -159,8 +162,8 @@ class Settings:
         "Least severe level that is logged: `debug`, `info`, `warning`, `error` or `critical`.",
         parse=one_of(*get_args(LogLevel)),
     )
-    api_key: str | None = setting(
-        None,
+    api_key: tuple[ConfiguredKey, ...] = setting(
+        (),
         "API keys of the tenant `default`, comma-separated.",
         secret=True,
         default="in `development`, a key is created, kept and printed",
@@ -282,8 +285,8 @@ class Settings:
         secret=True,
         default="derived from `SPLEETER_AUDIT_KEY` or its default",
     )
-    webhook_secret: str | None = setting(
-        None,
+    webhook_secret: tuple[str, ...] = setting(
+        (),
         "Secrets that sign webhooks, `whsec_…`; separate two by a comma while one replaces the other.",
         secret=True,
         default="none: `callback_url` is refused",
@@ -353,7 +356,7 @@ class Settings:
         "repository=ann/songs ref=refs/heads/main`; several are comma-separated.",
         parse=listed(parse_grant),
     )
-    clamd_url: str | None = setting(
+    clamd_url: Clamd | None = setting(
         None, "Address of clamd: `tcp://host:3310` or `unix:///path`.", parse=checked(_clamd), secret=True
     )
     antivirus: str = setting(

@@ -13,7 +13,6 @@ from spleeter_microservice.access.key_table import KeyTable
 from spleeter_microservice.access.keys import ApiKeys, parse_configured
 from spleeter_microservice.access.rate_limit import Rate, RateLimiter
 from spleeter_microservice.access.shares import Shares
-from spleeter_microservice.antivirus.clamd import Clamd
 from spleeter_microservice.antivirus.scan import ClamAv, Scanner, ScannerPlugin, import_function
 from spleeter_microservice.bootstrap.database import migrate_when_available
 from spleeter_microservice.bootstrap.disk_space import disk_space
@@ -26,7 +25,6 @@ from spleeter_microservice.bootstrap.shared import (
     open_object_store,
     signed_urls,
     url_policy,
-    webhook_secrets,
 )
 from spleeter_microservice.bootstrap.shares import bounds_of
 from spleeter_microservice.bootstrap.tokens import token_verifier
@@ -109,7 +107,8 @@ def open_scanner(settings: Settings) -> Scanner | None:
     if settings.antivirus == "off":
         return None
     if settings.antivirus == "required":
-        return ClamAv(Clamd.from_url(settings.clamd_url or ""))
+        assert settings.clamd_url  # the settings contradict each other without it
+        return ClamAv(settings.clamd_url)
     return ScannerPlugin(import_function(settings.antivirus))
 
 
@@ -127,7 +126,7 @@ def api_config(settings: Settings) -> ApiConfig:
         trusted_proxies=settings.trusted_proxies,
         allowed_hosts=settings.allowed_hosts,
         cors_origins=settings.cors_origins,
-        signing_webhooks=bool(webhook_secrets(settings)),
+        signing_webhooks=bool(settings.webhook_secret),
         destination_urls=settings.destination_urls,
     )
 
@@ -169,8 +168,10 @@ async def _migrating(settings: Settings, url: str, fail: Callable[[Exception], N
 
 
 def _keys(settings: Settings, database: Database) -> ApiKeys:
-    text = development_key(settings) if needs_development_key(settings) else settings.api_key
-    keys = ApiKeys(KeyTable(database), parse_configured(text) if text else ())
+    configured = settings.api_key
+    if needs_development_key(settings):
+        configured = parse_configured(development_key(settings))
+    keys = ApiKeys(KeyTable(database), configured)
     for warning in keys.warnings:
         logger.warning("the configuration is unsafe: %s", warning)
     return keys

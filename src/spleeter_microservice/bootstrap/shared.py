@@ -21,7 +21,6 @@ from spleeter_microservice.files import FULL
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.storage.store import Storage, open_storage
-from spleeter_microservice.webhooks.signature import parse_secrets
 
 logger = logging.getLogger(__name__)
 
@@ -91,11 +90,6 @@ def open_audit_log(settings: Settings, database: Database) -> AuditLog:
 def metrics_folder(settings: Settings) -> Path:
     """Return the folder in which the processes of one machine share their metrics."""
     return settings.data_dir.absolute() / "metrics"
-
-
-def webhook_secrets(settings: Settings) -> tuple[str, ...]:
-    """Return the secrets that sign webhooks; none if webhooks are off."""
-    return parse_secrets(settings.webhook_secret or "")
 
 
 def url_policy(settings: Settings) -> UrlPolicy:

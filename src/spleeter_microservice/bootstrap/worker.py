@@ -18,7 +18,6 @@ from spleeter_microservice.bootstrap.shared import (
     open_audit_log,
     open_object_store,
     url_policy,
-    webhook_secrets,
 )
 from spleeter_microservice.bootstrap.shares import bounds_of
 from spleeter_microservice.database.connection import Database
@@ -111,8 +110,8 @@ async def _run(
             group.create_task(uploads.run(audit)),
             group.create_task(disk_space(settings, objects=objects.storage.folder).watch()),
         ]
-        if secrets := webhook_secrets(settings):
-            sender = WebhookSender(database, Outgoing(url_policy(settings)), secrets, audit)
+        if settings.webhook_secret:
+            sender = WebhookSender(database, Outgoing(url_policy(settings)), settings.webhook_secret, audit)
             duties.append(group.create_task(sender.run()))
         await worker.run_until_signalled()
         for duty in duties:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from spleeter_microservice.access.key_format import is_generated
+from spleeter_microservice.access.keys import parse_configured
 from spleeter_microservice.bootstrap import shared
 from spleeter_microservice.errors import ConfigurationError
 from spleeter_microservice.settings import Settings
@@ -59,7 +60,7 @@ def test_a_store_elsewhere_needs_no_folder_for_objects(tmp_path: Path) -> None:
     [
         (Settings(), True),
         (Settings(env="production"), False),
-        (Settings(api_key="a-configured-key"), False),
+        (Settings(api_key=parse_configured("a-configured-key")), False),
         (Settings(jwt_issuer=("https://issuer.example",)), False),
     ],
 )
