@@ -70,7 +70,6 @@ _HEARD: Answers = {
     206: {"description": "The requested range.", "content": _OPUS, "headers": _CACHED},
 }
 _NONE = (
-    errors.InvalidFieldsError,
     errors.UnknownJobError,
     errors.NotReadyError,
     errors.ObjectNotFoundError,

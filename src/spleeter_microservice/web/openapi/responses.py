@@ -31,7 +31,6 @@ _WITH_A_KEY = (
     errors.StoppingError,
 )
 SUBMITTING = (
-    errors.InvalidFieldsError,
     errors.IdempotencyConflictError,
     errors.UnknownUploadError,
     errors.UnknownJobError,
@@ -152,7 +151,7 @@ BODIES: dict[str, Any] = {
 }
 """Schemas of the bodies that routes parse themselves."""
 
-FORM_BODY: dict[str, Any] = {
+SUBMISSION_BODY: dict[str, Any] = {
     "required": True,
     "content": {
         "multipart/form-data": {
@@ -163,14 +162,7 @@ FORM_BODY: dict[str, Any] = {
                 "video": {"contentType": "application/json"},
                 "file": {"headers": {"Content-Disposition": _FILE_NAME}},
             },
-        }
-    },
-}
-"""The request body of routes that accept a song in a form."""
-SUBMISSION_BODY: dict[str, Any] = {
-    "required": True,
-    "content": FORM_BODY["content"]
-    | {
+        },
         "application/json": {
             "schema": {"$ref": "#/components/schemas/SeparationRequest"},
             "examples": {
@@ -178,7 +170,7 @@ SUBMISSION_BODY: dict[str, Any] = {
                 "uploaded": {"value": {"upload": f"/v1/uploads/{_EXAMPLE_UPLOAD}", "stems": 4}},
                 "again": {"value": {"separation": _EXAMPLE_UPLOAD, "stems": 4}},
             },
-        }
+        },
     },
 }
 """The request body of routes that accept a song in a form, or the name of one as JSON."""

@@ -58,8 +58,7 @@ LastEventId = Annotated[
 @router.get(
     "/v1/separations/{id}/events",
     operation_id="followSeparation",
-    responses=keyed_responses(errors.InvalidFieldsError, errors.UnknownJobError, errors.TooManyStreamsError)
-    | _FOLLOWED,
+    responses=keyed_responses(errors.UnknownJobError, errors.TooManyStreamsError) | _FOLLOWED,
     dependencies=[holding(Share.EVENT_STREAMS)],
     response_class=StreamingResponse,
 )

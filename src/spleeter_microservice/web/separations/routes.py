@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from spleeter_microservice.access.principal import Principal, Scope
 from spleeter_microservice.audit.record import Action
-from spleeter_microservice.errors import InvalidCursorError, InvalidFieldsError, UnknownJobError
+from spleeter_microservice.errors import InvalidCursorError, UnknownJobError
 from spleeter_microservice.jobs.job import Job, State
 from spleeter_microservice.jobs.listing import Sort
 from spleeter_microservice.jobs.repository import Origin
@@ -33,8 +33,6 @@ from spleeter_microservice.webhooks.deliveries import WebhookDelivery, deliverie
 
 router = APIRouter(tags=["separations"])
 
-_LISTING = (InvalidFieldsError, InvalidCursorError)
-_ONE = (InvalidFieldsError, UnknownJobError)
 _REPLAYED = {
     "description": "`true` if this request was sent before.",
     "schema": {"type": "string", "enum": ["true"]},
@@ -96,7 +94,7 @@ async def create(
     return await _described(services, caller, created.job)
 
 
-@router.get("/v1/separations", operation_id="listSeparations", responses=keyed_responses(*_LISTING))
+@router.get("/v1/separations", operation_id="listSeparations", responses=keyed_responses(InvalidCursorError))
 async def list_(
     *,
     services: ServicesDep,
@@ -139,7 +137,7 @@ async def list_(
     return SeparationPage(items=[summary(job) for job in page.jobs], next_cursor=page.cursor, total=total)
 
 
-@router.get("/v1/separations/{id}", operation_id="getSeparation", responses=keyed_responses(*_ONE))
+@router.get("/v1/separations/{id}", operation_id="getSeparation", responses=keyed_responses(UnknownJobError))
 async def get(services: ServicesDep, caller: CanRead, id: UUID) -> Separation:  # noqa: A002  (the path's name for it)
     """Get a separation."""
     return await _described(services, caller, await services.repository.get(caller.tenant, id, erasing=True))
@@ -149,7 +147,7 @@ async def get(services: ServicesDep, caller: CanRead, id: UUID) -> Separation:  
     "/v1/separations/{id}",
     status_code=204,
     operation_id="deleteSeparation",
-    responses=keyed_responses(*_ONE) | _ERASING,
+    responses=keyed_responses(UnknownJobError) | _ERASING,
     response_model=None,
 )
 async def delete(

@@ -59,8 +59,7 @@ _VERSIONED = [Depends(check_version)]
 _RECEIVING = [*_VERSIONED, holding(Share.UPLOADS)]
 _BODY: dict[str, Any] = {"content": {PART_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
 
-_ANY = (errors.InvalidFieldsError, errors.ProtocolVersionError)
-_ONE = (*_ANY, errors.UnknownUploadError)
+_ONE = (errors.ProtocolVersionError, errors.UnknownUploadError)
 _ADDING = (
     errors.TooManyUploadsError,
     errors.StoredTooMuchError,
@@ -109,7 +108,7 @@ async def options(services: ServicesDep, _: Caller) -> Response:
     UPLOADS_PATH,
     status_code=201,
     operation_id="createUpload",
-    responses=keyed_responses(*_ANY, *_ADDING, errors.UploadsPendingError)
+    responses=keyed_responses(errors.ProtocolVersionError, *_ADDING, errors.UploadsPendingError)
     | _answer(201, "The upload was created.", "Location", *_MOVING),
     dependencies=_RECEIVING,
     openapi_extra={"requestBody": _BODY},
