@@ -30,7 +30,7 @@ _WITH_A_KEY = (
     errors.AuditUnwritableError,
     errors.StoppingError,
 )
-SUBMITTING = (
+SUBMITTING: tuple[type[errors.SpleeterError], ...] = (
     errors.IdempotencyConflictError,
     errors.UnknownUploadError,
     errors.UnknownJobError,

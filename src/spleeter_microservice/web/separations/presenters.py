@@ -49,10 +49,7 @@ def _common(job: Job, signed: Mapping[str, str]) -> dict[str, Any]:
     mixes = job.options.mix_names
     delivering = result is not None and job.options.destination_url is not None
     delivered = details.get("delivered", False) if delivering else None
-    return {
-        "id": job.id,
-        "state": job.state,
-        "progress": job.progress,
+    return vars(job) | {
         "input": schemas.Input(name=job.input_name, sha256=job.content_hash, seconds=job.audio_seconds),
         "options": schemas.SeparationOptions(
             **vars(job.options)
@@ -76,11 +73,6 @@ def _common(job: Job, signed: Mapping[str, str]) -> dict[str, Any]:
         "delivery_error": None if delivered in (None, True) else details.get("delivery_error", _OLD_WORKER),
         "waiting": _waiting(job),
         "warnings": list(result.warnings) if result else [],
-        "request_id": job.request_id,
-        "created_at": job.created_at,
-        "started_at": job.started_at,
-        "finished_at": job.finished_at,
-        "expires_at": job.expires_at,
     }
 
 
@@ -103,14 +95,11 @@ def _unsigned(destination: str | Mapping[str, str] | None) -> str | dict[str, st
 
 def _stem(path: str, stem: StoredStem, signed: Mapping[str, str], job: Job) -> schemas.StemFile:
     return schemas.StemFile(
-        name=stem.name,
+        **vars(stem),
         url=f"{path}/stems/{stem.name}",
         signed_url=signed.get(stem.name),
         peaks_url=f"{path}/peaks/{stem.name}",
         preview_url=f"{path}/preview/{stem.name}" if job.preview else None,
-        size=stem.size,
-        sha256=stem.sha256,
-        media_type=stem.media_type,
     )
 
 

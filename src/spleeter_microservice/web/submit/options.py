@@ -231,10 +231,8 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
         if self.retention_hours is not None and self.retention_hours > hours:
             refuse("retention_hours", f"At most {hours:g} hours are allowed here.")
         self._check_model()
-        try:
+        with refusing():
             JobOptions(**self._chosen).check_together()
-        except errors.ConfigurationError as error:
-            raise errors.InvalidFieldsError(error.fields) from error
         if self.callback_url is not None and not config.signing_webhooks:
             refuse(
                 "callback_url",
@@ -291,15 +289,15 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
             metadata=self.metadata,
             callback_url=self.callback_url,
         )
-        with _refusing("without"):
+        with refusing("without"):
             replace(options, mixes={}, video={}, only=()).outputs(model.stems)
-        with _refusing("mixes"):
+        with refusing("mixes"):
             check_mixes(options.mixes, options.without)
             replace(options, video={}, only=()).outputs(model.stems)
-        with _refusing("video"):
+        with refusing("video"):
             check_mixes(options.mixes, options.without, options.video)
             names = [*replace(options, only=()).outputs(model.stems)]
-        with _refusing("only"):
+        with refusing("only"):
             outputs = [*options.outputs(model.stems)]
         wanted = tuple(name for name in names if name in options.only)
         only = () if wanted == model.stems else wanted
@@ -340,7 +338,7 @@ def _naming(field: str) -> Iterator[None]:
 
 def _canonical_bitrate(codec: str, bitrate: str | None) -> str | None:
     """Return a bitrate in its canonical spelling; None for a lossless codec, which has none."""
-    with _refusing("bitrate"):
+    with refusing("bitrate"):
         bits = CODECS[codec].bits_per_second(bitrate)
     if bits is None:
         return None
@@ -348,8 +346,8 @@ def _canonical_bitrate(codec: str, bitrate: str | None) -> str | None:
 
 
 @contextmanager
-def _refusing(field: str) -> Iterator[None]:
-    """Report what is wrong with an option as a problem of its field."""
+def refusing(field: str = "") -> Iterator[None]:
+    """Report what is wrong with an option as a problem of its field, unless the error names others."""
     try:
         yield
     except errors.ConfigurationError as error:

@@ -30,7 +30,7 @@ from spleeter_microservice.storage.streams import file_blocks
 from spleeter_microservice.web.audit import record
 from spleeter_microservice.web.disconnection import while_connected
 from spleeter_microservice.web.services import Services
-from spleeter_microservice.web.submit.options import SubmissionForm
+from spleeter_microservice.web.submit.options import SubmissionForm, refusing
 from spleeter_microservice.web.submit.spool import SpooledFile, spooled
 from spleeter_microservice.web.submit.upload import Upload, check_content
 
@@ -129,7 +129,8 @@ async def _new_job(
     seconds = _seconds(form, facts, upload.file.size, services.config.max_duration)
     model = await services.workers.choose(form.stems, form.bandwidth, form.model)
     options = form.job_options(model)
-    output_format = _output_format(options, facts)
+    with refusing():  # the codec may not have the song's sample rate
+        output_format = options.output_format_of(facts.sample_rate, facts.channels)
     if options.video and not facts.film:
         error = errors.NoPicturesError("The file is not a film: it has no pictures.")
         error.fields = {"video": "The file has no pictures. Leave this out, or send a film."}
@@ -173,18 +174,6 @@ def _seconds(form: SubmissionForm, facts: AudioFacts, size: int, limit: float) -
             "select a part of it (offset, duration)."
         )
     return seconds
-
-
-def _output_format(options: JobOptions, facts: AudioFacts) -> OutputFormat:
-    """Return the format of the stems.
-
-    Raises:
-        InvalidFieldsError: if the codec cannot have the song's sample rate, which was asked for.
-    """
-    try:
-        return options.output_format_of(facts.sample_rate, facts.channels)
-    except errors.ConfigurationError as error:
-        raise errors.InvalidFieldsError(error.fields) from error
 
 
 def _expected_bytes(output_format: OutputFormat, seconds: float) -> int:
