@@ -76,7 +76,7 @@ class Bound:
 
 
 class Turns:
-    """Turns of tenants: who has as many as allowed waits for one, and delays no other tenant by more.
+    """Turns that tenants take; a tenant with as many as it may have waits, and delays no other by more.
 
     Args:
         of_each: how many a tenant may have at a time.

@@ -1,8 +1,8 @@
 """Verification of an audit log: detects changed, inserted, removed, moved and missing records.
 
-In the database, the head reveals a missing end, and its seal a log that was rewritten by someone without the
-key. An export has neither. What was rewritten with the key, or put back to an earlier state together with its
-head, only a ``ChainHead`` kept elsewhere reveals: the anchor.
+In the database, the head reveals a missing end, and its seal reveals a log that was rewritten without the
+key. An export has neither. A log that was rewritten with the key, or put back to an earlier state together
+with its head, is only revealed by a ``ChainHead`` that was kept elsewhere: the anchor.
 """
 
 from __future__ import annotations

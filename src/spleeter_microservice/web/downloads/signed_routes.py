@@ -36,7 +36,7 @@ async def holder(
     expires: Annotated[int, Query(ge=0, le=_LATEST, description="End, in seconds since 1970.")] = 0,
     signature: Annotated[str, Query(max_length=100, description="Signature of all this.")] = "",
 ) -> AsyncIterator[Principal]:
-    """Yield whom a signed address makes of its holder: someone who may download this stem.
+    """Yield the caller that a signed address stands for, who may download this stem.
 
     Raises:
         SignedUrlError: if the address is not one that was signed here, or has expired.
