@@ -442,6 +442,7 @@ class AuditError(SecurityError):
     """The audit log cannot be written or trusted."""
 
 
+# The exit status 72 belonged to an error that no longer exists.
 class AuditUnwritableError(AuditError, code="audit-unwritable", http=503, exit_status=73):
     """The audit log cannot be written."""
 

@@ -68,7 +68,7 @@ def printable(text: str) -> str:
     if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text):
         raise ValueError("Control characters are not allowed")
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("Half characters (surrogates) are not allowed")
+        raise ValueError("Unpaired surrogates are not allowed")
     return text
 
 
