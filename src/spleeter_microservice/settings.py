@@ -60,6 +60,12 @@ _SERVICE_LINK = re.compile(
 )
 _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://\S+:\d+")
 _DATA = Path("data")
+_PARSERS: Mapping[type, Callable[[str], Any]] = {
+    bool: switch,
+    int: whole(),
+    float: positive(),
+    str: str,
+}
 
 
 def _user_data() -> Path:
@@ -99,12 +105,16 @@ def setting(
     value: T,
     meaning: str,
     *,
-    parse: Callable[[str], T] = str,  # type: ignore[assignment]  # only for settings that are texts
+    parse: Callable[[str], T] | None = None,
     secret: bool = False,
     default: str = "",
     name: str = "",
 ) -> T:
-    """Return a field of ``Settings``; the arguments are those of ``Variable``."""
+    """Return a field of ``Settings``; the arguments are those of ``Variable``.
+
+    Without ``parse``, the type of the default decides: a text, a switch, or a number greater than 0.
+    """
+    parse = parse or _PARSERS[type(value)]
     about = {"meaning": meaning, "parse": parse, "secret": secret, "default": default, "name": name}
     made: T = field(default=value, repr=not secret, metadata=about)
     return made
@@ -210,8 +220,8 @@ class Settings:
     )
     port: int = setting(8000, "Port that the API listens on.", parse=whole(maximum=65535))
     api_processes: int = setting(1, "Number of API processes.", parse=whole(maximum=256))
-    max_file_size_mb: int = setting(500, "Largest upload, in MiB (2^20 bytes).", parse=whole())
-    max_duration_s: float = setting(3600.0, "Longest selection of a song, in seconds.", parse=positive())
+    max_file_size_mb: int = setting(500, "Largest upload, in MiB (2^20 bytes).")
+    max_duration_s: float = setting(3600.0, "Longest selection of a song, in seconds.")
     allowed_extensions: tuple[str, ...] = setting(
         (),
         "Accepted file extensions, comma-separated. A file whose name has none is judged by its content.",
@@ -243,16 +253,12 @@ class Settings:
         parse=whole(maximum=3600),
     )
     api_grace_s: float = setting(
-        600.0, "Seconds that requests, such as uploads, have to finish when the API stops.", parse=positive()
+        600.0, "Seconds that requests, such as uploads, have to finish when the API stops."
     )
     previews: bool = setting(
-        True,
-        "`off` makes no previews, which players need and which take some of a worker's time.",
-        parse=switch,
+        True, "`off` makes no previews, which players need and which take some of a worker's time."
     )
-    source_urls: bool = setting(
-        False, "`on` lets callers submit the address of a song instead of a file.", parse=switch
-    )
+    source_urls: bool = setting(False, "`on` lets callers submit the address of a song instead of a file.")
     inner_targets: tuple[InnerTarget, ...] = setting(
         (),
         "Hosts and networks inside your own network that callers' addresses may name, comma-separated: "
@@ -268,7 +274,7 @@ class Settings:
         default="none",
     )
     destination_urls: bool = setting(
-        False, "`on` lets callers have stems sent to pre-signed addresses (`destination_url`).", parse=switch
+        False, "`on` lets callers have stems sent to pre-signed addresses (`destination_url`)."
     )
     signed_urls: SignedBy = setting(
         "store",
@@ -299,38 +305,27 @@ class Settings:
         secret=True,
         default="a key in the data folder for the embedded database, none for another",
     )
-    max_uploads: int = setting(
-        64, "Songs of a tenant that an API process receives and checks at a time.", parse=whole()
-    )
+    max_uploads: int = setting(64, "Songs of a tenant that an API process receives and checks at a time.")
     max_fetches: int = setting(
-        32, "Songs of a tenant that an API process fetches from `source_url` at a time.", parse=whole()
+        32, "Songs of a tenant that an API process fetches from `source_url` at a time."
     )
     max_downloads: int = setting(
-        64,
-        "Downloads, and calls of `POST /separate`, of a tenant that an API process serves at a time.",
-        parse=whole(),
+        64, "Downloads, and calls of `POST /separate`, of a tenant that an API process serves at a time."
     )
-    max_event_streams: int = setting(
-        1000, "Event streams of a tenant that an API process serves at a time.", parse=whole()
-    )
-    max_queued: int = setting(
-        1000, "Jobs, and resumable uploads, that a tenant may have waiting.", parse=whole()
-    )
-    max_queued_hours: float = setting(
-        100.0, "Hours of audio that a tenant may have waiting.", parse=positive()
-    )
+    max_event_streams: int = setting(1000, "Event streams of a tenant that an API process serves at a time.")
+    max_queued: int = setting(1000, "Jobs, and resumable uploads, that a tenant may have waiting.")
+    max_queued_hours: float = setting(100.0, "Hours of audio that a tenant may have waiting.")
     max_stored_gb: float = setting(
         1000.0,
         "Gigabytes (10^9 bytes) of songs and stems that a tenant may have stored or expect; never more than "
         "80% of the disk, if the store is a folder.",
-        parse=positive(),
     )
     max_pending_webhooks: int = setting(
-        10_000, "Webhooks of a tenant that are to be delivered, now or when jobs end.", parse=whole()
+        10_000, "Webhooks of a tenant that are to be delivered, now or when jobs end."
     )
-    requests_per_minute: int = setting(600, "Requests that a tenant may make per minute.", parse=whole())
+    requests_per_minute: int = setting(600, "Requests that a tenant may make per minute.")
     failed_attempts_per_minute: int = setting(
-        20, "Failed authentications allowed per client address and minute.", parse=whole()
+        20, "Failed authentications allowed per client address and minute."
     )
     jwt_issuer: tuple[str, ...] = setting(
         (),
@@ -365,14 +360,12 @@ class Settings:
         "your own.",
         parse=_antivirus,
     )
-    job_time_limit_s: float = setting(3600.0, "Longest attempt at a job, in seconds.", parse=positive())
+    job_time_limit_s: float = setting(3600.0, "Longest attempt at a job, in seconds.")
     job_memory_mb: int = setting(
         3072, "Memory limit of a job's process, in MiB (2^20 bytes).", parse=whole(minimum=512)
     )
     grace_s: float = setting(
-        30.0,
-        "Seconds that running jobs have to finish when a worker stops; then they are requeued.",
-        parse=positive(),
+        30.0, "Seconds that running jobs have to finish when a worker stops; then they are requeued."
     )
     metrics_port: int | None = setting(
         None,
