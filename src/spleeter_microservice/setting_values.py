@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import SplitResult, quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from spleeter_microservice.errors import ConfigurationError
 
@@ -194,7 +194,6 @@ def database_url(text: str) -> str:
             "for a space."
         )
     parameters = _database_parameters(parts["query"] or "")
-    _check_database_hosts(parts["hosts"], {parameter.partition("=")[0] for parameter in parameters})
     address = rest if parts["query"] is None else rest[: parts.start("query") - 1]
     url = f"postgresql://{address}{'?' if parameters else ''}{'&'.join(parameters)}"
     _check_with_libpq(url)
@@ -218,22 +217,8 @@ def _database_parameters(query: str) -> list[str]:
     return kept
 
 
-def _check_database_hosts(hosts: str, parameters: set[str]) -> None:
-    if not hosts and parameters & {"host", "hostaddr", "service"}:
-        return
-    for host in hosts.split(","):
-        name, port = _host_and_port(unquote(host))
-        if not name:
-            raise ValueError(
-                f"It names no host. Write it {_DATABASE_EXAMPLE}, or with ?host=/var/run/postgresql for a "
-                "local socket."
-            )
-        if not (name.startswith("/") or _is_host(name)) or (port and not _is_port(port)):
-            raise ValueError(f"Its host or port is invalid. Write it {_DATABASE_EXAMPLE}.")
-
-
 def _check_with_libpq(url: str) -> None:
-    """Check a URL with libpq, which is missing only if the service, and so any use of a database, is too."""
+    """Check a URL as libpq reads it; libpq is missing only if the service, which needs a database, is."""
     if find_spec("psycopg") is None:
         return
     # Imported lazily: it takes 0.2 s, and most commands have no database.
@@ -241,12 +226,21 @@ def _check_with_libpq(url: str) -> None:
     from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
 
     try:
-        conninfo_to_dict(url)
+        found = conninfo_to_dict(url)
     except ProgrammingError:  # its message quotes the URL
         raise ValueError(
             "It has a parameter that PostgreSQL's client library does not know. Write it "
             f"{_DATABASE_EXAMPLE}."
         ) from None
+    hosts, ports = (str(found.get(name, "")).split(",") for name in ("host", "port"))
+    if not all(hosts) and not found.keys() & {"hostaddr", "service"}:
+        raise ValueError(
+            f"It names no host. Write it {_DATABASE_EXAMPLE}, or with ?host=/var/run/postgresql for a local "
+            "socket."
+        )
+    valid = all(host.startswith(("/", "@")) or _is_host(host) for host in filter(None, hosts))  # or sockets
+    if not valid or not all(map(_is_port, filter(None, ports))):
+        raise ValueError(f"Its host or port is invalid. Write it {_DATABASE_EXAMPLE}.")
 
 
 def listening_host(text: str) -> str:
@@ -322,14 +316,6 @@ def _is_host(text: str) -> bool:
     except ValueError:
         return _HOST.fullmatch(text) is not None
     return True
-
-
-def _host_and_port(text: str) -> Sequence[str]:
-    if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        return host, rest.removeprefix(":")
-    host, _, port = text.partition(":")
-    return host, port
 
 
 def _is_port(text: str) -> bool:
