@@ -8,40 +8,44 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 from weakref import WeakValueDictionary
 
-from spleeter_microservice.errors import ShareError
+from spleeter_microservice import errors
 
 _TIMES_FREE = 8
 
 
 class Share(StrEnum):
-    """Something that tenants share."""
+    """Something that tenants share.
 
-    UPLOADS = "uploads"
-    FETCHES = "fetches"
-    SCANS = "scans"
-    INSPECTIONS = "inspections"
-    DOWNLOADS = "downloads"
-    EVENT_STREAMS = "event_streams"
+    Attributes:
+        error: what refuses to hold more of it; None if more has to wait.
+        of_service: whether the whole service has it, counted in the database under this name, and not each
+            process.
+    """
 
-    # Of the whole service, counted in the database under these names.
-    QUEUED_JOBS = "queued_jobs"
-    QUEUED_SECONDS = "queued_seconds"
-    STORED_BYTES = "stored_bytes"
-    PENDING_WEBHOOKS = "pending_webhooks"
-    PENDING_UPLOADS = "pending_uploads"
+    error: type[errors.ShareError] | None
+    of_service: bool
 
-    @property
-    def of_service(self) -> bool:
-        """Whether the whole service has it, and not each process."""
-        return self in (
-            Share.QUEUED_JOBS,
-            Share.QUEUED_SECONDS,
-            Share.STORED_BYTES,
-            Share.PENDING_WEBHOOKS,
-            Share.PENDING_UPLOADS,
-        )
+    def __new__(cls, value: str, error: type[errors.ShareError] | None, of_service: bool = False) -> Self:
+        """Return the member for a value and its attributes."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.error, member.of_service = error, of_service
+        return member
+
+    UPLOADS = "uploads", errors.TooManyUploadsError
+    FETCHES = "fetches", errors.TooManyFetchesError
+    SCANS = "scans", None
+    INSPECTIONS = "inspections", None
+    DOWNLOADS = "downloads", errors.TooManyDownloadsError
+    EVENT_STREAMS = "event_streams", errors.TooManyStreamsError
+    QUEUED_JOBS = "queued_jobs", errors.QueueFullError, True
+    QUEUED_SECONDS = "queued_seconds", errors.QueueTooLongError, True
+    STORED_BYTES = "stored_bytes", errors.StoredTooMuchError, True
+    PENDING_WEBHOOKS = "pending_webhooks", errors.WebhooksPendingError, True
+    PENDING_UPLOADS = "pending_uploads", errors.UploadsPendingError, True
 
 
 @dataclass(frozen=True)
@@ -55,24 +59,23 @@ class Bound:
         share: what is held.
         limit: how much of it a tenant may hold.
         in_all: how much of it all tenants may hold together.
-        error: what refuses to hold more; None if more has to wait.
     """
 
     share: Share
     limit: int
     in_all: int
-    error: type[ShareError] | None = None
 
     def check(self, held: int, held_in_all: int) -> None:
         """Check that a tenant may hold more.
 
         Raises:
-            ShareError: if not; the subclass is ``error``.
+            ShareError: if not; the subclass is the share's.
         """
+        error = self.share.error
         allowed = min(self.limit, _TIMES_FREE * max(0, self.in_all - held_in_all))
-        if self.error is not None and held >= allowed:
+        if error is not None and held >= allowed:
             most = f"at most {allowed}{' at the moment' if allowed < self.limit else ''}"
-            raise self.error(f"You have {held} {self.error.what}, and may have {most}. {self.error.advice}")
+            raise error(f"You have {held} {error.what}, and may have {most}. {error.advice}")
 
 
 class Turns:

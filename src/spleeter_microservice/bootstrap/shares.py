@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from spleeter_microservice import errors
 from spleeter_microservice.access.shares import Bound, Share
 from spleeter_microservice.processes.descriptors import most_connections
 from spleeter_microservice.sandbox.prober import ProbeLimits
@@ -25,19 +24,19 @@ def bounds_of(settings: Settings, objects: Path | None = None) -> Iterator[Bound
     connections, probes = most_connections(), ProbeLimits()
     disk = shutil.disk_usage(objects).total * 9 // 10 if objects else None
     table = (
-        # share, error, of each tenant, of all tenants per tenant's, at most
-        (Share.UPLOADS, errors.TooManyUploadsError, settings.max_uploads, 4, connections // 8),
-        (Share.FETCHES, errors.TooManyFetchesError, settings.max_fetches, 4, connections // 16),
-        (Share.SCANS, None, 2, 4, None),
-        (Share.INSPECTIONS, None, probes.of_each, probes.processes, None),
-        (Share.DOWNLOADS, errors.TooManyDownloadsError, settings.max_downloads, 4, connections // 8),
-        (Share.EVENT_STREAMS, errors.TooManyStreamsError, settings.max_event_streams, 4, connections // 2),
-        (Share.QUEUED_JOBS, errors.QueueFullError, settings.max_queued, 10, None),
-        (Share.QUEUED_SECONDS, errors.QueueTooLongError, settings.max_queued_hours * 3600, 10, None),
-        (Share.STORED_BYTES, errors.StoredTooMuchError, settings.max_stored_gb * 1e9, 10, disk),
-        (Share.PENDING_WEBHOOKS, errors.WebhooksPendingError, settings.max_pending_webhooks, 10, None),
-        (Share.PENDING_UPLOADS, errors.UploadsPendingError, settings.max_queued, 10, None),
+        # share, of each tenant, of all tenants per tenant's, at most
+        (Share.UPLOADS, settings.max_uploads, 4, connections // 8),
+        (Share.FETCHES, settings.max_fetches, 4, connections // 16),
+        (Share.SCANS, 2, 4, None),
+        (Share.INSPECTIONS, probes.of_each, probes.processes, None),
+        (Share.DOWNLOADS, settings.max_downloads, 4, connections // 8),
+        (Share.EVENT_STREAMS, settings.max_event_streams, 4, connections // 2),
+        (Share.QUEUED_JOBS, settings.max_queued, 10, None),
+        (Share.QUEUED_SECONDS, settings.max_queued_hours * 3600, 10, None),
+        (Share.STORED_BYTES, settings.max_stored_gb * 1e9, 10, disk),
+        (Share.PENDING_WEBHOOKS, settings.max_pending_webhooks, 10, None),
+        (Share.PENDING_UPLOADS, settings.max_queued, 10, None),
     )
-    for share, error, limit, times, most in table:
+    for share, limit, times, most in table:
         in_all = int(limit * times if most is None else min(limit * times, most))
-        yield Bound(share, min(int(limit), in_all), in_all, error)
+        yield Bound(share, min(int(limit), in_all), in_all)

@@ -207,4 +207,4 @@ def _format(codec: Codec) -> Format:
 def _used(services: Services, bound: Bound, tenant: str, usage: Mapping[str, int]) -> int | None:
     if bound.share.of_service:
         return usage[bound.share]
-    return None if bound.error is None else services.shares.held(bound.share, tenant)
+    return None if bound.share.error is None else services.shares.held(bound.share, tenant)

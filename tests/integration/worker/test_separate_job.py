@@ -169,7 +169,7 @@ def song(tmp_path: Path) -> Path:
 async def test_stems_that_are_much_larger_than_expected_are_refused_beyond_the_tenants_bound(
     separation: JobSeparator, storage: Away, song: Path
 ) -> None:
-    full = Bound(Share.STORED_BYTES, 0, 0, StoredTooMuchError)
+    full = Bound(Share.STORED_BYTES, 0, 0)
     separation.limits = JobLimits(stored=full)
     wav = int(3.1 * 4 * RATE)  # bytes of a stem, with what encoding the song has added
     job = await stored(storage, replace(job_of(), expected_bytes=STEMS * wav // 2 - RATE), song)

@@ -14,7 +14,7 @@ from spleeter_microservice.errors import ShareError, TooManyUploadsError
 
 
 def shares(limit: int, in_all: int) -> Shares:
-    return Shares([Bound(Share.UPLOADS, limit, in_all, TooManyUploadsError), Bound(Share.SCANS, 1, 1)])
+    return Shares([Bound(Share.UPLOADS, limit, in_all), Bound(Share.SCANS, 1, 1)])
 
 
 def take_all(held: ExitStack, found: Shares, tenant: str) -> int:
@@ -48,7 +48,7 @@ def test_a_refusal_says_what_is_held_and_what_is_allowed() -> None:
         take_all(held, found, "ann")
         with pytest.raises(ShareError, match=r"You have 2 uploads under way, and may have at most 2\. Wait"):
             held.enter_context(found.hold(Share.UPLOADS, "ann"))
-    full = Bound(Share.UPLOADS, 64, 10, TooManyUploadsError)
+    full = Bound(Share.UPLOADS, 64, 10)
     with pytest.raises(ShareError, match=r"You have 0 .* may have at most 0 at the moment"):
         full.check(0, 10)
 
