@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 _SINGLE_RANGE = re.compile(r"bytes=[ \t]*(\d*)-(\d*)[ \t]*", re.ASCII | re.IGNORECASE)
 _LONGEST_POSITION = 18  # digits; no file is larger, and longer numbers are slow to parse
 
 
-@dataclass(frozen=True)
-class Part:
-    """The bytes of a file from ``start`` to before ``stop``."""
-
-    start: int
-    stop: int
-
-    @property
-    def size(self) -> int:
-        """Number of bytes."""
-        return self.stop - self.start
-
-
-def requested_part(range_header: str | None, if_range: str | None, etag: str, size: int) -> Part | None:
-    """Return the part of a file that a request asks for.
+def requested_part(range_header: str | None, if_range: str | None, etag: str, size: int) -> range | None:
+    """Return the positions of the bytes that a request asks for.
 
     Multiple ranges, other units and malformed ranges are ignored, as RFC 9110 permits.
 
@@ -34,7 +20,7 @@ def requested_part(range_header: str | None, if_range: str | None, etag: str, si
         size: size of the file in bytes.
 
     Returns:
-        None for the whole file; an empty part if the range lies beyond the end.
+        None for the whole file; an empty range for one that lies beyond the end.
     """
     match = _SINGLE_RANGE.fullmatch(range_header or "")
     if match is None or if_range not in (None, etag):
@@ -42,16 +28,16 @@ def requested_part(range_header: str | None, if_range: str | None, etag: str, si
     return _part(match[1], match[2], size)
 
 
-def _part(first: str, last: str, size: int) -> Part | None:
+def _part(first: str, last: str, size: int) -> range | None:
     if max(len(first), len(last)) > _LONGEST_POSITION or not first + last:
         return None
     if not first:
-        return Part(max(0, size - int(last)), size)
+        return range(max(0, size - int(last)), size)
     start = int(first)
     if last and int(last) < start:
         return None
     stop = min(int(last) + 1, size) if last else size
-    return Part(start, stop) if start < stop else Part(size, size)
+    return range(min(start, stop), stop)
 
 
 def is_known(if_none_match: str | None, etag: str) -> bool:

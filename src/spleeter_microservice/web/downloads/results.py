@@ -63,7 +63,7 @@ async def _ranged(
     asked = (request.headers.get("Range"), request.headers.get("If-Range"), headers["ETag"], size)
     part = requested_part(*asked) if request.method == "GET" else None  # ranges apply to GET only
     if part is not None:
-        if not part.size:
+        if not part:
             raise errors.UnsatisfiableRangeError(
                 f"The range lies beyond the end of the file, which has {size} bytes. Request less, or all of "
                 "it.",
