@@ -246,10 +246,10 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
                 "Only buckets are written to, such as s3://bucket/folder, until the operator sets "
                 "SPLEETER_DESTINATION_URLS. Name one, or download the stems.",
             )
-        with _naming("callback_url"):
-            if self.callback_url is not None:
+        if self.callback_url is not None:
+            with refusing("callback_url"):
                 policy.check(self.callback_url)
-        with _naming("destination_url"):
+        with refusing("destination_url"):
             for url in destination.values() if isinstance(destination, dict) else [destination]:
                 if url is not None:
                     buckets.find(tenant, url) if is_bucket else policy.check(url)
@@ -326,16 +326,6 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
         return destination
 
 
-@contextmanager
-def _naming(field: str) -> Iterator[None]:
-    """Name the field whose address is refused."""
-    try:
-        yield
-    except errors.ForbiddenAddressError as error:
-        error.fields = {field: str(error)}
-        raise
-
-
 def _canonical_bitrate(codec: str, bitrate: str | None) -> str | None:
     """Return a bitrate in its canonical spelling; None for a lossless codec, which has none."""
     with refusing("bitrate"):
@@ -347,11 +337,14 @@ def _canonical_bitrate(codec: str, bitrate: str | None) -> str | None:
 
 @contextmanager
 def refusing(field: str = "") -> Iterator[None]:
-    """Report what is wrong with an option as a problem of its field, unless the error names others."""
+    """Name the field of an option or an address that is refused, unless the error names others."""
     try:
         yield
     except errors.ConfigurationError as error:
         raise errors.InvalidFieldsError(error.fields or {field: str(error)}) from error
+    except errors.ForbiddenAddressError as error:
+        error.fields = {field: str(error)}
+        raise
 
 
 def refuse(field: str, reason: str) -> NoReturn:
