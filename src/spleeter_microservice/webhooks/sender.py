@@ -141,9 +141,8 @@ class WebhookSender:
             answer = await self._post(webhook)
         except errors.ForbiddenAddressError as error:
             outcome = _Outcome("failed", error=str(error))
-        except errors.OutgoingError as error:
-            status = error.status if isinstance(error, errors.UnreachableError) else None
-            outcome = _retry(webhook, _Outcome("pending", status, str(error)))
+        except errors.UnreachableError as error:
+            outcome = _retry(webhook, error.status, str(error))
         else:
             outcome = _outcome_of(webhook, answer)
         logger.info(
@@ -205,13 +204,13 @@ def _outcome_of(webhook: Row, answer: WebhookResponse) -> _Outcome:
     problem = f"The receiver answered {answer.status}."
     if answer.status == _GONE:
         return _Outcome("failed", answer.status, problem)
-    return _retry(webhook, _Outcome("pending", answer.status, problem), answer.retry_after)
+    return _retry(webhook, answer.status, problem, answer.retry_after)
 
 
-def _retry(webhook: Row, outcome: _Outcome, retry_after: float | None = None) -> _Outcome:
+def _retry(webhook: Row, status: int | None, problem: str, retry_after: float | None = None) -> _Outcome:
     chance = random.random()  # noqa: S311  (spreads waits, protects nothing)
     wait = signature.delay(webhook["attempts"], chance=chance, retry_after=retry_after)
-    return _Outcome("pending" if wait else "failed", outcome.status, outcome.error, wait)
+    return _Outcome("pending" if wait else "failed", status, problem, wait)
 
 
 def _event(webhook: Row, outcome: _Outcome) -> AuditEvent:
