@@ -176,7 +176,7 @@ async def delete(
     "/v1/separations",
     status_code=202,
     operation_id="deleteSeparations",
-    responses=keyed_responses(InvalidFieldsError),
+    responses=keyed_responses(),
     response_class=Response,
 )
 async def delete_all(
