@@ -15,9 +15,9 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from spleeter_microservice import errors
 from spleeter_microservice.access.shares import Bound, Share, Turns
 from spleeter_microservice.database.connection import Database, Row, Statements, Transaction
-from spleeter_microservice.errors import IdempotencyConflictError, UnknownJobError
 from spleeter_microservice.jobs import queue
 from spleeter_microservice.jobs.job import Job, JobEvent, NewJob, State
 from spleeter_microservice.jobs.listing import Sort
@@ -283,7 +283,7 @@ class JobRepository:
 async def _get(statements: Statements, tenant: str, job: UUID, *, erasing: bool = False) -> Row:
     row = await statements.first("get_job", tenant=tenant, job=job, erasing=erasing)
     if row is None:
-        raise UnknownJobError(f"Job {job} does not exist. It may have been deleted or have expired.")
+        raise errors.UnknownJobError(f"Job {job} does not exist. It may have been deleted or have expired.")
     return row
 
 
@@ -301,7 +301,7 @@ async def _repeated(
     await transaction.do("release_expired_key", tenant=tenant, idempotency_key=key)
     row = await transaction.first("find_by_idempotency_key", tenant=tenant, idempotency_key=key)
     if row and row["body_hash"] != body_hash:
-        raise IdempotencyConflictError(
+        raise errors.IdempotencyConflictError(
             f"The idempotency key {key!r} was used before with another body. Send the same "
             "body again to get the same job, or use a new key."
         )

@@ -7,13 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
+from spleeter_microservice import errors
 from spleeter_microservice.database.connection import Database, Row
-from spleeter_microservice.errors import (
-    AuditUnwritableError,
-    DatabaseUnavailableError,
-    StorageRefusedError,
-    StorageUnavailableError,
-)
 from spleeter_microservice.jobs.job import Job
 from spleeter_microservice.jobs.repository import JobRepository
 
@@ -63,7 +58,7 @@ class Retention:
         for row in await self._database.rows("list_expired", limit=_BATCH):
             try:
                 await self._repository.expire(row["tenant"], row["id"], self._record)
-            except AuditUnwritableError:
+            except errors.AuditUnwritableError:
                 logger.exception("cannot record that a job expired", extra={"job_id": str(row["id"])})
                 break
 
@@ -72,9 +67,9 @@ class Retention:
         for row in jobs:
             try:
                 erased += await self._erase_one(row)
-            except StorageRefusedError as error:
+            except errors.StorageRefusedError as error:
                 logger.warning("cannot erase a job's objects: %s", error, extra={"job_id": str(row["id"])})
-            except StorageUnavailableError as error:
+            except errors.StorageUnavailableError as error:
                 logger.warning("cannot erase objects: %s", error)
                 break
         return erased
@@ -92,7 +87,7 @@ class Retention:
                         return True
                     await asyncio.sleep(0.05)
                 return await self._erase_one(row)
-        except (TimeoutError, StorageUnavailableError) as error:
+        except (TimeoutError, errors.StorageUnavailableError) as error:
             logger.warning("erasing a job later: %r", error, extra={"job_id": str(job)})
             return False
 
@@ -100,7 +95,7 @@ class Retention:
         if not row["shared"]:
             try:
                 await self._erase(row["prefix"])
-            except (StorageUnavailableError, DatabaseUnavailableError):
+            except (errors.StorageUnavailableError, errors.DatabaseUnavailableError):
                 raise
             except Exception:
                 logger.exception("cannot erase a job's objects", extra={"job_id": str(row["id"])})

@@ -18,19 +18,11 @@ from pathlib import Path
 from typing import Self
 from uuid import UUID
 
+from spleeter_microservice import errors
 from spleeter_microservice.access.shares import Bound
 from spleeter_microservice.audit.log import AuditLog
 from spleeter_microservice.audit.record import Action, AuditEvent
 from spleeter_microservice.database.connection import Database, Row
-from spleeter_microservice.errors import (
-    AuditUnwritableError,
-    DatabaseUnavailableError,
-    InvalidFieldsError,
-    RequestTooLargeError,
-    StorageError,
-    UnknownUploadError,
-    UploadLockedError,
-)
 from spleeter_microservice.jobs.job import new_job_id
 from spleeter_microservice.jobs.objects import UPLOADS_PREFIX, JobObjects
 from spleeter_microservice.jobs.repository import check_bounds
@@ -132,9 +124,11 @@ class ResumableUploads:
                 rows = await transaction.rows("keep_partials", **new, kept=self._kept)
                 length = _total(partials, rows)
             if length is None:
-                raise InvalidFieldsError({"Upload-Length": "Send the size of the whole song in bytes."})
+                raise errors.InvalidFieldsError(
+                    {"Upload-Length": "Send the size of the whole song in bytes."}
+                )
             if length > most:
-                raise RequestTooLargeError(f"The file is larger than the limit of {most} bytes.")
+                raise errors.RequestTooLargeError(f"The file is larger than the limit of {most} bytes.")
             received = length if partials else 0
             row = await transaction.one(
                 "create_upload", **new, id=new_job_id(), length=length, received=received, kept=self._kept
@@ -161,7 +155,7 @@ class ResumableUploads:
             yield locked
         finally:
             keeping.cancel()
-            with contextlib.suppress(DatabaseUnavailableError):
+            with contextlib.suppress(errors.DatabaseUnavailableError):
                 await self._database.do("unlock_upload", id=locked.id, fence=locked.fence)
 
     async def _lock(self, tenant: str, upload: UUID) -> ResumableUpload:
@@ -171,12 +165,12 @@ class ResumableUploads:
                 return ResumableUpload.from_row(row)
             await self.get(tenant, upload)
             await asyncio.sleep(_LOCK_PAUSE)
-        raise UploadLockedError("Another request is adding to this upload. Wait until it has ended.")
+        raise errors.UploadLockedError("Another request is adding to this upload. Wait until it has ended.")
 
     async def _keep(self, upload: ResumableUpload) -> None:
         while True:
             await asyncio.sleep(_LEASE / 3)
-            with contextlib.suppress(DatabaseUnavailableError):
+            with contextlib.suppress(errors.DatabaseUnavailableError):
                 await self._database.do(
                     "keep_upload", id=upload.id, fence=upload.fence, lease=_LEASE, kept=self._kept
                 )
@@ -197,7 +191,7 @@ class ResumableUploads:
             UploadLockedError: if the lock was lost.
         """
         if upload.parts >= MOST_PARTS:
-            raise RequestTooLargeError(
+            raise errors.RequestTooLargeError(
                 f"The upload has {MOST_PARTS} parts already. Delete it, and send the song in larger parts."
             )
         await self._objects.check(upload.tenant, stored)
@@ -209,7 +203,7 @@ class ResumableUploads:
         )
         if row is None:
             await self._objects.storage.delete(key)
-            raise UploadLockedError("Another request has changed this upload. Ask for its offset.")
+            raise errors.UploadLockedError("Another request has changed this upload. Ask for its offset.")
         return ResumableUpload.from_row(row)
 
     async def read(self, upload: ResumableUpload) -> AsyncIterator[bytes]:
@@ -248,7 +242,11 @@ class ResumableUploads:
         while True:
             try:
                 await self.sweep(audit)
-            except (AuditUnwritableError, DatabaseUnavailableError, StorageError) as error:
+            except (
+                errors.AuditUnwritableError,
+                errors.DatabaseUnavailableError,
+                errors.StorageError,
+            ) as error:
                 logger.warning("cannot erase expired uploads: %s", error)
             await asyncio.sleep(_PAUSE_SECONDS)
 
@@ -281,11 +279,11 @@ def _total(partials: Sequence[UUID], rows: Sequence[Row]) -> int:
     for partial in partials:
         if partial not in lengths:
             reason = f"{partial} is not a partial upload that is complete. Complete it first."
-            raise InvalidFieldsError({"Upload-Concat": reason})
+            raise errors.InvalidFieldsError({"Upload-Concat": reason})
     return sum(lengths[partial] for partial in partials)
 
 
-def _unknown(upload: UUID) -> UnknownUploadError:
-    return UnknownUploadError(
+def _unknown(upload: UUID) -> errors.UnknownUploadError:
+    return errors.UnknownUploadError(
         f"Upload {upload} does not exist. It may have been used or deleted, or have expired."
     )

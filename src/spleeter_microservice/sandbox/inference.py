@@ -17,13 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from spleeter_microservice.errors import (
-    InferenceStalledError,
-    InferenceUnavailableError,
-    JobMemoryLimitError,
-    JobStoppedError,
-    SpleeterError,
-)
+from spleeter_microservice import errors
 from spleeter_microservice.observability.metrics import WORKER_RESTARTS
 from spleeter_microservice.sandbox import messages, self_check, untrusted
 from spleeter_microservice.sandbox.confinement.policy import MEASURES
@@ -183,7 +177,7 @@ class InferenceSlot:
         """Kill the process if it is at work, and wait until it has exited."""
         process = self._working
         if process is not None:
-            await process.end(JobStoppedError("The job was stopped on request."))
+            await process.end(errors.JobStoppedError("The job was stopped on request."))
 
     async def close(self) -> None:
         """Kill the process and start no other; a job at work is stopped."""
@@ -193,7 +187,7 @@ class InferenceSlot:
             self._starting.cancel()
             await asyncio.wait({self._starting})
             if process := self._present():
-                await process.end(JobStoppedError("The slot was closed."))
+                await process.end(errors.JobStoppedError("The slot was closed."))
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -213,7 +207,7 @@ class InferenceSlot:
         """Return the process started last when it is ready, starting one if necessary."""
         await asyncio.sleep(0)  # lets the event loop notice that an idle process has exited
         if self._closed:
-            raise InferenceUnavailableError("The slot is closed.")
+            raise errors.InferenceUnavailableError("The slot is closed.")
         if self._starting is None:
             self._start_another()
         elif self._starting.done() and self._present() is None:
@@ -241,7 +235,7 @@ class InferenceSlot:
     def _counting_stalls(self) -> Iterator[None]:
         try:
             yield
-        except (InferenceStalledError, InferenceUnavailableError):
+        except (errors.InferenceStalledError, errors.InferenceUnavailableError):
             self.stalls += 1
             raise
 
@@ -274,7 +268,7 @@ class InferenceSlot:
     def _replace(self, process: InferenceProcess) -> None:
         reason = process.exit_reason()
         self.ends[type(reason).__name__] += 1
-        if not isinstance(reason, JobStoppedError):  # on request
+        if not isinstance(reason, errors.JobStoppedError):  # on request
             WORKER_RESTARTS.labels(type(reason).__name__).inc()
         logger.warning("inference process %d exited: %s%s", process.pid, reason, process.stderr_tail)
         if not self._closed:
@@ -318,8 +312,8 @@ class InferenceSlot:
 
     def _reported(
         self, process: InferenceProcess, message: Message, request: SeparationRequest
-    ) -> SpleeterError:
-        if message.get("class") == JobMemoryLimitError.__name__:
+    ) -> errors.SpleeterError:
+        if message.get("class") == errors.JobMemoryLimitError.__name__:
             return memory_error(_JOB, self.limits.memory)
         source = str(request.source.absolute())
         names = {source: request.name or request.source.name, f"{self.work_folder}/": ""}

@@ -18,16 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spleeter_microservice import errors
-from spleeter_microservice.errors import (
-    InferenceCrashedError,
-    InferenceError,
-    InferenceStalledError,
-    InferenceUnavailableError,
-    JobMemoryLimitError,
-    JobStoppedError,
-    JobTimeLimitError,
-    SpleeterError,
-)
 from spleeter_microservice.sandbox import framing
 from spleeter_microservice.sandbox.confinement.policy import environment
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
@@ -100,7 +90,7 @@ class InferenceProcess:
     """
 
     def __init__(self, work_folder: Path, environ: Mapping[str, str], module: str = INFERENCE) -> None:
-        self.verdict: InferenceError | None = None
+        self.verdict: errors.InferenceError | None = None
         self._name = "inference" if module == INFERENCE else "probing"
         self._ours, theirs = socket.socketpair()
         self._ours.setblocking(False)
@@ -149,10 +139,12 @@ class InferenceProcess:
             yield message
             self.limit_memory(memory)
         except BaseException as error:
-            await self.end(JobStoppedError("The process did not start."))
-            if isinstance(error, InferenceError | ProtocolError | TimeoutError | OSError):
+            await self.end(errors.JobStoppedError("The process did not start."))
+            if isinstance(error, errors.InferenceError | ProtocolError | TimeoutError | OSError):
                 reason = f"{str(error) or 'it took too long.'}{self.stderr_tail}"
-                raise InferenceUnavailableError(f"The {self._name} process cannot start: {reason}") from error
+                raise errors.InferenceUnavailableError(
+                    f"The {self._name} process cannot start: {reason}"
+                ) from error
             raise
 
     @property
@@ -180,18 +172,20 @@ class InferenceProcess:
             raise self.exit_reason() from None
         return framing.decode(body)
 
-    def exit_reason(self) -> InferenceError:
+    def exit_reason(self) -> errors.InferenceError:
         """Return the reason why the process has ended."""
         if self.verdict is not None:
             return self.verdict
         code = self._process.poll() or 0
         if code == -signal.SIGXCPU:
-            return JobTimeLimitError("The job exceeded its limit of processor time.")
+            return errors.JobTimeLimitError("The job exceeded its limit of processor time.")
         if code >= 0:
-            return InferenceCrashedError(f"The inference process exited with status {code}.")
+            return errors.InferenceCrashedError(f"The inference process exited with status {code}.")
         name = signal.Signals(-code).name
         hint = " The machine may be out of memory." if code == -signal.SIGKILL else ""
-        return InferenceCrashedError(f"The inference process was killed by {name}.{hint}", signal=-code)
+        return errors.InferenceCrashedError(
+            f"The inference process was killed by {name}.{hint}", signal=-code
+        )
 
     @property
     def stderr_tail(self) -> str:
@@ -257,17 +251,17 @@ class InferenceProcess:
         except HARMLESS:
             raise
         except ProtocolError as error:
-            verdict = InferenceCrashedError(f"The {self._name} process misbehaved: {error}.")
+            verdict = errors.InferenceCrashedError(f"The {self._name} process misbehaved: {error}.")
             await self.end(verdict)
             raise verdict from error
-        except InferenceError as error:
+        except errors.InferenceError as error:
             await self.end(error)
             raise
         except asyncio.CancelledError:
-            await self.end(JobStoppedError("The caller no longer waits."))
+            await self.end(errors.JobStoppedError("The caller no longer waits."))
             raise
         except BaseException as error:
-            await self.end(InferenceCrashedError(f"{task} cannot continue: {error!r}."))
+            await self.end(errors.InferenceCrashedError(f"{task} cannot continue: {error!r}."))
             raise
         finally:
             watching.cancel()
@@ -275,9 +269,9 @@ class InferenceProcess:
     def reported_error(
         self,
         message: Message,
-        harmless: type[SpleeterError] | tuple[type[SpleeterError], ...],
+        harmless: type[errors.SpleeterError] | tuple[type[errors.SpleeterError], ...],
         names: Mapping[str, str],
-    ) -> SpleeterError:
+    ) -> errors.SpleeterError:
         """Return the error that the process reports, which is a crash unless it is harmless.
 
         Args:
@@ -299,7 +293,7 @@ class InferenceProcess:
             return kind(said)
         trace = str(message.get("trace", ""))[:2000]
         logger.error("%s process failed", self._name, extra={"problem": said, "trace": trace})
-        return InferenceCrashedError(f"The {self._name} process failed: {said}")
+        return errors.InferenceCrashedError(f"The {self._name} process failed: {said}")
 
     async def _watch(
         self, task: str, seconds: float, memory: int, pace: Pace, threads: int, processor: float
@@ -311,25 +305,27 @@ class InferenceProcess:
             elapsed += tick
             pace.waited += tick
             if elapsed > seconds:
-                self.kill(JobTimeLimitError(f"{task} took longer than {seconds:g} s."))
+                self.kill(errors.JobTimeLimitError(f"{task} took longer than {seconds:g} s."))
             elif pace.is_stalled:
-                self.kill(InferenceStalledError(f"{task} made no progress for {pace.waited:.1f} s."))
+                self.kill(errors.InferenceStalledError(f"{task} made no progress for {pace.waited:.1f} s."))
             elif usage and before and usage.processor - before.processor > processor:
-                self.kill(JobTimeLimitError(f"{task} took more than {processor:.1f} s of processor time."))
+                self.kill(
+                    errors.JobTimeLimitError(f"{task} took more than {processor:.1f} s of processor time.")
+                )
             elif usage and usage.memory > memory:
                 self.kill(memory_error(task, memory))
             elif usage and usage.threads > threads:
-                self.kill(InferenceCrashedError(f"{task} started too many threads."))
+                self.kill(errors.InferenceCrashedError(f"{task} started too many threads."))
             await asyncio.sleep(_WATCH_SECONDS)
 
-    def kill(self, verdict: InferenceError) -> None:
+    def kill(self, verdict: errors.InferenceError) -> None:
         """Kill the process and its children at once."""
         self.verdict = self.verdict or verdict
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
 
-    async def end(self, verdict: InferenceError) -> None:
+    async def end(self, verdict: errors.InferenceError) -> None:
         """Kill the process, and wait until it has exited."""
         self.kill(verdict)
         await self.wait()
@@ -364,6 +360,6 @@ class InferenceProcess:
             self._errors = -1
 
 
-def memory_error(task: str, memory: int) -> JobMemoryLimitError:
+def memory_error(task: str, memory: int) -> errors.JobMemoryLimitError:
     """Return the error for a task that exceeded its limit of memory, in bytes."""
-    return JobMemoryLimitError(f"{task} needed more than {memory >> 20} MiB of memory.")
+    return errors.JobMemoryLimitError(f"{task} needed more than {memory >> 20} MiB of memory.")

@@ -15,15 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+from spleeter_microservice import errors
 from spleeter_microservice.access.shares import Turns
 from spleeter_microservice.audio.codecs import FILMS
-from spleeter_microservice.errors import (
-    InferenceCrashedError,
-    InferenceStalledError,
-    InferenceUnavailableError,
-    InputError,
-    JobStoppedError,
-)
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
 from spleeter_microservice.sandbox.inference_process import InferenceProcess, Pace
 from spleeter_microservice.sandbox.untrusted import read
@@ -130,12 +124,14 @@ class Prober:
             for _ in range(_TRIES):
                 try:
                     return await self._probe(path, options or SeparationOptions())
-                except InferenceCrashedError as error:
+                except errors.InferenceCrashedError as error:
                     # No file causes SIGKILL; the kernel sends it for want of memory, for instance.
-                    if not isinstance(error, InferenceStalledError) and error.signal != signal.SIGKILL:
+                    if not isinstance(error, errors.InferenceStalledError) and error.signal != signal.SIGKILL:
                         raise
                     logger.warning("probing a file once more: %s", error)
-        raise InferenceUnavailableError(f"{_TRIES} probing processes stalled or were killed with one file.")
+        raise errors.InferenceUnavailableError(
+            f"{_TRIES} probing processes stalled or were killed with one file."
+        )
 
     async def _probe(self, path: Path, options: SeparationOptions) -> AudioFacts:
         process = await self._process()
@@ -158,7 +154,7 @@ class Prober:
     async def close(self) -> None:
         """Stop the processes."""
         for process in (*self._idle, *self._busy):
-            await process.end(JobStoppedError("The prober was closed."))
+            await process.end(errors.JobStoppedError("The prober was closed."))
         self._idle.clear()
 
     async def __aenter__(self) -> Self:
@@ -195,7 +191,7 @@ def _facts(process: InferenceProcess, reply: Message, path: Path) -> AudioFacts:
     """Read a reply without trusting it."""
     if reply["type"] == "error":
         names = dict.fromkeys((str(path.resolve()), str(path)), "The file")
-        raise process.reported_error(reply, InputError, names)
+        raise process.reported_error(reply, errors.InputError, names)
     facts = read(AudioFacts, reply)
     if facts.film not in (None, *FILMS):
         raise ProtocolError("the container is unknown")

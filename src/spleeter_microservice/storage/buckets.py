@@ -7,15 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from spleeter_microservice.errors import (
-    BucketError,
-    ForbiddenAddressError,
-    ObjectNotFoundError,
-    ResponseTooLargeError,
-    StorageError,
-    StorageFullError,
-    StorageRefusedError,
-)
+from spleeter_microservice import errors
 from spleeter_microservice.storage.backends import Access, open_backend
 from spleeter_microservice.storage.bucket_urls import BucketGrant, split_bucket_url
 from spleeter_microservice.storage.store import Storage
@@ -51,12 +43,12 @@ class BucketObject:
         try:
             stream = await self.storage.get(self.key)
             if stream.info.size > max_bytes:
-                raise ResponseTooLargeError(
+                raise errors.ResponseTooLargeError(
                     f"The file is larger than the limit of {max_bytes} bytes. Use a smaller one."
                 )
             async for block in stream:
                 yield block
-        except StorageError as error:
+        except errors.StorageError as error:
             raise self._explained(error, "read") from error
 
     async def put_file(self, path: Path, name: str, attributes: Mapping[str, str]) -> None:
@@ -70,23 +62,23 @@ class BucketObject:
             await self.storage.put(
                 key, file_blocks(path), max_bytes=path.stat().st_size, attributes=attributes
             )
-        except StorageError as error:
+        except errors.StorageError as error:
             raise self._explained(error, "write") from error
 
-    def _explained(self, error: StorageError, access: Access) -> BucketError:
+    def _explained(self, error: errors.StorageError, access: Access) -> errors.BucketError:
         """Return an error for callers, who must not see addresses of the operator's network."""
         bucket = self.storage.name
         logger.info("bucket: %s", error)
-        if isinstance(error, ObjectNotFoundError):
-            return BucketError(f"{bucket} has no object {self.key}. Check the bucket and the key.")
-        if isinstance(error, StorageRefusedError):
-            return BucketError(
+        if isinstance(error, errors.ObjectNotFoundError):
+            return errors.BucketError(f"{bucket} has no object {self.key}. Check the bucket and the key.")
+        if isinstance(error, errors.StorageRefusedError):
+            return errors.BucketError(
                 f"{bucket} refuses to {access} {self.key or 'objects'}. Check that it exists, and that the "
                 f"credentials used here have {self.storage.rights[access]}."
             )
-        if isinstance(error, StorageFullError):
-            return BucketError(f"{bucket} has no space left. Free some, or use another.")
-        return BucketError(
+        if isinstance(error, errors.StorageFullError):
+            return errors.BucketError(f"{bucket} has no space left. Free some, or use another.")
+        return errors.BucketError(
             f"{bucket} cannot be reached, or does not exist. Check its name, or try again.", temporary=True
         )
 
@@ -118,7 +110,7 @@ class Buckets:
         """
         place, key = split_bucket_url(url)
         if not any(grant.admits(tenant, place, key) for grant in self._grants):
-            raise ForbiddenAddressError(
+            raise errors.ForbiddenAddressError(
                 f"{url} is not in a bucket that you may use here. Use another, or ask the operator to list "
                 "it in SPLEETER_BUCKETS."
             )

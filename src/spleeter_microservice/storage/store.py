@@ -26,14 +26,7 @@ import obstore
 from obstore.exceptions import BaseError, PreconditionError
 from obstore.store import AzureStore, GCSStore, S3Store
 
-from spleeter_microservice.errors import (
-    ObjectChangedError,
-    ObjectNotFoundError,
-    StorageError,
-    StorageFullError,
-    StorageRefusedError,
-    StorageUnavailableError,
-)
+from spleeter_microservice import errors
 from spleeter_microservice.files import replace_atomically
 from spleeter_microservice.storage.backends import Access, Backend, open_backend
 from spleeter_microservice.storage.objects import StoredObject, WrittenObject, checked_key, foreign_key
@@ -159,11 +152,11 @@ class Storage:
             async with self._translated_errors(key, "write"):
                 await self._check_folder()
                 result = await self._put_uncancelled(path, source, attributes)
-        except StorageError as error:
+        except errors.StorageError as error:
             if source.error is not None:
                 raise source.error from None
-            if isinstance(error, ObjectNotFoundError):  # it is the bucket that was not found
-                raise StorageUnavailableError(
+            if isinstance(error, errors.ObjectNotFoundError):  # it is the bucket that was not found
+                raise errors.StorageUnavailableError(
                     f"The bucket of {self.name} does not exist. Create it, or correct SPLEETER_STORAGE_URL."
                 ) from error
             raise
@@ -244,11 +237,11 @@ class Storage:
         try:
             async with self._translated_errors(key, "read", self.deadlines.answer):
                 return _described(await obstore.head_async(self._store, path))
-        except StorageRefusedError as error:
+        except errors.StorageRefusedError as error:
             if self._foreign or key == _MARKER:
                 raise
             await self.check()  # it may read, so what it may not know is that the object does not exist
-            raise ObjectNotFoundError(f"{self.name} has no object {key}.") from error
+            raise errors.ObjectNotFoundError(f"{self.name} has no object {key}.") from error
 
     async def get(
         self, key: str, start: int = 0, stop: int | None = None, *, block_bytes: int = BLOCK_BYTES
@@ -309,7 +302,7 @@ class Storage:
                 await self._in_thread(_remove_tree, self.folder / prefix)
             return
         keys = set(known)
-        with contextlib.suppress(StorageRefusedError):
+        with contextlib.suppress(errors.StorageRefusedError):
             keys |= {found.key async for found in self.list(prefix)}
         await asyncio.gather(*map(self.delete, keys))
 
@@ -387,11 +380,13 @@ class Storage:
             async with asyncio.timeout(self.deadlines.answer):
                 exists = await self._in_thread(Path.is_dir, self.folder)
         except TimeoutError as error:
-            raise StorageUnavailableError(
+            raise errors.StorageUnavailableError(
                 f"The object store {self.name} is unavailable: {_unanswered(self.deadlines.answer)}"
             ) from error
         if not exists:
-            raise StorageUnavailableError(f"The directory {self.folder} of the object store does not exist.")
+            raise errors.StorageUnavailableError(
+                f"The directory {self.folder} of the object store does not exist."
+            )
 
     async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
         """Run a function in one of the store's own threads, since a file system that hangs blocks them."""
@@ -408,27 +403,29 @@ class Storage:
                 yield
         except FileNotFoundError as error:
             await self._check_folder()
-            raise ObjectNotFoundError(f"{self.name} has no object {key}.") from error
+            raise errors.ObjectNotFoundError(f"{self.name} has no object {key}.") from error
         except PreconditionError as error:
-            raise ObjectChangedError(f"The object {key} was replaced while it was read.") from error
+            raise errors.ObjectChangedError(f"The object {key} was replaced while it was read.") from error
         except (BaseError, OSError) as error:
             reason = str(error).partition("\n")[0][:300]
             if limit.expired():
                 reason = _unanswered(seconds)
             if _FULL.search(str(error)):
-                raise StorageFullError(
+                raise errors.StorageFullError(
                     f"The object store {self.name} has no space left ({reason}). Free some, or lower "
                     "SPLEETER_RETENTION_HOURS."
                 ) from error
             if _REFUSED.search(str(error)):
                 right = self.rights.get(access, "access to the directory")
-                raise StorageRefusedError(
+                raise errors.StorageRefusedError(
                     f"The object store {self.name} refuses to {access} objects ({reason}). Check its "
                     f"credentials; they need {right}."
                 ) from error
             if cause := _CAUSE.search(str(error)):
                 reason += f": {cause[1] or cause[2]}"
-            raise StorageUnavailableError(f"The object store {self.name} is unavailable: {reason}") from error
+            raise errors.StorageUnavailableError(
+                f"The object store {self.name} is unavailable: {reason}"
+            ) from error
 
 
 def _unanswered(seconds: float | None) -> str:

@@ -11,14 +11,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Protocol, TypeVar
 
-from spleeter_microservice.errors import (
-    DatabaseUnavailableError,
-    DiskFullError,
-    InferenceCrashedError,
-    InferenceUnavailableError,
-    SpleeterError,
-    StorageUnavailableError,
-)
+from spleeter_microservice import errors
 from spleeter_microservice.jobs.claims import Claim, Claims, Failure, crash_failure
 from spleeter_microservice.jobs.job import Job, Preview, Result
 from spleeter_microservice.jobs.retention import Erase
@@ -170,7 +163,7 @@ class Attempt:
             await asyncio.sleep(self._timings.progress)
             reached = (self._progress, self._preview)
             if reached != recorded and self._reason is None:
-                with contextlib.suppress(DatabaseUnavailableError):
+                with contextlib.suppress(errors.DatabaseUnavailableError):
                     if not await self._claims.progress(self.claim, *reached):
                         self.stop(Outcome.LOST)
                     recorded = reached
@@ -190,7 +183,7 @@ class Attempt:
         if isinstance(error, _LACKS):
             return await self._put_back(error)
         logger.info("separation failed", extra={"job_id": str(self.claim.job.id)}, exc_info=error)
-        if isinstance(error, SpleeterError) and not isinstance(error, _RETRIED):
+        if isinstance(error, errors.SpleeterError) and not isinstance(error, _RETRIED):
             message = str(error).replace("\0", "�")  # PostgreSQL's text has no NUL
             return await self._fail(Failure(error.code, message), crashed=False)
         crashes = self.claim.job.crashes + 1
@@ -198,10 +191,10 @@ class Attempt:
             delay = self._timings.retry * crashes
             held = await self._insist(lambda: self._claims.requeue(self.claim, crashed=True, delay=delay))
             return Outcome.RETRIED if held else await self._release()
-        crashed = isinstance(error, InferenceCrashedError)
+        crashed = isinstance(error, errors.InferenceCrashedError)
         return await self._fail(crash_failure(crashes) if crashed else _failure(error), crashed=True)
 
-    async def _put_back(self, error: SpleeterError) -> Outcome:
+    async def _put_back(self, error: errors.SpleeterError) -> Outcome:
         """Put a job back, without counting a crash, until the service has what it lacks."""
         since = self.claim.job.waiting_since
         if since and datetime.now(UTC) - since > _LONGEST_WAIT:
@@ -240,25 +233,25 @@ class Attempt:
         while True:
             try:
                 return await change()
-            except DatabaseUnavailableError:
+            except errors.DatabaseUnavailableError:
                 logger.warning("waiting for the database", extra={"job_id": str(self.claim.job.id)})
                 await asyncio.sleep(self._timings.reconnect)
 
 
-_RETRIED = (InferenceCrashedError, InferenceUnavailableError)
-_LACKS = (StorageUnavailableError, DatabaseUnavailableError, DiskFullError)
+_RETRIED = (errors.InferenceCrashedError, errors.InferenceUnavailableError)
+_LACKS = (errors.StorageUnavailableError, errors.DatabaseUnavailableError, errors.DiskFullError)
 _LONGEST_WAIT = timedelta(days=1)
 
 
 def _failure(error: Exception) -> Failure:
     """Return the failure for a reason within the service."""
-    if isinstance(error, SpleeterError) and error.code == DiskFullError.code:
+    if isinstance(error, errors.SpleeterError) and error.code == errors.DiskFullError.code:
         return Failure(error.code, error.public)
     return _INTERNAL
 
 
 _INTERNAL = Failure(
-    SpleeterError.code,
+    errors.SpleeterError.code,
     "The separation failed repeatedly for a reason within the service. Try again later; if this lasts, "
     "report the job's id to the operator.",
 )

@@ -14,14 +14,8 @@ from itertools import starmap
 from pathlib import Path
 from typing import Any, TypeVar
 
+from spleeter_microservice import errors
 from spleeter_microservice.access.shares import Bound
-from spleeter_microservice.errors import (
-    DatabaseUnavailableError,
-    DiskFullError,
-    SongTooLongError,
-    SpleeterError,
-    StorageUnavailableError,
-)
 from spleeter_microservice.files import FULL
 from spleeter_microservice.jobs.job import Job, Result, StoredStem
 from spleeter_microservice.jobs.objects import JobObjects
@@ -124,7 +118,7 @@ class JobSeparator:
             while True:
                 try:
                     await slot.self_check()
-                except SpleeterError as error:
+                except errors.SpleeterError as error:
                     logger.error("self-check of a stalled slot failed: %s", error)  # noqa: TRY400  (no traceback)
                     await asyncio.sleep(_PAUSES[-1])
                 else:
@@ -175,7 +169,7 @@ class JobSeparator:
             await self._storage.get_file(key, path)
         except OSError as error:
             if error.errno in FULL:
-                raise DiskFullError(f"No space is left in {path.parent} for a song.") from error
+                raise errors.DiskFullError(f"No space is left in {path.parent} for a song.") from error
             raise
 
     def _find(self, job: Job) -> tuple[RegisteredModel, InferenceModel]:
@@ -202,7 +196,7 @@ class JobSeparator:
     def _check_duration(self, separated: float) -> None:
         """Raise an error if a song turned out longer than allowed, whatever its header promised."""
         if separated > self.limits.audio_seconds + _OVERRUN / 2:
-            raise SongTooLongError(
+            raise errors.SongTooLongError(
                 f"The song is longer than the limit of {self.limits.audio_seconds:g} s, "
                 "which its header does not state. Send it in parts, or select a part (offset, duration)."
             )
@@ -254,7 +248,11 @@ class JobSeparator:
         for attempt in range(1_000_000):
             try:
                 return await action()
-            except (StorageUnavailableError, DatabaseUnavailableError, DiskFullError) as error:
+            except (
+                errors.StorageUnavailableError,
+                errors.DatabaseUnavailableError,
+                errors.DiskFullError,
+            ) as error:
                 if time.monotonic() > deadline:
                     raise
                 if not attempt:
