@@ -1,6 +1,7 @@
 """museval's own BSSEval version 4."""
 
 import importlib.util
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+@cache
 def _metrics() -> ModuleType:
     """Load the module alone: importing the whole package fails without ffmpeg."""
     package = importlib.util.find_spec("museval")

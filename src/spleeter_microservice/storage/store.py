@@ -29,8 +29,9 @@ from obstore.store import AzureStore, GCSStore, S3Store
 from spleeter_microservice import errors
 from spleeter_microservice.files import replace_atomically
 from spleeter_microservice.storage.backends import Access, Backend, open_backend
+from spleeter_microservice.storage.failures import failure, unanswered
 from spleeter_microservice.storage.objects import StoredObject, WrittenObject, checked_key, foreign_key
-from spleeter_microservice.storage.streams import MeasuredStream, file_blocks, single_chunk
+from spleeter_microservice.storage.streams import MeasuredStream, file_blocks, send, single_chunk
 
 logger = logging.getLogger(__name__)
 
@@ -40,21 +41,11 @@ SignedMethod = Literal["GET", "HEAD"]
 
 BLOCK_BYTES = 4 << 20
 """Default size of the blocks that a stream yields."""
-_PART_BYTES = 5 << 20  # the smallest part that S3 accepts
-_PARTS_AT_ONCE = 2
-_ABORTING_SECONDS = 5.0
 _CHECK_SECONDS = 10.0  # between writes to a bucket that check whether it can be written
 _THREADS = 4  # that a file system that hangs may block
 
 _MARKER = "readiness"
 """Key of an object that is written to check that objects can be written and read."""
-# Only some refusals have a class of their own: those of lists and of deletions do not.
-_REFUSED = re.compile(r"403 Forbidden|401 Unauthorized|AccessDenied|(?:os error|Errno) (?:1|13|30)\b")
-_FULL = re.compile(
-    r"\(os error (28|122|27)\)|507 Insufficient Storage|StorageFull|QuotaExceeded|cap exceeded"
-)
-# The cause of a failed connection is only in the error's details: UnknownIssuer, "Connection refused".
-_CAUSE = re.compile(r'(?:message|error): "(.+)"|InvalidCertificate\(\s*(\w+)')
 _STAGED = re.compile(r".+#\d+")  # temporary name of a file that LocalStore is writing
 # Before Python 3.13, a thread of the client that is about to finish a request aborts a process that ends.
 atexit.register(time.sleep, 0.05)
@@ -151,7 +142,9 @@ class Storage:
         try:
             async with self._translated_errors(key, "write"):
                 await self._check_folder()
-                result = await self._put_uncancelled(path, source, attributes)
+                # A directory refuses attributes.
+                kept: Any = attributes if self.folder is None else None
+                result = await send(self._store, path, source, kept, self.deadlines.transfer)
         except errors.StorageError as error:
             if source.error is not None:
                 raise source.error from None
@@ -162,58 +155,6 @@ class Storage:
             raise
         digest, etag = source.digest.hexdigest(), _quoted(result["e_tag"])
         return WrittenObject(key, source.size, digest, etag, source.crc32)
-
-    async def _put_uncancelled(
-        self, path: str, source: MeasuredStream, attributes: Mapping[str, str] | None
-    ) -> obstore.PutResult:
-        """Write the stream; if cancelled, wait until the store has discarded the parts."""
-        kept: Any = attributes if self.folder is None else None  # a directory refuses them
-        sending = asyncio.ensure_future(self._put(path, source, kept))
-        taken, since = -1, 0.0
-        try:
-            while not sending.done():
-                if taken != source.size:
-                    taken, since = source.size, time.monotonic()
-                elif time.monotonic() - since > self.deadlines.transfer:
-                    sending.cancel()
-                    raise TimeoutError(_unanswered(self.deadlines.transfer))
-                await asyncio.wait({sending}, timeout=self.deadlines.transfer / 10)
-            return sending.result()
-        except asyncio.CancelledError:
-            source.interrupt()
-            await asyncio.wait({sending}, timeout=_ABORTING_SECONDS)
-            if not sending.cancel():
-                sending.exception()  # retrieve it, or asyncio would report it
-            raise
-
-    async def _put(self, path: str, source: MeasuredStream, attributes: Any) -> obstore.PutResult:
-        """Send a stream that fits into one part in one request, and a longer one in parts."""
-        stream = aiter(source)
-        beginning = bytearray()
-        async for chunk in stream:
-            beginning += chunk
-            if len(beginning) > _PART_BYTES:
-                break
-        else:
-            content = bytes(beginning)
-            return await obstore.put_async(
-                self._store, path, content, attributes=attributes, use_multipart=False
-            )
-
-        async def everything() -> AsyncIterator[bytes]:
-            yield bytes(beginning)
-            beginning.clear()
-            async for chunk in stream:
-                yield chunk
-
-        return await obstore.put_async(
-            self._store,
-            path,
-            everything(),
-            attributes=attributes,
-            chunk_size=_PART_BYTES,
-            max_concurrency=_PARTS_AT_ONCE,
-        )
 
     async def put_file(
         self, path: Path, key: str, *, max_bytes: int, attributes: Mapping[str, str] | None = None
@@ -380,9 +321,7 @@ class Storage:
             async with asyncio.timeout(self.deadlines.answer):
                 exists = await self._in_thread(Path.is_dir, self.folder)
         except TimeoutError as error:
-            raise errors.StorageUnavailableError(
-                f"The object store {self.name} is unavailable: {_unanswered(self.deadlines.answer)}"
-            ) from error
+            raise failure(error, self.name, "read", None, unanswered(self.deadlines.answer)) from error
         if not exists:
             raise errors.StorageUnavailableError(
                 f"The directory {self.folder} of the object store does not exist."
@@ -407,29 +346,8 @@ class Storage:
         except PreconditionError as error:
             raise errors.ObjectChangedError(f"The object {key} was replaced while it was read.") from error
         except (BaseError, OSError) as error:
-            reason = str(error).partition("\n")[0][:300]
-            if limit.expired():
-                reason = _unanswered(seconds)
-            if _FULL.search(str(error)):
-                raise errors.StorageFullError(
-                    f"The object store {self.name} has no space left ({reason}). Free some, or lower "
-                    "SPLEETER_RETENTION_HOURS."
-                ) from error
-            if _REFUSED.search(str(error)):
-                right = self.rights.get(access, "access to the directory")
-                raise errors.StorageRefusedError(
-                    f"The object store {self.name} refuses to {access} objects ({reason}). Check its "
-                    f"credentials; they need {right}."
-                ) from error
-            if cause := _CAUSE.search(str(error)):
-                reason += f": {cause[1] or cause[2]}"
-            raise errors.StorageUnavailableError(
-                f"The object store {self.name} is unavailable: {reason}"
-            ) from error
-
-
-def _unanswered(seconds: float | None) -> str:
-    return f"it did not answer within {seconds:g} s"
+            late = unanswered(seconds) if limit.expired() else None
+            raise failure(error, self.name, access, self.rights.get(access), late) from error
 
 
 def open_storage(url: str, options: Mapping[str, Any] | None = None) -> Storage:

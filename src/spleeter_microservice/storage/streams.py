@@ -6,13 +6,22 @@ import asyncio
 import hashlib
 import os
 import stat
+import time
 import zlib
 from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
+from typing import Any
+
+import obstore
+from obstore.store import ObjectStore
 
 from spleeter_microservice.errors import ObjectTooLargeError, StorageError
+from spleeter_microservice.storage.failures import unanswered
 
 _FILE_BLOCK_BYTES = 1 << 20
+_ABORTING_SECONDS = 5.0
+_PARTS_AT_ONCE = 2
+_PART_BYTES = 5 << 20  # the smallest part that S3 accepts
 
 
 class MeasuredStream:
@@ -96,3 +105,66 @@ def _read_block(path: Path, position: int) -> bytes:
         return os.pread(descriptor, _FILE_BLOCK_BYTES, position)
     finally:
         os.close(descriptor)
+
+
+async def send(
+    store: ObjectStore, path: str, source: MeasuredStream, attributes: Any, patience: float
+) -> obstore.PutResult:
+    """Write a stream to a store; if cancelled, wait until the store has discarded the parts.
+
+    Args:
+        store: store to write to.
+        path: path of the object.
+        source: its bytes.
+        attributes: HTTP headers that are kept with it, if any.
+        patience: seconds for which the store may take nothing.
+
+    Raises:
+        TimeoutError: if it takes nothing for longer.
+    """
+    sending = asyncio.ensure_future(_send(store, path, source, attributes))
+    taken, since = -1, 0.0
+    try:
+        while not sending.done():
+            if taken != source.size:
+                taken, since = source.size, time.monotonic()
+            elif time.monotonic() - since > patience:
+                sending.cancel()
+                raise TimeoutError(unanswered(patience))
+            await asyncio.wait({sending}, timeout=patience / 10)
+        return sending.result()
+    except asyncio.CancelledError:
+        source.interrupt()
+        await asyncio.wait({sending}, timeout=_ABORTING_SECONDS)
+        if not sending.cancel():
+            sending.exception()  # retrieve it, or asyncio would report it
+        raise
+
+
+async def _send(store: ObjectStore, path: str, source: MeasuredStream, attributes: Any) -> obstore.PutResult:
+    """Send a stream that fits into one part in one request, and a longer one in parts."""
+    stream = aiter(source)
+    beginning = bytearray()
+    async for chunk in stream:
+        beginning += chunk
+        if len(beginning) > _PART_BYTES:
+            break
+    else:
+        return await obstore.put_async(
+            store, path, bytes(beginning), attributes=attributes, use_multipart=False
+        )
+
+    async def everything() -> AsyncIterator[bytes]:
+        yield bytes(beginning)
+        beginning.clear()
+        async for chunk in stream:
+            yield chunk
+
+    return await obstore.put_async(
+        store,
+        path,
+        everything(),
+        attributes=attributes,
+        chunk_size=_PART_BYTES,
+        max_concurrency=_PARTS_AT_ONCE,
+    )

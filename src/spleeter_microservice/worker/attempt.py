@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from functools import partial
 from typing import Protocol, TypeVar
 
 from spleeter_microservice import errors
@@ -19,6 +20,10 @@ from spleeter_microservice.jobs.retention import Erase
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_RETRIED = (errors.InferenceCrashedError, errors.InferenceUnavailableError)
+LACKS = (errors.StorageUnavailableError, errors.DatabaseUnavailableError, errors.DiskFullError)
+_LONGEST_WAIT = timedelta(days=1)
 
 
 class Report(Protocol):
@@ -116,6 +121,7 @@ class Attempt:
         self._reason: Outcome | None = None
         self._progress = 0.0
         self._preview: Preview | None = None
+        self._described = {"job_id": str(claim.job.id)}
 
     def stop(self, reason: Outcome) -> None:
         """Stop the work; the first reason counts, except that any other replaces ``REQUEUED``."""
@@ -171,26 +177,30 @@ class Attempt:
     async def _end(self, outcome: Result | Exception | None) -> Outcome:
         if isinstance(outcome, Result):
             self.audio_seconds = outcome.details.get("duration", self.audio_seconds)
-            held = await self._insist(lambda: self._claims.publish(self.claim, outcome, self._preview))
-            return Outcome.SUCCEEDED if held else await self._release()
+            publishing = partial(self._claims.publish, self.claim, outcome, self._preview)
+            return await self._end_as(Outcome.SUCCEEDED, publishing)
         if isinstance(outcome, Exception):
             return await self._end_with(outcome)
-        if self._reason is Outcome.REQUEUED and await self._insist(lambda: self._claims.requeue(self.claim)):
-            return Outcome.REQUEUED
+        if self._reason is Outcome.REQUEUED:
+            return await self._end_as(Outcome.REQUEUED, partial(self._claims.requeue, self.claim))
         return await self._release()
 
+    async def _end_as(self, outcome: Outcome, change: Callable[[], Awaitable[bool]]) -> Outcome:
+        """Make the change that ends the claim with an outcome; without a claim, release the job."""
+        return outcome if await self._insist(change) else await self._release()
+
     async def _end_with(self, error: Exception) -> Outcome:
-        if isinstance(error, _LACKS):
+        if isinstance(error, LACKS):
             return await self._put_back(error)
-        logger.info("separation failed", extra={"job_id": str(self.claim.job.id)}, exc_info=error)
+        logger.info("separation failed", extra=self._described, exc_info=error)
         if isinstance(error, errors.SpleeterError) and not isinstance(error, _RETRIED):
             message = str(error).replace("\0", "�")  # PostgreSQL's text has no NUL
             return await self._fail(Failure(error.code, message), crashed=False)
         crashes = self.claim.job.crashes + 1
         if not await self._insist(lambda: self._claims.too_many_crashes(self.claim)):
             delay = self._timings.retry * crashes
-            held = await self._insist(lambda: self._claims.requeue(self.claim, crashed=True, delay=delay))
-            return Outcome.RETRIED if held else await self._release()
+            requeueing = partial(self._claims.requeue, self.claim, crashed=True, delay=delay)
+            return await self._end_as(Outcome.RETRIED, requeueing)
         crashed = isinstance(error, errors.InferenceCrashedError)
         return await self._fail(crash_failure(crashes) if crashed else _failure(error), crashed=True)
 
@@ -199,15 +209,14 @@ class Attempt:
         since = self.claim.job.waiting_since
         if since and datetime.now(UTC) - since > _LONGEST_WAIT:
             return await self._fail(_failure(error), crashed=False)
-        logger.warning("job put back: %s", error, extra={"job_id": str(self.claim.job.id)})
-        delay = self._timings.lack
-        held = await self._insist(lambda: self._claims.put_back(self.claim, error.code, delay))
-        return Outcome.REQUEUED if held else await self._release()
+        logger.warning("job put back: %s", error, extra=self._described)
+        returning = partial(self._claims.put_back, self.claim, error.code, self._timings.lack)
+        return await self._end_as(Outcome.REQUEUED, returning)
 
     async def _fail(self, failure: Failure, *, crashed: bool) -> Outcome:
-        logger.info("job failed", extra={"job_id": str(self.claim.job.id), "problem": failure.type})
-        held = await self._insist(lambda: self._claims.fail(self.claim, failure, crashed=crashed))
-        return Outcome.FAILED if held else await self._release()
+        logger.info("job failed", extra=self._described | {"problem": failure.type})
+        failing = partial(self._claims.fail, self.claim, failure, crashed=crashed)
+        return await self._end_as(Outcome.FAILED, failing)
 
     async def abandon(self) -> Outcome:
         """Mark the job failed after an unexpected error."""
@@ -217,16 +226,13 @@ class Attempt:
         """Release a job that is no longer held; if it was deleted, erase its objects."""
         if await self._insist(lambda: self._claims.release(self.claim)):
             return Outcome.CANCELLED
-        if await self._insist(lambda: self._claims.is_gone(self.claim)):
-            await self._clean()
-            return Outcome.CANCELLED
-        return Outcome.LOST
-
-    async def _clean(self) -> None:
+        if not await self._insist(lambda: self._claims.is_gone(self.claim)):
+            return Outcome.LOST
         try:
             await self._erase(self.claim.job.prefix)
         except Exception:
-            logger.exception("cannot erase a deleted job's objects", extra={"job_id": str(self.claim.job.id)})
+            logger.exception("cannot erase a deleted job's objects", extra=self._described)
+        return Outcome.CANCELLED
 
     async def _insist(self, change: Callable[[], Awaitable[T]]) -> T:
         """Make a change, waiting for the database if necessary."""
@@ -234,13 +240,8 @@ class Attempt:
             try:
                 return await change()
             except errors.DatabaseUnavailableError:
-                logger.warning("waiting for the database", extra={"job_id": str(self.claim.job.id)})
+                logger.warning("waiting for the database", extra=self._described)
                 await asyncio.sleep(self._timings.reconnect)
-
-
-_RETRIED = (errors.InferenceCrashedError, errors.InferenceUnavailableError)
-_LACKS = (errors.StorageUnavailableError, errors.DatabaseUnavailableError, errors.DiskFullError)
-_LONGEST_WAIT = timedelta(days=1)
 
 
 def _failure(error: Exception) -> Failure:

@@ -26,7 +26,7 @@ from spleeter_microservice.separation.file_names import attachment, stem_name
 from spleeter_microservice.separation.result import SeparatedSong, Stem
 from spleeter_microservice.storage.buckets import Buckets
 from spleeter_microservice.storage.streams import single_chunk
-from spleeter_microservice.worker.attempt import Report
+from spleeter_microservice.worker.attempt import LACKS, Report
 from spleeter_microservice.worker.delivery import Deliverer
 from spleeter_microservice.worker.inventory import Inventory
 from spleeter_microservice.worker.preview_upload import PreviewUpload
@@ -248,11 +248,7 @@ class JobSeparator:
         for attempt in range(1_000_000):
             try:
                 return await action()
-            except (
-                errors.StorageUnavailableError,
-                errors.DatabaseUnavailableError,
-                errors.DiskFullError,
-            ) as error:
+            except LACKS as error:
                 if time.monotonic() > deadline:
                     raise
                 if not attempt:

@@ -44,18 +44,38 @@ from spleeter_microservice.separation.result import SeparatedSong
 from spleeter_microservice.separation.separator import load_separator
 from spleeter_microservice.separation.song import separate_song
 from spleeter_microservice.settings import Settings
+from spleeter_microservice.worker.work_folder import empty
 from tests.support.audio_files import KINDS, RATE, encode_kind, noise
 from tests.support.inference_hooks import BUSY_READER, run_in_process
 from tests.support.inference_models import long_song, request_for, song, tiny_model
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.asyncio
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture
-async def slot(tiny: InferenceModel, work: Path) -> AsyncIterator[InferenceSlot]:
-    async with InferenceSlot(tiny, work) as slot:
+@pytest.fixture(scope="module")
+def shared_work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture
+def work(shared_work: Path) -> Path:
+    empty(shared_work)
+    return shared_work
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_slot(tiny: InferenceModel, shared_work: Path) -> AsyncIterator[InferenceSlot]:
+    async with InferenceSlot(tiny, shared_work) as slot:
         yield slot
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def slot(shared_slot: InferenceSlot, work: Path) -> InferenceSlot:
+    """The slot of the module: to start one of its own would take longer than most tests."""
+    await shared_slot.start()
+    shared_slot.ends.clear()
+    return shared_slot
 
 
 @pytest.fixture
@@ -449,7 +469,7 @@ async def test_the_self_check_detects_tampered_weights(
 
 
 async def test_the_self_check_detects_one_changed_bit(
-    slot: InferenceSlot, deezer: InferenceModel, work: Path, tmp_path: Path
+    deezer: InferenceModel, work: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(deezer.files.directory, tmp_path / "tampered")
     with (folder / "accompaniment.bin").open("r+b") as file:

@@ -72,19 +72,27 @@ LIES = {
 }
 
 
-@pytest.mark.parametrize("lie", LIES)
 async def test_a_malformed_message_ends_the_process_and_not_the_slot(
-    lie: str, tiny: InferenceModel, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: InferenceModel,
+    work: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    subtests: pytest.Subtests,
 ) -> None:
-    with monkeypatch.context() as patched:
-        run_in_process(_TAKEN_OVER.format(code=LIES[lie]), tmp_path / "hook", patched)
-        slot = InferenceSlot(tiny, work)
-        await slot.start()
-    pid = slot.pid
-    with pytest.raises(InferenceCrashedError):
-        await slot.separate(request_for(song(work), tiny, time_limit=10))
-    assert slot.pid != pid
-    await slot.close()
+    request = request_for(song(work), tiny, time_limit=10)
+    hook = tmp_path / "hook"
+    codes = [_TAKEN_OVER.format(code=code) for code in LIES.values()]
+    run_in_process(codes[0], hook, monkeypatch)
+    async with InferenceSlot(tiny, work) as slot:
+        for lie, following in zip(LIES, [*codes[1:], ""], strict=True):
+            await slot.start()
+            pid = slot.pid
+            (hook / "hook.py").write_text(following)  # for the process that replaces this one
+            with subtests.test(lie):
+                with pytest.raises(InferenceCrashedError):
+                    await slot.separate(request)
+                assert slot.pid != pid
+        await slot.separate(request)
 
 
 async def test_the_process_may_report_the_memory_limit_itself(
