@@ -12,7 +12,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -20,9 +20,10 @@ from typing import Self
 from spleeter_microservice import errors
 from spleeter_microservice.observability.metrics import WORKER_RESTARTS
 from spleeter_microservice.sandbox import messages, self_check, untrusted
+from spleeter_microservice.sandbox.bounds import Bounds, Pace, limit_processor_time
 from spleeter_microservice.sandbox.confinement.policy import MEASURES
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
-from spleeter_microservice.sandbox.inference_process import HARMLESS, InferenceProcess, Pace, memory_error
+from spleeter_microservice.sandbox.inference_process import HARMLESS, InferenceProcess
 from spleeter_microservice.sandbox.messages import InferenceModel, SeparationRequest
 from spleeter_microservice.separation.result import SeparatedSong
 
@@ -32,7 +33,6 @@ OnProgress = Callable[[int, int | None, int], None]
 """Called with the numbers of samples done, of all samples or None if unknown, and of preview segments."""
 
 _CPU = "CPUExecutionProvider"
-_JOB = "The job"
 _MESSAGES_PER_SECOND = 40
 _STEPS_OF_A_START = 2  # whose time the start of a process takes: it imports libraries and loads a model
 
@@ -103,7 +103,6 @@ class InferenceSlot:
             "open_files": self.limits.open_files,
         }
         self._starting: asyncio.Task[InferenceProcess] | None = None
-        self._working: InferenceProcess | None = None
         self._turn = asyncio.Lock()
         self._closed = False
 
@@ -136,24 +135,21 @@ class InferenceSlot:
         Raises:
             AudioError, ModelError, ConfigurationError: as ``separate_song``.
             JobTimeLimitError, JobMemoryLimitError: if it exceeds a limit; the process is replaced.
-            JobStoppedError: after ``cancel``.
+            JobStoppedError: if the slot is closed.
             InferenceCrashedError: if the process crashes, misbehaves or stalls; it is replaced.
             InferenceUnavailableError: if no process can be started.
             ValueError: if the request's files are not in the work folder.
         """
         self._check_inside(request)
-        async with self._turn:
-            with self._counting_stalls():
-                process = await self._process()
-            self._working = process
+        async with self._turn, self._counting_stalls():
+            process = await self._process()
             pace = Pace(self.limits.stall_seconds, self._start_took / _STEPS_OF_A_START)
-            limits = (request.time_limit, self.limits.memory, pace)
+            memory, threads = self.limits.memory, self.limits.threads
+            bounds = Bounds("The job", pace, memory, request.time_limit, threads=threads)
             try:
-                with self._counting_stalls():
-                    async with process.watched(_JOB, *limits, threads=self.limits.threads):
-                        return await self._conversation(process, request, pace, on_progress)
+                async with process.watched(bounds):
+                    return await self._conversation(process, request, bounds, on_progress)
             finally:
-                self._working = None
                 if not process.alive:
                     self._replace(process)
 
@@ -173,16 +169,9 @@ class InferenceSlot:
         tolerance = self_check.TOLERANCE if exact else self_check.GPU_TOLERANCE
         return await self_check.check(self.separate, self.model, self.work_folder, tolerance)
 
-    async def cancel(self) -> None:
-        """Kill the process if it is at work, and wait until it has exited."""
-        process = self._working
-        if process is not None:
-            await process.end(errors.JobStoppedError("The job was stopped on request."))
-
     async def close(self) -> None:
         """Kill the process and start no other; a job at work is stopped."""
         self._closed = True
-        await self.cancel()
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.wait({self._starting})
@@ -231,8 +220,8 @@ class InferenceSlot:
         self._starting = asyncio.create_task(self._launch())
         self._starting.add_done_callback(_log_failure)
 
-    @contextlib.contextmanager
-    def _counting_stalls(self) -> Iterator[None]:
+    @contextlib.asynccontextmanager
+    async def _counting_stalls(self) -> AsyncIterator[None]:
         try:
             yield
         except (errors.InferenceStalledError, errors.InferenceUnavailableError):
@@ -278,12 +267,12 @@ class InferenceSlot:
         self,
         process: InferenceProcess,
         request: SeparationRequest,
-        pace: Pace,
+        bounds: Bounds,
         on_progress: OnProgress | None,
     ) -> SeparatedSong:
         """Send a request and receive messages until the result."""
         begin = time.monotonic()
-        process.limit_processor_time(request.time_limit * (os.cpu_count() or 1))
+        limit_processor_time(process.pid, request.time_limit * (os.cpu_count() or 1))
         process.send(request.to_message())
         for received in itertools.count():
             message = await process.receive()
@@ -294,11 +283,11 @@ class InferenceSlot:
             if message["type"] == "result":
                 return self._result(message, request)
             if message["type"] == "error":
-                raise self._reported(process, message, request)
+                raise self._reported(process, message, request, bounds)
             if message["type"] != "progress":
                 raise ProtocolError("it sends an unknown message")
             done, total, steps, segments = messages.progress(message)
-            pace.note((done, steps, segments))
+            bounds.pace.note((done, steps, segments))
             if on_progress:
                 on_progress(done, total, segments)
         raise AssertionError
@@ -311,10 +300,10 @@ class InferenceSlot:
         return messages.separation(message, request)
 
     def _reported(
-        self, process: InferenceProcess, message: Message, request: SeparationRequest
+        self, process: InferenceProcess, message: Message, request: SeparationRequest, bounds: Bounds
     ) -> errors.SpleeterError:
         if message.get("class") == errors.JobMemoryLimitError.__name__:
-            return memory_error(_JOB, self.limits.memory)
+            return bounds.memory_error()
         source = str(request.source.absolute())
         names = {source: request.name or request.source.name, f"{self.work_folder}/": ""}
         return process.reported_error(message, HARMLESS, names)

@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import os
-import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from spleeter_microservice import errors
 from spleeter_microservice.sandbox import framing
+from spleeter_microservice.sandbox.bounds import Bounds, limit_memory, usage_of
 from spleeter_microservice.sandbox.confinement.policy import environment
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
 
@@ -27,53 +25,12 @@ logger = logging.getLogger(__name__)
 HARMLESS = (errors.AudioError, errors.ModelError, errors.ConfigurationError)
 """Errors that a process may report about a file and then go on as before."""
 INFERENCE = "spleeter_microservice.sandbox.inference_child"
-_PAGE_BYTES = resource.getpagesize()
 _TAIL_BYTES = 4000
 _BUFFER_BYTES = 1 << 16
 _POLL_SECONDS = 0.005
 _WATCH_SECONDS = 0.1
-# A process maps more memory than it uses. Beyond this margin the kernel refuses memory by itself.
-_SPARE_BYTES = 512 << 20
-_SPARE_SECONDS = 10
 _LONGEST_TICK = 1.0  # seconds; whatever paused this process for longer has probably paused its child as well
 _DYING_SECONDS = 10.0  # a process that waits for a file system that hangs cannot even be killed
-_SLOWER = 10  # a step may take this many times as long as the longest one before it
-
-
-@dataclass(frozen=True)
-class Usage:
-    """Resources in use: resident memory in bytes, threads, and processor time in seconds."""
-
-    memory: int
-    threads: int
-    processor: float
-
-
-class Pace:
-    """The pace of a process: how long its current step takes, and how long it may take.
-
-    Args:
-        floor: seconds that any step may take.
-        usual: seconds that work of this process took before, on this machine.
-
-    Attributes:
-        waited: seconds since the last step, without those in which this side did not run either.
-    """
-
-    def __init__(self, floor: float, usual: float = 0.0) -> None:
-        self.waited = 0.0
-        self._floor, self._longest = floor, usual
-        self._position: object = None
-
-    def note(self, position: object) -> None:
-        """Note how far the process is, which is another step if it differs."""
-        if position != self._position:
-            self._position, self._longest, self.waited = position, max(self._longest, self.waited), 0.0
-
-    @property
-    def is_stalled(self) -> bool:
-        """Whether the current step takes longer than expected."""
-        return self.waited > max(self._floor, _SLOWER * self._longest)
 
 
 class InferenceProcess:
@@ -94,9 +51,9 @@ class InferenceProcess:
         self._name = "inference" if module == INFERENCE else "probing"
         self._ours, theirs = socket.socketpair()
         self._ours.setblocking(False)
-        self._errors, errors = os.pipe()
+        self._errors, written = os.pipe()
         os.set_blocking(self._errors, False)
-        with theirs, os.fdopen(errors, "wb") as standard_error:
+        with theirs, os.fdopen(written, "wb") as standard_error:
             # Not asyncio's subprocesses: they are lost if their start is cancelled, and need a thread to
             # wait for them. Popen blocks for a few milliseconds and does not copy memory.
             self._process = subprocess.Popen(  # noqa: S603  (a module of this program)
@@ -137,7 +94,7 @@ class InferenceProcess:
                 self.send(setup)
                 message = await self.receive()
             yield message
-            self.limit_memory(memory)
+            limit_memory(self.pid, memory)
         except BaseException as error:
             await self.end(errors.JobStoppedError("The process did not start."))
             if isinstance(error, errors.InferenceError | ProtocolError | TimeoutError | OSError):
@@ -193,59 +150,14 @@ class InferenceProcess:
         text = self._tail.decode(errors="replace").strip()
         return f" The end of its standard error: {text}" if text else ""
 
-    def usage(self) -> Usage | None:
-        """Return the resources in use, or None if the process has ended or the system cannot report them."""
-        try:
-            text = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii", errors="replace")
-        except OSError:
-            return None
-        # Count the fields after the name, which may contain anything: see proc(5).
-        fields = text.rpartition(")")[2].split()
-        ticks = int(fields[11]) + int(fields[12])
-        return Usage(int(fields[21]) * _PAGE_BYTES, int(fields[17]), ticks / os.sysconf("SC_CLK_TCK"))
-
-    def limit_memory(self, most_bytes: int) -> None:
-        """Make the kernel refuse memory far beyond the limit, in case the monitor is too slow."""
-        usage = self.usage()
-        if usage is not None:
-            status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii", errors="replace")
-            mapped = next(int(line.split()[1]) << 10 for line in status.splitlines() if "VmData" in line)
-            most = mapped + max(0, most_bytes - usage.memory) + _SPARE_BYTES
-            resource.prlimit(self.pid, resource.RLIMIT_DATA, (most, most))
-
-    def limit_processor_time(self, seconds: float) -> None:
-        """Make the kernel kill it after this much more processor time, in case this side hangs."""
-        usage = self.usage()
-        if usage is not None:
-            soft = int(usage.processor + seconds) + _SPARE_SECONDS
-            with contextlib.suppress(ProcessLookupError):
-                resource.prlimit(self.pid, resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
-
     @contextlib.asynccontextmanager
-    async def watched(
-        self,
-        task: str,
-        seconds: float,
-        memory: int,
-        pace: Pace,
-        *,
-        threads: int = 512,
-        processor: float = math.inf,
-    ) -> AsyncIterator[None]:
-        """Kill the process if it exceeds a limit, or if the block raises an error that is not harmless.
-
-        Args:
-            task: what the process does, as the subject of an error message.
-            seconds: limit of time from now on.
-            memory: limit of resident memory, in bytes.
-            pace: what the block notes the steps of the process in; a stall ends it, too.
-            threads: limit of threads.
-            processor: limit of processor time from now on, in seconds.
+    async def watched(self, bounds: Bounds) -> AsyncIterator[None]:
+        """Kill the process if it exceeds a bound, or if the block raises an error that is not harmless.
 
         Raises:
             InferenceCrashedError: if the block raises ``ProtocolError``.
         """
-        watching = asyncio.create_task(self._watch(task, seconds, memory, pace, threads, processor))
+        watching = asyncio.create_task(self._watch(bounds))
         try:
             yield
         except HARMLESS:
@@ -261,7 +173,7 @@ class InferenceProcess:
             await self.end(errors.JobStoppedError("The caller no longer waits."))
             raise
         except BaseException as error:
-            await self.end(errors.InferenceCrashedError(f"{task} cannot continue: {error!r}."))
+            await self.end(errors.InferenceCrashedError(f"{bounds.task} cannot continue: {error!r}."))
             raise
         finally:
             watching.cancel()
@@ -295,27 +207,16 @@ class InferenceProcess:
         logger.error("%s process failed", self._name, extra={"problem": said, "trace": trace})
         return errors.InferenceCrashedError(f"The {self._name} process failed: {said}")
 
-    async def _watch(
-        self, task: str, seconds: float, memory: int, pace: Pace, threads: int, processor: float
-    ) -> None:
-        before, elapsed, checked = self.usage(), 0.0, time.monotonic()
+    async def _watch(self, bounds: Bounds) -> None:
+        before, elapsed, checked = usage_of(self.pid), 0.0, time.monotonic()
         while self.alive:
-            usage, now = self.usage(), time.monotonic()
+            usage, now = usage_of(self.pid), time.monotonic()
             tick, checked = min(now - checked, _LONGEST_TICK), now
             elapsed += tick
-            pace.waited += tick
-            if elapsed > seconds:
-                self.kill(errors.JobTimeLimitError(f"{task} took longer than {seconds:g} s."))
-            elif pace.is_stalled:
-                self.kill(errors.InferenceStalledError(f"{task} made no progress for {pace.waited:.1f} s."))
-            elif usage and before and usage.processor - before.processor > processor:
-                self.kill(
-                    errors.JobTimeLimitError(f"{task} took more than {processor:.1f} s of processor time.")
-                )
-            elif usage and usage.memory > memory:
-                self.kill(memory_error(task, memory))
-            elif usage and usage.threads > threads:
-                self.kill(errors.InferenceCrashedError(f"{task} started too many threads."))
+            bounds.pace.waited += tick
+            processor = usage.processor - before.processor if usage and before else 0.0
+            if verdict := bounds.exceeded(elapsed, processor, usage):
+                self.kill(verdict)
             await asyncio.sleep(_WATCH_SECONDS)
 
     def kill(self, verdict: errors.InferenceError) -> None:
@@ -358,8 +259,3 @@ class InferenceProcess:
             asyncio.get_running_loop().remove_reader(self._errors)
             os.close(self._errors)
             self._errors = -1
-
-
-def memory_error(task: str, memory: int) -> errors.JobMemoryLimitError:
-    """Return the error for a task that exceeded its limit of memory, in bytes."""
-    return errors.JobMemoryLimitError(f"{task} needed more than {memory >> 20} MiB of memory.")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
 import signal
 from dataclasses import asdict, dataclass
@@ -18,8 +17,9 @@ from typing import Self
 from spleeter_microservice import errors
 from spleeter_microservice.access.shares import Turns
 from spleeter_microservice.audio.codecs import FILMS
+from spleeter_microservice.sandbox.bounds import Bounds, Pace
 from spleeter_microservice.sandbox.framing import Message, ProtocolError
-from spleeter_microservice.sandbox.inference_process import InferenceProcess, Pace
+from spleeter_microservice.sandbox.inference_process import InferenceProcess
 from spleeter_microservice.sandbox.untrusted import read
 from spleeter_microservice.separation.options import SeparationOptions
 
@@ -139,11 +139,9 @@ class Prober:
         limits = self.limits
         size = path.stat().st_size if path.exists() else 0
         processor = limits.processor + size / _BYTES_PER_SECOND
-        watching = process.watched(
-            "Probing the file", math.inf, limits.memory, Pace(limits.seconds), processor=processor
-        )
+        bounds = Bounds("Probing the file", Pace(limits.seconds), limits.memory, processor=processor)
         try:
-            async with watching:
+            async with process.watched(bounds):
                 process.send({"type": "probe", "path": str(path.resolve()), "options": asdict(options)})
                 return _facts(process, await process.receive(), path)
         finally:

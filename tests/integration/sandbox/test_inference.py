@@ -35,7 +35,7 @@ from spleeter_microservice.errors import (
     SelfCheckError,
 )
 from spleeter_microservice.models.provide import find_model, open_store
-from spleeter_microservice.sandbox import inference_process
+from spleeter_microservice.sandbox import bounds
 from spleeter_microservice.sandbox.inference import InferenceSlot, Limits
 from spleeter_microservice.sandbox.inference_child import NICENESS
 from spleeter_microservice.sandbox.messages import InferenceModel, SeparationRequest
@@ -195,20 +195,7 @@ async def test_bad_input_is_reported_under_the_callers_name_and_keeps_the_proces
     assert slot.pid == pid
 
 
-async def test_cancelling_kills_and_the_next_job_runs(deezer: InferenceModel, work: Path) -> None:
-    async with InferenceSlot(deezer, work) as slot:
-        task, pid = await working(slot, request_for(song(work, 120), deezer))
-        await slot.cancel()
-        assert not is_running(pid)
-        with pytest.raises(JobStoppedError):
-            await task
-        assert (await slot.separate(request_for(song(work), deezer))).samples == 2 * RATE
-        assert slot.ends == {"JobStoppedError": 1}
-        await slot.cancel()  # nothing to cancel is no error
-        assert slot.pid is not None
-
-
-async def test_a_caller_that_disconnects_ends_its_job(
+async def test_cancelling_kills_and_the_next_job_runs(
     slot: InferenceSlot, tiny: InferenceModel, work: Path, long: Path
 ) -> None:
     task, pid = await working(slot, request_for(linked(long, work), tiny))
@@ -216,7 +203,8 @@ async def test_a_caller_that_disconnects_ends_its_job(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not is_running(pid)
-    await slot.separate(request_for(song(work), tiny))
+    assert (await slot.separate(request_for(song(work), tiny))).samples == 2 * RATE
+    assert slot.ends == {"JobStoppedError": 1}
 
 
 async def test_a_failing_progress_callback_ends_the_job_and_not_the_slot(
@@ -285,7 +273,7 @@ async def test_a_stopped_process_is_killed_at_the_time_limit(
 async def test_a_process_without_progress_is_replaced_however_busy_it_is(
     tiny: InferenceModel, work: Path, long: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inference_process, "_SLOWER", 1)
+    monkeypatch.setattr(bounds, "_SLOWER", 1)
     limits = Limits(stall_seconds=0.5)
     with monkeypatch.context() as patched:
         run_in_process(BUSY_READER, tmp_path / "hook", patched)
@@ -309,7 +297,7 @@ async def test_progress_does_not_wait_for_the_offset(
 ) -> None:
     """What is decoded before the selection counts; the selection itself has some ten steps."""
     noted = set[tuple[int, int, int]]()
-    monkeypatch.setattr(inference_process.Pace, "note", lambda _, position: noted.add(position))
+    monkeypatch.setattr(bounds.Pace, "note", lambda _, position: noted.add(position))
     async with InferenceSlot(tiny, work) as slot:
         await slot.separate(request_for(linked(long, work), tiny, offset=599.0))
     assert max(steps for _, steps, *_ in noted) > 100

@@ -16,7 +16,7 @@ from spleeter_microservice.jobs.job import JobOptions, State
 from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.jobs.repository import JobRepository
 from spleeter_microservice.jobs.worker_registry import WorkerRegistry
-from spleeter_microservice.sandbox import inference_process
+from spleeter_microservice.sandbox import bounds
 from spleeter_microservice.sandbox.inference import InferenceSlot, Limits
 from spleeter_microservice.storage.store import open_storage
 from spleeter_microservice.worker.inventory import Inventory
@@ -44,7 +44,7 @@ async def slot(tmp_path: Path) -> AsyncIterator[InferenceSlot]:
 async def test_a_slot_that_stalls_twice_gets_no_job_until_it_works(
     database: Database, slot: InferenceSlot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inference_process, "_SLOWER", 1)
+    monkeypatch.setattr(bounds, "_SLOWER", 1)
     inventory = Inventory(tiny_store(tmp_path / "models"), "1.2.3")
     objects = JobObjects(database, open_storage(str(tmp_path / "objects")))
     separation = JobSeparator(objects, inventory, [slot])
