@@ -6,7 +6,9 @@ import { watchLimits } from "./bring/choices";
 import { watchService } from "./bring/service";
 import "./look/page.css";
 import { Engine } from "./player/engine";
+import { followMedia } from "./player/media-session";
 import { engine } from "./player/player";
+import { encoded } from "./player/sounds";
 import { followKey, onDone } from "./songs/songs";
 import { words } from "./text/language";
 import { goOn } from "./upload/uploads";
@@ -15,12 +17,13 @@ findKey();
 watchService();
 watchLimits();
 followKey();
+followMedia();
 void goOn();
 onDone((song) => {
   if (document.hidden && "Notification" in window && Notification.permission === "granted") new Notification(words.value.work.done(song.input.name));
 });
 
-Object.assign(window, { stems: { Engine, engine } }); // for the tests, and for the curious
+Object.assign(window, { stems: { Engine, encoded, engine } }); // for the tests, and for the curious
 
 const page = document.getElementById("page");
 if (page) render(<App />, page);

@@ -26,7 +26,7 @@ _ARGUMENTS = (
     "--autoplay-policy=no-user-gesture-required",
     "--mute-audio",
 )
-TAB, ENTER, SHIFT, ESCAPE = "\ue004", "\ue007", "\ue008", "\ue00c"
+TAB, ENTER, SHIFT, ESCAPE, RIGHT = "\ue004", "\ue007", "\ue008", "\ue00c", "\ue014"
 PATIENCE = 30.0  # seconds, on a busy machine
 
 

@@ -1,7 +1,4 @@
-"""A real Firefox without a window, driven by W3C's WebDriver BiDi, which it speaks without a driver.
-
-On a machine without a sound card, its ``AudioContext`` stays suspended, so nothing plays.
-"""
+"""A real Firefox without a window, driven by W3C's WebDriver BiDi, which it speaks without a driver."""
 
 from __future__ import annotations
 
@@ -18,6 +15,9 @@ from aiohttp import ClientSession, ClientWebSocketResponse
 
 from tests.support.chromium import PATIENCE, program
 from tests.support.waiting import eventually
+
+# Without a sound card, nothing would play: a simulated one keeps time.
+_PREFERENCES = 'user_pref("media.cubeb.force_mock_context", true);'
 
 
 class Firefox:
@@ -76,6 +76,7 @@ async def running() -> AsyncIterator[Firefox]:
     """Start a browser with a new profile, and end it."""
     path = program("firefox-esr", "firefox-esr", "firefox")
     with tempfile.TemporaryDirectory(prefix="firefox-", ignore_cleanup_errors=True) as profile:
+        (Path(profile) / "user.js").write_text(_PREFERENCES, encoding="ascii")
         process = await asyncio.create_subprocess_exec(
             path,
             *("--headless", "--no-remote", "--profile", profile, "--remote-debugging-port", "0"),

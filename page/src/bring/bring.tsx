@@ -4,9 +4,9 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { JSX } from "preact";
 
-import { hasKey, Problem } from "../api/client";
+import { hasKey } from "../api/client";
 import { Icon } from "../look/icons";
-import { failure } from "../songs/songs";
+import { tell } from "../songs/songs";
 import { duration, kilohertz, stemName, words } from "../text/language";
 import { bring, fetchFrom, hearExample } from "../upload/uploads";
 import { bitrates, choices, choose, fitting, LEVELS, mixing, model, RATES } from "./choices";
@@ -96,7 +96,7 @@ function Address(): JSX.Element {
       await fetchFrom(address.value.trim());
       address.value = "";
     } catch (error) {
-      failure.value = error instanceof Problem ? error : null;
+      tell(error);
     } finally {
       busy.value = false;
     }

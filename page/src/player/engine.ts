@@ -2,15 +2,13 @@
 
 import type { StretchNode } from "signalsmith-stretch";
 
-import { Segments, type Fetch } from "./segments";
+import type { Segments } from "./segments";
 import { ends, nextPiece, placeAt, segmentAt, type Loop, type Piece, type Song } from "./timeline";
 
-export const RATE = 48_000;
 const AHEAD = 4; // seconds of the clock that are scheduled before they play
 const TICK = 200; // milliseconds
 const START = 0.08; // seconds from a command to its sound
 const FADE = 0.01; // seconds, so that nothing clicks
-const MOST_BYTES = 160e6; // of decoded segments
 
 export interface Strip {
   readonly volume: number; // factor
@@ -27,7 +25,6 @@ interface Channel {
 export class Engine {
   readonly context: AudioContext;
   readonly #song: Song;
-  readonly #tracks: readonly string[];
   readonly #segments: Segments;
   readonly #channels = new Map<string, Channel>();
   readonly #mix: GainNode;
@@ -35,7 +32,6 @@ export class Engine {
   readonly #meter: AnalyserNode;
   readonly #samples = new Float32Array(2048);
   readonly #timer: number;
-  readonly #loading = new Set<string>();
   #stretch: StretchNode | null = null;
   #pieces: Piece[] = [];
   #sources: AudioBufferSourceNode[] = [];
@@ -48,23 +44,20 @@ export class Engine {
 
   constructor(
     song: Song,
-    tracks: readonly string[],
-    fetch: Fetch,
+    segments: Segments,
+    sampleRate: number,
     available: number,
     private readonly changed: () => void,
   ) {
-    this.context = new AudioContext({ sampleRate: RATE, latencyHint: "playback" });
+    this.context = new AudioContext({ sampleRate, latencyHint: "playback" });
     this.#song = song;
-    this.#tracks = tracks;
+    this.#segments = segments;
     this.#available = available;
-    const bytes = song.segmentSeconds * RATE * 2 * 4;
-    const most = Math.max(3 * tracks.length, Math.floor(MOST_BYTES / bytes));
-    this.#segments = new Segments(fetch, (data) => this.context.decodeAudioData(data), most);
     this.#mix = this.context.createGain();
     this.#master = this.context.createGain();
     this.#meter = this.context.createAnalyser();
     this.#mix.connect(this.#master).connect(this.#meter).connect(this.context.destination);
-    for (const track of tracks) this.#channels.set(track, this.#channel());
+    for (const track of segments.tracks) this.#channels.set(track, this.#channel());
     this.#timer = window.setInterval(() => this.#tick(), TICK);
   }
 
@@ -101,11 +94,11 @@ export class Engine {
   }
 
   async play(): Promise<void> {
-    await this.context.resume();
     if (this.#place >= this.#song.duration - 0.01) this.#place = this.#loop?.from ?? 0;
     this.#wanted = true;
     this.#tick();
     this.changed();
+    await this.context.resume();
   }
 
   pause(): void {
@@ -192,8 +185,9 @@ export class Engine {
     const last = this.#pieces.at(-1);
     if (last && ends(last) < now && this.#wanted) this.#fallBehind(last);
     const waited = this.waiting;
-    while (this.#schedule(now));
+    while (this.#wanted && this.#schedule(now));
     this.#pieces = this.#pieces.filter((piece, k) => k === this.#pieces.length - 1 || ends(piece) > now - 10);
+    this.#load();
     if (waited !== this.waiting) this.changed();
   }
 
@@ -207,40 +201,31 @@ export class Engine {
     }
   }
 
+  /** Returns what plays after a piece; after none, from the place. */
+  #after(last: Piece | undefined, now = this.context.currentTime): Piece | null {
+    const { sampleRate } = this.context;
+    const time = last ? ends(last) : Math.round((now + START) * sampleRate) / sampleRate;
+    return nextPiece(this.#song, time, last?.to ?? this.#place, this.#speed, this.#loop);
+  }
+
   #schedule(now: number): boolean {
-    const last = this.#pieces.at(-1);
-    if (!this.#wanted && last) return false;
-    const time = last ? ends(last) : Math.round((now + START) * RATE) / RATE;
-    if (time > now + AHEAD) return false;
-    const piece = nextPiece(this.#song, time, last?.to ?? this.#place, this.#speed, this.#loop);
-    if (!piece) return false;
+    const piece = this.#after(this.#pieces.at(-1), now);
+    if (!piece || piece.time > now + AHEAD) return false;
     const segment = segmentAt(this.#song, piece.from);
-    if (segment >= this.#available) return false;
-    for (const track of this.#tracks) {
-      this.#load(track, segment);
-      if (segment + 1 < this.#available) this.#load(track, segment + 1);
-    }
-    const sounds = this.#tracks.map((track) => this.#segments.ready(track, segment));
-    if (!this.#wanted || sounds.includes(null)) return false;
-    this.#tracks.forEach((track, k) => this.#play(track, sounds[k] as AudioBuffer, piece, segment));
+    const sounds = this.#segments.ready(segment);
+    if (!sounds) return false;
+    this.#segments.tracks.forEach((track, k) => this.#play(track, sounds[k] as AudioBuffer, piece, segment));
     this.#pieces.push(piece);
     return true;
   }
 
-  #load(track: string, segment: number): void {
-    const name = `${track}/${segment}`;
-    if (this.#loading.has(name) || this.#segments.ready(track, segment)) return;
-    this.#loading.add(name);
-    void this.#segments
-      .load(track, segment)
-      .then(
-        () => true,
-        () => false, // the timer's next tick tries again
-      )
-      .then((loaded) => {
-        this.#loading.delete(name);
-        if (loaded && this.waiting) this.#tick();
-      });
+  #load(): void {
+    const next = this.#after(this.#pieces.at(-1));
+    const wanted = [next, next && this.#after(next)].flatMap((piece) => (piece ? [segmentAt(this.#song, piece.from)] : []));
+    this.#segments.want(
+      wanted.filter((segment) => segment < this.#available),
+      () => this.waiting && this.#tick(),
+    );
   }
 
   #play(track: string, sound: AudioBuffer, piece: Piece, segment: number): void {
@@ -251,6 +236,7 @@ export class Engine {
     source.start(piece.time, piece.from - segment * this.#song.segmentSeconds, piece.to - piece.from);
     source.onended = () => {
       source.disconnect();
+      source.buffer = null; // holds its samples until then
       this.#sources = this.#sources.filter((one) => one !== source);
     };
     this.#sources.push(source);

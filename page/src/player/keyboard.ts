@@ -1,7 +1,7 @@
 /** The keys of the player, wherever the focus is, except in fields. */
 
 import { focused, markLoop, mute, names, set, skip, solo, strips, toggle, toggleLoop, zoom } from "./player";
-import { LOUDEST, SILENT } from "./mixer";
+import { clamp, LOUDEST, SILENT } from "./mixer";
 import type { Preview } from "../api/types";
 
 const STEP = 1; // dB
@@ -10,7 +10,7 @@ const STEP = 1; // dB
 function taken(event: KeyboardEvent): boolean {
   const target = event.target;
   if (!(target instanceof HTMLElement)) return false;
-  if (target.matches("input[type=range]")) return event.key.startsWith("Arrow");
+  if (target.matches("input[type=range], [role=slider]")) return event.key.startsWith("Arrow");
   if (target.matches("input, select, textarea, [contenteditable], dialog *")) return true;
   return target.matches("button, a, summary") && (event.key === " " || event.key === "Enter");
 }
@@ -18,7 +18,7 @@ function taken(event: KeyboardEvent): boolean {
 function louder(step: number): void {
   const name = focused.value ?? names.value[0];
   const strip = name === undefined ? undefined : strips.value[name];
-  if (name !== undefined && strip) set(name, { volume: Math.min(LOUDEST, Math.max(SILENT, strip.volume + step)) });
+  if (name !== undefined && strip) set(name, { volume: clamp(strip.volume + step, SILENT, LOUDEST) });
 }
 
 /** Handles a key; returns whether it was one of the player's. */

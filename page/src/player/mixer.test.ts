@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { change, expression, factor, neutral, read, toggleMute, toggleSolo, written } from "./mixer";
+import { change, expression, factor, mixed, neutral, read, toggleMute, toggleSolo, written } from "./mixer";
 
 const names = ["vocals", "drums", "bass"];
 const heard = (strips: ReturnType<typeof neutral>): number[] => names.map((name) => factor(strips, name));
@@ -23,6 +23,15 @@ describe("the mixer", () => {
     const quiet = change(toggleMute(neutral(names), "drums"), "vocals", { volume: -6 });
     expect(expression(quiet)).toBe("vocals@-6dB+bass");
     expect(expression(names.reduce(toggleMute, neutral(names)))).toBeNull();
+  });
+
+  it("plays a mix of the API, unless stems of it are missing", () => {
+    expect(heard(mixed("instrumental", names) ?? {})).toEqual([0, 1, 1]);
+    expect(heard(mixed("acapella", names) ?? {})).toEqual([1, 0, 0]);
+    expect(mixed("bass + vocals@-6 dB", names)).toEqual(change(toggleMute(neutral(names), "drums"), "vocals", { volume: -6 }));
+    expect(expression(mixed("bass@+3dB+vocals", names) ?? {})).toBe("vocals+bass@3dB");
+    expect(mixed("piano+vocals", names)).toBeNull();
+    expect(mixed("", names)).toBeNull();
   });
 
   it("reads from the address what it wrote, and nothing worse", () => {

@@ -13,6 +13,8 @@ export const SILENT = -60; // dB, from which on a volume counts as none
 export const LOUDEST = 6; // dB
 const NEUTRAL: Strip = { muted: false, soloed: false, volume: 0, pan: 0 };
 
+export const clamp = (value: number, low: number, high: number): number => Math.min(high, Math.max(low, value));
+
 export const neutral = (names: readonly string[]): Strips => Object.fromEntries(names.map((name) => [name, NEUTRAL]));
 
 /** Returns the factor by which a stem is heard. */
@@ -46,6 +48,18 @@ export function expression(strips: Strips): string | null {
   return terms.length ? terms.join("+") : null;
 }
 
+/** Returns the strips by which the stems sound like a mix of the API; null where it has what they do not. */
+export function mixed(sum: string, names: readonly string[]): Strips | null {
+  let strips = names.reduce(toggleMute, neutral(names));
+  for (const term of sum.split(/\+(?!\d)/)) {
+    const [, name = "", volume = "0"] = /^\s*([\w-]+)\s*(?:@\s*([-+]?[\d.]+)\s*dB)?\s*$/i.exec(term) ?? [];
+    const stems = name === "instrumental" ? names.filter((one) => one !== "vocals") : [name === "acapella" ? "vocals" : name];
+    if (!stems.every((one) => names.includes(one))) return null;
+    for (const stem of stems) strips = change(strips, stem, { muted: false, volume: clamp(Number(volume), SILENT, LOUDEST) });
+  }
+  return strips;
+}
+
 /** Writes the strips as a short text for the address: mutes, solos, volumes and pans that differ from neutral. */
 export function written(strips: Strips): string {
   const parts = Object.entries(strips).flatMap(([name, { muted, soloed, volume, pan }]) => {
@@ -62,12 +76,11 @@ export function read(text: string, names: readonly string[]): Strips {
     const found = /^(.+)\.(m?)(s?)(?:v(-?[\d.]+))?(?:p(-?[\d.]+))?$/.exec(part);
     if (!found) continue;
     const [, name = "", muted, soloed, volume, pan] = found;
-    const clamp = (text: string | undefined, low: number, high: number): number => Math.min(high, Math.max(low, Number(text ?? 0) || 0));
     strips = change(strips, name, {
       muted: muted === "m",
       soloed: soloed === "s",
-      volume: clamp(volume, SILENT, LOUDEST),
-      pan: clamp(pan, -1, 1),
+      volume: clamp(Number(volume ?? 0) || 0, SILENT, LOUDEST),
+      pan: clamp(Number(pan ?? 0) || 0, -1, 1),
     });
   }
   return strips;

@@ -2,12 +2,15 @@
 
 import { batch, computed, effect, signal } from "@preact/signals";
 
-import { call } from "../api/client";
 import type { Preview } from "../api/types";
 import { shown, type Song } from "../songs/songs";
 import { Engine } from "./engine";
-import { change, factor, neutral, read, toggleMute, toggleSolo, written, type Strip, type Strips } from "./mixer";
+import { change, clamp, factor, neutral, read, toggleMute, toggleSolo, written, type Strip, type Strips } from "./mixer";
+import { fullStems, previews, type Sounds } from "./sounds";
 import type { Loop } from "./timeline";
+
+export const [SLOWEST, FASTEST, OCTAVE] = [0.25, 2, 12] as const;
+const SHORTEST = 0.05; // seconds of a loop
 
 export const engine = signal<Engine | null>(null);
 export const playing = signal(false);
@@ -26,15 +29,29 @@ export const view = signal<Loop>({ from: 0, to: 1 });
 export const names = computed(() => (shown.value ? stemsOf(shown.value) : []));
 export const duration = computed(() => (shown.value ? durationOf(shown.value) : 0));
 
-/** Returns the names of the stems that play together; of a song without stems but with mixes, those. */
+/** Returns the names of the stems that play together; of a song with mixes alone, those. */
 export function stemsOf(song: Song): string[] {
-  const stems = song.stems.length ? song.stems : song.mixes;
-  return stems.length ? stems.map((stem) => stem.name) : [...(song.preview?.outputs ?? [])].filter((name) => !(name in wantedMixes(song)));
+  const files = song.stems.length ? song.stems : song.mixes;
+  const made = files.length ? files.map((file) => file.name) : (song.preview?.outputs ?? []);
+  const stems = made.filter((name) => !(name in song.options.mixes));
+  return stems.length ? stems : [...made];
 }
 
-const wantedMixes = (song: Song): Record<string, string> => song.options.mixes;
+/** Returns what is heard at first: all stems, but only the first of several mixes. */
+function unmixed(song: Song): Strips {
+  const found = stemsOf(song);
+  const [first, ...others] = found;
+  const areMixes = first !== undefined && others.length > 0 && first in song.options.mixes;
+  return areMixes ? toggleSolo(neutral(found), first, false) : neutral(found);
+}
 
 const durationOf = (song: Song): number => (song.details as { duration?: number } | null | undefined)?.duration ?? song.input.seconds;
+
+/** Returns a loop within a song; null if that leaves too little of it. */
+function within(end: number, { from, to }: Loop): Loop | null {
+  const found = { from: clamp(from, 0, end), to: clamp(to, 0, end) };
+  return found.to - found.from > SHORTEST ? found : null;
+}
 
 const current = signal<string | null>(null); // id of the song that the values above belong to
 
@@ -43,26 +60,28 @@ const fragment = (): URLSearchParams => new URLSearchParams(location.hash.slice(
 /** Shows another song: stops what plays, and takes mutes, loop and speed from the address if it names this song. */
 export function begin(song: Song): void {
   if (song.id === current.peek() && stemsOf(song).every((name) => name in strips.value)) return;
-  void engine.value?.close();
   const given = fragment();
   const mine = given.get("song") === song.id;
   batch(() => {
-    current.value = song.id;
-    [engine.value, playing.value, waiting.value, place.value, focused.value] = [null, false, false, 0, null];
-    strips.value = mine ? read(given.get("mix") ?? "", stemsOf(song)) : neutral(stemsOf(song));
-    const [from, to] = (mine ? (given.get("loop") ?? "") : "").split("-").map(Number);
-    loop.value = from !== undefined && to !== undefined && to > from ? { from, to } : null;
+    stop();
+    [current.value, place.value, focused.value, full.value] = [song.id, 0, null, false];
+    const mix = mine ? given.get("mix") : null;
+    strips.value = mix === null ? unmixed(song) : read(mix, stemsOf(song));
+    const [from = 0, to = 0] = (mine ? (given.get("loop") ?? "") : "").split("-").map(Number);
+    loop.value = within(durationOf(song), { from, to });
     looping.value = loop.value !== null;
-    speed.value = (mine && Number(given.get("speed"))) || 1;
-    semitones.value = (mine && Number(given.get("pitch"))) || 0;
+    speed.value = clamp((mine && Number(given.get("speed"))) || 1, SLOWEST, FASTEST);
+    semitones.value = clamp(Math.round((mine && Number(given.get("pitch"))) || 0), -OCTAVE, OCTAVE);
     view.value = { from: 0, to: durationOf(song) };
   });
 }
 
 effect(() => {
   if (shown.value) return;
-  void engine.peek()?.close(); // the song was deleted, or its key is gone
-  batch(() => ([engine.value, playing.value, waiting.value, current.value] = [null, false, false, null]));
+  batch(() => {
+    stop(); // the song was deleted, or its key is gone
+    current.value = null;
+  });
 });
 
 effect(() => {
@@ -79,29 +98,55 @@ effect(() => {
   history.replaceState(null, "", `${location.pathname}${location.search}#${rest.toString()}`);
 });
 
-function opened(preview: Preview): Engine {
-  if (engine.value) return engine.value;
+/** Whether the full stems play instead of their previews. */
+export const full = signal(false);
+
+let sounds: Sounds | null = null; // of the song that is shown
+
+/** Stops what plays and frees its memory. */
+function stop(): void {
+  void engine.peek()?.close();
+  sounds?.segments.clear();
+  sounds = null;
+  [engine.value, playing.value, waiting.value] = [null, false, false];
+}
+
+function opened(preview: Preview, { segments, rate }: Sounds): Engine {
   const song = { duration: duration.value, segmentSeconds: preview.segment_seconds };
-  const fetch = async (stem: string, segment: number): Promise<ArrayBuffer> => {
-    const path = preview.segment_url.replace("{stem}", encodeURIComponent(stem)).replace("{segment}", String(segment));
-    return (await call(path)).arrayBuffer();
-  };
-  const made: Engine = new Engine(song, names.value, fetch, preview.segments, () => {
+  const made: Engine = new Engine(song, segments, rate, available(preview), () => {
     [playing.value, waiting.value] = [made.playing, made.waiting];
     place.value = made.place;
   });
-  engine.value = made;
-  heard();
   if (looping.value) made.loop(loop.value);
   if (place.value) made.seek(place.value);
   if (speed.value !== 1 || semitones.value) void made.bend(speed.value, semitones.value);
   return made;
 }
 
+/** Returns how many segments can be fetched. */
+const available = (preview: Preview): number => (full.peek() || preview.complete ? Infinity : preview.segments);
+
+/** Passes on how far the previews reach; before the song is played, loads where it will begin. */
 effect(() => {
   const preview = shown.value?.preview;
-  if (preview) engine.value?.reach(preview.complete ? Infinity : preview.segments);
+  if (!preview || shown.value?.id !== current.value) return;
+  engine.value?.reach(available(preview));
+  if (engine.value || full.value) return;
+  sounds ??= previews(preview, names.value);
+  const first = Math.floor(place.value / preview.segment_seconds);
+  sounds.segments.want(first < available(preview) ? [first] : [], () => undefined);
 });
+
+/** Plays the full stems instead of the previews, or the reverse, from the same place. */
+export async function swap(song: Song, preview: Preview): Promise<void> {
+  const next = full.value ? previews(preview, names.value) : await fullStems(song.stems, preview.segment_seconds);
+  const [at, played] = [engine.value?.place ?? place.value, playing.value];
+  batch(() => {
+    stop();
+    [sounds, place.value, full.value] = [next, at, !full.value];
+  });
+  if (played) toggle(preview);
+}
 
 /** Passes on to the engine what the strips say. */
 function heard(): void {
@@ -114,13 +159,13 @@ effect(() => {
 effect(() => engine.value?.master(10 ** (master.value / 20)));
 
 export function toggle(preview: Preview): void {
-  const player = opened(preview);
-  if (player.playing) player.pause();
-  else void player.play();
+  engine.value ??= opened(preview, (sounds ??= previews(preview, names.value)));
+  if (engine.value.playing) engine.value.pause();
+  else void engine.value.play();
 }
 
 export function seek(to: number): void {
-  place.value = Math.min(Math.max(0, to), duration.value);
+  place.value = clamp(to, 0, duration.value);
   engine.value?.seek(place.value);
 }
 
@@ -129,8 +174,8 @@ export const mute = (name: string): void => void (strips.value = toggleMute(stri
 export const solo = (name: string, others: boolean): void => void (strips.value = toggleSolo(strips.value, name, others));
 export const set = (name: string, values: Partial<Strip>): void => void (strips.value = change(strips.value, name, values));
 
-export function setLoop(found: Loop | null): void {
-  loop.value = found && found.to - found.from > 0.05 ? found : null;
+export function setLoop(found: Loop): void {
+  loop.value = within(duration.value, found);
   looping.value = loop.value !== null;
   engine.value?.loop(looping.value ? loop.value : null);
 }
@@ -159,6 +204,6 @@ export function bend(newSpeed: number, newSemitones: number): void {
 export function zoom(scale: number): void {
   const middle = engine.value?.place ?? place.value;
   const length = Math.min(duration.value, Math.max(1, (view.value.to - view.value.from) * scale));
-  const from = Math.min(Math.max(0, middle - length / 2), duration.value - length);
+  const from = clamp(middle - length / 2, 0, duration.value - length);
   view.value = { from, to: from + length };
 }

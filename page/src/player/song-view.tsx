@@ -4,19 +4,21 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import type { JSX } from "preact";
 
-import { download, getJson, Problem } from "../api/client";
+import { getJson } from "../api/client";
 import type { Measurements, Separation, StemFile } from "../api/types";
 import { models } from "../bring/service";
 import { Icon } from "../look/icons";
-import { failure, isOpen, put, remove, startsWith, type Song } from "../songs/songs";
+import { isOpen, put, remove, saveFile, startsWith, tell, type Song } from "../songs/songs";
 import { Progress } from "../songs/work";
 import { bytes, clock, percent, stemName, until, words } from "../text/language";
 import { announce } from "./media-session";
 import { expression } from "./mixer";
 import { begin, duration, names, stemsOf, strips, toggle, view } from "./player";
-import { described, mixable, saveMix } from "./save-mix";
-import { StemRow } from "./stem-row";
+import { described, saveMix } from "./save-mix";
+import { readable } from "./stem-file";
+import { MixRow, StemRow } from "./stem-row";
 import { Bends, Transport } from "./transport";
+import { Handle, Overlay } from "./waveform";
 
 export function SongView({ song }: { song: Song }): JSX.Element {
   const says = words.value.player;
@@ -34,7 +36,6 @@ export function SongView({ song }: { song: Song }): JSX.Element {
   const measured = song.measurements as Measurements | null | undefined;
   const files = [...song.stems, ...song.mixes];
   const size = files.reduce((sum, stem) => sum + stem.size, 0);
-  const saving = (path: string): void => void download(path).catch((error: unknown) => (failure.value = error instanceof Problem ? error : null));
   return (
     <section class="song" aria-labelledby="song-title">
       <header>
@@ -55,15 +56,18 @@ export function SongView({ song }: { song: Song }): JSX.Element {
           {names.value.map((name, index) => (
             <StemRow key={name} name={name} file={files.find((file) => file.name === name)} index={index} estimate={measured?.stems?.[name]?.estimated_quality} />
           ))}
+          {song.mixes.filter((mix) => !isFilm(mix) && !names.value.includes(mix.name)).map((mix, index) => (
+            <MixRow key={mix.name} file={mix} index={names.value.length + index} sum={song.options.mixes[mix.name] ?? ""} />
+          ))}
         </ol>
-        {song.mixes.length > 0 && song.stems.length > 0 && <Mixes files={song.mixes} />}
+        <Films files={song.mixes.filter(isFilm)} />
       </div>
-      <Transport preview={preview} />
+      <Transport song={song} preview={preview} />
       <Bends />
       <p class="actions">
         <SaveMix song={song} />
         {song.archive_url !== null && (
-          <button type="button" id="archive" onClick={() => saving(song.archive_url ?? "")}>
+          <button type="button" id="archive" onClick={() => saveFile(song.archive_url ?? "")}>
             <Icon name="download" /> {says.all(bytes(size))}
           </button>
         )}
@@ -75,14 +79,17 @@ export function SongView({ song }: { song: Song }): JSX.Element {
   );
 }
 
-/** The mixes that were ordered with the stems, to download. */
-function Mixes({ files }: { files: readonly StemFile[] }): JSX.Element {
+const isFilm = (file: StemFile): boolean => file.media_type.startsWith("video/");
+
+/** Films with a stem or a mix as their sound, to download. */
+function Films({ files }: { files: readonly StemFile[] }): JSX.Element | null {
   const says = words.value.player;
+  if (files.length === 0) return null;
   return (
     <ul class="mixes">
       {files.map((file) => (
         <li key={file.name}>
-          <button type="button" onClick={() => void download(file.url).catch((error: unknown) => (failure.value = error instanceof Problem ? error : null))}>
+          <button type="button" onClick={() => saveFile(file.url)}>
             <Icon name="download" /> {says.download(stemName(file.name))} <small>{bytes(file.size)}</small>
           </button>
         </li>
@@ -95,7 +102,7 @@ function SaveMix({ song }: { song: Song }): JSX.Element {
   const says = words.value.player;
   const share = useSignal<number | null>(null);
   const heard = expression(strips.value) !== null;
-  const possible = mixable(song.stems) && heard;
+  const possible = readable(song.stems) && heard;
   const act = async (): Promise<void> => {
     const title = song.input.name.replace(/\.[^.]+$/, "");
     share.value = 0;
@@ -103,7 +110,7 @@ function SaveMix({ song }: { song: Song }): JSX.Element {
       const name = `${title} – ${described(strips.value, stemName, says.without, says.mix)}.wav`;
       await saveMix(song.stems, strips.value, name, (done) => (share.value = done));
     } catch (error) {
-      failure.value = error instanceof Problem ? error : null;
+      tell(error);
     } finally {
       share.value = null;
     }
@@ -157,6 +164,7 @@ function anomaly(found: string): string {
 
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600]; // seconds between marks
 
+/** The marks of time, and the ends of the loop, which can be moved. */
 function Ruler(): JSX.Element {
   const [marks, setMarks] = useState<number[]>([]);
   const { from, to } = view.value;
@@ -166,10 +174,13 @@ function Ruler(): JSX.Element {
     setMarks(Array.from({ length: Math.ceil((to - first) / step) }, (_, k) => first + k * step));
   }, [from, to]);
   return (
-    <div class="ruler" aria-hidden="true">
+    <div class="ruler lane">
       {marks.map((mark) => (
-        <span key={mark} style={{ left: `${(100 * (mark - from)) / (to - from)}%` }}>{clock(mark)}</span>
+        <span key={mark} aria-hidden="true" style={{ left: `${(100 * (mark - from)) / (to - from)}%` }}>{clock(mark)}</span>
       ))}
+      <Overlay />
+      <Handle end="from" />
+      <Handle end="to" />
     </div>
   );
 }

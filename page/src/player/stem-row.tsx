@@ -3,13 +3,12 @@
 import { useEffect, useRef } from "preact/hooks";
 import type { JSX } from "preact";
 
-import { download, Problem } from "../api/client";
 import type { Measurements, StemFile } from "../api/types";
 import { Icon } from "../look/icons";
-import { failure } from "../songs/songs";
+import { saveFile } from "../songs/songs";
 import { bytes, decibels, stemName, words } from "../text/language";
-import { factor, LOUDEST, SILENT } from "./mixer";
-import { engine, focused, mute, playing, set, solo, strips } from "./player";
+import { factor, LOUDEST, mixed, SILENT, written } from "./mixer";
+import { engine, focused, mute, names, playing, set, solo, strips } from "./player";
 import { Waveform } from "./waveform";
 
 const ROW = ["vocals", "accompaniment", "drums", "bass", "piano", "guitar", "other"];
@@ -41,10 +40,7 @@ export function StemRow({ name, file, index, estimate }: RowProps): JSX.Element 
       onPointerDownCapture={() => (focused.value = name)}
     >
       <div class="strip">
-        <h3>
-          <span class="swatch" aria-hidden="true" />
-          {title}
-        </h3>
+        <Name title={title} />
         <div class="marks">
           <button type="button" class="mark" aria-pressed={strip.muted} aria-label={says.mute(title)} title={says.mute(title)} onClick={() => mute(name)}>
             M
@@ -92,21 +88,48 @@ export function StemRow({ name, file, index, estimate }: RowProps): JSX.Element 
       </div>
       <Waveform url={file?.peaks_url ?? null} silent={silent} />
       <Meter track={name} />
-      <div class="file">
-        {file && (
-          <button
-            type="button"
-            class="quiet"
-            title={says.download(title)}
-            onClick={() => void download(file.url).catch((error: unknown) => (failure.value = error instanceof Problem ? error : null))}
-          >
-            <Icon name="download" />
-            <span class="hidden">{says.download(title)}</span>
-            <small>{bytes(file.size)}</small>
-          </button>
+      <div class="file">{file && <Download file={file} title={title} />}</div>
+    </li>
+  );
+}
+
+/** A mix that was ordered with the stems: they play it when it is chosen. */
+export function MixRow({ file, index, sum }: { file: StemFile; index: number; sum: string }): JSX.Element {
+  const [says, title, wanted] = [words.value.player, stemName(file.name), mixed(sum, names.value)];
+  return (
+    <li class="stem" style={{ "--stem": colour(file.name, index) }}>
+      <div class="strip">
+        <Name title={title} />
+        {wanted && (
+          <div class="marks">
+            <button type="button" class="mark" aria-pressed={written(strips.value) === written(wanted)} aria-label={says.listen(title)} title={says.listen(title)}
+              onClick={() => (strips.value = wanted)}>
+              <Icon name="listen" />
+            </button>
+          </div>
         )}
       </div>
+      <Waveform url={file.peaks_url} silent={false} />
+      <div class="file"><Download file={file} title={title} /></div>
     </li>
+  );
+}
+
+const Name = ({ title }: { title: string }): JSX.Element => (
+  <h3>
+    <span class="swatch" aria-hidden="true" />
+    {title}
+  </h3>
+);
+
+function Download({ file, title }: { file: StemFile; title: string }): JSX.Element {
+  const says = words.value.player.download(title);
+  return (
+    <button type="button" class="quiet" title={says} onClick={() => saveFile(file.url)}>
+      <Icon name="download" />
+      <span class="hidden">{says}</span>
+      <small>{bytes(file.size)}</small>
+    </button>
   );
 }
 

@@ -7,12 +7,14 @@ import { IconButton, Icon } from "../look/icons";
 import { clock, percent, words } from "../text/language";
 import { LOUDEST, SILENT } from "./mixer";
 import {
-  bend, duration, engine, looping, markLoop, master, place, playing, seek, semitones, speed, toggle, toggleLoop, waiting, zoom,
+  bend, duration, engine, FASTEST, full, looping, markLoop, master, OCTAVE, place, playing, seek, semitones, SLOWEST, speed, swap, toggle, toggleLoop, waiting, zoom,
 } from "./player";
+import { readable } from "./stem-file";
 import { loudness, Meter } from "./stem-row";
 import type { Preview } from "../api/types";
+import { tell, type Song } from "../songs/songs";
 
-export function Transport({ preview }: { preview: Preview | null }): JSX.Element {
+export function Transport({ song, preview }: { song: Song; preview: Preview | null }): JSX.Element {
   const says = words.value.player;
   const on = playing.value;
   useEffect(() => {
@@ -41,6 +43,9 @@ export function Transport({ preview }: { preview: Preview | null }): JSX.Element
         <small role="status">{waiting.value && says.loading}</small>
       </div>
       <div class="tools">
+        {preview && readable(song.stems) && (
+          <button type="button" id="full" class="quiet" title={says.fullNote} aria-pressed={full.value} onClick={() => void swap(song, preview).catch(tell)}>{says.full}</button>
+        )}
         <button type="button" class="quiet" aria-label={says.loopFrom} title={says.loopFrom} onClick={() => markLoop("from")}>[</button>
         <button type="button" class="quiet" aria-label={says.loopTo} title={says.loopTo} onClick={() => markLoop("to")}>]</button>
         <IconButton name="minus" label={says.zoomOut} onClick={() => zoom(2)} />
@@ -57,13 +62,13 @@ export function Bends(): JSX.Element {
     <div class="bends">
       <label class="slider">
         <span>{says.speed}</span>
-        <input type="range" id="speed" min="0.25" max="2" step="0.05" value={speed.value} aria-valuetext={percent(speed.value)}
+        <input type="range" id="speed" min={SLOWEST} max={FASTEST} step="0.05" value={speed.value} aria-valuetext={percent(speed.value)}
           onInput={(event) => bend(event.currentTarget.valueAsNumber, semitones.value)} onDblClick={() => bend(1, semitones.value)} />
         <output>{percent(speed.value)}</output>
       </label>
       <label class="slider">
         <span>{says.pitch}</span>
-        <input type="range" id="pitch" min="-12" max="12" step="1" value={semitones.value} aria-valuetext={says.semitones(semitones.value)}
+        <input type="range" id="pitch" min={-OCTAVE} max={OCTAVE} step="1" value={semitones.value} aria-valuetext={says.semitones(semitones.value)}
           onInput={(event) => bend(speed.value, event.currentTarget.valueAsNumber)} onDblClick={() => bend(speed.value, 0)} />
         <output>{says.semitones(semitones.value)}</output>
       </label>

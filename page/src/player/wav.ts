@@ -27,8 +27,8 @@ export function wavFormat(head: DataView): WavFormat | null {
   return null;
 }
 
-/** Adds samples of a WAV file to a mix of two channels, each channel by its factors. */
-export function add(mix: Float32Array, bytes: DataView, { channels, bits }: WavFormat, [leftGain, rightGain]: Gains): void {
+/** Returns the samples of a WAV file, by channel, as factors of full scale. */
+export function samplesOf(bytes: DataView, { channels, bits }: WavFormat): Float32Array<ArrayBuffer>[] {
   const width = bits / 8;
   const read =
     bits === 16
@@ -36,13 +36,21 @@ export function add(mix: Float32Array, bytes: DataView, { channels, bits }: WavF
       : bits === 24
         ? (at: number): number => (bytes.getInt8(at + 2) * 65536 + bytes.getUint16(at, true)) / 8388608
         : (at: number): number => bytes.getFloat32(at, true);
-  const frames = Math.min(mix.length / 2, Math.floor(bytes.byteLength / (channels * width)));
-  for (let k = 0; k < frames; k += 1) {
-    const left = read(k * channels * width);
-    const right = channels === 1 ? left : read((k * channels + 1) * width);
-    mix[2 * k] = (mix[2 * k] ?? 0) + left * leftGain.left + right * leftGain.right;
-    mix[2 * k + 1] = (mix[2 * k + 1] ?? 0) + left * rightGain.left + right * rightGain.right;
-  }
+  const frames = Math.floor(bytes.byteLength / (channels * width));
+  return Array.from({ length: channels }, (_, channel) => {
+    const samples = new Float32Array(frames);
+    for (let k = 0; k < frames; k += 1) samples[k] = read((k * channels + channel) * width);
+    return samples;
+  });
+}
+
+/** Adds a stem to a mix of two channels, each channel by its factors. */
+export function add(mix: Float32Array, [left, right = left]: readonly Float32Array[], [leftGain, rightGain]: Gains): void {
+  left?.forEach((sample, k) => {
+    const other = right?.[k] ?? 0;
+    mix[2 * k] = (mix[2 * k] ?? 0) + sample * leftGain.left + other * leftGain.right;
+    mix[2 * k + 1] = (mix[2 * k + 1] ?? 0) + sample * rightGain.left + other * rightGain.right;
+  });
 }
 
 /** For each channel of the mix, the factors of the stem's two channels. */

@@ -2,10 +2,11 @@
 
 import { computed, effect, signal, untracked } from "@preact/signals";
 
-import { getJson, hasKey, key, patiently, Problem } from "../api/client";
+import { download, getJson, hasKey, key, patiently, Problem } from "../api/client";
 import { follow } from "../api/events";
 import type { Separation, SeparationPage, Summary } from "../api/types";
 import { clear, insert, leave, need, renew, total } from "./listing";
+import { words } from "../text/language";
 
 export type Song = Summary & Partial<Separation>;
 
@@ -30,6 +31,14 @@ export const connected = signal(true);
 /** What was deleted last, until it cannot be undone any more. */
 export const deleted = signal<Deleted | null>(null);
 export const failure = signal<Problem | null>(null);
+
+/** Shows why something failed. */
+export function tell(error: unknown): void {
+  failure.value = error instanceof Problem ? error : new Problem({ detail: words.value.problem.odd });
+}
+
+/** Saves what a path serves. */
+export const saveFile = (path: string): void => void download(path).catch(tell);
 
 export const byId = computed(() => new Map(songs.value.map((song) => [song.id, song])));
 

@@ -1,0 +1,55 @@
+/** What the engine plays: the previews or, on request, the full stems. */
+
+import { call } from "../api/client";
+import type { Preview, StemFile } from "../api/types";
+import { Segments, type Load } from "./segments";
+import { StemReader } from "./stem-file";
+
+const MOST_BYTES = 60e6; // of decoded segments, besides those that are needed at a time
+const NEEDED = 3; // the segment that plays and the next two
+
+/** Segments, and the sample rate that they are played at. */
+export interface Sounds {
+  readonly segments: Segments;
+  readonly rate: number;
+}
+
+function sounds(tracks: readonly string[], seconds: number, rate: number, load: Load): Sounds {
+  const bytes = tracks.length * seconds * rate * 2 * Float32Array.BYTES_PER_ELEMENT;
+  return { segments: new Segments(tracks, load, Math.max(NEEDED, Math.floor(MOST_BYTES / bytes))), rate };
+}
+
+/** Returns sounds that are fetched by a function as files that the browser can decode. */
+export function encoded(
+  tracks: readonly string[],
+  seconds: number,
+  fetch: (track: string, segment: number, stop: AbortSignal) => Promise<ArrayBuffer>,
+): Sounds {
+  const rate = 48_000; // Opus has no other
+  const decoder = new OfflineAudioContext(2, 1, rate);
+  return sounds(tracks, seconds, rate, async (track, segment, stop) => {
+    const data = await fetch(track, segment, stop);
+    stop.throwIfAborted();
+    return decoder.decodeAudioData(data);
+  });
+}
+
+export function previews(preview: Preview, tracks: readonly string[]): Sounds {
+  return encoded(tracks, preview.segment_seconds, async (stem, segment, signal) => {
+    const path = preview.segment_url.replace("{stem}", encodeURIComponent(stem)).replace("{segment}", String(segment));
+    return (await call(path, { signal })).arrayBuffer();
+  });
+}
+
+export async function fullStems(stems: readonly StemFile[], seconds: number): Promise<Sounds> {
+  const readers = new Map(await Promise.all(stems.map(async (stem) => [stem.name, await StemReader.open(stem)] as const)));
+  const rate = Math.max(...[...readers.values()].map(({ format }) => format.rate));
+  return sounds([...readers.keys()], seconds, rate, async (track, segment, stop) => {
+    const reader = readers.get(track) as StemReader;
+    const length = seconds * reader.format.rate;
+    const channels = await reader.read(segment * length, length, stop);
+    const sound = new AudioBuffer({ length, numberOfChannels: reader.format.channels, sampleRate: reader.format.rate });
+    channels.forEach((samples, channel) => sound.copyToChannel(samples, channel));
+    return sound;
+  });
+}
