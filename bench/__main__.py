@@ -19,7 +19,8 @@ from bench.process import Cost, middle, run
 from bench.songs import difference, looped
 from bench.tables import row
 from spleeter_microservice.models.example import EXAMPLE_SONG
-from spleeter_microservice.models.provide import find_model, open_store
+from spleeter_microservice.models.provide import find_model
+from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.separation.device import available_cores
 from spleeter_microservice.settings import Settings
 
@@ -41,7 +42,7 @@ class Bench:
         self.folder, self.official_folder, self.rounds = folder, official_folder, rounds
         self.seconds = seconds
         settings = Settings.from_environment(os.environ)
-        store = open_store(settings.models_dir, settings.models_url)
+        store = ModelStore(settings.models_dir, mirror=settings.models_url)
         self.model = find_model("2stems", store)
         self.example = self.model.folder / EXAMPLE_SONG
 

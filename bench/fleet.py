@@ -21,7 +21,8 @@ from spleeter_microservice.database.connection import Database
 from spleeter_microservice.database.embedded import EmbeddedPostgres
 from spleeter_microservice.jobs.object_sweeper import ObjectSweeper
 from spleeter_microservice.jobs.objects import JobObjects
-from spleeter_microservice.models.provide import find_model, open_store
+from spleeter_microservice.models.provide import find_model
+from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.settings import Settings
 from spleeter_microservice.storage.store import open_storage
 
@@ -157,7 +158,7 @@ class Fleet:
 
     async def __aenter__(self) -> Self:
         settings = Settings.from_environment(os.environ)
-        find_model("2stems", open_store(settings.models_dir, settings.models_url))
+        find_model("2stems", ModelStore(settings.models_dir, mirror=settings.models_url))
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self._whole:
             await asyncio.to_thread(self.postgres.start)

@@ -26,7 +26,8 @@ from bench.load import percentile
 from bench.machine import machine
 from bench.processes import memory, processor_seconds
 from bench.tables import row
-from spleeter_microservice.models.provide import find_model, open_store
+from spleeter_microservice.models.provide import find_model
+from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.sandbox.inference import InferenceSlot
 from spleeter_microservice.sandbox.messages import InferenceModel, SeparationRequest
 from spleeter_microservice.settings import Settings
@@ -131,7 +132,7 @@ class Bench:
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[tuple[InferenceSlot, InferenceModel]]:
         settings = Settings.from_environment(os.environ)
-        installed = find_model("2stems", open_store(settings.models_dir, settings.models_url))
+        installed = find_model("2stems", ModelStore(settings.models_dir, mirror=settings.models_url))
         model = InferenceModel(installed.files)
         work = self.folder / "slot"
         work.mkdir()

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spleeter_microservice.audio.reader import AudioReader
-from spleeter_microservice.models.provide import find_model, open_store
+from spleeter_microservice.models.provide import find_model
+from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.separation.measurements import FAIR, GOOD
 from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.separator import StemSeparator, load_separator
@@ -132,7 +133,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
-    store = open_store(Settings.from_environment(os.environ).models_dir)
+    store = ModelStore(Settings.from_environment(os.environ).models_dir)
     songs = {path.name: read_song(path) for path in sorted(folder.iterdir()) if path.is_dir()}
     found: list[Example] = []
     for model, count in _MODELS.items():

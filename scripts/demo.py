@@ -17,7 +17,8 @@ import httpx
 
 from spleeter_microservice.access import key_format
 from spleeter_microservice.models.example import EXAMPLE_SONG
-from spleeter_microservice.models.provide import find_model, open_store
+from spleeter_microservice.models.provide import find_model
+from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.settings import Settings
 
 OUTPUT = Path("separated_audio")
@@ -28,7 +29,7 @@ _FINAL = ("succeeded", "failed", "cancelled")
 def demo() -> int:
     """Install the weights if necessary, then do what a user of the API would."""
     settings = Settings.from_environment(os.environ)
-    store = open_store(settings.models_dir, settings.models_url)
+    store = ModelStore(settings.models_dir, mirror=settings.models_url)
     song = find_model("2stems", store, announce=print).folder / EXAMPLE_SONG
     if not song.exists():
         raise SystemExit(

@@ -11,7 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from spleeter_microservice.models.provide import find_model, open_store
+from spleeter_microservice.models.provide import find_model
+from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.sandbox import self_check
 from spleeter_microservice.sandbox.inference import InferenceSlot
 from spleeter_microservice.settings import Settings
@@ -23,7 +24,7 @@ KNOWN = Path(self_check.__file__).with_name("self_check.json")
 async def measured(name: str) -> tuple[str, self_check.Fingerprint]:
     """Separate the clip with a model; return the model's key and the fingerprint."""
     settings = Settings.from_environment(os.environ)
-    installed = find_model(name, open_store(settings.models_dir, settings.models_url))
+    installed = find_model(name, ModelStore(settings.models_dir, mirror=settings.models_url))
     model = inference_model(installed)
     with tempfile.TemporaryDirectory() as work:
         async with InferenceSlot(model, Path(work)) as slot:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from spleeter_microservice.models.provide import find_model, open_store
+from spleeter_microservice.models.provide import find_model
+from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.settings import Settings
 
 if TYPE_CHECKING:  # what needs the service is imported late: unit tests also run on Windows
@@ -55,7 +56,7 @@ def model_settings() -> Settings:
     """Settings of a store in which Deezer's 2-stem model is installed, pulled at first use."""
     folder = os.environ.get("SPLEETER_MODELS_DIR") or _REPOSITORY / ".cache" / "models"
     settings = Settings(models_dir=Path(folder))
-    find_model("2stems", open_store(settings.models_dir))
+    find_model("2stems", ModelStore(settings.models_dir))
     return settings
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from research.lite import synthesis
 from research.lite.cast import Cast
 from spleeter_microservice.models.catalogue import BUILTIN_FOLDER
-from spleeter_microservice.models.provide import find_model, open_store
+from spleeter_microservice.models.provide import find_model
+from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.settings import Settings
 
 # Number of the first piece of each cast; the first cast starts at 0.
@@ -109,7 +110,7 @@ def validate(options: argparse.Namespace) -> None:
 def _base() -> Path:
     """Return the folder of the model 2stems, which is downloaded if it is missing."""
     settings = Settings.from_environment(os.environ)
-    return find_model("2stems", open_store(settings.models_dir, settings.models_url)).folder
+    return find_model("2stems", ModelStore(settings.models_dir, mirror=settings.models_url)).folder
 
 
 def export(options: argparse.Namespace) -> None:

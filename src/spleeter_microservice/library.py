@@ -7,8 +7,9 @@ import logging
 import os
 import threading
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from weakref import WeakSet
 
 import numpy as np
@@ -18,7 +19,8 @@ from spleeter_microservice.arrays import LARGEST_SAMPLE
 from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.errors import ConfigurationError, InvalidSamplesError, NoSamplesError
 from spleeter_microservice.models.directory import InstalledModel
-from spleeter_microservice.models.provide import find_model, open_store
+from spleeter_microservice.models.provide import find_model
+from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.presets import default_model, with_preset
 from spleeter_microservice.separation.result import SeparatedSong
@@ -34,7 +36,7 @@ AnyPath = str | os.PathLike[str]
 _MOST_CHANNELS = 64  # FFmpeg's limit; an array with more has its axes in another order
 
 
-class Separator:
+class Separator(AbstractContextManager["Separator"]):
     """A separator of waveforms and files with one model.
 
     The positional arguments, and those of the methods, are official Spleeter's, so that this class can
@@ -217,7 +219,7 @@ class Separator:
     def _load(self) -> tuple[InstalledModel, StemSeparator]:
         if self._loaded is None:
             settings = self._settings
-            store = open_store(settings.models_dir, settings.models_url)
+            store = ModelStore(settings.models_dir, mirror=settings.models_url)
             model = find_model(self._descriptor, store, settings.checkpoints_dir)
             self._loaded = model, load_separator(model.files)
         return self._loaded
@@ -228,9 +230,6 @@ class Separator:
             if self._loaded is not None:
                 self._loaded[1].close()
                 self._loaded = None
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

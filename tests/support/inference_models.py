@@ -26,7 +26,7 @@ def tiny_model(folder: Path, stems: tuple[str, ...] = ARCHITECTURE.stems) -> Inf
 def described(folder: Path, stems: tuple[str, ...] = ARCHITECTURE.stems) -> InferenceModel:
     """Return a model that was written."""
     config = replace(ARCHITECTURE, stems=stems).to_config()
-    return InferenceModel(ModelFiles("spleeter", folder, config, None, stems, ARCHITECTURE.sample_rate))
+    return InferenceModel(ModelFiles(folder, config, None, stems, ARCHITECTURE.sample_rate))
 
 
 def song(work: Path, seconds: float = 2.0, kind: str = "s16.wav") -> Path:

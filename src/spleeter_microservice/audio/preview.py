@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import av
 import numpy as np
@@ -23,7 +22,7 @@ _BITS_PER_SECOND = 96_000
 _OPTIONS = {"compression_level": "0", "frame_duration": str(1000 * PACKET_SAMPLES // RATE)}
 
 
-class PreviewWriter:
+class PreviewWriter(AbstractContextManager["PreviewWriter"]):
     """A writer of the preview of one output: the same packets as a whole file and as segments.
 
     Args:
@@ -78,12 +77,7 @@ class PreviewWriter:
         self._pre_roll = _PRE_ROLL
         del self._packets[: end - _PRE_ROLL]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from itertools import groupby
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
@@ -35,7 +34,7 @@ _MOST_PARTS = 256  # opened ahead to learn how long they are
 _SILENT_BLOCK = 1 << 16  # frames
 
 
-class AudioReader:
+class AudioReader(AbstractContextManager["AudioReader"]):
     """One audio file, decoded block by block as stereo at one sample rate.
 
     Mono is duplicated, stereo is untouched, and more channels are mixed down (``at_most_stereo``).
@@ -130,9 +129,6 @@ class AudioReader:
         self._delay = self.start_time if keep_delay else 0.0
         self.late = self.start_time - self._delay
         self.expected_frames = self._expected_frames()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -8,10 +8,9 @@ import stat
 import threading
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -33,7 +32,7 @@ from spleeter_microservice.files import FULL, lock, temporary_path
 _BUFFER_SIZE = 1 << 18  # bytes
 
 
-class AudioWriter:
+class AudioWriter(AbstractContextManager["AudioWriter"]):
     """A writer of one stem, which writes to a hidden temporary file beside the final path.
 
     ``commit`` renames the file to its path. Without it, leaving the context removes the temporary file and
@@ -81,12 +80,7 @@ class AudioWriter:
             seed = zlib.crc32(os.fsencode(self._path.name))  # each time the same, but of each stem its own
             self._encoder = StemEncoder(self._file, output_format, sample_rate, frames, seed, tags, pictures)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.discard()
 
     @property

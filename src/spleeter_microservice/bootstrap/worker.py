@@ -27,7 +27,7 @@ from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.jobs.retention import Retention
 from spleeter_microservice.jobs.uploads import ResumableUploads
 from spleeter_microservice.jobs.worker_registry import WorkerRegistry
-from spleeter_microservice.models.provide import open_store
+from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.observability.tracing import configure_tracing
 from spleeter_microservice.outgoing.client import Outgoing
 from spleeter_microservice.sandbox.inference import InferenceSlot, Limits
@@ -59,7 +59,7 @@ async def run_worker(settings: Settings) -> None:
     configure_tracing(settings.otlp_endpoint, "worker", PROGRAM_VERSION)
     async with AsyncExitStack() as stack:
         work = stack.enter_context(open_work_folder(make_folder(settings.data_dir) / "work"))
-        inventory = Inventory(open_store(settings.models_dir, settings.models_url), PROGRAM_VERSION)
+        inventory = Inventory(ModelStore(settings.models_dir, mirror=settings.models_url), PROGRAM_VERSION)
         slots = await _open_slots(stack, settings, inventory, work)
         await migrate_when_available(settings, url)
         database = await stack.enter_async_context(

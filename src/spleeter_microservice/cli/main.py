@@ -68,12 +68,4 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (separate, evaluate, train, models, serve, keys, tokens, audit):
         command.add_parser(commands)
-    parser.set_defaults(run=_run_models)
     return parser
-
-
-def _run_models(options: argparse.Namespace, settings: Settings) -> int:
-    from spleeter_microservice.models.provide import open_store
-
-    status: int = options.handler(open_store(settings.models_dir, settings.models_url), options)
-    return status

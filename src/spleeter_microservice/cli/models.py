@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +23,9 @@ _MEGABYTE = 1_000_000
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``models`` with its actions.
-
-    The ``handler`` of the parsed arguments takes a store and these arguments, and returns an exit status.
-    """
+    """Add ``models`` with its actions, whose ``handler`` takes a store and the parsed arguments."""
     parser = subparsers.add_parser("models", help="list, install, verify and remove models")
+    parser.set_defaults(run=lambda arguments, settings: arguments.handler(open_store(settings), arguments))
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     names = ", ".join(entry.name for entry in CATALOGUE if not isinstance(entry.source, BuiltIn))
 
@@ -60,10 +59,17 @@ def find_or_pull(descriptor: str, settings: Settings) -> InstalledModel:
     Raises:
         ModelError, ConfigurationError: as ``provide.find_model``.
     """
-    from spleeter_microservice.models.provide import find_model, open_store
+    from spleeter_microservice.models.provide import find_model
 
-    store = open_store(settings.models_dir, settings.models_url)
-    return find_model(descriptor, store, settings.checkpoints_dir, lambda text: print(text, file=sys.stderr))
+    say = partial(print, file=sys.stderr)
+    return find_model(descriptor, open_store(settings), settings.checkpoints_dir, say)
+
+
+def open_store(settings: Settings) -> ModelStore:
+    """Return the store of installed models."""
+    from spleeter_microservice.models.store import ModelStore
+
+    return ModelStore(settings.models_dir, mirror=settings.models_url)
 
 
 def list_models(store: ModelStore, arguments: argparse.Namespace) -> int:

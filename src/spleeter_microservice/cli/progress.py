@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spleeter_microservice.cli.plan import Song
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
 
 
-class Bars:
+class Bars(AbstractContextManager["Bars"]):
     """A bar for all songs, if there are several, and one for each song that is being separated.
 
     The time that is left follows from the bytes of the songs: their durations are in their headers alone.
@@ -78,9 +78,6 @@ class Bars:
         from tqdm import tqdm
 
         return tqdm(desc=title, unit="B", bar_format=_BAR, **options)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         if self._all is not None:

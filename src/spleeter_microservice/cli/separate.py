@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from spleeter_microservice.cli.batch import Batch, LoadedModel
 from spleeter_microservice.cli.buckets import BucketPath, named_path
 from spleeter_microservice.cli.exit_statuses import SOME_FAILED
-from spleeter_microservice.cli.models import find_or_pull
+from spleeter_microservice.cli.models import find_or_pull, open_store
 from spleeter_microservice.cli.official import add_official_flags, read_official_flags
 from spleeter_microservice.cli.options import ListPresets, add_options, read_options
 from spleeter_microservice.cli.pipes import STANDARD_INPUT, print_file, spool_standard_input
@@ -219,12 +219,12 @@ def _prepare(
     found: Sequence[tuple[Path, Path]],
 ) -> Batch:
     """Return the batch, ready to run; the stack closes what it needs."""
-    from spleeter_microservice.models.provide import identify_model, open_store
+    from spleeter_microservice.models.provide import identify_model
     from spleeter_microservice.separation.separator import load_separator
 
     loaded, name = None, arguments.model or default_model(options.preset)
     if arguments.dry_run:
-        store = open_store(settings.models_dir, settings.models_url)
+        store = open_store(settings)
         architecture, weights_sha256 = identify_model(name, store, settings.checkpoints_dir)
     else:
         model = find_or_pull(name, settings)

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,7 +101,7 @@ def _base(name: str, settings: Settings) -> Base:
     return Base(name, weights.sha256, model.architecture, weights.arrays)
 
 
-class _Display:
+class _Display(AbstractContextManager["_Display"]):
     """The progress of a training: bars on a terminal, and a line for each checkpoint anywhere."""
 
     def __init__(self, steps: int) -> None:
@@ -147,9 +148,6 @@ class _Display:
         self._bar.close()
         self._counted = what
         self._bar = _bar(what, total, done)
-
-    def __enter__(self) -> _Display:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.close()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from itertools import zip_longest
-from typing import Self
 
 import numpy as np
 
@@ -64,7 +63,7 @@ class TrackReader:
         self._reader.close()
 
 
-class Tracks:
+class Tracks(AbstractContextManager["Tracks"]):
     """Several tracks that are read in step.
 
     Args:
@@ -102,9 +101,6 @@ class Tracks:
                     f"{reader.track} lasts {reader.length() / self._sample_rate:.3f} s, but the mixture "
                     f"lasts {samples / self._sample_rate:.3f} s. Export them again with the same length."
                 )
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()

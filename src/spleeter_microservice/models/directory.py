@@ -62,7 +62,6 @@ class InstalledModel:
     def files(self) -> ModelFiles:
         """What the model's family needs to load it."""
         return ModelFiles(
-            family="spleeter",
             directory=self.folder,
             config=self.architecture.to_config(),
             base=self.base.folder if self.base else None,

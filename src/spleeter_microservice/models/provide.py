@@ -15,16 +15,6 @@ from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 
 
-def open_store(folder: Path, mirror: str | None = None) -> ModelStore:
-    """Return the store of installed models, the built-in ones included.
-
-    Args:
-        folder: directory that the models are installed in.
-        mirror: URL to download models from instead of Deezer's release.
-    """
-    return ModelStore(folder, mirror=mirror)
-
-
 def find_model(
     descriptor: str,
     store: ModelStore,

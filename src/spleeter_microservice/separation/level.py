@@ -6,10 +6,9 @@ import math
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
@@ -25,7 +24,7 @@ _FULL_SCALE = 1 - 1e-6  # rounding may add a ten-millionth
 _SONG = ""  # in place of a name
 
 
-class Leveller:
+class Leveller(AbstractContextManager["Leveller"]):
     """The stems and mixes of a song, held back in files without names until their level is known.
 
     The files lie beside the outputs, have 8 bytes for each sample of both channels, and vanish when they are
@@ -155,9 +154,6 @@ class Leveller:
                 f"The level of {path} cannot be changed: {error}. Check the directory {path.parent}, or "
                 "choose another output directory."
             ) from error
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         for file in self._files.values():

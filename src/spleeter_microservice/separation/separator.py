@@ -1,4 +1,4 @@
-"""The protocol that every family of models implements, and the loader that picks the family.
+"""What a loaded model can do, and its loader.
 
 Outside a family's own package, models are used only through these types.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,7 +32,6 @@ class ModelFiles:
     """An installed model, as its family needs to know it in order to load it.
 
     Attributes:
-        family: name of the family.
         directory: directory that holds the model's files.
         config: settings of the model, in JSON values; only the family knows their meaning.
         base: directory of the model whose output this one refines, or None.
@@ -41,7 +39,6 @@ class ModelFiles:
         sample_rate: sample rate of the input and of the stems, in Hz.
     """
 
-    family: str
     directory: Path
     config: Mapping[str, Any]
     base: Path | None
@@ -108,14 +105,8 @@ class StemSeparator(Protocol):
         """Free the model's memory."""
 
 
-LOADERS = {"spleeter": "spleeter_microservice.separation.spleeter.pipeline:load"}
-"""For each family of models, "module:function" of a function with the arguments of ``load_separator``.
-
-It is imported at the first use, so that only the family in use is loaded."""
-
-
 def load_separator(files: ModelFiles, cores: int | None = None) -> StemSeparator:
-    """Load a model of any family.
+    """Load a model.
 
     Args:
         files: the model.
@@ -124,6 +115,7 @@ def load_separator(files: ModelFiles, cores: int | None = None) -> StemSeparator
     Raises:
         ModelCorruptError: if the files cannot be loaded.
     """
-    module, _, function = LOADERS[files.family].partition(":")
-    separator: StemSeparator = getattr(import_module(module), function)(files, cores)
-    return separator
+    # Imported lazily: loading ONNX Runtime takes a while, and dry runs do not need it.
+    from spleeter_microservice.separation.spleeter.pipeline import load
+
+    return load(files, cores)

@@ -6,11 +6,10 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Self
 
 import numpy as np
 
@@ -192,7 +191,7 @@ def _centred(waveform: Waveform) -> Waveform:
     return np.repeat(waveform.mean(axis=1, keepdims=True), 2, axis=1)
 
 
-class _Input:
+class _Input(AbstractContextManager["_Input"]):
     """The input, opened again for each pass over it.
 
     Attributes:
@@ -254,14 +253,11 @@ class _Input:
             yield from resampler.push(block)
         yield from resampler.finish(math.ceil(reader.frames * self._sample_rate / reader.sample_rate))
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *_: object) -> None:
         self.reader.close()
 
 
-class Stems:
+class Stems(AbstractContextManager["Stems"]):
     """The files of a song's stems and mixes, each written in a thread; without ``publish``, none remains."""
 
     def __init__(
@@ -317,9 +313,6 @@ class Stems:
     def clipped_samples(self, name: str) -> int:
         """Return the number of samples of a stem that were clipped so far."""
         return self._writers[name].clipped_samples
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()

@@ -6,7 +6,7 @@ import pytest
 
 from spleeter_microservice.models.catalogue import CATALOGUE
 from spleeter_microservice.models.installer import read_installed_weights
-from spleeter_microservice.models.provide import open_store
+from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.models.tensorflow.checkpoint_reader import (
     data_sha256,
     official_sha256,
@@ -30,6 +30,6 @@ def test_a_checkpoint_that_tensorflow_wrote_is_read_with_every_checksum_right(na
 
 
 def test_the_installed_2_stem_weights_are_deezers_own_file_byte_for_byte(model_settings: Settings) -> None:
-    store = open_store(model_settings.models_dir, model_settings.models_url)
+    store = ModelStore(model_settings.models_dir, mirror=model_settings.models_url)
     arrays = read_installed_weights(store.find("2stems")).arrays
     assert official_sha256(arrays) == CATALOGUE.resolve("2stems").entry.sha256

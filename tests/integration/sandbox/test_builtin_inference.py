@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from spleeter_microservice.models.provide import find_model, open_store
+from spleeter_microservice.models.provide import find_model
+from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.sandbox import self_check
 from spleeter_microservice.sandbox.inference import InferenceSlot
 from spleeter_microservice.settings import Settings
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.asyncio
 async def test_the_self_check_knows_the_built_in_models(
     model_settings: Settings, tmp_path: Path, name: str
 ) -> None:
-    model = inference_model(find_model(name, open_store(model_settings.models_dir)))
+    model = inference_model(find_model(name, ModelStore(model_settings.models_dir)))
     async with InferenceSlot(model, tmp_path) as slot:
         difference = await slot.self_check()
     assert difference is not None
@@ -29,7 +30,7 @@ async def test_a_slot_for_two_stems_separates_a_request_into_four(
     model_settings: Settings, tmp_path: Path
 ) -> None:
     two, four = (
-        inference_model(find_model(name, open_store(model_settings.models_dir)))
+        inference_model(find_model(name, ModelStore(model_settings.models_dir)))
         for name in ("spleeter:2stems", "4stems-lite")
     )
     async with InferenceSlot(two, tmp_path, models_folder=model_settings.models_dir) as slot:

@@ -34,7 +34,8 @@ from spleeter_microservice.errors import (
     NotAudioError,
     SelfCheckError,
 )
-from spleeter_microservice.models.provide import find_model, open_store
+from spleeter_microservice.models.provide import find_model
+from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.sandbox import bounds
 from spleeter_microservice.sandbox.inference import InferenceSlot, Limits
 from spleeter_microservice.sandbox.inference_child import NICENESS
@@ -80,7 +81,7 @@ async def slot(shared_slot: InferenceSlot, work: Path) -> InferenceSlot:
 
 @pytest.fixture
 def deezer(model_settings: Settings) -> InferenceModel:
-    model = find_model("2stems", open_store(model_settings.models_dir))
+    model = find_model("2stems", ModelStore(model_settings.models_dir))
     hashes = {name: record.sha256 for name, record in model.manifest.files.items()}
     return InferenceModel(model.files, model.manifest.weights_sha256, hashes)
 

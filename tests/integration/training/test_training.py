@@ -21,7 +21,8 @@ from spleeter_microservice.errors import (
     TruncatedInputError,
 )
 from spleeter_microservice.models.installer import read_installed_weights
-from spleeter_microservice.models.provide import find_model, open_store
+from spleeter_microservice.models.provide import find_model
+from spleeter_microservice.models.store import ModelStore
 from spleeter_microservice.models.tensorflow.checkpoint_reader import data_sha256, read_checkpoint
 from spleeter_microservice.separation.spleeter import masks
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
@@ -135,7 +136,7 @@ def test_the_exported_network_equals_the_trained_one(tmp_path: Path, songs: Path
     exported = train(
         tmp_path, songs, model={"type": kind, "params": parameters}, loss_type="weighted_L1_mask"
     )
-    model = find_model(str(exported), open_store(tmp_path / "store"))
+    model = find_model(str(exported), ModelStore(tmp_path / "store"))
     state = load_state(exported.parent / "training")
     assert state is not None
     networks = TorchNetworks(model.architecture, weights(exported))
@@ -307,7 +308,7 @@ def write_renamed(folder: Path) -> Path:
 
 
 def test_fine_tuning_the_weights_of_deezer_starts_with_the_masks_of_deezer(model_settings: Settings) -> None:
-    model = find_model("2stems", open_store(model_settings.models_dir))
+    model = find_model("2stems", ModelStore(model_settings.models_dir))
     given = read_installed_weights(model)
     narrow = replace(model.architecture, bins=128)  # the weights fit any number of bins
     random = np.random.default_rng(0)

@@ -24,7 +24,7 @@ from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.result import SeparatedSong
 from spleeter_microservice.separation.separator import ModelFiles
 
-FILES = ModelFiles("spleeter", Path("/models/lite"), {"bins": 1024}, Path("/models/2"), ("a", "b"), 44100)
+FILES = ModelFiles(Path("/models/lite"), {"bins": 1024}, Path("/models/2"), ("a", "b"), 44100)
 
 
 def test_a_model_arrives_as_it_was_sent() -> None:

@@ -134,23 +134,3 @@ class _Pair:
                     self.result.set_exception(error)
             raise
         return output
-
-
-def load_networks(
-    folder: Path, architecture: UNetArchitecture, cores: int | None = None, base: Path | None = None
-) -> OnnxNetworks:
-    """Load the networks of a model.
-
-    Args:
-        folder: directory of the model.
-        architecture: architecture of the model.
-        cores: number of processor cores to use; by default all that this process may use.
-        base: directory of a cascade's first networks.
-
-    Raises:
-        ModelCorruptError: if ONNX Runtime cannot load a graph.
-    """
-    if architecture.kind != "cascade":
-        return OnnxNetworks(folder, architecture, cores)
-    assert base is not None, "a cascade needs a base"
-    return Cascade(folder, architecture, base, cores)

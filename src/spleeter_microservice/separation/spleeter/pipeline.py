@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Self, TypeVar
+from contextlib import AbstractContextManager
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from spleeter_microservice.separation.separator import (
 )
 from spleeter_microservice.separation.spleeter import masks
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
-from spleeter_microservice.separation.spleeter.cascade import load_networks
+from spleeter_microservice.separation.spleeter.cascade import Cascade
 from spleeter_microservice.separation.spleeter.listening import (
     Listening,
     blended,
@@ -44,7 +45,9 @@ _REFLECTED = 16
 def load(files: ModelFiles, cores: int | None = None) -> SpleeterSeparator:
     """Load a model of Deezer's kind, or a cascade that refines one; see ``separator.load_separator``."""
     architecture = UNetArchitecture.from_config(files.config)
-    return SpleeterSeparator(architecture, load_networks(files.directory, architecture, cores, files.base))
+    if files.base:
+        return SpleeterSeparator(architecture, Cascade(files.directory, architecture, files.base, cores))
+    return SpleeterSeparator(architecture, OnnxNetworks(files.directory, architecture, cores))
 
 
 class SpleeterSeparator:
@@ -117,7 +120,7 @@ def mask_extension(architecture: UNetArchitecture, options: SeparationOptions) -
     return "full" if options.bandwidth == "full" else architecture.mask_extension
 
 
-class _Song:
+class _Song(AbstractContextManager["_Song"]):
     """The separation of one song; leaving it stops its threads, and networks not yet started are not run."""
 
     def __init__(
@@ -283,9 +286,6 @@ class _Song:
                 return synthesis.add(*masked, samples)
 
         return list(self._inverting.map(inverse, syntheses, spectra))
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._computing.shutdown(cancel_futures=True)
