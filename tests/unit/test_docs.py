@@ -7,14 +7,13 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from spleeter_microservice.cli.main import make_parser
 from spleeter_microservice.settings import Settings, variables
-from spleeter_microservice.training.configuration import KNOWN_KEYS, TrainingConfiguration
+from spleeter_microservice.training.configuration import KNOWN_KEYS
 from tests.support.documents import DOCUMENTS, ROOT, blocks
 from tests.support.training_songs import write_list
 
@@ -142,15 +141,10 @@ def test_every_variable_in_the_text_exists() -> None:
             assert named <= known, (path.name, named - known)
 
 
-def test_every_key_of_a_training_is_documented_with_its_default() -> None:
+def test_every_key_of_a_training_is_documented() -> None:
     text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
     for key in KNOWN_KEYS:
         assert f"`{key}`" in text, key
-    defaults = {item.name: item.default for item in fields(TrainingConfiguration)}
-    for key, default in defaults.items():
-        if isinstance(default, str | int | float):
-            shown = f"`{default}`" if isinstance(default, str) else f"{default:g}"
-            assert re.search(rf"^\| `{key}` \|.*\| {shown} \|$", text, re.MULTILINE), key
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -97,9 +97,12 @@ class Option:
             raise self._error(value, f"one of {', '.join(self.choices)}")
         if self.kind is bool and not isinstance(value, bool):
             raise self._error(value, "True or False")
+        if self.kind is str and not (isinstance(value, str) and value):
+            raise self._error(value, "a text")
         low, high = self.limits
         number = {int: Integral, float: Real}.get(self.kind)
-        if number and not (isinstance(value, number) and low <= float(value) <= high and value != self.above):
+        is_number = number and isinstance(value, number) and not isinstance(value, bool)
+        if number and not (is_number and low <= value <= high and value != self.above):
             raise self._error(value, f"{self.range or 'a number'} {self.unit}".rstrip())
 
     def _error(self, value: Any, possible: str) -> ConfigurationError:
@@ -413,7 +416,7 @@ class SeparationOptions:
         return (*(stem for stem in stems if not self.only or stem in self.only), *mixes)
 
 
-def declared_options(kind: type[SeparationOptions] = SeparationOptions) -> list[Option]:
+def declared_options(kind: type[Any] = SeparationOptions) -> list[Option]:
     """Return the declarations of a class of options, in order."""
     hints = get_type_hints(kind)
     return [Option(each.name, hints[each.name], **each.metadata) for each in fields(kind) if each.metadata]
