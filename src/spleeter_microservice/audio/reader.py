@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spleeter_microservice import errors
 from spleeter_microservice.arrays import LARGEST_SAMPLE, Array, Waveform
 from spleeter_microservice.audio import tracks
 from spleeter_microservice.audio.decoder import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, Check, Decoder
@@ -18,14 +19,6 @@ from spleeter_microservice.audio.parts import Structure
 from spleeter_microservice.audio.resampling import Resampler, as_stereo
 from spleeter_microservice.audio.source import AudioFile, OpenPart
 from spleeter_microservice.audio.warnings import MOST_WARNINGS, AudioWarning
-from spleeter_microservice.errors import (
-    ConfigurationError,
-    InvalidSamplesError,
-    NoAudioStreamError,
-    NoSamplesError,
-    NotAudioError,
-    TruncatedInputError,
-)
 
 SHORTEST_CUT = 1.0
 """Seconds that a file must at least last if it is cut off."""
@@ -87,9 +80,9 @@ class AudioReader(AbstractContextManager["AudioReader"]):
         check: Check = lambda: None,
     ) -> None:
         if not 0 <= offset < math.inf:
-            raise ConfigurationError(f"The offset must be at least 0 seconds, not {offset}.")
+            raise errors.ConfigurationError(f"The offset must be at least 0 seconds, not {offset}.")
         if duration is not None and not 0 < duration < math.inf:
-            raise ConfigurationError(f"The duration must be more than 0 seconds, not {duration}.")
+            raise errors.ConfigurationError(f"The duration must be more than 0 seconds, not {duration}.")
         self._path = path
         self._offset = offset
         self._closed = False
@@ -137,7 +130,7 @@ class AudioReader(AbstractContextManager["AudioReader"]):
         """Wait until no thread decodes the file, then close it; calling this again has no effect."""
         with self._in_use:
             self._closed = True
-            self._part.close()
+            self._part.container.close()
             self._file.close()
 
     def blocks(self, frames: int) -> Iterator[Waveform]:
@@ -170,7 +163,7 @@ class AudioReader(AbstractContextManager["AudioReader"]):
             raise self._no_samples()
         if self._invalid > self._valid:
             text = f"Most samples of {self._path} are not finite numbers within ±1e13."
-            raise InvalidSamplesError(f"{text} Export it again.")
+            raise errors.InvalidSamplesError(f"{text} Export it again.")
 
     def _while_open(self, blocks: Iterator[Waveform]) -> Iterator[Waveform]:
         while True:
@@ -220,7 +213,7 @@ class AudioReader(AbstractContextManager["AudioReader"]):
         while opened:
             yield from self._decoder.samples()
             self._done += self._decoder.seconds
-            self._part.close()
+            self._part.container.close()
             opened = self._open_next()
 
     def _open_next(self) -> bool:
@@ -233,7 +226,7 @@ class AudioReader(AbstractContextManager["AudioReader"]):
             part = self._parts.pop(0)
             try:
                 self._part = self._file.open(part)
-            except (NotAudioError, NoAudioStreamError, TruncatedInputError):
+            except (errors.NotAudioError, errors.NoAudioStreamError, errors.TruncatedInputError):
                 if not (self._parts or self._opened):
                     raise
                 self._warn("damaged", "A part of the file cannot be read; it is left out.", self._done)
@@ -255,10 +248,10 @@ class AudioReader(AbstractContextManager["AudioReader"]):
             return None
         durations = [self._decoder.announced_duration]
         for part in self._parts:
-            with suppress(NotAudioError, NoAudioStreamError, TruncatedInputError):
+            with suppress(errors.NotAudioError, errors.NoAudioStreamError, errors.TruncatedInputError):
                 opened = self._file.open(part)
                 durations.append(self._decoder_of(opened).announced_duration)
-                opened.close()
+                opened.container.close()
         known = [duration for duration in durations if duration is not None]
         return sum(known) if len(known) == len(durations) else None
 
@@ -267,7 +260,7 @@ class AudioReader(AbstractContextManager["AudioReader"]):
 
     def _warn(self, code: str, message: str, position: float) -> None:
         if self._strict:
-            error = InvalidSamplesError if code == "invalid-samples" else TruncatedInputError
+            error = errors.InvalidSamplesError if code == "invalid-samples" else errors.TruncatedInputError
             raise error(
                 f"{self._path} is damaged or contradicts itself at {position:.3f} s. {message} "
                 "Copy or export it again, or do not refuse damaged files."
@@ -286,7 +279,7 @@ class AudioReader(AbstractContextManager["AudioReader"]):
         if not self._done:
             self._check_decodable()
         if self._decoder.is_cut and self._done < SHORTEST_CUT:
-            raise TruncatedInputError(
+            raise errors.TruncatedInputError(
                 f"{self._path} is cut off: only {self._done:.2f} s can be read. Copy or download it again."
             )
 
@@ -294,12 +287,12 @@ class AudioReader(AbstractContextManager["AudioReader"]):
         """Raise if the file has sound, but none of it can be decoded."""
         rate = self.source_sample_rate
         if not MIN_SAMPLE_RATE <= rate <= MAX_SAMPLE_RATE:
-            raise NotAudioError(
+            raise errors.NotAudioError(
                 f"{self._path} has a sample rate of {rate} Hz. "
                 f"Send audio at {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz."
             )
         if self._decoder.bad_packets and not self._file.structure.is_known_audio:
-            raise NotAudioError(
+            raise errors.NotAudioError(
                 f"{self._path} looks like {self.format_name}, but nothing in it can be decoded."
             )
 
@@ -319,10 +312,12 @@ class AudioReader(AbstractContextManager["AudioReader"]):
         self._invalid += count
         block[wrong] = 0
 
-    def _no_samples(self) -> NoSamplesError:
+    def _no_samples(self) -> errors.NoSamplesError:
         if not self._done:
-            return NoSamplesError(f"{self._path} has no samples: its length is zero. Choose another file.")
-        return NoSamplesError(
+            return errors.NoSamplesError(
+                f"{self._path} has no samples: its length is zero. Choose another file."
+            )
+        return errors.NoSamplesError(
             f"The offset of {self._offset:.9g} s leaves no sample of {self._path}, "
             f"which lasts {self._done + self._delay:.9g} s. Choose a smaller offset."
         )

@@ -16,19 +16,11 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from spleeter_microservice import errors
 from spleeter_microservice.audio import tracks
 from spleeter_microservice.audio.parts import Part, Structure
 from spleeter_microservice.audio.structure import examine, find_sound
 from spleeter_microservice.audio.tags import Tags, read_tags
-from spleeter_microservice.errors import (
-    EmptyInputError,
-    EncryptedInputError,
-    InputError,
-    NoPicturesError,
-    NotAudioError,
-    TruncatedInputError,
-    UnreadableInputError,
-)
 
 # Demuxers that read a single file with sound. Those of playlists and session descriptions (hls,
 # dash, concat, sdp, imf), which open other files or the network, are left out.
@@ -109,10 +101,6 @@ class OpenPart:
     part: Part
     layout: av.AudioLayout
 
-    def close(self) -> None:
-        """Close the container."""
-        self.container.close()
-
 
 class AudioFile:
     """A file of unknown origin, opened as audio.
@@ -147,7 +135,7 @@ class AudioFile:
             part = replace(part, start=0)  # the tags of MP3 are before its sound
         try:
             opened = self.open(part, "surrogateescape")
-        except InputError:
+        except errors.InputError:
             return None
         with opened.container as container, suppress(av.FFmpegError):
             return read_tags(container, opened.view)
@@ -170,7 +158,7 @@ class AudioFile:
         view = View(self._file, part)
         try:
             container = _open_container(self._path, view, self.structure, invalid_text)
-        except NotAudioError:
+        except errors.NotAudioError:
             # Like a player that goes by the name, look for Ogg, MP3 or FLAC behind other data.
             start = find_sound(view)
             view = View(self._file, replace(part, start=part.start + (start or 0)))
@@ -181,7 +169,10 @@ class AudioFile:
                 container.close()
                 raise
         try:
-            stream = _find_stream(self._path, container, self._track)
+            stream = tracks.choose(self._path, container, self._track)
+            for other in container.streams:
+                if other.index != stream.index:
+                    other.discard = av.stream.Discard.all
             return OpenPart(view, container, stream, part, _take_layout(stream))
         except BaseException:
             container.close()
@@ -200,7 +191,7 @@ class AudioFile:
             if stream := tracks.find_pictures(container):
                 return container, stream
             container.close()
-        raise NoPicturesError(f"{self._path} is not a film: it has no pictures. Leave video out.")
+        raise errors.NoPicturesError(f"{self._path} is not a film: it has no pictures. Leave video out.")
 
     def close(self) -> None:
         """Close the file."""
@@ -212,23 +203,23 @@ def _open_file(path: Path) -> BinaryIO:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would block
             kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise UnreadableInputError(f"{path} is {kind}. Pass an audio file.")
+            raise errors.UnreadableInputError(f"{path} is {kind}. Pass an audio file.")
         if status.st_size == 0:
-            raise EmptyInputError(f"{path} is empty. Copy or download it again.")
+            raise errors.EmptyInputError(f"{path} is empty. Copy or download it again.")
         return path.open("rb", buffering=0)
     except FileNotFoundError as error:
-        raise UnreadableInputError(f"{path} does not exist. Check the path.") from error
+        raise errors.UnreadableInputError(f"{path} does not exist. Check the path.") from error
     except PermissionError as error:
-        raise UnreadableInputError(
+        raise errors.UnreadableInputError(
             f"{path} may not be read by this user. Change its permissions, or those of its directories."
         ) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
-        raise UnreadableInputError(f"{path} cannot be opened: {error}.") from error
+        raise errors.UnreadableInputError(f"{path} cannot be opened: {error}.") from error
 
 
 def _refuse_encrypted(path: Path, structure: Structure) -> None:
     if structure.encrypted:
-        raise EncryptedInputError(
+        raise errors.EncryptedInputError(
             f"{path} is protected by DRM and cannot be decoded. Use a copy without protection."
         )
 
@@ -248,7 +239,7 @@ def _open_container(
     try:
         # FFmpeg does not see the path, which it might read as a URL, and `io_open` refuses every
         # other file that the container refers to.
-        container = av.open(
+        return av.open(
             view,
             mode="r",
             format=container_format,
@@ -262,32 +253,23 @@ def _open_container(
         if view.error:
             raise unreadable(path, view.error) from error
         if structure.is_known_audio:
-            raise TruncatedInputError(
+            raise errors.TruncatedInputError(
                 f"{path} is cut off and nothing of it can be read. Copy or download it again."
             ) from error
-        raise NotAudioError(
+        raise errors.NotAudioError(
             f"{path} is not in a known audio format. Convert it to WAV, FLAC, MP3, M4A, OGG, Opus or WMA."
         ) from error
-    return container
 
 
-def unreadable(path: Path, error: OSError) -> UnreadableInputError:
+def unreadable(path: Path, error: OSError) -> errors.UnreadableInputError:
     """Return the error to raise for an I/O error."""
-    return UnreadableInputError(
+    return errors.UnreadableInputError(
         f"{path} cannot be read: {error.strerror}. Check the disk or network that holds it."
     )
 
 
 def _refuse(url: str, flags: int, options: dict[str, str]) -> NoReturn:
     raise PermissionError(f"The media file refers to {url!r}, which may not be opened.")
-
-
-def _find_stream(path: Path, container: InputContainer, track: str | None) -> AudioStream:
-    stream = tracks.choose(path, container, track)
-    for other in container.streams:
-        if other.index != stream.index:
-            other.discard = av.stream.Discard.all
-    return stream
 
 
 def _take_layout(stream: AudioStream) -> av.AudioLayout:

@@ -16,17 +16,12 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from spleeter_microservice import errors
 from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.encoder import StemEncoder
 from spleeter_microservice.audio.film import Pictures
 from spleeter_microservice.audio.tagging import add_to_file
 from spleeter_microservice.audio.tags import Tags
-from spleeter_microservice.errors import (
-    DiskFullError,
-    EncodingError,
-    OutputError,
-    UnwritableOutputError,
-)
 from spleeter_microservice.files import FULL, lock, temporary_path
 
 _BUFFER_SIZE = 1 << 18  # bytes
@@ -115,7 +110,10 @@ class AudioWriter(AbstractContextManager["AudioWriter"]):
             if self._file and not self._file.error:
                 add_to_file(self._file, self._format, self._tags)
             self._finished = True
-            self._close_file()
+            if self._file:
+                self._file.close()
+                if self._file.error:
+                    raise self._file.error
 
     def commit(self) -> None:
         """Finish the file if necessary, and rename it to its path, replacing any file there.
@@ -167,13 +165,6 @@ class AudioWriter(AbstractContextManager["AudioWriter"]):
         if taken:
             raise IsADirectoryError(errno.EISDIR, "it is a directory")
 
-    def _close_file(self) -> None:
-        if self._file is None:
-            return
-        self._file.close()
-        if self._file.error is not None:
-            raise self._file.error
-
     def _make_folders(self) -> None:
         missing = []
         folder = self._path.parent
@@ -199,20 +190,20 @@ class AudioWriter(AbstractContextManager["AudioWriter"]):
                 self.discard()
                 raise
 
-    def _translated(self, error: Exception) -> OutputError:
+    def _translated(self, error: Exception) -> errors.OutputError:
         folder = self._path.parent
         if isinstance(error, OSError) and error.errno in FULL:
-            return DiskFullError(
+            return errors.DiskFullError(
                 f"No space is left in {folder} for {self._path.name} ({error.strerror}). "
                 "Free some, or choose another output directory."
             )
         if isinstance(error, FloatingPointError):
-            return EncodingError(f"{self._path} cannot be written: {error}. Report this as a bug.")
+            return errors.EncodingError(f"{self._path} cannot be written: {error}. Report this as a bug.")
         if isinstance(error, av.FFmpegError):
-            return EncodingError(
+            return errors.EncodingError(
                 f"{self._path} could not be encoded: {error.strerror}. Choose another codec or bitrate."
             )
-        return UnwritableOutputError(
+        return errors.UnwritableOutputError(
             f"{self._path} cannot be written: {error}. Check the directory {folder} and its permissions, "
             "or choose another output directory."
         )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from spleeter_microservice.cli.table import table
 from spleeter_microservice.settings import Settings
@@ -68,12 +68,13 @@ def create_key(options: argparse.Namespace, settings: Settings) -> int:
 def list_keys(options: argparse.Namespace, settings: Settings) -> int:
     """List keys."""
     records = _with_keys(settings, lambda keys, _: keys.store.list(options.tenant))
-    rows = [_described(record) for record in records]
+    rows = [{name: read(record) for name, read in _COLUMNS.items()} for record in records]
     if options.json:
         print(json.dumps(rows, indent=2))
         return 0
-    headings = [name.upper() for name in _COLUMNS]
-    print(table([headings, *([str(row[name] or "-") for name in _COLUMNS] for row in rows)]))
+    print(
+        table([list(map(str.upper, _COLUMNS)), *([value or "-" for value in row.values()] for row in rows)])
+    )
     return 0
 
 
@@ -90,20 +91,16 @@ def revoke_key(options: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-_COLUMNS = ("id", "tenant", "scopes", "name", "created", "expires", "last used", "revoked")
-
-
-def _described(record: KeyRecord) -> dict[str, Any]:
-    return {
-        "id": record.key_id,
-        "tenant": record.tenant,
-        "scopes": ",".join(sorted(record.scopes)),
-        "name": record.name,
-        "created": _time(record.created_at),
-        "expires": _time(record.expires_at),
-        "last used": _time(record.last_used_at),
-        "revoked": _time(record.revoked_at),
-    }
+_COLUMNS: Mapping[str, Callable[[KeyRecord], str | None]] = {
+    "id": lambda record: record.key_id,
+    "tenant": lambda record: record.tenant,
+    "scopes": lambda record: ",".join(sorted(record.scopes)),
+    "name": lambda record: record.name,
+    "created": lambda record: _time(record.created_at),
+    "expires": lambda record: _time(record.expires_at),
+    "last used": lambda record: _time(record.last_used_at),
+    "revoked": lambda record: _time(record.revoked_at),
+}
 
 
 def _time(time: datetime | None) -> str | None:

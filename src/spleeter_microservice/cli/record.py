@@ -11,8 +11,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spleeter_microservice.errors import DiskFullError, UnwritableOutputError
-from spleeter_microservice.files import FULL, replace_atomically
+from spleeter_microservice.cli.report import writing
+from spleeter_microservice.files import replace_atomically
 from spleeter_microservice.separation.options import declared_options
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Record:
     def _write(self, *, add: bool) -> None:
         parent = attrgetter("parent")
         for folder, paths in groupby(sorted(self.paths, key=parent), parent):
-            files = {path.name: _size(path) for path in paths}
+            files, record = {path.name: _size(path) for path in paths}, folder / _NAME
             with _writing:
                 before = _read(folder)
                 songs = [
@@ -106,7 +106,9 @@ class Record:
                     songs.append({**self.made_from, "files": files})
                 songs = [song for song in songs if song["files"]]
                 if songs != before:
-                    _replace(folder / _NAME, songs)
+                    text = json.dumps({"songs": songs}, indent=1) + "\n"
+                    with writing(f"The record {record}"), replace_atomically(record) as file:
+                        file.write_text(text, encoding="utf-8")
 
 
 def _read(folder: Path) -> list[dict[str, Any]]:
@@ -115,15 +117,6 @@ def _read(folder: Path) -> list[dict[str, Any]]:
         return [song for song in songs if isinstance(song["files"], dict)]
     except (OSError, ValueError, TypeError, LookupError, RecursionError):  # or not ours
         return []
-
-
-def _replace(path: Path, songs: list[dict[str, Any]]) -> None:
-    try:
-        with replace_atomically(path) as file:
-            file.write_text(json.dumps({"songs": songs}, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        kind = DiskFullError if error.errno in FULL else UnwritableOutputError
-        raise kind(f"The record {path} cannot be written: {error.strerror}.") from error
 
 
 def _size(path: Path) -> int | None:

@@ -133,7 +133,8 @@ def write(path: Path, text: str) -> None:
     if is_standard_output(path):
         print(text, end="")
         return
-    with _reporting(path), nullcontext(path) if _is_special(path) else replace_atomically(path) as file:
+    target = nullcontext(path) if _is_special(path) else replace_atomically(path)
+    with writing(f"The report {path}"), target as file:
         file.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
@@ -164,7 +165,7 @@ class JsonLines:
         """
         line = json.dumps(entry) + "\n"
         if self._file:
-            with _reporting(self._path):
+            with writing(f"The report {self._path}"):
                 self._file.write(line.encode())
         elif self._path:
             print(line, end="", flush=True)
@@ -176,12 +177,18 @@ class JsonLines:
 
 
 @contextmanager
-def _reporting(path: Path | None) -> Iterator[None]:
+def writing(what: str) -> Iterator[None]:
+    """Say what cannot be written if the block raises an error of the system.
+
+    Raises:
+        DiskFullError: if no space is left.
+        UnwritableOutputError: if it cannot be written for another reason.
+    """
     try:
         yield
     except OSError as error:
         kind = DiskFullError if error.errno in FULL else UnwritableOutputError
-        raise kind(f"The report {path} cannot be written: {error.strerror}.") from error
+        raise kind(f"{what} cannot be written: {error.strerror}.") from error
 
 
 def _is_special(path: Path) -> bool:

@@ -15,15 +15,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
 from typing import TYPE_CHECKING
 
-from spleeter_microservice.errors import (
-    ConfigurationError,
-    DatabaseTooNewError,
-    ModelError,
-    SelfCheckError,
-    SpleeterError,
-    UnwritableOutputError,
-    error_classes,
-)
+from spleeter_microservice import errors
 from spleeter_microservice.processes import parent_watch
 from spleeter_microservice.processes.supervisor import OnExit, Program, RestartPolicy, Supervisor, Upkeep
 from spleeter_microservice.settings import Settings
@@ -34,10 +26,14 @@ if TYPE_CHECKING:
 _PORT_TIMEOUT = 5.0  # seconds for the API of a killed supervisor to release its port
 _BACKLOG = 2048
 _NOT_STARTED = 3  # exit status if a process cannot start for another reason than _OWN
-_OWN = {ConfigurationError.exit_status, DatabaseTooNewError.exit_status}
-_NO_MODEL: list[type[SpleeterError]] = [*error_classes(ModelError), SelfCheckError, UnwritableOutputError]
+_OWN = {errors.ConfigurationError.exit_status, errors.DatabaseTooNewError.exit_status}
+_NO_MODEL: list[type[errors.SpleeterError]] = [
+    *errors.error_classes(errors.ModelError),
+    errors.SelfCheckError,
+    errors.UnwritableOutputError,
+]
 # Exit statuses of a process that would end in the same way if it were started again.
-_HOPELESS = _OWN | {error.exit_status for error in _NO_MODEL} - {ModelError.exit_status}
+_HOPELESS = _OWN | {error.exit_status for error in _NO_MODEL} - {errors.ModelError.exit_status}
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -236,7 +232,7 @@ def _bind(settings: Settings) -> socket.socket:
         except OSError as error:
             bound.close()
             if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
-                raise ConfigurationError(
+                raise errors.ConfigurationError(
                     f"Cannot listen on {settings.host}, port {settings.port}: {error.strerror}. Choose "
                     "another address with SPLEETER_HOST and SPLEETER_PORT."
                 ) from error

@@ -9,13 +9,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from spleeter_microservice import errors
 from spleeter_microservice.cli.table import table
-from spleeter_microservice.errors import (
-    ConfigurationError,
-    InvalidTokenError,
-    MissingScopeError,
-    SpleeterError,
-)
 from spleeter_microservice.settings import Settings
 
 _TIMES = ("exp", "nbf", "iat", "auth_time")
@@ -37,7 +32,7 @@ def check_token(options: argparse.Namespace, settings: Settings) -> int:
 
     verifier = token_verifier(settings)
     if verifier is None:
-        raise ConfigurationError(
+        raise errors.ConfigurationError(
             "The service accepts no tokens. Set SPLEETER_JWT_ISSUER, SPLEETER_JWT_AUDIENCE and "
             "SPLEETER_JWT_JWKS_URL as for the service."
         )
@@ -52,7 +47,7 @@ def check_token(options: argparse.Namespace, settings: Settings) -> int:
     principal = examination.principal
     assert principal
     if not principal.scopes:
-        raise MissingScopeError(
+        raise errors.MissingScopeError(
             f"The token authenticates the tenant {principal.tenant}, but it has no scope of this service, so "
             "every call is refused. docs/identity.md lists the claims that are read.",
             "separate read",
@@ -61,10 +56,10 @@ def check_token(options: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _result(error: SpleeterError | None) -> str:
+def _result(error: errors.SpleeterError | None) -> str:
     if error is None:
         return "ok"
-    return error.problem if isinstance(error, InvalidTokenError) else str(error)
+    return error.problem if isinstance(error, errors.InvalidTokenError) else str(error)
 
 
 def _shown(name: str, value: Any) -> str:

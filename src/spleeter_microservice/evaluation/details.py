@@ -79,12 +79,9 @@ class DetailMeter:
         self._add_bands()
         last = SdrMeter()
         last.add(*self._last)
-        found: dict[str, float | None] = {
+        found = {
             name: decibel(*pair) if pair[0] else None
             for name, pair in zip(_BANDS, self._energies.T.tolist(), strict=True)
         }
         parts = {"borders": self._borders, "between": self._between, "first": self._first, "last": last}
-        for name, meter in parts.items():
-            scores = meter.result()
-            found[f"sdr_{name}"] = None if scores is None else scores.sdr
-        return found
+        return found | {f"sdr_{name}": meter.sdr() for name, meter in parts.items()}

@@ -139,7 +139,7 @@ class Evaluation:
                 stems=scores,
                 elapsed=time.perf_counter() - start,
                 unscored=unscored,
-                notes=_notes(tracks, balance.result()),
+                notes=_notes(tracks, balance.sdr()),
                 pictures=meters.pictures,
             )
 
@@ -158,8 +158,7 @@ class Evaluation:
                     meters[target.name].add(
                         _sum(references, target.references) * gain, _sum(block.stems, target.estimates)
                     )
-        found = {name: meter.result() for name, meter in meters.items()}
-        return {name: None if scores is None else scores.sdr for name, scores in found.items()}
+        return {name: meter.sdr() for name, meter in meters.items()}
 
 
 class _Meters:
@@ -223,11 +222,11 @@ def _sum(waveforms: Mapping[str, Waveform], names: Sequence[str]) -> Waveform:
     return total
 
 
-def _notes(tracks: Tracks, balance: SdrScores | None) -> list[str]:
+def _notes(tracks: Tracks, balance: float | None) -> list[str]:
     notes = [f"{name} was resampled from {rate} Hz" for name, rate in tracks.resampled.items()]
-    if balance is not None and balance.sdr <= -MAX_RESIDUAL:
+    if balance is not None and balance <= -MAX_RESIDUAL:
         notes.append(
-            f"the stems do not sum to the mixture (they differ by {-balance.sdr:.1f} dB relative to it), "
+            f"the stems do not sum to the mixture (they differ by {-balance:.1f} dB relative to it), "
             "so the accompaniment may be incomplete"
         )
     return notes

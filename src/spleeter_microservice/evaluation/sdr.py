@@ -49,13 +49,15 @@ class SdrMeter:
 
     def result(self) -> SdrScores | None:
         """Return the scores, or None if the reference is silent, which leaves them undefined."""
-        if not self._reference:
+        sdr = self.sdr()
+        if sdr is None:
             return None
         fitted = self._product**2 / self._reference
-        return SdrScores(
-            sdr=decibel(self._reference, self._error),
-            si_sdr=decibel(fitted, max(0.0, self._estimate - fitted)),
-        )
+        return SdrScores(sdr, si_sdr=decibel(fitted, max(0.0, self._estimate - fitted)))
+
+    def sdr(self) -> float | None:
+        """Return the SDR alone, or None if the reference is silent."""
+        return decibel(self._reference, self._error) if self._reference else None
 
 
 def decibel(signal: float, distortion: float) -> float:

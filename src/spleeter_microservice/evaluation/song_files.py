@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spleeter_microservice.audio.containers import AUDIO_ENDINGS, ending_of
+from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.errors import AmbiguousStemError, NoSongsError
 
 MIXTURE = "mixture"
@@ -26,13 +27,21 @@ class Track:
     path: Path
     stream: int | None = None
 
-    @property
-    def number(self) -> str | None:
-        """The stream's number from 1, as the reader takes it."""
-        return None if self.stream is None else str(self.stream + 1)
+    def open(
+        self, sample_rate: int = 44100, offset: float = 0.0, duration: float | None = None
+    ) -> AudioReader:
+        """Open the track with the arguments of ``AudioReader``.
+
+        Raises:
+            AudioError: if it cannot be read; reading it raises one for whatever is odd about it.
+        """
+        number = None if self.stream is None else str(self.stream + 1)
+        return AudioReader(
+            self.path, sample_rate=sample_rate, offset=offset, duration=duration, track=number, strict=True
+        )
 
     def __str__(self) -> str:
-        return str(self.path) if self.stream is None else f"{self.path} (track {self.number})"
+        return str(self.path) if self.stream is None else f"{self.path} (track {self.stream + 1})"
 
 
 @dataclass(frozen=True)

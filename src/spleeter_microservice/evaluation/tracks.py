@@ -9,7 +9,6 @@ from itertools import zip_longest
 import numpy as np
 
 from spleeter_microservice.arrays import Waveform
-from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.errors import SpleeterError, StemLengthError
 from spleeter_microservice.evaluation.song_files import Song, Track
 
@@ -29,7 +28,7 @@ class TrackReader:
 
     def __init__(self, track: Track, sample_rate: int) -> None:
         self.track = track
-        self._reader = AudioReader(track.path, sample_rate=sample_rate, track=track.number, strict=True)
+        self._reader = track.open(sample_rate)
         self.source_sample_rate = self._reader.source_sample_rate
         self._blocks = self._reader.blocks(_BLOCK)
         self._rest: Waveform = np.empty((0, 2), np.float32)
@@ -119,7 +118,7 @@ def expected_samples(song: Song, sample_rate: int) -> int:
     """Estimate the mixture's length from a file's header; return 0 if it cannot be read."""
     track = song.mixture or song.stems[song.parts[0]]
     try:
-        with AudioReader(track.path, sample_rate=sample_rate, track=track.number, strict=True) as reader:
+        with track.open(sample_rate) as reader:
             return reader.expected_frames or 0
     except SpleeterError:  # reported when the song is scored
         return 0
@@ -127,12 +126,7 @@ def expected_samples(song: Song, sample_rate: int) -> int:
 
 def _sum(tracks: Collection[Track], sample_rate: int) -> Iterator[Waveform]:
     with ExitStack() as stack:
-        readers = [
-            stack.enter_context(
-                AudioReader(track.path, sample_rate=sample_rate, track=track.number, strict=True)
-            )
-            for track in tracks
-        ]
+        readers = [stack.enter_context(track.open(sample_rate)) for track in tracks]
         for blocks in zip_longest(*(reader.blocks(_BLOCK) for reader in readers)):
             present = [block for block in blocks if block is not None]
             total = np.zeros((max(map(len, present)), 2), np.float32)

@@ -5,14 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 
-from spleeter_microservice.errors import (
-    ArchiveError,
-    CheckpointError,
-    ModelCorruptError,
-    ModelNotInstalledError,
-    UnknownModelError,
-    without_passwords,
-)
+from spleeter_microservice import errors
 from spleeter_microservice.models import installer
 from spleeter_microservice.models.catalogue import (
     CATALOGUE,
@@ -63,7 +56,7 @@ class ModelStore:
             return installer.load_builtin(entry, entry.source.date, self.find(entry.source.base))
         model = installer.read_current(self._directory(entry))
         if model is None:
-            raise ModelNotInstalledError(
+            raise errors.ModelNotInstalledError(
                 f"The model {entry.name} is not installed. Install it: {_COMMAND} pull {entry.name}"
             )
         return replace(
@@ -130,7 +123,7 @@ class ModelStore:
         entry = self._changeable(descriptor)
         directory = self._directory(entry)
         if not directory.exists():
-            raise ModelNotInstalledError(f"The model {entry.name} is not installed.")
+            raise errors.ModelNotInstalledError(f"The model {entry.name} is not installed.")
         with directory.locked():
             directory.remove()
         return entry.name
@@ -138,7 +131,7 @@ class ModelStore:
     def _changeable(self, descriptor: str) -> ModelEntry:
         entry = self.catalogue.resolve(descriptor).entry
         if isinstance(entry.source, BuiltIn):
-            raise UnknownModelError(
+            raise errors.UnknownModelError(
                 f"{entry.name} comes with this program and cannot be imported or removed. "
                 f"Deezer's own model is {entry.source.replaces}."
             )
@@ -163,10 +156,10 @@ class ModelStore:
         downloads.mkdir(exist_ok=True)
         archive = download(url, downloads / source.archive, max_bytes=entry.size + SPARE_BYTES)
         try:
-            return _read_official(entry, archive, work), without_passwords(url)
-        except (ArchiveError, CheckpointError) as error:
+            return _read_official(entry, archive, work), errors.without_passwords(url)
+        except (errors.ArchiveError, errors.CheckpointError) as error:
             raise type(error)(
-                f"The file at {without_passwords(url)} is not the model {entry.name}. {error}"
+                f"The file at {errors.without_passwords(url)} is not the model {entry.name}. {error}"
             ) from error
         finally:
             archive.unlink()
@@ -180,14 +173,14 @@ class ModelStore:
 def _is_undamaged(directory: ModelDirectory) -> bool:
     try:
         return directory.read_verified() is not None
-    except ModelCorruptError:
+    except errors.ModelCorruptError:
         return False
 
 
 def _read_official(entry: ModelEntry, path: Path, work: Path) -> Weights:
     weights = read_weights(path, installer.architecture_of(entry), work)
     if weights.sha256 != entry.sha256:
-        raise CheckpointError(
+        raise errors.CheckpointError(
             f"These are not the official weights of {entry.name}: their data has the SHA-256 "
             f"{weights.sha256}, expected {entry.sha256}. To use weights of your own, write a configuration "
             "file in Spleeter's format whose model_dir is their directory, and pass it: -p config.json"

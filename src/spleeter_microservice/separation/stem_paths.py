@@ -36,7 +36,11 @@ def stem_paths(
         ConflictingPathsError: if two stems get the same path, or one gets the input's.
     """
     extension = CODECS[codec].extension if codec in CODECS else codec  # an audio adapter may have others
-    container = film_container(source) if films else ""
+    container = ""
+    if films:
+        from spleeter_microservice.audio.film import container_of  # noqa: PLC0415  (a worker has no decoder)
+
+        container = container_of(source)
     paths: dict[str, Path] = {}
     for instrument in names:
         try:
@@ -65,13 +69,6 @@ def stem_paths(
             raise ConflictingPathsError(f"The stem {instrument} would overwrite the input {source}.")
         paths[instrument] = path
     return paths
-
-
-def film_container(source: Path) -> str:
-    """Return the name of the container for a film's pictures, which is also the extension of its file."""
-    from spleeter_microservice.audio.film import container_of  # noqa: PLC0415  (a worker has no decoder)
-
-    return container_of(source)
 
 
 def _absolute(path: Path) -> Path:

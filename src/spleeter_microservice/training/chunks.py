@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
@@ -128,8 +127,7 @@ def check_frames(frames: int, chunk: Chunk, source: Source, architecture: UNetAr
 def _cut(track: Track, spans: Sequence[tuple[int, int]], rate: int) -> Iterator[Waveform]:
     """Yield parts of a track, shape (2, samples), keeping in memory only what a later part needs."""
     first, last = spans[0][0], max(stop for _, stop in spans)
-    options: dict[str, Any] = {"offset": first / rate, "duration": (last - first) / rate, "strict": True}
-    with AudioReader(track.path, sample_rate=rate, track=track.number, **options) as reader:
+    with track.open(rate, offset=first / rate, duration=(last - first) / rate) as reader:
         blocks, held, position = _until_end(reader), np.empty((0, 2), np.float32), first
         for (start, stop), following in pairwise([*spans, (last, last)]):
             parts = [held]

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.errors import SpleeterError, TrainingDataError
 from spleeter_microservice.evaluation.song_files import MUSDB_SUFFIX, Song, Track, find_songs
 from spleeter_microservice.evaluation.targets import match
@@ -100,7 +99,7 @@ def duration_of(track: Track) -> float:
         TrainingDataError: if the header announces none.
         AudioError: if the file cannot be read.
     """
-    with AudioReader(track.path, track=track.number, strict=True) as reader:
+    with track.open() as reader:
         if reader.announced_duration is None:
             raise TrainingDataError(
                 f"{track} does not state its duration. Convert it to WAV or FLAC, or list it in a CSV file "

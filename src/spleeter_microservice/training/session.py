@@ -11,13 +11,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from spleeter_microservice import errors
 from spleeter_microservice.arrays import Array
-from spleeter_microservice.errors import (
-    CheckpointError,
-    ConfigurationError,
-    DiskFullError,
-    TrainingStateError,
-)
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 from spleeter_microservice.training.configuration import TrainingConfiguration
 from spleeter_microservice.training.devices import DeviceName, Precision, choose
@@ -115,7 +110,7 @@ def _initial_weights(configuration: TrainingConfiguration, base: Base | None) ->
     stems = base.architecture.stems if count != len(architecture.stems) else architecture.stems
     renamed = replace(base.architecture, stems=stems, segment_frames=architecture.segment_frames)
     if not architecture.has_networks_of(renamed):
-        raise CheckpointError(
+        raise errors.CheckpointError(
             f"The weights of {base.name} do not fit {configuration.path}. Set its instrument_list to {count} "
             f"names, as the weights have ({', '.join(base.architecture.stems)}), and 'model' to their value."
         )
@@ -126,7 +121,7 @@ def _check_same_model(state: TrainingState, architecture: UNetArchitecture, fold
     saved = UNetArchitecture.from_config(json.loads(str(state.record["architecture"]))).to_config()
     changed = [key for key, value in architecture.to_config().items() if value != saved[key]]
     if changed:
-        raise TrainingStateError(
+        raise errors.TrainingStateError(
             f"{folders.model} holds the training of another model, with different {', '.join(changed)}. Pass "
             "another output directory, or remove this one."
         )
@@ -153,11 +148,11 @@ def _locked_folders(folders: Folders) -> Iterator[None]:
             folders.states.mkdir(parents=True, exist_ok=True)
             stack.enter_context(FileLock(folders.states / ".lock", blocking=False))
         except Timeout as error:
-            raise ConfigurationError(
+            raise errors.ConfigurationError(
                 f"Another process is training into {folders.model}. Wait for it, or pass another directory."
             ) from error
         except OSError as error:
-            raise DiskFullError(f"Cannot write to {folders.model}: {error.strerror}.") from error
+            raise errors.DiskFullError(f"Cannot write to {folders.model}: {error.strerror}.") from error
         yield
 
 
