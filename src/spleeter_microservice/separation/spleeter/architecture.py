@@ -32,6 +32,28 @@ _NOT_OF_NETWORKS = ("bins", "sample_rate", "n_fft", "hop_length", "mask_extensio
 """Fields that do not affect the networks."""
 
 
+NORM_PARTS = ("gamma", "beta", "moving_mean", "moving_variance")
+"""Names of the variables of a batch normalisation."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution and the batch normalisation of its output or of what follows its activation.
+
+    Attributes:
+        name: name of the convolution in a TensorFlow checkpoint.
+        kernel: shape of its kernel there, (height, width, in, out), or (height, width, out, in) if it is
+            transposed.
+        filters: number of its outputs.
+        norm: name of the normalisation; the last layer has none.
+    """
+
+    name: str
+    kernel: tuple[int, ...]
+    filters: int
+    norm: str = ""
+
+
 @dataclass(frozen=True)
 class UNetArchitecture:
     """One U-Net per stem over segments of the magnitude spectrogram.
@@ -138,36 +160,47 @@ class UNetArchitecture:
     def variables(self) -> dict[str, tuple[int, ...]]:
         """Return the names and shapes of the variables in a TensorFlow checkpoint of this model.
 
-        Kernels have the shape (height, width, in, out), those of transposed convolutions
-        (height, width, out, in). The variables are ordered by stem, then by layer.
+        They are ordered by stem, then by layer.
         """
         shapes: dict[str, tuple[int, ...]] = {}
         for position in range(len(self.stems)):
-            shapes |= self._convolutions(position) | self._transposed(position)
+            for layer in (*self.encoder(position), self.last_layer(position), *self.decoder(position)):
+                shapes |= {f"{layer.name}/kernel": layer.kernel, f"{layer.name}/bias": (layer.filters,)}
+                shapes |= {f"{layer.norm}/{part}": (layer.filters,) for part in NORM_PARTS if layer.norm}
         return shapes
 
-    def _convolutions(self, position: int) -> dict[str, tuple[int, ...]]:
+    def encoder(self, position: int) -> list[Layer]:
+        """Return the strided convolutions of the network of the stem at a position, in order."""
         sizes = (2, *self.conv_n_filters)
-        shapes: dict[str, tuple[int, ...]] = {}
-        for j in range(LAYERS):
-            name = numbered("conv2d", (LAYERS + 1) * position + j)
-            norm = numbered("batch_normalization", 2 * LAYERS * position + j)
-            kernel = (KERNEL_SIZE, KERNEL_SIZE, sizes[j], sizes[j + 1])
-            shapes |= _convolution(name, kernel, sizes[j + 1]) | _norm(norm, sizes[j + 1])
-        name = numbered("conv2d", (LAYERS + 1) * position + LAYERS)
-        return shapes | _convolution(name, (MASK_KERNEL_SIZE, MASK_KERNEL_SIZE, 1, 2), 2)
+        return [
+            Layer(
+                _numbered("conv2d", (LAYERS + 1) * position + j),
+                (KERNEL_SIZE, KERNEL_SIZE, sizes[j], sizes[j + 1]),
+                sizes[j + 1],
+                _numbered("batch_normalization", 2 * LAYERS * position + j),
+            )
+            for j in range(LAYERS)
+        ]
 
-    def _transposed(self, position: int) -> dict[str, tuple[int, ...]]:
+    def decoder(self, position: int) -> list[Layer]:
+        """Return the transposed convolutions, in order."""
         outputs = (*reversed(self.conv_n_filters[:-1]), 1)
-        shapes: dict[str, tuple[int, ...]] = {}
-        for j in range(LAYERS):
-            name = numbered("conv2d_transpose", LAYERS * position + j)
-            norm = numbered("batch_normalization", 2 * LAYERS * position + LAYERS + j)
-            # From the second layer on, the input is the previous output and its skip connection.
-            inputs = self.conv_n_filters[-1] if j == 0 else 2 * outputs[j - 1]
-            kernel = (KERNEL_SIZE, KERNEL_SIZE, outputs[j], inputs)
-            shapes |= _convolution(name, kernel, outputs[j]) | _norm(norm, outputs[j])
-        return shapes
+        # From the second layer on, the input is the previous output and its skip connection.
+        inputs = (self.conv_n_filters[-1], *(2 * filters for filters in outputs))
+        return [
+            Layer(
+                _numbered("conv2d_transpose", LAYERS * position + j),
+                (KERNEL_SIZE, KERNEL_SIZE, filters, inputs[j]),
+                filters,
+                _numbered("batch_normalization", 2 * LAYERS * position + LAYERS + j),
+            )
+            for j, filters in enumerate(outputs)
+        ]
+
+    def last_layer(self, position: int) -> Layer:
+        """Return the convolution that computes the mask."""
+        name = _numbered("conv2d", (LAYERS + 1) * position + LAYERS)
+        return Layer(name, (MASK_KERNEL_SIZE, MASK_KERNEL_SIZE, 1, 2), 2)
 
 
 def read_configuration(path: Path) -> dict[str, Any]:
@@ -187,14 +220,6 @@ def read_configuration(path: Path) -> dict[str, Any]:
     return configuration
 
 
-def numbered(base: str, k: int) -> str:
+def _numbered(base: str, k: int) -> str:
     """Return the name of the k-th Keras layer of one kind; the first has no number."""
     return base if k == 0 else f"{base}_{k}"
-
-
-def _convolution(name: str, kernel: tuple[int, ...], filters: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}/kernel": kernel, f"{name}/bias": (filters,)}
-
-
-def _norm(name: str, channels: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}/{part}": (channels,) for part in ("gamma", "beta", "moving_mean", "moving_variance")}

@@ -21,9 +21,10 @@ from spleeter_microservice.arrays import Array
 from spleeter_microservice.separation.spleeter.architecture import (
     GRAPH_INPUT,
     LAYERS,
+    NORM_PARTS,
     Activation,
+    Layer,
     UNetArchitecture,
-    numbered,
 )
 
 _OUTPUT = "output"
@@ -96,9 +97,10 @@ class _Graph:
         """Add a weight of the checkpoint, in ONNX's layout."""
         return self.constant(name, _to_onnx(name, self.arrays[name]))
 
-    def layer(self, kind: str, x: str, name: str, **attributes: Any) -> str:
+    def layer(self, kind: str, x: str, layer: Layer, **attributes: Any) -> str:
         """Add a convolution with its kernel and bias."""
-        return self.op(kind, x, self.variable(f"{name}/kernel"), self.variable(f"{name}/bias"), **attributes)
+        weights = (self.variable(f"{layer.name}/{part}") for part in ("kernel", "bias"))
+        return self.op(kind, x, *weights, **attributes)
 
     def save(self, architecture: UNetArchitecture, folder: Path, stem: str) -> None:
         shape: list[str | int | None] = [1, 2, architecture.segment_frames, "bins"]
@@ -124,31 +126,25 @@ class _Graph:
 def _build(graph: _Graph, architecture: UNetArchitecture, position: int) -> None:
     hidden = GRAPH_INPUT
     skips: list[str] = []
-    for j in range(LAYERS):
-        name = numbered("conv2d", (LAYERS + 1) * position + j)
-        norm = numbered("batch_normalization", 2 * LAYERS * position + j)
-        skips.append(graph.layer("Conv", hidden, name, **_STRIDED))
-        if j < LAYERS - 1:
-            normed = _batch_norm(graph, skips[j], norm, architecture.conv_n_filters[j])
-            hidden = _activate(graph, normed, architecture.conv_activation)
-        else:  # no output depends on these weights of Deezer's; keep them so that they can be read back
-            _norm_variables(graph, norm)
-    hidden = skips.pop()
-    outputs = (*reversed(architecture.conv_n_filters[:-1]), 1)
-    for j, filters in enumerate(outputs):
-        name = numbered("conv2d_transpose", LAYERS * position + j)
-        norm = numbered("batch_normalization", 2 * LAYERS * position + LAYERS + j)
+    *encoder, innermost = architecture.encoder(position)
+    for layer in encoder:
+        skips.append(graph.layer("Conv", hidden, layer, **_STRIDED))
+        normed = _batch_norm(graph, skips[-1], layer)
+        hidden = _activate(graph, normed, architecture.conv_activation)
+    hidden = graph.layer("Conv", hidden, innermost, **_STRIDED)
+    _norm_variables(graph, innermost)  # on which nothing depends; kept so that they can be read back
+    for j, layer in enumerate(architecture.decoder(position)):
         if j < _SPLIT_LAYERS:
             height = architecture.segment_frames >> (LAYERS - j)
-            hidden = _split_transposed(graph, hidden, name, filters, height, architecture.deconv_activation)
+            hidden = _split_transposed(graph, hidden, layer, height, architecture.deconv_activation)
         else:
-            transposed = graph.layer("ConvTranspose", hidden, name, **_STRIDED)
+            transposed = graph.layer("ConvTranspose", hidden, layer, **_STRIDED)
             hidden = _activate(graph, transposed, architecture.deconv_activation)
-        hidden = _batch_norm(graph, hidden, norm, filters)
+        hidden = _batch_norm(graph, hidden, layer)
         if skips:
             hidden = graph.op("Concat", skips.pop(), hidden, axis=1)
-    name = numbered("conv2d", (LAYERS + 1) * position + LAYERS)
-    logits = graph.layer("Conv", hidden, name, dilations=[2, 2], pads=[3, 3, 3, 3])
+    last = architecture.last_layer(position)
+    logits = graph.layer("Conv", hidden, last, dilations=[2, 2], pads=[3, 3, 3, 3])
     if architecture.kind == "softmax_unet":
         graph.op("Identity", logits)
     else:
@@ -160,22 +156,21 @@ def _build(graph: _Graph, architecture: UNetArchitecture, position: int) -> None
     graph.nodes[-1].output[0] = _OUTPUT
 
 
-def _batch_norm(graph: _Graph, x: str, name: str, channels: int) -> str:
+def _batch_norm(graph: _Graph, x: str, layer: Layer) -> str:
     """Normalise with a depthwise 1×1 convolution, which fuses with the activation after it.
 
     When it loads the graph, ONNX Runtime folds the arithmetic on the four weights into two constants.
     """
-    gamma, beta, mean, variance = _norm_variables(graph, name)
+    gamma, beta, mean, variance = _norm_variables(graph, layer)
     epsilon = graph.constant("epsilon", np.float32(_BATCH_NORM_EPSILON).reshape(1))
     scale = graph.op("Div", gamma, graph.op("Sqrt", graph.op("Add", variance, epsilon)))
     shift = graph.op("Sub", beta, graph.op("Mul", mean, scale))
     kernel = graph.op("Reshape", scale, graph.constant("depthwise", np.array([-1, 1, 1, 1], np.int64)))
-    return graph.op("Conv", x, kernel, shift, group=channels)
+    return graph.op("Conv", x, kernel, shift, group=layer.filters)
 
 
-def _norm_variables(graph: _Graph, name: str) -> tuple[str, ...]:
-    parts = ("gamma", "beta", "moving_mean", "moving_variance")
-    return tuple(graph.variable(f"{name}/{part}") for part in parts)
+def _norm_variables(graph: _Graph, layer: Layer) -> list[str]:
+    return [graph.variable(f"{layer.norm}/{part}") for part in NORM_PARTS]
 
 
 def _activate(graph: _Graph, x: str, activation: Activation) -> str:
@@ -184,9 +179,7 @@ def _activate(graph: _Graph, x: str, activation: Activation) -> str:
     return graph.op("Relu" if activation == "ReLU" else "Elu", x)
 
 
-def _split_transposed(
-    graph: _Graph, x: str, name: str, filters: int, height: int, activation: Activation
-) -> str:
+def _split_transposed(graph: _Graph, x: str, layer: Layer, height: int, activation: Activation) -> str:
     """Add a transposed convolution as four plain ones, for even and odd rows and columns.
 
     Either the odd or the even rows of the kernel contribute to an output row, so four small
@@ -196,25 +189,24 @@ def _split_transposed(
     Args:
         graph: the graph under construction.
         x: name of the input, shape (1, in, height, width).
-        name: name of the layer in the checkpoint.
-        filters: number of output channels.
+        layer: the layer.
         height: number of rows of the input.
         activation: activation, applied before the outputs are interleaved.
     """
-    kernel, bias = graph.arrays[f"{name}/kernel"], graph.variable(f"{name}/bias")
+    kernel, bias = graph.arrays[f"{layer.name}/kernel"], graph.variable(f"{layer.name}/bias")
     parts = []
     for odd_row, rows in _TAPS.items():
         for odd_column, columns in _TAPS.items():
             part = kernel[np.ix_(rows, columns)].transpose(2, 3, 0, 1)
-            weights = graph.constant(f"{name}/kernel:{odd_row}{odd_column}", part)
+            weights = graph.constant(f"{layer.name}/kernel:{odd_row}{odd_column}", part)
             pads = [1, 1, odd_row, odd_column]
             parts.append(_activate(graph, graph.op("Conv", x, weights, bias, pads=pads), activation))
     phases = graph.op("Concat", *parts, axis=1)
     columns_last = graph.op("Reshape", phases, _shape(graph, 2, 2, -1))
     columns_in = graph.op("Transpose", columns_last, perm=[0, 2, 1])
-    rows_first = graph.op("Reshape", columns_in, _shape(graph, 2, filters * height, -1))
+    rows_first = graph.op("Reshape", columns_in, _shape(graph, 2, layer.filters * height, -1))
     rows_in = graph.op("Transpose", rows_first, perm=[1, 0, 2])
-    return graph.op("Reshape", rows_in, _shape(graph, 1, filters, 2 * height, -1))
+    return graph.op("Reshape", rows_in, _shape(graph, 1, layer.filters, 2 * height, -1))
 
 
 def _shape(graph: _Graph, *sizes: int) -> str:

@@ -13,13 +13,18 @@ from spleeter_microservice.separation.spleeter.architecture import (
     Activation,
     Kind,
     UNetArchitecture,
-    numbered,
 )
 from spleeter_microservice.separation.spleeter.network import OnnxNetworks
 from spleeter_microservice.separation.spleeter.unet_graph import read_arrays
 from tests.support.random_models import TINY, written
 
 Array = NDArray[np.float64]
+
+
+def numbered(base: str, k: int) -> str:
+    """Return Keras's name of the k-th layer of one kind."""
+    return base if k == 0 else f"{base}_{k}"
+
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "LeakyReLU": lambda x: np.where(x > 0, x, 0.2 * x),
