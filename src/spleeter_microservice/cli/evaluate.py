@@ -10,19 +10,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spleeter_microservice.cli import report
 from spleeter_microservice.cli.exit_statuses import SOME_FAILED
 from spleeter_microservice.cli.models import find_or_pull
 from spleeter_microservice.cli.official import add_official_flags, refuse_adapter
 from spleeter_microservice.cli.options import add_options, read_options
-from spleeter_microservice.cli.report import (
-    as_json,
-    check_writable,
-    describe_error,
-    describe_model,
-    is_standard_output,
-    versions,
-    write,
-)
 from spleeter_microservice.cli.table import table
 from spleeter_microservice.errors import ConfigurationError, SpleeterError
 from spleeter_microservice.separation.options import SeparationOptions
@@ -111,8 +103,8 @@ def _check(options: argparse.Namespace) -> None:
         )
     if not options.estimates and not options.model:
         raise ConfigurationError("No model is named. Put one before the directory: evaluate 2stems FOLDER.")
-    for report in filter(None, (options.json, options.html)):
-        check_writable(report)
+    for path in filter(None, (options.json, options.html)):
+        report.check_writable(path)
     if options.html:
         from spleeter_microservice.evaluation.report import check_drawing
 
@@ -128,22 +120,18 @@ def _open_estimator(
     Yields:
         The estimator and its description for reports.
     """
-    from spleeter_microservice.evaluation.estimators import (
-        FileEstimator,
-        ModelEstimator,
-        RecordingEstimator,
-    )
+    from spleeter_microservice.evaluation import estimators
     from spleeter_microservice.separation.separator import load_separator
 
     if options.estimates:
-        yield FileEstimator(options.estimates), {"name": options.model or str(options.estimates)}
+        yield estimators.FileEstimator(options.estimates), {"name": options.model or str(options.estimates)}
         return
     model = find_or_pull(options.model, settings)
     with closing(load_separator(model.files)) as separator:
-        estimator: Estimator = ModelEstimator(separator, read_options(options))
+        estimator: Estimator = estimators.ModelEstimator(separator, read_options(options))
         if options.output:
-            estimator = RecordingEstimator(estimator, options.output / "audio" / "test")
-        yield estimator, describe_model(model)
+            estimator = estimators.RecordingEstimator(estimator, options.output / "audio" / "test")
+        yield estimator, report.describe_model(model)
 
 
 class _Results:
@@ -176,42 +164,37 @@ class _Results:
     def _fail(self, song: Song, error: SpleeterError) -> None:
         self.statuses.append(error.exit_status)
         self._failed[song.name] = str(error)
-        self._songs.append({"song": song.name, "state": "failed", "error": describe_error(error)})
+        self._songs.append({"song": song.name, "state": "failed", "error": report.describe_error(error)})
         print(f"Error: {error}", file=sys.stderr)
 
     def publish(self) -> None:
         """Print the tables and write the files that the options name."""
-        from spleeter_microservice.evaluation.summary import (
-            detail_tables,
-            museval,
-            remarks,
-            song_rows,
-            summary_rows,
-        )
+        from spleeter_microservice.evaluation import summary
 
         seconds, elapsed = sum(song.duration for song in self.scores), time.perf_counter() - self._start
         facts = (
             f"{len(self.scores)} songs, {seconds:.1f} s of audio scored in {elapsed:.1f} s, "
             f"{seconds / elapsed:.1f} times faster than real time"
         )
-        if self.scores and not any(map(is_standard_output, (self._options.json, self._options.html))):
+        if self.scores and not any(map(report.is_standard_output, (self._options.json, self._options.html))):
             heading = f"{self._model['name']}: {facts}; median (mean), in dB"
-            tables = [table(summary_rows(self.scores), 1), table(song_rows(self.scores), 2)]
-            tables += [table(rows, names) for names, rows in enumerate(detail_tables(self.scores), 1)]
-            print("\n\n".join(filter(None, (heading, *tables, remarks(self.scores)))))
+            tables = [table(summary.summary_rows(self.scores), 1), table(summary.song_rows(self.scores), 2)]
+            details = enumerate(summary.detail_tables(self.scores), 1)
+            tables += [table(rows, names) for names, rows in details]
+            print("\n\n".join(filter(None, (heading, *tables, summary.remarks(self.scores)))))
         if self._options.output and self._options.bsseval:
             for song in self.scores:
                 path = self._options.output / "metrics" / "test" / f"{song.song}.json"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                write(path, as_json(museval(song)))
+                report.write(path, report.as_json(summary.museval(song)))
         if self._options.json:
-            write(self._options.json, self._document(seconds, elapsed))
+            report.write(self._options.json, self._document(seconds, elapsed))
         if self._options.html:
             from spleeter_microservice.evaluation.report import html
 
             title = f"Evaluation of {self._model['name']}"
             entries = {"Result": facts, **{name: str(value) for name, value in self._parameters().items()}}
-            write(self._options.html, html(title, entries, self.scores, self._failed))
+            report.write(self._options.html, html(title, entries, self.scores, self._failed))
 
     def _document(self, seconds: float, elapsed: float) -> str:
         from spleeter_microservice.evaluation.summary import summarise
@@ -219,14 +202,14 @@ class _Results:
         document = {
             "model": self._model,
             "parameters": self._parameters(),
-            "versions": versions(),
+            "versions": report.versions(),
             "duration": round(seconds, 3),
             "elapsed": round(elapsed, 3),
             "realtime_factor": round(seconds / elapsed, 2),
             "summary": summarise(self.scores),
             "songs": self._songs,
         }
-        return as_json(document) + "\n"
+        return report.as_json(document) + "\n"
 
     def _parameters(self) -> dict[str, Any]:
         options = self._options

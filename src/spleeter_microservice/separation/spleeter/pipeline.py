@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,16 +22,9 @@ from spleeter_microservice.separation.separator import (
     StemBlock,
     Surroundings,
 )
-from spleeter_microservice.separation.spleeter import masks
+from spleeter_microservice.separation.spleeter import listening, masks
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
 from spleeter_microservice.separation.spleeter.cascade import Cascade
-from spleeter_microservice.separation.spleeter.listening import (
-    Listening,
-    blended,
-    listen,
-    overlapping,
-    surrounded,
-)
 from spleeter_microservice.separation.spleeter.network import OnnxNetworks
 from spleeter_microservice.separation.spleeter.spectrogram import Analysis, Segment, Synthesis
 from spleeter_microservice.separation.spleeter.wiener import Covariances, WienerFilter
@@ -135,7 +130,7 @@ class _Song(AbstractContextManager["_Song"]):
         self._mwf = options.mwf
         self._best = options.quality == "best"
         self._soft = self._best and architecture.kind != "cascade"  # which was trained to be soft
-        self._listening = Listening()
+        self._listening = listening.Listening()
         self._length: int | None = None
         self._extension = mask_extension(architecture, options)
         self._stages = stages
@@ -145,7 +140,7 @@ class _Song(AbstractContextManager["_Song"]):
     def listen(self, source: BlockSource) -> None:
         """Measure the song before it is separated."""
         with self._stages.measure("listen"):
-            self._listening = listen(source(), self._architecture.sample_rate)
+            self._listening = listening.listen(source(), self._architecture.sample_rate)
 
     def blocks(self, source: BlockSource, surroundings: Surroundings) -> Iterator[StemBlock]:
         """Return the blocks of the song with their stems."""
@@ -184,7 +179,7 @@ class _Song(AbstractContextManager["_Song"]):
     def _heard(self, blocks: Iterable[Waveform], surroundings: Surroundings) -> Iterable[Waveform]:
         """Return the song as the networks hear it."""
         if self._best:
-            blocks = surrounded(blocks, *surroundings, self._margin, self._end)
+            blocks = listening.surrounded(blocks, *surroundings, self._margin, self._end)
         offset = self._listening.offset
         return blocks if offset is None else (block - offset for block in blocks)
 
@@ -196,7 +191,10 @@ class _Song(AbstractContextManager["_Song"]):
         if self._mwf and self._best:
             yield from self._filtered_locally(source)
             return
-        wiener = self._first_pass(source) if self._mwf else None
+        wiener = None
+        if self._mwf:
+            every = (self._covariances(*estimated) for estimated in self._estimates(source))
+            wiener = functools.reduce(operator.add, every).filter(self._listening.gain)
         for segment, estimates in self._estimates(source):
             yield segment, estimates, wiener
 
@@ -204,10 +202,7 @@ class _Song(AbstractContextManager["_Song"]):
         """Filter each segment by the covariances of itself and its neighbours, which need no first pass."""
         nearby: deque[tuple[Segment, list[Array], Covariances]] = deque(maxlen=3)
         for segment, estimates in self._estimates(source):
-            with self._stages.measure("covariances"):
-                covariances = Covariances(len(self._architecture.stems), self._architecture.bins)
-                covariances.add(segment.spectrum, estimates)
-            nearby.append((segment, estimates, covariances))
+            nearby.append((segment, estimates, self._covariances(segment, estimates)))
             if len(nearby) > 1:
                 yield self._filtered_at(-2, nearby)
         yield self._filtered_at(-1, deque(nearby, 2))
@@ -216,15 +211,12 @@ class _Song(AbstractContextManager["_Song"]):
         self, position: int, nearby: Sequence[tuple[Segment, list[Array], Covariances]]
     ) -> tuple[Segment, list[Array], WienerFilter]:
         segment, estimates, _ = nearby[position]
-        total = Covariances.sum([covariances for *_, covariances in nearby])
+        total = functools.reduce(operator.add, (covariances for *_, covariances in nearby))
         return segment, estimates, total.filter(self._listening.gain)
 
-    def _first_pass(self, source: BlockSource) -> WienerFilter:
-        covariances = Covariances(len(self._architecture.stems), self._architecture.bins)
-        for segment, estimates in self._estimates(source):
-            with self._stages.measure("covariances"):
-                covariances.add(segment.spectrum, estimates)
-        return covariances.filter(self._listening.gain)
+    def _covariances(self, segment: Segment, estimates: Sequence[Array]) -> Covariances:
+        with self._stages.measure("covariances"):
+            return Covariances.of(segment.spectrum, estimates)
 
     def _masked(
         self, segment: Segment, estimates: Sequence[Array], wiener: WienerFilter | None
@@ -254,7 +246,7 @@ class _Song(AbstractContextManager["_Song"]):
         blocks = self._stages.each("decode", source())
         segments = ahead(self._stages.each("stft", analysis.segments(blocks)))
         if self._best:
-            return blended(self._run(overlapping(segments)))
+            return listening.blended(self._run(listening.overlapping(segments)))
         return self._run((segment, segment.magnitude) for segment in segments)
 
     def _run(self, windows: Iterable[tuple[Segment, Array]]) -> Iterator[tuple[Segment, list[Array]]]:

@@ -10,6 +10,7 @@ one applies them (``WienerFilter``).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,49 +22,44 @@ _EPSILON = float(np.finfo(np.float32).eps)
 _MAX_MAGNITUDE = 10.0
 
 
+@dataclass(frozen=True)
 class Covariances:
-    """Sums over the frames of a song that determine each stem's spatial covariance.
+    """Sums over frames of a song that determine each stem's spatial covariance.
 
-    Args:
-        stems: number of stems.
-        bins: number of bins that the networks process; official Spleeter's stems are silent above.
+    Attributes:
+        outer: products of both channels, shape (stems, bins, 2, 2).
+        power: power of each stem, shape (stems, bins).
+        largest: largest magnitude of the mix.
     """
 
-    def __init__(self, stems: int, bins: int) -> None:
-        self._outer = np.zeros((stems, bins, 2, 2), np.complex128)
-        self._power = np.zeros((stems, bins), np.float64)
-        self._largest = 0.0
+    outer: NDArray[np.complex128]
+    power: NDArray[np.float64]
+    largest: float
 
-    def add(self, spectrum: Spectrum, estimates: Sequence[Array]) -> None:
-        """Add a segment of the song.
+    @classmethod
+    def of(cls, spectrum: Spectrum, estimates: Sequence[Array]) -> Covariances:
+        """Compute the sums over a segment of the song.
 
         Args:
             spectrum: spectrum of the mix, shape (2, frames, at least the networks' bins).
             estimates: each stem's magnitudes, shape (2, at least as many frames, bins).
         """
-        _, bins = self._power.shape
-        self._largest = max(self._largest, float(np.abs(spectrum).max(initial=0.0)))
-        mix = spectrum[..., :bins]
-        for stem, y in enumerate(first_estimates(mix, estimates)):
-            outer = np.einsum("afk,bfk->kab", y, y.conj())
-            self._outer[stem] += outer
-            self._power[stem] += np.trace(outer, axis1=1, axis2=2).real / 2
+        stems = first_estimates(spectrum[..., : estimates[0].shape[2]], estimates)
+        outer = np.stack([np.einsum("afk,bfk->kab", stem, stem.conj()) for stem in stems])
+        power = np.trace(outer, axis1=2, axis2=3).real / 2
+        return cls(
+            outer.astype(np.complex128), power.astype(np.float64), float(np.abs(spectrum).max(initial=0.0))
+        )
 
-    @classmethod
-    def sum(cls, parts: Sequence[Covariances]) -> Covariances:
-        """Return the sums over all parts of a song."""
-        total = cls(*parts[0]._power.shape)
-        for part in parts:
-            total._outer += part._outer
-            total._power += part._power
-            total._largest = max(total._largest, part._largest)
-        return total
+    def __add__(self, other: Covariances) -> Covariances:
+        largest = max(self.largest, other.largest)
+        return Covariances(self.outer + other.outer, self.power + other.power, largest)
 
     def filter(self, gain: float = 1.0) -> WienerFilter:
         """Return the filter for all segments that were added, which are filtered as if raised by a gain."""
-        scale = gain / max(1.0, gain * self._largest / _MAX_MAGNITUDE)
-        weight = _EPSILON + self._power * scale**2
-        return WienerFilter(self._outer * scale**2 / weight[..., None, None], scale)
+        scale = gain / max(1.0, gain * self.largest / _MAX_MAGNITUDE)
+        weight = _EPSILON + self.power * scale**2
+        return WienerFilter(self.outer * scale**2 / weight[..., None, None], scale)
 
 
 class WienerFilter:

@@ -47,15 +47,14 @@ def test_the_filter_equals_the_published_algorithm(loudness: float) -> None:
 
     mix = x.astype(np.complex64)
     estimates = [array.astype(np.float32) for array in v]
-    covariances = Covariances(stems, bins)
-    for part in (slice(0, 7), slice(7, frames)):
-        covariances.add(mix[:, part], [e[:, part] for e in estimates])
-    # The same song 32 times quieter, added in parts, and raised by that.
-    parts = [Covariances(stems, bins) for _ in range(2)]
-    for each, part in zip(parts, (slice(0, 7), slice(7, frames)), strict=True):
-        each.add(mix[:, part] / 32, [e[:, part] for e in estimates])
-    quiet = Covariances.sum(parts).filter(gain=32).apply(mix / 32, estimates)
-    for found in (covariances.filter().apply(mix, estimates), [32 * stem for stem in quiet]):
+    whole, quiet_whole = (
+        Covariances.of(song[:, :7], [e[:, :7] for e in estimates])
+        + Covariances.of(song[:, 7:], [e[:, 7:] for e in estimates])
+        for song in (mix, mix / 32)
+    )
+    # The same song 32 times quieter, and raised by that.
+    quiet = quiet_whole.filter(gain=32).apply(mix / 32, estimates)
+    for found in (whole.filter().apply(mix, estimates), [32 * stem for stem in quiet]):
         for j, stem in enumerate(found):
             np.testing.assert_allclose(
                 stem.transpose(1, 2, 0), expected[..., j], rtol=2e-3, atol=2e-4 * loudness
