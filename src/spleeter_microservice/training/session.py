@@ -18,9 +18,9 @@ from spleeter_microservice.training.configuration import TrainingConfiguration
 from spleeter_microservice.training.devices import DeviceName, Precision, choose
 from spleeter_microservice.training.provenance import digest, program
 from spleeter_microservice.training.torch_networks import TorchNetworks, initial_arrays
-from spleeter_microservice.training.trainer import Folders, Listener, Trainer
+from spleeter_microservice.training.trainer import Listener, Trainer
 from spleeter_microservice.training.training_data import Progress, TrainingData, find_examples, prepare
-from spleeter_microservice.training.training_state import TrainingState, load_state
+from spleeter_microservice.training.training_state import STATES, TrainingState, load_state
 
 
 @dataclass(frozen=True)
@@ -79,22 +79,22 @@ def run_training(request: Request, listener: Listener, progress: Progress) -> Pa
         AudioError: if a song cannot be read.
         DiskFullError: if a file cannot be written.
     """
-    configuration, folders = request.configuration, Folders(request.output)
+    configuration, states = request.configuration, request.output / STATES
     compute = choose(request.device, request.precision)
     weights = _initial_weights(configuration, request.base)
     examples = find_examples(configuration, request.data, request.validation)
-    with _locked_folders(folders):
-        state = load_state(folders.states)
+    with _locked(request.output):
+        state = load_state(states)
         if state:
-            _check_same_model(state, configuration.architecture, folders)
-        data = prepare(configuration, examples, folders.states / "files.json", compute.workers, progress)
+            _check_same_model(state, request)
+        data = prepare(configuration, examples, states / "files.json", compute.workers, progress)
         networks = TorchNetworks(configuration.architecture, weights, compute.device)
         record = _record(request, data) | {"device": str(compute.device), "bf16": compute.bf16}
         if state:
             data = replace(data, notes=[*data.notes, *_changes(state.record, record)])
             record["data"]["notes"] = list(data.notes)
             record["base"] = state.record.get("base")  # this run starts from the saved state
-        trainer = Trainer(configuration, data, networks, compute, folders, record, listener)
+        trainer = Trainer(configuration, data, networks, compute, request.output, record, listener)
         if state:
             trainer.resume(state)
         listener.on_start(trainer.step, str(compute.device), compute.bf16, data)
@@ -117,12 +117,13 @@ def _initial_weights(configuration: TrainingConfiguration, base: Base | None) ->
     return base.arrays
 
 
-def _check_same_model(state: TrainingState, architecture: UNetArchitecture, folders: Folders) -> None:
+def _check_same_model(state: TrainingState, request: Request) -> None:
+    now = request.configuration.architecture.to_config()
     saved = UNetArchitecture.from_config(json.loads(str(state.record["architecture"]))).to_config()
-    changed = [key for key, value in architecture.to_config().items() if value != saved[key]]
+    changed = [key for key, value in now.items() if value != saved[key]]
     if changed:
         raise errors.TrainingStateError(
-            f"{folders.model} holds the training of another model, with different {', '.join(changed)}. Pass "
+            f"{request.output} holds the training of another model, with other {', '.join(changed)}. Pass "
             "another output directory, or remove this one."
         )
 
@@ -141,18 +142,18 @@ def _changes(saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 @contextmanager
-def _locked_folders(folders: Folders) -> Iterator[None]:
-    """Create the folders, and lock them against another training."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Create the directory of a model, and lock it against another training."""
     with ExitStack() as stack:
         try:
-            folders.states.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(FileLock(folders.states / ".lock", blocking=False))
+            (folder / STATES).mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(folder / STATES / ".lock", blocking=False))
         except Timeout as error:
             raise errors.ConfigurationError(
-                f"Another process is training into {folders.model}. Wait for it, or pass another directory."
+                f"Another process is training into {folder}. Wait for it, or pass another directory."
             ) from error
         except OSError as error:
-            raise errors.DiskFullError(f"Cannot write to {folders.model}: {error.strerror}.") from error
+            raise errors.DiskFullError(f"Cannot write to {folder}: {error.strerror}.") from error
         yield
 
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +23,9 @@ from spleeter_microservice.training.export import export_model
 from spleeter_microservice.training.loss import stem_losses
 from spleeter_microservice.training.torch_networks import TorchNetworks
 from spleeter_microservice.training.training_data import TrainingData
-from spleeter_microservice.training.training_state import TrainingState, save_state
+from spleeter_microservice.training.training_state import STATES, TrainingState, save_state
+
+_LOGS = "logs"  # directory, in that of the model, of event files for TensorBoard
 
 
 class Listener(Protocol):
@@ -40,23 +41,6 @@ class Listener(Protocol):
         """Handle a checkpoint with the mean training loss since the last one, and the validation loss."""
 
 
-@dataclass(frozen=True)
-class Folders:
-    """Folders that a training writes to: the exported model with its states and logs."""
-
-    model: Path
-
-    @property
-    def states(self) -> Path:
-        """States to resume from."""
-        return self.model / "training"
-
-    @property
-    def logs(self) -> Path:
-        """Event files for TensorBoard."""
-        return self.model / "logs"
-
-
 class Trainer:
     """One training, from its first or a saved state to its last step.
 
@@ -65,7 +49,7 @@ class Trainer:
         data: prepared songs.
         networks: networks to train.
         compute: device, precision and threads.
-        folders: folders to write to; the one of the states exists.
+        folder: directory of the model; the one of the states in it exists.
         record: arguments, commit and data hashes, to be saved with each checkpoint.
         listener: receives steps and checkpoints.
     """
@@ -76,14 +60,14 @@ class Trainer:
         data: TrainingData,
         networks: TorchNetworks,
         compute: Compute,
-        folders: Folders,
+        folder: Path,
         record: Mapping[str, Any],
         listener: Listener,
     ) -> None:
         self.step = 0
         self.losses: list[dict[str, Any]] = []
         self._configuration, self._data, self._networks = configuration, data, networks
-        self._compute, self._folders, self._listener = compute, folders, listener
+        self._compute, self._folder, self._listener = compute, folder, listener
         self._record = record
         self._optimizer = _optimizer(configuration, networks)
         self._since_saved = torch.zeros(len(configuration.architecture.stems), device=compute.device)
@@ -111,7 +95,7 @@ class Trainer:
         last = self._configuration.train_max_steps
         with ExitStack() as stack:
             pool = stack.enter_context(ThreadPoolExecutor(self._compute.workers))
-            log = stack.enter_context(EventFile(self._folders.logs / "train"))
+            log = stack.enter_context(EventFile(self._folder / _LOGS / "train"))
             check = stack.enter_context(interruptible())
             batches = self._batches(pool).from_step(self.step, last)
             for batch in stack.enter_context(closing(ahead(batches))):
@@ -178,9 +162,9 @@ class Trainer:
             self._listener.on_checkpoint(self.step, training, None if validation is None else sum(validation))
         record = {**self._record, "step": self.step, "losses": self.losses}
         state = TrainingState(self.step, self._networks.variables, self._optimizer.state_dict(), record)
-        save_state(self._folders.states, state)
+        save_state(self._folder / STATES, state)
         arrays, values = self._networks.arrays(), self._configuration.values
-        return export_model(self._folders.model, self.step, arrays, values, record)
+        return export_model(self._folder, self.step, arrays, values, record)
 
     def _validate(self, pool: ThreadPoolExecutor) -> list[float]:
         """Compute and log the loss of each stem on the validation songs."""
@@ -190,7 +174,7 @@ class Trainer:
             for batch in validation_batches(data.segments, data.chunks, size, pool):
                 total += len(batch) * self._losses(batch)
         losses: list[float] = (total / len(data.chunks)).tolist()
-        with EventFile(self._folders.logs / "validation") as log:
+        with EventFile(self._folder / _LOGS / "validation") as log:
             log.add(self.step, self._named(losses))
         self._next_validation = time.monotonic() + self._configuration.throttle_secs
         return losses

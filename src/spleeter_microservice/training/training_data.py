@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from spleeter_microservice.errors import TrainingDataError
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture
@@ -16,8 +13,7 @@ from spleeter_microservice.training.batches import Segments
 from spleeter_microservice.training.chunks import Chunk, chunks_of, has_segment
 from spleeter_microservice.training.configuration import TrainingConfiguration, segment_seconds
 from spleeter_microservice.training.examples import Example, Examples, examples_of_folder
-from spleeter_microservice.training.export import write_json
-from spleeter_microservice.training.file_hashes import file_hashes
+from spleeter_microservice.training.file_hashes import hash_files
 from spleeter_microservice.training.spectrogram_cache import SpectrogramCache
 from spleeter_microservice.training.stem_lists import read_stem_list
 
@@ -101,7 +97,9 @@ def prepare(
         AudioError: if a file cannot be read.
         DiskFullError: if a cache cannot be written.
     """
-    hashes = _hash(examples, known, workers, progress)
+    songs = [*examples.training, *examples.validation]
+    paths = sorted({track.path for song in songs for source in song.sources for track in source})
+    hashes = hash_files(paths, known, workers, partial(progress, "hashes"))
     notes: list[str] = []
 
     def chunk_set(songs: Sequence[Example], count: int, seconds: float, cache: str | None) -> ChunkSet:
@@ -133,17 +131,3 @@ def _cut(
         else:
             notes.append(f"{song.name} is left out: it is shorter than one segment")
     return chunks
-
-
-def _hash(examples: Examples, known: Path, workers: int, progress: Progress) -> dict[Path, str]:
-    songs = [*examples.training, *examples.validation]
-    paths = sorted({track.path for song in songs for source in song.sources for track in source})
-    previous: dict[str, Any] = {}
-    with contextlib.suppress(OSError, ValueError):  # missing or broken: hash all files again
-        previous = json.loads(known.read_text(encoding="utf-8"))
-    descriptions: dict[str, dict[str, Any]] = {}
-    for path, description in file_hashes(paths, previous, workers):
-        descriptions[str(path)] = description
-        progress("hashes", len(descriptions), len(paths))
-    write_json(known, descriptions)
-    return {path: descriptions[str(path)]["sha256"] for path in paths}

@@ -11,6 +11,9 @@ import torch
 from spleeter_microservice.errors import DiskFullError, TrainingStateError
 from spleeter_microservice.files import replace_atomically
 
+STATES = "training"
+"""Name of the directory, in that of the model, of states to resume from."""
+
 _KEPT = 2  # as in official Spleeter
 
 
