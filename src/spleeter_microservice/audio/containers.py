@@ -1,4 +1,4 @@
-"""The endings of file names that go with each container format."""
+"""The container formats that can be read, and the endings of file names that go with each."""
 
 from __future__ import annotations
 
@@ -8,59 +8,46 @@ _ENDING = re.compile(r"\.([0-9]*[a-z][a-z0-9]{0,7})$", re.ASCII | re.IGNORECASE)
 
 _ENDINGS = {
     "aac": "aac adts",
-    "ac3": "ac3",
     "aiff": "aif aiff aifc",
     "amr": "amr awb",
-    "ape": "ape",
     "asf": "wma asf wmv",
     "au": "au snd",
-    "avi": "avi",
-    "bonk": "bonk",
-    "caf": "caf",
-    "dsf": "dsf",
     "dss": "dss ds2",
-    "dts": "dts",
     "dtshd": "dtshd dtsma",
     "eac3": "eac3 ec3",
-    "flac": "flac",
-    "flv": "flv",
     "iff": "dff iff 8svx",
     "ircam": "sf ircam",
     "loas": "loas latm",
     "matroska,webm": "mka mkv webm weba mk3d",
-    "mlp": "mlp",
     "mov,mp4,m4a,3gp,3g2,mj2": "m4a mp4 m4b m4r m4v mov qt qta 3gp 3gpp 3g2 3ga f4a f4v mj2",
     "mp3": "mp3 mp2 mp1 mpga mpa m2a",
     "mpc": "mpc mp",
     "mpc8": "mpc",
     "mpeg": "mpg mpeg vob",
     "mpegts": "ts m2ts mts",
-    "mxf": "mxf",
     "nistsphere": "nist sph",
-    "nut": "nut",
     "ogg": "ogg oga opus spx ogv ogx",
     "oma": "oma omg aa3",
-    "osq": "osq",
-    "qcp": "qcp",
-    "qoa": "qoa",
     "rm": "rm ra ram",
-    "shn": "shn",
-    "sox": "sox",
-    "tak": "tak",
     "truehd": "thd truehd",
-    "tta": "tta",
-    "voc": "voc",
-    "vqf": "vqf",
-    "w64": "w64",
     "wav": "wav wave bwf rf64",
-    "wsd": "wsd",
-    "wtv": "wtv",
-    "wv": "wv",
-    "xwma": "xwma",
 }
 """Endings by FFmpeg's name of the format."""
 
-AUDIO_ENDINGS = frozenset(" ".join(_ENDINGS.values()).split())
+# Formats whose only ending is their name.
+_OTHERS = (
+    "ac3,ape,avi,bonk,caf,dsf,dts,flac,flv,mlp,mxf,nut,osq,qcp,qoa,shn,sox,tak,tta,voc,vqf,w64,wsd,wtv,wv,"
+    "xwma"
+)
+
+DEMUXERS = ",".join([*_ENDINGS, _OTHERS])
+"""FFmpeg's names of all formats that can be read, each a single file with sound.
+
+Playlists and session descriptions (hls, dash, concat, sdp, imf), which open other files or the network, are
+left out.
+"""
+
+AUDIO_ENDINGS = frozenset([*" ".join(_ENDINGS.values()).split(), *_OTHERS.split(",")])
 """Endings of all formats that can be read."""
 
 

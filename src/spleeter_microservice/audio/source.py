@@ -18,17 +18,10 @@ from av.video.stream import VideoStream
 
 from spleeter_microservice import errors
 from spleeter_microservice.audio import tracks
+from spleeter_microservice.audio.containers import DEMUXERS
 from spleeter_microservice.audio.parts import Part, Structure
 from spleeter_microservice.audio.structure import examine, find_sound
 from spleeter_microservice.audio.tags import Tags, read_tags
-
-# Demuxers that read a single file with sound. Those of playlists and session descriptions (hls,
-# dash, concat, sdp, imf), which open other files or the network, are left out.
-DEMUXERS = (
-    "aac,ac3,aiff,amr,ape,asf,au,avi,bonk,caf,dsf,dss,dts,dtshd,eac3,flac,flv,iff,ircam,loas,matroska,mlp,mov,"
-    "mp3,mpc,mpc8,mpeg,mpegts,mxf,nistsphere,nut,ogg,oma,osq,qcp,qoa,rm,shn,sox,tak,truehd,tta,voc,vqf,w64,wav,"
-    "webm,wsd,wtv,wv,xwma"
-)
 
 _READ_SIZE = 1 << 16  # bytes
 _LARGEST_HEAD = 16 << 20  # bytes before an MP3's sound in which tags are looked for

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from spleeter_microservice.arrays import Waveform
 from spleeter_microservice.audio import source
+from spleeter_microservice.audio.containers import DEMUXERS
 from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.errors import (
     EmptyInputError,
@@ -273,7 +274,7 @@ def test_no_file_can_make_the_reader_open_another_file_or_the_network(
 ) -> None:
     secret = encode_kind(tmp_path / "secret.wav", SONG, "s16.wav")
     if hardened == "without that list":  # the second line of defence
-        monkeypatch.setattr(source, "DEMUXERS", source.DEMUXERS + ",hls,concat,sdp,dash,rtp")
+        monkeypatch.setattr(source, "DEMUXERS", DEMUXERS + ",hls,concat,sdp,dash,rtp")
     for target in (secret.name, f"file:{secret}", f"http://127.0.0.1:{listener.getsockname()[1]}/song.wav"):
         (tmp_path / name).write_text(playlists(target)[name])
         with pytest.raises(NotAudioError, match="not in a known audio format"):
