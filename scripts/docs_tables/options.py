@@ -9,7 +9,8 @@ from typing import Any
 
 from scripts.markdown import table
 from spleeter_microservice.cli.main import make_parser
-from spleeter_microservice.separation.options import declared_options
+from spleeter_microservice.separation.declarations import declared_options
+from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.web.openapi.responses import BODIES
 
 _COMMANDS = ("separate", "evaluate", "train")
@@ -30,7 +31,11 @@ def _flag_row(action: argparse.Action) -> tuple[object, ...]:
 
 
 def _flag_value(action: argparse.Action) -> str:
-    ranges = {option.name: f"{option.range} {option.unit}" for option in declared_options() if option.range}
+    ranges = {
+        option.name: f"{option.range} {option.unit}"
+        for option in declared_options(SeparationOptions)
+        if option.range
+    }
     if action.choices or action.nargs == 0:
         return _codes(action.choices or ())
     return ranges.get(action.dest) or f"`{action.metavar or action.dest.upper()}`"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from scripts.markdown import table
-from spleeter_microservice.separation.options import Option, declared_options
+from spleeter_microservice.separation.declarations import Option, declared_options
 from spleeter_microservice.training.configuration import TrainingConfiguration
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spleeter_microservice.arrays import LARGEST_SAMPLE
-from spleeter_microservice.audio.codecs import OutputFormat
+from spleeter_microservice.audio.output_format import OutputFormat
 from spleeter_microservice.errors import ConfigurationError, InvalidSamplesError, NoSamplesError
 from spleeter_microservice.models.directory import InstalledModel
 from spleeter_microservice.models.provide import find_model

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spleeter_microservice.audio.codecs import OutputFormat
+from spleeter_microservice.audio.output_format import OutputFormat
 from spleeter_microservice.audio.writer import AudioWriter
 from spleeter_microservice.errors import ModelNotInstalledError
 from spleeter_microservice.settings import Settings

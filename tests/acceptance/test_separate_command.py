@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from spleeter_microservice import errors
-from spleeter_microservice.audio.codecs import OutputFormat
+from spleeter_microservice.audio.output_format import OutputFormat
 from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.audio.writer import AudioWriter
 from spleeter_microservice.cli.exit_statuses import SOME_FAILED

@@ -15,8 +15,8 @@ from av.container import OutputContainer
 from numpy.typing import NDArray
 
 from spleeter_microservice.arrays import Waveform
-from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.film import Pictures
+from spleeter_microservice.audio.output_format import OutputFormat
 from spleeter_microservice.audio.resampling import Resampler
 from spleeter_microservice.audio.tagging import add_to_header
 from spleeter_microservice.audio.tags import Tags

@@ -11,7 +11,7 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from spleeter_microservice.audio import tracks
-from spleeter_microservice.audio.codecs import FilmFormat
+from spleeter_microservice.audio.output_format import FilmFormat
 from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.audio.source import AudioFile
 from spleeter_microservice.errors import InputError

@@ -11,8 +11,8 @@ import av
 from av.container import OutputContainer
 from av.stream import Disposition
 
-from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.mp4 import EditableFile, append_boxes, box
+from spleeter_microservice.audio.output_format import OutputFormat
 from spleeter_microservice.audio.stem_mp4 import manifest
 from spleeter_microservice.audio.tags import FRONT, TEXTS_OF_MP4, Cover, Tags, too_large
 

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spleeter_microservice import errors
-from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.encoder import StemEncoder
 from spleeter_microservice.audio.film import Pictures
+from spleeter_microservice.audio.output_format import OutputFormat
 from spleeter_microservice.audio.tagging import add_to_file
 from spleeter_microservice.audio.tags import Tags
 from spleeter_microservice.files import FULL, lock, temporary_path

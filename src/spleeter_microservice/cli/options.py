@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from spleeter_microservice.separation.options import Option, SeparationOptions, declared_options
+from spleeter_microservice.separation.declarations import Option, declared_options
+from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.presets import PRESETS, with_preset
 
 
@@ -26,7 +27,7 @@ class ListPresets(argparse.Action):
 
 def add_options(parser: argparse.ArgumentParser, names: Collection[str] | None = None) -> None:
     """Add the flags of all options, or of those with the names, to a parser."""
-    for option in declared_options():
+    for option in declared_options(SeparationOptions):
         if names is None or option.name in names:
             flags = option.flags or (f"--{option.name.replace('_', '-')}",)
             parser.add_argument(
@@ -44,7 +45,7 @@ def read_options(arguments: argparse.Namespace) -> SeparationOptions:
     Raises:
         ConfigurationError: if a value is impossible.
     """
-    names = {option.name for option in declared_options()}
+    names = {option.name for option in declared_options(SeparationOptions)}
     chosen = with_preset({name: value for name, value in vars(arguments).items() if name in names})
     options = SeparationOptions(**{name: value for name, value in chosen.items() if name in names})
     options.check()

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spleeter_microservice.cli.report import writing
 from spleeter_microservice.files import replace_atomically
-from spleeter_microservice.separation.options import declared_options
-
-if TYPE_CHECKING:
-    from spleeter_microservice.separation.options import SeparationOptions
+from spleeter_microservice.separation.declarations import declared_options
+from spleeter_microservice.separation.options import SeparationOptions
 
 _NAME = ".spleeter.json"
 _WHAT = {
@@ -36,12 +34,15 @@ def made_from(
 
     Options that have their defaults are left out, so that a new option leaves old records valid.
     """
-    chosen = {each.name: getattr(options, each.name) for each in declared_options()}
-    defaults = {each.name: each.default for each in declared_options()}
+    defaults = {each.name: each.default for each in declared_options(SeparationOptions)}
+    chosen = {
+        name: getattr(options, name)
+        for name, default in defaults.items()
+        if getattr(options, name) != default
+    }
     values = {
         "model": {"weights_sha256": weights_sha256, **config},
-        "options": {name: value for name, value in chosen.items() if value != defaults[name]}
-        | ({"adapter": adapter} if adapter else {}),
+        "options": chosen | ({"adapter": adapter} if adapter else {}),
         "results": _RESULTS,
     }
     return dict(json.loads(json.dumps(values)))

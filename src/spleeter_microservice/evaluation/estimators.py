@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from spleeter_microservice.arrays import Waveform
-from spleeter_microservice.audio.codecs import OutputFormat
+from spleeter_microservice.audio.output_format import OutputFormat
 from spleeter_microservice.errors import MissingEstimateError
 from spleeter_microservice.evaluation.song_files import MIXTURE, Song, Track, audio_files
 from spleeter_microservice.evaluation.tracks import Tracks

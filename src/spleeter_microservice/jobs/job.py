@@ -14,7 +14,8 @@ from typing import Any, Literal
 from uuid import UUID
 
 from spleeter_microservice.audio.codecs import CODECS, FILMS, Codec
-from spleeter_microservice.separation.options import SeparationOptions, option
+from spleeter_microservice.separation.declarations import option
+from spleeter_microservice.separation.options import SeparationOptions
 
 DEFAULT_RETENTION = timedelta(hours=24)
 

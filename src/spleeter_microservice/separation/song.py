@@ -14,9 +14,10 @@ from types import MappingProxyType
 import numpy as np
 
 from spleeter_microservice.arrays import Waveform
-from spleeter_microservice.audio.codecs import FILM_BITRATE, FilmFormat, OutputFormat
+from spleeter_microservice.audio.codecs import FILM_BITRATE
 from spleeter_microservice.audio.decoder import Check
 from spleeter_microservice.audio.film import Film
+from spleeter_microservice.audio.output_format import FilmFormat, OutputFormat
 from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.audio.resampling import Resampler
 from spleeter_microservice.audio.tagging import why_no_cover

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from spleeter_microservice.errors import ConfigurationError
-from spleeter_microservice.separation.options import Option, declared_options, option
+from spleeter_microservice.separation.declarations import Option, declared_options, option
 from spleeter_microservice.separation.spleeter.architecture import UNetArchitecture, read_configuration
 
 Loss = Literal["L1_mask", "weighted_L1_mask"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import stempeg
 
-from spleeter_microservice.audio.codecs import OutputFormat
+from spleeter_microservice.audio.output_format import OutputFormat
 from spleeter_microservice.audio.writer import AudioWriter
 from tests.support.audio_files import RATE, distance, lag, noise, read
 from tests.support.boxes import Box, boxes

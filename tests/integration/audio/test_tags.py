@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spleeter_microservice.audio.codecs import CODECS, OutputFormat
+from spleeter_microservice.audio.codecs import CODECS
+from spleeter_microservice.audio.output_format import OutputFormat
 from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.audio.tagging import add_to_file
 from spleeter_microservice.audio.tags import LARGEST_COVER, Cover, Tags

@@ -23,8 +23,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typing_extensions import Buffer
 
-from spleeter_microservice.audio.codecs import CODECS, Codec, OutputFormat
+from spleeter_microservice.audio.codecs import CODECS, Codec
 from spleeter_microservice.audio.encoder import StemEncoder
+from spleeter_microservice.audio.output_format import OutputFormat
 from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.audio.writer import AudioWriter
 from spleeter_microservice.errors import DiskFullError, EncodingError, UnwritableOutputError

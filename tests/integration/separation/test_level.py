@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from spleeter_microservice.arrays import Waveform
-from spleeter_microservice.audio.codecs import OutputFormat
 from spleeter_microservice.audio.loudness import LoudnessMeter
+from spleeter_microservice.audio.output_format import OutputFormat
 from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.audio.writer import AudioWriter
 from spleeter_microservice.errors import DiskFullError, SpleeterError

@@ -5,8 +5,9 @@ from __future__ import annotations
 import av
 import pytest
 
-from spleeter_microservice.audio.codecs import CODECS, Codec, OutputFormat
+from spleeter_microservice.audio.codecs import CODECS, Codec
 from spleeter_microservice.audio.encoder import vorbis_quality
+from spleeter_microservice.audio.output_format import OutputFormat
 from spleeter_microservice.errors import ConfigurationError
 
 

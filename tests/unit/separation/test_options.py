@@ -9,10 +9,13 @@ import pytest
 
 from spleeter_microservice.errors import ConfigurationError
 from spleeter_microservice.jobs.job import JobOptions
-from spleeter_microservice.separation.options import Option, SeparationOptions, declared_options
+from spleeter_microservice.separation.declarations import Option, declared_options
+from spleeter_microservice.separation.options import SeparationOptions
 
 EVERY = pytest.mark.parametrize(
-    "option", [*declared_options(), *declared_options(JobOptions)], ids=lambda option: option.name
+    "option",
+    [*declared_options(SeparationOptions), *declared_options(JobOptions)],
+    ids=lambda option: option.name,
 )
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spleeter_microservice.audio.codecs import DEFAULT_BITRATE, OutputFormat
+from spleeter_microservice.audio.codecs import DEFAULT_BITRATE
+from spleeter_microservice.audio.output_format import OutputFormat
 from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.audio.writer import AudioWriter
 from spleeter_microservice.compat.audio import Codec

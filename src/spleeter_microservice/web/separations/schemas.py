@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, create_model
 
 from spleeter_microservice.audio.warnings import WARNINGS
 from spleeter_microservice.jobs.job import JobOptions, State
-from spleeter_microservice.separation.options import declared_options
+from spleeter_microservice.separation.declarations import declared_options
 from spleeter_microservice.webhooks.deliveries import WebhookDelivery
 
 HTTP_OPTIONS = [option for option in declared_options(JobOptions) if option.http]

@@ -27,13 +27,14 @@ from spleeter_microservice.jobs.job import JobOptions
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
 from spleeter_microservice.models.catalogue import CATALOGUE
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
+from spleeter_microservice.separation.declarations import Option
 from spleeter_microservice.separation.mixes import (
     LONGEST_EXPRESSION,
     MIX_NAME,
     MOST_MIXES,
     check_mixes,
 )
-from spleeter_microservice.separation.options import Option, SeparationOptions
+from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.separation.presets import with_preset
 from spleeter_microservice.storage.bucket_urls import is_bucket_url
 from spleeter_microservice.storage.buckets import Buckets

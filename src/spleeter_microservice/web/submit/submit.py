@@ -19,7 +19,8 @@ from fastapi import Request
 from spleeter_microservice import errors
 from spleeter_microservice.access.principal import Principal
 from spleeter_microservice.access.shares import Share
-from spleeter_microservice.audio.codecs import FILM_BITRATE, FilmFormat, OutputFormat
+from spleeter_microservice.audio.codecs import FILM_BITRATE
+from spleeter_microservice.audio.output_format import FilmFormat, OutputFormat
 from spleeter_microservice.audit.record import Action
 from spleeter_microservice.jobs.job import JobOptions, NewJob, new_job_id
 from spleeter_microservice.jobs.repository import Created, Origin

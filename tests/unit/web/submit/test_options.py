@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spleeter_microservice.audio.codecs import CODECS, DEFAULT_BITRATE, OutputFormat
+from spleeter_microservice.audio.codecs import CODECS, DEFAULT_BITRATE
+from spleeter_microservice.audio.output_format import OutputFormat
 from spleeter_microservice.bootstrap.api import api_config
 from spleeter_microservice.errors import ForbiddenAddressError, InvalidFieldsError, MalformedRequestError
 from spleeter_microservice.jobs.job import JobOptions
