@@ -293,7 +293,7 @@ def as_stereo_waveform(waveform: NDArray[Any]) -> NDArray[np.float32]:
     two = array[:, :2] if channels > 1 else np.repeat(array, 2, axis=1)
     with np.errstate(over="ignore"):
         stereo = np.ascontiguousarray(two, np.float32)
-    if not np.abs(stereo).max() <= LARGEST_SAMPLE:  # nor is NaN
+    if not np.abs(stereo).max() <= LARGEST_SAMPLE:  # false for NaN too
         raise InvalidSamplesError(
             "The waveform has samples that are not finite numbers within ±1e13. Scale it to -1 to 1."
         )

@@ -230,7 +230,7 @@ CODECS: Mapping[str, Codec] = {
             kilobits=(16, 512),
             rates=(7350, *_LOW_RATES, 64000, 88200, 96000),
         ),
-        # The specification of Native Instruments wants this order of the tracks, and one of these rates.
+        # The specification of Native Instruments requires this order of the tracks, and one of these rates.
         Codec(
             "stem.mp4",
             "Stems of Native Instruments, in AAC or, with a bit depth, ALAC",

@@ -1,4 +1,4 @@
-"""Decoding of packets to samples, past whatever is damaged, with silence where time passes without sound."""
+"""Decoding of packets to samples, which skips damage and fills gaps with silence."""
 
 from __future__ import annotations
 

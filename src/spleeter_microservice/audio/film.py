@@ -85,7 +85,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Film:
-    """A film whose pictures are to be copied.
+    """A film whose pictures are copied.
 
     Attributes:
         path: the film.

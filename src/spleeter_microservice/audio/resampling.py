@@ -136,7 +136,7 @@ class Resampler:
         self._frames_out = 0
 
     def push(self, samples: Array) -> list[Array]:
-        """Add frames of shape (frames, channels); return the output that is complete, likewise."""
+        """Add frames of shape (frames, channels); return the finished output in arrays of that shape."""
         if self._source_rate == self._target_rate:
             return [samples]
         if not len(samples):
@@ -152,7 +152,7 @@ class Resampler:
         return chunks
 
     def finish(self, frames: int | None = None) -> list[Array]:
-        """Return the rest of the output, at the end of the stream, which then has so many frames."""
+        """Return the rest of the output; the whole stream then has the given number of frames."""
         if not self._frames_in:
             return []
         if frames is None:

@@ -246,7 +246,7 @@ def _examine_mp3(file: SeekableFile, start: int, size: int) -> Structure:
     if frame[36:40] == b"VBRI":
         stated_size, frames = frame[46:50], frame[50:54]
     # Xing and Info follow the side information: 17 bytes for mono and 32 for stereo in MPEG 1, 9
-    # and 17 in MPEG 2. Flags tell which of the numbers are present.
+    # and 17 in MPEG 2. Flags state which of the numbers are present.
     for at in (13, 21, 36):
         flags = int.from_bytes(frame[at + 4 : at + 8], "big")  # 0 if the file ends before them
         if frame[at : at + 4] in (b"Xing", b"Info") and flags & 1:

@@ -67,7 +67,7 @@ class Batch:
     Attributes:
         songs: the songs.
         options: what the caller chose.
-        made_from: what decides the contents of the stems beside the songs, for the record.
+        made_from: what decides the contents of the stems, apart from the songs, for the record.
         loaded: the model; None for a dry run.
         skip_existing: whether to skip songs that are done.
         quiet: whether standard output is for something other than text.

@@ -30,7 +30,7 @@ _writing = threading.Lock()
 def made_from(
     config: Mapping[str, Any], weights_sha256: str, options: SeparationOptions, adapter: str | None
 ) -> dict[str, Any]:
-    """Return what decides the contents of stems beside their songs, in JSON values.
+    """Return what decides the contents of stems, apart from their songs, in JSON values.
 
     Options that have their defaults are left out, so that a new option leaves old records valid.
     """

@@ -202,7 +202,7 @@ async def _supervise(
     upkeep: Upkeep | None = None,
     database_url: str | None = None,
 ) -> int:
-    """Run programs until they are to stop, and return the exit status.
+    """Run programs until the service is stopped, and return the exit status.
 
     With a database, the start and the stop are recorded in it.
     """

@@ -22,7 +22,7 @@ FAIR, GOOD = 4.0, 8.0
 _FIT = (1.7, 0.64)
 """Offset and slope of the line from the expected ratio of energies to the SDR, in dB (decision 22)."""
 MARGIN = -40.0
-"""Level in dB relative to the mix: by how much the sum of the stems may miss what they are to add up to."""
+"""Level in dB relative to the mix: the largest error that the sum of the stems may have."""
 MWF_MARGIN = -15.0
 """The same for a multichannel Wiener filter, whose stems do not quite sum to the mix."""
 
@@ -84,8 +84,7 @@ class Meter:
 
     Args:
         stems: number of stems.
-        margin: by how much the sum of the stems may miss what they are to add up to, in dB relative to the
-            mix.
+        margin: largest error that the sum of the stems may have, in dB relative to the mix.
         mixes: number of mixes of the stems.
     """
 
@@ -118,7 +117,7 @@ class Meter:
         Args:
             mix: samples of the song, of any shape.
             stems: samples of each stem, each of the mix's shape.
-            covered: samples that the stems are to add up to, of the mix's shape.
+            covered: samples that the stems should add up to, of the mix's shape.
             expected: expected energies of each stem and of its error, in any unit.
             mixes: samples of each mix of the stems.
         """

@@ -268,8 +268,8 @@ class SeparationOptions:
         """Raise an error if a level is impossible.
 
         Raises:
-            ConfigurationError: if it is not a loudness that a song can have, or if each file shall keep its
-                level.
+            ConfigurationError: if it is not a loudness that a song can have, or if ``level_each`` has no
+                level to apply.
         """
         try:
             possible = self.loudness is None or _LOWEST_LOUDNESS <= self.loudness <= 0

@@ -82,12 +82,13 @@ def surrounded(
     margin: int,
     ended: Callable[[int], None],
 ) -> Iterator[Waveform]:
-    """Yield a song with what the networks are to hear around it.
+    """Yield a song between what the networks should hear before and after it.
 
     Args:
         blocks: the song in blocks of shape (samples, 2).
-        before: what really precedes it; if it is shorter than the margin, the song's reflection replaces it.
-        after: what really follows it, likewise.
+        before: samples that precede it in a longer song; if they are fewer than the margin, the song's
+            reflection replaces them.
+        after: samples that follow it; the same applies to them.
         margin: number of samples to reflect.
         ended: called with the number of the song's samples before what follows it is yielded.
     """

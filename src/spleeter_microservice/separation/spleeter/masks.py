@@ -50,7 +50,7 @@ def stem_magnitudes(
 def expected_energies(
     spectrograms: Sequence[Array], magnitude: Array, exponent: float = 2
 ) -> list[tuple[float, float]]:
-    """Return each stem's energy and that of its error, in any unit, as they are to be expected.
+    """Return the expected energies of each stem and of its error, in any unit.
 
     If a stem has the share m of a bin's power P, masking by m leaves an error of m·(1 − m)·P in it on
     average, as with every Wiener filter. Only every fourth frame counts, because frames overlap.
