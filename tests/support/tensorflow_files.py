@@ -30,7 +30,7 @@ def block(entries: Iterable[tuple[bytes, bytes]], kind: int = 0) -> bytes:
 
 def sealed(content: bytes, kind: int = 0) -> bytes:
     trailer = bytes([kind])
-    return content + trailer + struct.pack("<I", masked_crc32c(content, trailer))
+    return content + trailer + struct.pack("<I", masked_crc32c(content + trailer))
 
 
 def table(*blocks: bytes) -> bytes:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,9 +82,9 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
         )
         results.score_all(evaluation, songs)
     results.publish()
-    if results.statuses and results.scores:
+    if results.errors and results.scores:
         return SOME_FAILED
-    return results.statuses[0] if results.statuses else 0
+    return next((error.exit_status for error in results.errors.values()), 0)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -139,33 +140,23 @@ class _Results:
 
     Attributes:
         scores: scores of the songs that succeeded.
-        statuses: exit statuses of the songs that failed.
+        errors: errors of those that failed, by name.
     """
 
     def __init__(self, options: argparse.Namespace, model: dict[str, Any], sample_rate: int) -> None:
         self.scores: list[SongScores] = []
-        self.statuses: list[int] = []
+        self.errors: dict[str, SpleeterError] = {}
         self._options, self._model, self._sample_rate = options, model, sample_rate
-        self._songs: list[dict[str, Any]] = []
-        self._failed: dict[str, str] = {}
         self._start = time.perf_counter()
 
     def score_all(self, evaluation: Evaluation, songs: Sequence[Song]) -> None:
-        from spleeter_microservice.evaluation.summary import describe
-
         with _progress(songs, self._sample_rate) as begin:
             for song in songs:
                 try:
                     self.scores.append(evaluation.score(song, begin(song)))
-                    self._songs.append(describe(self.scores[-1]))
                 except SpleeterError as error:
-                    self._fail(song, error)
-
-    def _fail(self, song: Song, error: SpleeterError) -> None:
-        self.statuses.append(error.exit_status)
-        self._failed[song.name] = str(error)
-        self._songs.append({"song": song.name, "state": "failed", "error": report.describe_error(error)})
-        print(f"Error: {error}", file=sys.stderr)
+                    self.errors[song.name] = error
+                    print(f"Error: {error}", file=sys.stderr)
 
     def publish(self) -> None:
         """Print the tables and write the files that the options name."""
@@ -194,11 +185,15 @@ class _Results:
 
             title = f"Evaluation of {self._model['name']}"
             entries = {"Result": facts, **{name: str(value) for name, value in self._parameters().items()}}
-            report.write(self._options.html, html(title, entries, self.scores, self._failed))
+            failed = {name: str(error) for name, error in self.errors.items()}
+            report.write(self._options.html, html(title, entries, self.scores, failed))
 
     def _document(self, seconds: float, elapsed: float) -> str:
-        from spleeter_microservice.evaluation.summary import summarise
+        from spleeter_microservice.evaluation import summary
 
+        songs = [summary.describe(song) for song in self.scores]
+        for name, error in self.errors.items():
+            songs.append({"song": name, "state": "failed", "error": report.describe_error(error)})
         document = {
             "model": self._model,
             "parameters": self._parameters(),
@@ -206,8 +201,8 @@ class _Results:
             "duration": round(seconds, 3),
             "elapsed": round(elapsed, 3),
             "realtime_factor": round(seconds / elapsed, 2),
-            "summary": summarise(self.scores),
-            "songs": self._songs,
+            "summary": summary.summarise(self.scores),
+            "songs": sorted(songs, key=itemgetter("song")),
         }
         return report.as_json(document) + "\n"
 

@@ -127,14 +127,10 @@ class _ConfiguredModel:
 
     def _borrow(self, model: InstalledModel) -> Weights:
         weights = replace(installer.read_installed_weights(model), example_song=None)
-        expected = self.architecture.variables()
-        for name in sorted(expected.keys() | weights.arrays.keys()):
-            found = weights.arrays[name].shape if name in weights.arrays else "missing"
-            if found != expected.get(name):
-                raise CheckpointError(
-                    f"The weights of {model.name} do not fit the configuration {self.config_path}: "
-                    f"the tensor {name} is {found}, expected {expected.get(name, 'none')}."
-                )
+        if problem := self.architecture.misfit(weights.arrays):
+            raise CheckpointError(
+                f"The weights of {model.name} do not fit the configuration {self.config_path}: {problem}."
+            )
         return weights
 
 

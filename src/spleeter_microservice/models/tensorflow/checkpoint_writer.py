@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spleeter_microservice.files import replace_atomically
-from spleeter_microservice.models.tensorflow.protobuf import bytes_field, fixed_field, integer_field, varint
-from spleeter_microservice.models.tensorflow.sorted_table import masked_crc32c
+from spleeter_microservice.models.tensorflow.protobuf import bytes_field, fixed_field, integer_field
+from spleeter_microservice.models.tensorflow.sorted_table import masked_crc32c, table_of
 
 _SHARD = "data-00000-of-00001"
-_MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
-_FOOTER_SIZE = 40  # before the magic number
 _DTYPES = {"float32": 1, "int64": 9}
-_NO_COMPRESSION = b"\0"
 # One data file, little-endian, version 1.
 _HEADER = integer_field(1, 1) + bytes_field(3, integer_field(1, 1))
-
-Entry = tuple[bytes, bytes]
 
 
 def write_checkpoint(folder: Path, name: str, arrays: Mapping[str, NDArray[np.generic]]) -> None:
@@ -42,7 +36,7 @@ def write_checkpoint(folder: Path, name: str, arrays: Mapping[str, NDArray[np.ge
             entries.append((key.encode(), _entry(arrays[key], offset, content)))
             offset += file.write(content)
     with replace_atomically(folder / f"{name}.index", flush=True) as path:
-        path.write_bytes(_table(entries))
+        path.write_bytes(table_of(entries))
     with replace_atomically(folder / "checkpoint", flush=True) as path:
         path.write_text(f'model_checkpoint_path: "{name}"\n', encoding="utf-8")
 
@@ -63,24 +57,3 @@ def _entry(array: NDArray[np.generic], offset: int, content: bytes) -> bytes:
         + integer_field(5, len(content))
         + fixed_field(6, "I", masked_crc32c(content))
     )
-
-
-def _table(entries: Sequence[Entry]) -> bytes:
-    """Encode a table of one block of data, an empty block of metadata, and the list of blocks."""
-    data, handles = b"", []
-    for content in (_block(entries), _block([])):
-        handles.append(varint(len(data)) + varint(len(content)))
-        data += _sealed(content)
-    listing = _block([(entries[-1][0], handles[0])])
-    footer = handles[1] + varint(len(data)) + varint(len(listing))
-    return data + _sealed(listing) + footer.ljust(_FOOTER_SIZE, b"\0") + _MAGIC
-
-
-def _block(entries: Sequence[Entry]) -> bytes:
-    """Encode a block that has every key in full, and a single position to start reading at."""
-    body = b"".join(b"\0" + varint(len(key)) + varint(len(value)) + key + value for key, value in entries)
-    return body + struct.pack("<II", 0, 1)
-
-
-def _sealed(content: bytes) -> bytes:
-    return content + _NO_COMPRESSION + struct.pack("<I", masked_crc32c(content, _NO_COMPRESSION))

@@ -1,4 +1,4 @@
-"""Reader of sorted string tables in LevelDB's format, which is the format of a checkpoint's index.
+"""Reader and writer of sorted string tables in LevelDB's format, the format of a checkpoint's index.
 
 A table is a list of blocks, each followed by a trailer (type of compression, CRC-32C),
 then a block that lists the blocks, then a footer that points to that list.
@@ -10,13 +10,13 @@ encoding in ``table/block_builder.cc`` and the masking of checksums in ``util/cr
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import google_crc32c
 
-from spleeter_microservice.models.tensorflow.protobuf import read_varint
+from spleeter_microservice.models.tensorflow.protobuf import read_varint, varint
 
-_MAGIC = 0xDB4775248B80FB57
+_MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
 _FOOTER_SIZE = 48
 _TRAILER_SIZE = 5
 _NO_COMPRESSION, _SNAPPY = 0, 1
@@ -47,16 +47,36 @@ def read_table(data: bytes) -> dict[str, bytes]:
     return entries
 
 
-def masked_crc32c(*parts: bytes) -> int:
-    """Return the CRC-32C of the concatenated parts, masked as in files: rotated and shifted."""
-    crc = 0
-    for part in parts:
-        crc = google_crc32c.extend(crc, part)
+def table_of(entries: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Return a table of sorted entries: one block of data, an empty one of metadata, and their list."""
+    data, handles = b"", []
+    for content in (_block(entries), _block([])):
+        handles.append(varint(len(data)) + varint(len(content)))
+        data += _sealed(content)
+    listing = _block([(entries[-1][0], handles[0])])
+    footer = handles[1] + varint(len(data)) + varint(len(listing))
+    return data + _sealed(listing) + footer.ljust(_FOOTER_SIZE - len(_MAGIC), b"\0") + _MAGIC
+
+
+def _block(entries: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Encode a block that has every key in full, and a single position to start reading at."""
+    body = b"".join(b"\0" + varint(len(key)) + varint(len(value)) + key + value for key, value in entries)
+    return body + struct.pack("<II", 0, 1)
+
+
+def _sealed(block: bytes) -> bytes:
+    block += bytes([_NO_COMPRESSION])
+    return block + struct.pack("<I", masked_crc32c(block))
+
+
+def masked_crc32c(data: bytes) -> int:
+    """Return the CRC-32C of bytes, masked as in files: rotated and shifted."""
+    crc: int = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 
 def _list_of_blocks(data: bytes) -> tuple[int, int]:
-    if len(data) < _FOOTER_SIZE or struct.unpack("<Q", data[-8:]) != (_MAGIC,):
+    if len(data) < _FOOTER_SIZE or data[-8:] != _MAGIC:
         raise ValueError("it does not end like a TensorFlow index")
     _, _, at = _read_handle(data, len(data) - _FOOTER_SIZE)
     offset, size, _ = _read_handle(data, at)

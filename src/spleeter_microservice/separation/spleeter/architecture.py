@@ -169,6 +169,15 @@ class UNetArchitecture:
                 shapes |= {f"{layer.norm}/{part}": (layer.filters,) for part in NORM_PARTS if layer.norm}
         return shapes
 
+    def misfit(self, arrays: Mapping[str, Any]) -> str | None:
+        """Return why NumPy arrays cannot be the variables, by their names; None if they can."""
+        expected = self.variables()
+        for name in sorted(expected.keys() | arrays.keys()):
+            found = arrays[name].shape if name in arrays else "missing"
+            if found != expected.get(name):
+                return f"the tensor {name} is {found}, expected {expected.get(name, 'none')}"
+        return None
+
     def encoder(self, position: int) -> list[Layer]:
         """Return the strided convolutions of the network of the stem at a position, in order."""
         sizes = (2, *self.conv_n_filters)
