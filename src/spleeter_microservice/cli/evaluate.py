@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from operator import itemgetter
 from pathlib import Path
@@ -22,6 +22,8 @@ from spleeter_microservice.separation.options import SeparationOptions
 from spleeter_microservice.settings import Settings
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from spleeter_microservice.evaluation.estimators import Estimator
     from spleeter_microservice.evaluation.evaluate import Evaluation, SongScores
     from spleeter_microservice.evaluation.song_files import Song
@@ -150,10 +152,11 @@ class _Results:
         self._start = time.perf_counter()
 
     def score_all(self, evaluation: Evaluation, songs: Sequence[Song]) -> None:
-        with _progress(songs, self._sample_rate) as begin:
+        with _progress(songs, self._sample_rate) as bar:
             for song in songs:
+                bar.set_description(song.name)
                 try:
-                    self.scores.append(evaluation.score(song, begin(song)))
+                    self.scores.append(evaluation.score(song, bar.update))
                 except SpleeterError as error:
                     self.errors[song.name] = error
                     print(f"Error: {error}", file=sys.stderr)
@@ -216,30 +219,15 @@ class _Results:
         return {"folder": str(options.folder), **source, "bsseval": options.bsseval}
 
 
-@contextmanager
-def _progress(songs: Sequence[Song], sample_rate: int) -> Iterator[Callable[[Song], Callable[[int], object]]]:
-    """Draw a progress bar over all songs if standard error is a terminal.
-
-    Yields:
-        A function to call at the start of each song. It returns a function to call with the number
-        of samples of each block.
-    """
-    if not sys.stderr.isatty():
-        yield lambda _: lambda _: None
-        return
+def _progress(songs: Sequence[Song], sample_rate: int) -> tqdm[Any]:
+    """Return a progress bar over the samples of all songs, which is shown only on a terminal."""
     from tqdm import tqdm
 
     from spleeter_microservice.evaluation.tracks import expected_samples
 
-    with tqdm(
-        total=sum(expected_samples(song, sample_rate) for song in songs), leave=False, bar_format=_BAR
-    ) as bar:
-
-        def begin(song: Song) -> Callable[[int], object]:
-            bar.set_description(song.name)
-            return bar.update
-
-        yield begin
+    shown = sys.stderr.isatty()
+    total = sum(expected_samples(song, sample_rate) for song in songs) if shown else 0
+    return tqdm(total=total, leave=False, bar_format=_BAR, disable=not shown)
 
 
 _BAR = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
