@@ -9,13 +9,10 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 
 from spleeter_microservice.arrays import Array
-from spleeter_microservice.errors import ModelCorruptError
 from spleeter_microservice.separation.spleeter.architecture import CASCADE_GRAPH, UNetArchitecture
-from spleeter_microservice.separation.spleeter.forking import CALLS
-from spleeter_microservice.separation.spleeter.network import OnnxNetworks, Start, session_options
+from spleeter_microservice.separation.spleeter.network import OnnxNetworks, Start, load_graph, session_options
 
 PARTS = ("drums", "bass", "piano", "other")
 """Parts that the second model splits the accompaniment into.
@@ -55,16 +52,7 @@ class Cascade(OnnxNetworks):
         super().__init__(base, BASE, cores)
         self._stems = architecture.stems[1:]
         options = session_options(architecture, self.threads)
-        try:
-            with CALLS:
-                second = ort.InferenceSession(
-                    str(folder / CASCADE_GRAPH), options, providers=self._sessions[0].get_providers()
-                )
-        except Exception as error:  # ONNX Runtime's errors share no other base
-            raise ModelCorruptError(
-                f"The network {folder / CASCADE_GRAPH} cannot be loaded: {error}"
-            ) from error
-        self._sessions.append(second)
+        self._sessions.append(load_graph(folder / CASCADE_GRAPH, options))
 
     def submit(self, start: Start, magnitude: Array) -> list[Future[Array]]:
         """Start to compute the outputs of a segment: one array of masks, shape (1, stems, 2, frames, bins).

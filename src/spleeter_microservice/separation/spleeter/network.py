@@ -49,19 +49,10 @@ class OnnxNetworks:
         self._running = threading.BoundedSemaphore(self.at_once)  # also for several songs
         _share_memory()
         self.threads = cores // self.at_once
-        options = session_options(architecture, self.threads)
-
-        def load(instrument: str) -> ort.InferenceSession:
-            with CALLS:
-                return ort.InferenceSession(
-                    str(folder / f"{instrument}.onnx"), options, providers=_providers()
-                )
-
-        try:
-            with ThreadPoolExecutor(self.at_once) as pool:
-                self._sessions = list(pool.map(load, architecture.stems))
-        except Exception as error:  # ONNX Runtime's errors share no other base
-            raise ModelCorruptError(f"The networks in {folder} cannot be loaded: {error}") from error
+        graphs = [folder / f"{stem}.onnx" for stem in architecture.stems]
+        load = functools.partial(load_graph, options=session_options(architecture, self.threads))
+        with ThreadPoolExecutor(self.at_once) as pool:
+            self._sessions = list(pool.map(load, graphs))
         self.provider: str = self._sessions[0].get_providers()[0]
 
     def close(self) -> None:
@@ -98,10 +89,19 @@ class OnnxNetworks:
         return outputs[0]
 
 
-def _providers() -> list[str]:
-    """Return CUDA first if ONNX Runtime's build for it is installed; the CPU is always available."""
+def load_graph(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+    """Load a network, for CUDA if ONNX Runtime's build for it is installed.
+
+    Raises:
+        ModelCorruptError: if ONNX Runtime cannot load it.
+    """
     wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-    return [provider for provider in wanted if provider in ort.get_available_providers()]
+    try:
+        with CALLS:
+            providers = [provider for provider in wanted if provider in ort.get_available_providers()]
+            return ort.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # ONNX Runtime's errors share no other base
+        raise ModelCorruptError(f"The network {path} cannot be loaded: {error}") from error
 
 
 def session_options(architecture: UNetArchitecture, threads: int) -> ort.SessionOptions:
