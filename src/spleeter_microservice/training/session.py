@@ -123,8 +123,8 @@ def _check_same_model(state: TrainingState, request: Request) -> None:
     changed = [key for key, value in now.items() if value != saved[key]]
     if changed:
         raise errors.TrainingStateError(
-            f"{request.output} holds the training of another model, with other {', '.join(changed)}. Pass "
-            "another output directory, or remove this one."
+            f"{request.output} holds the training of another model, with different {', '.join(changed)}. "
+            "Pass another output directory, or remove this one."
         )
 
 

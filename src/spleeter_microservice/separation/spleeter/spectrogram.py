@@ -61,44 +61,49 @@ class Analysis:
         # The forward-normalised transform is the one that NumPy computes in single precision.
         self._window = hann(architecture.n_fft) * np.float32(architecture.n_fft)
         self._span = architecture.segment_frames * self._step
+        self._buffer = np.zeros((2, self._span + self._overlap), np.float32)
+        self._filled = architecture.n_fft  # the frame of zeros before the signal
 
     def segments(self, blocks: Iterable[Waveform]) -> Iterator[Segment]:
-        """Yield the segments of a signal.
+        """Yield the segments of a signal, given in blocks as ``push`` takes them."""
+        for block in blocks:
+            yield from self.push(block)
+        yield from self.finish()
+
+    def push(self, block: Waveform) -> Iterator[Segment]:
+        """Yield the segments that the next samples complete; they count when the last one was yielded.
 
         Args:
-            blocks: the signal in blocks of any length, each of shape (samples, 2).
+            block: any number of samples, shape (samples, 2).
         """
-        buffer = np.zeros((2, self._span + self._overlap), np.float32)
-        filled = self._architecture.n_fft  # the frame of zeros before the signal
-        for block in blocks:
-            start = 0
-            while start < len(block):
-                taken = min(len(block) - start, buffer.shape[1] - filled)
-                buffer[:, filled : filled + taken] = block[start : start + taken].T
-                filled += taken
-                start += taken
-                if filled == buffer.shape[1]:
-                    yield self._segment(buffer, self._architecture.segment_frames, self._span, last=False)
-                    buffer[:, : self._overlap] = buffer[:, self._span :]
-                    filled = self._overlap
-        buffer[:, filled:] = 0
-        yield from self._rest(buffer, filled)
+        start = 0
+        while start < len(block):
+            taken = min(len(block) - start, self._buffer.shape[1] - self._filled)
+            self._buffer[:, self._filled : self._filled + taken] = block[start : start + taken].T
+            self._filled += taken
+            start += taken
+            if self._filled == self._buffer.shape[1]:
+                yield self._whole_segment()
 
-    def _rest(self, buffer: Waveform, filled: int) -> Iterator[Segment]:
-        frames = -(-filled // self._step)
-        if frames > self._architecture.segment_frames:
-            yield self._segment(buffer, self._architecture.segment_frames, self._span, last=False)
-            buffer[:, : self._overlap] = buffer[:, self._span :]
-            buffer[:, self._overlap :] = 0
-            filled -= self._span
-            frames -= self._architecture.segment_frames
-        yield self._segment(buffer, frames, filled, last=True)
+    def finish(self) -> Iterator[Segment]:
+        """Yield the segments at the end of the signal."""
+        self._buffer[:, self._filled :] = 0
+        if -(-self._filled // self._step) > self._architecture.segment_frames:
+            yield self._whole_segment()
+            self._buffer[:, self._overlap :] = 0
+        yield self._segment(-(-self._filled // self._step), self._filled, last=True)
 
-    def _segment(self, buffer: Waveform, frames: int, samples: int, last: bool) -> Segment:
+    def _whole_segment(self) -> Segment:
+        """Transform all frames, and keep the samples that belong to the next segment too."""
+        segment = self._segment(self._architecture.segment_frames, self._span, last=False)
+        self._buffer[:, : self._overlap] = self._buffer[:, self._span :]
+        self._filled -= self._span
+        return segment
+
+    def _segment(self, frames: int, samples: int, last: bool) -> Segment:
         """Transform the buffer's first frames.
 
         Args:
-            buffer: shape (2, span + overlap).
             frames: number of frames to transform.
             samples: number of the buffer's samples that do not belong to the next segment as well.
             last: whether the signal ends in this segment.
@@ -106,7 +111,7 @@ class Analysis:
         bins = self._architecture.bins
         spectrum = np.empty((2, frames, self._kept_bins), np.complex64)
         magnitude = np.zeros((1, 2, self._architecture.segment_frames, bins), np.float32)
-        framed = np.lib.stride_tricks.sliding_window_view(buffer, self._architecture.n_fft, axis=1)[
+        framed = np.lib.stride_tricks.sliding_window_view(self._buffer, self._architecture.n_fft, axis=1)[
             :, :: self._step
         ]
         windowed = np.empty((2, _CHUNK, self._architecture.n_fft), np.float32)
@@ -118,7 +123,7 @@ class Analysis:
             np.fft.rfft(windowed[:, :n], norm="forward", out=transformed[:, :n])  # type: ignore[arg-type]  # NumPy's stubs know only double precision
             spectrum[:, chunk] = transformed[:, :n, : self._kept_bins]
             _absolute(spectrum[:, chunk, :bins], out=magnitude[0, :, chunk])
-        return Segment(buffer[:, :samples].copy(), spectrum, magnitude, last)
+        return Segment(self._buffer[:, :samples].copy(), spectrum, magnitude, last)
 
 
 class Synthesis:
