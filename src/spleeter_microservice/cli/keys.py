@@ -72,9 +72,8 @@ def list_keys(options: argparse.Namespace, settings: Settings) -> int:
     if options.json:
         print(json.dumps(rows, indent=2))
         return 0
-    print(
-        table([list(map(str.upper, _COLUMNS)), *([value or "-" for value in row.values()] for row in rows)])
-    )
+    headings = [name.upper() for name in _COLUMNS]
+    print(table([headings, *([value or "-" for value in row.values()] for row in rows)]))
     return 0
 
 
