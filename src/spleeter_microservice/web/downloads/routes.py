@@ -118,7 +118,7 @@ Redirect = Annotated[
 ]
 
 
-async def find(services: ServicesDep, caller: CanRead, id: UUID) -> Job:  # noqa: A002  (the path's name for it)
+async def find(services: ServicesDep, caller: CanRead, id: UUID) -> Job:
     """Return the job that the path names."""
     return await services.repository.get(caller.tenant, id)
 

@@ -30,7 +30,7 @@ _LATEST = 1 << 40  # seconds since 1970
 async def holder(
     request: Request,
     services: ServicesDep,
-    id: UUID,  # noqa: A002  (the path's name for it)
+    id: UUID,
     stem: StemName,
     tenant: Annotated[str, Query(max_length=4000, description="Tenant of the separation.")] = "",
     expires: Annotated[int, Query(ge=0, le=_LATEST, description="End, in seconds since 1970.")] = 0,
@@ -76,7 +76,7 @@ async def get_signed_stem(
     request: Request,
     services: ServicesDep,
     holder: Annotated[Principal, Depends(holder)],
-    id: UUID,  # noqa: A002  (as above)
+    id: UUID,
     stem: StemName,
 ) -> Response:
     """Download a stem without a key, from an address that the service has signed (`signed_url`)."""

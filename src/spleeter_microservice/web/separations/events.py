@@ -67,7 +67,7 @@ async def follow(
     services: ServicesDep,
     hub: HubDep,
     caller: CanRead,
-    id: UUID,  # noqa: A002  (the path's name for it)
+    id: UUID,
     last_event_id: LastEventId = 0,
 ) -> Response:
     """Follow a separation by server-sent events until it ends or is deleted.

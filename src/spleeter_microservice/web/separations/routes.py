@@ -138,7 +138,7 @@ async def list_(
 
 
 @router.get("/v1/separations/{id}", operation_id="getSeparation", responses=keyed_responses(UnknownJobError))
-async def get(services: ServicesDep, caller: CanRead, id: UUID) -> Separation:  # noqa: A002  (the path's name for it)
+async def get(services: ServicesDep, caller: CanRead, id: UUID) -> Separation:
     """Get a separation."""
     return await _described(services, caller, await services.repository.get(caller.tenant, id, erasing=True))
 
@@ -151,11 +151,7 @@ async def get(services: ServicesDep, caller: CanRead, id: UUID) -> Separation:  
     response_model=None,
 )
 async def delete(
-    request: Request,
-    response: Response,
-    services: ServicesDep,
-    caller: CanSubmit,
-    id: UUID,  # noqa: A002  (as above)
+    request: Request, response: Response, services: ServicesDep, caller: CanSubmit, id: UUID
 ) -> Separation | None:
     """Delete a separation: cancel it if it has not ended, then erase the song, the stems and all else.
 

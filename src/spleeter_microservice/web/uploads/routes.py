@@ -174,7 +174,7 @@ async def create(
     responses=keyed_responses(*_ONE) | _answer(200, "The state of the upload.", *_STATE),
     dependencies=_VERSIONED,
 )
-async def get(services: ServicesDep, caller: CanSubmit, id: UUID) -> Response:  # noqa: A002  (the path's name for it)
+async def get(services: ServicesDep, caller: CanSubmit, id: UUID) -> Response:
     """Ask how much of a resumable upload is stored."""
     upload = await services.uploads.get(caller.tenant, id)
     headers = headers_of(upload) | {"Upload-Length": str(upload.length)}
@@ -195,7 +195,7 @@ async def append(
     request: Request,
     services: ServicesDep,
     caller: CanSubmit,
-    id: UUID,  # noqa: A002  (as above)
+    id: UUID,
     offset: Annotated[
         int, Header(alias="Upload-Offset", ge=0, description="Position of the part: the upload's own offset.")
     ],
@@ -243,7 +243,7 @@ async def _add(
     | _answer(204, "The upload is erased."),
     dependencies=_VERSIONED,
 )
-async def delete(request: Request, services: ServicesDep, caller: CanSubmit, id: UUID) -> Response:  # noqa: A002  (as above)
+async def delete(request: Request, services: ServicesDep, caller: CanSubmit, id: UUID) -> Response:
     """Erase a resumable upload, whether complete or not, with those that it consists of."""
     await services.uploads.get(caller.tenant, id)
     await record(request, Action.UPLOAD_ERASED, upload=str(id))
