@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from spleeter_microservice.audio.codecs import CODECS, DEFAULT_BITRATE
 from spleeter_microservice.audio.output_format import OutputFormat
 from spleeter_microservice.bootstrap.api import api_config
-from spleeter_microservice.errors import ForbiddenAddressError, InvalidFieldsError, MalformedRequestError
+from spleeter_microservice.errors import ForbiddenAddressError, InvalidFieldsError
 from spleeter_microservice.jobs.job import JobOptions
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
 from spleeter_microservice.outgoing.url_policy import UrlPolicy
@@ -31,7 +28,7 @@ URL = "https://example.com/song.mp3"
 
 
 def wrong(**values: Any) -> str:
-    """Return the field that is invalid, both in JSON and in a form."""
+    """Return the field that is invalid."""
     with pytest.raises(InvalidFieldsError) as caught:
         from_json(json.dumps({"source_url": URL} | values).encode())
     (field,) = caught.value.fields
@@ -44,69 +41,6 @@ def test_everything_can_be_left_out() -> None:
         SubmissionForm().job_options(RegisteredModel("2stems", ("vocals", "accompaniment"), True))
         == JobOptions(bitrate=None)  # WAV has none
     )
-
-
-def test_a_form_and_json_mean_the_same() -> None:
-    mixes = {
-        "karaoke": "instrumental+vocals@-18dB", "acapella": "acapella", "instrumental": "instrumental"
-    }  # fmt: skip
-    form = [
-        ("stems", "4"), ("codec", "mp3"), ("bitrate", "192k"), ("offset", "1.5"), ("duration", "30"),
-        ("mwf", "True"), ("dither", "1"), ("tags", "off"), ("bandwidth", "16kHz"), ("only", "bass, vocals"),
-        ("mixes", "karaoke=instrumental+vocals@-18dB"), ("mixes", '{"acapella": "acapella"}'),
-        ("mixes", "instrumental"), ("without", "drums"), ("without", "bass"),
-        ("metadata", '{"title": "Süß"}'),
-        ("callback_url", "https://example.com/hook"), ("retention_hours", "2"),
-        ("destination_url", "s3://songs/out"),
-    ]  # fmt: skip
-    values = {
-        "stems": 4, "codec": "mp3", "bitrate": "192k", "offset": 1.5, "duration": 30, "mwf": True,
-        "dither": True, "tags": False, "bandwidth": "16kHz", "only": ["bass", "vocals"],
-        "metadata": {"title": "Süß"}, "mixes": mixes, "without": ["drums", "bass"],
-        "callback_url": "https://example.com/hook", "retention_hours": 2,
-        "destination_url": "s3://songs/out",
-    }  # fmt: skip
-    sent = from_form(form)
-    assert sent.model_copy(update={"source_url": URL}) == from_json(
-        json.dumps({"source_url": URL} | values).encode()
-    )
-    assert sent.job_options(MODEL) == JobOptions(
-        stems=4, codec="mp3", bitrate="192k", offset=1.5, duration=30, bandwidth="16kHz", mwf=True,
-        dither=True, tags=False, only=("vocals", "bass"), metadata={"title": "Süß"},
-        callback_url="https://example.com/hook", mixes=mixes, without=("drums", "bass"),
-        destination_url="s3://songs/out",
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("field", "texts", "value"),
-    [
-        ("mwf", ("on", "1", "true", "yes", "TRUE", "On", " y "), True),
-        ("mwf", ("off", "0", "false", "no", "", "null"), False),
-        ("offset", (".5", "0.5", "+.5", "5e-1", " 0.50 "), 0.5),
-        ("offset", ("05", "+5", "5.", "5.0"), 5),
-        ("stems", ("4", "04", "+4", "4.0", " 4\t"), 4),
-        ("retention_hours", ("", "null", " "), None),
-        ("codec", ("MP3", "Mp3"), "mp3"),
-        ("bandwidth", ("16KHZ", "16khz", "16kHz"), "16kHz"),
-        ("only", ("Vocals,BASS", "vocals, bass,"), ["vocals", "bass"]),
-        ("mixes", ('{"a": "acapella"}', "a=acapella", " a = acapella"), {"a": "acapella"}),
-    ],
-)  # fmt: skip
-def test_the_values_of_plain_html_forms_are_understood(
-    field: str, texts: tuple[str, ...], value: Any
-) -> None:
-    for text in texts:
-        assert getattr(from_form([(field, text)]), field) == value, text
-
-
-def test_numbers_are_taken_for_texts() -> None:
-    values = {"codec": "flac", "bit_depth": 24, "sample_rate": 48000, "track": 2, "level": -14.5}
-    options = from_json(json.dumps({"source_url": URL} | values).encode()).job_options(MODEL)
-    texts = {"codec": "flac", "bit_depth": "24", "sample_rate": "48000", "track": "2", "level": "-14.5"}
-    assert options == from_form(list(texts.items())).job_options(MODEL)
-    assert options == JobOptions(bitrate=None, stems=4, **values)  # type: ignore[arg-type]
-    assert wrong(bit_depth=True) == "bit_depth"
 
 
 @pytest.mark.parametrize(
@@ -167,10 +101,6 @@ def test_a_bitrate_that_the_codec_cannot_have_is_refused(codec: str, text: str) 
     with pytest.raises(InvalidFieldsError, match="can have") as caught:
         bitrate(codec, text)
     assert [*caught.value.fields] == ["bitrate"]
-
-
-def test_empty_fields_of_a_form_count_as_left_out() -> None:
-    assert from_form([("bitrate", ""), ("metadata", " "), ("only", ","), ("stems", "")]) == SubmissionForm()
 
 
 def test_all_stems_are_as_good_as_none_named() -> None:
@@ -278,45 +208,6 @@ def test_with_a_mix_in_place_of_stems_no_stem_is_asked_for() -> None:
     assert form.job_options(MODEL).outputs(MODEL.stems) == ("k",)
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        [("stems", "x")], [("stems", "NaN")], [("offset", "nan")], [("offset", "Infinity")],
-        [("offset", "1e999")], [("duration", "1_0")], [("mwf", "maybe")], [("metadata", "{")],
-        [("metadata", '"x"')],
-        [("metadata", "[" * 5000)], [("stems", "9" * 5000)], [("only", "a b")],
-        [("mixes", "a=vocals"), ("mixes", "a=bass")], [("mixes", "{")], [("mixes", "a b=vocals")],
-        [("codec", "wav"), ("codec", "mp3")], [("source_url", URL)], [("surprise", "1")],
-    ],
-)  # fmt: skip
-def test_a_form_s_wrong_field_is_refused_by_its_name(fields: list[tuple[str, str]]) -> None:
-    with pytest.raises(InvalidFieldsError) as caught:
-        from_form(fields)
-    assert {name.partition(".")[0] for name in caught.value.fields} == {fields[-1][0]}
-
-
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"1", b'{"offset": NaN}', b"\xff", b"[" * 100_000])
-def test_what_is_not_a_json_object_is_malformed(body: bytes) -> None:
-    with pytest.raises(MalformedRequestError):
-        from_json(body)
-
-
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.dictionaries(st.text(), inner)
-    )
-)
-def test_any_json_is_taken_or_refused_with_reasons(value: Any) -> None:
-    with contextlib.suppress(InvalidFieldsError, MalformedRequestError):
-        from_json(json.dumps(value).encode())
-
-
-@given(st.lists(st.tuples(st.sampled_from([*SubmissionForm.model_fields, "x"]), st.text())))
-def test_any_form_is_taken_or_refused_with_reasons(fields: list[tuple[str, str]]) -> None:
-    with contextlib.suppress(InvalidFieldsError):
-        from_form(fields)
-
-
 def test_the_operator_bounds_how_long_things_are_kept() -> None:
     with pytest.raises(InvalidFieldsError, match="At most 168 hours"):
         check(SubmissionForm(retention_hours=169))
@@ -392,13 +283,6 @@ def test_a_destination_has_an_address_for_each_file_or_is_a_folder(
         assert [*caught.value.fields] == ["destination_url"]
     else:
         assert from_json(body).job_options(MODEL).destination_url == expected
-
-
-def test_a_form_has_a_destination_as_a_text_or_as_an_object() -> None:
-    assert from_form([("destination_url", "s3://songs/out")]).destination_url == "s3://songs/out"
-    assert from_form([("destination_url", '{"bass": "https://a.example/b"}')]).destination_url == {
-        "bass": "https://a.example/b"
-    }
 
 
 def check(form: SubmissionForm, config: ApiConfig = CONFIG, buckets: Buckets | None = None) -> None:
