@@ -1,4 +1,4 @@
-"""A client for ClamAV's daemon: the commands PING and INSTREAM (clamd(8))."""
+"""Virus scans by ClamAV's daemon: the commands PING and INSTREAM (clamd(8))."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from spleeter_microservice.errors import ConfigurationError
+from spleeter_microservice.antivirus.scan import infected, unavailable
+from spleeter_microservice.errors import ConfigurationError, ScanLimitError
 
 DEFAULT_PORT = 3310
 
 _CHUNK = 1 << 17  # bytes; below every sensible StreamMaxLength
 _LONGEST_REPLY = 4096
-
-
-class ClamdError(Exception):
-    """The daemon cannot be reached, closed the connection, or sent an unexpected reply."""
+_CLEAN = "stream: OK"
+_FOUND_BEGIN, _FOUND_END = "stream: ", " FOUND"
+_TOO_LONG = "INSTREAM size limit exceeded"
+# clamd's name for a file beyond its limits if AlertExceedsMax is on; otherwise it calls it clean.
+_TOO_MUCH = "Heuristics.Limits.Exceeded"
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Timeouts:
 
 @dataclass(frozen=True)
 class Clamd:
-    """The address of a daemon.
+    """A daemon as a ``Scanner``. Errors of the chunks are passed on.
 
     Attributes:
         host, port: TCP address.
@@ -74,25 +76,32 @@ class Clamd:
         return self.path or f"{self.host}:{self.port}"
 
     async def ping(self) -> None:
-        """Check that the daemon responds.
-
-        Raises:
-            ClamdError: if it does not.
-        """
+        """See ``Scanner``."""
         async with self._connection() as connection:
             await connection.send(b"zPING\0")
             reply = await connection.reply(self.timeouts.alive)
         if reply != "PONG":
-            raise ClamdError(f"clamd at {self} replied {reply!r} to PING")
+            raise unavailable(f"clamd at {self} replied {reply!r} to PING")
 
-    async def instream(self, chunks: AsyncIterator[bytes]) -> str:
-        """Send a stream and return the daemon's reply, such as ``stream: OK``.
+    async def scan(self, chunks: AsyncIterator[bytes]) -> None:
+        """See ``Scanner``."""
+        reply = await self._reply(chunks)
+        if reply == _CLEAN:
+            return
+        if reply.startswith(_TOO_LONG):
+            raise _beyond("StreamMaxLength")
+        if not (reply.startswith(_FOUND_BEGIN) and reply.endswith(_FOUND_END)):
+            raise unavailable(f"clamd replied {reply[:200]!r}")
+        signature = reply[len(_FOUND_BEGIN) : -len(_FOUND_END)]
+        if signature.startswith(_TOO_MUCH):
+            raise _beyond(signature.rpartition(".")[2])
+        raise infected(signature)
+
+    async def _reply(self, chunks: AsyncIterator[bytes]) -> str:
+        """Send a stream and return the daemon's reply.
 
         Memory does not depend on the stream's length. The stream is not read to its end if the daemon
-        replies earlier. Errors of ``chunks`` are passed on.
-
-        Raises:
-            ClamdError: if the daemon does not reply.
+        replies earlier.
         """
         async with self._connection() as connection:
             await connection.send(b"zINSTREAM\0")
@@ -113,9 +122,9 @@ class Clamd:
             async with asyncio.timeout(self.timeouts.connect):
                 connected = await self._connect()
         except TimeoutError as error:
-            raise ClamdError(f"clamd at {self} cannot be reached: no connection in time") from error
+            raise unavailable(f"clamd at {self} cannot be reached: no connection in time") from error
         except OSError as error:
-            raise ClamdError(f"clamd at {self} cannot be reached: {error.strerror or error}") from error
+            raise unavailable(f"clamd at {self} cannot be reached: {error.strerror or error}") from error
         with connected:
             yield _Connection(connected, str(self), self.timeouts.transfer)
 
@@ -146,37 +155,34 @@ class _Connection:
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
 
-    async def send(self, data: bytes | memoryview) -> None:
-        async with self._within(self._timeout, "stopped reading"):
-            await self._loop.sock_sendall(self._socket, data)
+    async def send(self, data: bytes | memoryview) -> bool:
+        """Send bytes; return False if the daemon closed the connection, before which it may have replied."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._loop.sock_sendall(self._socket, data)
+        except TimeoutError as error:
+            raise unavailable(f"clamd at {self._name} stopped reading") from error
+        except OSError:
+            return False
+        return True
 
     async def reply(self, timeout: float) -> str:
         received = b""
-        async with self._within(timeout, f"did not reply within {timeout:g} s"):
-            while not received.endswith(b"\0") and len(received) <= _LONGEST_REPLY:
-                data = await self._loop.sock_recv(self._socket, _LONGEST_REPLY)
-                if not data:
-                    break
-                received += data
-        if not received.endswith(b"\0"):
-            raise ClamdError(f"clamd at {self._name} closed the connection in mid-reply")
-        return received.rstrip(b"\0").decode("utf-8", "replace").strip()
-
-    @contextlib.asynccontextmanager
-    async def _within(self, seconds: float, failing: str) -> AsyncIterator[None]:
-        """Translate errors of the connection, and of a daemon that takes longer."""
         try:
-            async with asyncio.timeout(seconds):
-                yield
+            async with asyncio.timeout(timeout):
+                while not received.endswith(b"\0") and len(received) <= _LONGEST_REPLY:
+                    data = await self._loop.sock_recv(self._socket, _LONGEST_REPLY)
+                    if not data:
+                        break
+                    received += data
         except TimeoutError as error:
-            raise ClamdError(f"clamd at {self._name} {failing}") from error
+            raise unavailable(f"clamd at {self._name} did not reply within {timeout:g} s") from error
         except OSError as error:
             reason = error.strerror or error
-            raise _ConnectionClosedError(f"clamd at {self._name} closed the connection: {reason}") from error
-
-
-class _ConnectionClosedError(ClamdError):
-    """The daemon closed the connection; if that was during a write, it may have replied before."""
+            raise unavailable(f"clamd at {self._name} closed the connection: {reason}") from error
+        if not received.endswith(b"\0"):
+            raise unavailable(f"clamd at {self._name} closed the connection in mid-reply")
+        return received.rstrip(b"\0").decode("utf-8", "replace").strip()
 
 
 async def _send_all(connection: _Connection, chunks: AsyncIterator[bytes]) -> bool:
@@ -185,10 +191,7 @@ async def _send_all(connection: _Connection, chunks: AsyncIterator[bytes]) -> bo
         view = memoryview(data)
         for begin in range(0, len(view), _CHUNK):
             part = view[begin : begin + _CHUNK]
-            try:
-                await connection.send(struct.pack(">I", len(part)))
-                await connection.send(part)
-            except _ConnectionClosedError:
+            if not (await connection.send(struct.pack(">I", len(part))) and await connection.send(part)):
                 return False
     return True
 
@@ -206,3 +209,10 @@ async def _connected(family: int, address: object) -> socket.socket:
 
 def _bad_url() -> ConfigurationError:
     return ConfigurationError("The address of clamd must be tcp://host:3310 or unix:///path.")
+
+
+def _beyond(limit: str) -> ScanLimitError:
+    return ScanLimitError(
+        f"The file exceeds a limit of the virus scanner ({limit}). Send a smaller file; operators can raise "
+        f"{limit} in clamd.conf."
+    )

@@ -11,14 +11,7 @@ from typing import Protocol
 
 import structlog
 
-from spleeter_microservice.antivirus.clamd import Clamd, ClamdError
-from spleeter_microservice.errors import InfectedError, ScanLimitError, ScannerUnavailableError
-
-_CLEAN = "stream: OK"
-_FOUND_BEGIN, _FOUND_END = "stream: ", " FOUND"
-_TOO_LONG = "INSTREAM size limit exceeded"
-# clamd's name for a file beyond its limits if AlertExceedsMax is on; otherwise it calls it clean.
-_TOO_MUCH = "Heuristics.Limits.Exceeded"
+from spleeter_microservice.errors import InfectedError, ScannerUnavailableError
 
 ScanFunction = Callable[[AsyncIterator[bytes]], Awaitable[str | None]]
 """Reads a file's content, and returns the name of the virus in it, or None if it is clean."""
@@ -50,37 +43,6 @@ class Scanner(Protocol):
 
 
 @dataclass(frozen=True)
-class ClamAv:
-    """ClamAV as the scanner. Errors of the chunks are passed on."""
-
-    daemon: Clamd
-
-    async def ping(self) -> None:
-        """See ``Scanner``."""
-        try:
-            await self.daemon.ping()
-        except ClamdError as error:
-            raise _unavailable(str(error)) from error
-
-    async def scan(self, chunks: AsyncIterator[bytes]) -> None:
-        """See ``Scanner``."""
-        try:
-            reply = await self.daemon.instream(chunks)
-        except ClamdError as error:
-            raise _unavailable(str(error)) from error
-        if reply == _CLEAN:
-            return
-        if reply.startswith(_TOO_LONG):
-            raise _beyond("StreamMaxLength")
-        if not (reply.startswith(_FOUND_BEGIN) and reply.endswith(_FOUND_END)):
-            raise _unavailable(f"clamd replied {reply[:200]!r}")
-        signature = reply[len(_FOUND_BEGIN) : -len(_FOUND_END)]
-        if signature.startswith(_TOO_MUCH):
-            raise _beyond(signature.rpartition(".")[2])
-        raise _infected(signature)
-
-
-@dataclass(frozen=True)
 class ScannerPlugin:
     """A function of the operator's own as the scanner.
 
@@ -102,12 +64,12 @@ class ScannerPlugin:
             async with asyncio.timeout(self.timeout):
                 signature = await self.function(chunks)
         except TimeoutError as error:
-            raise _unavailable(f"the scanner did not answer within {self.timeout:g} s") from error
+            raise unavailable(f"the scanner did not answer within {self.timeout:g} s") from error
         except Exception as error:
             logger.exception("the scanner failed")
-            raise _unavailable("the scanner failed") from error
+            raise unavailable("the scanner failed") from error
         if signature is not None:
-            raise _infected(str(signature))
+            raise infected(str(signature))
 
 
 def import_function(name: str) -> ScanFunction:
@@ -129,18 +91,13 @@ async def _nothing() -> AsyncIterator[bytes]:
     yield b""
 
 
-def _infected(signature: str) -> InfectedError:
+def infected(signature: str) -> InfectedError:
+    """Return the error for a file in which a virus was found."""
     return InfectedError(f"The file was refused: the virus scanner found {signature} in it.", signature)
 
 
-def _unavailable(problem: str) -> ScannerUnavailableError:
+def unavailable(problem: str) -> ScannerUnavailableError:
+    """Return the error for a file that could not be scanned."""
     return ScannerUnavailableError(
         f"Files cannot be scanned for viruses at the moment and are refused. Try again later. ({problem})"
-    )
-
-
-def _beyond(limit: str) -> ScanLimitError:
-    return ScanLimitError(
-        f"The file exceeds a limit of the virus scanner ({limit}). Send a smaller file; operators can raise "
-        f"{limit} in clamd.conf."
     )

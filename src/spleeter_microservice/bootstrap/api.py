@@ -13,7 +13,7 @@ from spleeter_microservice.access.key_table import KeyTable
 from spleeter_microservice.access.keys import ApiKeys, parse_configured
 from spleeter_microservice.access.rate_limit import Rate, RateLimiter
 from spleeter_microservice.access.shares import Shares
-from spleeter_microservice.antivirus.scan import ClamAv, Scanner, ScannerPlugin, import_function
+from spleeter_microservice.antivirus.scan import Scanner, ScannerPlugin, import_function
 from spleeter_microservice.bootstrap.database import migrate_when_available
 from spleeter_microservice.bootstrap.disk_space import disk_space
 from spleeter_microservice.bootstrap.shared import (
@@ -108,7 +108,7 @@ def open_scanner(settings: Settings) -> Scanner | None:
         return None
     if settings.antivirus == "required":
         assert settings.clamd_url  # the settings contradict each other without it
-        return ClamAv(settings.clamd_url)
+        return settings.clamd_url
     return ScannerPlugin(import_function(settings.antivirus))
 
 

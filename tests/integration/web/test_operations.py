@@ -16,7 +16,6 @@ import pytest_asyncio
 
 from spleeter_microservice.access.keys import ApiKeys, parse_configured
 from spleeter_microservice.antivirus.clamd import Clamd, Timeouts
-from spleeter_microservice.antivirus.scan import ClamAv
 from spleeter_microservice.database.connection import Database, PatientConnection
 from spleeter_microservice.database.embedded import EmbeddedPostgres
 from spleeter_microservice.database.migrate import migrate
@@ -122,7 +121,7 @@ async def test_an_outage_of_the_object_store_and_its_end_are_reported(
 
 
 async def test_an_unavailable_scanner_is_reported(database: Database, tmp_path: Path) -> None:
-    absent = ClamAv(Clamd.from_url(f"unix://{tmp_path}/nobody.sock", Timeouts(1, 1, 1)))
+    absent = Clamd.from_url(f"unix://{tmp_path}/nobody.sock", Timeouts(1, 1, 1))
     services = build_services(database, tmp_path, scanner=absent)
     async with served(create_app(services)) as url, httpx.AsyncClient(base_url=url) as client:
         answer = await client.get("/health/ready")

@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 from spleeter_microservice.antivirus.clamd import Clamd
-from spleeter_microservice.antivirus.scan import ClamAv
 from spleeter_microservice.web.services import Services
 from tests.support.clamd import Daemon, running
 from tests.support.waiting import eventually
@@ -32,13 +31,13 @@ def clamd() -> Iterator[Daemon]:
 def services(services: Services, clamd: Daemon, tmp_path: Path) -> Services:
     """The services with a scanner whose address is a link, which can lead to another one."""
     link = Path("/tmp") / f"clamd-{os.getpid()}.sock"  # short enough for a socket
-    return replace(services, scanner=ClamAv(Clamd.from_url(f"unix://{link}")))
+    return replace(services, scanner=Clamd.from_url(f"unix://{link}"))
 
 
 @pytest.fixture
 def link(services: Services, clamd: Daemon) -> Iterator[Path]:
-    assert isinstance(services.scanner, ClamAv)
-    path = Path(services.scanner.daemon.path)
+    assert isinstance(services.scanner, Clamd)
+    path = Path(services.scanner.path)
     lead(path, clamd)
     yield path
     path.unlink()

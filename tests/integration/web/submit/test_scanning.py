@@ -10,7 +10,6 @@ import pytest
 from prometheus_client import REGISTRY
 
 from spleeter_microservice.antivirus.clamd import Clamd, Timeouts
-from spleeter_microservice.antivirus.scan import ClamAv
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
@@ -35,7 +34,7 @@ def prober() -> WavProber:
 
 @pytest.fixture
 def services(daemon: Daemon, database: Database, tmp_path: Path, prober: WavProber) -> Services:
-    scanner = ClamAv(Clamd.from_url(daemon.unix, Timeouts(5, 20, 60)))
+    scanner = Clamd.from_url(daemon.unix, Timeouts(5, 20, 60))
     return build_services(database, tmp_path, prober=prober, scanner=scanner)
 
 
@@ -79,7 +78,7 @@ async def test_a_file_too_large_to_scan_is_refused(ann: httpx.AsyncClient, tmp_p
 
 
 async def test_without_the_scanner_every_song_is_refused(database: Database, tmp_path: Path) -> None:
-    absent = ClamAv(Clamd.from_url(f"unix://{tmp_path}/nobody.sock", Timeouts(1, 1, 1)))
+    absent = Clamd.from_url(f"unix://{tmp_path}/nobody.sock", Timeouts(1, 1, 1))
     services = build_services(database, tmp_path, scanner=absent)
     key, _ = await services.keys.create("ann")
     before = scans("unavailable")
