@@ -12,7 +12,7 @@ import contextvars
 import hashlib
 import hmac
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -51,18 +51,11 @@ class AuditLog:
     Args:
         database: an open database.
         keys: keys of the seal; the first one seals, and all are accepted. Without one, nothing is sealed.
-        now: function that returns the time, with a time zone.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        keys: Sequence[bytes] = (),
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
+    def __init__(self, database: Database, keys: Sequence[bytes] = ()) -> None:
         self._database = database
         self._keys = keys
-        self._now = now
         self._newest = BEGINNING
         self._waiting: list[_Waiting] = []
         self._writing: asyncio.Task[None] | None = None
@@ -76,7 +69,7 @@ class AuditLog:
             AuditUnwritableError: if the record cannot be written. The action to be recorded should then
                 not take place.
         """
-        waiting = _Waiting(event, self._now(), asyncio.get_running_loop().create_future())
+        waiting = _Waiting(event, datetime.now(UTC), asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         if self._writing is None or self._writing.done():
             # Without the caller's context: the request in it is not that of the other records.
