@@ -73,7 +73,7 @@ function Example(): JSX.Element {
     try {
       await hearExample();
     } catch (error) {
-      failure.value = error instanceof Problem ? error : null;
+      tell(error);
     } finally {
       busy.value = false;
     }
