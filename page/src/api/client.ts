@@ -29,7 +29,7 @@ export function findKey(): void {
 }
 
 export function keepKey(text: string, remember: boolean): void {
-  refused.value = null;
+  refused.value = trial = null;
   key.value = text;
   sessionStorage.setItem(STORED, text);
   if (remember) localStorage.setItem(STORED, text);
@@ -93,26 +93,40 @@ async function problemOf(response: Response): Promise<Problem> {
   return new Problem({ ...document, status: response.status }, response.headers.get("Retry-After"));
 }
 
-/** Calls the API and returns a successful response. */
+let trial: { readonly key: string; readonly end: Promise<unknown> } | null = null;
+
+/** Calls the API and returns a successful response; the others wait for the first with a key, so that a wrong one fails once. */
 export async function call(path: string, options: RequestInit = {}): Promise<Response> {
-  const headers = new Headers(options.headers);
   const used = key.value;
-  if (used) headers.set("X-API-KEY", used);
-  let response: Response;
-  try {
-    response = await fetch(path, { ...options, headers });
-  } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new Problem({});
+  if (trial?.key !== used) {
+    const answer = send(path, options, used);
+    trial = { key: used, end: answer.catch(() => undefined) };
+    return answer;
   }
+  await trial.end;
+  if (used !== key.value) throw new Problem({ status: 401 });
+  return send(path, options, used);
+}
+
+async function send(path: string, options: RequestInit, used: string): Promise<Response> {
+  const headers = new Headers(options.headers);
+  if (used) headers.set("X-API-KEY", used);
+  const response = await connected(fetch(path, { ...options, headers }));
   if (response.ok) return response;
   const problem = await problemOf(response);
   if (response.status === 401) refuse(used, problem.document);
   throw problem;
 }
 
+/** Returns what the network brings; throws a Problem if the connection is lost. */
+const connected = <T>(coming: Promise<T>): Promise<T> =>
+  coming.catch((error: unknown) => {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new Problem({});
+  });
+
 /** Calls the API until nothing that passes is in the way: too many requests, a lost connection, a restart. */
-export async function patiently(path: string, options: RequestInit = {}): Promise<Response> {
+export async function patiently<T>(path: string, read: (response: Response) => Promise<T>, options: RequestInit = {}): Promise<T> {
   let last: Problem | null = null;
   const wait = (next: Problem | null): void => {
     waits.value = [...waits.value.filter((one) => one !== last), ...(next ? [next] : [])];
@@ -121,7 +135,7 @@ export async function patiently(path: string, options: RequestInit = {}): Promis
   try {
     for (;;) {
       try {
-        return await call(path, options);
+        return await connected(read(await call(path, options)));
       } catch (error) {
         if (!(error instanceof Problem) || !passes(error, options.method)) throw error;
         wait(error);
@@ -150,18 +164,17 @@ const pause = (problem: Problem, stop?: AbortSignal | null): Promise<void> =>
     stop?.addEventListener("abort", goOn);
   });
 
-export const getJson = async <T>(path: string, options: RequestInit = {}): Promise<T> =>
-  (await (await patiently(path, options)).json()) as T;
+export const getJson = <T>(path: string, options: RequestInit = {}): Promise<T> =>
+  patiently(path, (response) => response.json() as Promise<T>, options);
 
 export const postJson = <T>(path: string, body: unknown, headers: Record<string, string> = {}): Promise<T> =>
   getJson<T>(path, { method: "POST", headers: { "Content-Type": "application/json", ...headers }, body: JSON.stringify(body) });
 
 /** Saves what a path serves under the name that the service gives it. */
 export async function download(path: string): Promise<void> {
-  const response = await patiently(path);
-  const disposition = response.headers.get("Content-Disposition") ?? "";
+  const [blob, disposition] = await patiently(path, async (response) => [await response.blob(), response.headers.get("Content-Disposition") ?? ""] as const);
   const name = /filename\*=UTF-8''([^;]+)/.exec(disposition)?.[1];
-  save(await response.blob(), name ? decodeURIComponent(name) : "download");
+  save(blob, name ? decodeURIComponent(name) : "download");
 }
 
 export function save(blob: Blob, name: string): void {

@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 
-import { getJson } from "../api/client";
+import { getJson, key } from "../api/client";
 import type { SeparationPage, Summary } from "../api/types";
 
 export const SORTS = ["-created_at", "created_at", "name", "-name", "seconds", "-seconds", "expires_at", "-expires_at"] as const;
@@ -51,7 +51,7 @@ export function need(first: number, after: number, accept: Accept): Promise<void
 }
 
 async function fill(accept: Accept): Promise<void> {
-  for (let place = missing(); place !== null; place = missing()) await load(place - (place % PIECE), accept);
+  for (let place = missing(); place !== null && key.value; place = missing()) await load(place - (place % PIECE), accept);
 }
 
 function missing(): number | null {
