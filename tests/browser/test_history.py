@@ -12,8 +12,7 @@ import pytest_asyncio
 
 from spleeter_microservice.access.key_table import KeyTable
 from spleeter_microservice.access.keys import ApiKeys
-from spleeter_microservice.access.rate_limit import Rate
-from spleeter_microservice.access.rate_table import DatabaseRateLimiter
+from spleeter_microservice.access.rate_limit import Rate, RateLimiter
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import RateLimitError
 from spleeter_microservice.web.app import create_app
@@ -29,7 +28,7 @@ pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 @pytest.fixture
 def services(database: Database, fleet: WorkerRegistry, tmp_path: Path) -> Services:
     """Services with keys and a rate in the database; ten requests are allowed, and two more each second."""
-    rate = DatabaseRateLimiter(database, Rate(10, period=5), "requests")
+    rate = RateLimiter(database, Rate(10, period=5), "requests")
     return build_services(database, tmp_path, fleet, requests=rate, keys=ApiKeys(KeyTable(database)))
 
 

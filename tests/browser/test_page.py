@@ -307,7 +307,7 @@ async def test_a_wrong_key_is_reported_and_a_right_one_is_taken(
     await browser.open(address)
     await browser.type("#key", "sms_wrong")
     await browser.click("form.key [type=submit]")
-    await browser.shows("#problem", "This key is not accepted.")
+    await browser.shows("#problem", "This key is mistyped or incomplete.")
     await picture(browser, "key")
     await browser.type("#key", key)
     await browser.click("form.key [type=submit]")

@@ -126,7 +126,9 @@ const connected = <T>(coming: Promise<T>): Promise<T> =>
   });
 
 /** Calls the API until nothing that passes is in the way: too many requests, a lost connection, a restart. */
-export async function patiently<T>(path: string, read: (response: Response) => Promise<T>, options: RequestInit = {}): Promise<T> {
+export async function patiently(path: string, options?: RequestInit): Promise<Response>;
+export async function patiently<T>(path: string, options: RequestInit, read: (response: Response) => Promise<T>): Promise<T>;
+export async function patiently(path: string, options: RequestInit = {}, read = (response: Response): Promise<unknown> => Promise.resolve(response)): Promise<unknown> {
   let last: Problem | null = null;
   const wait = (next: Problem | null): void => {
     waits.value = [...waits.value.filter((one) => one !== last), ...(next ? [next] : [])];
@@ -165,14 +167,14 @@ const pause = (problem: Problem, stop?: AbortSignal | null): Promise<void> =>
   });
 
 export const getJson = <T>(path: string, options: RequestInit = {}): Promise<T> =>
-  patiently(path, (response) => response.json() as Promise<T>, options);
+  patiently(path, options, (response) => response.json() as Promise<T>);
 
 export const postJson = <T>(path: string, body: unknown, headers: Record<string, string> = {}): Promise<T> =>
   getJson<T>(path, { method: "POST", headers: { "Content-Type": "application/json", ...headers }, body: JSON.stringify(body) });
 
 /** Saves what a path serves under the name that the service gives it. */
 export async function download(path: string): Promise<void> {
-  const [blob, disposition] = await patiently(path, async (response) => [await response.blob(), response.headers.get("Content-Disposition") ?? ""] as const);
+  const [blob, disposition] = await patiently(path, {}, async (response) => [await response.blob(), response.headers.get("Content-Disposition") ?? ""] as const);
   const name = /filename\*=UTF-8''([^;]+)/.exec(disposition)?.[1];
   save(blob, name ? decodeURIComponent(name) : "download");
 }

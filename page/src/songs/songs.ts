@@ -223,7 +223,7 @@ async function erase(gone: Deleted): Promise<void> {
   gone.songs.forEach((song) => watched.get(song.id)?.abort());
   const paths = gone.until ? [`v1/separations?until=${gone.until}`] : gone.songs.map((song) => song.url);
   try {
-    await Promise.all(paths.map((path) => patiently(path, (response) => Promise.resolve(response), { method: "DELETE", keepalive: true })));
+    await Promise.all(paths.map((path) => patiently(path, { method: "DELETE", keepalive: true })));
   } catch (error) {
     if (!(error instanceof Problem && error.status === 404)) report(error);
   }
