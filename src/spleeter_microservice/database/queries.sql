@@ -232,6 +232,16 @@ SELECT 1 AS there FROM spleeter_jobs WHERE id = %(job)s AND NOT erased;
 SELECT prefix FROM spleeter_jobs WHERE prefix = ANY(%(prefixes)s)
 UNION SELECT 'resumable-uploads/' || id FROM spleeter_uploads WHERE 'resumable-uploads/' || id = ANY(%(prefixes)s);
 
+-- take_entry --
+-- Take the first waiting queue entry of a job that needs only what a worker knows
+UPDATE procrastinate_jobs SET status = 'doing', worker_id = %(worker)s
+WHERE id = (
+    SELECT id FROM procrastinate_jobs
+    WHERE status = 'todo' AND queue_name = ANY(%(queues)s) AND (scheduled_at IS NULL OR scheduled_at <= now())
+      AND coalesce(args->'needs', '[]') <@ %(known)s
+    ORDER BY priority DESC, id LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING *;
+
 -- claim_job --
 -- Claim a queued job for a worker
 UPDATE spleeter_jobs

@@ -6,7 +6,7 @@ even if the transaction was committed without the caller's knowledge.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 from spleeter_microservice.database.connection import Database, Statements, Transaction
 from spleeter_microservice.errors import InferenceCrashedError
 from spleeter_microservice.jobs import queue
-from spleeter_microservice.jobs.job import Job, Preview, Result, State
+from spleeter_microservice.jobs.job import Job, Preview, Result, State, known_needs
 from spleeter_microservice.jobs.queue import entry_priority, virtual_cost
 
 _WAVE = 60.0
@@ -74,10 +74,13 @@ class Claims:
         crashes: number of crashes after which a job fails.
         most_crashes: number of crashes after which a job fails even if other jobs' processes crash too,
             which suggests another cause.
+        known: needs of jobs that this version knows (``JobOptions.needs``); jobs with others are left to
+            later versions.
     """
 
     crashes = 3
     most_crashes = 10
+    known: Collection[str] = known_needs()
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -113,7 +116,7 @@ class Claims:
             async with self._database.transaction() as transaction:
                 if not await transaction.first("lock_worker", worker=worker):
                     return None
-                taken = await queue.take(transaction, worker)
+                taken = await queue.take(transaction, worker, self.known)
                 if taken is None:
                     return None
                 entry, job = taken
@@ -209,7 +212,7 @@ class Claims:
         """
         stalled = await self._database.rows(
             "procrastinate.select_stalled_jobs_by_heartbeat",
-            queue=queue.QUEUE,
+            queue=None,
             task_name=queue.TASK,
             seconds_since_heartbeat=silence,
         )

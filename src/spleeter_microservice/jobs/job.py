@@ -14,7 +14,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from spleeter_microservice.audio.codecs import CODECS, FILMS, Codec
-from spleeter_microservice.separation.declarations import option
+from spleeter_microservice.separation.declarations import declared_options, option
 from spleeter_microservice.separation.options import SeparationOptions
 
 DEFAULT_RETENTION = timedelta(hours=24)
@@ -83,6 +83,17 @@ class JobOptions(SeparationOptions):
         values = {item.name: getattr(self, item.name) for item in fields(SeparationOptions)}
         return SeparationOptions(**values | ({"bandwidth": "official"} if self.bandwidth == "16kHz" else {}))
 
+    @property
+    def needs(self) -> list[str]:
+        """What a worker has to know to do what was asked for; empty if every version does.
+
+        These are the names of options that differ from their default, with a value that is one of a few.
+        """
+        plain = JobOptions()
+        asked = {each.name: getattr(self, each.name) for each in fields(self)}
+        changed = (name for name, value in asked.items() if value != getattr(plain, name))
+        return sorted({_need(name, asked[name]) for name in changed} - _ALWAYS_KNOWN)
+
     def to_json(self) -> dict[str, Any]:
         """Return the options as JSON values."""
         return asdict(self) | {"only": list(self.only), "without": list(self.without)}
@@ -98,6 +109,27 @@ class JobOptions(SeparationOptions):
         for other in ("metadata", "callback_url", "destination_url", "model", "preset"):
             del deciding[other]
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+
+
+_CHOICES = {each.name: each.choices for each in declared_options(JobOptions) if each.name != "preset"}
+_CHOICES["container"] = tuple(FILMS)
+_ALWAYS_KNOWN = {
+    *("stems", "only", "model", "metadata", "callback_url", "preset"),
+    *("bitrate", "offset", "duration", "mwf", "track", "keep_delay"),
+    *("bit_depth=16", "bit_depth=24", "bit_depth=32f", "bandwidth=16kHz", "bandwidth=full", "damaged=refuse"),
+    *(f"codec={name}" for name in ("flac", "mp3", "m4a", "ogg", "opus", "wma")),
+}
+"""Needs that workers knew before jobs stated any. What is new is not added here."""
+
+
+def _need(name: str, value: str | None) -> str:
+    return f"{name}={value}" if _CHOICES.get(name) else name
+
+
+def known_needs() -> list[str]:
+    """Return all that jobs can need of the workers of this version."""
+    named = (each.name for each in fields(JobOptions))
+    return sorted({_need(name, value) for name in named for value in _CHOICES.get(name) or (None,)})
 
 
 @dataclass(frozen=True)

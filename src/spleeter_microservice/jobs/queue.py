@@ -7,6 +7,7 @@ entries in separate transactions, and stops when the database becomes unavailabl
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
@@ -15,6 +16,8 @@ from psycopg.types.json import Jsonb
 from spleeter_microservice.database.connection import Transaction
 
 QUEUE = "separations"
+CHOOSY_QUEUE = "separations-with-needs"
+"""Queue of the jobs that not every worker can do: workers of earlier versions do not look into it."""
 TASK = "separate"
 COST_UNIT = 60.0
 """Seconds of audio per unit of virtual time; a job costs at least one unit."""
@@ -31,17 +34,20 @@ def entry_priority(virtual_start: int) -> int:
     return -min(virtual_start, _LATEST)
 
 
-async def put(transaction: Transaction, job: UUID, priority: int) -> int:
-    """Add a job and return the number of its entry."""
-    new = (QUEUE, TASK, priority, None, None, Jsonb({"job_id": str(job)}), None)
+async def put(transaction: Transaction, job: UUID, priority: int, needs: Collection[str] = ()) -> int:
+    """Add a job, with what its worker has to know, and return the number of its entry."""
+    name = CHOOSY_QUEUE if needs else QUEUE
+    new = (name, TASK, priority, None, None, Jsonb({"job_id": str(job), "needs": [*needs]}), None)
     row = await transaction.one("procrastinate.defer_jobs", jobs=[new])
     return int(row["id"])
 
 
-async def take(transaction: Transaction, worker: int) -> tuple[int, UUID] | None:
-    """Take the first waiting entry; return its number and its job's id."""
-    row = await transaction.one("procrastinate.fetch_job", queues=[QUEUE], worker_id=worker)
-    return None if row["id"] is None else (row["id"], UUID(row["args"]["job_id"]))
+async def take(transaction: Transaction, worker: int, known: Collection[str]) -> tuple[int, UUID] | None:
+    """Take the first waiting entry of a job that needs only what is known; return its number and job."""
+    row = await transaction.first(
+        "take_entry", queues=[QUEUE, CHOOSY_QUEUE], known=Jsonb([*known]), worker=worker
+    )
+    return (row["id"], UUID(row["args"]["job_id"])) if row else None
 
 
 async def return_entry(

@@ -138,7 +138,7 @@ class JobRepository:
     async def _insert(self, transaction: Transaction, new: NewJob, bounds: Sequence[Bound]) -> Job:
         row = await transaction.one("find_virtual_start", tenant=new.tenant)
         start: int = row["virtual_start"]
-        entry = await queue.put(transaction, new.id, entry_priority(start))
+        entry = await queue.put(transaction, new.id, entry_priority(start), new.options.needs)
         finish = start + virtual_cost(new.audio_seconds)
         await check_bounds(transaction, new.tenant, bounds)  # late, since all others then wait for the commit
         job = await transaction.one(

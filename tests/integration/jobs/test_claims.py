@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
@@ -11,7 +12,7 @@ import pytest_asyncio
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import UnknownJobError
 from spleeter_microservice.jobs.claims import Claims, Failure
-from spleeter_microservice.jobs.job import Job, State
+from spleeter_microservice.jobs.job import Job, JobOptions, State
 from spleeter_microservice.jobs.repository import JobRepository
 from tests.support.job_samples import PREVIEW, RESULT, cancel, claimed, new_job
 from tests.support.waiting import eventually
@@ -75,6 +76,35 @@ async def test_a_job_is_claimed_once_by_many_concurrent_workers(bench: Bench) ->
     claims = await asyncio.gather(*(bench.claims.claim(bench.first) for _ in range(8)))
     assert len({claim.job.id for claim in claims if claim}) == 3
     assert claims.count(None) == 5
+
+
+async def test_a_worker_leaves_jobs_whose_options_it_does_not_know_to_those_that_do(bench: Bench) -> None:
+    """Three generations: before jobs stated their needs, before films, and now."""
+    options = [
+        JobOptions(video={"film": "vocals"}),
+        JobOptions(codec="alac"),
+        JobOptions(codec="mp3", bitrate="192k", mwf=True, metadata={"a": "b"}),
+        JobOptions(),
+    ]
+    film, alac, *old = [
+        (await bench.repository.create(new_job(options=each, audio_seconds=30))).job.id for each in options
+    ]
+    earlier = Claims(bench.database)
+    earlier.known = set(Claims.known) - {"video"}
+    async with bench.database.transaction() as transaction:
+        first = {"queues": ["separations"], "worker_id": bench.first}
+        taken = [(await transaction.one("procrastinate.fetch_job", **first))["args"] for _ in range(3)]
+        assert [UUID(args["job_id"]) for args in taken if args] == old
+        await transaction.connection.execute(
+            "UPDATE procrastinate_jobs SET status = 'todo', args = args - 'needs' WHERE status = 'doing'"
+        )
+    assert [(await claimed(earlier, bench.first)).job.id for _ in range(3)] == [alac, *old]
+    assert await earlier.claim(bench.first) is None
+    assert (await claimed(bench.claims, bench.second)).job.id == film
+    await bench.silence(bench.second)
+    assert [takeover.job.id for takeover in await earlier.take_over(10)] == [film]
+    assert await earlier.claim(bench.first) is None
+    assert (await claimed(bench.claims, bench.first)).job.id == film
 
 
 async def test_publishing_stores_the_result_and_removes_the_queue_entry(bench: Bench) -> None:

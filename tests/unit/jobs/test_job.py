@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spleeter_microservice.jobs import job
-from spleeter_microservice.jobs.job import JobOptions, Result, State, StoredStem, new_job_id
+from spleeter_microservice.jobs.job import JobOptions, Result, State, StoredStem, known_needs, new_job_id
 from spleeter_microservice.jobs.queue import COST_UNIT, entry_priority, virtual_cost
 from spleeter_microservice.separation.options import SeparationOptions
 
@@ -85,6 +85,21 @@ def test_the_separator_is_given_the_options_but_not_the_model() -> None:
 )
 def test_whatever_changes_the_result_changes_the_digest(change: dict[str, Any]) -> None:
     assert replace(JobOptions(), **change).digest("result_version") != JobOptions().digest("result_version")
+
+
+@pytest.mark.parametrize(
+    ("options", "needs"),
+    [
+        (JobOptions(), []),
+        (JobOptions(stems=4, codec="mp3", bitrate="192k", offset=1, preset="dj", bandwidth="full"), []),
+        (JobOptions(codec="alac", mixes={"a": "vocals"}, level="-14"), ["codec=alac", "level", "mixes"]),
+        (JobOptions(quality="best", destination_url="s3://b"), ["destination_url", "quality=best"]),
+        (JobOptions(video={"a": "vocals"}, container="mkv"), ["container=mkv", "video"]),
+    ],
+)
+def test_a_job_needs_a_worker_that_knows_its_options(options: JobOptions, needs: list[str]) -> None:
+    assert options.needs == needs
+    assert set(needs) <= set(known_needs())
 
 
 def test_the_result_version_is_part_of_the_digest() -> None:
