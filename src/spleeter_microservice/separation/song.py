@@ -83,7 +83,7 @@ def separate_song(
             song.output_format,
             separator.sample_rate,
             song.expected_samples,
-            song.reader.tags,
+            song.tags,
             song.films,
         ) as stems,
         Leveller(options, paths, separator.sample_rate, song.output_format.channels)
@@ -147,7 +147,7 @@ def separate_song(
         warnings=[
             *song.reader.warnings,
             *([] if separator.raises_quiet_songs(options) else _quiet(measurements.level)),
-            *(_coverless(song.reader.tags, song.output_format) if paths and song.reader.tags else []),
+            *(_coverless(song.tags, song.output_format) if paths and song.tags else []),
         ],
     )
 
@@ -197,6 +197,7 @@ class _Input(AbstractContextManager["_Input"]):
 
     Attributes:
         reader: its latest pass.
+        tags: the tags that stems may have, or None.
         output_format: format of the stems.
         films: the films to write, by name.
         expected_samples: estimated number of all samples for the model, or 0 if that is unknown.
@@ -211,6 +212,7 @@ class _Input(AbstractContextManager["_Input"]):
         self._read = partial(AudioReader, path, sample_rate=rate, check=check, **options.reading)
         self._open = partial(self._read, offset=options.offset, duration=options.duration)
         self.reader = self._open(tagged=options.tags)
+        self.tags = self.reader.tags
         self._used = False
         try:
             self.output_format = options.output_format_of(

@@ -127,7 +127,7 @@ def test_a_cover_that_stems_cannot_have_is_left_out_with_a_warning(
 ) -> None:
     song = put(encode_kind(tmp_path / "song.flac", NOISE[:20_000], "flac"), {}, png(padding=padding))
     paths = {"vocals": tmp_path / f"vocals.{codec}"}
-    result = separate_song(tiny, song, paths, SeparationOptions(codec=codec, damaged="refuse"))
+    result = separate_song(tiny, song, paths, SeparationOptions(codec=codec, mwf=left_out, damaged="refuse"))
     messages = [warning.message for warning in result.warnings if warning.code == "no-cover"]
     assert len(messages) == left_out
     assert all(f"it has {len(png(padding=padding))} bytes" in message for message in messages)
