@@ -10,7 +10,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, overload
 
-_INTERVAL = 0.01  # seconds
+_SHORTEST, _LONGEST = 0.01, 0.1  # seconds between looks
+_SHARE = 0.05  # of the time waited so far; each look may cost a request, or reading all of /proc
 _PATIENCE = 60.0  # seconds; a machine that runs several test processes is slow, not wrong
 
 Value = TypeVar("Value")
@@ -22,10 +23,10 @@ def wait_until(condition: Callable[[], Value | None], within: float = _PATIENCE)
     Raises:
         AssertionError: if it does not within this many seconds.
     """
-    deadline = time.monotonic() + within
+    begin = time.monotonic()
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"still {value!r} after {within} s"
-        time.sleep(_INTERVAL)
+        assert time.monotonic() < begin + within, f"still {value!r} after {within} s"
+        time.sleep(_pause(begin))
     return value
 
 
@@ -39,10 +40,10 @@ async def eventually(condition: Callable[[], Any], within: float = _PATIENCE) ->
     Raises:
         AssertionError: if it does not within this many seconds.
     """
-    deadline = time.monotonic() + within
+    begin = time.monotonic()
     while not (value := await _value(condition())):
-        assert time.monotonic() < deadline, f"still {value!r} after {within} s"
-        await asyncio.sleep(_INTERVAL)
+        assert time.monotonic() < begin + within, f"still {value!r} after {within} s"
+        await asyncio.sleep(_pause(begin))
     return value
 
 
@@ -55,8 +56,13 @@ async def still(condition: Callable[[], Any], seconds: float = 0.5) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         assert await _value(condition()), "holds no longer"
-        await asyncio.sleep(_INTERVAL)
+        await asyncio.sleep(_SHORTEST)
 
 
 async def _value(found: Any) -> Any:
     return await found if isinstance(found, Awaitable) else found
+
+
+def _pause(begin: float) -> float:
+    """Return the seconds until the next look, which grow with the time waited since the beginning."""
+    return min(max(_SHORTEST, _SHARE * (time.monotonic() - begin)), _LONGEST)
