@@ -1,6 +1,6 @@
 """Space on the disks of this machine, and the floor below which no new song is accepted.
 
-What lies below the floor is left to the songs that have been accepted.
+The space below the floor is left to songs that have already been accepted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from spleeter_microservice.errors import DiskFullError, StorageUnavailableError
 from spleeter_microservice.observability.metrics import DISK_SHORT
 
 _ANSWER_SECONDS = 3.0
-_SHARE = 20  # a floor is this part of a disk by default; that of inodes always
+_SHARE = 20  # the floor is a twentieth of the disk by default; the floor of inodes always is
 _MOST_BYTES, _MOST_INODES = 1 << 30, 1000
 _GROWS_LITTLE = {"metrics": 1 << 20, "logs": 1 << 20}  # bytes that are enough
 

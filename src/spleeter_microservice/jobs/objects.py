@@ -1,4 +1,4 @@
-"""The objects of jobs: their keys are noted before they are written, so that they can be erased unlisted."""
+"""The objects of jobs, whose keys are noted before they are written: they can be erased without a list."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class JobRepository:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # Those of a tenant run one after another anyway, and would wait for that with a connection each.
+        # A tenant's transactions run one after another anyway, and would each hold a connection meanwhile.
         self._turns = Turns(1, _AT_ONCE)
 
     @asynccontextmanager

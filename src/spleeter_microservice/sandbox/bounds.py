@@ -60,7 +60,7 @@ class Bounds:
 
     Attributes:
         task: what the process does, as the subject of an error message.
-        pace: what the steps of the process are noted in; a stall ends it, too.
+        pace: pace of the process, which must not stall.
         memory: resident memory in bytes.
         seconds: time for the task.
         processor: processor time for the task, in seconds.

@@ -34,7 +34,7 @@ OnProgress = Callable[[int, int | None, int], None]
 
 _CPU = "CPUExecutionProvider"
 _MESSAGES_PER_SECOND = 40
-_STEPS_OF_A_START = 2  # whose time the start of a process takes: it imports libraries and loads a model
+_STEPS_OF_A_START = 2  # importing libraries and loading a model takes as long as this many steps
 
 
 @dataclass(frozen=True)

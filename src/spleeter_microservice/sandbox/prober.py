@@ -25,7 +25,7 @@ from spleeter_microservice.separation.options import SeparationOptions
 
 logger = logging.getLogger(__name__)
 
-_BYTES_PER_SECOND = 100_000_000  # that are searched for other files behind the first, on a slow processor
+_BYTES_PER_SECOND = 100_000_000  # at which a slow processor looks for other files behind the first
 _TRIES = 2  # with a file whose process stalls or is killed
 _MODULE = "spleeter_microservice.sandbox.probe_child"
 

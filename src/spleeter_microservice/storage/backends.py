@@ -20,15 +20,16 @@ _BACKOFF = {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelt
 _RETRY = {"max_retries": 3, "retry_timeout": timedelta(seconds=15), "backoff": _BACKOFF}
 # Clouds use HTTPS; plain HTTP is for endpoints that the operator names with http://.
 _CLIENT = {"connect_timeout": "5s", "timeout": "60s", "allow_http": True}
-# Some servers refuse the request for several objects, which is sent for a single one too, to credentials that
-# may delete each of them.
+# The client deletes even one object with the request for many, which some servers refuse to credentials that
+# may delete each object.
 _S3 = {"disable_bulk_delete": True}
 _from_url: Callable[..., ObjectStore] = from_url  # its overloads demand the options of each cloud
 
 
 Access = Literal["read", "write", "delete", "list"]
 
-# The rights that each cloud's credentials need. Without the last one, the service erases what it has noted.
+# The rights that each cloud's credentials need. Without the right to list, the service erases only the
+# objects that it has noted.
 RIGHTS: dict[str, dict[Access, str]] = {
     "s3": {
         "read": "s3:GetObject",

@@ -42,7 +42,7 @@ SignedMethod = Literal["GET", "HEAD"]
 BLOCK_BYTES = 4 << 20
 """Default size of the blocks that a stream yields."""
 _CHECK_SECONDS = 10.0  # between writes to a bucket that check whether it can be written
-_THREADS = 4  # that a file system that hangs may block
+_THREADS = 4  # a file system that hangs may block all of them, but none of the other threads
 
 _MARKER = "readiness"
 """Key of an object that is written to check that objects can be written and read."""

@@ -29,7 +29,7 @@ class Deliverer:
 
     Args:
         buckets: buckets that callers may name.
-        outgoing: client for pre-signed addresses; None if the operator has that off.
+        outgoing: client for pre-signed addresses; None if the operator has disabled them.
     """
 
     def __init__(self, buckets: Buckets, outgoing: Outgoing | None) -> None:
