@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from spleeter_microservice.access.shares import Share
@@ -21,6 +22,7 @@ from spleeter_microservice.bootstrap.shared import (
 )
 from spleeter_microservice.bootstrap.shares import bounds_of
 from spleeter_microservice.database.connection import Database
+from spleeter_microservice.jobs.chores import regularly
 from spleeter_microservice.jobs.job import Job
 from spleeter_microservice.jobs.object_sweeper import ObjectSweeper
 from spleeter_microservice.jobs.objects import JobObjects
@@ -106,8 +108,8 @@ async def _run(
         worker = Worker(database, separation, objects.erase, options, observe, retention, separation.recovery)
         duties = [
             group.create_task(report_models(worker, WorkerRegistry(database), inventory)),
-            group.create_task(ObjectSweeper(database, objects).run()),
-            group.create_task(uploads.run(audit)),
+            group.create_task(regularly(300.0, ObjectSweeper(database, objects).sweep_if_due)),
+            group.create_task(regularly(60.0, partial(uploads.sweep, audit))),
             group.create_task(disk_space(settings, objects=objects.storage.folder).watch()),
         ]
         if settings.webhook_secret:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from spleeter_microservice.access.rate_limit import prune_rates
 from spleeter_microservice.database.connection import Database
-from spleeter_microservice.errors import DatabaseUnavailableError, StorageUnavailableError
 from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.jobs.repository import JobRepository
 
 logger = logging.getLogger(__name__)
 
 _BATCH = 500
-_PAUSE_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -34,15 +31,6 @@ class ObjectSweeper:
     objects: JobObjects
     age: timedelta = timedelta(hours=1)
     period: float = 3600.0
-
-    async def run(self) -> None:
-        """Sweep whenever it is due, until cancelled."""
-        while True:
-            try:
-                await self.sweep_if_due()
-            except (DatabaseUnavailableError, StorageUnavailableError) as error:
-                logger.warning("cannot sweep objects: %s", error)
-            await asyncio.sleep(_PAUSE_SECONDS)
 
     async def sweep_if_due(self) -> int | None:
         """Sweep unless a worker did so within the period; return what ``sweep`` returns, or None."""

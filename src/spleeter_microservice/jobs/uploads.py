@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
@@ -33,9 +32,6 @@ MOST_PARTS = 10_000
 _LEASE = 5.0  # seconds for which a lock outlives its process
 _LOCK_TRIES, _LOCK_PAUSE = 10, 0.2  # an interrupted request may still be storing what it received
 _BATCH = 100
-_PAUSE_SECONDS = 60.0
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -236,19 +232,6 @@ class ResumableUploads:
         await self._database.do("delete_upload", id=upload)
         await self._objects.erase(f"{UPLOADS_PREFIX}/{upload}")
         await self._database.do("forget_upload", id=upload)
-
-    async def run(self, audit: AuditLog) -> None:
-        """Sweep from time to time, until cancelled."""
-        while True:
-            try:
-                await self.sweep(audit)
-            except (
-                errors.AuditUnwritableError,
-                errors.DatabaseUnavailableError,
-                errors.StorageError,
-            ) as error:
-                logger.warning("cannot erase expired uploads: %s", error)
-            await asyncio.sleep(_PAUSE_SECONDS)
 
     async def sweep(self, audit: AuditLog) -> int:
         """Erase the uploads that have expired or were deleted, and return their number.

@@ -20,6 +20,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import DatabaseUnavailableError
+from spleeter_microservice.jobs.chores import regularly
 from spleeter_microservice.jobs.claims import Claim, Claims, HeldJob
 from spleeter_microservice.jobs.job import Job, State
 from spleeter_microservice.jobs.notifications import DELETED, JobNotifications, Notice
@@ -137,7 +138,8 @@ class Worker:
 
     async def run(self) -> None:
         """Run jobs until ``stop`` is called."""
-        duties = [self._beat(), self._notifications.run(), self._sweep()]
+        sweeping = regularly(self.options.sweep, self._retention.sweep)
+        duties = [self._beat(), self._notifications.run(), sweeping]
         background = [asyncio.create_task(duty) for duty in duties]
         slots = [asyncio.create_task(self._slot()) for _ in range(self.options.slots)]
         try:
@@ -278,12 +280,6 @@ class Worker:
                 "job of a crashed worker taken over",
                 extra={"job_id": str(takeover.job.id), "job_failed": takeover.failed},
             )
-
-    async def _sweep(self) -> None:
-        while True:
-            with contextlib.suppress(DatabaseUnavailableError):
-                await self._retention.sweep()
-            await asyncio.sleep(self.options.sweep)
 
     async def _drain(self, slots: list[asyncio.Task[None]]) -> None:
         logger.info("stopping", extra={"running": self.running})

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -27,6 +28,7 @@ from spleeter_microservice.errors import (
     UploadLockedError,
 )
 from spleeter_microservice.jobs import uploads as module
+from spleeter_microservice.jobs.chores import regularly
 from spleeter_microservice.jobs.object_sweeper import ObjectSweeper
 from spleeter_microservice.jobs.objects import UPLOADS_PREFIX
 from spleeter_microservice.web.app import create_app
@@ -396,8 +398,7 @@ async def test_what_is_deleted_infected_or_abandoned_is_erased(
     assert rows == []
     await expire(services.database)
     assert (await ann.head(abandoned, headers=VERSION)).status_code == 404
-    monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.01)
-    sweeping = asyncio.create_task(services.uploads.run(services.audit))
+    sweeping = asyncio.create_task(regularly(0.01, partial(services.uploads.sweep, services.audit)))
 
     async def swept() -> bool:
         return not stored()
