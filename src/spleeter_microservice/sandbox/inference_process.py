@@ -72,10 +72,6 @@ class InferenceProcess:
         self._writer: asyncio.StreamWriter | None = None
         asyncio.get_running_loop().add_reader(self._errors, self._collect)
 
-    async def connect(self) -> None:
-        """Open the connection for ``send`` and ``receive``."""
-        self._reader, self._writer = await asyncio.open_connection(sock=self._ours, limit=_BUFFER_BYTES)
-
     @contextlib.asynccontextmanager
     async def starting(self, setup: Message, seconds: float, memory: int) -> AsyncIterator[Message]:
         """Set the process up, yield its first message and limit its memory; end it if any of this fails.
@@ -90,7 +86,8 @@ class InferenceProcess:
         """
         try:
             async with asyncio.timeout(seconds):
-                await self.connect()
+                connecting = asyncio.open_connection(sock=self._ours, limit=_BUFFER_BYTES)
+                self._reader, self._writer = await connecting
                 self.send(setup)
                 message = await self.receive()
             yield message
@@ -111,7 +108,7 @@ class InferenceProcess:
 
     def send(self, message: Message) -> None:
         """Send a message; it is lost if the process has ended."""
-        assert self._writer is not None, "connect first"
+        assert self._writer is not None, "start first"
         self._writer.write(framing.encode(message))
 
     async def receive(self) -> Message:
