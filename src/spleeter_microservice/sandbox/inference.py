@@ -231,7 +231,7 @@ class InferenceSlot:
     async def _launch(self) -> InferenceProcess:
         """Start a process and wait until it has loaded the model."""
         begin, limits = time.monotonic(), self.limits
-        process = InferenceProcess(self.work_folder, os.environ)
+        process = InferenceProcess(self.work_folder)
         async with process.starting(self._setup, limits.start_seconds, limits.memory) as message:
             if message["type"] == "error":
                 raise process.reported_error(message, HARMLESS, {})

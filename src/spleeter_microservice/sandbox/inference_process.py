@@ -38,7 +38,6 @@ class InferenceProcess:
 
     Args:
         work_folder: its current directory.
-        environ: environment of which it is given only what it needs.
         module: module to run; see ``channel.confine``.
 
     Attributes:
@@ -46,7 +45,7 @@ class InferenceProcess:
         verdict: why this side killed it, if it did; the first reason stands.
     """
 
-    def __init__(self, work_folder: Path, environ: Mapping[str, str], module: str = INFERENCE) -> None:
+    def __init__(self, work_folder: Path, module: str = INFERENCE) -> None:
         self.verdict: errors.InferenceError | None = None
         self._name = "inference" if module == INFERENCE else "probing"
         self._ours, theirs = socket.socketpair()
@@ -59,7 +58,7 @@ class InferenceProcess:
             self._process = subprocess.Popen(  # noqa: S603  (a module of this program)
                 [sys.executable, "-P", "-m", module, str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
-                env=environment(environ, work_folder),
+                env=environment(os.environ, work_folder),
                 cwd=work_folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

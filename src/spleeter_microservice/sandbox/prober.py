@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -173,7 +172,7 @@ class Prober:
         return await self._launch()
 
     async def _launch(self) -> InferenceProcess:
-        process = InferenceProcess(self.folder, os.environ, _MODULE)
+        process = InferenceProcess(self.folder, _MODULE)
         setup: Message = {
             "type": "setup",
             "readable": [str(self.folder)],
