@@ -31,6 +31,14 @@ WIDTHS = (320, 768, 1440, 2560)
 AXE = Path(__file__).parents[2] / "page" / "node_modules" / "axe-core" / "axe.min.js"
 
 
+DROPPED = """
+const data = new DataTransfer();
+data.items.add(new File([new Uint8Array(arguments[0])], arguments[1]));
+const event = { bubbles: true, dataTransfer: data };
+for (const kind of ['dragover', 'drop']) document.body.dispatchEvent(new DragEvent(kind, event));
+"""
+
+
 @pytest.fixture
 def song_file(tmp_path: Path) -> Path:
     path = tmp_path / "My Song.wav"
@@ -185,7 +193,7 @@ async def test_mixes_are_checked_ordered_and_listed(
     claim = await the_claim(services, player)
     assert claim.job.options.mixes == {"no_drums": "vocals+bass+other", "sing": "instrumental+vocals@-9dB"}
     await player.publish(claim)
-    await page.shows(".mixes", "Without drums")
+    await page.shows(".stems", "Without drums")
 
 
 async def test_the_example_is_brought_by_the_service_and_only_once(
@@ -251,6 +259,21 @@ async def change_result(services: Services, claim: Claim, result: Result) -> Non
             "UPDATE spleeter_jobs SET result = %s, warnings = %s WHERE id = %s",
             (json.dumps(result.to_json()), json.dumps(WARNINGS), claim.job.id),
         )
+
+
+async def test_thirty_seconds_are_tried_before_the_whole_song(
+    page: Browser, services: Services, player: Player, song_file: Path
+) -> None:
+    await page.click(".check input")
+    await page.run(DROPPED, [*song_file.read_bytes()], song_file.name)
+    part = await the_claim(services, player)
+    await finish(services, player, part)
+    await page.shows("#whole", "Now the whole song")
+    await page.click("#whole")
+    await page.shows(".row .status", "Waiting: yours is next")
+    whole = await player.claim()
+    assert (part.job.options.duration, whole.job.options.duration) == (30, None)
+    assert whole.job.content_hash == part.job.content_hash
 
 
 async def test_a_reload_continues_where_it_was(

@@ -7,7 +7,7 @@ import type { JSX } from "preact";
 import { hasKey } from "../api/client";
 import { Icon } from "../look/icons";
 import { tell } from "../songs/songs";
-import { duration, kilohertz, stemName, words } from "../text/language";
+import { duration, kilohertz, language, stemName, words } from "../text/language";
 import { bring, fetchFrom, hearExample } from "../upload/uploads";
 import { bitrates, choices, choose, fitting, LEVELS, mixing, model, RATES } from "./choices";
 import { MixChoice } from "./mix-choice";
@@ -22,25 +22,27 @@ export function Bring({ small }: { small: boolean }): JSX.Element {
   const allowed = hasKey.value && (limits.value?.scopes.includes("separate") ?? true);
   const take = (files: Iterable<File> | null | undefined): void => void (files && allowed && bring([...files]));
   useEffect(() => {
-    const paste = (event: ClipboardEvent): void => take(event.clipboardData?.files);
-    addEventListener("paste", paste);
-    return () => removeEventListener("paste", paste);
-  }, []);
+    const stop = new AbortController();
+    const hear = <Kind extends keyof WindowEventMap>(kind: Kind, act: (event: WindowEventMap[Kind]) => void): void =>
+      addEventListener(kind, act, { signal: stop.signal });
+    hear("paste", (event) => take(event.clipboardData?.files));
+    hear("dragover", (event) => {
+      if (!event.dataTransfer?.types.includes("Files")) return;
+      event.preventDefault(); // anywhere, since the browser would leave the page for a file that misses the zone
+      over.value = true;
+    });
+    hear("dragleave", (event) => (over.value &&= event.relatedTarget !== null));
+    hear("drop", (event) => {
+      if (!over.value) return;
+      event.preventDefault();
+      over.value = false;
+      take(event.dataTransfer?.files);
+    });
+    return () => stop.abort();
+  }, [allowed]);
   return (
     <section class="bring" aria-label={says.title}>
-      <label
-        class={over.value ? "zone over" : "zone"}
-        onDragOver={(event) => {
-          event.preventDefault();
-          over.value = true;
-        }}
-        onDragLeave={() => (over.value = false)}
-        onDrop={(event) => {
-          event.preventDefault();
-          over.value = false;
-          take(event.dataTransfer?.files);
-        }}
-      >
+      <label class={over.value ? "zone over" : "zone"}>
         <input
           ref={input}
           id="file"
@@ -55,6 +57,7 @@ export function Bring({ small }: { small: boolean }): JSX.Element {
         <Icon name="add" />
         <strong>{over.value ? says.now : says.zone}</strong>
         {!allowed && <small>{says.notAllowed}</small>}
+        {allowed && <small>{outcome()}</small>}
         {allowed && seconds !== null && <small>{seconds && says.speed(duration(seconds))}</small>}
         <small>{limits.value && says.kept(limits.value.retention_hours.default)}</small>
       </label>
@@ -63,6 +66,14 @@ export function Bring({ small }: { small: boolean }): JSX.Element {
       <Choices small={small} />
     </section>
   );
+}
+
+/** Returns what the choices make of a song, in words. */
+function outcome(): string {
+  const says = words.value.bring;
+  const chosen = choices.value.preset;
+  if (chosen !== null) return says.presets[chosen]?.purpose ?? presets.value.find(({ name }) => name === chosen)?.purpose ?? "";
+  return model.value ? says.outcome(model.value.stems.map((stem) => stemName(stem).toLocaleLowerCase(language.value))) : "";
 }
 
 /** The song that the service brings itself, to hear what this page does. */

@@ -9,7 +9,7 @@ import type { Measurements, Separation, StemFile } from "../api/types";
 import { models } from "../bring/service";
 import { Icon } from "../look/icons";
 import { isOpen, put, remove, saveFile, startsWith, tell, type Song } from "../songs/songs";
-import { Progress } from "../songs/work";
+import { Progress, Whole } from "../songs/work";
 import { bytes, clock, percent, stemName, until, words } from "../text/language";
 import { announce } from "./media-session";
 import { expression } from "./mixer";
@@ -65,6 +65,7 @@ export function SongView({ song }: { song: Song }): JSX.Element {
       <Transport song={song} preview={preview} />
       <Bends />
       <p class="actions">
+        <Whole song={song} />
         <SaveMix song={song} />
         {song.archive_url !== null && (
           <button type="button" id="archive" onClick={() => saveFile(song.archive_url ?? "")}>

@@ -52,7 +52,10 @@ export function SongList(): JSX.Element {
       </header>
       {(count > MANY || !whole || sort.value !== "-created_at") && <Find />}
       {uploads.value.length > 0 && (
-        <ul class="uploads">{uploads.value.map((upload) => <UploadRow key={upload.id} upload={upload} />)}</ul>
+        <>
+          <ul class="uploads">{uploads.value.map((upload) => <UploadRow key={upload.id} upload={upload} />)}</ul>
+          {uploads.value.some(({ state }) => state !== "failed" && state !== "refused") && <small>{words.value.work.leaveSending}</small>}
+        </>
       )}
       {total.value === 0 && uploads.value.length === 0 && (
         <p class="empty">

@@ -3,11 +3,10 @@
 import { signal, useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 
-import { Problem } from "../api/client";
 import { Icon } from "../look/icons";
 import { duration, percent, words } from "../text/language";
-import { tryAgain } from "../upload/uploads";
-import { failure, isOpen, remove, type Song } from "./songs";
+import { separateWhole, tryAgain } from "../upload/uploads";
+import { isOpen, remove, tell, type Song } from "./songs";
 
 export const clock = signal(Date.now());
 setInterval(() => (clock.value = Date.now()), 20_000);
@@ -85,7 +84,7 @@ export function Work({ song }: { song: Song }): JSX.Element {
       {song.state === "failed" && <p>{says.work.again}</p>}
       {song.error && <Details about={{ id: song.id, ...song.error }} />}
       <p class="actions">
-        {song.state === "failed" && <TryAgain song={song} />}
+        {song.state === "failed" && <Again id="again" label={says.work.retry} act={() => tryAgain(song)} />}
         <button type="button" class="quiet" onClick={() => remove([song])}>
           <Icon name={isOpen(song) ? "close" : "delete"} /> {isOpen(song) ? says.work.cancel : says.player.delete}
         </button>
@@ -94,22 +93,27 @@ export function Work({ song }: { song: Song }): JSX.Element {
   );
 }
 
-/** Separates a song again, which the service still has. */
-function TryAgain({ song }: { song: Song }): JSX.Element {
+/** Separates more of a song that was only tried. */
+export const Whole = ({ song }: { song: Song }): JSX.Element | null =>
+  song.state === "succeeded" && song.options.duration !== null ? (
+    <Again id="whole" label={words.value.work.whole} act={() => separateWhole(song)} />
+  ) : null;
+
+function Again({ id, label, act }: { id: string; label: string; act: () => Promise<unknown> }): JSX.Element {
   const busy = useSignal(false);
-  const act = async (): Promise<void> => {
+  const go = async (): Promise<void> => {
     busy.value = true;
     try {
-      await tryAgain(song);
+      await act();
     } catch (error) {
-      failure.value = error instanceof Problem ? error : null;
+      tell(error);
     } finally {
       busy.value = false;
     }
   };
   return (
-    <button type="button" id="again" class="primary" disabled={busy.value} onClick={() => void act()}>
-      <Icon name="again" /> {words.value.work.retry}
+    <button type="button" id={id} disabled={busy.value} onClick={() => void go()}>
+      <Icon name="again" /> {label}
     </button>
   );
 }

@@ -175,13 +175,19 @@ export async function hearExample(): Promise<void> {
   startsWith.value = (await begin({ example: true }, { "Idempotency-Key": "example" })).id; // the same one while it is kept
 }
 
-/** Separates a song that the service still has once more, with the same options. */
+/** Separates a failed song, which the service still has, with the same options. */
 export async function tryAgain(song: Song): Promise<void> {
-  const { destination_url: destination, ...options } = song.options;
+  await once(song, "again", song.options);
+  discardSong(song);
+}
+
+/** Separates all of a song of which a part was separated. */
+export const separateWhole = (song: Song): Promise<unknown> => once(song, "whole", { ...song.options, offset: 0, duration: null });
+
+function once(song: Song, purpose: string, { destination_url: destination, ...options }: Song["options"]): Promise<Separation> {
   const wanted = Object.entries({ ...options, metadata: song.metadata }).filter(([, value]) => value !== null);
   const folder = typeof destination === "string" ? { destination_url: destination } : {}; // signatures are not shown
-  await begin({ separation: song.id, ...Object.fromEntries(wanted), ...folder }, { "Idempotency-Key": `again-${song.id}` });
-  discardSong(song);
+  return begin({ separation: song.id, ...Object.fromEntries(wanted), ...folder }, { "Idempotency-Key": `${purpose}-${song.id}` });
 }
 
 async function begin(body: object, headers = {}): Promise<Separation> {
