@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from spleeter_microservice.audit.log import is_sealed
 from spleeter_microservice.audit.record import BEGINNING, MAXIMUM_LINE, Action, ChainHead, head_of, read
@@ -39,23 +39,26 @@ class Problem:
 
 
 @dataclass
-class Report:
-    """The result of a verification.
+class Verification:
+    """A verification of an audit log, and its result.
 
     Attributes:
+        head: head of the last valid record; before any was read, that of the last one before the log.
+        anchor: a head that was kept elsewhere; the log must contain it.
         records: number of valid records.
-        head: head of the last of them.
         problems: problems found, in the order of the log.
         end_known: whether the log's end was compared with its head or an anchor; if not, later records may
             be missing.
         seal_known: whether the seal of the head was checked.
     """
 
-    records: int = 0
     head: ChainHead = BEGINNING
-    problems: list[Problem] = field(default_factory=list)
-    end_known: bool = False
-    seal_known: bool = False
+    anchor: ChainHead | None = None
+    records: int = field(default=0, init=False)
+    problems: list[Problem] = field(default_factory=list, init=False)
+    end_known: bool = field(default=False, init=False)
+    seal_known: bool = field(default=False, init=False)
+    _place: str = field(default="the log", init=False)
 
     def require_whole(self) -> None:
         """Raise an error if the log has problems.
@@ -70,21 +73,7 @@ class Report:
                 "Leave the log unchanged and compare it with a copy from elsewhere."
             )
 
-
-class Verification:
-    """A verification in progress.
-
-    Args:
-        after: last record before the first one to verify, if that one is known.
-        anchor: a head that was kept elsewhere; the log must contain it.
-    """
-
-    def __init__(self, after: ChainHead = BEGINNING, anchor: ChainHead | None = None) -> None:
-        self._report = Report(head=after)
-        self._anchor = anchor
-        self._place = "the log"
-
-    async def table(self, database: Database, keys: Sequence[bytes] = ()) -> Report:
+    async def table(self, database: Database, keys: Sequence[bytes] = ()) -> Self:
         """Verify the log in a database, its head and, if keys are given, the seal of the head.
 
         Raises:
@@ -93,12 +82,12 @@ class Verification:
         async with database.transaction() as transaction:
             await transaction.do("freeze")  # a record that is added now must not look like a wrong head
             row = await transaction.first("get_audit_head")
-            async for stored in transaction.stream("list_audit", after=self._report.head.sequence):
+            async for stored in transaction.stream("list_audit", after=self.head.sequence):
                 self._check_line(f"row {stored['sequence']}", stored["record"].encode())
         self._check_head(row, keys)
         return self._finish()
 
-    def files(self, paths: Sequence[Path]) -> Report:
+    def files(self, paths: Sequence[Path]) -> Self:
         """Verify one exported file, or several consecutive ones, oldest first.
 
         Raises:
@@ -109,11 +98,11 @@ class Verification:
                 self._check_line(f"{path}, line {number}", line.removesuffix(b"\n"))
         return self._finish()
 
-    def _finish(self) -> Report:
-        if self._anchor is not None and self._anchor.sequence > self._report.head.sequence:
-            self._compare_end(self._anchor, "the anchor")
-        self._report.end_known |= self._anchor == self._report.head
-        return self._report
+    def _finish(self) -> Self:
+        if self.anchor is not None and self.anchor.sequence > self.head.sequence:
+            self._compare_end(self.anchor, "the anchor")
+        self.end_known |= self.anchor == self.head
+        return self
 
     def _check_head(self, row: Row | None, keys: Sequence[bytes]) -> None:
         self._place = "the head"
@@ -121,8 +110,8 @@ class Verification:
             self._found("truncated", "it is missing")
             return
         self._compare_end(ChainHead(row["sequence"], row["hash"]), "the head")
-        self._report.end_known = True
-        self._report.seal_known = bool(keys)
+        self.end_known = True
+        self.seal_known = bool(keys)
         if keys and row["sequence"] and not is_sealed(row, keys):
             self._found("unsealed", "its seal was made with another key, or the log was changed")
 
@@ -133,14 +122,14 @@ class Verification:
             self._found("unreadable", "this is not a record, or it was edited")
             return
         self._check_place(record)
-        self._report.records += 1
-        self._report.head = head_of(record)
+        self.records += 1
+        self.head = head_of(record)
         if record.get("action") == Action.AUDIT_UNSEALED:
             self._found("unsealed", "no key vouches for the records before this one")
         self._check_anchor()
 
     def _check_place(self, record: dict[str, Any]) -> None:
-        sequence, head = record["sequence"], self._report.head
+        sequence, head = record["sequence"], self.head
         if sequence > head.sequence + 1:
             self._found("missing", f"records {head.sequence + 1} to {sequence - 1} are missing before it")
         elif sequence <= head.sequence:
@@ -149,19 +138,19 @@ class Verification:
             self._found("unlinked", f"record {sequence} does not follow the record before it")
 
     def _check_anchor(self) -> None:
-        anchor, head = self._anchor, self._report.head
+        anchor, head = self.anchor, self.head
         if anchor is not None and anchor.sequence == head.sequence and anchor != head:
             self._found("rewritten", f"record {head.sequence} differs from the anchor")
 
     def _compare_end(self, known: ChainHead, whose: str) -> None:
-        head = self._report.head
+        head = self.head
         if known.sequence > head.sequence:
             self._found("truncated", f"record {known.sequence}, named by {whose}, is missing")
         elif known != head:
             self._found("rewritten", f"record {head.sequence} differs from {whose}")
 
     def _found(self, kind: Kind, message: str) -> None:
-        self._report.problems.append(Problem(kind, self._place, message))
+        self.problems.append(Problem(kind, self._place, message))
 
 
 def _lines(path: Path) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from spleeter_microservice.settings import Settings
 
 if TYPE_CHECKING:
     from spleeter_microservice.audit.record import ChainHead
-    from spleeter_microservice.audit.verify import Report, Verification
+    from spleeter_microservice.audit.verify import Verification
     from spleeter_microservice.database.connection import Database
 
 
@@ -57,14 +57,14 @@ def verify_audit(options: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _verify_table(verification: Verification, settings: Settings) -> Report:
+def _verify_table(verification: Verification, settings: Settings) -> Verification:
     from spleeter_microservice.bootstrap.database import with_database
     from spleeter_microservice.bootstrap.shared import audit_keys
 
     return with_database(settings, lambda database: verification.table(database, audit_keys(settings)))
 
 
-def _unknown(report: Report) -> str:
+def _unknown(report: Verification) -> str:
     """Return what could not be verified, as a sentence."""
     if not report.end_known:
         return " Later records may be missing; pass --anchor to check."

@@ -18,7 +18,7 @@ import pytest_asyncio
 
 from spleeter_microservice.audit.log import AuditLog, seal
 from spleeter_microservice.audit.record import Action, AuditEvent, ChainHead, canonical, compose, head_of
-from spleeter_microservice.audit.verify import Report, Verification
+from spleeter_microservice.audit.verify import Verification
 from spleeter_microservice.database.connection import Database
 from spleeter_microservice.errors import AuditBrokenError, AuditUnwritableError, ConfigurationError
 from tests.support.audit import audited, make_unwritable, tamper
@@ -42,7 +42,7 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-def kinds(report: Report) -> list[str]:
+def kinds(report: Verification) -> list[str]:
     return [problem.kind for problem in report.problems]
 
 
@@ -62,7 +62,7 @@ class Audited:
         event = AuditEvent(Action.JOB_CREATED)
         return await asyncio.gather(*(self.log.record(event) for _ in range(records)))
 
-    async def verify(self, *keys: bytes, **known: ChainHead) -> Report:
+    async def verify(self, *keys: bytes, **known: ChainHead) -> Verification:
         """Verify the log; the key of the seal is known."""
         return await Verification(**known).table(self.database, keys or [KEY])
 
@@ -200,7 +200,7 @@ async def test_a_log_put_back_to_an_earlier_state_is_noticed_by_who_wrote_since(
     await audit.write(1)
     assert await audit.kinds() == ["unsealed"]
     assert await audit.kinds(anchor=heads[3]) == ["unsealed", "rewritten"]
-    assert await audit.kinds(after=head_of(audited(audit.url)[2])) == []
+    assert await audit.kinds(head=head_of(audited(audit.url)[2])) == []
 
 
 async def test_keys_of_the_seal_can_be_added_and_replaced(audit: Audited) -> None:
@@ -210,12 +210,12 @@ async def test_keys_of_the_seal_can_be_added_and_replaced(audit: Audited) -> Non
     await AuditLog(audit.database, [OLD_KEY]).record(AuditEvent(Action.JOB_CREATED))
     start = head_of(audited(audit.url)[1])
     assert await audit.kinds(OLD_KEY) == ["unsealed"]  # nobody vouches for the first
-    assert await audit.kinds(OLD_KEY, after=start) == []
+    assert await audit.kinds(OLD_KEY, head=start) == []
     with pytest.raises(AuditUnwritableError, match="SPLEETER_AUDIT_KEY"):
         await unsealed.record(AuditEvent(Action.JOB_CREATED))
     await AuditLog(audit.database, [KEY, OLD_KEY]).record(AuditEvent(Action.JOB_CREATED))
-    assert await audit.kinds(after=start) == []
-    assert await audit.kinds(OLD_KEY, after=start) == ["unsealed"]
+    assert await audit.kinds(head=start) == []
+    assert await audit.kinds(OLD_KEY, head=start) == ["unsealed"]
 
 
 async def test_what_cannot_be_written_fails_and_leaves_the_log_intact(audit: Audited) -> None:
@@ -251,7 +251,7 @@ async def test_old_records_can_be_removed_as_the_documents_say(audit: Audited) -
             connection.execute("DELETE FROM spleeter_audit")
     await audit.write(1)
     assert await audit.kinds() == ["missing"]
-    assert await audit.kinds(after=heads[1]) == []
+    assert await audit.kinds(head=heads[1]) == []
 
 
 async def test_exports_are_verified_without_the_database(audit: Audited, tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ async def test_exports_are_verified_without_the_database(audit: Audited, tmp_pat
     path.write_bytes(b"".join(lines[:2]))
     rest.write_bytes(b"".join(lines[2:]))
     assert Verification().files([path, rest]).head == heads[-1]
-    assert Verification(after=heads[1]).files([rest]).problems == []
+    assert Verification(head=heads[1]).files([rest]).problems == []
     assert kinds(Verification().files([rest])) == ["missing"]
     assert kinds(Verification().files([rest, path])) == ["missing", "moved"]
     path.write_bytes(b"".join(lines)[:-5])
