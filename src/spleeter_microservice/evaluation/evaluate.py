@@ -67,10 +67,11 @@ class SongScores:
     pictures: Mapping[str, tuple[Spectrogram, Spectrogram]] = field(repr=False)
 
 
+@dataclass(frozen=True)
 class Evaluation:
     """An evaluation of songs, one by one, in memory that does not depend on their length or number.
 
-    Args:
+    Attributes:
         estimator: source of the stems to score.
         bsseval: also compute BSSEval version 4, which takes longer than separating.
         pictures: also compute spectrograms.
@@ -78,20 +79,11 @@ class Evaluation:
         levels: gains in dB at which to score everything again.
     """
 
-    def __init__(
-        self,
-        estimator: Estimator,
-        *,
-        bsseval: bool = False,
-        pictures: bool = False,
-        details: bool = False,
-        levels: Sequence[int] = (),
-    ) -> None:
-        self._estimator = estimator
-        self._bsseval = bsseval
-        self._pictures = pictures
-        self._details = details
-        self._levels = levels
+    estimator: Estimator
+    bsseval: bool = False
+    pictures: bool = False
+    details: bool = False
+    levels: Sequence[int] = ()
 
     def score(self, song: Song, progress: Callable[[int], object] = lambda _: None) -> SongScores:
         """Score the stems of a song.
@@ -107,7 +99,7 @@ class Evaluation:
             AudioError: if a file cannot be read.
         """
         start = time.perf_counter()
-        estimator, rate = self._estimator, self._estimator.sample_rate
+        estimator, rate = self.estimator, self.estimator.sample_rate
         targets, unscored = match(estimator.stems(song), song.stems)
         if not targets:
             raise UnknownStemError(
@@ -117,7 +109,7 @@ class Evaluation:
         needed = {name for target in targets for name in target.references} | set(song.parts)
         with ExitStack() as stack:
             tracks = stack.enter_context(Tracks({n: song.stems[n] for n in song.stems if n in needed}, rate))
-            meters = _Meters(targets, rate, self._bsseval, self._pictures, self._details)
+            meters = _Meters(targets, rate, self.bsseval, self.pictures, self.details)
             stack.enter_context(closing(meters))
             blocks = stack.enter_context(closing(estimator.blocks(song, mixture_source(song, rate))))
             balance, samples = SdrMeter(), 0
@@ -129,7 +121,7 @@ class Evaluation:
                 progress(block.mix.shape[1])
             tracks.check_lengths(samples)
             scores = meters.scores()
-            for level in self._levels:
+            for level in self.levels:
                 for name, sdr in self._score_at(level, song, targets).items():
                     details = {**scores[name].details, f"sdr_at_{level}_db": sdr}
                     scores[name] = replace(scores[name], details=details)
@@ -146,11 +138,12 @@ class Evaluation:
     def _score_at(self, level: int, song: Song, targets: Sequence[Target]) -> dict[str, float | None]:
         """Return the SDR of each target if the whole song is changed by a gain in dB."""
         gain = np.float32(10 ** (level / 20))
-        mixture, rate = mixture_source(song, self._estimator.sample_rate), self._estimator.sample_rate
+        rate = self.estimator.sample_rate
+        mixture = mixture_source(song, rate)
         meters = {target.name: SdrMeter() for target in targets}
         with (
             Tracks(song.stems, rate) as tracks,
-            closing(self._estimator.blocks(song, lambda: (block * gain for block in mixture()))) as blocks,
+            closing(self.estimator.blocks(song, lambda: (block * gain for block in mixture()))) as blocks,
         ):
             for block in blocks:
                 references = tracks.take(block.mix.shape[1])

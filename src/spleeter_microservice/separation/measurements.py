@@ -92,16 +92,9 @@ class Meter:
         self._margin = 10 ** (margin / 10)
         self._stems = stems
         self._samples = 0
-        self._energy = np.zeros(stems + mixes)
-        self._with_mix = np.zeros(stems + mixes)
-        self._with_covered = np.zeros(stems + mixes)
-        self._peak = np.zeros(stems + mixes)
+        self._energy, self._with_mix, self._with_covered, self._peak = np.zeros((4, stems + mixes))
         self._beyond = np.zeros(stems + mixes, np.int64)
-        self._mix = 0.0
-        self._covered = 0.0
-        self._residual = 0.0
-        self._expected = 0.0
-        self._missed = 0.0
+        self._mix = self._covered = self._residual = self._expected = self._missed = 0.0
         self._estimates = np.zeros((stems, 2))
 
     def add(

@@ -68,9 +68,8 @@ class SpectrogramCache:
                 for done, future in enumerate(as_completed(futures), start=1):
                     future.result()
                     progress(done, len(futures))
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     def _missing(self, chunks: Sequence[Chunk]) -> dict[Source, list[Chunk]]:
         missing: dict[Source, list[Chunk]] = defaultdict(list)
