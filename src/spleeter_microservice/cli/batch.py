@@ -15,7 +15,7 @@ from spleeter_microservice.cli.official import separate_with_adapter
 from spleeter_microservice.cli.plan import Song, open_song
 from spleeter_microservice.cli.progress import Bars
 from spleeter_microservice.cli.record import Record
-from spleeter_microservice.cli.report import JsonLines, describe_error, succeeded
+from spleeter_microservice.cli.report import describe_error, succeeded
 from spleeter_microservice.cli.song_files import is_companion
 from spleeter_microservice.errors import SpleeterError
 from spleeter_microservice.files import remove_abandoned
@@ -71,7 +71,7 @@ class Batch:
         loaded: the model; None for a dry run.
         skip_existing: whether to skip songs that are done.
         quiet: whether standard output is for something other than text.
-        lines: where to describe each song as soon as it is done.
+        write_line: called with the description of each song as soon as it is done.
         outcomes: the results, by the position of the song.
     """
 
@@ -81,7 +81,7 @@ class Batch:
     loaded: LoadedModel | None
     skip_existing: bool
     quiet: bool
-    lines: JsonLines
+    write_line: Callable[[Mapping[str, Any]], None]
     outcomes: dict[int, Outcome] = field(default_factory=dict)
 
     @property
@@ -113,7 +113,7 @@ class Batch:
                         print(outcome.text)
                     for note in outcome.notes:
                         print(note, file=sys.stderr)
-                self.lines.write(outcome.entry)
+                self.write_line(outcome.entry)
             check()
 
     def _outcomes(self, attempt: Callable[[Song], Outcome]) -> Iterator[tuple[int, Outcome]]:

@@ -6,11 +6,10 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from importlib.metadata import version
-from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,42 +137,31 @@ def write(path: Path, text: str) -> None:
         file.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-class JsonLines:
-    """A file of one line of JSON for each song, written as soon as the song is done.
+@contextmanager
+def json_lines(path: Path | None, *, append: bool) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Yield a function that writes a description as a line of JSON, as soon as a song is done.
 
     Args:
         path: path of the file; None for none.
         append: whether to keep the lines of the file.
 
     Raises:
-        UnwritableOutputError: if the file cannot be opened.
+        DiskFullError: if no space is left.
+        UnwritableOutputError: if the file cannot be opened or written for another reason.
     """
+    if path is None:
+        yield lambda entry: None
+    elif is_standard_output(path):
+        yield lambda entry: print(json.dumps(entry), flush=True)
+    else:
+        check_writable(path)
+        with path.open("ab" if append else "wb", buffering=0) as file:
 
-    def __init__(self, path: Path | None, *, append: bool) -> None:
-        self._path = path
-        self._file: FileIO | None = None
-        if path and not is_standard_output(path):
-            check_writable(path)
-            self._file = path.open("ab" if append else "wb", buffering=0)
+            def write_line(entry: Mapping[str, Any]) -> None:
+                with writing(f"The report {path}"):
+                    file.write(f"{json.dumps(entry)}\n".encode())
 
-    def write(self, entry: Mapping[str, Any]) -> None:
-        """Append a line.
-
-        Raises:
-            DiskFullError: if no space is left.
-            UnwritableOutputError: if the file cannot be written for another reason.
-        """
-        line = json.dumps(entry) + "\n"
-        if self._file:
-            with writing(f"The report {self._path}"):
-                self._file.write(line.encode())
-        elif self._path:
-            print(line, end="", flush=True)
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._file:
-            self._file.close()
+            yield write_line
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from spleeter_microservice.cli.options import ListPresets, add_options, read_opt
 from spleeter_microservice.cli.pipes import STANDARD_INPUT, print_file, spool_standard_input
 from spleeter_microservice.cli.plan import Song, plan_songs
 from spleeter_microservice.cli.record import made_from
-from spleeter_microservice.cli.report import JsonLines, as_json, check_writable, is_standard_output, write
+from spleeter_microservice.cli.report import as_json, check_writable, is_standard_output, json_lines, write
 from spleeter_microservice.cli.song_files import find_songs
 from spleeter_microservice.errors import ConfigurationError, NotAudioError
 from spleeter_microservice.models.catalogue import CATALOGUE
@@ -237,7 +237,7 @@ def _prepare(
         names = (arguments.stdout,)
         arguments.output = _temporary_folder(stack)
     songs = plan_songs(found, names, arguments, options)
-    lines = stack.enter_context(closing(JsonLines(arguments.json_lines, append=arguments.skip_existing)))
+    write_line = stack.enter_context(json_lines(arguments.json_lines, append=arguments.skip_existing))
     if not arguments.dry_run:
         songs = [_readable(song, stack) for song in songs]
         with interruptible() as check:  # a signal while ONNX Runtime is imported would look like a bug
@@ -251,7 +251,7 @@ def _prepare(
         loaded,
         arguments.skip_existing,
         bool(arguments.json or arguments.stdout or is_standard_output(arguments.json_lines)),
-        lines,
+        write_line,
     )
 
 
