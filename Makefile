@@ -125,7 +125,7 @@ LOCK := $(VENV)-lock/bin/uv pip compile --quiet --universal --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
 clean: ## remove the files that the other targets made
-	rm -rf $(VENV) $(VENV)-lock .venv-node page/node_modules $(dir $(PAGE)) dist .fuzz separated_audio
+	rm -rf $(VENV) $(VENV)-lock .venv-node page/node_modules $(dir $(PAGE)) dist pictures .fuzz separated_audio
 
 $(VENV)/installed: requirements.txt requirements-build.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, for instance: make PYTHON=python3.12")'

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +24,8 @@ from tests.support.web_service import Player, WorkerRegistry, served, song
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
-PICTURES = os.environ.get("SPLEETER_PICTURES")
-"""Directory for screenshots."""
+PICTURES = Path(__file__).parents[2] / "pictures"
+"""Directory of the screenshots that a run leaves."""
 WIDTHS = (320, 768, 1440, 2560)
 AXE = Path(__file__).parents[2] / "page" / "node_modules" / "axe-core" / "axe.min.js"
 
@@ -48,6 +47,7 @@ def song_file(tmp_path: Path) -> Path:
 
 async def picture(page: Browser, name: str) -> None:
     """Look at the page in every width, theme and language: nothing sticks out, and axe finds nothing."""
+    PICTURES.mkdir(exist_ok=True)
     for language in ("en", "fr"):
         await page.run(
             "const list = document.getElementById('language'); list.value = arguments[0];"
@@ -58,8 +58,7 @@ async def picture(page: Browser, name: str) -> None:
             for scheme in ("light", "dark"):
                 await page.look(width, scheme)
                 assert await page.run("return document.documentElement.scrollWidth") <= width
-                if PICTURES:
-                    await page.screenshot(Path(PICTURES) / f"{name}-{width}-{scheme}-{language}.png")
+                await page.screenshot(PICTURES / f"{name}-{width}-{scheme}-{language}.png")
         await page.run(AXE.read_text(encoding="utf-8"))
         found = await page.run_async("axe.run({ resultTypes: ['violations'] }).then(arguments[0])")
         assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found["violations"]] == []
@@ -229,7 +228,8 @@ async def test_a_key_that_may_only_read_cannot_bring_songs(
 async def test_anomalies_and_warnings_are_shown_for_what_they_are(
     page: Browser, services: Services, player: Player, song_file: Path
 ) -> None:
-    await send(page, song_file)
+    named = song_file.with_stem("A very long name of a song, " * 5)
+    await send(page, song_file.rename(named))
     claim = await the_claim(services, player)
     await finish(services, player, claim)
     result = (await services.repository.get("ann", claim.job.id)).result
@@ -241,6 +241,7 @@ async def test_anomalies_and_warnings_are_shown_for_what_they_are(
         details={"model_quality": "approximate", "experimental": True},
     )
     await change_result(services, claim, odd)
+    await insert_songs(services, 50)
     await page.run("location.reload()")
     await page.shows(
         ".song .notice",

@@ -23,6 +23,7 @@ _ARGUMENTS = (
     "--no-sandbox",  # tests may run as root
     "--disable-dev-shm-usage",
     "--disable-gpu",
+    "--hide-scrollbars",  # they would take their width from the narrowest screens
     "--autoplay-policy=no-user-gesture-required",
     "--mute-audio",
 )

@@ -6,6 +6,7 @@ import type { JSX } from "preact";
 
 import { getJson } from "../api/client";
 import type { Peaks } from "../api/types";
+import { dark } from "../look/theme";
 import { clock, words } from "../text/language";
 import { clamp } from "./mixer";
 import { draw } from "./peaks";
@@ -26,7 +27,7 @@ function peaksOf(url: string): Promise<Peaks> {
 export function Waveform({ url, silent }: { url: string | null; silent: boolean }): JSX.Element {
   const canvas = useRef<HTMLCanvasElement>(null);
   const shownView = view.value;
-  const length = duration.value;
+  const [length, isDark] = [duration.value, dark.value];
   useEffect(() => {
     const element = canvas.current;
     if (!element || !url) return;
@@ -39,7 +40,7 @@ export function Waveform({ url, silent }: { url: string | null; silent: boolean 
       wanted = false;
       sizes.disconnect();
     };
-  }, [url, shownView, length]);
+  }, [url, shownView, length, isDark]);
   return (
     <div class={silent ? "lane silent" : "lane"}>
       <canvas ref={canvas} aria-hidden="true" />
