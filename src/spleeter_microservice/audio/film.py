@@ -97,10 +97,6 @@ class Film:
     late: float
     format: FilmFormat
 
-    def open(self) -> Pictures:
-        """Open the film; see ``Pictures``."""
-        return Pictures(self.path, self.late)
-
 
 def container_of(path: Path) -> str:
     """Return the name of the container for a film's pictures, which is also the ending of its files.

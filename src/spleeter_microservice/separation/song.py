@@ -16,7 +16,7 @@ import numpy as np
 from spleeter_microservice.arrays import Waveform
 from spleeter_microservice.audio.codecs import FILM_BITRATE
 from spleeter_microservice.audio.decoder import Check
-from spleeter_microservice.audio.film import Film
+from spleeter_microservice.audio.film import Film, Pictures
 from spleeter_microservice.audio.output_format import FilmFormat, OutputFormat
 from spleeter_microservice.audio.reader import AudioReader
 from spleeter_microservice.audio.resampling import Resampler
@@ -279,7 +279,7 @@ class Stems(AbstractContextManager["Stems"]):
             for name, path in paths.items():
                 own = tags.of_output(name) if tags and output_format.tracks == 1 else tags
                 if film := films.get(name):
-                    pictures = self._stack.enter_context(closing(film.open()))
+                    pictures = self._stack.enter_context(closing(Pictures(film.path, film.late)))
                     writer = AudioWriter(path, film.format, sample_rate, frames, None, pictures)
                 else:
                     writer = AudioWriter(path, output_format, sample_rate, frames, own)
