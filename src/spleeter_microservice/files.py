@@ -1,4 +1,4 @@
-"""Files that are replaced atomically."""
+"""Files that are replaced atomically, and disks that are full."""
 
 from __future__ import annotations
 
@@ -11,8 +11,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from spleeter_microservice.errors import DiskFullError
+
 FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 """Numbers of the errors by which a system says that no more can be written."""
+
+
+@contextmanager
+def needing_space(message: str) -> Iterator[None]:
+    """Raise ``DiskFullError`` with a message if the system says that no more can be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise DiskFullError(message) from error
+        raise
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from spleeter_microservice.audio.codecs import CODECS
 from spleeter_microservice.cli.plan import Song
-from spleeter_microservice.errors import DiskFullError, SpleeterError
-from spleeter_microservice.files import FULL
+from spleeter_microservice.errors import SpleeterError
+from spleeter_microservice.files import needing_space
 from spleeter_microservice.storage.bucket_urls import is_bucket_url, split_bucket_url
 
 
@@ -72,17 +72,11 @@ async def _fetch(url: str, path: Path, check: Callable[[], None]) -> None:
     from spleeter_microservice.storage.buckets import BucketObject, open_bucket
 
     place, key = split_bucket_url(url)
-    try:
-        with path.open("xb") as file:
-            async for block in BucketObject(open_bucket(place), key).chunks(sys.maxsize):
-                check()
-                file.write(block)
-    except OSError as error:
-        if error.errno in FULL:
-            raise DiskFullError(
-                f"No space is left for {url} in {path.parent}. Choose another with TMPDIR."
-            ) from error
-        raise
+    no_space = f"No space is left for {url} in {path.parent}. Choose another with TMPDIR."
+    with needing_space(no_space), path.open("xb") as file:
+        async for block in BucketObject(open_bucket(place), key).chunks(sys.maxsize):
+            check()
+            file.write(block)
 
 
 async def _send(files: Mapping[BucketPath, Path], media_type: str, check: Callable[[], None]) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from typing import Self
 
 from spleeter_microservice.arrays import Waveform
 from spleeter_microservice.audio.preview import PreviewWriter
-from spleeter_microservice.errors import DiskFullError
-from spleeter_microservice.files import FULL
+from spleeter_microservice.files import needing_space
 from spleeter_microservice.sandbox.messages import SeparationRequest
 
+_NO_SPACE = "No space is left for previews."
 _AHEAD = 2  # blocks that wait; each has up to twelve seconds of every output
 
 
@@ -32,7 +32,7 @@ class Previews:
     def __init__(self, request: SeparationRequest, sample_rate: int) -> None:
         self.segments = 0
         self._waiting: deque[Future[None]] = deque()
-        with _reporting(), ExitStack() as stack:
+        with needing_space(_NO_SPACE), ExitStack() as stack:
             self._thread = stack.enter_context(ThreadPoolExecutor(1, "preview"))
             self._writers = {
                 name: stack.enter_context(
@@ -53,7 +53,7 @@ class Previews:
             self._waiting.append(self._thread.submit(self._write, waveforms))
 
     def _write(self, waveforms: Mapping[str, Waveform]) -> None:
-        with _reporting():
+        with needing_space(_NO_SPACE):
             for name, writer in self._writers.items():
                 writer.write(waveforms[name])
         self._count()
@@ -65,7 +65,7 @@ class Previews:
         """Encode what is pending and complete all files."""
         while self._waiting:
             self._waiting.popleft().result()
-        with _reporting():
+        with needing_space(_NO_SPACE):
             for writer in self._writers.values():
                 writer.finish()
         self._count()
@@ -76,13 +76,3 @@ class Previews:
     def __exit__(self, *_: object) -> None:
         self._thread.shutdown(cancel_futures=True)
         self._stack.close()
-
-
-@contextmanager
-def _reporting() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in FULL:
-            raise DiskFullError("No space is left for previews.") from error
-        raise

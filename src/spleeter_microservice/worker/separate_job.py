@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from spleeter_microservice import errors
 from spleeter_microservice.access.shares import Bound
-from spleeter_microservice.files import FULL
+from spleeter_microservice.files import needing_space
 from spleeter_microservice.jobs.job import Job, Result, StoredStem
 from spleeter_microservice.jobs.objects import JobObjects
 from spleeter_microservice.jobs.worker_registry import RegisteredModel
@@ -165,12 +165,8 @@ class JobSeparator:
         )
 
     async def _fetch(self, key: str, path: Path) -> None:
-        try:
+        with needing_space(f"No space is left in {path.parent} for a song."):
             await self._storage.get_file(key, path)
-        except OSError as error:
-            if error.errno in FULL:
-                raise errors.DiskFullError(f"No space is left in {path.parent} for a song.") from error
-            raise
 
     def _find(self, job: Job) -> tuple[RegisteredModel, InferenceModel]:
         options = job.options

@@ -10,18 +10,19 @@ import asyncio
 import contextlib
 import hashlib
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
 from filelock import lock_descriptor
 
-from spleeter_microservice.errors import DiskFullError, RequestTooLargeError
-from spleeter_microservice.files import FULL
+from spleeter_microservice.errors import RequestTooLargeError
+from spleeter_microservice.files import needing_space
 
 _SUFFIX = ".upload"
 _BLOCK_BYTES = 1 << 20
+_NO_SPACE = "No space is left for uploads. Free some on the disk of spool."
 
 
 class SpooledFile:
@@ -71,21 +72,10 @@ class SpooledFile:
 
     def _write(self, block: bytearray) -> None:
         self._digest.update(block)
-        with _space_left(), memoryview(block) as rest:
+        with needing_space(_NO_SPACE), memoryview(block) as rest:
             written = 0
             while written < len(rest):
                 written += os.write(self._descriptor, rest[written:])
-
-
-@contextlib.contextmanager
-def _space_left() -> Iterator[None]:
-    """Raise ``DiskFullError`` for the errors of a full disk."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in FULL:
-            raise DiskFullError("No space is left for uploads. Free some on the disk of spool.") from error
-        raise
 
 
 @asynccontextmanager
@@ -102,7 +92,7 @@ async def spooled(folder: Path, max_bytes: int) -> AsyncIterator[SpooledFile]:
 def _create(folder: Path) -> tuple[Path, int]:
     while True:
         path = folder / f"{uuid4().hex}{_SUFFIX}"
-        with _space_left():
+        with needing_space(_NO_SPACE):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         lock_descriptor(descriptor)
         if os.fstat(descriptor).st_nlink:
