@@ -634,7 +634,7 @@ asyncio.run(main(sys.argv[1], Path(sys.argv[2])))
 """
 
 
-@pytest.mark.parametrize(("kind", "megabytes"), [("folder", 300), ("s3", 100)])
+@pytest.mark.parametrize(("kind", "megabytes"), [("folder", 150), ("s3", 100)])
 async def test_memory_does_not_grow_with_the_object(
     kind: str, megabytes: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
