@@ -14,18 +14,9 @@ from spleeter_microservice.access.keys import ApiKeys, parse_configured
 from spleeter_microservice.access.rate_limit import Rate, RateLimiter
 from spleeter_microservice.access.shares import Shares
 from spleeter_microservice.antivirus.scan import Scanner, ScannerPlugin, import_function
+from spleeter_microservice.bootstrap import shared
 from spleeter_microservice.bootstrap.database import migrate_when_available
 from spleeter_microservice.bootstrap.disk_space import disk_space
-from spleeter_microservice.bootstrap.shared import (
-    PROGRAM_VERSION,
-    development_key,
-    make_folder,
-    needs_development_key,
-    open_audit_log,
-    open_object_store,
-    signed_urls,
-    url_policy,
-)
 from spleeter_microservice.bootstrap.shares import bounds_of
 from spleeter_microservice.bootstrap.tokens import token_verifier
 from spleeter_microservice.database.connection import Database
@@ -74,8 +65,8 @@ async def open_services(settings: Settings, fail: Callable[[Exception], None]) -
         )
         await stack.enter_async_context(_migrating(settings, url, fail))
         config = api_config(settings)
-        make_folder(config.spool)
-        objects = JobObjects(database, open_object_store(settings))
+        shared.make_folder(config.spool)
+        objects = JobObjects(database, shared.open_object_store(settings))
         yield Services(
             config=config,
             database=database,
@@ -89,16 +80,16 @@ async def open_services(settings: Settings, fail: Callable[[Exception], None]) -
             requests=RateLimiter(database, Rate(settings.requests_per_minute), "requests"),
             attempts=RateLimiter(database, Rate(settings.failed_attempts_per_minute), "attempts"),
             scanner=open_scanner(settings),
-            audit=open_audit_log(settings, database),
+            audit=shared.open_audit_log(settings, database),
             prober=await stack.enter_async_context(Prober(config.spool)),
             workers=WorkerRegistry(database),
-            outgoing=Outgoing(url_policy(settings)) if settings.source_urls else None,
-            url_policy=url_policy(settings),
+            outgoing=Outgoing(shared.url_policy(settings)) if settings.source_urls else None,
+            url_policy=shared.url_policy(settings),
             buckets=Buckets(settings.buckets),
-            signed_urls=signed_urls(settings),
+            signed_urls=shared.signed_urls(settings),
             shares=Shares(bounds_of(settings, objects.storage.folder)),
             space=disk_space(settings, objects=objects.storage.folder, postgres=embedded),
-            version=PROGRAM_VERSION,
+            version=shared.PROGRAM_VERSION,
         )
 
 
@@ -169,8 +160,8 @@ async def _migrating(settings: Settings, url: str, fail: Callable[[Exception], N
 
 def _keys(settings: Settings, database: Database) -> ApiKeys:
     configured = settings.api_key
-    if needs_development_key(settings):
-        configured = parse_configured(development_key(settings))
+    if shared.needs_development_key(settings):
+        configured = parse_configured(shared.development_key(settings))
     keys = ApiKeys(KeyTable(database), configured)
     for warning in keys.warnings:
         logger.warning("the configuration is unsafe: %s", warning)

@@ -16,15 +16,7 @@ from spleeter_microservice.jobs.job import Job
 from spleeter_microservice.storage.store import SignedMethod
 from spleeter_microservice.web.audit import record
 from spleeter_microservice.web.auth import CanRead
-from spleeter_microservice.web.downloads.results import (
-    PLAIN_BYTES,
-    archive_response,
-    peaks_response,
-    preview_response,
-    result_of,
-    stem_of,
-    stem_response,
-)
+from spleeter_microservice.web.downloads import results
 from spleeter_microservice.web.downloads.signed_addresses import signed_addresses
 from spleeter_microservice.web.openapi.responses import Answers, keyed_responses
 from spleeter_microservice.web.services import Services, ServicesDep
@@ -37,7 +29,7 @@ _CACHED = {"ETag": _TEXT, "Cache-Control": _TEXT, "Accept-Ranges": _TEXT}
 _FILE = _CACHED | {"Content-Disposition": _TEXT, "Content-Length": {"schema": {"type": "integer"}}}
 _PART = _FILE | {"Content-Range": _TEXT}
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
-_ANY_FILE = {PLAIN_BYTES: _BYTES}
+_ANY_FILE = {results.PLAIN_BYTES: _BYTES}
 SOUND = {codec.media_type: _BYTES for codec in (*CODECS.values(), *FILMS.values())} | _ANY_FILE
 """Media types that a stem can have, as the OpenAPI document describes them."""
 ZIP = {"application/zip": _BYTES} | _ANY_FILE
@@ -147,12 +139,12 @@ async def get_stem(
     """Download a stem, or a part of it with `Range`; with `redirect`, from an address that needs no key."""
     if redirect and (address := await _signed(request, services, job, stem)):
         return Response(status_code=307, headers={"Location": address})
-    return await stem_response(services.storage, request, job, stem)
+    return await results.stem_response(services.storage, request, job, stem)
 
 
 async def _signed(request: Request, services: Services, job: Job, name: str) -> str | None:
     """Return a signed address of a stem; None if nothing is signed here."""
-    stem = stem_of(result_of(job), name)
+    stem = results.stem_of(results.result_of(job), name)
     method: SignedMethod = "HEAD" if request.method == "HEAD" else "GET"
     address = (await signed_addresses(services, job, [stem], method)).get(name)
     if address and "://" in address and method == "GET":  # another host sends it, and records nothing here
@@ -177,7 +169,7 @@ async def _signed(request: Request, services: Services, job: Job, name: str) -> 
 )
 async def get_archive(request: Request, services: ServicesDep, job: Found) -> Response:
     """Download all stems as one uncompressed ZIP archive."""
-    return await archive_response(services.storage, request, job)
+    return await results.archive_response(services.storage, request, job)
 
 
 @router.get(
@@ -192,7 +184,7 @@ async def get_peaks(request: Request, services: ServicesDep, job: Found, stem: S
 
     The format is the JSON of `audiowaveform`.
     """
-    return await peaks_response(services.storage, request, job, stem)
+    return await results.peaks_response(services.storage, request, job, stem)
 
 
 @router.get(
@@ -204,7 +196,7 @@ async def get_peaks(request: Request, services: ServicesDep, job: Found, stem: S
 )
 async def get_preview(request: Request, services: ServicesDep, job: Found, stem: StemName) -> Response:
     """Play a small Opus file of a stem, once the separation has succeeded."""
-    return await preview_response(services.storage, request, job, stem)
+    return await results.preview_response(services.storage, request, job, stem)
 
 
 @router.get(
@@ -222,4 +214,4 @@ async def get_preview_segment(
     Each segment is an Opus file of its own, which decodes to exactly its length. The decoded segments joined
     together are the decoded whole.
     """
-    return await preview_response(services.storage, request, job, stem, segment)
+    return await results.preview_response(services.storage, request, job, stem, segment)
