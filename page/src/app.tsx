@@ -29,15 +29,18 @@ export function App(): JSX.Element {
   useEffect(() => {
     const key = (event: KeyboardEvent): void => {
       const song = shown.value;
-      if (press(event, song?.preview ?? null, showHelp)) event.preventDefault();
+      const undoes = deleted.value && event.key === "z" && (event.ctrlKey || event.metaKey) && !(event.target as Element).matches("input");
+      if (undoes) undo();
+      if (undoes || press(event, song?.preview ?? null, showHelp)) event.preventDefault();
     };
     addEventListener("keydown", key);
     return () => removeEventListener("keydown", key);
   }, []);
   useEffect(() => {
-    const share = shown.value?.state === "running" ? shown.value.progress : uploads.value.find(({ state }) => state === "sending")?.share;
+    const worked = [shown.value, ...songs.value].find((one) => one?.state === "running");
+    const share = worked ? worked.progress : uploads.value.find(({ state }) => state === "sending")?.share;
     document.title = share === undefined ? words.value.title : `${percent(share)} · ${words.value.title}`;
-  }, [shown.value, uploads.value, language.value]);
+  }, [shown.value, songs.value, uploads.value, language.value]);
   const song = shown.value;
   const warnings = health.value?.warnings ?? [];
   return (
@@ -64,7 +67,7 @@ export function App(): JSX.Element {
       )}
       {deleted.value && (
         <p class="toast" role="status" title={words.value.songs.undoNote}>
-          {deleted.value.until ? words.value.songs.deletedAll : words.value.songs.deleted} <button type="button" onClick={undo}>{words.value.songs.undo}</button>
+          {deleted.value.until ? words.value.songs.deletedAll : words.value.songs.deleted} <button type="button" aria-keyshortcuts="Control+Z" onClick={undo}>{words.value.songs.undo}</button>
         </p>
       )}
       <Help />

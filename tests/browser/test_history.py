@@ -18,7 +18,7 @@ from spleeter_microservice.errors import RateLimitError
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
 from tests.browser.test_page import choose, insert_songs
-from tests.support.chromium import Browser
+from tests.support.chromium import CONTROL, ENTER, TAB, Browser
 from tests.support.cutting_proxy import CuttingProxy
 from tests.support.web_service import ALL, WorkerRegistry, build_services, served
 
@@ -98,3 +98,25 @@ async def test_the_page_says_why_a_key_is_not_accepted_and_goes_on_with_the_next
     await choose(page, "#order", "-name")
     await page.shows("#problem", "This key has expired. Ask the person who runs this service for a new one")
     assert await page.run("return sessionStorage.getItem('stems-key')") is None
+
+
+async def test_a_song_is_opened_deleted_and_brought_back_by_keyboard_alone(
+    page: Browser, services: Services
+) -> None:
+    await insert_songs(services, 6)
+    await page.run("location.reload()")
+    await page.shows(".scroll .row", "Song 6.wav")
+    for _ in range(40):
+        await page.press(TAB)
+        if await page.run("return document.activeElement.matches('[aria-posinset=\"1\"] .pick')"):
+            break
+    await page.press(ENTER)
+    await page.shows("#work-title", "Song 6.wav")
+    await page.press(TAB)
+    await page.press(ENTER)
+    await page.shows(".toast", "Deleted.")
+    await page.shows(".songs header", "5 songs")
+    await page.until("document.activeElement.ariaLabel === 'Delete Song 5.wav'")
+    await page.press(CONTROL, "z")
+    await page.shows(".songs header", "6 songs")
+    assert not await page.run("return document.querySelector('.toast')")

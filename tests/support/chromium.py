@@ -27,7 +27,7 @@ _ARGUMENTS = (
     "--autoplay-policy=no-user-gesture-required",
     "--mute-audio",
 )
-TAB, ENTER, SHIFT, ESCAPE, RIGHT = "\ue004", "\ue007", "\ue008", "\ue00c", "\ue014"
+TAB, ENTER, SHIFT, CONTROL, ESCAPE, RIGHT = "\ue004", "\ue007", "\ue008", "\ue009", "\ue00c", "\ue014"
 PATIENCE = 30.0  # seconds, on a busy machine
 
 

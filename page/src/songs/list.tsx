@@ -94,11 +94,10 @@ function Find(): JSX.Element {
   );
 }
 
-/** Returns how many stems a song has, what was noticed about it, and when it came. */
+/** Returns how many stems a song has, and when it came. */
 const facts = (song: Song): string[] => [
   song.stems.length > 0 ? words.value.bring.stems(song.stems.length) : "",
   song.model_quality === "approximate" ? words.value.songs.approximate : "",
-  song.warnings.length > 0 ? words.value.songs.noticed(song.warnings.length) : "",
   ago(song.created_at, clock.value),
 ];
 
@@ -112,9 +111,13 @@ function SongRow({ place, count }: { place: number; count: number }): JSX.Elemen
     <li style={style} {...position} class={selected.value === song.id ? "row selected" : "row"} data-state={song.state}>
       <button type="button" class="pick" aria-current={selected.value === song.id} onClick={() => (selected.value = song.id)}>
         <strong title={song.input.name}>{song.input.name}</strong>
-        <span class="status" title={when(song.created_at, clock.value)}>
-          <span>{isOpen(song) || song.state === "failed" ? text : joined(text, ...facts(song))}</span>
-          {song.expires_at && <span class="rest">{says.songs.rest(duration((Date.parse(song.expires_at) - clock.value) / 1000, "short"))}</span>}
+        <span class="status" title={joined(when(song.created_at, clock.value), song.model ?? "")}>
+          <span>
+            {text}
+            {song.warnings.length > 0 && <span class="noted"> · {says.songs.noticed(song.warnings.length)}</span>}
+            {!isOpen(song) && song.state !== "failed" && ` · ${joined(...facts(song))}`}
+          </span>
+          {song.expires_at && song.state !== "failed" && <span class="rest">{says.songs.rest(duration((Date.parse(song.expires_at) - clock.value) / 1000, "short"))}</span>}
         </span>
         {isOpen(song) && <Bar sent={1} done={song.progress} label={text} />}
       </button>

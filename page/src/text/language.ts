@@ -70,7 +70,8 @@ export function duration(seconds: number, display: "long" | "short" = "long"): s
   const spoken = (value: number, unit: string): string =>
     new Intl.NumberFormat(language.value, { style: "unit", unit, unitDisplay: display }).format(value);
   if (seconds < 90) return spoken(Math.max(1, Math.round(seconds)), "second");
-  return seconds < 5400 ? spoken(Math.round(seconds / 60), "minute") : spoken(Math.round(seconds / 3600), "hour");
+  if (seconds < 5400) return spoken(Math.round(seconds / 60), "minute");
+  return seconds < 172_800 ? spoken(Math.round(seconds / 3600), "hour") : spoken(Math.round(seconds / 86_400), "day");
 }
 
 /** Returns how long ago a time was. */
