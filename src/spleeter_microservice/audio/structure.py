@@ -30,6 +30,7 @@ from uuid import UUID
 
 from spleeter_microservice.audio import chunks, ogg
 from spleeter_microservice.audio.chunk_families import FAMILIES
+from spleeter_microservice.audio.mp4 import boxes
 from spleeter_microservice.audio.parts import (
     MAX_CHUNKS,
     Part,
@@ -85,8 +86,6 @@ _SEARCH = 4 << 20  # bytes
 _MPEG1_KILOBITS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _MPEG2_KILOBITS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 
-Section = tuple[bytes, int, int]
-
 
 def examine(file: SeekableFile) -> Structure:
     """Return the findings about a file, none if its format is unknown, and rewind the file."""
@@ -114,46 +113,33 @@ def _unread(file: SeekableFile, start: int, size: int) -> int:
     return 0 if size - start < _FEWEST_UNREAD or is_empty else size - start
 
 
-def _boxes(file: SeekableFile, position: int, end: int) -> Iterator[Section]:
-    """Yield each box of an MP4 file: its name, and its content's first and last position."""
-    while position + 8 <= end:
-        header = read_at(file, position, 16)
-        length, start = int.from_bytes(header[:4], "big"), 8
-        if length == 1:
-            length, start = int.from_bytes(header[8:16], "big"), 16
-        elif length == 0:
-            length = end - position
-        yield header[4:8], position + start, position + length
-        position += max(length, start)
-
-
 def _examine_mp4(file: SeekableFile, start: int, size: int) -> Structure:
-    boxes = []
-    for box in islice(_boxes(file, start, size), MAX_CHUNKS):
+    found = []
+    for box in islice(boxes(file, start, size), MAX_CHUNKS):
         if box[0] not in _MP4_TOP_LEVEL and box[2] > size:  # something that was appended
             break
-        boxes.append(box)
-    names = {name for name, _, _ in boxes}
-    indexes = (_descend(file, at, end, depth=len(_MP4_PARENTS)) for name, at, end in boxes if name == b"moov")
+        found.append(box)
+    names = {name for name, _, _ in found}
+    indexes = (_descend(file, at, end, depth=len(_MP4_PARENTS)) for name, at, end in found if name == b"moov")
     entries = islice(chain.from_iterable(indexes), MAX_CHUNKS)
     # Files that were joined begin with "ftyp"; another box may be before it.
     edges, has_sound = [start], False
-    for name, at, _ in boxes:
+    for name, at, _ in found:
         edges += [at - 8] if name == b"ftyp" and has_sound else []
         has_sound = name in _MP4_SOUND or (has_sound and name != b"ftyp")
-    samples = max((end - at for name, at, end in boxes if name == b"mdat"), default=0)
+    samples = max((end - at for name, at, end in found if name == b"mdat"), default=0)
     return Structure(
-        cut_off=b"moov" not in names or any(end > size for name, _, end in boxes if name in _MP4_SOUND),
+        cut_off=b"moov" not in names or any(end > size for name, _, end in found if name in _MP4_SOUND),
         encrypted=any(name in _MP4_ENCRYPTED for name in entries),
         parts=tuple(starmap(Part, pairwise([*edges, size]))),
         # A tiny size of the samples is wrong; they are what follows.
-        unread=max(0, size - boxes[-1][2]) if samples >= _FEWEST_UNREAD else 0,
+        unread=max(0, size - found[-1][2]) if samples >= _FEWEST_UNREAD else 0,
     )
 
 
 def _descend(file: SeekableFile, start: int, end: int, depth: int) -> Iterator[bytes]:
     """Yield the names of the boxes in an index, down to the sample formats."""
-    for name, content, stop in _boxes(file, start, end):
+    for name, content, stop in boxes(file, start, end):
         yield name
         if name in _MP4_PARENTS and depth:
             yield from _descend(file, content, min(stop, end), depth - 1)

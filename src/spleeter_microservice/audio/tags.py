@@ -12,7 +12,8 @@ from itertools import islice
 from av.container import InputContainer
 from av.stream import Disposition
 
-from spleeter_microservice.audio.mp4 import ReadableFile, find_boxes
+from spleeter_microservice.audio.mp4 import find_boxes
+from spleeter_microservice.audio.parts import SeekableFile
 
 LARGEST_COVER = 2 << 20
 """Bytes; larger covers are left out."""
@@ -92,7 +93,7 @@ class Tags:
         return replace(self, texts={**self.texts, "title": f"{title} ({name})"}) if title else self
 
 
-def read_tags(container: InputContainer, file: ReadableFile) -> Tags | None:
+def read_tags(container: InputContainer, file: SeekableFile) -> Tags | None:
     """Return the tags of a file, or None if it has none that stems may have.
 
     Args:
@@ -113,13 +114,13 @@ def read_tags(container: InputContainer, file: ReadableFile) -> Tags | None:
     return Tags(texts, cover, no_cover) if texts or cover or no_cover else None
 
 
-def _tempo_of_mp4(file: ReadableFile) -> str:
+def _tempo_of_mp4(file: SeekableFile) -> str:
     """Return the tempo, which FFmpeg writes but does not read, or an empty text."""
     path = (*TEXTS_OF_MP4, b"tmpo", b"data")
     boxes = find_boxes(file, path)
     if len(boxes) < len(path):
         return ""
-    file.seek(boxes[-1][0] + 16)  # after its head, its type and its language
+    file.seek(boxes[-1][0] + 8)  # after its type and its language
     return str(int.from_bytes(file.read(2), "big") or "")
 
 
