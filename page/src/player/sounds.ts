@@ -1,7 +1,8 @@
 /** What the engine plays: the previews or, on request, the full stems. */
 
-import { call } from "../api/client";
+import { call, Problem } from "../api/client";
 import type { Preview, StemFile } from "../api/types";
+import { tell } from "../songs/songs";
 import { Segments, type Load } from "./segments";
 import { StemReader } from "./stem-file";
 
@@ -16,7 +17,12 @@ export interface Sounds {
 
 function sounds(tracks: readonly string[], seconds: number, rate: number, load: Load): Sounds {
   const bytes = tracks.length * seconds * rate * 2 * Float32Array.BYTES_PER_ELEMENT;
-  return { segments: new Segments(tracks, load, Math.max(NEEDED, Math.floor(MOST_BYTES / bytes))), rate };
+  const told: Load = (track, segment, stop) =>
+    load(track, segment, stop).catch((error: unknown) => {
+      if (error instanceof Problem && !error.passing) tell(error); // what passes is tried again
+      throw error;
+    });
+  return { segments: new Segments(tracks, told, Math.max(NEEDED, Math.floor(MOST_BYTES / bytes))), rate };
 }
 
 /** Returns sounds that are fetched by a function as files that the browser can decode. */
