@@ -115,6 +115,7 @@ def separate_song(
                 samples += block.mix.shape[1]
                 if progress:
                     progress(samples, round(song.expected_samples) or None)
+                del block, waveforms, mixes  # before the next ones are made
         measurements = meter.result()
         found = zip((*separator.stems, *recipes), (*measurements.stems, *meter.mixes()), strict=True)
         measured = {name: values for name, values in found if name in paths}

@@ -31,6 +31,7 @@ from spleeter_microservice.separation.spleeter.wiener import Covariances, Wiener
 from spleeter_microservice.separation.stage_timer import StageTimer
 
 T = TypeVar("T")
+Estimated = tuple[Segment, list[Array]]
 MaskedSpectrum = tuple[Spectrum, Array | None]
 
 _REFLECTED = 16
@@ -144,7 +145,6 @@ class _Song(AbstractContextManager["_Song"]):
 
     def blocks(self, source: BlockSource, surroundings: Surroundings) -> Iterator[StemBlock]:
         """Return the blocks of the song with their stems."""
-        filtered = self._filtered(lambda: self._heard(source(), surroundings))
         offset = self._listening.offset
         leaves_out = self._extension == "zeros"
         syntheses = [Synthesis(self._architecture) for _ in range(len(self._architecture.stems) + leaves_out)]
@@ -152,7 +152,10 @@ class _Song(AbstractContextManager["_Song"]):
         if self._best:
             unheard += max(len(surroundings[0]), self._margin)
         done = 0
-        for segment, estimates, wiener in filtered:
+
+        def separated(found: tuple[Segment, list[Array], WienerFilter | None]) -> StemBlock:
+            nonlocal unheard, done
+            segment, estimates, wiener = found
             with self._stages.measure("masks"):
                 expected = masks.expected_energies(
                     estimates, segment.magnitude[0], 8 / 3 if self._soft else 2
@@ -169,8 +172,11 @@ class _Song(AbstractContextManager["_Song"]):
             if offset is not None:
                 mix, covered = mix + offset[:, np.newaxis], covered + offset[:, np.newaxis]
                 stems[-1] = stems[-1] + offset[:, np.newaxis]
-            if mix.shape[1]:
-                yield StemBlock(mix, stems, covered, expected)
+            return StemBlock(mix, stems, covered, expected)
+
+        # Unlike loops, these keep nothing of a block while the next one is made.
+        blocks = map(separated, self._filtered(lambda: self._heard(source(), surroundings)))
+        yield from filter(lambda block: block.mix.shape[1], blocks)
 
     @property
     def _margin(self) -> int:
@@ -195,8 +201,11 @@ class _Song(AbstractContextManager["_Song"]):
         if self._mwf:
             every = (self._covariances(*estimated) for estimated in self._estimates(source))
             wiener = functools.reduce(operator.add, every).filter(self._listening.gain)
-        for segment, estimates in self._estimates(source):
-            yield segment, estimates, wiener
+
+        def filtered(estimated: Estimated) -> tuple[Segment, list[Array], WienerFilter | None]:
+            return *estimated, wiener
+
+        yield from map(filtered, self._estimates(source))
 
     def _filtered_locally(self, source: BlockSource) -> Iterator[tuple[Segment, list[Array], WienerFilter]]:
         """Filter each segment by the covariances of itself and its neighbours, which need no first pass."""
@@ -225,20 +234,23 @@ class _Song(AbstractContextManager["_Song"]):
         stems = wiener.apply(mix, estimates) if wiener else []
         if wiener and self._extension == "zeros":
             return [(stem, None) for stem in stems]
-        factors = [masks.extend(m, bins, self._extension) for m in masks.ratio_masks(estimates)]
+        factors = (masks.extend(m, bins, self._extension) for m in masks.ratio_masks(estimates))
         if wiener:
             return [(stem, None) for stem in _completed(mix, stems, factors)]
         return [(mix, factor) for factor in factors]
 
-    def _estimates(self, source: BlockSource) -> Iterator[tuple[Segment, list[Array]]]:
-        for segment, outputs in self._outputs(source):
-            with self._stages.measure("masks"):
-                estimates = masks.stem_magnitudes(
-                    self._architecture, [output[0] for output in outputs], segment.magnitude[0]
-                )
-                if self._soft:
-                    masks.soften(estimates)
-            yield segment, estimates
+    def _estimates(self, source: BlockSource) -> Iterator[Estimated]:
+        return map(self._estimated, self._outputs(source))
+
+    def _estimated(self, heard: tuple[Segment, list[Array]]) -> Estimated:
+        segment, outputs = heard
+        with self._stages.measure("masks"):
+            estimates = masks.stem_magnitudes(
+                self._architecture, [output[0] for output in outputs], segment.magnitude[0]
+            )
+            if self._soft:
+                masks.soften(estimates)
+        return segment, estimates
 
     def _outputs(self, source: BlockSource) -> Iterator[tuple[Segment, list[Array]]]:
         """Run the networks on each segment, computing the next ones while this one is used."""
@@ -293,16 +305,21 @@ def ahead(items: Iterator[T]) -> Generator[T, None, None]:
             yield item
 
 
-def _completed(mix: Spectrum, stems: Sequence[Spectrum], factors: Sequence[Array]) -> list[Spectrum]:
-    """Add to each stem its mask's part of what a filter over the lower bins has left of the mix."""
-    rest = mix.copy()
+def _completed(mix: Spectrum, stems: Sequence[Spectrum], factors: Iterable[Array]) -> list[Spectrum]:
+    """Add to each stem its mask's part of what a filter over the lower bins has left of the mix.
+
+    The mix is overwritten.
+    """
     bins = stems[0].shape[2]
     for stem in stems:
-        rest[..., :bins] -= stem
-    whole = [rest * factor[:, : mix.shape[1]] for factor in factors]
-    for stem, completed in zip(stems, whole, strict=True):
-        completed[..., :bins] += stem
-    return whole
+        mix[..., :bins] -= stem
+
+    def completed(stem: Spectrum, factor: Array, out: Spectrum | None) -> Spectrum:
+        whole = np.multiply(mix, factor[:, : mix.shape[1]], out=out)
+        whole[..., :bins] += stem
+        return whole
+
+    return [*map(completed, stems, factors, [*[None] * (len(stems) - 1), mix])]
 
 
 def _finished(waiting: deque[tuple[Segment, list[Future[Array]]]]) -> tuple[Segment, list[Array]]:

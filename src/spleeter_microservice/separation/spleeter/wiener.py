@@ -9,7 +9,7 @@ one applies them (``WienerFilter``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from spleeter_microservice.arrays import Array, Spectrum
 _EPSILON = float(np.finfo(np.float32).eps)
 # Norbert scales the mix to at most this magnitude, so that its epsilons have the intended effect.
 _MAX_MAGNITUDE = 10.0
+_CHUNK = 64  # frames filtered at a time
 
 
 @dataclass(frozen=True)
@@ -84,16 +85,23 @@ class WienerFilter:
         Returns:
             Each stem's spectrum, shape (2, frames, bins).
         """
-        mix = spectrum[..., : self._covariances.shape[1]] * self._scale
+        frames, bins = spectrum.shape[1], self._covariances.shape[1]
+        stems = [np.empty((2, frames, bins), np.complex64) for _ in estimates]
+        for start in range(0, frames, _CHUNK):
+            chunk = slice(start, min(start + _CHUNK, frames))
+            parts = self._filtered(spectrum[:, chunk, :bins], [estimate[:, chunk] for estimate in estimates])
+            for stem, part in zip(stems, parts, strict=True):
+                stem[:, chunk] = part
+        return stems
+
+    def _filtered(self, spectrum: Spectrum, estimates: Sequence[Array]) -> Iterator[Spectrum]:
+        mix = spectrum * self._scale
         powers = [
             (np.square(np.abs(y)).sum(axis=0) * np.float32(0.5)) for y in first_estimates(mix, estimates)
         ]
         whitened = self._whiten(mix, powers)
-        stems = []
         for power, covariance in zip(powers, self._covariances, strict=True):
-            filtered = np.einsum("kab,bfk->afk", covariance, whitened, optimize=True)
-            stems.append((filtered * (power / self._scale)).astype(np.complex64))
-        return stems
+            yield np.einsum("kab,bfk->afk", covariance, whitened, optimize=True) * (power / self._scale)
 
     def _whiten(self, mix: Spectrum, powers: Sequence[Array]) -> Spectrum:
         """Multiply by the inverse of the mix's modelled covariance, a 2 × 2 matrix per bin."""
@@ -113,16 +121,16 @@ class WienerFilter:
         )
 
 
-def first_estimates(mix: Spectrum, estimates: Sequence[Array]) -> list[Spectrum]:
+def first_estimates(mix: Spectrum, estimates: Sequence[Array]) -> Iterator[Spectrum]:
     """Mask the mix in proportion to the stems' magnitudes (not their energies).
 
     Args:
         mix: spectrum of shape (2, frames, bins).
         estimates: each stem's magnitudes, shape (2, at least as many frames, bins).
 
-    Returns:
+    Yields:
         Each stem's spectrum, shape (2, frames, bins).
     """
     magnitudes = [estimate[:, : mix.shape[1]] for estimate in estimates]
     total = np.add.reduce(magnitudes) + np.float32(_EPSILON)
-    return [mix * (magnitude / total) for magnitude in magnitudes]
+    return (mix * (magnitude / total) for magnitude in magnitudes)
