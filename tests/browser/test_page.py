@@ -312,7 +312,7 @@ async def test_a_refused_song_says_what_to_do_and_is_tried_again(
     await send(page, song_file)
     await player.fail(await the_claim(services, player), Failure("truncated-audio", "It ends too early."))
     await page.shows(".row .status", "It ends too early.")
-    await page.shows(".work", "No stems were made. Try again, or bring another copy of the song.")
+    await page.shows(".work", "No stems were made. The service still has the song: try again")
     await page.click("#again")
     await page.shows(".row .status", "Waiting: yours is next")
     await eventually(lambda: one_job(services), within=PATIENCE)

@@ -302,6 +302,7 @@ async def test_a_saved_mix_equals_the_service_s(
 
 
 async def test_the_example_plays_by_itself(page: Browser) -> None:
+    await page.shows("#example", "Hear an example")
     await page.click("#example")
     await page.until("stems.engine.value?.playing && stems.engine.value.level() > 0.001")
     await page.shows("#song-title", "example.mp3")

@@ -115,7 +115,7 @@ export const en = {
     leaveSending: "You can close this page; sending goes on when you come back.",
     notify: "Tell me when it is done",
     done: (name: string) => `${name} is ready`,
-    again: "No stems were made. Try again, or bring another copy of the song.",
+    again: "No stems were made. The service still has the song: try again, or bring another copy of it.",
     details: "Details",
     copy: "Copy",
     copied: "Copied",

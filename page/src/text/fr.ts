@@ -144,7 +144,7 @@ export const fr: Words = {
     leaveSending: "Vous pouvez fermer cette page ; l’envoi reprendra à votre retour.",
     notify: "Me prévenir à la fin",
     done: (name) => `${name} est prêt`,
-    again: "Aucune piste n’a été faite. Réessayez, ou apportez une autre copie du morceau.",
+    again: "Aucune piste n’a été faite. Le service a toujours le morceau : réessayez, ou apportez-en une autre copie.",
     details: "Détails",
     copy: "Copier",
     copied: "Copié",
