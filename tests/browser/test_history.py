@@ -120,3 +120,14 @@ async def test_a_song_is_opened_deleted_and_brought_back_by_keyboard_alone(
     await page.press(CONTROL, "z")
     await page.shows(".songs header", "6 songs")
     assert not await page.run("return document.querySelector('.toast')")
+
+
+async def test_a_song_leaves_the_list_when_its_time_is_over(page: Browser, services: Services) -> None:
+    await insert_songs(services, 3)
+    async with services.database.transaction() as transaction:
+        await transaction.connection.execute(
+            "UPDATE spleeter_jobs SET expires_at = now() + '3s' WHERE input_name = 'Song 2.wav'"
+        )
+    await page.run("location.reload()")
+    await page.shows(".songs header", "2 songs")
+    assert "Song 2.wav" not in await page.text(".scroll")

@@ -164,6 +164,14 @@ setInterval(() => {
   if (songs.value.some((song) => isOpen(song) && !watched.has(song.id))) void lookAtOthers().catch(() => undefined); // the next look may succeed
 }, QUEUE);
 
+/** Takes out the songs whose time is over. */
+function expire(): void {
+  const over = songs.value.filter(({ expires_at: end, state }) => end && state !== "erasing" && Date.parse(end) < Date.now());
+  over.forEach(({ id }) => drop(id));
+  if (over.length > 0) again();
+}
+setInterval(expire, QUEUE);
+
 type Listener = (song: Song) => void;
 const listeners = new Set<Listener>();
 
@@ -232,6 +240,7 @@ async function erase(gone: Deleted): Promise<void> {
 }
 
 addEventListener("pagehide", () => void eraseNow());
+addEventListener("visibilitychange", () => document.hidden || again()); // others with the key may have changed the list
 
 effect(() => {
   const fragment = new URLSearchParams(location.hash.slice(1));
