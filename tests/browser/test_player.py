@@ -182,12 +182,12 @@ window.before ??= document.body;
 const inOrder = Boolean(window.before.compareDocumentPosition(element) & Node.DOCUMENT_POSITION_FOLLOWING)
     || window.before.contains(element);
 window.before = element;
-return [element.outerHTML.slice(0, 150), outlined, shape.contains(above), inOrder];
+return [element.outerHTML.slice(0, 110), outlined, shape.contains(above), inOrder];
 """
 REACHABLE = """
 const all = [...document.querySelectorAll('button, select, input, a, summary, [tabindex="0"]')];
 return all.filter(one => !one.disabled && one.checkVisibility() && (one.type !== 'radio' || one.checked))
-    .map(one => one.outerHTML.slice(0, 150));
+    .map(one => one.outerHTML.slice(0, 110));
 """
 
 
