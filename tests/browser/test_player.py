@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,9 +83,14 @@ def row_of(song: Path) -> str:
     )
 
 
+def jobs(service: Service) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = service.client.get("/v1/separations").json()["items"]
+    return items
+
+
 def numbers(service: Service, song: Path) -> list[str]:
     """Return the numbers of the separations of a song, the newest first."""
-    items = service.client.get("/v1/separations").json()["items"]
+    items = jobs(service)
     return [item["id"] for item in items if item["input"]["name"] == song.name]
 
 
@@ -299,6 +306,25 @@ async def test_a_saved_mix_equals_the_service_s(
     await page.until(listen)
     await page.run(f"{listen}.click()")
     await page.until("location.hash.includes('mix=vocals.v-6')")
+
+
+async def test_a_mix_of_stems_in_another_format_is_made_by_the_service(
+    page: Browser, service: Service, song: Path, downloads: Path
+) -> None:
+    fields = {"codec": "flac", "mixes": '{"ours": "vocals@-6dB"}'}
+    done = service.wait_for(service.submit(song, **fields)["id"])
+    await page.open("about:blank")
+    await page.open(f"{service.url}/#song={done['id']}&mix=vocals.v-6~accompaniment.m&key={KEY}")
+    await page.until("document.querySelector('#save-mix')?.disabled === false")
+    await page.click("#save-mix")
+    path = downloads / "Beats – vocals.flac"
+    await eventually(path.exists, within=PATIENCE)
+    ours = service.client.get(done["mixes"][0]["url"]).content
+    found, wanted = (soundfile.read(file, dtype="int16")[0] for file in (path, BytesIO(ours)))
+    assert np.array_equal(found, wanted)
+    await eventually(
+        lambda: not any("mix" in job["options"]["mixes"] for job in jobs(service)), within=PATIENCE
+    )
 
 
 async def test_the_example_plays_by_itself(page: Browser) -> None:

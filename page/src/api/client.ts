@@ -172,11 +172,11 @@ export const getJson = <T>(path: string, options: RequestInit = {}): Promise<T> 
 export const postJson = <T>(path: string, body: unknown, headers: Record<string, string> = {}): Promise<T> =>
   getJson<T>(path, { method: "POST", headers: { "Content-Type": "application/json", ...headers }, body: JSON.stringify(body) });
 
-/** Saves what a path serves under the name that the service gives it. */
-export async function download(path: string): Promise<void> {
+/** Saves what a path serves under the name that the service gives it, or under a title with that name's ending. */
+export async function download(path: string, title?: string): Promise<void> {
   const [blob, disposition] = await patiently(path, {}, async (response) => [await response.blob(), response.headers.get("Content-Disposition") ?? ""] as const);
-  const name = /filename\*=UTF-8''([^;]+)/.exec(disposition)?.[1];
-  save(blob, name ? decodeURIComponent(name) : "download");
+  const name = decodeURIComponent(/filename\*=UTF-8''([^;]+)/.exec(disposition)?.[1] ?? "download");
+  save(blob, title === undefined ? name : title + (/\.[^.]+$/.exec(name)?.[0] ?? ""));
 }
 
 export function save(blob: Blob, name: string): void {

@@ -38,6 +38,9 @@ export function toggleSolo(strips: Strips, name: string, others: boolean): Strip
   return change(rest, name, { soloed });
 }
 
+/** Returns whether all that is heard is in the middle, as in mixes of the service. */
+export const isCentred = (strips: Strips): boolean => Object.entries(strips).every(([name, { pan }]) => pan === 0 || factor(strips, name) === 0);
+
 /** Returns the expression of the API for what is heard: "vocals@-6dB+drums"; null if nothing is. */
 export function expression(strips: Strips): string | null {
   const heard = Object.keys(strips).filter((name) => factor(strips, name) > 0);

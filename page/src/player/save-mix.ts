@@ -1,12 +1,15 @@
-/** "Save this mix": what is heard, made of the full stems in the browser and saved as WAV. */
+/** "Save this mix": what is heard, made of full stems in WAV in the browser, or else by the service. */
 
-import { save } from "../api/client";
-import type { StemFile } from "../api/types";
+import { download, getJson, Problem, save } from "../api/client";
+import type { Separation, StemFile } from "../api/types";
+import { discard, isOpen, type Song } from "../songs/songs";
+import { mixAtService } from "../upload/uploads";
 import { factor, type Strips } from "./mixer";
 import { StemReader } from "./stem-file";
 import { add, gains, rounded, wavHeader } from "./wav";
 
 const PIECE = 1 << 19; // frames that are mixed at a time
+const LOOK = 1000; // milliseconds between looks at how far the service is
 
 /** Returns what is heard in words: "without drums", "vocals + bass". */
 export function described(strips: Strips, nameOf: (stem: string) => string, without: (stems: string) => string, mix: string): string {
@@ -34,4 +37,20 @@ export async function saveMix(stems: readonly StemFile[], strips: Strips, name: 
     progress((from + count) / frames);
   }
   save(new Blob(parts, { type: "audio/wav" }), name);
+}
+
+/** Has the service make a mix, saves it, and erases the separation that it was made with. */
+export async function saveMixOfService(song: Song, sum: string, title: string, progress: (share: number) => void): Promise<void> {
+  let job = await mixAtService(song, sum);
+  try {
+    while (isOpen(job)) {
+      progress(job.progress);
+      await new Promise((resolve) => setTimeout(resolve, LOOK));
+      job = await getJson<Separation>(job.url);
+    }
+    if (job.error) throw new Problem({ status: 422, type: job.error.type, detail: job.error.message });
+    for (const mix of job.mixes) await download(mix.url, title);
+  } finally {
+    discard(job);
+  }
 }

@@ -12,9 +12,9 @@ import { isOpen, put, remove, saveFile, startsWith, tell, type Song } from "../s
 import { Progress, Whole } from "../songs/work";
 import { bytes, clock, percent, stemName, until, words } from "../text/language";
 import { announce } from "./media-session";
-import { expression } from "./mixer";
+import { expression, isCentred } from "./mixer";
 import { begin, duration, names, stemsOf, strips, toggle, view } from "./player";
-import { described, saveMix } from "./save-mix";
+import { described, saveMix, saveMixOfService } from "./save-mix";
 import { readable } from "./stem-file";
 import { MixRow, StemRow } from "./stem-row";
 import { Bends, Transport } from "./transport";
@@ -102,14 +102,17 @@ function Films({ files }: { files: readonly StemFile[] }): JSX.Element | null {
 function SaveMix({ song }: { song: Song }): JSX.Element {
   const says = words.value.player;
   const share = useSignal<number | null>(null);
-  const heard = expression(strips.value) !== null;
-  const possible = readable(song.stems) && heard;
+  const sum = expression(strips.value);
+  const here = readable(song.stems);
+  const reason = refusedMix(song, sum, here);
   const act = async (): Promise<void> => {
     const title = song.input.name.replace(/\.[^.]+$/, "");
     share.value = 0;
     try {
-      const name = `${title} – ${described(strips.value, stemName, says.without, says.mix)}.wav`;
-      await saveMix(song.stems, strips.value, name, (done) => (share.value = done));
+      const name = `${title} – ${described(strips.value, stemName, says.without, says.mix)}`;
+      const progress = (done: number): void => void (share.value = done);
+      if (here) await saveMix(song.stems, strips.value, `${name}.wav`, progress);
+      else await saveMixOfService(song, sum ?? "", name, progress);
     } catch (error) {
       tell(error);
     } finally {
@@ -117,10 +120,19 @@ function SaveMix({ song }: { song: Song }): JSX.Element {
     }
   };
   return (
-    <button type="button" id="save-mix" class="primary" disabled={!possible || share.value !== null} title={possible || isOpen(song) ? "" : heard ? says.onlyWav : says.nothing} onClick={() => void act()}>
+    <button type="button" id="save-mix" class="primary" disabled={isOpen(song) || reason !== "" || share.value !== null} title={isOpen(song) ? "" : reason} onClick={() => void act()}>
       <Icon name="download" /> {share.value === null ? says.save : says.saving(percent(share.value))}
     </button>
   );
+}
+
+/** Returns why what is heard cannot be saved, or nothing. */
+function refusedMix(song: Song, sum: string | null, here: boolean): string {
+  const says = words.value.player;
+  if (sum === null) return says.nothing;
+  if (here) return "";
+  if (song.stems.length === 0 || song.options.codec === "stem.mp4") return says.rows; // there are no stems to mix
+  return isCentred(strips.value) ? "" : says.offCentre;
 }
 
 function ModelNote({ song }: { song: Song }): JSX.Element | null {

@@ -9,7 +9,7 @@ import { ago, duration, when, words } from "../text/language";
 import { UploadRow } from "../upload/upload-row";
 import { uploads } from "../upload/uploads";
 import { filter, isWhole, places, search, sort, SORTS, total, type Filter, type Sort } from "./listing";
-import { again, byId, isOpen, remove, removeAll, report, selected, show, type Song } from "./songs";
+import { again, byId, isOpen, remove, removeAll, selected, show, tell, type Song } from "./songs";
 import { windowOf } from "./window";
 import { Bar, clock, joined, stateOf } from "./work";
 
@@ -47,7 +47,7 @@ export function SongList(): JSX.Element {
         <h2 id="songs-title">{says.title}</h2>
         <small role="status">{(count > 0 || !whole) && says.found(count)}</small>
         {count > 1 && whole && (
-          <button type="button" class="quiet" onClick={() => void removeAll().catch(report)}>{says.deleteAll}</button>
+          <button type="button" class="quiet" onClick={() => void removeAll().catch(tell)}>{says.deleteAll}</button>
         )}
       </header>
       {(count > MANY || !whole || sort.value !== "-created_at") && <Find />}

@@ -32,8 +32,9 @@ export const connected = signal(true);
 export const deleted = signal<Deleted | null>(null);
 export const failure = signal<Problem | null>(null);
 
-/** Shows why something failed. */
+/** Shows why something failed, unless the page itself has given it up. */
 export function tell(error: unknown): void {
+  if (error instanceof DOMException && error.name === "AbortError") return;
   failure.value = error instanceof Problem ? error : new Problem({ detail: words.value.problem.odd });
 }
 
@@ -88,18 +89,13 @@ let sight = { first: 0, after: 0 };
 export function show(first: number, after: number): void {
   sight = { first, after };
   if (!key.value || deleted.value?.until) return; // nothing is left to show
-  need(first, after, know).catch(report);
+  need(first, after, know).catch(tell);
 }
 
-/** Loads anew what is in sight. */
+/** Loads again what is in sight. */
 export function again(): void {
   renew();
   show(sight.first, sight.after);
-}
-
-/** Shows what went wrong. */
-export function report(error: unknown): void {
-  if (error instanceof Problem) failure.value = error;
 }
 
 /** Gets what only the song itself says: its place in the queue, its measurements. */
@@ -233,7 +229,7 @@ async function erase(gone: Deleted): Promise<void> {
   try {
     await Promise.all(paths.map((path) => patiently(path, { method: "DELETE", keepalive: true })));
   } catch (error) {
-    if (!(error instanceof Problem && error.status === 404)) report(error);
+    if (!(error instanceof Problem && error.status === 404)) tell(error);
   }
   going.delete(gone);
   again();
@@ -260,9 +256,9 @@ export function followKey(): void {
       [failure.value, songs.value] = [null, []];
       if (!has) return;
       again();
-      void lookAtOthers().catch(report);
+      void lookAtOthers().catch(tell);
       const open = selected.value;
-      if (open) refresh(open).catch((error: unknown) => (error instanceof Problem && error.status === 404 ? drop(open) : report(error)));
+      if (open) refresh(open).catch((error: unknown) => (error instanceof Problem && error.status === 404 ? drop(open) : tell(error)));
     });
   });
 }

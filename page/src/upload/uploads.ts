@@ -60,8 +60,9 @@ const onTheWay = (id: string): number =>
 
 /** Goes on with what was being sent before a reload. */
 export async function goOn(): Promise<void> {
+  const kept = await all(); // by then, others may have been brought
   const known = new Set(uploads.value.map((upload) => upload.id));
-  uploads.value = [...uploads.value, ...(await all()).filter(({ id }) => !known.has(id)).map(added)];
+  uploads.value = [...uploads.value, ...kept.filter(({ id }) => !known.has(id)).map(added)];
   next();
 }
 
@@ -184,10 +185,18 @@ export async function tryAgain(song: Song): Promise<void> {
 /** Separates all of a song of which a part was separated. */
 export const separateWhole = (song: Song): Promise<unknown> => once(song, "whole", { ...song.options, offset: 0, duration: null });
 
-function once(song: Song, purpose: string, { destination_url: destination, ...options }: Song["options"]): Promise<Separation> {
-  const wanted = Object.entries({ ...options, metadata: song.metadata }).filter(([, value]) => value !== null);
+/** Has the service mix stems of a song, which it still has, in their format. */
+export const mixAtService = (song: Song, sum: string): Promise<Separation> =>
+  postJson("v1/separations", wanted(song, { ...song.options, mixes: { mix: sum }, only: ["mix"], video: {}, destination_url: null }));
+
+const once = (song: Song, purpose: string, options: Song["options"]): Promise<Separation> =>
+  begin(wanted(song, options), { "Idempotency-Key": `${purpose}-${song.id}` });
+
+/** Returns the request to separate a song that the service has. */
+function wanted(song: Song, { destination_url: destination, ...options }: Song["options"]): object {
+  const given = Object.entries({ ...options, metadata: song.metadata }).filter(([, value]) => value !== null);
   const folder = typeof destination === "string" ? { destination_url: destination } : {}; // signatures are not shown
-  return begin({ separation: song.id, ...Object.fromEntries(wanted), ...folder }, { "Idempotency-Key": `${purpose}-${song.id}` });
+  return { separation: song.id, ...Object.fromEntries(given), ...folder };
 }
 
 async function begin(body: object, headers = {}): Promise<Separation> {
