@@ -159,7 +159,7 @@ class SubmissionForm(_OptionFields):  # type: ignore[misc]  # a base class made 
     )
     separation: _Id | None = Field(
         default=None,
-        description="Id of a separation of yours that is still kept, whatever became of it: its song is "
+        description="Id of a separation of yours that is still kept, whatever its outcome: its song is "
         "separated again, with the options of this request.",
         examples=["0190c3f2-a1b8-7d3e-8f4b-5c6d7e8f9a0b"],
     )
