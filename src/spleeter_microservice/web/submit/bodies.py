@@ -106,15 +106,16 @@ def from_form(fields: Iterable[tuple[str, str]]) -> SubmissionForm:
             refuse(name, "Send either a file in a form, or this as JSON.")
         if text.strip() in _OMITTED:
             continue
-        value = _READERS.get(name, str)(text.strip())
-        if isinstance(value, list) and isinstance(values.get(name), list):
+        value, earlier = _READERS.get(name, str)(text.strip()), values.get(name)
+        if isinstance(value, list) and isinstance(earlier, list):
             values[name] += value
         elif (
             name in ("mixes", "video")
             and isinstance(value, dict)
-            and not value.keys() & values.get(name, {}).keys()
+            and isinstance(earlier, dict)
+            and not value.keys() & earlier.keys()
         ):
-            values[name] = values.get(name, {}) | value
+            values[name] |= value
         elif name in values:
             refuse(name, "The field is sent twice.")
         else:

@@ -96,6 +96,7 @@ def test_empty_fields_of_a_form_count_as_left_out() -> None:
         [("metadata", '"x"')],
         [("metadata", "[" * 5000)], [("stems", "9" * 5000)], [("only", "a b")],
         [("mixes", "a=vocals"), ("mixes", "a=bass")], [("mixes", "{")], [("mixes", "a b=vocals")],
+        [("mixes", "{"), ("mixes", "{}")], [("video", "{"), ("video", "{}")],
         [("codec", "wav"), ("codec", "mp3")], [("source_url", URL)], [("surprise", "1")],
     ],
 )  # fmt: skip
