@@ -78,6 +78,16 @@ def long_song(tmp_path: Path) -> Path:
     return path
 
 
+KEPT = """
+const [answer] = arguments, request = indexedDB.open("stems", 1);
+request.onsuccess = () => {
+  const found = request.result.transaction("uploads").objectStore("uploads").getAll();
+  found.onsuccess = () => (request.result.close(), answer(found.result.some(({ url }) => url)));
+};
+"""
+"""Answers whether the browser has written down where a song is sent to."""
+
+
 async def half_sent(page: Browser, gate: Gate, path: Path) -> None:
     """Choose a song, and wait until its second piece is on its way."""
     await page.type("#file", str(path))
@@ -130,6 +140,7 @@ async def test_a_song_goes_on_after_a_pause_and_after_a_reload(
     await page.until(DRAWN)
     await page.click(".upload [aria-label='Go on']")
     await second_piece(gate, 2)
+    await eventually(lambda: page.run_async(KEPT), within=PATIENCE)
     await page.run("location.reload()")
     await second_piece(gate, 3)
     await page.shows(".upload", "Long.wav")
