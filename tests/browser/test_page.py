@@ -180,7 +180,7 @@ async def test_mixes_are_checked_ordered_and_listed(
     await page.click(".choices details summary")
     await page.click(".chip:nth-child(2)")
     await page.type("#own-mix", "sing=instrumental+vocalz@-9dB")
-    await page.shows("#own-mix-note", "There is no stem called vocalz. There are vocals, drums, bass, other.")
+    await page.shows("#own-mix-note", "No stem is called vocalz. The stems are vocals, drums, bass, other.")
     assert await page.run("return document.querySelector('.extra button').disabled")
     await picture(page, "mixes")
     await page.run("document.querySelector('#own-mix').value = ''")

@@ -12,7 +12,7 @@ it("refuses the mixes that the service refuses", () => {
 });
 
 it("says what is wrong with a mix", () => {
-  expect(refusedMix("k", "vocals+drums", TWO, {})).toBe("There is no stem called drums. There are vocals, accompaniment.");
+  expect(refusedMix("k", "vocals+drums", TWO, {})).toBe("No stem is called drums. The stems are vocals, accompaniment.");
   expect(refusedMix("bass", "vocals", FOUR, {})).toContain("taken");
 });
 

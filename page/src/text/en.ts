@@ -62,7 +62,7 @@ export const en = {
       name: "Begin with a name of up to 40 letters, digits, hyphens and underscores, then =.",
       taken: "This name is taken by a stem or another mix.",
       sum: "Join stems by +, each with a gain of −120 to 24 dB if you like, such as vocals@-6dB.",
-      unknown: (stem: string, stems: string) => `There is no stem called ${stem}. There are ${stems}.`,
+      unknown: (stem: string, stems: string) => `No stem is called ${stem}. The stems are ${stems}.`,
       twice: (stem: string) => `${stem} is in it twice.`,
       many: (n: number) => `These are ${n} mixes, the most for one song.`,
     },

@@ -89,7 +89,7 @@ export const fr: Words = {
       name: "Commencez par un nom de 40 lettres, chiffres, tirets ou soulignés au plus, puis =.",
       taken: "Une piste ou un autre mixage porte déjà ce nom.",
       sum: "Reliez des pistes par +, chacune avec un gain de −120 à 24 dB si vous voulez, par exemple vocals@-6dB.",
-      unknown: (stem, stems) => `Il n’y a pas de piste nommée ${stem}. Il y a ${stems}.`,
+      unknown: (stem, stems) => `Aucune piste ne s’appelle ${stem}. Les pistes sont ${stems}.`,
       twice: (stem) => `${stem} y figure deux fois.`,
       many: (n) => `Vous avez ${n} mixages, le maximum pour un morceau.`,
     },

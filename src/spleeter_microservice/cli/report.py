@@ -166,7 +166,7 @@ def json_lines(path: Path | None, *, append: bool) -> Iterator[Callable[[Mapping
 
 @contextmanager
 def writing(what: str) -> Iterator[None]:
-    """Say what cannot be written if the block raises an error of the system.
+    """Raise an error that names what cannot be written if the block raises ``OSError``.
 
     Raises:
         DiskFullError: if no space is left.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib import resources
@@ -65,14 +66,14 @@ def _complete(statement: str, parts: Mapping[str, str] | None) -> str:
     return STATEMENTS[statement].format(**parts) if parts else STATEMENTS[statement]
 
 
-class Statements:
+class Statements(ABC):
     """Statements that are run by their names in ``STATEMENTS``."""
 
+    @abstractmethod
     async def run(
         self, statement: str, parts: Mapping[str, str] | None = None, /, **arguments: Any
     ) -> psycopg.AsyncCursor[DictRow]:
         """Run a statement and return its result; ``parts`` are SQL for its names in braces."""
-        raise NotImplementedError
 
     async def do(self, statement: str, **arguments: Any) -> int:
         """Run a statement and return the number of rows that it affected."""
