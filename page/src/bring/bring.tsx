@@ -7,6 +7,7 @@ import type { JSX } from "preact";
 import { hasKey } from "../api/client";
 import { Icon } from "../look/icons";
 import { tell } from "../songs/songs";
+import { Action } from "../songs/work";
 import { duration, kilohertz, language, stemName, words } from "../text/language";
 import { bring, fetchFrom, hearExample } from "../upload/uploads";
 import { bitrates, choices, choose, fitting, LEVELS, mixing, model, RATES } from "./choices";
@@ -61,7 +62,7 @@ export function Bring({ small }: { small: boolean }): JSX.Element {
         {allowed && seconds !== null && <small>{seconds && says.speed(duration(seconds))}</small>}
         <small>{limits.value && says.kept(limits.value.retention_hours.default)}</small>
       </label>
-      {limits.value?.example && allowed && !small && <Example />}
+      {limits.value?.example && allowed && !small && <Action id="example" icon="play" label={says.example} act={hearExample} quiet />}
       {limits.value?.source_url && <Address />}
       <Choices small={small} />
     </section>
@@ -74,26 +75,6 @@ function outcome(): string {
   const chosen = choices.value.preset;
   if (chosen !== null) return says.presets[chosen]?.purpose ?? presets.value.find(({ name }) => name === chosen)?.purpose ?? "";
   return model.value ? says.outcome(model.value.stems.map((stem) => stemName(stem).toLocaleLowerCase(language.value))) : "";
-}
-
-/** The song that the service brings itself, to hear what this page does. */
-function Example(): JSX.Element {
-  const busy = useSignal(false);
-  const go = async (): Promise<void> => {
-    busy.value = true;
-    try {
-      await hearExample();
-    } catch (error) {
-      tell(error);
-    } finally {
-      busy.value = false;
-    }
-  };
-  return (
-    <button type="button" id="example" class="quiet" disabled={busy.value} onClick={() => void go()}>
-      <Icon name="play" /> {words.value.bring.example}
-    </button>
-  );
 }
 
 function Address(): JSX.Element {

@@ -3,7 +3,7 @@
 import { signal, useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 
-import { Icon } from "../look/icons";
+import { Icon, type IconName } from "../look/icons";
 import { duration, percent, words } from "../text/language";
 import { separateWhole, tryAgain } from "../upload/uploads";
 import { isOpen, remove, tell, type Song } from "./songs";
@@ -84,7 +84,7 @@ export function Work({ song }: { song: Song }): JSX.Element {
       {song.state === "failed" && <p>{says.work.again}</p>}
       {song.error && <Details about={{ id: song.id, ...song.error }} />}
       <p class="actions">
-        {song.state === "failed" && <Again id="again" label={says.work.retry} act={() => tryAgain(song)} />}
+        {song.state === "failed" && <Action id="again" icon="again" label={says.work.retry} act={() => tryAgain(song)} />}
         <button type="button" class="quiet" onClick={() => remove([song])}>
           <Icon name={isOpen(song) ? "close" : "delete"} /> {isOpen(song) ? says.work.cancel : says.player.delete}
         </button>
@@ -96,24 +96,19 @@ export function Work({ song }: { song: Song }): JSX.Element {
 /** Separates more of a song that was only tried. */
 export const Whole = ({ song }: { song: Song }): JSX.Element | null =>
   song.state === "succeeded" && song.options.duration !== null ? (
-    <Again id="whole" label={words.value.work.whole} act={() => separateWhole(song)} />
+    <Action id="whole" icon="again" label={words.value.work.whole} act={() => separateWhole(song)} />
   ) : null;
 
-function Again({ id, label, act }: { id: string; label: string; act: () => Promise<unknown> }): JSX.Element {
+/** A button for what takes a moment and may fail. */
+export function Action({ id, icon, label, act, quiet = false }: { id: string; icon: IconName; label: string; act: () => Promise<unknown>; quiet?: boolean }): JSX.Element {
   const busy = useSignal(false);
-  const go = async (): Promise<void> => {
+  const go = (): void => {
     busy.value = true;
-    try {
-      await act();
-    } catch (error) {
-      tell(error);
-    } finally {
-      busy.value = false;
-    }
+    void act().catch(tell).finally(() => (busy.value = false));
   };
   return (
-    <button type="button" id={id} disabled={busy.value} onClick={() => void go()}>
-      <Icon name="again" /> {label}
+    <button type="button" id={id} class={quiet ? "quiet" : ""} disabled={busy.value} onClick={go}>
+      <Icon name={icon} /> {label}
     </button>
   );
 }
