@@ -30,7 +30,7 @@ from tests.support.service import Service
 from tests.support.waiting import wait_until
 from tests.support.webhooks import SECRET
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = re.findall(r"^([a-z-]+):.*##", MAKEFILE, re.MULTILINE)
@@ -203,7 +203,7 @@ def service(
         yield service
     finally:
         os.killpg(process.pid, signal.SIGINT)
-        process.wait(60)
+        process.wait()
         service.client.close()
 
 

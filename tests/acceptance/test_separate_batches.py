@@ -121,7 +121,7 @@ def test_songs_and_stems_go_through_pipes(separate: Command, here: Run, tmp_path
         assert command.stdout
         if not reads:
             command.stdout.close()
-        output, complaints = command.communicate(content, timeout=60)
+        output, complaints = command.communicate(content)
         return command.returncode, output or b"", complaints.decode()
 
     (tmp_path / "tmp").mkdir()
@@ -177,7 +177,7 @@ def test_an_interrupted_batch_does_each_song_once(separate: Command, tmp_path: P
         process = separate.start(*arguments)
         wait_until(partial(has_succeeded, tmp_path, so_many))
         process.send_signal(number)
-        process.communicate(timeout=60)
+        process.communicate()
         assert done.items() <= recorded(tmp_path).items()
         done = recorded(tmp_path)
     (tmp_path / "out" / "00" / ".0123456789abcdef.part").touch()  # as SIGKILL would leave it

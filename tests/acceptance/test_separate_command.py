@@ -399,7 +399,7 @@ def test_an_interrupted_call_leaves_nothing_half_written(
     process = separate.start(*options, "-o", "out", "long.wav")
     wait_until(lambda: list((tmp_path / "out").rglob(".*")))
     process.send_signal(number)
-    _, stderr = process.communicate(timeout=30)
+    _, stderr = process.communicate()
     assert process.returncode == expected
     assert "Traceback" not in stderr
     assert not (tmp_path / "out").exists()
@@ -424,7 +424,7 @@ def test_progress_bars_are_drawn_on_a_terminal_only(separate: Command, tmp_path:
         while True:
             drawn += os.read(controller, 4096)
     os.close(controller)
-    assert process.wait(timeout=60) == 0
+    assert process.wait() == 0
     for bar in (b"song.wav: ", b"other.wav: ", b"2 of 2 songs: 100%"):
         assert bar in drawn
 
@@ -437,6 +437,6 @@ def test_a_closed_output_pipe_is_not_an_error(separate: Command, tmp_path: Path)
     assert process.stderr is not None
     stderr = process.stderr.read()
     process.stderr.close()
-    process.wait(timeout=60)
+    process.wait()
     assert "Traceback" not in stderr
     assert files(tmp_path / "out") == [f"song/{stem}" for stem in STEMS]

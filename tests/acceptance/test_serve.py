@@ -23,7 +23,7 @@ from tests.support.service import KEY, Service, running, wait_until_gone
 from tests.support.tagged_songs import SONG, png, put, seen
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def uploading(service: Service, beginning: bytes) -> Iterator[Callable[[bytes], 
 
 def begun(service: Service, job: str) -> None:
     """Wait until the inference process reports progress."""
-    wait_until(lambda: service.job(job)["progress"], within=60)
+    wait_until(lambda: service.job(job)["progress"])
 
 
 def kill(service: Service, part: str) -> int:
@@ -168,22 +168,22 @@ def test_a_killed_workers_job_is_requeued_at_once_and_run_by_the_next(service: S
     job = service.submit(long)["id"]
     begun(service, job)
     kill(service, "worker")
-    service.wait_for(job, "queued", within=15)
-    assert service.wait_for(job, within=90)["state"] == "succeeded"
+    service.wait_for(job, "queued")
+    assert service.wait_for(job)["state"] == "succeeded"
 
 
 def test_a_job_survives_a_crash_of_its_inference_process(service: Service, long: Path) -> None:
     job = service.submit(long)["id"]
     begun(service, job)
     kill(service, "inference_child")
-    assert service.wait_for(job, within=90)["state"] == "succeeded"
+    assert service.wait_for(job)["state"] == "succeeded"
 
 
 def test_a_killed_api_is_restarted_and_the_job_goes_on(service: Service, long: Path) -> None:
     job = service.submit(long)["id"]
     begun(service, job)
     pid = kill(service, "api")
-    assert service.wait_for(job, within=90)["state"] == "succeeded"
+    assert service.wait_for(job)["state"] == "succeeded"
     assert pid not in service.pids("api")
     assert 'spleeter_worker_restarts_total{reason="api_killed"}' in service.client.get("/metrics").text
 
@@ -193,8 +193,8 @@ def test_a_database_stopped_at_once_is_restarted_and_loses_nothing(service: Serv
     begun(service, job)
     pid = postgres(service)
     os.kill(int(pid), signal.SIGQUIT)
-    wait_until(lambda: postgres(service) not in ("", pid) and service.readiness() == 200, within=90)
-    assert service.wait_for(job, within=90)["state"] == "succeeded"
+    wait_until(lambda: postgres(service) not in ("", pid) and service.readiness() == 200)
+    assert service.wait_for(job)["state"] == "succeeded"
     service.wait_until_ready()
 
 
@@ -220,7 +220,7 @@ def test_when_serve_is_killed_its_processes_stop_and_the_next_takes_over(
     service.process.wait()
     service.start()
     service.wait_until_ready()
-    assert service.wait_for(job, within=90)["state"] == "succeeded"
+    assert service.wait_for(job)["state"] == "succeeded"
 
 
 def test_sigterm_requeues_a_job_lets_an_upload_finish_and_leaves_no_process(
@@ -234,7 +234,7 @@ def test_sigterm_requeues_a_job_lets_an_upload_finish_and_leaves_no_process(
             own.process.send_signal(signal.SIGTERM)
             own.wait_for_log("Shutting down")
             assert finish(b'10.0.0.1/"}').startswith(b"HTTP/1.1 422 ")
-        assert own.process.wait(60) == 0
+        assert own.process.wait() == 0
         wait_until_gone(own.folder)
         own.start()
         own.wait_until_ready()
@@ -257,5 +257,5 @@ def test_two_apis_and_two_workers_share_a_database_and_a_store(
             api.wait_until_ready()
         jobs = [apis[number % 2].submit(song(tmp_path, 4, number + 10))["id"] for number in range(4)]
         for number, job in enumerate(jobs):  # each asked of the API that did not take it
-            done = apis[(number + 1) % 2].wait_for(job, within=90)
+            done = apis[(number + 1) % 2].wait_for(job)
             assert done["state"] == "succeeded", done

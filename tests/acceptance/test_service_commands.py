@@ -29,7 +29,6 @@ def run(
         env=kept | {"PYTHONPATH": str(_REPOSITORY / "src")} | environ,
         capture_output=True,
         text=True,
-        timeout=100,
         check=False,
     )
 

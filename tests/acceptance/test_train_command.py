@@ -39,7 +39,6 @@ class Command:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=100,
             check=False,
         )
 
@@ -61,7 +60,7 @@ class Command:
         # A line is printed before its files are written, so wait for the next line.
         output += process.stdout.readline()
         process.send_signal(number)
-        rest, errors = process.communicate(timeout=100)
+        rest, errors = process.communicate()
         return process.returncode, output + rest, errors
 
 

@@ -27,7 +27,7 @@ def browser_session() -> Iterator[str]:
 
 @pytest_asyncio.fixture
 async def browser(browser_session: str) -> AsyncIterator[Browser]:
-    async with httpx.AsyncClient(base_url=browser_session, timeout=60, verify=False) as client:
+    async with httpx.AsyncClient(base_url=browser_session, timeout=None, verify=False) as client:
         yield Browser(client)
 
 

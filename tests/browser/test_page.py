@@ -17,7 +17,7 @@ from spleeter_microservice.jobs.claims import Claim, Failure
 from spleeter_microservice.jobs.job import JobOptions, Result
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
-from tests.support.chromium import PATIENCE, Browser
+from tests.support.chromium import Browser
 from tests.support.job_samples import WARNINGS
 from tests.support.waiting import eventually
 from tests.support.web_service import Player, WorkerRegistry, served, song
@@ -75,7 +75,7 @@ async def send(page: Browser, *paths: Path) -> None:
 
 async def the_claim(services: Services, player: Player) -> Claim:
     """Wait until there is a job, and claim it."""
-    await eventually(lambda: any_jobs(services), within=PATIENCE)
+    await eventually(lambda: any_jobs(services))
     return await player.claim()
 
 
@@ -109,9 +109,7 @@ async def finish(services: Services, player: Player, claim: Claim) -> None:
 
 async def saved(path: Path, content: bytes | None = None) -> None:
     """Wait for a download."""
-    await eventually(
-        lambda: path.exists() and (content is None or path.read_bytes() == content), within=PATIENCE
-    )
+    await eventually(lambda: path.exists() and (content is None or path.read_bytes() == content))
 
 
 async def test_a_song_is_uploaded_followed_and_saved(
@@ -152,7 +150,7 @@ async def test_what_is_deleted_can_be_undone_and_is_erased_when_the_page_is_left
     await page.click(".row [aria-label='Delete My Song.wav']")
     await page.shows(".toast", "Deleted.")
     await page.open("about:blank")
-    await eventually(lambda: no_jobs(services), within=PATIENCE)
+    await eventually(lambda: no_jobs(services))
 
 
 async def test_models_carry_their_labels(page: Browser, fleet: WorkerRegistry) -> None:
@@ -315,7 +313,7 @@ async def test_a_refused_song_says_what_to_do_and_is_tried_again(
     await page.shows(".work", "No stems were made. The service still has the song: try again")
     await page.click("#again")
     await page.shows(".row .status", "Waiting: yours is next")
-    await eventually(lambda: one_job(services), within=PATIENCE)
+    await eventually(lambda: one_job(services))
     await finish(services, player, await player.claim())
     await page.shows("#song-title", "My Song.wav")
     assert await page.run("return document.querySelectorAll('.row').length") == 1
@@ -409,7 +407,7 @@ async def test_ten_thousand_songs_are_scrolled_found_sorted_and_deleted(
     await page.click(".songs header button")
     await page.shows(".toast", "All songs deleted.")
     await page.open("about:blank")
-    await eventually(lambda: no_jobs(services), within=PATIENCE)
+    await eventually(lambda: no_jobs(services))
 
 
 LISTS = "performance.getEntriesByType('resource').filter(one => one.name.includes('count=true')).length"

@@ -17,11 +17,11 @@ import soundfile
 from spleeter_microservice.settings import Settings
 from tests.support import firefox
 from tests.support.audio_files import RATE, noise
-from tests.support.chromium import ENTER, ESCAPE, PATIENCE, RIGHT, SHIFT, TAB, Browser
+from tests.support.chromium import ENTER, ESCAPE, RIGHT, SHIFT, TAB, Browser
 from tests.support.service import KEY, Service, running
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
 SECONDS = 25
 
@@ -283,12 +283,12 @@ async def test_a_saved_mix_equals_the_service_s(
     await page.click("#save-mix")
     await page.click(".stem:nth-child(1) [title^=Download]")
     path = downloads / "Beats – mix.wav"
-    await eventually(path.exists, within=PATIENCE)
+    await eventually(path.exists)
     found, rate = soundfile.read(path, dtype="int16")
     done = service.job(number)
     vocals = service.client.get(done["stems"][0]["url"]).content
     saved = downloads / "Beats - vocals.wav"
-    await eventually(lambda: saved.exists() and saved.read_bytes() == vocals, within=PATIENCE)
+    await eventually(lambda: saved.exists() and saved.read_bytes() == vocals)
     await page.click("#full")
     await page.until("document.querySelector('#full').ariaPressed === 'true'")
     await page.click("#play")
@@ -319,13 +319,11 @@ async def test_a_mix_of_stems_in_another_format_is_made_by_the_service(
     await page.until("document.querySelector('#save-mix')?.disabled === false")
     await page.click("#save-mix")
     path = downloads / "Beats – vocals.flac"
-    await eventually(path.exists, within=PATIENCE)
+    await eventually(path.exists)
     ours = service.client.get(done["mixes"][0]["url"]).content
     found, wanted = (soundfile.read(file, dtype="int16")[0] for file in (path, BytesIO(ours)))
     assert np.array_equal(found, wanted)
-    await eventually(
-        lambda: not any("mix" in job["options"]["mixes"] for job in jobs(service)), within=PATIENCE
-    )
+    await eventually(lambda: not any("mix" in job["options"]["mixes"] for job in jobs(service)))
 
 
 async def test_the_example_plays_by_itself(page: Browser) -> None:

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from spleeter_microservice.access.rate_limit import Allowance, limited
 from spleeter_microservice.web.app import create_app
 from spleeter_microservice.web.services import Services
-from tests.support.chromium import PATIENCE, Browser
+from tests.support.chromium import Browser
 from tests.support.waiting import eventually
 from tests.support.web_service import ALL, served, song
 
@@ -95,7 +95,7 @@ async def half_sent(page: Browser, gate: Gate, path: Path) -> None:
 
 
 async def second_piece(gate: Gate, times: int) -> None:
-    await eventually(lambda: gate.offsets == [0] + times * [PIECE], within=PATIENCE)
+    await eventually(lambda: gate.offsets == [0] + times * [PIECE])
 
 
 async def arrived(page: Browser, services: Services, path: Path) -> None:
@@ -140,7 +140,7 @@ async def test_a_song_goes_on_after_a_pause_and_after_a_reload(
     await page.until(DRAWN)
     await page.click(".upload [aria-label='Go on']")
     await second_piece(gate, 2)
-    await eventually(lambda: page.run_async(KEPT), within=PATIENCE)
+    await eventually(lambda: page.run_async(KEPT))
     await page.run("location.reload()")
     await second_piece(gate, 3)
     await page.shows(".upload", "Long.wav")
@@ -171,7 +171,7 @@ async def test_a_cancelled_song_is_removed_at_the_service_also_while_it_pauses(
             await page.click(".upload [aria-label=Pause]")
             await page.shows(".upload .status", "Paused")
         await page.click(".upload [aria-label=Cancel]")
-        await eventually(lambda: nothing_left(services), within=PATIENCE)
+        await eventually(lambda: nothing_left(services))
         await page.until("!document.querySelector('.upload')")
 
 

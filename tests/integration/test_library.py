@@ -165,7 +165,7 @@ def test_a_forked_process_can_use_a_loaded_separator_even_while_a_thread_does(se
         for process in processes:
             process.start()
         for process in processes:
-            process.join(60)
+            process.join()
     finally:
         ended.set()
         thread.join()

@@ -28,7 +28,6 @@ _ARGUMENTS = (
     "--mute-audio",
 )
 TAB, ENTER, SHIFT, CONTROL, ESCAPE, RIGHT = "\ue004", "\ue007", "\ue008", "\ue009", "\ue00c", "\ue014"
-PATIENCE = 30.0  # seconds, on a busy machine
 
 
 def program(package: str, *names: str) -> str:
@@ -45,7 +44,7 @@ def running() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="chromium-") as folder, _driver(driver) as address:
         options = {"binary": chromium, "args": [*_ARGUMENTS, f"--user-data-dir={folder}"]}
         wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
-        with httpx.Client(base_url=address, timeout=60, verify=False) as client:
+        with httpx.Client(base_url=address, timeout=None, verify=False) as client:
             answer = client.post("/session", json={"capabilities": {"alwaysMatch": wanted}})
             session = f"/session/{_value(answer)['sessionId']}"
             try:
@@ -103,7 +102,7 @@ class Browser:
     async def until(self, expression: str) -> Any:
         """Wait until an expression is true in the page."""
         try:
-            value = await eventually(lambda: self.run(f"return {expression}"), within=PATIENCE)
+            value = await eventually(lambda: self.run(f"return {expression}"))
         except AssertionError:
             raise AssertionError(
                 f"never true: {expression}; the page says {await self.text('body')!r}"

@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import ClientSession, ClientWebSocketResponse
 
-from tests.support.chromium import PATIENCE, program
+from tests.support.chromium import program
 from tests.support.waiting import eventually
 
 # Without a sound card, nothing would play: a simulated one keeps time.
@@ -55,7 +55,7 @@ class Firefox:
     async def until(self, expression: str) -> None:
         """Wait until an expression is true in the page."""
         try:
-            await eventually(lambda: self.run(f"Boolean({expression})"), within=PATIENCE)
+            await eventually(lambda: self.run(f"Boolean({expression})"))
         except AssertionError:
             says = await self.run("document.body.innerText")
             raise AssertionError(f"never true: {expression}; the page says {says!r}") from None

@@ -115,7 +115,7 @@ def stall(body: bytes, released: threading.Event) -> Answer:
         request.send_header("ETag", '"stalled"')
         request.end_headers()
         request.wfile.write(body[: len(body) // 2])
-        released.wait(20)
+        released.wait(60)
         request.wfile.write(body[len(body) // 2 :])
 
     return answer

@@ -40,9 +40,9 @@ RESULT = Result(
 PREVIEW = Preview(["vocals"], 2, 12.5, 10)
 QUICK = WorkerOptions(
     heartbeat=0.2,
-    silence=1.0,
+    silence=60.0,
     poll=0.5,
-    grace=1.0,
+    grace=60.0,
     release_timeout=1.5,
     timings=AttemptTimings(progress=0.05, retry=0.05, reconnect=0.05),
 )
@@ -100,9 +100,7 @@ async def succeed(database: Database, new: NewJob) -> Job:
     return await JobRepository(database).get(new.tenant, new.id)
 
 
-async def until(
-    repository: JobRepository, job: UUID, *states: State, tenant: str = "ann", within: float = 10
-) -> Job:
+async def until(repository: JobRepository, job: UUID, *states: State, tenant: str = "ann") -> Job:
     """Wait until a job is in one of these states."""
 
     async def reached() -> Job | None:
@@ -110,7 +108,7 @@ async def until(
         assert found.state in states or not found.state.final, found
         return found if found.state in states else None
 
-    return await eventually(reached, within)
+    return await eventually(reached)
 
 
 @asynccontextmanager

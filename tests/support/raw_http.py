@@ -20,7 +20,7 @@ class Connection:
         self._writer.write(data)
         await self._writer.drain()
 
-    async def answer(self, within: float = 20) -> tuple[int, dict[str, str], bytes]:
+    async def answer(self, within: float | None = None) -> tuple[int, dict[str, str], bytes]:
         """Return the next response's status, headers and body."""
         async with asyncio.timeout(within):
             status, headers = await self.head()
@@ -35,7 +35,7 @@ class Connection:
         """Return the body that belongs to these headers."""
         return await self._reader.readexactly(int(headers.get("content-length", 0)))
 
-    async def is_closed(self, within: float = 20) -> bool:
+    async def is_closed(self, within: float | None = None) -> bool:
         """Wait for the server to close the connection."""
         async with asyncio.timeout(within):
             try:

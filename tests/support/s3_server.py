@@ -186,6 +186,6 @@ class S3Server:
 
 def _run(*command: str) -> str:
     assert shutil.which(command[0]), f"{command[0]} is not installed: make components"
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, f"{command}: {done.stderr}{done.stdout}"
     return done.stdout

@@ -31,7 +31,6 @@ class Command:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=60,
             check=False,
         )
 

@@ -20,7 +20,6 @@ from tests.support.waiting import wait_until
 
 _REPOSITORY = Path(__file__).parents[2]
 KEY = "a key for tests: not to be guessed".replace(" ", "-")
-START_SECONDS = 90.0
 _FINAL = ("succeeded", "failed", "cancelled")
 
 
@@ -52,7 +51,7 @@ class Service:
             **(environ or {}),
         }
         self.process: subprocess.Popen[bytes] | None = None
-        self.client = httpx.Client(base_url=self.url, headers={"X-API-KEY": KEY}, timeout=30, trust_env=False)
+        self.client = httpx.Client(base_url=self.url, headers={"X-API-KEY": KEY}, timeout=60, trust_env=False)
 
     @property
     def log(self) -> Path:
@@ -71,7 +70,7 @@ class Service:
                 stdin=subprocess.DEVNULL,
             )
 
-    def wait_until_ready(self, status: int = 200, within: float = START_SECONDS) -> None:
+    def wait_until_ready(self, status: int = 200) -> None:
         """Wait until ``/health/ready`` returns this status."""
 
         def ready() -> bool:
@@ -79,7 +78,7 @@ class Service:
             assert self.process.poll() is None, self.log.read_text()[-4000:]
             return self.readiness() == status
 
-        wait_until(ready, within)
+        wait_until(ready)
 
     def readiness(self) -> int | None:
         """Return the status of ``/health/ready``, or None if nothing answers."""
@@ -88,11 +87,11 @@ class Service:
         except httpx.TransportError:
             return None
 
-    def stop(self, number: int = signal.SIGTERM, within: float = 60) -> int:
+    def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal, wait for the end, and return the exit status."""
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(within)
+        return self.process.wait()
 
     def submit(self, song: Path, **fields: Any) -> dict[str, Any]:
         """Submit a song and return its job."""
@@ -109,7 +108,7 @@ class Service:
         job: dict[str, Any] = answer.json()
         return job
 
-    def wait_for(self, number: str, *states: str, within: float = 60) -> dict[str, Any]:
+    def wait_for(self, number: str, *states: str) -> dict[str, Any]:
         """Wait until a job is in one of these states, by default until it has ended."""
 
         def reached() -> dict[str, Any] | None:
@@ -121,11 +120,11 @@ class Service:
                 assert response.status_code == 503, response.text
             return None
 
-        return wait_until(reached, within)
+        return wait_until(reached)
 
-    def wait_for_log(self, event: str, within: float = 60) -> None:
+    def wait_for_log(self, event: str) -> None:
         """Wait until the log mentions an event."""
-        wait_until(lambda: event in self.log.read_text(), within)
+        wait_until(lambda: event in self.log.read_text())
 
     def pids(self, part: str) -> list[int]:
         """Return the PIDs of a part: ``api``, ``worker`` or ``inference_child``, for instance."""
@@ -148,7 +147,7 @@ def mentioning(folder: Path) -> list[tuple[int, list[str]]]:
 
 def wait_until_gone(folder: Path) -> None:
     """Wait until no process names a folder."""
-    wait_until(lambda: not mentioning(folder), within=20)
+    wait_until(lambda: not mentioning(folder))
 
 
 def free_port() -> int:
@@ -181,7 +180,7 @@ def running(
         if service.process and service.process.poll() is None:
             service.process.terminate()
             try:
-                service.process.wait(60)
+                service.process.wait()
             except subprocess.TimeoutExpired:
                 service.process.kill()
                 service.process.wait()

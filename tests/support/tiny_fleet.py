@@ -90,4 +90,4 @@ async def ended(client: httpx.AsyncClient, created: httpx.Response) -> dict[str,
         found: dict[str, Any] = (await client.get(created.headers["location"])).json()
         return found if found["finished_at"] else None
 
-    return await eventually(job, within=60)
+    return await eventually(job)

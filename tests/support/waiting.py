@@ -12,7 +12,7 @@ from typing import Any, TypeVar, overload
 
 _SHORTEST, _LONGEST = 0.01, 0.1  # seconds between looks
 _SHARE = 0.05  # of the time waited so far; each look may cost a request, or reading all of /proc
-_PATIENCE = 60.0  # seconds; a machine that runs several test processes is slow, not wrong
+_PATIENCE = 180.0  # seconds; a machine that runs several test processes is slow, not wrong
 
 Value = TypeVar("Value")
 

@@ -56,7 +56,7 @@ async def main(url: str, folder: Path, seconds: float, values: dict[str, float])
     work = SlowCopy(folder, seconds)
     pace = AttemptTimings(**values.pop("pace", {}))  # type: ignore[arg-type]
     options = WorkerOptions(**values, timings=pace)  # type: ignore[arg-type]
-    async with Database(url, timeout=0.5) as database:
+    async with Database(url, timeout=5.0) as database:
         await Worker(database, work, work.erase, options).run_until_signalled()
 
 

@@ -169,6 +169,16 @@ class PatientConnection(psycopg.AsyncConnection[DictRow]):
             raise psycopg.OperationalError(f"no answer within {self.patience:g} s") from error
 
 
+def _cancellations() -> int:
+    """Return how often the current task has been cancelled.
+
+    The pool waits by ``asyncio.wait_for``, which in Python 3.11 loses a cancellation that comes together with
+    what it waits for.
+    """
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
+
+
 async def _configure(connection: PatientConnection) -> None:
     if await through_pooler(connection):
         connection.prepare_threshold = None
@@ -252,8 +262,11 @@ class Database(Statements):
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[PatientConnection]:
+        cancelled = _cancellations()
         try:
             async with self.pool.connection() as connection:
+                if _cancellations() > cancelled:
+                    raise asyncio.CancelledError
                 yield connection
                 connection.used_at = time.monotonic()
         except psycopg.Error as error:

@@ -161,7 +161,8 @@ class Supervisor:
                 extra={"program": program.name, "status": status, "pause": pause},
             )
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._stopping.wait()
 
     async def _run(self, program: Program) -> tuple[int, int]:
         """Run a program, and return its process id and its exit status, which is negative for a signal."""

@@ -218,7 +218,8 @@ class Worker:
 
     async def _wait_for_work(self) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._work_available.wait(), self.options.poll)
+            async with asyncio.timeout(self.options.poll):
+                await self._work_available.wait()
         if not self._stopping.is_set():
             self._work_available.clear()
 

@@ -371,7 +371,7 @@ async def test_a_listing_that_was_given_up_does_not_disturb_later_requests() -> 
     released, sent = threading.Event(), threading.Event()
 
     def late(request: Handler) -> None:
-        released.wait(10)
+        released.wait(60)
         request.close_connection = False
         request.send_response(200)
         request.send_header("ETag", '"1"')
@@ -584,7 +584,7 @@ async def test_old_files_of_killed_writers_are_removed(tmp_path: Path) -> None:
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
         "asyncio.run(open_storage(sys.argv[1]).put('a/b', chunks(), max_bytes=1 << 40))\n"
     )
-    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False, timeout=30)
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
     storage = open_storage(str(tmp_path))
     assert await keys(storage) == []
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["b#1"]
@@ -644,5 +644,5 @@ async def test_memory_does_not_grow_with_the_object(
         environment |= request.getfixturevalue("server").environment
         url = f"s3://{BUCKET}/large"
     command = [sys.executable, "-c", _MEMORY, url, str(tmp_path / "copy"), str(megabytes)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=100, env=environment)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     assert float(done.stdout) < 50, "MiB"

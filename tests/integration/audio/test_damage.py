@@ -261,6 +261,6 @@ def test_nothing_is_printed_about_damage(tmp_path: Path, files: Files) -> None:
     )
     names = sorted(map(str, tmp_path.iterdir()))
     result = subprocess.run(
-        [sys.executable, "-c", script, *names], check=False, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", script, *names], check=False, capture_output=True, text=True
     )
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")

@@ -300,7 +300,7 @@ def test_it_runs_as_any_unprivileged_user(
             assert made.st_uid == account.uid
             assert archived == (made.st_mtime < begin)
             process.send_signal(signal.SIGINT)
-            process.wait(60)
+            process.wait()
 
 
 def test_it_starts_where_no_other_user_may_enter() -> None:

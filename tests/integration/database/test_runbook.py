@@ -41,5 +41,5 @@ def test_the_statement_shows_who_waits_and_ending_the_oldest_ends_the_waiting(da
         oldest = wait_until(lambda: [wait for _, wait, _ in shown()] == ["Timeout", "Lock"] and shown()[0][0])
         operator.execute("SELECT pg_terminate_backend(%s)", (oldest,))
         for thread in threads:
-            thread.join(10)
+            thread.join()
     assert done == ["waiter"]

@@ -116,7 +116,7 @@ def test_the_second_of_two_pulls_at_once_waits_for_the_first(tmp_path: Path) -> 
             running(PULL_AND_REPORT, tmp_path, mirror.url) as other,
         ):
             threading.Timer(0.5, released.set).start()
-            outputs = {one.communicate(timeout=30)[0], other.communicate(timeout=30)[0]}
+            outputs = {one.communicate()[0], other.communicate()[0]}
         folder = tiny_store(tmp_path).find(NAME).folder
         assert outputs == {f"{folder}\n"}
         assert len(mirror.requests) == 1
@@ -127,7 +127,7 @@ def test_a_full_disk_is_reported_and_nothing_is_left(tmp_path: Path) -> None:
         serving(content(archived())) as mirror,
         running(LITTLE_SPACE, tmp_path, mirror.url) as process,
     ):
-        output, errors = process.communicate(timeout=30)
+        output, errors = process.communicate()
     assert "Cannot write the model into" in output, errors
     assert "SPLEETER_MODELS_DIR" in output
     assert contents(tmp_path) == []
@@ -141,4 +141,4 @@ def test_a_pull_that_waited_for_a_removal_installs_the_model_again(tmp_path: Pat
             assert process.stderr
             assert any("waiting" in line for line in process.stderr)
             directory.remove()
-        assert process.communicate(timeout=30)[0] == f"{tiny_store(tmp_path).find(NAME).folder}\n"
+        assert process.communicate()[0] == f"{tiny_store(tmp_path).find(NAME).folder}\n"

@@ -373,7 +373,7 @@ async def test_a_hanging_webhook_receiver_times_out() -> None:
     released = threading.Event()
 
     def silent(request: Handler) -> None:
-        released.wait(5)
+        released.wait(60)
 
     with serving(silent) as server:
         with pytest.raises(UnreachableError, match=r"time|within"):

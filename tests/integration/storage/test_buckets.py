@@ -82,7 +82,7 @@ async def clients(services: Services) -> AsyncIterator[dict[str, httpx.AsyncClie
     keys = {name: (await services.keys.create(name, ALL))[0] for name in ("ann", "bob")}
     async with served(create_app(services)) as url:
         made = {
-            name: httpx.AsyncClient(base_url=url, headers={"X-API-KEY": key}, timeout=60)
+            name: httpx.AsyncClient(base_url=url, headers={"X-API-KEY": key}, timeout=None)
             for name, key in keys.items()
         }
         yield made
@@ -250,7 +250,7 @@ async def test_a_delivery_is_tried_again_within_bounds(
     left = threading.Event()
 
     def wait(_: Handler) -> None:
-        left.wait(10)
+        left.wait(60)
 
     with serving(wait) as slow:
         job = await separate(bob, source_url=source, destination_url=slow.url, only=["vocals"])

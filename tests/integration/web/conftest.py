@@ -40,7 +40,7 @@ async def address(services: Services) -> AsyncIterator[str]:
 @pytest_asyncio.fixture
 async def stranger(address: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client without a key."""
-    async with httpx.AsyncClient(base_url=address, verify=False, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=address, verify=False, timeout=None) as client:
         yield client
 
 
@@ -49,7 +49,7 @@ async def ann(address: str, services: Services) -> AsyncIterator[httpx.AsyncClie
     """A client of the tenant ``ann`` with every scope."""
     key, _ = await services.keys.create("ann", ALL)
     async with httpx.AsyncClient(
-        base_url=address, verify=False, timeout=30, headers={"X-API-KEY": key}
+        base_url=address, verify=False, timeout=None, headers={"X-API-KEY": key}
     ) as client:
         yield client
 
@@ -59,6 +59,6 @@ async def bob(address: str, services: Services) -> AsyncIterator[httpx.AsyncClie
     """A client of another tenant."""
     key, _ = await services.keys.create("bob", ALL)
     async with httpx.AsyncClient(
-        base_url=address, verify=False, timeout=30, headers={"X-API-KEY": key}
+        base_url=address, verify=False, timeout=None, headers={"X-API-KEY": key}
     ) as client:
         yield client

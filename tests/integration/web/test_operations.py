@@ -236,7 +236,7 @@ async def unsteady(outage: Outage, tmp_path: Path) -> AsyncIterator[httpx.AsyncC
         key, _ = await services.keys.create("ann")
         async with (
             served(create_app(services)) as url,
-            httpx.AsyncClient(base_url=url, timeout=60, headers={"X-API-KEY": key}) as client,
+            httpx.AsyncClient(base_url=url, timeout=None, headers={"X-API-KEY": key}) as client,
         ):
             yield client
 

@@ -32,7 +32,7 @@ from tests.support.webhooks import SECRET, verified_id
 
 pytestmark = pytest.mark.asyncio
 
-QUICK = SenderOptions(poll=0.05, timeout=5.0)
+QUICK = SenderOptions(poll=0.05, timeout=60.0)
 
 
 def telling(server: Server, tenant: str = "ann") -> NewJob:

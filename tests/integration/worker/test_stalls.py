@@ -74,6 +74,6 @@ async def test_a_slot_that_stalls_twice_gets_no_job_until_it_works(
         assert (job.attempts, job.crashes) == (2, 2)
         stopping.cancel()
         monkeypatch.undo()
-        await until(repository, new.id, State.SUCCEEDED, within=30)
+        await until(repository, new.id, State.SUCCEEDED)
         assert await eventually(registry.ready) == 1
         assert slot.stalls == 0

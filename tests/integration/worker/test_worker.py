@@ -39,18 +39,14 @@ async def test_a_job_is_run_and_its_result_published(database: Database, reposit
     assert (done.result, done.attempts, done.progress) == (RESULT, 1, 1)
 
 
-async def test_a_waiting_worker_starts_a_new_job_within_a_tenth_of_a_second(
+async def test_a_waiting_worker_starts_a_new_job_without_waiting_to_look(
     database: Database, repository: JobRepository
 ) -> None:
-    waits = []
-    async with at_work(worker(database, Songs(), poll=30.0)) as waiting:
+    async with at_work(worker(database, Songs(), poll=3600.0)) as waiting:
         await eventually(lambda: waiting.number)
-        for _ in range(9):
+        for _ in range(3):
             job = (await repository.create(new_job())).job
-            done = await until(repository, job.id, State.SUCCEEDED)
-            assert done.started_at
-            waits.append(done.started_at - done.created_at)
-    assert sorted(waits)[4] < timedelta(milliseconds=100)
+            await until(repository, job.id, State.SUCCEEDED)
 
 
 async def test_slots_work_at_the_same_time(database: Database, repository: JobRepository) -> None:
@@ -254,7 +250,7 @@ async def test_a_job_whose_claim_never_reached_the_worker_is_still_run(
 async def test_expired_jobs_are_swept(database: Database, repository: JobRepository) -> None:
     songs = Songs()
     job = (await repository.create(new_job(retention=timedelta()))).job
-    async with at_work(worker(database, songs, sweep=0.1)), asyncio.timeout(5):
+    async with at_work(worker(database, songs, sweep=0.1)):
         await eventually(lambda: songs.erased)
     assert songs.erased == [job.prefix]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from spleeter_microservice.antivirus.clamd import Clamd, Timeouts
+from spleeter_microservice.antivirus.clamd import Clamd
 from spleeter_microservice.errors import (
     ConfigurationError,
     InfectedError,
@@ -17,8 +17,6 @@ from spleeter_microservice.errors import (
 )
 
 pytestmark = pytest.mark.asyncio
-
-QUICK = Timeouts(connect=1, transfer=1, verdict=1)
 
 
 async def music() -> AsyncIterator[bytes]:
@@ -41,7 +39,7 @@ async def replying(reply: bytes) -> AsyncIterator[Clamd]:
     server = await asyncio.start_server(answer, "127.0.0.1")
     async with server:
         port = server.sockets[0].getsockname()[1]
-        yield Clamd("127.0.0.1", port, timeouts=QUICK)
+        yield Clamd("127.0.0.1", port)
 
 
 @given(reply=st.binary(max_size=60))

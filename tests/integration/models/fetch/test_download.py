@@ -12,7 +12,7 @@ from tests.support.http_servers import Answer, chunked, content, forward, redire
 BODY = bytes(range(256)) * 4096
 HALF = len(BODY) // 2
 LIMIT = 2 * len(BODY)
-QUICK = RetryPolicy(attempts=4, connect=2, read=2, pause=0.01)
+QUICK = RetryPolicy(attempts=4, pause=0.01)
 
 
 @pytest.fixture(autouse=True)
@@ -118,7 +118,7 @@ def test_a_file_that_is_too_large_is_discarded(tmp_path: Path, answer: Answer) -
 
 def test_a_silent_server_times_out(tmp_path: Path) -> None:
     released = threading.Event()
-    retry_policy = RetryPolicy(attempts=2, read=0.2, pause=0.01)
+    retry_policy = RetryPolicy(attempts=2, read=1.0, pause=0.01)
     with serving(stall(BODY, released), content(BODY, '"stalled"')) as server:
         assert fetch(server.url, tmp_path, retry_policy) == BODY
         released.set()

@@ -50,14 +50,13 @@ class Events:
     async def next(self) -> ReceivedEvent | None:
         """Return the next event, or None at the end."""
         fields: dict[str, str] = {}
-        async with asyncio.timeout(20):
-            async for line in self._lines:
-                if line and not line.startswith(":"):
-                    name, _, value = line.partition(": ")
-                    fields[name] = value
-                elif fields:
-                    data = json.loads(fields["data"])
-                    return ReceivedEvent(int(fields["id"]), fields["event"], **data)
+        async for line in self._lines:
+            if line and not line.startswith(":"):
+                name, _, value = line.partition(": ")
+                fields[name] = value
+            elif fields:
+                data = json.loads(fields["data"])
+                return ReceivedEvent(int(fields["id"]), fields["event"], **data)
         return None
 
     async def rest(self) -> list[ReceivedEvent]:

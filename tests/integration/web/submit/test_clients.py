@@ -49,7 +49,7 @@ async def test_python_s_clients(address: str, key: str, file: Path) -> None:
 
     def send() -> requests.Response:
         with file.open("rb") as opened:
-            return requests.post(url, headers=headers, files={"file": opened}, data=fields, timeout=30)
+            return requests.post(url, headers=headers, files={"file": opened}, data=fields, timeout=None)
 
     first = (await asyncio.to_thread(send)).json()
     async with httpx.AsyncClient() as client:

@@ -23,7 +23,7 @@ from tests.support.tiny_fleet import TinyWorker, ended, install, working
 from tests.support.waiting import eventually
 from tests.support.web_service import song
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.asyncio
 
 KINDS = (
     "s16.wav",
@@ -139,7 +139,7 @@ async def idle(services: Services) -> None:
         load = await services.repository.load()
         return load.queued + load.running == 0
 
-    await eventually(nothing, within=180)
+    await eventually(nothing)
 
 
 async def all_jobs(client: httpx.AsyncClient) -> list[dict[str, str]]:

@@ -31,7 +31,7 @@ SELECT gen_random_uuid()::text || repeat('x', 100), '' FROM generate_series(1, 1
 
 async def client_of(services: Services, url: str) -> httpx.AsyncClient:
     key, _ = await services.keys.create("ann")
-    return httpx.AsyncClient(base_url=url, timeout=60, headers={"X-API-KEY": key})
+    return httpx.AsyncClient(base_url=url, timeout=None, headers={"X-API-KEY": key})
 
 
 async def send(client: httpx.AsyncClient, seed: int = 0) -> httpx.Response:

@@ -82,7 +82,7 @@ async def test_work_stops_when_its_client_leaves(services: Services, tmp_path: P
     with server as origin, logged("info") as log:
         async with (
             served(create_app(services)) as url,
-            httpx.AsyncClient(base_url=url, headers={"X-API-KEY": key}, timeout=30) as client,
+            httpx.AsyncClient(base_url=url, headers={"X-API-KEY": key}, timeout=None) as client,
         ):
             asking = asyncio.create_task(ask(client, f"{origin.url}/a.wav"))
             await eventually(lambda: files(tmp_path) and (step == "fetch" or entered.is_set()))

@@ -347,7 +347,7 @@ async def test_memory_does_not_grow_with_the_file(database: Database, tmp_path: 
         yield b"\r\n--x--\r\n"
 
     headers = {"X-API-KEY": key, "Content-Type": "multipart/form-data; boundary=x"}
-    async with served(create_app(services)) as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
+    async with served(create_app(services)) as url, httpx.AsyncClient(base_url=url, timeout=None) as client:
         before = _peak()
         answer = await client.post("/v1/separations", content=body(), headers=headers)
     assert answer.status_code == 202, answer.text
@@ -365,7 +365,10 @@ async def test_songs_of_every_format_pass_the_real_prober(database: Database, tm
     async with Prober(tmp_path / "spool") as prober:
         services = build_services(database, tmp_path, prober=prober)
         key, _ = await services.keys.create("ann")
-        async with served(create_app(services)) as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
+        async with (
+            served(create_app(services)) as url,
+            httpx.AsyncClient(base_url=url, timeout=None) as client,
+        ):
             client.headers["X-API-KEY"] = key
             for kind in ("mp3", "flac", "m4a", "ogg", "opus", "s16.wav"):
                 path = encode_kind(tmp_path / f"song.{kind}", noise(RATE, seed=len(kind)), kind)

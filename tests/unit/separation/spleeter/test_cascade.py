@@ -19,7 +19,7 @@ def test_the_third_computation_gets_both_results_in_order(threads: int) -> None:
     with ThreadPoolExecutor(threads) as pool:
         pool.submit(pair.add, 1, lambda: constant(1))
         pool.submit(pair.add, 0, lambda: constant(3))
-        np.testing.assert_array_equal(pair.result.result(timeout=10), constant(2)[0])
+        np.testing.assert_array_equal(pair.result.result(), constant(2)[0])
 
 
 def test_an_error_of_either_is_an_error_of_the_result() -> None:
@@ -31,4 +31,4 @@ def test_an_error_of_either_is_an_error_of_the_result() -> None:
     with pytest.raises(MemoryError):
         pair.add(1, fail)
     with pytest.raises(MemoryError):
-        pair.result.result(timeout=10)
+        pair.result.result()

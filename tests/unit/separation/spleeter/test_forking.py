@@ -13,13 +13,13 @@ def test_a_fork_waits_for_the_calls_in_progress_and_holds_up_others() -> None:
     def first() -> None:
         with calls:
             entered.set()
-            leave.wait(10)
+            leave.wait(60)
             order.append("first call ended")
 
     def fork() -> None:
         calls.before_fork()
         order.append("forked")
-        forked.wait(10)
+        forked.wait(60)
         calls.after_fork()
 
     def second() -> None:
@@ -28,7 +28,7 @@ def test_a_fork_waits_for_the_calls_in_progress_and_holds_up_others() -> None:
 
     threads = [threading.Thread(target=action) for action in (first, fork, second)]
     threads[0].start()
-    assert entered.wait(10)
+    assert entered.wait(60)
     threads[1].start()
     wait_until(lambda: calls._forking)
     threads[2].start()
@@ -36,7 +36,7 @@ def test_a_fork_waits_for_the_calls_in_progress_and_holds_up_others() -> None:
     wait_until(lambda: "forked" in order)
     forked.set()
     for thread in threads:
-        thread.join(10)
+        thread.join()
     assert order == ["first call ended", "forked", "second call"]
 
 
