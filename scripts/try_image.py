@@ -11,6 +11,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -150,7 +151,11 @@ def try_container(container: str) -> dict[str, Any]:
     say(python(container, "open('/opt/written', 'w')") is None, "its root file system is read-only")
     health = json.loads(engine("inspect", "--format={{json .Config.Healthcheck.Test}}", container).stdout)
     say(engine("exec", container, *health[1:], check=False).returncode == 0, "its health check passes")
-    say(b"<html" in answer("/")[1], "it serves the page")
+    files = re.findall(r'"\./(assets/[^"]+)"', answer("/")[1].decode())
+    served = {answer(f"/{name}")[0] for name in files}
+    say(served == {HTTPStatus.OK}, f"it serves the page, with {len(files)} other files")
+    programs = "import shutil; print(*filter(shutil.which, ('node', 'npm')))"
+    say(python(container, programs) == "", "it does not have Node.js, which built the page")
     say(answer("/v1/separations")[0] == HTTPStatus.UNAUTHORIZED, "it requires a key")
     job = separate(python_bytes(container, "example.mp3"))
     for stem in job["stems"]:
