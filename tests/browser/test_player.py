@@ -291,6 +291,10 @@ async def test_a_saved_mix_equals_the_service_s(
     await eventually(lambda: saved.exists() and saved.read_bytes() == vocals)
     await page.click("#full")
     await page.until("document.querySelector('#full').ariaPressed === 'true'")
+    assert await page.run(  # although the pointer is over it
+        "const ground = id => getComputedStyle(document.getElementById(id)).backgroundColor;"
+        "return ground('full') === ground('save-mix')"
+    )
     await page.click("#play")
     await page.until("stems.engine.value?.place > 0.3 && stems.engine.value.level() > 0.01")
     assert await page.run("return stems.engine.value.context.sampleRate") == RATE
