@@ -62,7 +62,7 @@ class Plan:
 
 
 _QUICK = Plan(
-    clips=3, seconds=(0.5, 1.0), workers=1, interval=0.2, kills=1, api_kills=0, database_stops=0, within=200
+    clips=3, seconds=(0.5, 1.0), workers=1, interval=0.2, kills=1, api_kills=0, database_stops=0, within=500
 )
 
 

@@ -35,7 +35,7 @@ GUNICORN = (
 _ROOT = Path(__file__).parent.parent
 _POLL = 0.05  # seconds between checks of the processes
 _PAUSE = 0.2  # seconds before a restart
-_START = 120.0  # seconds that the service may take to become ready on a busy machine
+_START = 300.0  # seconds that the service may take to become ready on a busy machine
 _STOP = 30.0
 
 

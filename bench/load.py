@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 CONNECTIONS = 64
-_LATE = 30.0  # seconds after which pending requests are abandoned
+_LATE = 300.0  # seconds after which pending requests are abandoned
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,15 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
 
 from spleeter_microservice.settings import variables
+from tests.support.http_servers import Handler, serving, status
 from tests.support.service import Service, free_port, mentioning, running
 
 CANARY = "canary-0123456789-abcdefghij"
@@ -23,7 +26,6 @@ ENCODED = base64.b64encode(CANARY.encode()).decode()
 SECRET = [variable.name for variable in variables() if variable.secret]
 """Every setting that is declared to hold a secret; new ones get the canary itself, unless they are below."""
 FORMS = {
-    "SPLEETER_MODELS_URL": f"http://user:{CANARY}@127.0.0.1:9/models",
     "SPLEETER_WEBHOOK_SECRET": f"whsec_{ENCODED}",
     "SPLEETER_STORAGE_URL": "",  # has no place for a secret, nor has the next
     "SPLEETER_CLAMD_URL": "",
@@ -116,18 +118,30 @@ assert main(["models", "list"]) == 0
 def test_no_secret_appears_in_what_processes_print_store_show_or_answer(
     database_url: str, tmp_path: Path
 ) -> None:
-    """Without weights or a network, ``serve`` ends by itself once it has been asked everything."""
+    """Without weights, ``serve`` ends by itself: here, once it has been asked everything."""
+    asked = threading.Event()
+
+    def missing(request: Handler) -> None:
+        asked.wait()
+        status(404)(request)
+
     database = database_url.replace("@/", f":{CANARY}@/", 1)
     assert CANARY in database
     databases = {name: database for name in SECRET if "DATABASE" in name}
-    settings = {name: FORMS.get(name, CANARY) for name in SECRET} | {
+    common = {name: FORMS.get(name, CANARY) for name in SECRET} | {
         **databases,
         "SPLEETER_JWT_ISSUER": "https://issuer.example",
         "SPLEETER_JWT_AUDIENCE": "songs",
         "SPLEETER_ENV": "production",
         "SPLEETER_LOG_LEVEL": "debug",
     }
-    with running(tmp_path / "data", tmp_path / "models", environ=settings, ready=False) as service:
+    with serving(missing) as mirror, ExitStack() as cleanup:
+        cleanup.callback(asked.set)
+        models_url = f"http://user:{CANARY}@127.0.0.1:{mirror.server_port}/models"
+        settings = common | {"SPLEETER_MODELS_URL": models_url}
+        service = cleanup.enter_context(
+            running(tmp_path / "data", tmp_path / "models", environ=settings, ready=False)
+        )
         service.client.headers["X-API-KEY"] = CANARY
         service.wait_until_ready(status=503)
         answers = [ask(service, path) for path in ("/health", "/metrics", "/", "/openapi.json", "/v1/models")]
@@ -135,11 +149,12 @@ def test_no_secret_appears_in_what_processes_print_store_show_or_answer(
         processes = [place for pid, _ in mentioning(service.folder) for place in (f"/proc/{pid}/cmdline",)]
         shown = [Path(place).read_text() for place in processes]
         assert len(shown) >= 3
+        asked.set()
         assert service.process
         assert service.process.wait() == 3, service.log.read_text()
     stored = [path.read_bytes().decode("latin-1") for path in tmp_path.rglob("*") if path.is_file()]
     log = service.log.read_text()
-    assert "Error: The download of http://127.0.0.1:9/models/" in log
+    assert f"Error: The download of http://127.0.0.1:{mirror.server_port}/models/" in log
     assert "Traceback" not in log
     for text in (*answers, *shown, *stored, dump(database_url)):
         assert CANARY not in text
