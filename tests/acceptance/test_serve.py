@@ -206,7 +206,7 @@ def test_deleting_a_running_job_ends_its_process_and_leaves_nothing(
     (child,) = service.pids("inference_child")
     assert service.client.delete(f"/v1/separations/{job}").is_success
     wait_until(lambda: child not in service.pids("inference_child"))
-    assert service.client.get(f"/v1/separations/{job}").status_code == 404
+    wait_until(lambda: service.client.get(f"/v1/separations/{job}").status_code == 404)
     wait_until(lambda: not list((service.folder / "objects").rglob(f"*{job}*")))
 
 
