@@ -63,8 +63,11 @@ class PreviewWriter(AbstractContextManager["PreviewWriter"]):
         self._file.close()
 
     def _encoded(self, waveform: Waveform) -> Iterator[bytes]:
-        for resampled in self._resampler.resample(_frame(waveform, self._sample_rate)):
-            yield from map(bytes, self._encoder.encode(resampled))
+        # FFmpeg copies its input several times: copies of a second take little memory and stay in the cache.
+        for start in range(0, len(waveform), self._sample_rate):
+            second = waveform[start : start + self._sample_rate]
+            for resampled in self._resampler.resample(_frame(second, self._sample_rate)):
+                yield from map(bytes, self._encoder.encode(resampled))
 
     def _write_segment(self, samples: int) -> None:
         end = self._pre_roll - samples // -PACKET_SAMPLES
