@@ -8,7 +8,7 @@ import "./look/page.css";
 import { Engine } from "./player/engine";
 import { followMedia } from "./player/media-session";
 import { engine } from "./player/player";
-import { encoded } from "./player/sounds";
+import { encoded, fullStems } from "./player/sounds";
 import { followKey, onDone } from "./songs/songs";
 import { words } from "./text/language";
 import { goOn } from "./upload/uploads";
@@ -23,7 +23,7 @@ onDone((song) => {
   if (document.hidden && "Notification" in window && Notification.permission === "granted") new Notification(words.value.work.done(song.input.name));
 });
 
-Object.assign(window, { stems: { Engine, encoded, engine } }); // for the tests, and for the curious
+Object.assign(window, { stems: { Engine, encoded, engine, fullStems } }); // for the tests, and for the curious
 
 const page = document.getElementById("page");
 if (page) render(<App />, page);

@@ -2,8 +2,10 @@
 
 import { batch, computed, effect, signal } from "@preact/signals";
 
+import { Problem } from "../api/client";
 import type { Preview } from "../api/types";
 import { shown, type Song } from "../songs/songs";
+import { words } from "../text/language";
 import { Engine } from "./engine";
 import { change, clamp, factor, neutral, read, toggleMute, toggleSolo, written, type Strip, type Strips } from "./mixer";
 import { fullStems, previews, type Sounds } from "./sounds";
@@ -140,6 +142,8 @@ effect(() => {
 /** Plays the full stems instead of the previews, or the reverse, from the same place. */
 export async function swap(song: Song, preview: Preview): Promise<void> {
   const next = full.value ? previews(preview, names.value) : await fullStems(song.stems, preview.segment_seconds);
+  if (song.id !== current.value) return; // another one was chosen
+  if (!next) throw new Problem({ status: 415, detail: words.value.player.cannotDecode(isSecureContext) });
   const [at, played] = [engine.value?.place ?? place.value, playing.value];
   batch(() => {
     stop();

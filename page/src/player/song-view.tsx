@@ -15,7 +15,7 @@ import { announce } from "./media-session";
 import { expression, isCentred } from "./mixer";
 import { begin, duration, names, stemsOf, strips, toggle, view } from "./player";
 import { described, saveMix, saveMixOfService } from "./save-mix";
-import { readable } from "./stem-file";
+import { isWav } from "./stem-file";
 import { MixRow, StemRow } from "./stem-row";
 import { Bends, Transport } from "./transport";
 import { Handle, Overlay } from "./waveform";
@@ -103,7 +103,7 @@ function SaveMix({ song }: { song: Song }): JSX.Element {
   const says = words.value.player;
   const share = useSignal<number | null>(null);
   const sum = expression(strips.value);
-  const here = readable(song.stems);
+  const here = song.stems.length > 0 && song.stems.every(isWav);
   const reason = refusedMix(song, sum, here);
   const act = async (): Promise<void> => {
     const title = song.input.name.replace(/\.[^.]+$/, "");

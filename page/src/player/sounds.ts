@@ -4,7 +4,7 @@ import { call, Problem } from "../api/client";
 import type { Preview, StemFile } from "../api/types";
 import { tell } from "../songs/songs";
 import { Segments, type Load } from "./segments";
-import { StemReader } from "./stem-file";
+import { openStem, type Reader } from "./stem-file";
 
 const MOST_BYTES = 60e6; // of decoded segments, besides those that are needed at a time
 const NEEDED = 3; // the segment that plays and the next two
@@ -47,11 +47,14 @@ export function previews(preview: Preview, tracks: readonly string[]): Sounds {
   });
 }
 
-export async function fullStems(stems: readonly StemFile[], seconds: number): Promise<Sounds> {
-  const readers = new Map(await Promise.all(stems.map(async (stem) => [stem.name, await StemReader.open(stem)] as const)));
-  const rate = Math.max(...[...readers.values()].map(({ format }) => format.rate));
-  return sounds([...readers.keys()], seconds, rate, async (track, segment, stop) => {
-    const reader = readers.get(track) as StemReader;
+/** Returns the sounds of the full stems; null if this browser cannot decode them. */
+export async function fullStems(stems: readonly StemFile[], seconds: number): Promise<Sounds | null> {
+  const readers = await Promise.all(stems.map(openStem));
+  if (!readers.every((reader) => reader !== null)) return null;
+  const named = new Map(stems.map(({ name }, k) => [name, readers[k] as Reader]));
+  const rate = Math.max(...readers.map(({ format }) => format.rate));
+  return sounds([...named.keys()], seconds, rate, async (track, segment, stop) => {
+    const reader = named.get(track) as Reader;
     const length = seconds * reader.format.rate;
     const channels = await reader.read(segment * length, length, stop);
     const sound = new AudioBuffer({ length, numberOfChannels: reader.format.channels, sampleRate: reader.format.rate });

@@ -1,4 +1,4 @@
-/** The full stems, read piece by piece: only WAV tells where a sample lies. */
+/** The full stems, read piece by piece. */
 
 import { call } from "../api/client";
 import type { StemFile } from "../api/types";
@@ -6,16 +6,26 @@ import { samplesOf, wavFormat, type WavFormat } from "./wav";
 
 const HEAD = 4096; // bytes that hold the header
 
-/** Returns whether the stems are files that can be read in pieces. */
-export const readable = (stems: readonly StemFile[]): boolean => stems.length > 0 && stems.every((stem) => stem.media_type === "audio/wav");
+/** A stem that is open. */
+export interface Reader {
+  readonly format: Pick<WavFormat, "rate" | "channels">;
+  /** Returns the samples of some frames by channel; fewer at the stem's end. */
+  read(from: number, count: number, signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>[]>;
+}
+
+export const isWav = (stem: StemFile): boolean => stem.media_type === "audio/wav";
+
+/** Opens a stem of any format; null if this browser cannot decode it. */
+export const openStem = async (stem: StemFile): Promise<Reader | null> =>
+  isWav(stem) ? StemReader.open(stem) : (await import("./decoded-stem")).openDecoded(stem);
 
 async function bytesOf(stem: StemFile, from: number, to: number, signal?: AbortSignal): Promise<DataView> {
   const response = await call(stem.url, { headers: { Range: `bytes=${from}-${to - 1}` }, ...(signal && { signal }) });
   return new DataView(await response.arrayBuffer());
 }
 
-/** A full stem. */
-export class StemReader {
+/** A stem in WAV, which tells where a sample lies. */
+export class StemReader implements Reader {
   private constructor(
     private readonly stem: StemFile,
     readonly format: WavFormat,
@@ -27,7 +37,6 @@ export class StemReader {
     return new StemReader(stem, format);
   }
 
-  /** Returns the samples of some frames by channel; fewer at the stem's end. */
   async read(from: number, count: number, signal?: AbortSignal): Promise<Float32Array<ArrayBuffer>[]> {
     const { begin, channels, bits, frames } = this.format;
     const width = (channels * bits) / 8;

@@ -1,5 +1,6 @@
 /** Play, loop, speed, pitch and the master volume. */
 
+import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import type { JSX } from "preact";
 
@@ -9,7 +10,6 @@ import { LOUDEST, SILENT } from "./mixer";
 import {
   bend, duration, engine, FASTEST, full, looping, markLoop, master, OCTAVE, place, playing, seek, semitones, SLOWEST, speed, swap, toggle, toggleLoop, waiting, zoom,
 } from "./player";
-import { readable } from "./stem-file";
 import { loudness, Meter } from "./stem-row";
 import type { Preview } from "../api/types";
 import { tell, type Song } from "../songs/songs";
@@ -43,9 +43,7 @@ export function Transport({ song, preview }: { song: Song; preview: Preview | nu
         <small role="status">{waiting.value && says.loading}</small>
       </div>
       <div class="tools">
-        {preview && readable(song.stems) && (
-          <button type="button" id="full" class="quiet" title={says.fullNote} aria-pressed={full.value} onClick={() => void swap(song, preview).catch(tell)}>{says.full}</button>
-        )}
+        {preview && song.stems.length > 0 && song.options.codec !== "stem.mp4" && <Full song={song} preview={preview} />}
         <button type="button" class="quiet" aria-label={says.loopFrom} title={says.loopFrom} onClick={() => markLoop("from")}>[</button>
         <button type="button" class="quiet" aria-label={says.loopTo} title={says.loopTo} onClick={() => markLoop("to")}>]</button>
         <IconButton name="minus" label={says.zoomOut} onClick={() => zoom(2)} />
@@ -55,20 +53,34 @@ export function Transport({ song, preview }: { song: Song; preview: Preview | nu
   );
 }
 
+/** Chooses between the stems themselves and their previews. */
+function Full({ song, preview }: { song: Song; preview: Preview }): JSX.Element {
+  const says = words.value.player;
+  const busy = useSignal(false);
+  const act = (): void => {
+    busy.value = true;
+    void swap(song, preview).catch(tell).finally(() => (busy.value = false));
+  };
+  return (
+    <button type="button" id="full" class="quiet" title={says.fullNote} aria-pressed={full.value} disabled={busy.value} onClick={act}>{says.full}</button>
+  );
+}
+
 /** Speed, pitch and the volume of everything. */
 export function Bends(): JSX.Element {
   const says = words.value.player;
   return (
     <div class="bends">
+      {!isSecureContext && <small>{says.needsHttps}</small>}
       <label class="slider">
         <span>{says.speed}</span>
-        <input type="range" id="speed" min={SLOWEST} max={FASTEST} step="0.05" value={speed.value} aria-valuetext={percent(speed.value)}
+        <input type="range" id="speed" min={SLOWEST} max={FASTEST} step="0.05" value={speed.value} disabled={!isSecureContext} aria-valuetext={percent(speed.value)}
           onInput={(event) => bend(event.currentTarget.valueAsNumber, semitones.value)} onDblClick={() => bend(1, semitones.value)} />
         <output>{percent(speed.value)}</output>
       </label>
       <label class="slider">
         <span>{says.pitch}</span>
-        <input type="range" id="pitch" min={-OCTAVE} max={OCTAVE} step="1" value={semitones.value} aria-valuetext={says.semitones(semitones.value)}
+        <input type="range" id="pitch" min={-OCTAVE} max={OCTAVE} step="1" value={semitones.value} disabled={!isSecureContext} aria-valuetext={says.semitones(semitones.value)}
           onInput={(event) => bend(speed.value, event.currentTarget.valueAsNumber)} onDblClick={() => bend(speed.value, 0)} />
         <output>{says.semitones(semitones.value)}</output>
       </label>

@@ -35,7 +35,7 @@ export const failure = signal<Problem | null>(null);
 /** Shows why something failed, unless the page itself has given it up. */
 export function tell(error: unknown): void {
   if (error instanceof DOMException && error.name === "AbortError") return;
-  failure.value = error instanceof Problem ? error : new Problem({ detail: words.value.problem.odd });
+  failure.value = error instanceof Problem ? error : new Problem({ status: 500, detail: words.value.problem.odd });
 }
 
 /** Saves what a path serves. */

@@ -143,6 +143,9 @@ export const en = {
     listen: (mix: string) => `Listen to ${mix}`,
     full: "Full quality",
     fullNote: "Plays the stems themselves; otherwise their previews, which load sooner.",
+    cannotDecode: (secure: boolean) =>
+      `This browser cannot play stems of this format in full quality${secure ? "" : " over http"}, so the previews go on playing. It can with stems in WAV${secure ? "" : ", or over https"}.`,
+    needsHttps: "Browsers change speed and pitch only over https.",
     zoomIn: "Zoom in",
     zoomOut: "Zoom out",
     loading: "Loading the sound",
