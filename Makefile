@@ -79,10 +79,10 @@ components: ## install the programs that the tests run, if you are root on a sys
 	@if [ -x /usr/sbin/clamd ] && [ -x /usr/sbin/pgbouncer ] && [ -x /usr/bin/chromedriver ] \
 		&& dpkg -s $(OBJECT_STORE) $(SYNTHESIS) ffmpeg node-form-data >/dev/null 2>&1 \
 		&& command -v prometheus >/dev/null && command -v kubectl >/dev/null && command -v microsocks >/dev/null \
-		&& command -v npm >/dev/null && command -v firefox-esr >/dev/null \
+		&& command -v npm >/dev/null && command -v firefox-esr >/dev/null && command -v dbus-send >/dev/null \
 		|| ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ]; then exit 0; fi; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-		clamav-daemon chromium chromium-driver curl ffmpeg firefox-esr fonts-dejavu-core microsocks nodejs node-form-data pgbouncer \
+		clamav-daemon chromium chromium-driver curl dbus ffmpeg firefox-esr fonts-dejavu-core microsocks nodejs node-form-data pgbouncer \
 		$(OBJECT_STORE) $(SYNTHESIS) \
 		$$(command -v npm >/dev/null || echo npm) \
 		$$(command -v kubectl >/dev/null || echo kubernetes-client) >/dev/null && \

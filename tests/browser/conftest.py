@@ -12,16 +12,29 @@ import pytest_asyncio
 from spleeter_microservice.web.services import Services
 from tests.integration.conftest import database
 from tests.integration.web.conftest import address, fleet, player, services
-from tests.support import chromium
+from tests.support import chromium, media_keys
 from tests.support.chromium import Browser
+from tests.support.media_keys import Desktop
 from tests.support.web_service import ALL
 
 __all__ = ["address", "database", "fleet", "player", "services"]
 
 
 @pytest.fixture(scope="session")
-def browser_session() -> Iterator[str]:
-    with chromium.running() as session:
+def desktop_address() -> Iterator[str]:
+    with media_keys.bus() as address:
+        yield address
+
+
+@pytest.fixture
+def desktop(desktop_address: str) -> Desktop:
+    """The desktop that passes media keys on to the browser."""
+    return Desktop(desktop_address)
+
+
+@pytest.fixture(scope="session")
+def browser_session(desktop_address: str) -> Iterator[str]:
+    with chromium.running(DBUS_SESSION_BUS_ADDRESS=desktop_address) as session:
         yield session
 
 

@@ -15,9 +15,10 @@ import pytest_asyncio
 import soundfile
 
 from spleeter_microservice.settings import Settings
-from tests.support import firefox
+from tests.support import firefox, media_keys
 from tests.support.audio_files import RATE, noise
 from tests.support.chromium import ENTER, ESCAPE, RIGHT, SHIFT, TAB, Browser
+from tests.support.media_keys import Desktop
 from tests.support.service import KEY, Service, running
 from tests.support.waiting import eventually
 
@@ -127,6 +128,28 @@ async def test_mute_and_solo_change_what_is_heard_and_keys_do_the_same(
     await page.until("stems.engine.value.level('accompaniment') === 0")
     await press(page, key=" ")
     await page.until("!stems.engine.value.playing")
+
+
+async def test_media_keys_play_pause_and_seek(
+    page: Browser, service: Service, song: Path, desktop: Desktop
+) -> None:
+    await opened(page, service, song)
+    await page.click("#play")
+    await eventually(desktop.has_player)
+    await page.until("stems.engine.value?.place > 0.3")
+    metadata = desktop.shown("Metadata")
+    assert {"Beats.wav", str(SECONDS * 10**6)} < {*metadata}
+    track = metadata[metadata.index("mpris:trackid") + 2]
+    keys = {"Play": True, "Pause": False, "PlayPause": True}
+    for key, at in (("Play", 20), ("Pause", 16), ("Pause", 12), ("PlayPause", 8)):
+        desktop.press(key)
+        desktop.press("SetPosition", f"objpath:{track}", f"int64:{at * 10**6}")
+        await page.until(f"stems.engine.value.place >= {at} && stems.engine.value.place < {at + 3}")
+        assert await page.run("return stems.engine.value.playing") == keys[key], (key, at)
+    await eventually(lambda: 8e6 <= int(desktop.shown("Position")[-1]) < 25e6)
+    assert "Playing" in desktop.shown("PlaybackStatus")
+    desktop.press("Stop")
+    await page.until("!stems.engine.value.playing && stems.engine.value.place === 0")
 
 
 async def test_a_loop_repeats_and_speed_and_pitch_are_independent(
@@ -316,6 +339,7 @@ async def test_a_saved_mix_equals_the_service_s(
 async def test_a_mix_of_stems_in_another_format_is_made_by_the_service(
     page: Browser, service: Service, song: Path, downloads: Path
 ) -> None:
+    number = await opened(page, service, song)
     fields = {"codec": "flac", "mixes": '{"ours": "vocals@-6dB"}'}
     done = service.wait_for(service.submit(song, **fields)["id"])
     await page.open("about:blank")
@@ -328,6 +352,33 @@ async def test_a_mix_of_stems_in_another_format_is_made_by_the_service(
     found, wanted = (soundfile.read(file, dtype="int16")[0] for file in (path, BytesIO(ours)))
     assert np.array_equal(found, wanted)
     await eventually(lambda: not any("mix" in job["options"]["mixes"] for job in jobs(service)))
+    await page.click("#full")
+    await page.until("document.querySelector('#full').ariaPressed === 'true'")
+    await page.click("#play")
+    await page.until("stems.engine.value?.place > 0.3")
+    assert await page.run("return stems.engine.value.context.sampleRate") == RATE
+    assert await page.run_async(FURTHEST, service.wait_for(number)["stems"], done["stems"]) == 0
+
+
+FURTHEST = """
+const [some, others, done] = arguments;
+(async () => {
+    const both = await Promise.all([some, others].map(files => stems.fullStems(files, 10)));
+    let furthest = 0;
+    for (const segment of [2, 0, 1]) {
+        const [these, those] = await Promise.all(both.map(({ segments }) =>
+            new Promise(loaded => segments.want([segment], () => loaded(segments.ready(segment))))));
+        these.forEach((sound, stem) => [0, 1].forEach(channel => {
+            const compared = those[stem].getChannelData(channel);
+            sound.getChannelData(channel).forEach((sample, k) => {
+                furthest = Math.max(furthest, Math.abs(sample - compared[k]));
+            });
+        }));
+    }
+    return furthest;
+})().then(done, error => done(String(error)));
+"""
+"""How far the samples of stems are apart at most."""
 
 
 async def test_the_example_plays_by_itself(page: Browser) -> None:
@@ -340,24 +391,29 @@ async def test_the_example_plays_by_itself(page: Browser) -> None:
 async def test_firefox_sends_a_song_and_plays_its_stems(service: Service, tmp_path: Path) -> None:
     path = tmp_path / "Fox.wav"
     soundfile.write(path, noise(12 * RATE, seed=5), RATE, subtype="PCM_16")
-    async with firefox.running() as page:
-        await page.open(f"{service.url}/#key={KEY}")
-        await page.until("document.querySelector('#file')?.disabled === false")
-        await page.choose("#file", path)
-        await page.until(row_of(path))
-        await page.run(f"{row_of(path)}.click()")
-        await page.until("document.querySelector('#play')?.disabled === false")
-        await page.until(f"{row_of(path)}.closest('.row').dataset.state === 'succeeded'")
-        await page.run("document.querySelector('#play').click()")
-        await page.until("stems.engine.value?.place > 0.3 && stems.engine.value.level() > 0.001")
-        await page.run("stems.engine.value.seek(9.5)")
-        await page.until("stems.engine.value.place > 10.2")  # in the second segment
-        await page.until("stems.engine.value.level('accompaniment') > 0.001")
-        await page.run("document.querySelector('[aria-label=\"Mute Accompaniment\"]').click()")
-        await page.until("stems.engine.value.level('accompaniment') === 0")
-        await page.run("document.querySelector('[aria-label=\"Solo Accompaniment\"]').click()")
-        await page.until("stems.engine.value.level('accompaniment') > 0.001")
-        await page.until("stems.engine.value.level('vocals') < 1e-6")
+    with media_keys.bus() as bus:
+        async with firefox.running(DBUS_SESSION_BUS_ADDRESS=bus) as page:
+            await page.open(f"{service.url}/#key={KEY}")
+            await page.until("document.querySelector('#file')?.disabled === false")
+            await page.choose("#file", path)
+            await page.until(row_of(path))
+            await page.run(f"{row_of(path)}.click()")
+            await page.until("document.querySelector('#play')?.disabled === false")
+            await page.until(f"{row_of(path)}.closest('.row').dataset.state === 'succeeded'")
+            await page.run("document.querySelector('#play').click()")
+            await page.until("stems.engine.value?.place > 0.3 && stems.engine.value.level() > 0.001")
+            await page.run("stems.engine.value.seek(9.5)")
+            await page.until("stems.engine.value.place > 10.2")  # in the second segment
+            await page.until("stems.engine.value.level('accompaniment') > 0.001")
+            await page.run("document.querySelector('[aria-label=\"Mute Accompaniment\"]').click()")
+            await page.until("stems.engine.value.level('accompaniment') === 0")
+            await page.run("document.querySelector('[aria-label=\"Solo Accompaniment\"]').click()")
+            await page.until("stems.engine.value.level('accompaniment') > 0.001")
+            await page.until("stems.engine.value.level('vocals') < 1e-6")
+            desktop = Desktop(bus)
+            await eventually(desktop.has_player)  # as soon as Firefox hears something
+            desktop.press("Pause")
+            await page.until("!stems.engine.value.playing")
 
 
 async def test_a_song_is_followed_through_a_restart_of_the_service(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
 import re
 import shutil
 import subprocess
@@ -37,11 +38,11 @@ def program(package: str, *names: str) -> str:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[str]:
-    """Start a browser, yield the URL of its session, and close it."""
+def running(**environ: str) -> Iterator[str]:
+    """Start a browser with more variables, yield the URL of its session, and close it."""
     chromium = program("chromium", "chromium", "google-chrome")
     driver = program("chromium-driver", "chromedriver")
-    with tempfile.TemporaryDirectory(prefix="chromium-") as folder, _driver(driver) as address:
+    with tempfile.TemporaryDirectory(prefix="chromium-") as folder, _driver(driver, environ) as address:
         options = {"binary": chromium, "args": [*_ARGUMENTS, f"--user-data-dir={folder}"]}
         wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
         with httpx.Client(base_url=address, timeout=None, verify=False) as client:
@@ -54,8 +55,9 @@ def running() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _driver(path: str, attempts: int = 5) -> Iterator[str]:
-    with subprocess.Popen([path, "--port=0"], stdout=subprocess.PIPE, text=True) as process:
+def _driver(path: str, environ: Mapping[str, str], attempts: int = 5) -> Iterator[str]:
+    command = [path, "--port=0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | environ) as process:
         try:
             assert process.stdout
             for line in process.stdout:
@@ -67,7 +69,7 @@ def _driver(path: str, attempts: int = 5) -> Iterator[str]:
     if attempts == 1:
         raise RuntimeError("chromedriver does not start")
     # The port that was free for IPv4 was in use for IPv6.
-    with _driver(path, attempts - 1) as address:
+    with _driver(path, environ, attempts - 1) as address:
         yield address
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import re
 import tempfile
 from collections.abc import AsyncIterator
@@ -72,8 +73,8 @@ class Firefox:
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[Firefox]:
-    """Start a browser with a new profile, and end it."""
+async def running(**environ: str) -> AsyncIterator[Firefox]:
+    """Start a browser with a new profile and more variables, and end it."""
     path = program("firefox-esr", "firefox-esr", "firefox")
     with tempfile.TemporaryDirectory(prefix="firefox-", ignore_cleanup_errors=True) as profile:
         (Path(profile) / "user.js").write_text(_PREFERENCES, encoding="ascii")
@@ -82,6 +83,7 @@ async def running() -> AsyncIterator[Firefox]:
             *("--headless", "--no-remote", "--profile", profile, "--remote-debugging-port", "0"),
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
+            env=os.environ | environ,
         )
         try:
             async with ClientSession() as client:

@@ -1,17 +1,20 @@
 /** Media keys and the lock screen. */
 
-import { effect } from "@preact/signals";
+import { computed, effect } from "@preact/signals";
 
 import type { Preview } from "../api/types";
 import { duration, place, playing, seek, skip, speed, toggle } from "./player";
 import { wavHeader } from "./wav";
 
+const STEP = 5; // seconds
 const [RATE, SECONDS] = [8000, 6]; // Chromium shows nothing that is shorter than five seconds
+const LEVEL = 16; // of 32768: nobody hears it, but Firefox shows nothing that is more quiet
 
-/** Silence, without which browsers do not give the media keys to a page that plays with Web Audio. */
-function silence(): HTMLAudioElement {
+/** A sound that is not heard, without which browsers do not give the media keys to a page that plays with Web Audio. */
+function inaudible(): HTMLAudioElement {
   const frames = RATE * SECONDS;
-  const audio = new Audio(URL.createObjectURL(new Blob([wavHeader(RATE, frames), new Uint8Array(4 * frames)], { type: "audio/wav" })));
+  const samples = Int16Array.from({ length: 2 * frames }, (_, k) => Math.round(LEVEL * Math.sin((Math.PI * k) / (2 * frames)))); // 0 at both ends
+  const audio = new Audio(URL.createObjectURL(new Blob([wavHeader(RATE, frames), samples], { type: "audio/wav" })));
   audio.loop = true;
   return audio;
 }
@@ -19,15 +22,17 @@ function silence(): HTMLAudioElement {
 /** Tells the system whether and where the song plays. */
 export function followMedia(): void {
   if (!("mediaSession" in navigator)) return;
-  const keeper = silence();
+  const keeper = inaudible();
   effect(() => {
     navigator.mediaSession.playbackState = playing.value ? "playing" : "paused";
     if (playing.value) keeper.play().catch(() => undefined); // only the keys are lost
     else keeper.pause();
   });
+  const moment = computed(() => `${playing.value} ${Math.floor(place.value)}`); // between two, the system counts by itself
   effect(() => {
-    const [length, position] = [duration.value, Math.floor(place.value)];
-    if (length > 0) navigator.mediaSession.setPositionState({ duration: length, position: Math.min(position, length), playbackRate: speed.value });
+    const length = duration.value;
+    if (length === 0 || !moment.value) return;
+    navigator.mediaSession.setPositionState({ duration: length, position: Math.min(place.peek(), length), playbackRate: speed.value });
   });
 }
 
@@ -37,10 +42,17 @@ export function announce(title: string, preview: Preview | null): void {
   const session = navigator.mediaSession;
   session.metadata = new MediaMetadata({ title });
   const act = (action: MediaSessionAction, handler: MediaSessionActionHandler): void => session.setActionHandler(action, handler);
-  act("play", () => preview && toggle(preview));
-  act("pause", () => preview && toggle(preview));
-  act("seekbackward", () => skip(-5));
-  act("seekforward", () => skip(5));
+  const turn = (on: boolean): void => {
+    if (preview && playing.value !== on) toggle(preview);
+  };
+  act("play", () => turn(true));
+  act("pause", () => turn(false));
+  act("stop", () => {
+    turn(false);
+    seek(0);
+  });
+  act("seekbackward", ({ seekOffset }) => skip(-(seekOffset ?? STEP)));
+  act("seekforward", ({ seekOffset }) => skip(seekOffset ?? STEP));
   act("previoustrack", () => seek(0));
-  act("seekto", (details) => details.seekTime !== undefined && seek(details.seekTime));
+  act("seekto", ({ seekTime }) => seekTime !== undefined && seek(seekTime));
 }
