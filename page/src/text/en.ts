@@ -144,7 +144,7 @@ export const en = {
     full: "Full quality",
     fullNote: "Plays the stems themselves; otherwise their previews, which load sooner.",
     cannotDecode: (secure: boolean) =>
-      `This browser cannot play stems of this format in full quality${secure ? "" : " over http"}, so the previews go on playing. It can with stems in WAV${secure ? "" : ", or over https"}.`,
+      `This browser cannot play stems of this format in full quality${secure ? "" : " over http"}, so their previews play instead. It can play stems in WAV${secure ? "" : ", or these over https"}.`,
     needsHttps: "Browsers change speed and pitch only over https.",
     zoomIn: "Zoom in",
     zoomOut: "Zoom out",
