@@ -72,8 +72,9 @@ export function begin(song: Song): void {
     const [from = 0, to = 0] = (mine ? (given.get("loop") ?? "") : "").split("-").map(Number);
     loop.value = within(durationOf(song), { from, to });
     looping.value = loop.value !== null;
-    speed.value = clamp((mine && Number(given.get("speed"))) || 1, SLOWEST, FASTEST);
-    semitones.value = clamp(Math.round((mine && Number(given.get("pitch"))) || 0), -OCTAVE, OCTAVE);
+    const bends = mine && isSecureContext; // browsers bend nothing elsewhere
+    speed.value = clamp((bends && Number(given.get("speed"))) || 1, SLOWEST, FASTEST);
+    semitones.value = clamp(Math.round((bends && Number(given.get("pitch"))) || 0), -OCTAVE, OCTAVE);
     view.value = { from: 0, to: durationOf(song) };
   });
 }

@@ -149,7 +149,10 @@ export function Meter({ track }: { track?: string }): JSX.Element {
       frame = requestAnimationFrame(show);
     };
     show();
-    return () => cancelAnimationFrame(frame);
+    return () => {
+      cancelAnimationFrame(frame);
+      bar.current?.style.removeProperty("transform");
+    };
   }, [running, track]);
   return (
     <div class="meter" aria-hidden="true">
