@@ -8,7 +8,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -56,6 +56,11 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.lower(), raising=False)
 
 
+def jwks(url: str, now: Callable[[], float] = time.monotonic, **policy: float) -> Jwks:
+    """Return keys that are waited for, however busy the machine is."""
+    return Jwks(url, KeySetCachePolicy(timeout=60, **policy), now=now)  # type: ignore[arg-type]
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     with serving(published(RSA, EC)) as running:
@@ -64,7 +69,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def verifier(server: Server) -> TokenVerifier:
-    return TokenVerifier(RULES, Jwks(f"{server.url}/jwks.json"))
+    return TokenVerifier(RULES, jwks(f"{server.url}/jwks.json"))
 
 
 async def refusal(verifier: TokenVerifier, token: str) -> str:
@@ -275,7 +280,7 @@ async def test_scopes_are_read_wherever_issuers_put_them(
 
 async def test_the_tenant_claim_and_the_scope_prefix_are_configurable(server: Server) -> None:
     rules = TokenRules((ISSUER,), (AUDIENCE,), tenant_claim="org", scope_prefix="spleeter:")
-    verifier = TokenVerifier(rules, Jwks(server.url))
+    verifier = TokenVerifier(rules, jwks(server.url))
     principal = await verifier.verify(RSA.token(org="band", scope="read spleeter:separate"))
     assert principal == Principal("band", frozenset({Scope.SEPARATE}), "token:someone")
     for wrong in (None, "", 5, ["band"], "..", "two\nlines", "x" * 257):
@@ -288,7 +293,7 @@ async def test_a_user_called_default_is_not_the_default_tenant(verifier: TokenVe
 
 async def test_keys_are_fetched_once_for_many_tokens() -> None:
     with serving(published(RSA, EC)) as server:
-        verifier = TokenVerifier(RULES, Jwks(server.url))
+        verifier = TokenVerifier(RULES, jwks(server.url))
         await asyncio.gather(*(verifier.verify(signer.token()) for signer in [RSA, EC] * 20))
         assert len(server.requests) == 1
 
@@ -296,9 +301,7 @@ async def test_keys_are_fetched_once_for_many_tokens() -> None:
 async def test_a_new_key_is_fetched_and_a_removed_one_forgotten() -> None:
     clock, new = Clock(), Signer.ec("ec-2")
     with serving(published(RSA), published(RSA, new), published(new)) as server:
-        verifier = TokenVerifier(
-            RULES, Jwks(server.url, KeySetCachePolicy(maximum_age=600, pause=30), now=clock)
-        )
+        verifier = TokenVerifier(RULES, jwks(server.url, now=clock, maximum_age=600, pause=30))
         await verifier.verify(RSA.token())
         await verifier.verify(new.token())
         await verifier.verify(RSA.token())
@@ -311,7 +314,7 @@ async def test_a_new_key_is_fetched_and_a_removed_one_forgotten() -> None:
 async def test_a_flood_of_unknown_keys_reaches_the_issuer_once_per_pause() -> None:
     clock = Clock()
     with serving(published(RSA)) as server:
-        verifier = TokenVerifier(RULES, Jwks(server.url, KeySetCachePolicy(pause=30), now=clock))
+        verifier = TokenVerifier(RULES, jwks(server.url, now=clock, pause=30))
         for _ in range(3):
             tokens = [RSA.token({"kid": f"made-up-{number}"}) for number in range(50)]
             await asyncio.gather(*(refusal(verifier, token) for token in tokens))
@@ -323,13 +326,13 @@ async def test_a_flood_of_unknown_keys_reaches_the_issuer_once_per_pause() -> No
 async def test_without_an_id_only_an_unambiguous_key_is_used() -> None:
     with serving(published(RSA, EC)) as one, serving(published(RSA, Signer.rsa("rsa-2"))) as two:
         anonymous = Signer("", "RS256", RSA.private).token({"kid": None})
-        await TokenVerifier(RULES, Jwks(one.url)).verify(anonymous)
-        assert "not signed with a key" in await refusal(TokenVerifier(RULES, Jwks(two.url)), anonymous)
+        await TokenVerifier(RULES, jwks(one.url)).verify(anonymous)
+        assert "not signed with a key" in await refusal(TokenVerifier(RULES, jwks(two.url)), anonymous)
 
 
 async def test_a_published_key_without_an_id_fits_any_id() -> None:
     with serving(content(KeySet([RSA.jwk(kid=None), EC.jwk()]).document())) as server:
-        verifier = TokenVerifier(RULES, Jwks(server.url))
+        verifier = TokenVerifier(RULES, jwks(server.url))
         await verifier.verify(RSA.token())
         assert "signature is wrong" in await refusal(verifier, Signer.rsa("rsa-2").token())
 
@@ -352,8 +355,8 @@ async def test_what_is_not_a_signed_token_is_told_apart(
 async def test_cached_keys_outlast_an_outage_of_the_issuer_but_not_for_ever() -> None:
     clock = Clock()
     with serving(published(RSA), status(500)) as server:
-        policy = KeySetCachePolicy(maximum_age=600, pause=30, stale=3600)
-        verifier = TokenVerifier(RULES, Jwks(server.url, policy, now=clock))
+        keys = jwks(server.url, now=clock, maximum_age=600, pause=30, stale=3600)
+        verifier = TokenVerifier(RULES, keys)
         await verifier.verify(RSA.token())
         clock.time += 3500
         await verifier.verify(RSA.token())
@@ -367,7 +370,7 @@ async def test_cached_keys_outlast_an_outage_of_the_issuer_but_not_for_ever() ->
 async def test_an_issuer_that_was_never_reachable_is_asked_once_per_pause_until_it_answers() -> None:
     clock = Clock()
     with serving(status(503), published(RSA)) as server:
-        verifier = TokenVerifier(RULES, Jwks(server.url, now=clock))
+        verifier = TokenVerifier(RULES, jwks(server.url, now=clock))
         for _ in range(20):
             with pytest.raises(TokenKeysUnavailableError, match="answered 503"):
                 await verifier.verify(RSA.token())
@@ -388,7 +391,7 @@ async def test_an_issuer_that_hangs_times_out() -> None:
 async def test_a_cancelled_caller_does_not_cancel_the_fetch_for_the_others() -> None:
     released = threading.Event()
     with serving(stall(KeySet([RSA.jwk()]).document(), released)) as server:
-        verifier = TokenVerifier(RULES, Jwks(server.url))
+        verifier = TokenVerifier(RULES, jwks(server.url))
         first = asyncio.create_task(verifier.verify(RSA.token()))
         await eventually(lambda: server.requests)
         first.cancel()
@@ -424,7 +427,7 @@ def compressed(request: Handler) -> None:
 async def test_an_invalid_key_set_makes_the_keys_unavailable(answer: Answer) -> None:
     with serving(answer, published(RSA)) as server:
         with pytest.raises(TokenKeysUnavailableError):
-            await TokenVerifier(RULES, Jwks(server.url)).verify(RSA.token())
+            await TokenVerifier(RULES, jwks(server.url)).verify(RSA.token())
         assert len(server.requests) == 1
 
 
@@ -432,7 +435,7 @@ async def test_an_unreachable_server_is_named_without_the_query() -> None:
     with serving(status(200)) as server:
         url = server.url
     with pytest.raises(TokenKeysUnavailableError, match=url) as caught:
-        await TokenVerifier(RULES, Jwks(f"{url}/?code=sesame")).verify(RSA.token())
+        await TokenVerifier(RULES, jwks(f"{url}/?code=sesame")).verify(RSA.token())
     assert "sesame" not in str(caught.value)
 
 
@@ -484,7 +487,7 @@ async def test_keys_are_fetched_through_a_socks_proxy(monkeypatch: pytest.Monkey
         try:
             await eventually(lambda: listens(port))
             monkeypatch.setenv("ALL_PROXY", f"socks5h://127.0.0.1:{port}")
-            await TokenVerifier(RULES, Jwks(server.url)).verify(RSA.token())
+            await TokenVerifier(RULES, jwks(server.url)).verify(RSA.token())
         finally:
             proxy.terminate()
         assert proxy.stderr
