@@ -184,7 +184,7 @@ async def fleet(postgres: PostgresServer, tmp_path: Path, model_settings: Settin
             running(tmp_path / "worker", models, "worker", shared | scraped, ready=False) as worker,
             Prometheus(tmp_path / "prometheus", api.port, metrics) as alerts,
         ):
-            async with Database(url) as database:
+            async with Database(url, timeout=60) as database:
                 repository = JobRepository(database)
                 worker.wait_for_log("self-check passed")
                 yield Fleet(api, worker, alerts, postgres, url, repository, objects)

@@ -119,7 +119,7 @@ async def test_transfers_finish_while_processes_are_recycled_reloaded_and_stoppe
     tmp_path: Path, database_url: str
 ) -> None:
     """They may take longer than the time after which Gunicorn kills a process that hangs (4 s here)."""
-    async with Database(database_url) as database:
+    async with Database(database_url, timeout=60) as database:
         job = (await JobRepository(database).create(new_job("default"))).job
         await Player(build_services(database, tmp_path)).separate(bytes(STEM_BYTES))
     with gunicorn(tmp_path, "--timeout=4", "--max-requests=5", SPLEETER_DATABASE_URL=database_url) as server:

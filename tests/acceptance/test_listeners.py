@@ -72,7 +72,7 @@ async def cleanup() -> AsyncIterator[ExitStack]:
 async def test_a_thousand_subscribers_are_notified_at_once_and_cost_little(
     database_url: str, tmp_path: Path, cleanup: ExitStack
 ) -> None:
-    async with Database(database_url) as database, running(database_url, tmp_path) as api:
+    async with Database(database_url, timeout=60) as database, running(database_url, tmp_path) as api:
         job = (await JobRepository(database).create(new_job())).job
         first = await listen(api, job.id, 10, cleanup)
         before = api.memory()
@@ -88,7 +88,7 @@ async def test_a_thousand_subscribers_are_notified_at_once_and_cost_little(
 
 
 async def test_disconnected_subscribers_are_forgotten(database_url: str, tmp_path: Path) -> None:
-    async with Database(database_url) as database, running(database_url, tmp_path) as api:
+    async with Database(database_url, timeout=60) as database, running(database_url, tmp_path) as api:
         job = (await JobRepository(database).create(new_job())).job
         with ExitStack() as cleanup:
             await listen(api, job.id, 100, cleanup)
@@ -99,7 +99,7 @@ async def test_disconnected_subscribers_are_forgotten(database_url: str, tmp_pat
 async def test_a_stopping_server_ends_its_streams(
     database_url: str, tmp_path: Path, cleanup: ExitStack
 ) -> None:
-    async with Database(database_url) as database, running(database_url, tmp_path) as api:
+    async with Database(database_url, timeout=60) as database, running(database_url, tmp_path) as api:
         job = (await JobRepository(database).create(new_job())).job
         listeners = await listen(api, job.id, 3, cleanup)
         api.process.send_signal(signal.SIGTERM)

@@ -23,7 +23,7 @@ BYTES_PER_CLIENT = 5 << 19
 async def test_clients_that_do_not_read_hold_little_memory(
     database_url: str, tmp_path: Path, what: str
 ) -> None:
-    async with Database(database_url) as database, running(database_url, tmp_path) as api:
+    async with Database(database_url, timeout=60) as database, running(database_url, tmp_path) as api:
         await JobRepository(database).create(new_job())
         job = await Player(build_services(database, tmp_path)).separate(bytes(STEM_BYTES))
         request = f"GET /v1/separations/{job.id}/{what} HTTP/1.1\r\nHost: a\r\nX-API-KEY: {api.key}\r\n\r\n"

@@ -98,7 +98,7 @@ def fleet(database_url: str, tmp_path: Path) -> Iterator[WorkerRegistry]:
 
 @pytest_asyncio.fixture
 async def repository(database_url: str) -> AsyncIterator[JobRepository]:
-    async with Database(database_url) as database:
+    async with Database(database_url, timeout=60) as database:
         yield JobRepository(database)
 
 
@@ -251,7 +251,7 @@ async def test_an_immediate_stop_of_the_database_in_the_middle_loses_nothing(
     own_postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     with a_fleet(own_postgres.url, tmp_path) as fleet:
-        async with Database(own_postgres.url) as database:
+        async with Database(own_postgres.url, timeout=60) as database:
             repository = JobRepository(database)
             jobs = await create(repository, *(new_job() for _ in range(20)))
             for _ in range(2):
@@ -269,7 +269,7 @@ async def test_jobs_that_run_during_a_database_outage_are_finished_and_not_resta
     own_postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     with a_fleet(own_postgres.url, tmp_path) as fleet:
-        async with Database(own_postgres.url) as database:
+        async with Database(own_postgres.url, timeout=60) as database:
             repository = JobRepository(database)
             jobs = await create(repository, *(new_job() for _ in range(2)))
             for _ in range(2):
@@ -285,7 +285,7 @@ async def test_jobs_that_run_during_a_database_outage_are_finished_and_not_resta
 async def test_a_worker_that_starts_before_its_database_waits_for_it(
     own_postgres: EmbeddedPostgres, tmp_path: Path
 ) -> None:
-    async with Database(own_postgres.url) as database:
+    async with Database(own_postgres.url, timeout=60) as database:
         (job,) = await create(JobRepository(database), new_job())
     stop_at_once(own_postgres)
     with a_fleet(own_postgres.url, tmp_path) as fleet:
@@ -293,7 +293,7 @@ async def test_a_worker_that_starts_before_its_database_waits_for_it(
         await fleet.logged("database unavailable")
         assert worker.poll() is None
         own_postgres.ensure_running()
-        async with Database(own_postgres.url) as database:
+        async with Database(own_postgres.url, timeout=60) as database:
             await until(JobRepository(database), job.id, State.SUCCEEDED)
 
 

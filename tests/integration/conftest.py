@@ -14,7 +14,7 @@ from spleeter_microservice.jobs.repository import JobRepository
 @pytest_asyncio.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """Open a database of the test's own."""
-    async with Database(database_url) as opened:
+    async with Database(database_url, timeout=60) as opened:
         yield opened
 
 

@@ -77,7 +77,7 @@ async def running(url: str, folder: Path, *key: str) -> AsyncIterator[WebProcess
 
 async def main(url: str, folder: Path, key: str = "") -> None:
     """Serve until SIGTERM."""
-    async with Database(url) as database:
+    async with Database(url, timeout=60) as database:
         keys = ApiKeys(MemoryKeyStore(), parse_configured(key) if key else ())
         services = build_services(database, folder, keys=keys)
         key = key or (await keys.create("ann", ALL))[0]

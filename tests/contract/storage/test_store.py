@@ -506,7 +506,7 @@ async def test_a_bucket_that_cannot_be_listed_is_ready_and_its_objects_are_erase
         await keys(storage)
     with pytest.raises(ObjectNotFoundError):
         await storage.get("separations/big/input")
-    async with Database(database_url) as database:
+    async with Database(database_url, timeout=60) as database:
         objects = JobObjects(database, storage)
         for prefix in prefixes:
             await objects.note("ann", prefix, {f"{prefix}/input": 1, f"{prefix}/stems/never-written.wav": 1})

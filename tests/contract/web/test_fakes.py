@@ -35,7 +35,7 @@ async def prober(kind: str, tmp_path: Path) -> AsyncIterator[Prober]:
 
 @pytest_asyncio.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    async with Database(database_url) as opened:
+    async with Database(database_url, timeout=60) as opened:
         yield opened
 
 

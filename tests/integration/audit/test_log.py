@@ -34,7 +34,7 @@ from spleeter_microservice.audit.log import AuditLog
 from spleeter_microservice.audit.record import Action, AuditEvent
 from spleeter_microservice.database.connection import Database
 async def main(url, name, records):
-    async with Database(url, connections=1) as database:
+    async with Database(url, connections=1, timeout=60) as database:
         log = AuditLog(database, [b"a key of the seal"])
         for number in range(int(records)):
             await log.record(AuditEvent(Action.JOB_CREATED, job=f"{name}-{number}"))
@@ -77,7 +77,7 @@ class Audited:
 
 @pytest_asyncio.fixture
 async def audit(database_url: str) -> AsyncIterator[Audited]:
-    async with Database(database_url) as database:
+    async with Database(database_url, timeout=60) as database:
         yield Audited(database, AuditLog(database, [KEY]))
 
 

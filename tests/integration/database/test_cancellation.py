@@ -17,7 +17,7 @@ async def test_a_task_that_is_cancelled_while_it_gets_a_connection_ends(
         while True:
             await database.ping()
 
-    async with Database(database_url, connections=1) as database:
+    async with Database(database_url, connections=1, timeout=60) as database:
         async with database.transaction():
             asking = asyncio.create_task(ask_for_ever(database))
             await eventually(lambda: database.pool.get_stats().get("requests_waiting"))

@@ -51,7 +51,7 @@ async def test_migrations_run_through_a_pooler_and_leave_no_lock(empty_database_
 
 async def test_jobs_are_run_through_a_pooler(pooled_url: str) -> None:
     """Many statements on more connections than the pooler has, and each often enough to be prepared."""
-    async with Database(pooled_url) as database:
+    async with Database(pooled_url, timeout=60) as database:
         repository = JobRepository(database)
         async with at_work(Worker(database, Songs(), Songs().erase, QUICK)):
             jobs = [(await repository.create(new_job())).job for _ in range(12)]
@@ -62,7 +62,7 @@ async def test_jobs_are_run_through_a_pooler(pooled_url: str) -> None:
 async def test_events_are_heard_with_a_direct_url_and_polled_without(
     pooled_url: str, database_url: str, direct: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with Database(pooled_url, database_url if direct else None) as database:
+    async with Database(pooled_url, database_url if direct else None, timeout=60) as database:
         repository, heard = JobRepository(database), list[Notice | None]()
         listening = asyncio.create_task(JobNotifications(database.direct_url, heard.append, poll=0.05).run())
         await eventually(lambda: heard)
@@ -77,7 +77,7 @@ async def test_events_are_heard_with_a_direct_url_and_polled_without(
 
 
 async def test_a_stream_behind_a_pooler_ends_with_its_job_and_is_kept_alive(pooled_url: str) -> None:
-    async with Database(pooled_url) as database:
+    async with Database(pooled_url, timeout=60) as database:
         repository = JobRepository(database)
         job = (await repository.create(new_job())).job
         async with NotificationHub(pooled_url, poll=0.05).running() as hub:

@@ -52,7 +52,7 @@ class Bench:
 
 @pytest_asyncio.fixture
 async def bench(database_url: str) -> AsyncIterator[Bench]:
-    async with Database(database_url) as database:
+    async with Database(database_url, timeout=60) as database:
         claims = Claims(database)
         yield Bench(database, (await claims.register("first", 1), await claims.register("second", 2)))
 

@@ -53,7 +53,7 @@ async def test_bounds_hold_for_submissions_at_the_same_moment(database_url: str,
     taken: Counter[str] = Counter()
     assert share.error
     refusal = share.error
-    async with Database(database_url) as one, Database(database_url) as two:
+    async with Database(database_url, timeout=60) as one, Database(database_url, timeout=60) as two:
         both = JobRepository(one), JobRepository(two)
 
         async def submit(number: int, tenant: str) -> None:

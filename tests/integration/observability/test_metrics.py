@@ -46,7 +46,7 @@ def test_the_metrics_of_a_worker_are_served_on_its_address_only(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     port = free_port()
-    monkeypatch.setattr(metrics, "_REQUEST_SECONDS", 0.05)
+    monkeypatch.setattr(metrics, "_REQUEST_SECONDS", 1.0)
     serve_metrics("127.0.0.1", port)
     with socket.create_connection(("127.0.0.1", port), timeout=10) as silent:
         assert silent.recv(1) == b""

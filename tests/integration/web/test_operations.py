@@ -230,26 +230,30 @@ def outage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outage]:
 
 
 @pytest_asyncio.fixture
-async def unsteady(outage: Outage, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with Database(outage.url, timeout=0.5) as database:
+async def unsteady(outage: Outage, tmp_path: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Database]]:
+    async with Database(outage.url, timeout=60) as database:
         services = build_services(database, tmp_path)
         key, _ = await services.keys.create("ann")
         async with (
             served(create_app(services)) as url,
             httpx.AsyncClient(base_url=url, timeout=None, headers={"X-API-KEY": key}) as client,
         ):
-            yield client
+            yield client, database
 
 
 @pytest.mark.parametrize("kind", ["stopped", "frozen"])
 async def test_a_database_outage_is_reported_everywhere_and_recovered_from(
-    outage: Outage, unsteady: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, kind: str
+    outage: Outage,
+    unsteady: tuple[httpx.AsyncClient, Database],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
 ) -> None:
-    monkeypatch.setattr(PatientConnection, "patience", 0.5)
-    monkeypatch.setattr(health, "_TIMEOUT", 0.5)
-    client = unsteady
+    client, database = unsteady
     upload: dict[str, Any] = {"files": {"file": ("a.wav", song())}}
     path = (await client.post("/v1/separations", **upload)).headers["location"]
+    monkeypatch.setattr(PatientConnection, "patience", 0.5)
+    monkeypatch.setattr(database.pool, "timeout", 0.5)
+    monkeypatch.setattr(health, "_TIMEOUT", 0.5)
     outage.begin(kind)
     for answer in (
         await client.get(path),
@@ -267,6 +271,7 @@ async def test_a_database_outage_is_reported_everywhere_and_recovered_from(
     assert metrics.status_code == 200
     assert "spleeter_queue_depth NaN" in metrics.text
     outage.end(kind)
+    monkeypatch.undo()
 
     async def ready() -> bool:
         return (await client.get("/health/ready")).status_code == 200

@@ -82,7 +82,7 @@ async def slot(inventory: Inventory, tmp_path: Path) -> AsyncIterator[InferenceS
 async def separation(
     storage: Storage, inventory: Inventory, slot: InferenceSlot, database_url: str
 ) -> AsyncIterator[JobSeparator]:
-    async with Database(database_url) as database:
+    async with Database(database_url, timeout=60) as database:
         objects = JobObjects(database, storage)
         yield JobSeparator(objects, inventory, [slot], JobLimits(storage_timeout=60))
 
@@ -138,7 +138,7 @@ async def test_a_full_work_folder_is_waited_out(
     with small_disk(tmp_path / "small", megabytes=4) as disk:
         model = inventory.load(NAME)
         async with (
-            Database(database_url) as database,
+            Database(database_url, timeout=60) as database,
             InferenceSlot(model, disk.folder, models_folder=inventory.store.folder) as slot,
         ):
             separation = JobSeparator(
@@ -248,7 +248,7 @@ async def test_previews_are_stored_and_reported_segment_by_segment(
             (tmp_path / "part.opus").write_bytes(await content(storage, job.preview_key(name, part)))
             waveforms.append(read(tmp_path / "part.opus", sample_rate=48_000))
         assert [len(waveform) / 48_000 for waveform in waveforms] == [10, 10, 1, 21]
-    async with Database(database_url) as database:
+    async with Database(database_url, timeout=60) as database:
         silent = JobSeparator(JobObjects(database, storage), inventory, [slot], previews=False)
         other, reports = await stored(storage, job_of(), song), Reports()
         await silent(other, reports)

@@ -55,7 +55,7 @@ def running(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) 
     found: list[Running] = []
 
     async def serve() -> None:
-        async with Database(module_database_url) as database:
+        async with Database(module_database_url, timeout=60) as database:
             services = build_services(
                 database, tmp_path_factory.mktemp("schema"), attempts=MemoryRateLimiter(Rate(10**6))
             )

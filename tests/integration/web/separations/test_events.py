@@ -277,7 +277,7 @@ async def test_a_stream_survives_a_database_outage(
         await asyncio.to_thread(outage, True)
         await eventually(lambda: "lost the connection" in caplog.text)
         await asyncio.to_thread(outage, False)
-        async with Database(database_url) as database:
+        async with Database(database_url, timeout=60) as database:
             player = Player(Services(**{**vars(services), "database": database}))
             await player.separate()
         assert [told.state for told in await events.rest()][-1] == SUCCEEDED

@@ -271,7 +271,7 @@ async def test_other_tenants_and_strangers_see_nothing(
 async def test_a_broken_connection_keeps_what_arrived_and_the_lock_only_until_then(
     ann: httpx.AsyncClient, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_LEASE", 0.3)  # which is renewed meanwhile
+    monkeypatch.setattr(module, "_LEASE", 1.5)  # which is renewed meanwhile
     monkeypatch.setattr(module, "_LOCK_TRIES", 4)
     monkeypatch.setattr(receive, "STORED_AT_ONCE", 1000)
     url = await create(ann)
