@@ -115,10 +115,10 @@ async def test_a_deleted_job_is_erased_once_its_worker_releases_it(
     assert not await retention.erase(job.id, timeout=0.1)
     assert store.erased == []
     await claims.release(claim)
-    assert await retention.erase(job.id, timeout=0.1)
+    assert await retention.erase(job.id)
     assert store.erased == [job.prefix]
     assert await rows(database) == 0
-    assert await retention.erase(job.id, timeout=0.1)  # and once more is no harm
+    assert await retention.erase(job.id)  # and once more is no harm
 
 
 async def test_the_row_stays_until_the_object_store_is_available_again(
