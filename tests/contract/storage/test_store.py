@@ -147,7 +147,7 @@ async def test_metadata_contain_size_etag_and_time(storage: Storage) -> None:
     assert info.etag.startswith('"')
     assert info.etag.endswith('"')
     assert len(info.etag) > 2
-    assert abs(info.modified - before) < timedelta(seconds=10)
+    assert abs(info.modified - before) < timedelta(minutes=10)
 
 
 async def test_different_content_has_a_different_etag(storage: Storage) -> None:
@@ -256,7 +256,7 @@ async def test_listing_returns_the_objects_below_a_prefix_with_their_times(stora
     assert len(await keys(storage)) == 4
     async for found in storage.list("b"):
         assert found.size == 4
-        assert abs(found.modified - datetime.now(UTC)) < timedelta(seconds=10)
+        assert abs(found.modified - datetime.now(UTC)) < timedelta(minutes=10)
 
 
 async def test_deleting_a_prefix_erases_only_the_objects_below_it(storage: Storage) -> None:

@@ -300,7 +300,7 @@ async def test_the_load_is_measured_over_all_tenants(repository: JobRepository, 
     await claimed(claims, await claims.register("test", 1))
     load = await repository.load()
     assert (load.queued, load.running, load.queued_audio_seconds) == (2, 1, 14)
-    assert 0 < load.oldest_seconds < 10
+    assert 0 < load.oldest_seconds < 600
 
 
 async def test_prefixes_of_jobs_are_distinguished_from_leftovers(repository: JobRepository) -> None:

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import wave
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -132,19 +131,16 @@ async def test_a_slot_returns_what_the_engine_returns(
         assert stem.measurements == wanted.stems[name].measurements
 
 
-async def test_progress_is_reported_twice_a_second_and_with_every_segment(
+async def test_progress_is_reported_with_every_segment(
     slot: InferenceSlot, tiny: InferenceModel, work: Path
 ) -> None:
-    seen: list[tuple[float, int, int | None]] = []
+    seen: list[tuple[int, int | None]] = []
     request = request_for(song(work, 60), tiny)
-    begin = time.monotonic()
-    result = await slot.separate(
-        request, lambda done, total, _: seen.append((time.monotonic() - begin, done, total))
-    )
-    times, done, totals = zip(*seen, strict=True)
+    result = await slot.separate(request, lambda done, total, _: seen.append((done, total)))
+    done, totals = zip(*seen, strict=True)
     assert list(done) == sorted(done)
     assert done[-1] == result.samples == totals[-1]
-    assert max(b - a for a, b in zip((0.0, *times), (*times, time.monotonic() - begin), strict=True)) < 1
+    assert len({*done}) >= 5  # segments of twelve seconds
 
 
 async def test_a_slot_keeps_its_process_from_job_to_job(

@@ -117,7 +117,7 @@ async def test_each_request_is_logged_in_one_line() -> None:
     with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logs:
         await get("/things/a?secret=b", X_Request_ID="r-3")
     (line,) = logs
-    assert 0 < line.pop("seconds") < 10
+    assert 0 < line.pop("seconds") < 600
     assert line == {
         "event": "request", "log_level": "info", "method": "GET", "route": "/things/{name}",
         "path": "/things/a", "status": 200, "tenant": None, "request_id": "r-3",
