@@ -180,7 +180,7 @@ def running(
         if service.process and service.process.poll() is None:
             service.process.terminate()
             try:
-                service.process.wait()
+                service.process.wait(60)
             except subprocess.TimeoutExpired:
                 service.process.kill()
                 service.process.wait()
