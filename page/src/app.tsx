@@ -28,10 +28,9 @@ function showHelp(): void {
 export function App(): JSX.Element {
   useEffect(() => {
     const key = (event: KeyboardEvent): void => {
-      const song = shown.value;
       const undoes = deleted.value && event.key === "z" && (event.ctrlKey || event.metaKey) && !(event.target as Element).matches("input");
       if (undoes) undo();
-      if (undoes || press(event, song?.preview ?? null, showHelp)) event.preventDefault();
+      if (undoes || press(event, showHelp)) event.preventDefault();
     };
     addEventListener("keydown", key);
     return () => removeEventListener("keydown", key);

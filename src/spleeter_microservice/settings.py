@@ -256,7 +256,7 @@ class Settings:
         600.0, "Seconds that requests, such as uploads, have to finish when the API stops."
     )
     previews: bool = setting(
-        True, "`off` makes no previews, which players need and which take some of a worker's time."
+        True, "`off` makes no previews, which saves some of a worker's time; the page then plays the stems."
     )
     source_urls: bool = setting(False, "`on` lets callers submit the address of a song instead of a file.")
     inner_targets: tuple[InnerTarget, ...] = setting(

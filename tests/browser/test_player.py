@@ -370,6 +370,33 @@ const [some, others, done] = arguments;
 """How far the samples of stems are apart at most."""
 
 
+async def test_a_song_without_previews_plays_its_stems_if_the_browser_can(
+    browser: Browser, tmp_path: Path, song: Path, model_settings: Settings
+) -> None:
+    environ = {"SPLEETER_PREVIEWS": "off"}
+    with running(tmp_path, model_settings.models_dir, environ=environ) as service:
+        odd, done = (service.wait_for(service.submit(song, codec=codec)["id"]) for codec in ("alac", "flac"))
+        await browser.open("about:blank")
+        await browser.open(f"{service.url}/#song={odd['id']}&key={KEY}")
+        await browser.until("document.querySelector('#play')?.disabled === false")
+        await browser.click("#play")
+        await browser.shows("#problem", "This browser cannot play stems of this format")
+        assert await browser.run("return document.querySelector('.transport [role=status]').innerText") == ""
+        assert done["preview"] is None
+        await browser.open("about:blank")
+        await browser.open(f"{service.url}/#song={done['id']}&mix=vocals.m&key={KEY}")
+        await browser.until("document.querySelector('#play')?.disabled === false")
+        assert await browser.run("return document.querySelector('#full')") is None
+        await browser.click("#play")
+        await browser.until("stems.engine.value?.place > 0.3")
+        await browser.until("stems.engine.value.level('accompaniment') > 0.001")
+        assert await browser.run("return stems.engine.value.level('vocals')") == 0
+        await browser.run("stems.engine.value.seek(19)")
+        await browser.until("stems.engine.value.place > 20.2")  # in the third segment
+        await browser.click("#play")
+        await browser.until("!stems.engine.value.playing")
+
+
 async def test_the_example_plays_by_itself(page: Browser) -> None:
     await page.shows("#example", "Hear an example")
     await page.click("#example")

@@ -2,7 +2,6 @@
 
 import { focused, markLoop, mute, names, set, skip, solo, strips, toggle, toggleLoop, zoom } from "./player";
 import { clamp, LOUDEST, SILENT } from "./mixer";
-import type { Preview } from "../api/types";
 
 const STEP = 1; // dB
 
@@ -22,7 +21,7 @@ function louder(step: number): void {
 }
 
 /** Handles a key; returns whether it was one of the player's. */
-export function press(event: KeyboardEvent, preview: Preview | null, help: () => void): boolean {
+export function press(event: KeyboardEvent, help: () => void): boolean {
   if (event.altKey || taken(event)) return false;
   const digit = /^Digit([1-9])$/.exec(event.code);
   const name = digit && names.value[Number(digit[1]) - 1];
@@ -34,7 +33,7 @@ export function press(event: KeyboardEvent, preview: Preview | null, help: () =>
   }
   if (event.ctrlKey || event.metaKey) return false;
   const actions: Record<string, () => void> = {
-    " ": () => preview && toggle(preview),
+    " ": toggle,
     ArrowLeft: () => skip(-5),
     ArrowRight: () => skip(5),
     ArrowUp: () => louder(STEP),

@@ -2,7 +2,6 @@
 
 import { computed, effect } from "@preact/signals";
 
-import type { Preview } from "../api/types";
 import { duration, place, playing, seek, skip, speed, toggle } from "./player";
 import { wavHeader } from "./wav";
 
@@ -37,13 +36,13 @@ export function followMedia(): void {
 }
 
 /** Shows a song to the system, which may then play, pause and seek it. */
-export function announce(title: string, preview: Preview | null): void {
+export function announce(title: string): void {
   if (!("mediaSession" in navigator)) return;
   const session = navigator.mediaSession;
   session.metadata = new MediaMetadata({ title });
   const act = (action: MediaSessionAction, handler: MediaSessionActionHandler): void => session.setActionHandler(action, handler);
   const turn = (on: boolean): void => {
-    if (preview && playing.value !== on) toggle(preview);
+    if (playing.value !== on) toggle();
   };
   act("play", () => turn(true));
   act("pause", () => turn(false));

@@ -3,8 +3,8 @@
 import { batch, computed, effect, signal } from "@preact/signals";
 
 import { Problem } from "../api/client";
-import type { Preview } from "../api/types";
-import { shown, type Song } from "../songs/songs";
+import type { StemFile } from "../api/types";
+import { shown, tell, type Song } from "../songs/songs";
 import { words } from "../text/language";
 import { Engine } from "./engine";
 import { change, clamp, factor, neutral, read, toggleMute, toggleSolo, written, type Strip, type Strips } from "./mixer";
@@ -13,6 +13,7 @@ import type { Loop } from "./timeline";
 
 export const [SLOWEST, FASTEST, OCTAVE] = [0.25, 2, 12] as const;
 const SHORTEST = 0.05; // seconds of a loop
+const SEGMENT = 10; // seconds, of a song without previews
 
 export const engine = signal<Engine | null>(null);
 export const playing = signal(false);
@@ -38,6 +39,16 @@ export function stemsOf(song: Song): string[] {
   const stems = made.filter((name) => !(name in song.options.mixes));
   return stems.length ? stems : [...made];
 }
+
+/** The files of these stems, if they can be played and not only their previews. */
+export const files = computed((): StemFile[] => {
+  const song = shown.value;
+  if (song?.state !== "succeeded" || song.options.codec === "stem.mp4") return [];
+  return [...song.stems, ...song.mixes].filter((file) => names.value.includes(file.name));
+});
+
+const segmentSeconds = computed(() => shown.value?.preview?.segment_seconds ?? SEGMENT);
+export const playable = computed(() => Boolean(shown.value?.preview) || files.value.length > 0);
 
 /** Returns what is heard at first: all stems, but only the first of several mixes. */
 function unmixed(song: Song): Strips {
@@ -114,9 +125,9 @@ function stop(): void {
   [engine.value, playing.value, waiting.value] = [null, false, false];
 }
 
-function opened(preview: Preview, { segments, rate }: Sounds): Engine {
-  const song = { duration: duration.value, segmentSeconds: preview.segment_seconds };
-  const made: Engine = new Engine(song, segments, rate, available(preview), () => {
+function opened({ segments, rate }: Sounds): Engine {
+  const song = { duration: duration.value, segmentSeconds: segmentSeconds.value };
+  const made: Engine = new Engine(song, segments, rate, available(), () => {
     [playing.value, waiting.value] = [made.playing, made.waiting];
     place.value = made.place;
   });
@@ -127,30 +138,47 @@ function opened(preview: Preview, { segments, rate }: Sounds): Engine {
 }
 
 /** Returns how many segments can be fetched. */
-const available = (preview: Preview): number => (full.peek() || preview.complete ? Infinity : preview.segments);
+function available(): number {
+  const preview = shown.value?.preview;
+  return !preview || full.peek() || preview.complete ? Infinity : preview.segments;
+}
 
 /** Passes on how far the previews reach; before the song is played, loads where it will begin. */
 effect(() => {
   const preview = shown.value?.preview;
   if (!preview || shown.value?.id !== current.value) return;
-  engine.value?.reach(available(preview));
+  engine.value?.reach(available());
   if (engine.value || full.value) return;
   sounds ??= previews(preview, names.value);
-  const first = Math.floor(place.value / preview.segment_seconds);
-  sounds.segments.want(first < available(preview) ? [first] : [], () => undefined);
+  const first = Math.floor(place.value / segmentSeconds.value);
+  sounds.segments.want(first < available() ? [first] : [], () => undefined);
 });
 
 /** Plays the full stems instead of the previews, or the reverse, from the same place. */
-export async function swap(song: Song, preview: Preview): Promise<void> {
-  const next = full.value ? previews(preview, names.value) : await fullStems(song.stems, preview.segment_seconds);
-  if (song.id !== current.value) return; // another one was chosen
+export async function swap(): Promise<void> {
+  const [song, preview] = [current.value, shown.value?.preview];
+  const next = full.value && preview ? previews(preview, names.value) : await fullStems(files.value, segmentSeconds.value);
+  if (song !== current.value) return; // another one was chosen
   if (!next) throw new Problem({ status: 415, detail: words.value.player.cannotDecode(isSecureContext) });
   const [at, played] = [engine.value?.place ?? place.value, playing.value];
   batch(() => {
     stop();
     [sounds, place.value, full.value] = [next, at, !full.value];
   });
-  if (played) toggle(preview);
+  if (played) toggle();
+}
+
+/** Opens the stems of a song without previews, and plays them. */
+function openFull(): void {
+  if (!playable.value || waiting.value) return;
+  waiting.value = true;
+  swap().then(
+    () => full.value && toggle(), // unless another song was chosen
+    (error: unknown) => {
+      waiting.value = false;
+      tell(error);
+    },
+  );
 }
 
 /** Passes on to the engine what the strips say. */
@@ -163,8 +191,15 @@ effect(() => {
 });
 effect(() => engine.value?.master(10 ** (master.value / 20)));
 
-export function toggle(preview: Preview): void {
-  engine.value ??= opened(preview, (sounds ??= previews(preview, names.value)));
+/** Plays the song or pauses it; one without previews begins when its stems are open. */
+export function toggle(): void {
+  const preview = shown.value?.preview;
+  sounds ??= preview ? previews(preview, names.value) : null;
+  if (!sounds) {
+    openFull();
+    return;
+  }
+  engine.value ??= opened(sounds);
   if (engine.value.playing) engine.value.pause();
   else void engine.value.play();
 }

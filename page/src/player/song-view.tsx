@@ -13,7 +13,7 @@ import { Progress, Whole } from "../songs/work";
 import { bytes, clock, percent, stemName, until, words } from "../text/language";
 import { announce } from "./media-session";
 import { expression, isCentred } from "./mixer";
-import { begin, duration, names, stemsOf, strips, toggle, view } from "./player";
+import { begin, duration, names, playable, stemsOf, strips, toggle, view } from "./player";
 import { described, saveMix, saveMixOfService } from "./save-mix";
 import { isWav } from "./stem-file";
 import { MixRow, StemRow } from "./stem-row";
@@ -22,14 +22,13 @@ import { Handle, Overlay } from "./waveform";
 
 export function SongView({ song }: { song: Song }): JSX.Element {
   const says = words.value.player;
-  const preview = song.preview ?? null;
   useEffect(() => begin(song), [song.id, stemsOf(song).join()]);
   useEffect(() => {
-    if (!preview || startsWith.value !== song.id) return;
+    if (!playable.value || startsWith.value !== song.id) return;
     startsWith.value = null;
-    toggle(preview);
-  }, [song.id, preview === null]);
-  useEffect(() => announce(song.input.name, preview), [song.id, preview === null]);
+    toggle();
+  }, [song.id, playable.value]);
+  useEffect(() => announce(song.input.name), [song.id]);
   useEffect(() => {
     if (song.measurements === undefined) void getJson<Separation>(song.url).then(put, () => undefined);
   }, [song.id, song.measurements]);
@@ -49,7 +48,7 @@ export function SongView({ song }: { song: Song }): JSX.Element {
         {isOpen(song) && <Progress song={song} />}
       </header>
       <Notices song={song} anomalies={measured?.anomalies ?? []} />
-      {!preview && song.state === "succeeded" && <p class="notice">{says.noPreview}</p>}
+      {!playable.value && song.state === "succeeded" && <p class="notice">{says.noPreview}</p>}
       <div class="axis">
         <Ruler />
         <ol class="stems">
@@ -62,7 +61,7 @@ export function SongView({ song }: { song: Song }): JSX.Element {
         </ol>
         <Films files={song.mixes.filter(isFilm)} />
       </div>
-      <Transport song={song} preview={preview} />
+      <Transport song={song} />
       <Bends />
       <p class="actions">
         <Whole song={song} />

@@ -8,13 +8,12 @@ import { IconButton, Icon } from "../look/icons";
 import { clock, percent, words } from "../text/language";
 import { LOUDEST, SILENT } from "./mixer";
 import {
-  bend, duration, engine, FASTEST, full, looping, markLoop, master, OCTAVE, place, playing, seek, semitones, SLOWEST, speed, swap, toggle, toggleLoop, waiting, zoom,
+  bend, duration, engine, FASTEST, files, full, looping, markLoop, master, OCTAVE, place, playable, playing, seek, semitones, SLOWEST, speed, swap, toggle, toggleLoop, waiting, zoom,
 } from "./player";
 import { loudness, Meter } from "./stem-row";
-import type { Preview } from "../api/types";
 import { tell, type Song } from "../songs/songs";
 
-export function Transport({ song, preview }: { song: Song; preview: Preview | null }): JSX.Element {
+export function Transport({ song }: { song: Song }): JSX.Element {
   const says = words.value.player;
   const on = playing.value;
   useEffect(() => {
@@ -33,7 +32,7 @@ export function Transport({ song, preview }: { song: Song; preview: Preview | nu
         <input type="range" id="place" class="place" min="0" max={duration.value} step="0.01" value={place.value} aria-label={says.place}
           aria-valuetext={clock(place.value)} onInput={(event) => seek(event.currentTarget.valueAsNumber)} />
         <IconButton name="start" label={says.start} onClick={() => seek(0)} />
-        <button type="button" class="primary round" id="play" disabled={!preview} aria-label={on ? says.pause : says.play} onClick={() => preview && toggle(preview)}>
+        <button type="button" class="primary round" id="play" disabled={!playable.value} aria-label={on ? says.pause : says.play} onClick={toggle}>
           <Icon name={on ? "pause" : "play"} />
         </button>
         <IconButton name="loop" label={says.loop} aria-pressed={looping.value} onClick={toggleLoop} />
@@ -43,7 +42,7 @@ export function Transport({ song, preview }: { song: Song; preview: Preview | nu
         <small role="status">{waiting.value && says.loading}</small>
       </div>
       <div class="tools">
-        {preview && song.stems.length > 0 && song.options.codec !== "stem.mp4" && <Full song={song} preview={preview} />}
+        {song.preview && files.value.length > 0 && <Full />}
         <button type="button" class="quiet" aria-label={says.loopFrom} title={says.loopFrom} onClick={() => markLoop("from")}>[</button>
         <button type="button" class="quiet" aria-label={says.loopTo} title={says.loopTo} onClick={() => markLoop("to")}>]</button>
         <IconButton name="minus" label={says.zoomOut} onClick={() => zoom(2)} />
@@ -54,12 +53,12 @@ export function Transport({ song, preview }: { song: Song; preview: Preview | nu
 }
 
 /** Chooses between the stems themselves and their previews. */
-function Full({ song, preview }: { song: Song; preview: Preview }): JSX.Element {
+function Full(): JSX.Element {
   const says = words.value.player;
   const busy = useSignal(false);
   const act = (): void => {
     busy.value = true;
-    void swap(song, preview).catch(tell).finally(() => (busy.value = false));
+    void swap().catch(tell).finally(() => (busy.value = false));
   };
   return (
     <button type="button" id="full" class="quiet" title={says.fullNote} aria-pressed={full.value} disabled={busy.value} onClick={act}>{says.full}</button>

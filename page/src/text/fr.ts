@@ -173,7 +173,7 @@ export const fr: Words = {
     full: "Pleine qualité",
     fullNote: "Joue les pistes elles-mêmes ; sinon, des aperçus qui se chargent plus vite.",
     cannotDecode: (secure) =>
-      `Ce navigateur ne peut pas jouer les pistes de ce format en pleine qualité${secure ? "" : " en http"} ; leurs aperçus les remplacent. Il peut jouer des pistes WAV${secure ? "" : ", ou celles-ci en https"}.`,
+      `Ce navigateur ne peut pas jouer les pistes de ce format en pleine qualité${secure ? "" : " en http"}. Il peut jouer des pistes WAV${secure ? "" : ", ou celles-ci en https"}.`,
     needsHttps: "Les navigateurs ne changent vitesse et hauteur qu’en https.",
     zoomIn: "Agrandir",
     zoomOut: "Réduire",
