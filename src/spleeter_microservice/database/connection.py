@@ -184,16 +184,6 @@ async def _configure(connection: PatientConnection) -> None:
         connection.prepare_threshold = None
 
 
-async def _check(connection: PatientConnection) -> None:
-    """Check that an idle connection does not date from before a restart of the server.
-
-    A connection in steady use would have failed already, and checking it each time would double the
-    cost of small statements.
-    """
-    if time.monotonic() - connection.used_at > _IDLE:
-        await AsyncConnectionPool.check_connection(connection)
-
-
 class Database(Statements):
     """A pool of connections that survives outages of the database.
 
@@ -229,7 +219,7 @@ class Database(Statements):
             max_size=connections,
             timeout=timeout,
             configure=_configure,
-            check=_check,
+            check=self._check,
             reconnect_timeout=timeout,
             open=False,
         )
@@ -273,6 +263,20 @@ class Database(Statements):
             if not isinstance(error, _AWAY) and not _is_full(error):
                 raise
             raise _unavailable(error, self.disk) from error
+
+    async def _check(self, connection: PatientConnection) -> None:
+        """Check that an idle connection does not date from before a restart of the server.
+
+        A connection in steady use would have failed already, and checking it each time would double the
+        cost of small statements. If one is lost, all are replaced: the pool pauses for a second or more after
+        each further one that it finds.
+        """
+        if time.monotonic() - connection.used_at > _IDLE:
+            try:
+                await self.pool.check_connection(connection)
+            except psycopg.Error:
+                await self.pool.drain()
+                raise
 
     async def ping(self) -> None:
         """Check that the database responds.
