@@ -67,13 +67,14 @@ export function put(song: Song): void {
   know([song]);
 }
 
-/** Takes what the service says of songs, and returns those that are shown. */
+/** Takes what the service says of songs, and returns those that are shown. Responses may overtake each other. */
 function know(found: readonly Song[]): readonly Song[] {
   const fresh = found.filter((song) => !isDeleted(song.id));
   const known = new Map(byId.value);
-  fresh.forEach((song) => known.set(song.id, { ...known.get(song.id), ...song }));
+  const news = fresh.filter((song) => !isOpen(song) || isOpen(known.get(song.id) ?? song)); // what has ended stays ended
+  news.forEach((song) => known.set(song.id, { ...known.get(song.id), ...song }));
   songs.value = [...known.values()];
-  fresh.filter(isOpen).forEach(watch);
+  news.filter(isOpen).forEach(watch);
   return fresh;
 }
 
@@ -130,11 +131,13 @@ function watch(song: Song): void {
     });
 }
 
+/** Takes what an event says, unless the song has ended by what came before. */
 function change(id: string, state: Song["state"], progress: number): void {
-  const began = state === "running" && songs.value.some((song) => song.id === id && song.state !== "running");
-  songs.value = songs.value.map((song) =>
-    song.id === id ? { ...song, state, progress, started_at: began ? new Date().toISOString() : song.started_at } : song,
-  );
+  songs.value = songs.value.map((song) => {
+    if (song.id !== id || !isOpen(song)) return song;
+    const began = state === "running" && song.state !== "running";
+    return { ...song, state, progress, started_at: began ? new Date().toISOString() : song.started_at };
+  });
 }
 
 /** Notes how far the previews reach; what they are called is asked for once. */
