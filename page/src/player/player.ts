@@ -171,10 +171,12 @@ export async function swap(): Promise<void> {
 /** Opens the stems of a song without previews, and plays them. */
 function openFull(): void {
   if (!playable.value || waiting.value) return;
+  const song = current.value;
   waiting.value = true;
   swap().then(
-    () => full.value && toggle(), // unless another song was chosen
+    () => song === current.value && toggle(),
     (error: unknown) => {
+      if (song !== current.value) return; // another one was chosen
       waiting.value = false;
       tell(error);
     },
